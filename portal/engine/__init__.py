@@ -1,0 +1,22 @@
+"""rclone: command line, process, statistics, exit codes. Knows neither the web nor the database."""
+
+from portal.engine.binary import check_rclone, rclone_path
+from portal.engine.command import Order
+from portal.engine.errors import EngineError
+from portal.engine.leftovers import sweep_leftovers
+from portal.engine.progress import Phase, Progress
+from portal.engine.statistics import CurrentFile
+from portal.engine.transfer import Outcome, Transfer
+
+__all__ = [
+    "CurrentFile",
+    "EngineError",
+    "Order",
+    "Outcome",
+    "Phase",
+    "Progress",
+    "Transfer",
+    "check_rclone",
+    "rclone_path",
+    "sweep_leftovers",
+]

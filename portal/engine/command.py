@@ -1,0 +1,78 @@
+"""What is run: an order, the command line it becomes, and the environment it gets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.engine.binary import SEARCH_PATH
+from portal.engine.errors import EngineError
+from portal.engine.processes import owner_mark
+
+OPERATIONS = ("copy", "sync", "move", "check")
+PARTIAL_SUFFIX = ".portal-part"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One execution of a job. Paths are absolute, local and already confined to the roots."""
+
+    job_id: int
+    attempt: int
+    operation: str
+    source: str
+    destination: str
+    bandwidth_limit: str | None
+    dry_run: bool
+
+
+def command_line(setpriv: str, rclone: Path, order: Order, stats_interval: float) -> list[str]:
+    """The argument list; raises EngineError for an order that must never reach rclone."""
+    if order.operation not in OPERATIONS:
+        raise EngineError(f"“{order.operation}” is not an operation.")
+    for path in (order.source, order.destination):
+        # Behind `--` rclone still takes `:backend,option=…:` for a remote, and some options run
+        # commands. A leading slash makes it a local path and nothing else.
+        if not path.startswith("/") or "\0" in path:
+            raise EngineError("Source and destination must be absolute local paths.")
+    return [
+        *(setpriv, "--pdeathsig", "TERM", "--", str(rclone), order.operation),
+        *("--config", ""),
+        *("--use-json-log", "--log-level", "NOTICE"),
+        *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
+        *_options(order),
+        *("--", order.source, order.destination),
+    ]
+
+
+def _options(order: Order) -> list[str]:
+    # --links is left out on purpose: a link that a transfer may create in one root would lead
+    # the next transfer out of it.
+    options: list[str] = []
+    if order.operation != "check":
+        # Totals are known before the first byte moves.
+        options += ["--check-first", "--partial-suffix", PARTIAL_SUFFIX]
+    if order.operation == "move":
+        # Renaming the folder as a whole would take an allowed root itself away, and tell
+        # neither files nor bytes.
+        options += ["--disable", "DirMove"]
+    if order.bandwidth_limit:
+        options.append(f"--bwlimit={order.bandwidth_limit}")
+    if order.dry_run:
+        options.append("--dry-run")
+    return options
+
+
+def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
+    """Built from nothing: a stray RCLONE_* variable acts as an option of rclone."""
+    variables = {
+        "PATH": SEARCH_PATH,
+        "LANG": "C.UTF-8",
+        "PORTAL_JOB_ID": str(order.job_id),
+        "PORTAL_ATTEMPT": str(order.attempt),
+        "PORTAL_OWNER": owner_mark(),
+    }
+    if data_dir is not None:
+        variables["PORTAL_DATA"] = os.path.realpath(data_dir)
+    return variables

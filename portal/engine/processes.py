@@ -1,0 +1,62 @@
+"""Processes as /proc shows them, told apart by start time: a bare pid may be someone else's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_DEAD = frozenset("ZXx")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A process that was alive when looked at."""
+
+    pid: int
+    group: int
+    started: int
+
+
+def look(pid: int) -> Sighting | None:
+    """The process if it is alive; a zombie is not."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The name in parentheses may itself hold spaces and parentheses.
+    fields = text[text.rindex(b")") + 2 :].split()
+    if fields[0].decode() in _DEAD:
+        return None
+    return Sighting(pid, group=int(fields[2]), started=int(fields[19]))
+
+
+def owner_mark() -> str:
+    """Names this very process, also after its pid has been given to another."""
+    me = look(os.getpid())
+    return f"{os.getpid()}:{me.started if me else 0}"
+
+
+def owner_lives(mark: str) -> bool:
+    """Whether the process that `owner_mark` named is still there."""
+    pid, _, started = mark.partition(":")
+    if not (pid.isdecimal() and started.isdecimal()):
+        return False
+    found = look(int(pid))
+    return found is not None and found.started == int(started)
+
+
+def variables(pid: int) -> dict[str, str]:
+    """The environment it was started with; empty if it is gone or not ours to read."""
+    try:
+        block = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (entry.partition(b"=") for entry in block.split(b"\0"))
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def pids() -> list[int]:
+    """All processes of the machine that can be seen."""
+    return [int(name) for name in os.listdir(_PROC) if name.isdecimal()]

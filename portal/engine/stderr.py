@@ -1,0 +1,102 @@
+"""Drains rclone's stderr in a thread, in bounded memory whatever comes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import IO
+
+from portal.engine.progress import Progress, Tracker
+from portal.engine.statistics import Line, parse
+
+LONGEST_LINE = 64 * 1024
+_KEPT_ERRORS = 20
+
+
+class Reader:
+    """Keeps the newest reading and the last errors; older ones are replaced, not queued."""
+
+    def __init__(self, stream: IO[bytes], tracker: Tracker) -> None:
+        self.dropped_lines = 0
+        self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+        self._stream = stream
+        self._tracker = tracker
+        self._newest: Progress | None = None
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._thread = threading.Thread(target=self._drain, name="rclone-stderr", daemon=True)
+        self._ended = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether stderr is at its end."""
+        return self._ended
+
+    def take(self, seconds: float) -> Progress | None:
+        """The newest reading not taken yet; None after so many seconds, or at the end."""
+        self._news.wait(seconds)
+        with self._lock:
+            self._news.clear()
+            reading, self._newest = self._newest, None
+        return reading
+
+    def wait(self, seconds: float) -> None:
+        """Waits for the end of stderr, but no longer than told."""
+        self._thread.join(seconds)
+
+    def _drain(self) -> None:
+        lines = _Lines()
+        with self._stream:
+            while chunk := os.read(self._stream.fileno(), LONGEST_LINE):
+                for raw in lines.feed(chunk):
+                    self._take_in(parse(raw))
+                self.dropped_lines = lines.dropped
+                # A green thread that always finds data would never let another one run.
+                time.sleep(0)
+            if rest := lines.rest():
+                self._take_in(parse(rest))
+        self._ended = True
+        self._news.set()
+
+    def _take_in(self, line: Line) -> None:
+        if line.error is not None:
+            self.errors.append(line.error)
+        if line.statistics is not None:
+            reading = self._tracker.read(line.statistics)
+            with self._lock:
+                self._newest = reading
+                self._news.set()
+
+
+class _Lines:
+    """Cuts chunks into lines; one that is longer than LONGEST_LINE is dropped and counted."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._begun = b""
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        first, *others = chunk.split(b"\n")
+        if self._skipping:
+            if not others:
+                return []
+            self._skipping = False
+            lines = others
+        else:
+            lines = [self._begun + first, *others]
+        self._begun = lines.pop()
+        if len(self._begun) > LONGEST_LINE:
+            self._begun, self._skipping = b"", True
+            self.dropped += 1
+        kept = [line for line in lines if len(line) <= LONGEST_LINE]
+        self.dropped += len(lines) - len(kept)
+        return kept
+
+    def rest(self) -> bytes:
+        return self._begun

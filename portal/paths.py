@@ -1,0 +1,64 @@
+"""Which local paths a transfer may touch: those at or below an allowed root, and no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_LONGEST = 4095  # PATH_MAX of Linux, without its closing NUL
+
+
+class PathRefused(Exception):
+    """The path may not be used; `reason` is a sentence for the person who typed it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def resolve(text: str, roots: Sequence[Path]) -> Path:
+    """The real path that `text` names, at or below the real path of one of `roots`.
+
+    Symbolic links are followed as far as the path exists; what does not exist yet is allowed.
+    Raises PathRefused, and nothing else, whatever the text.
+    """
+    if not roots:
+        raise PathRefused("No folder is open to transfers. Ask an administrator to allow one.")
+    _refuse_malformed(text, roots)
+    try:
+        path = Path(os.path.realpath(text))
+        allowed = any(path.is_relative_to(os.path.realpath(root)) for root in roots)
+    except OSError as error:
+        raise PathRefused(f"The path cannot be followed: {error.strerror}.") from error
+    if not allowed:
+        raise PathRefused(f"The path must lie in {_listed(roots)}.")
+    return path
+
+
+def nested(a: Path, b: Path) -> bool:
+    """Whether both are the same folder, or one lies inside the other."""
+    one, other = Path(os.path.realpath(a)), Path(os.path.realpath(b))
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _refuse_malformed(text: str, roots: Sequence[Path]) -> None:
+    if not text:
+        raise PathRefused("Enter a path.")
+    if "\0" in text:
+        raise PathRefused("A path cannot contain a NUL character.")
+    # A remote such as `:sftp,ssh=…:` runs commands; nothing that starts with "/" is one.
+    if not text.startswith("/"):
+        raise PathRefused(f"Enter a full path in {_listed(roots)}.")
+    if ".." in text.split("/"):
+        raise PathRefused("A path cannot contain “..”.")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise PathRefused("The path contains a character that no file name can have.") from error
+    if len(encoded) > _LONGEST:
+        raise PathRefused(f"The path is longer than {_LONGEST} bytes.")
+
+
+def _listed(roots: Sequence[Path]) -> str:
+    return " or ".join(str(root) for root in roots)
