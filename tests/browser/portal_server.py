@@ -1,0 +1,135 @@
+"""A portal as its users have it: `manage.py run` in its own process, with its own data."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer"}
+PASSWORD = "correct horse battery staple"
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+
+class PortalServer:
+    """One portal on a port of its own; `stop`, `kill` and `start` keep its data and its port."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.root = folder / "files"
+        self.data = folder / "data"
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._settings = settings
+        self._log = folder / "portal.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the portal is not running"
+        return self._process.pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PORTAL_", "RCLONE_"))
+        }
+        return {
+            **inherited,
+            "PORTAL_DATA_DIR": str(self.data),
+            "PORTAL_PORT": str(self.port),
+            "PORTAL_TRANSFER_ROOTS": str(self.root),
+            "PORTAL_ADMIN_PASSWORD": PASSWORD,
+            **self._settings,
+        }
+
+    def start(self, **settings: str) -> None:
+        """Start with these settings on top of the first ones, and wait until it is ready."""
+        self._settings.update(settings)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "run"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait_until_ready()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code; a portal that takes longer than it may fails the test."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash or the kernel's out-of-memory killer would."""
+        self._end(signal.SIGKILL)
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        """Run a command of manage.py on this portal's data; gives what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        )
+        assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def create_users(self, users: Mapping[str, str] = USERS) -> None:
+        for name, role in users.items():
+            self.manage("create-user", name, "--role", role, "--password-stdin", stdin=PASSWORD)
+
+    def clean_up(self) -> None:
+        if self._process is not None:
+            self.kill()
+
+    def _end(self, how: signal.Signals) -> int:
+        assert self._process is not None, "the portal is not running"
+        self._process.send_signal(how)
+        try:
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"no end {STOP_SECONDS} s after {how.name}:\n{self.log}") from None
+        finally:
+            self._process = None
+        return code
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, f"the portal ended at its start:\n{self.log}"
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                urllib.request.urlopen(f"{self.url}/readyz", timeout=2).close()
+                return
+            time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"not ready within {START_SECONDS} s:\n{self.log}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
