@@ -1,0 +1,138 @@
+// The one module that owns the socket: it tells the state machine what happens to it and publishes the outcome.
+// Only one tab of a browser runs it (leader.js); every tab learns of it by what it publishes.
+
+import { createDialer } from './dialer.js';
+import { FIRST, next } from './machine.js';
+import { createProbe } from './probe.js';
+
+const DEADLINE_SECONDS = 10;
+const SERVER_EVENTS = {
+  job_progress: 'portal:progress',
+  job_status_change: 'portal:status',
+  job_created: 'portal:created',
+};
+
+/** `publish(name, detail)` gets `portal:connection` and the server's events; `askSession()` resolves to live, ended or unknown. */
+export function createConnection({ openSocket, supported, askSession, clock, random, publish, log }) {
+  const dialer = createDialer({ openSocket, clock, random, heard });
+  const probe = createProbe({ dialer, clock, answered, silent: () => lost('no answer') });
+  let record = FIRST;
+  let since = clock.wall();
+  let reason = null;
+  let roundTrip = null;
+  let deadline = null;
+
+  const snapshot = () => ({
+    state: record.state,
+    attempts: record.failures,
+    nextAttemptAt: dialer.nextAttemptAt(),
+    since,
+    reason,
+    roundTrip,
+  });
+  const announce = () => publish('portal:connection', snapshot());
+
+  /** Moves the machine; true if the state is another one now. */
+  function step(event, why = null) {
+    const before = record.state;
+    record = next(record, event);
+    if (record.state === before) return false;
+    since = clock.wall();
+    reason = why;
+    deadline?.cancel();
+    probe.cancel();
+    if (record.state === 'signed-out') dialer.hangUp();
+    return true;
+  }
+
+  function heard(event, payload) {
+    if (event in SERVER_EVENTS) publish(SERVER_EVENTS[event], payload);
+    else if (event === 'open') opened();
+    else if (event === 'failed') failed(payload);
+    else if (event === 'closed') lost(payload.why);
+    else if (event === 'session_ended') sessionEnded(payload.reason);
+  }
+
+  function opened() {
+    log.info('Portal: connected');
+    step('open');
+    probe.ask();
+    announce();
+  }
+
+  function answered(answer, milliseconds) {
+    roundTrip = milliseconds;
+    log.info(`Portal: subscribed to ${answer.topics} as ${answer.role}, round trip ${milliseconds} ms`);
+    announce();
+  }
+
+  function failed({ refused, why }) {
+    step('attempt-failed', why);
+    dialer.wait();
+    announce();
+    // The browser hides why an upgrade failed; only HTTP can tell "signed out" from "blocked".
+    if (refused || record.failures % 2 === 0) checkSession();
+  }
+
+  function lost(why) {
+    log.info(`Portal: disconnected after ${Math.round((clock.wall() - since) / 1000)} s (${why})`);
+    step('lost', why);
+    dialer.wait();
+    announce();
+    if (why === 'io server disconnect') checkSession();
+  }
+
+  function sessionEnded(why) {
+    log.info(`Portal: session ended (${why})`);
+    if (why !== 'role_changed') return tell('session-ended', why);
+    step('role-changed', why);
+    dialer.hangUp();
+    dialer.dial();
+    announce();
+    publish('portal:role-changed', {});
+  }
+
+  async function checkSession() {
+    if (await askSession() === 'ended') tell('session-ended', 'expired');
+  }
+
+  function attempt() {
+    if (supported) dialer.dial();
+    else step('unsupported', 'this browser has no WebSocket');
+    if (record.state === 'connecting') deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
+    announce();
+  }
+
+  /** Takes the line over from where `last`, another tab's snapshot, left it. */
+  function start(last = null) {
+    record = last ? { state: last.state, failures: last.attempts } : FIRST;
+    since = last?.since ?? clock.wall();
+    step('lost', 'another tab has taken over');
+    if (record.state === 'signed-out') announce();
+    else attempt();
+  }
+
+  /** What pages have to say: an event of the machine, or `hurry`: attempt at once (when connected: make sure). */
+  function tell(event, why) {
+    if (event === 'hurry') hurry();
+    else if (step(event, why)) record.state === 'connecting' ? attempt() : announce();
+  }
+
+  function hurry() {
+    if (record.state === 'connected') {
+      probe.ask();
+    } else if (record.state !== 'signed-out' && supported) {
+      dialer.startOver();
+      dialer.dial();
+    }
+    announce();
+  }
+
+  function close() {
+    deadline?.cancel();
+    probe.cancel();
+    dialer.hangUp();
+  }
+
+  return { start, tell, close, snapshot, pending: dialer.pending };
+}

@@ -1,0 +1,57 @@
+// What the page knows about its connection: six states and what leads from one to the next.
+// A pure function over a table; an event that a state does not list changes nothing.
+
+export const FIRST = Object.freeze({ state: 'connecting', failures: 0 });
+export const PATIENCE = 3;
+
+const untilThree = (failures) => (failures >= PATIENCE ? 'polling' : null);
+
+export const TABLE = {
+  connecting: {
+    'open': 'connected',
+    'attempt-failed': untilThree,
+    'deadline': 'polling',
+    'unsupported': 'polling',
+    'role-changed': 'connecting',
+    'session-ended': 'signed-out',
+  },
+  connected: {
+    'lost': 'reconnecting',
+    'role-changed': 'reconnecting',
+    'session-ended': 'signed-out',
+  },
+  reconnecting: {
+    'open': 'connected',
+    'attempt-failed': untilThree,
+    'session-ended': 'signed-out',
+  },
+  polling: {
+    'open': 'connected',
+    'attempt-failed': 'polling',
+    'poll-failed': 'offline',
+    'session-ended': 'signed-out',
+  },
+  offline: {
+    'open': 'connected',
+    'attempt-failed': 'offline',
+    'poll-succeeded': 'polling',
+    'session-ended': 'signed-out',
+  },
+  'signed-out': {
+    'signed-in': 'connecting',
+  },
+};
+
+const STARTS_COUNTING_AGAIN = new Set(['open', 'lost', 'role-changed', 'session-ended', 'signed-in']);
+
+/** The record after `event`; the very same record if the event means nothing in this state. */
+export function next(record, event) {
+  const row = TABLE[record.state];
+  if (!Object.hasOwn(row, event)) return record;
+  const entry = row[event];
+  let { failures } = record;
+  if (event === 'attempt-failed') failures += 1;
+  if (STARTS_COUNTING_AGAIN.has(event)) failures = 0;
+  const state = typeof entry === 'function' ? (entry(failures) ?? record.state) : entry;
+  return { state, failures };
+}

@@ -1,0 +1,26 @@
+// Asks the server for an answer over the socket: by it the page subscribes, learns the round trip,
+// and finds out that a line which looks open is dead.
+
+export const TOPICS = ['progress', 'status_change'];
+const ANSWER_SECONDS = 5;
+
+export function createProbe({ dialer, clock, answered, silent }) {
+  let limit = null;
+
+  function cancel() {
+    limit?.cancel();
+    limit = null;
+  }
+
+  function ask() {
+    const asked = clock.now();
+    cancel();
+    limit = clock.after(ANSWER_SECONDS, silent);
+    dialer.ask(TOPICS, (answer) => {
+      cancel();
+      answered(answer, Math.round((clock.now() - asked) * 1000));
+    });
+  }
+
+  return { ask, cancel };
+}

@@ -1,0 +1,28 @@
+// Puts Socket.IO's client behind the small face that dialer.js expects: one attempt, one socket, no reconnection of its own.
+
+import { io } from '../vendor/socket.io.esm.min.js';
+
+/** An attempt that begins at once; `listener` hears open, failed, closed and every server event. */
+export function openSocket(listener) {
+  const socket = io({
+    transports: ['websocket'],
+    reconnection: false,
+    autoConnect: false,
+    forceNew: true,
+    timeout: false, // The dialer limits the whole attempt, handshake included.
+  });
+  socket.on('connect', () => listener('open'));
+  // A refusal by the server leaves the socket inactive; a blocked line would leave it waiting.
+  socket.on('connect_error', (error) => listener('failed', { refused: !socket.active, why: error.message }));
+  socket.on('disconnect', (why) => listener('closed', { why }));
+  socket.onAny(listener);
+  socket.connect();
+  return {
+    ask: (topics, answered) => socket.emit('subscribe', { topics }, answered),
+    close() {
+      socket.removeAllListeners();
+      socket.offAny();
+      socket.disconnect();
+    },
+  };
+}
