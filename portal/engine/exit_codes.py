@@ -41,6 +41,10 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         "A disk reported an input/output error. Check that disk before you retry.",
     ),
     (
+        r"file too large",
+        "A file is larger than the destination can hold. Choose another folder.",
+    ),
+    (
         r"too many open files",
         "The machine ran out of open files. Raise the limit of the portal, then retry.",
     ),

@@ -59,4 +59,4 @@ def variables(pid: int) -> dict[str, str]:
 
 def pids() -> list[int]:
     """All processes of the machine that can be seen."""
-    return [int(name) for name in os.listdir(_PROC) if name.isdecimal()]
+    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal()]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from portal.engine.statistics import CurrentFile, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
+_KEPT = 200  # readings of that window at most, should rclone's clock stand still
 _ALMOST = 99.9
 
 
@@ -54,7 +55,7 @@ class Tracker:
         self._percent: float | None = None
         self._last: Statistics | None = None
         self._reading: Progress | None = None
-        self._speeds: deque[tuple[float, int]] = deque()
+        self._speeds: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
     def read(self, stats: Statistics) -> Progress:
         """The reading of the next line of statistics."""
@@ -134,9 +135,11 @@ class Tracker:
     def _speed(self, stats: Statistics) -> int:
         if self._dry_run or not stats.travelled:
             # The time that went into the listing is no part of the speed.
-            self._speeds = deque([(stats.elapsed, 0)])
+            self._speeds.clear()
+            self._speeds.append((stats.elapsed, 0))
             return 0
-        self._speeds = self._speeds or deque([(0.0, 0)])
+        if not self._speeds:
+            self._speeds.append((0.0, 0))
         self._speeds.append((stats.elapsed, stats.travelled))
         while len(self._speeds) > 1 and self._speeds[1][0] <= stats.elapsed - _WINDOW:
             self._speeds.popleft()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +11,13 @@ from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, command_line, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
+from portal.engine.group import ProcessGroup
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
 _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open after the whole group is dead
-_LOST = 1  # exit code when the system no longer knows it
 _ERROR_LENGTH = 500
 
 
@@ -53,42 +49,26 @@ class Transfer:
         stats_interval: float = 0.25,
         grace: float = 10.0,
     ) -> None:
+        """`data_dir` marks the process for `sweep_leftovers`."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
         self._stats_interval = stats_interval
         self._grace = grace
         self._tracker = Tracker(order.operation, order.dry_run)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader: Reader | None = None
-        self._exit_code: int | None = None
-        self._stopped = False
-        self._kill_at: float | None = None
-        self._ended_at = 0.0
-        # A signal must not go out between the reaping and the note of it: by then the number of
-        # the group may be someone else's.
-        self._lock = threading.Lock()
+        self._running: tuple[ProcessGroup, Reader] | None = None
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started."""
         ensure_executable(self._rclone)
         command = command_line(setpriv_path(), self._rclone, self._order, self._stats_interval)
         try:
-            self._process = subprocess.Popen(
-                command,
-                bufsize=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment(self._order, self._data_dir),
-                cwd="/",
-                start_new_session=True,
-            )
+            group = ProcessGroup(command, environment(self._order, self._data_dir))
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        assert self._process.stderr is not None
-        self._reader = Reader(self._process.stderr, self._tracker)
-        self._reader.start()
+        reader = Reader(group.stderr, self._tracker)
+        self._running = group, reader
+        reader.start()
 
     def readings(self, tick: float = 0.25) -> Iterator[Progress | None]:
         """Each reading as it comes (the newest, if the caller is slow), the final one last.
@@ -96,104 +76,69 @@ class Transfer:
         None after at most `tick` seconds of silence. Ends when rclone's group is dead, rclone
         is reaped, and its stderr is read.
         """
-        while not self._over():
-            yield self._next(tick)
-        yield self._tracker.finish(self._exit_code == 0 and not self._stopped)
+        group, reader = self._started()
+        while not _over(group, reader):
+            yield _next(group, reader, tick)
+        yield self._tracker.finish(_succeeded(group))
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. SIGKILL follows after the grace, while
         `readings()` is gone through or in `close()`. Of one that has ended: harmless."""
-        with self._lock:
-            if self._process is None or self._exit_code is not None or self._stopped:
-                return
-            self._stopped = True
-            self._kill_at = time.monotonic() + self._grace
-            _signal_group(self._process.pid, signal.SIGTERM)
+        if self._running is not None:
+            group, _ = self._running
+            group.stop(self._grace)
 
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
-        if self._exit_code is None or self._reader is None:
+        group, reader = self._started()
+        if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
-        succeeded = self._exit_code == 0 and not self._stopped
-        lines = tuple(printable(line, _ERROR_LENGTH) for line in list(self._reader.errors))
+        succeeded = _succeeded(group)
+        lines = tuple(printable(line, _ERROR_LENGTH) for line in list(reader.errors))
         return Outcome(
             succeeded=succeeded,
-            stopped=self._stopped,
-            exit_code=self._exit_code,
-            reason=None if succeeded else reason_for(self._exit_code, self._stopped, lines),
+            stopped=group.stopped,
+            exit_code=group.exit_code,
+            reason=None if succeeded else reason_for(group.exit_code, group.stopped, lines),
             error_lines=lines,
             progress=self._tracker.finish(succeeded),
         )
 
     def close(self) -> None:
         """The process group is dead and reaped when this returns, however long that takes."""
-        if self._process is None or self._reader is None:
+        if self._running is None:
             return
-        self.stop()
-        while not self._reap():
-            self._press()
+        group, reader = self._running
+        group.stop(self._grace)
+        while not group.reap():
+            group.press()
             time.sleep(_POLL)
-        self._reader.wait(_DRAIN)
+        reader.wait(_DRAIN)
 
-    def _next(self, tick: float) -> Progress | None:
-        assert self._reader is not None
-        until = time.monotonic() + tick
-        while True:
-            left = max(0.0, until - time.monotonic())
-            if self._reader.ended:
-                # Its stderr is read, so it is about to exit: look often.
-                time.sleep(min(_POLL, left))
-            reading = self._reader.take(0 if self._reader.ended else left)
-            self._press()
-            if reading is not None or self._over() or time.monotonic() >= until:
-                return reading
-
-    def _over(self) -> bool:
-        if self._reader is None:
+    def _started(self) -> tuple[ProcessGroup, Reader]:
+        if self._running is None:
             raise RuntimeError("the transfer has not been started")
-        if not self._reap():
-            return False
-        # A grandchild that left the group may hold stderr open for ever.
-        return self._reader.ended or time.monotonic() > self._ended_at + _DRAIN
-
-    def _press(self) -> None:
-        with self._lock:
-            if self._kill_at is None or self._exit_code is not None or self._process is None:
-                return
-            if time.monotonic() >= self._kill_at:
-                _signal_group(self._process.pid, signal.SIGKILL)
-
-    def _reap(self) -> bool:
-        with self._lock:
-            if self._exit_code is not None:
-                return True
-            assert self._process is not None
-            code = _exit_code(self._process.pid)
-            if code is None:
-                return False
-            # While the dead leader is not reaped, the number of its group is surely still its
-            # own: now is the time to end whatever it left behind.
-            _signal_group(self._process.pid, signal.SIGKILL)
-            self._process.poll()
-            self._ended_at = time.monotonic()
-            self._exit_code = code
-            return True
+        return self._running
 
 
-def _exit_code(pid: int) -> int | None:
-    """None while it runs. Leaves the dead process unreaped."""
-    try:
-        state = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        # Popen would call this a success.
-        return _LOST
-    if state is None:
-        return None
-    return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status
+def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
+    until = time.monotonic() + tick
+    while True:
+        left = max(0.0, until - time.monotonic())
+        if reader.ended:
+            # Its stderr is read, so it is about to exit: look often.
+            time.sleep(min(_POLL, left))
+        reading = reader.take(0 if reader.ended else left)
+        group.press()
+        if reading is not None or _over(group, reader) or time.monotonic() >= until:
+            return reading
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
+def _over(group: ProcessGroup, reader: Reader) -> bool:
+    # A grandchild that left the group may hold stderr open for ever.
+    return group.reap() and (reader.ended or time.monotonic() > group.ended_at + _DRAIN)
+
+
+def _succeeded(group: ProcessGroup) -> bool:
+    # An exit of 0 after SIGTERM has been seen.
+    return group.exit_code == 0 and not group.stopped

@@ -1,0 +1,87 @@
+"""A process group of its own: signalled only while its number is surely still its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, cast
+
+_LOST = 1  # exit code when the system no longer knows it
+
+
+class ProcessGroup:
+    """A program that leads its own session. Its stderr is `stderr`; it has no other channel."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Starts it; raises OSError if that fails."""
+        self._process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+        self.stderr = cast(IO[bytes], self._process.stderr)
+        self.stopped = False
+        self.exit_code: int | None = None
+        self.ended_at = 0.0
+        self._kill_at = 0.0
+        # A signal must not go out between the reaping and the note of it: by then the number of
+        # the group may be someone else's.
+        self._lock = threading.Lock()
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM now, once; `press()` follows it up. Of a dead group: harmless."""
+        with self._lock:
+            if self.exit_code is None and not self.stopped:
+                self.stopped = True
+                self._kill_at = time.monotonic() + grace
+                self._signal(signal.SIGTERM)
+
+    def press(self) -> None:
+        """SIGKILL, if it was asked to stop and its grace is over."""
+        with self._lock:
+            overdue = self.stopped and time.monotonic() >= self._kill_at
+            if overdue and self.exit_code is None:
+                self._signal(signal.SIGKILL)
+
+    def reap(self) -> bool:
+        """Whether the leader has ended. If so it is reaped, and the rest of the group killed."""
+        with self._lock:
+            if self.exit_code is not None:
+                return True
+            code = _exit_code(self._process.pid)
+            if code is None:
+                return False
+            # While the dead leader is not reaped, the number of its group is still its own: now
+            # is the time to end whatever it left behind.
+            self._signal(signal.SIGKILL)
+            self._process.poll()
+            self.ended_at = time.monotonic()
+            self.exit_code = code
+            return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _exit_code(pid: int) -> int | None:
+    """None while it runs; negative for a signal. Leaves the dead process unreaped."""
+    try:
+        state = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        # Someone else reaped it. Popen would call that a success.
+        return _LOST
+    if state is None:
+        return None
+    return state.si_status if state.si_code == os.CLD_EXITED else -state.si_status

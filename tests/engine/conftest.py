@@ -1,0 +1,111 @@
+"""Real rclone on real files; a scripted one for what a real one will not do on command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal.engine import Order, Outcome, Progress, Transfer, rclone_path
+
+
+class Bench:
+    """Starts transfers and closes them all at the end of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rclone = rclone_path(None)
+        self.started: list[Transfer] = []
+
+    def transfer(
+        self,
+        source: Path | str = "/nowhere",
+        destination: Path | str = "/nowhere/else",
+        operation: str = "copy",
+        bandwidth_limit: str | None = None,
+        dry_run: bool = False,
+        **options: Any,
+    ) -> Transfer:
+        order = Order(7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run)
+        transfer = Transfer(self.rclone, order, **options)
+        transfer.start()
+        self.started.append(transfer)
+        return transfer
+
+    def run(self, *args: Any, **options: Any) -> tuple[Outcome, list[Progress]]:
+        transfer = self.transfer(*args, **options)
+        readings = [reading for reading in transfer.readings() if reading is not None]
+        return transfer.outcome(), readings
+
+    def script(self, body: str) -> None:
+        """From here on rclone is this Python script."""
+        fake = self.folder / "fake-rclone"
+        head = "import json, os, signal, subprocess, sys, time\n"
+        fake.write_text(f"#!{sys.executable} -S\n{head}{textwrap.dedent(body)}")
+        fake.chmod(0o755)
+        self.rclone = fake
+
+    def wrap(self, shell: str) -> None:
+        """From here on rclone is started by this shell line; `"$@"` are its arguments."""
+        wrapper = self.folder / "wrapped-rclone"
+        wrapper.write_text(f"#!/bin/sh\n{shell.replace('RCLONE', str(self.rclone))}\n")
+        wrapper.chmod(0o755)
+        self.rclone = wrapper
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    bench = Bench(folder)
+    yield bench
+    for transfer in bench.started:
+        transfer.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "big").write_bytes(os.urandom(3_000_000))
+    (folder / "zero").touch()
+    (folder / "sub" / "small").write_text("hello\n")
+    return folder
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[..., bool]:
+    return eventually
+
+
+def marked(job_id: int) -> list[int]:
+    """Living processes that were started for this job."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            told = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"PORTAL_JOB_ID={job_id}".encode() in told:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(name="marked")
+def _marked() -> Callable[[int], list[int]]:
+    return marked
