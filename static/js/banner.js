@@ -1,0 +1,78 @@
+// Shows the connection in the badge, its panel and the strip, and has it read out where that helps.
+// A state is put in words only once it lasts; the countdown is for the eye alone.
+
+import { repeat } from './clock.js';
+import { ANNOUNCE_AFTER, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './words.js';
+
+const MAY_TRY = new Set(['reconnecting', 'polling', 'offline']);
+
+/** `root` is #connection; `tryNow` is called by its buttons; `nextPath()` is where to return after signing in. */
+export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
+  const part = (name) => root.querySelector(`[data-connection="${name}"]`);
+  const [word, said, strip, text, next] = ['word', 'said', 'strip', 'text', 'next'].map(part);
+  let detail = null;
+  let timers = [];
+  let stopCounting = null;
+
+  const set = (element, value) => {
+    if (element.textContent !== value) element.textContent = value;
+  };
+
+  function showWord(state, value) {
+    root.dataset.shown = state;
+    set(word, value);
+  }
+
+  function showStrip() {
+    const value = stripText(detail.state, lastData());
+    strip.hidden = value === null;
+    if (value === null) return;
+    set(text, value);
+    for (const choice of strip.querySelectorAll('[data-in]')) {
+      choice.hidden = !choice.dataset.in.split(' ').includes(detail.state);
+    }
+    part('sign-in').href = `/login?next=${encodeURIComponent(nextPath())}`;
+    count();
+  }
+
+  function count() {
+    next.textContent = MAY_TRY.has(detail.state) ? countdown(detail.nextAttemptAt, clock.wall()) : '';
+  }
+
+  function fillPanel() {
+    const known = facts({ ...detail, lastData: lastData() });
+    for (const [name, value] of Object.entries(known)) set(part(name), value);
+    part('try').hidden = !MAY_TRY.has(detail.state);
+  }
+
+  function enter(state) {
+    for (const timer of timers) timer.cancel();
+    const patient = PATIENCE[state] ?? 0;
+    const later = (seconds, act) => clock.after(seconds, act);
+    // A loss that is mended within a second is never read out, nor is the "Connected" that ends it.
+    timers = state in PATIENCE
+      ? [later(patient, () => showWord(state, WORDS[state].word)), later(ANNOUNCE_AFTER, () => {
+        set(said, state === 'connecting' ? WORDS[state].word : '');
+        showStrip();
+      })]
+      : [];
+    if (state in PATIENCE) return;
+    if (root.dataset.shown !== state) showWord(state, WORDS[state].word);
+    set(said, state === 'connected' ? WORDS[state].word : '');
+    showStrip();
+    if (state === 'connected') timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
+  }
+
+  function follow(news) {
+    detail = news;
+    if (news.state !== news.previous) enter(news.state);
+    else if (!strip.hidden) showStrip();
+    fillPanel();
+    stopCounting?.();
+    stopCounting = MAY_TRY.has(news.state) ? repeat(clock, 1, count) : null;
+  }
+
+  root.addEventListener('click', (event) => event.target.closest('[data-try-now]') && tryNow());
+  part('panel').addEventListener('toggle', () => detail && fillPanel());
+  return { follow };
+}

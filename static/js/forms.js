@@ -1,0 +1,73 @@
+// Small courtesies of forms: a destructive button asks once, in place; after a refused form the first wrong field has the focus.
+// Without JavaScript the same buttons submit at once and the same errors are shown.
+
+/** Puts the question in place of `button`: its own label, asked, with a yes and a way back. */
+function askOnce(document, button) {
+  const box = document.createElement('span');
+  box.className = 'confirm';
+  box.setAttribute('role', 'group');
+  box.setAttribute('data-keep', '');
+  const question = document.createElement('span');
+  question.textContent = button.dataset.confirm || 'Are you sure?';
+  box.setAttribute('aria-label', question.textContent);
+  const yes = choice(document, button.dataset.confirmYes || 'Yes', 'btn btn-sm btn-danger');
+  const no = choice(document, button.dataset.confirmNo || 'Keep', 'btn btn-sm');
+
+  const close = () => {
+    box.remove();
+    button.hidden = false;
+    button.focus();
+  };
+  yes.addEventListener('click', () => {
+    box.remove();
+    button.hidden = false;
+    button.dataset.confirmed = '';
+    button.click();
+    delete button.dataset.confirmed;
+  });
+  no.addEventListener('click', close);
+  box.addEventListener('keydown', (event) => event.key === 'Escape' && close());
+
+  box.append(question, yes, no);
+  button.hidden = true;
+  button.after(box);
+  no.focus(); // Enter, pressed twice in haste, keeps.
+}
+
+/** After a swap: a question whose button is gone, or asks something else now, goes too. */
+function dropOrphans(document) {
+  for (const box of document.querySelectorAll('.confirm')) {
+    const button = box.previousElementSibling;
+    if (button?.hidden && button.dataset.confirm === box.getAttribute('aria-label')) continue;
+    box.remove();
+    if (button) button.hidden = false;
+  }
+}
+
+function choice(document, label, className) {
+  const element = document.createElement('button');
+  element.type = 'button';
+  element.className = className;
+  element.textContent = label;
+  return element;
+}
+
+function focusFirstInvalid(root) {
+  root.querySelector('[aria-invalid="true"], .is-invalid')?.focus();
+}
+
+export function attendForms(document) {
+  // Before htmx and before the browser's own submit: a click that is only a question must reach neither.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-confirm]');
+    if (!button || 'confirmed' in button.dataset) return;
+    event.preventDefault();
+    event.stopPropagation();
+    askOnce(document, button);
+  }, { capture: true });
+  document.addEventListener('htmx:afterSwap', () => dropOrphans(document));
+  document.addEventListener('htmx:afterSettle', (event) => {
+    if (event.detail.xhr?.status === 422) focusFirstInvalid(event.detail.target);
+  });
+  focusFirstInvalid(document);
+}

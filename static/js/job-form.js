@@ -1,0 +1,30 @@
+// Says at the foot of the new-job form what the transfer will do, in one sentence that follows what is typed.
+
+const SENTENCES = {
+  copy: (from, to) => `Copies everything in ${from} to ${to}; nothing is deleted in ${to}.`,
+  sync: (from, to) => `Makes ${to} the same as ${from}; what is only in ${to} is deleted.`,
+  move: (from, to) => `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there.`,
+  check: (from, to) => `Compares ${from} with ${to}; nothing is changed.`,
+};
+
+/** The sentence for these values, or an empty one while something is missing. */
+export function sentence({ operation, source, destination, dryRun }) {
+  if (!Object.hasOwn(SENTENCES, operation) || !source || !destination) return '';
+  const said = SENTENCES[operation](source, destination);
+  return dryRun ? `${said} Dry run: nothing is changed, only reported.` : said;
+}
+
+export function attendJobForm(form) {
+  const place = form.querySelector('[data-job-sentence]');
+  const say = () => {
+    const values = new FormData(form);
+    place.textContent = sentence({
+      operation: values.get('operation'),
+      source: values.get('source')?.trim(),
+      destination: values.get('destination')?.trim(),
+      dryRun: values.has('dry_run'),
+    });
+  };
+  form.addEventListener('input', say);
+  say();
+}

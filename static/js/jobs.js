@@ -1,0 +1,58 @@
+// Keeps every job on the page at the newest view, whichever door it came by: push, poll or page.
+// What is older than what is shown is dropped; what shows that something was missed asks for a refetch.
+
+import { patch, shownIn, viewOf } from './rows.js';
+
+const FINAL = new Set(['completed', 'failed', 'cancelled']);
+export const ACTIVE = new Set(['running', 'cancelling']);
+const REMEMBERED = 1000;
+
+/** `older` (drop it), `missed` (show it, but something between was lost) or `newer`. */
+export function compare(shown, view) {
+  if (view.seq <= shown.seq) return 'older';
+  if (FINAL.has(shown.status)) return 'older'; // Nothing follows a final status.
+  const surprising = !view.status && !ACTIVE.has(shown.status); // Progress of a job that, as shown, does not run.
+  return view.seq > shown.seq + 1 || surprising ? 'missed' : 'newer';
+}
+
+/** `rowsOf(job)` lists the elements that show a job; `refresh.soon()` refetches. */
+export function createJobs({ rowsOf, refresh }) {
+  const latest = new Map();
+
+  function remember(view) {
+    const known = latest.get(view.job);
+    if (known && known.seq >= view.seq) return;
+    latest.delete(view.job); // Set again below, so that the longest unheard of is forgotten first.
+    latest.set(view.job, { ...view, status: view.status ?? known?.status ?? null, display: { ...known?.display, ...view.display } });
+    if (latest.size > REMEMBERED) latest.delete(latest.keys().next().value);
+  }
+
+  function apply(view) {
+    remember(view);
+    for (const row of rowsOf(view.job)) {
+      const verdict = compare(shownIn(row), view);
+      if (verdict === 'older') continue;
+      patch(row, view);
+      if (verdict === 'missed') refresh.soon();
+    }
+  }
+
+  /** A job that changes its status or is new belongs in another place of the page, and changes its counts. */
+  function moved(event) {
+    if (event.new_status) apply(viewOf(event));
+    refresh.soon();
+  }
+
+  /** Whether what came back for `row` with `seq` may replace what is shown there. */
+  const mayReplace = (row, seq) => !(seq < shownIn(row).seq);
+
+  /** Brings rows that a reply put on the page up to the newest view that was pushed meanwhile. */
+  function reconcile(rows) {
+    for (const row of rows) {
+      const view = latest.get(Number(row.dataset.job));
+      if (view && compare(shownIn(row), view) !== 'older') patch(row, view);
+    }
+  }
+
+  return { progress: (event) => apply(viewOf(event)), moved, mayReplace, reconcile };
+}

@@ -1,0 +1,43 @@
+// What each state of the connection is called and which of its parts are shown: data for banner.js, no DOM.
+
+export const WORDS = {
+  'connecting': { word: 'Connecting…', strip: null, transport: 'none yet' },
+  'connected': { word: 'Connected', strip: null, transport: 'WebSocket' },
+  'reconnecting': { word: 'Reconnecting…', strip: 'Reconnecting…', transport: 'none' },
+  'polling': { word: 'Polling', strip: 'Using polling mode (WebSocket unavailable)', transport: 'HTTP polling' },
+  'offline': { word: 'Offline', strip: 'Offline – showing data from ', transport: 'none' },
+  'signed-out': { word: 'Signed out', strip: 'You are signed out – ', transport: 'none' },
+};
+
+/** Seconds after which a state is put in words: what is over sooner was never worth a word. */
+export const PATIENCE = { connecting: 1, reconnecting: 0.25 };
+export const ANNOUNCE_AFTER = 1;
+export const LIVE_AFTER = 3;
+
+/** `12:03:10`, in the reader's own time zone. */
+export function clockTime(milliseconds) {
+  const date = new Date(milliseconds);
+  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, '0')).join(':');
+}
+
+export function countdown(nextAttemptAt, now) {
+  if (nextAttemptAt === null) return 'trying now';
+  return `next try in ${Math.max(1, Math.ceil((nextAttemptAt - now) / 1000))} s`;
+}
+
+/** The text of the strip, or null where none is shown. */
+export function stripText(state, lastData) {
+  const { strip } = WORDS[state];
+  return state === 'offline' ? strip + clockTime(lastData) : strip;
+}
+
+/** The rows of the panel, as texts. */
+export function facts({ state, since, roundTrip, lastData, reason }) {
+  return {
+    since: clockTime(since),
+    transport: WORDS[state].transport,
+    roundTrip: state === 'connected' && roundTrip !== null ? `${roundTrip} ms` : '–',
+    lastData: clockTime(lastData),
+    reason: reason ?? '–',
+  };
+}
