@@ -1,0 +1,41 @@
+"""What services raise. A caller decides on the class; a person reads ``message``."""
+
+
+class PortalError(Exception):
+    """``message``: what happened and what to do, one or two short sentences."""
+
+    status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotFound(PortalError):
+    status = 404
+
+
+class Forbidden(PortalError):
+    status = 403
+
+
+class Conflict(PortalError):
+    """The thing is no longer in a state that allows the act."""
+
+    status = 409
+
+
+class Invalid(PortalError):
+    """``errors``: field name → what is wrong with it."""
+
+    status = 422
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+
+class Unavailable(PortalError):
+    """A part the portal stands on does not answer now; trying again later may help."""
+
+    status = 503

@@ -1,0 +1,34 @@
+"""Alembic, called from Python: no alembic.ini, the settings name the database."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+
+from portal import tree
+from portal.settings import Settings
+
+
+def _config(settings: Settings) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(tree.MIGRATIONS).replace("%", "%%"))
+    config.attributes["url"] = settings.database_url
+    return config
+
+
+def upgrade(settings: Settings, revision: str = "head") -> None:
+    command.upgrade(_config(settings), revision)
+
+
+def downgrade(settings: Settings, revision: str = "-1") -> None:
+    command.downgrade(_config(settings), revision)
+
+
+def current(settings: Settings) -> None:
+    """Prints the revision the database has."""
+    command.current(_config(settings))
+
+
+def check(settings: Settings) -> None:
+    """Raises CommandError where the models and the migrations differ."""
+    command.check(_config(settings))

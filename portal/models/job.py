@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal.clock import now
+from portal.database import Base, Moment
+from portal.models.user import User
+from portal.states import JobStatus, Operation
+
+#: SQLite numbers rows by itself only in a column declared INTEGER.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Job(Base):
+    """One execution of one transfer; a retry is a new row that points back to this one."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_status_id", "status", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    operation: Mapped[Operation] = mapped_column(String(8))
+    source: Mapped[str] = mapped_column(Text)
+    destination: Mapped[str] = mapped_column(Text)
+    bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
+    dry_run: Mapped[bool] = mapped_column(default=False)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+
+    status: Mapped[JobStatus] = mapped_column(String(16), default=JobStatus.QUEUED)
+    #: Grows with every claim; a worker whose number is no longer the row's has lost the job.
+    attempt: Mapped[int] = mapped_column(default=0)
+    #: How often a worker died under it.
+    interruptions: Mapped[int] = mapped_column(default=0)
+    #: Grows with every event, in the UPDATE that makes it.
+    seq: Mapped[int] = mapped_column(BigInteger, default=1)
+
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    queued_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    heartbeat_at: Mapped[datetime | None] = mapped_column(Moment)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(Moment)
+    cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+    #: Why it failed, for a person; rclone's own last words; its exit code.
+    error: Mapped[str | None] = mapped_column(Text)
+    error_lines: Mapped[list[str]] = mapped_column(JSON, default=list)
+    exit_code: Mapped[int | None]
+
+    phase: Mapped[str | None] = mapped_column(String(16))
+    bytes_transferred: Mapped[int] = mapped_column(BigInteger, default=0)
+    total_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    percent: Mapped[float | None]
+    speed_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    eta_seconds: Mapped[int | None] = mapped_column(BigInteger)
+    files_transferred: Mapped[int] = mapped_column(default=0)
+    files_total: Mapped[int] = mapped_column(default=0)
+    files_listed: Mapped[int] = mapped_column(default=0)
+    current_files: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    progress_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    owner: Mapped[User] = relationship(foreign_keys=owner_id, lazy="joined", innerjoin=True)
+
+
+class JobEvent(Base):
+    """One change of status, written in the transaction that made it."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index("ix_job_events_job_id_id", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(Moment, default=now)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    old_status: Mapped[JobStatus | None] = mapped_column(String(16))
+    new_status: Mapped[JobStatus] = mapped_column(String(16))
+    #: The person behind it; none where the worker or the portal itself acted.
+    actor: Mapped[str] = mapped_column(String(64), default="")
+    note: Mapped[str] = mapped_column(Text, default="")
+
+    job: Mapped[Job] = relationship(lazy="joined", innerjoin=True)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from flask_login import UserMixin
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal.clock import now
+from portal.database import Base, Moment
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return tuple(Role).index(self)
+
+    def includes(self, other: Role) -> bool:
+        return self.rank >= other.rank
+
+
+class User(UserMixin, Base):
+    __tablename__ = "users"
+    __allow_unmapped__ = True  # session_id and token below are no columns
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[Role] = mapped_column(String(16))
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
+
+    settings: Mapped[UserSettings] = relationship(
+        back_populates="user", lazy="joined", innerjoin=True, cascade="all, delete-orphan"
+    )
+
+    #: The login session this user was loaded by; set by ``access``, never stored.
+    session_id: int | None = None
+    #: Flask-Login keeps this in the cookie: the session's token, not the user's id.
+    token: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.active
+
+    def get_id(self) -> str:
+        return self.token
+
+    def may(self, role: Role) -> bool:
+        return Role(self.role).includes(role)
+
+
+class UserSettings(Base):
+    """One row a user, made with the user."""
+
+    __tablename__ = "user_settings"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    refresh_interval: Mapped[int] = mapped_column(default=2)
+    theme: Mapped[str] = mapped_column(String(8), default="auto")
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    notifications: Mapped[str] = mapped_column(String(8), default="off")
+
+    user: Mapped[User] = relationship(back_populates="settings")

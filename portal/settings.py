@@ -1,0 +1,164 @@
+"""Every ``PORTAL_*`` variable, its default and its help. A bad value stops the start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from portal.errors import PortalError
+
+
+class SettingsError(PortalError):
+    """A variable's name and what is wrong with its value."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PORTAL_", env_ignore_empty=True, frozen=True)
+
+    data_dir: Path = Field(
+        Path("instance"), description="Folder of the database, the secret key and the lock file."
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy address of the database. Default: SQLite in the data folder."
+    )
+    redis_url: str = Field(
+        "",
+        description="Reserved for running on several machines. This version runs everything in "
+        "one process and refuses to start when it is set.",
+    )
+    secret_key: str = Field(
+        "",
+        repr=False,
+        description="Key that signs cookies, at least 32 characters. Default: generated once "
+        "into the data folder, readable by its owner alone.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    transfer_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Colon-separated folders that local paths must lie in. "
+        "Default: `files` in the data folder.",
+    )
+    max_running_jobs: int = Field(
+        4, ge=1, le=256, description="Transfers that run at the same time; the others wait."
+    )
+    rclone: Path | None = Field(
+        None, description="Path of the rclone binary. Default: the one that comes with the portal."
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Reverse proxies in front whose forwarding headers are believed.",
+    )
+    sockets_per_user: int = Field(
+        50, ge=1, le=100_000, description="Live connections one user may hold open."
+    )
+    secure_cookies: bool = Field(
+        False, description="Send cookies over HTTPS only. Set it behind TLS."
+    )
+    admin_password: str = Field(
+        "",
+        repr=False,
+        description="Password of `admin`, used at the first start only. Default: a random one, "
+        "printed once.",
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Form of log lines.")
+    metrics_token: str = Field(
+        "",
+        repr=False,
+        description="Bearer token for `/metrics`. Without one it answers on this machine only.",
+    )
+    test_time_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="For tests: factor on the waits of the page's live connection.",
+    )
+
+    @field_validator("transfer_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _not_yet(cls, value: str) -> str:
+        if value:
+            raise ValueError("this version runs in one process only; unset it")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Settings:
+        data = self.data_dir.absolute()
+        roots = self.transfer_roots or (data / "files",)
+        relative = [str(root) for root in roots if not root.is_absolute()]
+        if relative:
+            raise ValueError(f"transfer_roots: not a full path: {', '.join(relative)}")
+        url = self.database_url or f"sqlite:///{data / 'portal.sqlite'}"
+        if url.startswith("postgres://"):
+            url = "postgresql://" + url.removeprefix("postgres://")
+        for name, completed in (
+            ("data_dir", data),
+            ("transfer_roots", roots),
+            ("database_url", url),
+        ):
+            object.__setattr__(self, name, completed)
+        return self
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data_dir / "portal.lock"
+
+    def prepare(self) -> None:
+        """Makes the data folder and the default root; other roots are the administrator's."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        default_root = self.data_dir / "files"
+        if self.transfer_roots == (default_root,):
+            default_root.mkdir(exist_ok=True)
+        for root in self.transfer_roots:
+            if not root.is_dir():
+                raise SettingsError(f"PORTAL_TRANSFER_ROOTS: there is no folder {root}")
+
+    def signing_key(self) -> str:
+        """The secret key; generated into the data folder (mode 0600) when none was given."""
+        if self.secret_key:
+            return self.secret_key
+        path = self.data_dir / "secret_key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text(encoding="ascii").strip()
+        key = secrets.token_urlsafe(48)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key)
+        return key
+
+
+def load_settings(**values: object) -> Settings:
+    """Settings from the environment; raises SettingsError with the variable's name."""
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: object) -> str:
+    assert isinstance(item, dict)  # noqa: S101 - the shape of pydantic's error list
+    name = "_".join(str(part) for part in item["loc"][:1])
+    reason = str(item["msg"]).removeprefix("Value error, ")
+    return (
+        f"PORTAL_{name.upper()}: {reason}" if name else f"PORTAL_{reason[:1].upper()}{reason[1:]}"
+    )

@@ -1,0 +1,66 @@
+"""The life of a job: its statuses, which may follow which, and how each is shown. One table."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    INTERRUPTED = "interrupted"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    label: str
+    icon: str
+    tone: str
+    followers: frozenset[JobStatus]
+
+
+_S = JobStatus
+STATES: dict[JobStatus, State] = {
+    _S.QUEUED: State("Queued", "queued", "secondary", frozenset({_S.RUNNING, _S.CANCELLED})),
+    _S.RUNNING: State(
+        "Running",
+        "running",
+        "blue",
+        frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLING, _S.INTERRUPTED, _S.QUEUED}),
+    ),
+    _S.CANCELLING: State("Cancelling", "cancelling", "orange", frozenset({_S.CANCELLED})),
+    _S.INTERRUPTED: State(
+        "Interrupted", "interrupted", "yellow", frozenset({_S.QUEUED, _S.FAILED, _S.CANCELLED})
+    ),
+    _S.COMPLETED: State("Completed", "completed", "green", frozenset()),
+    _S.FAILED: State("Failed", "failed", "red", frozenset()),
+    _S.CANCELLED: State("Cancelled", "cancelled", "secondary", frozenset()),
+}
+
+ACTIVE = (_S.RUNNING, _S.CANCELLING)
+FINAL = (_S.COMPLETED, _S.FAILED, _S.CANCELLED)
+CANCELLABLE = (_S.QUEUED, _S.RUNNING, _S.INTERRUPTED)
+RETRYABLE = (_S.FAILED, _S.CANCELLED, _S.INTERRUPTED)
+
+
+class Operation(StrEnum):
+    COPY = "copy"
+    SYNC = "sync"
+    MOVE = "move"
+    CHECK = "check"
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it removes files somewhere, so that it is never begun again without a person."""
+        return self in (Operation.SYNC, Operation.MOVE)
+
+
+#: How often an interrupted copy or check goes back to the queue by itself.
+MAX_INTERRUPTIONS = 3
+
+
+def may_follow(old: JobStatus, new: JobStatus) -> bool:
+    return new in STATES[old].followers
