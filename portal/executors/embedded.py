@@ -1,0 +1,76 @@
+"""Everything in one process: a few threads (green ones in ``run``) that take jobs in turn."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+
+import structlog
+
+from portal import engine, worker
+from portal.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_SWEEP = 15.0
+
+
+class Embedded:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._worker = worker.Worker(settings, f"{socket.gethostname()}:{os.getpid()}", grace=4.0)
+        self._bell: queue.Queue[int | None] = queue.Queue()
+        self._waiting: set[int] = set()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        engine.sweep_leftovers(self._settings.data_dir)
+        worker.recover()
+        for number in range(self._settings.max_running_jobs):
+            self._spawn(self._take_jobs, f"transfer-{number}")
+        self._spawn(self._sweep, "sweep")
+
+    def ring(self, job_id: int) -> None:
+        if job_id not in self._waiting:
+            self._waiting.add(job_id)
+            self._bell.put(job_id)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._worker.stop()
+        for _ in self._threads:
+            self._bell.put(None)
+        for thread in self._threads:
+            thread.join(timeout=9)
+
+    def is_alive(self) -> bool:
+        return not self._stopped.is_set() and all(thread.is_alive() for thread in self._threads)
+
+    def _spawn(self, target: object, name: str) -> None:
+        assert callable(target)  # noqa: S101 - narrows the type
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _take_jobs(self) -> None:
+        while (job_id := self._bell.get()) is not None and not self._stopped.is_set():
+            self._waiting.discard(job_id)
+            try:
+                self._worker.execute(job_id)
+            except worker.DatabaseAway:
+                log.exception("a job could not be claimed; the sweep rings again", job=job_id)
+
+    def _sweep(self) -> None:
+        """Rings for every queued job, at once and then again and again: whatever was lost on the
+        way from the row to the bell is found here."""
+        while True:
+            try:
+                for job_id in worker.queued_jobs():
+                    self.ring(job_id)
+            except worker.DatabaseAway:
+                log.exception("the queue could not be read")
+            if self._stopped.wait(_SWEEP):
+                return

@@ -1,0 +1,106 @@
+"""The only emitter. Publishes what was committed, and drops sockets whose session ended.
+
+Every emit names a room: a client that is still being authenticated is in none and hears nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from portal.clock import iso, now
+from portal.extensions import socketio
+from portal.models import Job
+from portal.rendering import display, progress_display
+from portal.states import JobStatus
+
+PROGRESS = "progress"
+STATUS_CHANGE = "status_change"
+TOPICS = (PROGRESS, STATUS_CHANGE)
+
+_order = [threading.RLock() for _ in range(64)]
+
+
+def topic_room(topic: str) -> str:
+    return f"topic:{topic}"
+
+
+def session_room(session_id: int) -> str:
+    return f"session:{session_id}"
+
+
+def user_room(user_id: int) -> str:
+    return f"user:{user_id}"
+
+
+def role_room(role: str) -> str:
+    return f"role:{role}"
+
+
+def in_order(job_id: int) -> AbstractContextManager[bool]:
+    """Held from the UPDATE to its event, so that a job's events leave in the order of ``seq``."""
+    return _order[job_id % len(_order)]
+
+
+def created(job: Job) -> None:
+    payload = {"job_id": job.id, "status": job.status, "seq": job.seq, "timestamp": iso(now())}
+    _emit("job_created", payload, topic_room(STATUS_CHANGE))
+
+
+def progress(job: Job) -> None:
+    payload = {
+        "job_id": job.id,
+        "bytes_transferred": job.bytes_transferred,
+        "total_bytes": job.total_bytes,
+        "percent": job.percent,
+        "speed_bytes": job.speed_bytes,
+        "eta_seconds": job.eta_seconds,
+        "files_transferred": job.files_transferred,
+        "files_total": job.files_total,
+        "phase": job.phase,
+        "seq": job.seq,
+        "timestamp": iso(job.progress_at or now()),
+        "display": progress_display(job),
+    }
+    _emit("job_progress", payload, topic_room(PROGRESS))
+
+
+def status_changed(job: Job, old: JobStatus) -> None:
+    payload = {
+        "job_id": job.id,
+        "old_status": old,
+        "new_status": job.status,
+        "timestamp": iso(now()),
+        "seq": job.seq,
+        "bytes_transferred": job.bytes_transferred,
+        "total_bytes": job.total_bytes,
+        "percent": job.percent,
+        "display": display(job),
+    }
+    _emit("job_status_change", payload, topic_room(STATUS_CHANGE))
+
+
+def end_sessions(session_ids: Iterable[int], reason: str) -> None:
+    """Tells the sockets of these sessions why, then closes them."""
+    for session_id in session_ids:
+        _end(session_room(session_id), reason)
+
+
+def end_user(user_id: int, reason: str) -> None:
+    _end(user_room(user_id), reason)
+
+
+def _end(room: str, reason: str) -> None:
+    if socketio.server is None:
+        return
+    _emit("session_ended", {"reason": reason}, room)
+    for sid, _ in list(socketio.server.manager.get_participants("/", room)):
+        socketio.server.disconnect(sid)
+
+
+def _emit(event: str, payload: dict[str, Any], room: str) -> None:
+    # The command line changes users too, without a socket server.
+    if socketio.server is not None:
+        socketio.emit(event, payload, to=room)

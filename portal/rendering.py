@@ -1,0 +1,223 @@
+"""The one place where figures become words: filters for templates, and a job's ``display``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from portal.clock import now
+from portal.states import ACTIVE, STATES, JobStatus
+
+if TYPE_CHECKING:
+    from portal.models import Job, JobEvent
+
+UNKNOWN = "–"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_PHASES = {
+    "scanning": "Scanning",
+    "transferring": "Transferring",
+    "checking": "Checking",
+    "finishing": "Finishing",
+}
+_RUNNING_ETA = "{} left"
+
+
+# --- filters ------------------------------------------------------------------------------------
+
+
+def size(number: int | None) -> str:
+    """Bytes in binary units: ``0 B``, ``1.5 KiB``, ``41.2 GiB``; a dash for unknown."""
+    if number is None:
+        return UNKNOWN
+    value, unit = _scaled(number)
+    return f"{value} {unit}"
+
+
+def size_of(part: int, whole: int | None) -> str:
+    """``1.2 of 4.0 GiB``; the unit once where both share it."""
+    if whole is None:
+        return size(part)
+    value, unit = _scaled(part)
+    whole_value, whole_unit = _scaled(whole)
+    if unit == whole_unit:
+        return f"{value} of {whole_value} {unit}"
+    return f"{value} {unit} of {whole_value} {whole_unit}"
+
+
+def speed(number: int | None) -> str:
+    return UNKNOWN if not number else f"{size(number)}/s"
+
+
+def duration(seconds: float | None) -> str:
+    """``45 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, int(seconds))
+    for unit, length, smaller, step in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= length:
+            rest = whole % length // step
+            return (
+                f"{whole // length} {unit} {rest} {smaller}"
+                if rest
+                else f"{whole // length} {unit}"
+            )
+    return f"{whole} s"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def percent(number: float | None) -> str:
+    """Whole percent, rounded down: 99.9 is not yet 100."""
+    return UNKNOWN if number is None else f"{int(number)} %"
+
+
+def relative(moment: datetime | None) -> str:
+    """``just now``, ``5 min ago``, up to a day; then the date. The page is renewed every minute."""
+    if moment is None:
+        return UNKNOWN
+    age = now() - moment
+    if age < timedelta(minutes=1):
+        return "just now"
+    if age < timedelta(hours=1):
+        return f"{int(age.total_seconds() // 60)} min ago"
+    if age < timedelta(days=1):
+        return f"{int(age.total_seconds() // 3600)} h ago"
+    return moment.strftime("%-d %b %Y")
+
+
+def exact(moment: datetime | None, timezone: str) -> str:
+    """``22 Nov 2026, 14:05:10`` in the reader's zone."""
+    if moment is None:
+        return UNKNOWN
+    return moment.astimezone(ZoneInfo(timezone)).strftime("%-d %b %Y, %H:%M:%S")
+
+
+def shortened(path: str, length: int = 48) -> str:
+    """A long path with its middle left out."""
+    if len(path) <= length:
+        return path
+    keep = (length - 1) // 2
+    return f"{path[:keep]}…{path[-keep:]}"
+
+
+def printable(text: str) -> str:
+    """Text of a file system or a person, safe to show and to send: what is no character, and what
+    would move the cursor or the reading direction, becomes visible."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
+
+
+def _scaled(number: int) -> tuple[str, str]:
+    value = float(number)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return (str(number), unit) if unit == "B" else (f"{value:.1f}", unit)
+        value /= 1024
+    raise AssertionError
+
+
+# --- a job --------------------------------------------------------------------------------------
+
+
+def display(job: Job) -> dict[str, str]:
+    """What every door shows of a job: page, poll, click and push. Ready words."""
+    state = STATES[JobStatus(job.status)]
+    return {"status": state.label, "icon": state.icon, "tone": state.tone, **progress_display(job)}
+
+
+def progress_display(job: Job) -> dict[str, str]:
+    words = {
+        "phase": _phase(job),
+        "percent": percent(job.percent),
+        "bytes": _bytes(job),
+        "speed": speed(job.speed_bytes),
+        "eta": _eta(job),
+        "files": _files(job),
+    }
+    return {**words, "valuetext": ", ".join(_spoken(words))}
+
+
+def _spoken(words: dict[str, str]) -> list[str]:
+    return [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)] or [
+        "not known yet"
+    ]
+
+
+def _phase(job: Job) -> str:
+    if job.status != JobStatus.RUNNING:
+        return ""
+    return _PHASES.get(job.phase or "", "Starting")
+
+
+def _bytes(job: Job) -> str:
+    if job.status in ACTIVE and job.total_bytes is None:
+        found = f"{count(job.files_listed)} files found"
+        return f"Scanning… {found}" if job.files_listed else "Scanning…"
+    if job.status in (JobStatus.QUEUED, JobStatus.INTERRUPTED) or job.total_bytes is None:
+        return UNKNOWN if not job.bytes_transferred else size(job.bytes_transferred)
+    return size_of(job.bytes_transferred, job.total_bytes)
+
+
+def _eta(job: Job) -> str:
+    if job.status != JobStatus.RUNNING or job.eta_seconds is None:
+        return UNKNOWN
+    return _RUNNING_ETA.format(duration(job.eta_seconds))
+
+
+def _files(job: Job) -> str:
+    if not job.files_total:
+        return UNKNOWN
+    return f"{count(job.files_transferred)} of {count(job.files_total)} files"
+
+
+def took(job: Job) -> float | None:
+    """Seconds from the start to the end, or until now."""
+    if job.started_at is None:
+        return None
+    return ((job.finished_at or now()) - job.started_at).total_seconds()
+
+
+def age(job: Job) -> str:
+    """Seconds since the figures were reported; empty where none are expected."""
+    if job.status not in ACTIVE:
+        return ""
+    since = job.progress_at or job.started_at or job.queued_at
+    return f"{max(0.0, (now() - since).total_seconds()):.1f}"
+
+
+def event_words(event: JobEvent) -> str:
+    """What happened, to follow the job's name: ``completed – 41.2 GiB in 12 min``."""
+    job, status = event.job, JobStatus(event.new_status)
+    by = f" by {event.actor}" if event.actor else ""
+    if status == JobStatus.COMPLETED:
+        return f"completed – {size(job.bytes_transferred)} in {duration(took(job))}"
+    if status == JobStatus.QUEUED and event.old_status is None:
+        return f"was created{by}"
+    if status == JobStatus.FAILED and event.note:
+        return f"failed – {event.note}"
+    return {
+        JobStatus.QUEUED: "went back to the queue",
+        JobStatus.RUNNING: "started",
+        JobStatus.CANCELLING: f"is being cancelled{by}",
+        JobStatus.INTERRUPTED: "was interrupted",
+        JobStatus.FAILED: "failed",
+        JobStatus.CANCELLED: f"was cancelled{by}",
+    }[status]
+
+
+def sparkline(values: tuple[int, ...]) -> str:
+    """Points of a polyline in a box of 100 by 20, the last value at the right."""
+    highest = max(values) or 1
+    step = 100 / (len(values) - 1)
+    return " ".join(
+        f"{index * step:.1f},{19 - 18 * value / highest:.1f}" for index, value in enumerate(values)
+    )

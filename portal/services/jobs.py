@@ -1,0 +1,209 @@
+"""What people ask of jobs: create, cancel, retry; and the lists they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+from sqlalchemy import ColumnElement, func, or_, select
+
+from portal import live
+from portal.clock import now
+from portal.database import begin_write, session
+from portal.errors import Conflict
+from portal.models import Job, JobCount, JobEvent, User
+from portal.services import audit
+from portal.services.transitions import add_event, change, changing, count
+from portal.states import ACTIVE, CANCELLABLE, FINAL, RETRYABLE, JobStatus, Operation
+
+PAGE_SIZE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What a person asked for, validated: absolute paths below a root."""
+
+    name: str
+    operation: Operation
+    source: str
+    destination: str
+    bandwidth_limit: str | None
+    dry_run: bool
+
+
+# --- acts ---------------------------------------------------------------------------------------
+
+
+def create(transfer: Transfer, *, actor: User, address: str) -> Job:
+    return _queue(transfer, actor, address, action="job.create", retry_of=None)
+
+
+def add_sample(transfer: Transfer, *, username: str) -> None:
+    """A job of a demonstration, queued before the executor starts."""
+    owner = session.scalars(select(User).where(User.username == username)).one()
+    _insert(transfer, owner, address="", action="job.create", retry_of=None)
+
+
+def retry(old: Job, *, actor: User, address: str) -> Job:
+    """A new job that points back. A second click finds the first click's job while that is open."""
+    if old.status not in RETRYABLE:
+        raise Conflict(f"A {old.status} job cannot be retried.")
+    open_retry = session.scalar(
+        select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
+    )
+    if open_retry is not None:
+        return open_retry
+    transfer = Transfer(
+        name=old.name,
+        operation=Operation(old.operation),
+        source=old.source,
+        destination=old.destination,
+        bandwidth_limit=old.bandwidth_limit,
+        dry_run=old.dry_run,
+    )
+    return _queue(transfer, actor, address, action="job.retry", retry_of=old.id)
+
+
+def cancel(job_id: int, *, actor: User, address: str) -> Job:
+    """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
+    harmless. Completed or failed: Conflict, with the word for it."""
+    with changing(job_id) as writing:
+        job = writing.get_one(Job, job_id, populate_existing=True)
+        old = JobStatus(job.status)
+        if old in (JobStatus.CANCELLING, JobStatus.CANCELLED):
+            return job
+        if old not in CANCELLABLE:
+            raise Conflict(f"This job has already {old}.")
+        new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
+        changed = change(
+            writing,
+            job_id,
+            old,
+            new,
+            actor=actor.username,
+            cancel_requested_at=now(),
+            cancel_requested_by_id=actor.id,
+        )
+        assert changed is not None  # noqa: S101 - the row was read under the write lock
+        audit.record(writing, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
+        writing.commit()
+        live.status_changed(changed, old)
+    return changed
+
+
+def _queue(
+    transfer: Transfer, actor: User, address: str, *, action: str, retry_of: int | None
+) -> Job:
+    job = _insert(transfer, actor, address, action=action, retry_of=retry_of)
+    current_app.extensions["executor"].ring(job.id)
+    return job
+
+
+def _insert(
+    transfer: Transfer, actor: User, address: str, *, action: str, retry_of: int | None
+) -> Job:
+    writing = begin_write()
+    job = Job(
+        name=transfer.name,
+        operation=transfer.operation,
+        source=transfer.source,
+        destination=transfer.destination,
+        bandwidth_limit=transfer.bandwidth_limit,
+        dry_run=transfer.dry_run,
+        owner_id=actor.id,
+        retry_of_id=retry_of,
+    )
+    writing.add(job)
+    writing.flush()
+    count(writing, JobStatus.QUEUED, +1)
+    note = f"retry of job {retry_of}" if retry_of else ""
+    add_event(writing, job, None, actor=actor.username, note=note)
+    audit.record(
+        writing,
+        action,
+        actor=actor,
+        target=f"job {job.id}",
+        detail=f"{job.operation} {job.source!r} to {job.destination!r}",
+        address=address,
+    )
+    writing.commit()
+    live.created(job)
+    return job
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    jobs: list[Job]
+    number: int
+    pages: int
+    total: int
+
+
+def listing(status: str | None, text: str, number: int) -> Page:
+    """Jobs of one page: running ones on top of the first, then the newest first."""
+    condition = _condition(status, text)
+    total = _total(status, text, condition)
+    pages = max(1, -(-total // PAGE_SIZE))
+    number = min(number, pages)
+    query = select(Job).where(*condition).order_by(Job.id.desc())
+    if status is None:
+        # Two walks along an index instead of one sort of everything.
+        active = list(session.scalars(query.where(Job.status.in_(ACTIVE))))
+        skip = max(0, (number - 1) * PAGE_SIZE - len(active))
+        room = min(PAGE_SIZE, number * PAGE_SIZE - len(active))
+        shown = active[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+        rest = query.where(Job.status.not_in(ACTIVE)).offset(skip).limit(max(0, room))
+        return Page(shown + list(session.scalars(rest)), number, pages, total)
+    rows = query.offset((number - 1) * PAGE_SIZE).limit(PAGE_SIZE)
+    return Page(list(session.scalars(rows)), number, pages, total)
+
+
+def _condition(status: str | None, text: str) -> list[ColumnElement[bool]]:
+    condition: list[ColumnElement[bool]] = []
+    if status is not None:
+        wanted = ACTIVE if status == JobStatus.RUNNING else (JobStatus(status),)
+        condition.append(Job.status.in_(wanted))
+    if text:
+        condition.append(
+            or_(
+                *(
+                    column.icontains(text, autoescape=True)
+                    for column in (Job.name, Job.source, Job.destination)
+                )
+            )
+        )
+    return condition
+
+
+def _total(status: str | None, text: str, condition: list[ColumnElement[bool]]) -> int:
+    if text:
+        return session.scalar(select(func.count()).select_from(Job).where(*condition)) or 0
+    numbers = counts()
+    if status is None:
+        return sum(numbers.values())
+    if status == JobStatus.RUNNING:
+        return sum(numbers[active] for active in ACTIVE)
+    return numbers[JobStatus(status)]
+
+
+def counts() -> dict[JobStatus, int]:
+    """Jobs by status, every status present; read from the counters, whatever the history."""
+    rows = session.execute(select(JobCount.status, JobCount.jobs)).tuples()
+    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
+
+
+def running() -> list[Job]:
+    return list(session.scalars(select(Job).where(Job.status.in_(ACTIVE)).order_by(Job.id)))
+
+
+def events_of(job_id: int) -> list[JobEvent]:
+    return list(
+        session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id))
+    )
+
+
+def latest_events(limit: int = 10) -> list[JobEvent]:
+    return list(session.scalars(select(JobEvent).order_by(JobEvent.id.desc()).limit(limit)))

@@ -1,0 +1,72 @@
+"""The dashboard's figures, from running totals: their cost does not grow with history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from portal.clock import now
+from portal.database import session
+from portal.models import ActivityMinute, Job
+from portal.services import jobs
+from portal.states import ACTIVE, JobStatus
+
+_MINUTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """``today`` begins at midnight in the reader's zone; speeds are bytes a second;
+    ``recent`` holds the bytes moved in each of the last ten minutes, oldest first."""
+
+    counts: dict[JobStatus, int]
+    completed_today: int
+    failed_today: int
+    moved_today: int
+    speed_now: int
+    recent: tuple[int, ...]
+
+    @property
+    def running(self) -> int:
+        return sum(self.counts[status] for status in ACTIVE)
+
+
+def gather(timezone: str) -> Statistics:
+    moment = now()
+    midnight = moment.astimezone(ZoneInfo(timezone)).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    completed, failed, moved = session.execute(
+        select(
+            func.coalesce(func.sum(ActivityMinute.completed), 0),
+            func.coalesce(func.sum(ActivityMinute.failed), 0),
+            func.coalesce(func.sum(ActivityMinute.bytes_moved), 0),
+        ).where(ActivityMinute.minute >= midnight)
+    ).one()
+    speed = session.scalar(select(func.sum(Job.speed_bytes)).where(Job.status.in_(ACTIVE)))
+    return Statistics(
+        counts=jobs.counts(),
+        completed_today=int(completed),
+        failed_today=int(failed),
+        moved_today=int(moved),
+        speed_now=int(speed or 0),
+        recent=_recent(moment),
+    )
+
+
+def _recent(moment: datetime) -> tuple[int, ...]:
+    last = moment.astimezone(UTC).replace(second=0, microsecond=0)
+    first = last - timedelta(minutes=_MINUTES - 1)
+    moved = dict(
+        session.execute(
+            select(ActivityMinute.minute, ActivityMinute.bytes_moved).where(
+                ActivityMinute.minute >= first
+            )
+        )
+        .tuples()
+        .all()
+    )
+    return tuple(moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES))

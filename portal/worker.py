@@ -1,0 +1,206 @@
+"""Runs a job: claim, engine, report, finish. The same code under every executor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from portal import engine
+from portal.database import session
+from portal.models import Job
+from portal.paths import PathRefused, nested, resolve
+from portal.services import reports
+from portal.services.reports import Ending, Standing
+from portal.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two events of progress of a job (the contract's "at most one a second").
+PACE = 1.0
+HEARTBEAT = 5.0
+#: Seconds between two looks at the cancel column, and the shortest step of all of these.
+LOOK = 0.25
+TICK = 0.1
+
+
+#: What the database raises while it is away or locked.
+DatabaseAway = OperationalError
+
+
+def recover() -> None:
+    """Takes back the jobs of a dead process. Only while no other worker can be alive."""
+    try:
+        reports.recover()
+    finally:
+        session.remove()
+
+
+def queued_jobs() -> list[int]:
+    """Ids of the jobs that wait, oldest first."""
+    try:
+        reports.requeue_interrupted()
+        return reports.queued_ids()
+    finally:
+        session.remove()
+
+
+class _Stop(Enum):
+    CANCELLED = auto()
+    LOST = auto()
+    GIVE_BACK = auto()
+
+
+class Worker:
+    """``name`` tells people and rows which process it is, such as ``web1:4711``."""
+
+    def __init__(self, settings: Settings, name: str, *, grace: float = 10.0) -> None:
+        self._settings = settings
+        self._name = name
+        self._grace = grace
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Running transfers are ended and given back to the queue; nothing new is claimed."""
+        self._stopping.set()
+
+    def execute(self, job_id: int) -> None:
+        """Runs the job to its end. Does nothing if it is not queued (any more)."""
+        if self._stopping.is_set():
+            return
+        try:
+            job = reports.claim(job_id, self._name)
+            if job is not None:
+                _Attempt(self._settings, job, self._stopping, self._grace).run()
+        finally:
+            session.remove()
+
+
+class _Attempt:
+    def __init__(
+        self, settings: Settings, job: Job, stopping: threading.Event, grace: float
+    ) -> None:
+        self._settings = settings
+        self._job_id, self._number = job.id, job.attempt
+        self._order = engine.Order(
+            job_id=job.id,
+            attempt=job.attempt,
+            operation=str(job.operation),
+            source=job.source,
+            destination=job.destination,
+            bandwidth_limit=job.bandwidth_limit,
+            dry_run=job.dry_run,
+        )
+        self._stopping = stopping
+        self._grace = grace
+        self._reading: engine.Progress | None = None
+        self._credited = 0
+        self._told_at = self._beaten_at = self._looked_at = time.monotonic() - PACE
+        self._stop: _Stop | None = None
+        self._log = log.bind(job=job.id, attempt=job.attempt)
+
+    def run(self) -> None:
+        try:
+            ending = self._transfer()
+        except (engine.EngineError, PathRefused) as error:
+            ending = Ending(False, str(error), None)
+        except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
+            self._log.exception("the worker failed")
+            ending = Ending(False, "The portal failed while it ran this transfer.", None)
+        self._log.info(
+            "attempt ended", succeeded=ending.succeeded, reason=ending.reason, stop=str(self._stop)
+        )
+        if self._stop is _Stop.LOST:
+            return
+        if self._stop is _Stop.GIVE_BACK:
+            self._persist(
+                lambda: reports.give_back(self._job_id, self._number, moved=self._moved())
+            )
+        else:
+            self._persist(
+                lambda: reports.finish(
+                    self._job_id, self._number, ending, self._reading, moved=self._moved()
+                )
+            )
+
+    def _transfer(self) -> Ending:
+        self._check_paths()
+        transfer = engine.Transfer(
+            engine.rclone_path(self._settings.rclone),
+            self._order,
+            data_dir=self._settings.data_dir,
+            grace=self._grace,
+        )
+        try:
+            transfer.start()
+            for reading in transfer.readings(tick=TICK):
+                self._reading = reading or self._reading
+                if self._stop is None:
+                    self._stop = self._look()
+                if self._stop is not None:
+                    transfer.stop()
+        finally:
+            transfer.close()
+        outcome = transfer.outcome()
+        self._reading = outcome.progress or self._reading
+        return Ending(outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines)
+
+    def _check_paths(self) -> None:
+        # Again, just before the start: a folder may have become a symlink since it was allowed.
+        roots = self._settings.transfer_roots
+        source = resolve(self._order.source, roots)
+        destination = resolve(self._order.destination, roots)
+        if nested(source, destination):
+            raise PathRefused("The source and the destination lie inside one another.")
+
+    def _look(self) -> _Stop | None:
+        """Once a tick: tell of progress if it is time, and see whether to go on."""
+        if self._stopping.is_set():
+            return _Stop.GIVE_BACK
+        moment = time.monotonic()
+        try:
+            standing = self._tell(moment)
+        except OperationalError:
+            # The database is away for a moment; the transfer need not suffer for it.
+            self._log.warning("progress was not written", exc_info=True)
+            session.rollback()
+            return None
+        if standing is Standing.CANCELLED:
+            return _Stop.CANCELLED
+        return _Stop.LOST if standing is Standing.LOST else None
+
+    def _tell(self, moment: float) -> Standing:
+        if self._reading is not None and moment - self._told_at >= PACE:
+            self._told_at = self._beaten_at = moment
+            told = self._reading
+            standing = reports.progress(self._job_id, self._number, told, moved=self._moved())
+            if standing is Standing.HOLDS:
+                self._credited = max(self._credited, told.bytes_transferred)
+            return standing
+        if moment - self._looked_at < LOOK:
+            return Standing.HOLDS
+        self._looked_at = moment
+        if moment - self._beaten_at >= HEARTBEAT:
+            self._beaten_at = moment
+            reports.heartbeat(self._job_id, self._number)
+        return reports.standing(self._job_id, self._number)
+
+    def _moved(self) -> int:
+        """Bytes that no total has counted yet."""
+        return max(0, (self._reading.bytes_transferred if self._reading else 0) - self._credited)
+
+    def _persist(self, write: Callable[[], None]) -> None:
+        """The end of an attempt must reach the database, however long that is away."""
+        while True:
+            try:
+                write()
+            except OperationalError:
+                self._log.exception("the end of the attempt was not written; trying again")
+                session.rollback()
+                time.sleep(1)
+            else:
+                return
