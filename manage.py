@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Prepares the process for the command, then hands over to ``portal.cli``."""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+
+def main() -> None:
+    server: dict[str, Any] = {}
+    if sys.argv[1:2] in (["run"], ["demo"]):
+        # The server alone is cooperative, and must be patched before anything else is imported.
+        os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
+        warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
+        import eventlet
+
+        eventlet.monkey_patch()
+        from eventlet import tpool
+
+        server = {"async_mode": "eventlet", "offload": tpool.execute}
+    from portal.cli import cli
+
+    cli(obj=server)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Who may do what. Every view declares its right; one that does not is closed to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+from flask_login import current_user
+
+from portal.database import session
+from portal.errors import Forbidden, NotFound, PortalError
+from portal.extensions import login_manager
+from portal.models import Job, Role, User
+from portal.services import accounts
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_PUBLIC = "public"
+_LARGEST_ID = 2**63 - 1
+
+
+class SignedOut(PortalError):
+    """Nobody is signed in, or no longer."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("You are signed out. Sign in to go on.")
+
+
+def public(view: View) -> View:
+    """For everyone, signed in or not."""
+    view.right = _PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def requires(role: Role) -> Callable[[View], View]:
+    """For users whose role includes ``role``."""
+
+    def declare(view: View) -> View:
+        view.right = role  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def background(view: View) -> View:
+    """Fetched by pages on their own: no sign that a person is there."""
+    view.background = True  # type: ignore[attr-defined]
+    return view
+
+
+def right_of(app: Flask, endpoint: str) -> Role | str | None:
+    """The declared right of an endpoint; None where it was forgotten."""
+    return getattr(app.view_functions[endpoint], "right", None)
+
+
+def init_app(app: Flask) -> None:
+    login_manager.init_app(app)
+    login_manager.session_protection = None  # the session's row decides, see live_session
+    login_manager.user_loader(load_user)
+    app.before_request(_enforce)
+    app.after_request(_note_presence)
+
+
+def load_user(token: str) -> User | None:
+    """The user whose session this token opens, with ``session_id`` set."""
+    row = accounts.live_session(token)
+    if row is None:
+        return None
+    user = row.user
+    user.session_id, user.token = row.id, token
+    return user
+
+
+def me() -> User:
+    """The signed-in user of this request."""
+    user: User = current_user._get_current_object()
+    return user
+
+
+def address() -> str:
+    return request.remote_addr or ""
+
+
+def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
+    """The job, or 404; with ``to_change`` 403 unless it is theirs or they are an admin."""
+    job = session.get(Job, job_id) if job_id <= _LARGEST_ID else None
+    if job is None:
+        raise NotFound("There is no such job.")
+    if to_change and not may_change(job, me()):
+        raise Forbidden("Only its owner or an admin may do this.")
+    return job
+
+
+def may_change(job: Job, user: User) -> bool:
+    """Cancel or retry: operators their own jobs, admins every job."""
+    return user.may(Role.ADMIN) or (user.may(Role.OPERATOR) and job.owner_id == user.id)
+
+
+def _enforce() -> None:
+    if request.endpoint is None:
+        return  # no such page; the error page says so
+    right = right_of(current_app, request.endpoint)
+    if right == _PUBLIC:
+        return
+    if not current_user.is_authenticated:
+        raise SignedOut
+    if right is None or not me().may(Role(right)):
+        raise Forbidden("Your role does not allow this.")
+    g.present = not getattr(current_app.view_functions[request.endpoint], "background", False)
+
+
+def _note_presence(response: Any) -> Any:
+    user = current_user
+    if g.get("present") and user.is_authenticated and response.status_code < 500:
+        accounts.touch(user.session_id)
+    return response

@@ -1,0 +1,130 @@
+"""The command line: ``python manage.py …``, or ``portal …`` where it is installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from portal import __version__, database, logs, migrate
+from portal.errors import Invalid, PortalError
+from portal.models import Role
+from portal.settings import Settings, SettingsError, load_settings
+
+
+class _Failure(click.ClickException):
+    """A plain sentence and exit code 1."""
+
+
+class _Group(click.Group):
+    """Turns what services raise into a sentence, so that nobody reads a traceback for a typo."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except PortalError as error:
+            raise _Failure(error.message) from None
+
+
+def _settings(**values: Any) -> Settings:
+    settings = load_settings(**{name: value for name, value in values.items() if value is not None})
+    logs.configure(settings.log_format)
+    return settings
+
+
+@click.group(cls=_Group)
+@click.version_option(__version__, prog_name="Transfer Portal")
+def cli() -> None:
+    """Transfer Portal: run long data transfers and watch them live."""
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option("--processes", type=int, default=1, help="Serving processes.")
+@click.option("--no-migrate", is_flag=True, help="Leave the database as it is.")
+@click.pass_obj
+def run(
+    server: dict[str, Any], host: str | None, port: int | None, processes: int, no_migrate: bool
+) -> None:
+    """Serve the portal and run its transfers."""
+    if processes != 1:
+        raise SettingsError("--processes: only one process can serve an SQLite database.")
+    from portal.serve import serve
+
+    serve(_settings(host=host, port=port), server, migrate_first=not no_migrate)
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.pass_obj
+def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
+    """Serve the portal with three users and a few slow sample transfers."""
+    from portal import demo as sample
+    from portal.serve import serve
+
+    serve(_settings(host=host, port=port), server, prepare=sample.prepare)
+
+
+@cli.command("create-user")
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def create_user(name: str, role: str, password_stdin: bool) -> None:
+    """Add a user. Without --password-stdin a password is generated and printed."""
+    from portal.services import accounts
+
+    settings = _settings()
+    settings.prepare()
+    migrate.upgrade(settings)
+    database.connect(settings.database_url)
+    password = (
+        sys.stdin.readline().rstrip("\r\n") if password_stdin else accounts.generated_password()
+    )
+    try:
+        accounts.create_user(name, role, password)
+    except Invalid as invalid:
+        raise _Failure(" ".join(invalid.errors.values())) from None
+    finally:
+        database.session.remove()
+    click.echo(f"Created {role} {name.lower()}.")
+    if not password_stdin:
+        click.echo(f"Password: {password}")
+
+
+@cli.group()
+def db() -> None:
+    """Migrations of the database."""
+
+
+@db.command()
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Bring the database up to REVISION (default: the newest)."""
+    settings = _settings()
+    settings.prepare()
+    migrate.upgrade(settings, revision)
+
+
+@db.command()
+@click.argument("revision", default="-1")
+def downgrade(revision: str) -> None:
+    """Take the database down to REVISION (default: one step)."""
+    migrate.downgrade(_settings(), revision)
+
+
+@db.command()
+def current() -> None:
+    """Print the revision that the database has."""
+    migrate.current(_settings())
+
+
+@cli.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Format, lint, types, tests and docs: the same list as CI."""
+    from portal.checks import run_checks
+
+    context.exit(run_checks())

@@ -1,0 +1,119 @@
+"""One shape of an error, decided here: a page for browsers, a fragment for HTMX, JSON below
+``/api/v1/``; and never a sign-in page where a fragment was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from flask import (
+    Flask,
+    Response,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from portal.access import SignedOut
+from portal.database import session
+from portal.errors import PortalError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+_TITLES = {
+    400: "That request was not understood",
+    401: "You are signed out",
+    403: "You may not do this",
+    404: "There is nothing here",
+    405: "That cannot be done here",
+    409: "It is too late for that",
+    413: "That is too large",
+    422: "Something is not right yet",
+    500: "The portal made a mistake",
+    503: "The portal is busy",
+}
+_MESSAGES = {
+    400: "Go back, reload the page and try again.",
+    403: "Your role does not allow this.",
+    404: "The address may be mistyped, or what it named is gone.",
+    405: "Go back to the page you came from.",
+    413: "Send less at once.",
+    500: "It was written to the log. Nothing of what you asked for was half done.",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(SignedOut, _signed_out)
+    app.register_error_handler(PortalError, _portal_error)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(Exception, _fault)
+
+
+def _signed_out(error: SignedOut) -> Response:
+    if is_htmx() or request.path.startswith("/api/"):
+        response = _answer(401, error.message)
+        response.headers["HX-Redirect"] = url_for("sessions.login")
+        return response
+    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    return make_response(redirect(url_for("sessions.login", next=target)))
+
+
+def _portal_error(error: PortalError) -> Response:
+    return _answer(error.status, error.message)
+
+
+def _stale_form(_error: CSRFError) -> Response:
+    return _answer(400, "This form is too old. Reload the page and send it again.")
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    response = _answer(status, _MESSAGES.get(status) or str(error.description or ""))
+    if isinstance(error, InternalServerError):
+        log.error("internal error", path=request.path)
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after", "location"):
+            response.headers[name] = value
+    return response
+
+
+def _database_away(error: OperationalError) -> Response:
+    log.error("the database does not answer", error=str(error.orig))
+    session.rollback()
+    response = _portal_error(Unavailable("The database does not answer. Try again in a moment."))
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def _fault(error: Exception) -> Response:
+    log.error("unhandled error", path=request.path, method=request.method, exc_info=error)
+    session.rollback()
+    return _answer(500, _MESSAGES[500])
+
+
+def _answer(status: int, message: str) -> Response:
+    title = _TITLES.get(status, "That did not work")
+    if request.path.startswith("/api/v1/"):
+        response = jsonify({"status": status, "title": title, "detail": message})
+        response.headers["Content-Type"] = "application/problem+json"
+    else:
+        template = "errors/fragment.html" if is_htmx() else "errors/page.html"
+        response = make_response(render_template(template, **_words(status, title, message)))
+    response.status_code = status
+    return response
+
+
+def _words(status: int, title: str, message: str) -> dict[str, Any]:
+    return {"status": status, "title": title, "message": message}
+
+
+def is_htmx() -> bool:
+    return request.headers.get("HX-Request") == "true"

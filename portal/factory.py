@@ -1,0 +1,176 @@
+"""Puts the application together: settings, extensions, routes, error pages."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, url_for
+from flask_wtf.csrf import generate_csrf
+from werkzeug.middleware.proxy_fix import ProxyFix
+from whitenoise import WhiteNoise
+
+from portal import access, database, engine, error_pages, rendering, routes, tree
+from portal.access import may_change
+from portal.executors import Executor, Idle
+from portal.extensions import csrf, socketio
+from portal.guard import Guard
+from portal.models import Role
+from portal.services.accounts import REMEMBERED_LIFE
+from portal.settings import Settings, load_settings
+from portal.states import CANCELLABLE, RETRYABLE, STATES
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: the CSRF check wants a Referer over HTTPS.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+_MAX_BODY = 1024 * 1024
+
+
+def build_app(
+    settings: Settings | None = None,
+    *,
+    executor: Executor | None = None,
+    async_mode: str = "threading",
+) -> Flask:
+    """``async_mode`` is Socket.IO's; ``executor`` runs the jobs (default: nobody does)."""
+    settings = settings or load_settings()
+    settings.prepare()
+    app = Flask(
+        "portal", root_path=str(tree.ROOT), template_folder=str(tree.TEMPLATES), static_folder=None
+    )
+    app.config.update(
+        SECRET_KEY=settings.signing_key(),
+        MAX_CONTENT_LENGTH=_MAX_BODY,
+        MAX_FORM_PARTS=200,
+        PERMANENT_SESSION_LIFETIME=REMEMBERED_LIFE,
+        SESSION_COOKIE_NAME="__Host-portal" if settings.secure_cookies else "portal",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        REMEMBER_COOKIE_DURATION=timedelta(0),
+        WTF_CSRF_TIME_LIMIT=None,  # a dashboard stays open for days
+    )
+    app.extensions["settings"] = settings
+    app.extensions["executor"] = executor or Idle()
+    app.extensions["rclone_problem"] = _rclone_problem(settings)
+    app.extensions["engine"] = database.connect(settings.database_url)
+    app.teardown_appcontext(lambda _error: database.session.remove())
+    csrf.init_app(app)
+    access.init_app(app)
+    routes.init_app(app)
+    error_pages.init_app(app)
+    app.after_request(_harden)
+    _templates(app, settings)
+    _wsgi(app, settings, async_mode)
+    return app
+
+
+def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
+    from portal import sockets  # noqa: F401 - registers the handlers
+
+    socketio.init_app(
+        app,
+        async_mode=async_mode,
+        transports=["websocket"],
+        manage_session=False,
+        # None: the same origin only. An empty list would switch the check off.
+        cors_allowed_origins=None,
+        max_http_buffer_size=16 * 1024,
+    )
+    files = WhiteNoise(
+        app.wsgi_app,
+        max_age=31_536_000,
+        immutable_file_test=lambda _path, _url: True,
+        allow_all_origins=False,
+        add_headers_function=_static_headers,
+    )
+    files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
+    app.wsgi_app = Guard(app, files, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _templates(app: Flask, settings: Settings) -> None:
+    prefix = _static_prefix()
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        size=rendering.size,
+        speed=rendering.speed,
+        duration=rendering.duration,
+        count=rendering.count,
+        relative=rendering.relative,
+        exact=rendering.exact,
+        shortened=rendering.shortened,
+        printable=rendering.printable,
+    )
+    app.jinja_env.globals.update(
+        asset=lambda path: f"{prefix}{path}",
+        csrf_token=generate_csrf,
+        display=rendering.display,
+        age=rendering.age,
+        took=rendering.took,
+        may_change=may_change,
+        size_of=rendering.size_of,
+        event_words=rendering.event_words,
+        sparkline=rendering.sparkline,
+        Role=Role,
+        STATES=STATES,
+        CANCELLABLE=CANCELLABLE,
+        RETRYABLE=RETRYABLE,
+        time_scale=settings.test_time_scale,
+        page_url=_page_url,
+    )
+
+
+def _page_url(endpoint: str, **arguments: Any) -> str:
+    """``url_for`` without the arguments that say nothing."""
+    return url_for(endpoint, **{name: value for name, value in arguments.items() if value})
+
+
+def _static_prefix() -> str:
+    """A name for this very set of files, so that browsers may keep them for ever."""
+    digest = hashlib.sha256()
+    for path in sorted(tree.STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(tree.STATIC)).encode())
+            digest.update(_content_mark(path))
+    return f"/static/{digest.hexdigest()[:12]}/"
+
+
+def _content_mark(path: Path) -> bytes:
+    # The vendored files are large and change only with their size or their release.
+    if "vendor" in path.parts:
+        return str(path.stat().st_size).encode()
+    return path.read_bytes()
+
+
+def _static_headers(headers: Any, _path: str, _url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+
+
+def _harden(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _rclone_problem(settings: Settings) -> str | None:
+    try:
+        engine.check_rclone(engine.rclone_path(settings.rclone))
+    except engine.EngineError as error:
+        return str(error)
+    return None

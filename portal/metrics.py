@@ -1,0 +1,41 @@
+"""Figures for Prometheus, read from the database and the process when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from portal import __version__, sockets
+from portal.services import jobs, statistics
+
+
+class _Portal(Collector):
+    def collect(self) -> Iterator[Metric]:
+        by_status = GaugeMetricFamily("portal_jobs", "Jobs by status.", labels=["status"])
+        for status, number in jobs.counts().items():
+            by_status.add_metric([status], number)
+        yield by_status
+        figures = statistics.gather("UTC")
+        yield GaugeMetricFamily(
+            "portal_transfer_speed_bytes", "Bytes a second, all running jobs.", figures.speed_now
+        )
+        yield GaugeMetricFamily(
+            "portal_moved_today_bytes", "Bytes moved since midnight UTC.", figures.moved_today
+        )
+        yield GaugeMetricFamily(
+            "portal_sockets", "Live connections of this process.", sockets.count()
+        )
+        version = GaugeMetricFamily("portal_info", "Version.", labels=["version"])
+        version.add_metric([__version__], 1)
+        yield version
+
+
+def registry() -> CollectorRegistry:
+    made = CollectorRegistry(auto_describe=False)
+    made.register(_Portal())
+    ProcessCollector(registry=made)
+    return made

@@ -1,0 +1,89 @@
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from portal.access import address, background, job_or_404, me, requires
+from portal.error_pages import is_htmx
+from portal.errors import NotFound
+from portal.forms import OPERATIONS, JobForm
+from portal.models import Job, Role
+from portal.routes.paging import page_number
+from portal.services import jobs
+from portal.states import JobStatus
+
+blueprint = Blueprint("jobs", __name__)
+
+FILTERS = ("running", "queued", "failed", "completed", "cancelled", "interrupted")
+
+
+@blueprint.get("/jobs")
+@requires(Role.VIEWER)
+def index() -> str:
+    status = request.args.get("status") or None
+    if status is not None and status not in tuple(JobStatus):
+        raise NotFound("There is no such status.")
+    text = request.args.get("q", "").strip()[:200]
+    page = jobs.listing(status, text, page_number())
+    return render_template(
+        "jobs/page.html", page=page, counts=jobs.counts(), status=status, text=text, filters=FILTERS
+    )
+
+
+@blueprint.get("/jobs/new")
+@requires(Role.OPERATOR)
+def new() -> str:
+    return _form(_empty_form())
+
+
+@blueprint.post("/jobs")
+@requires(Role.OPERATOR)
+def create() -> Response | tuple[str, int]:
+    form = _empty_form()
+    if not form.validate():
+        return _form(form), 422
+    job = jobs.create(form.transfer(), actor=me(), address=address())
+    return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+@blueprint.get("/jobs/<int:job_id>")
+@requires(Role.VIEWER)
+def show(job_id: int) -> str:
+    job = job_or_404(job_id)
+    return render_template("jobs/job.html", job=job, events=jobs.events_of(job.id))
+
+
+@blueprint.get("/api/jobs/<int:job_id>/progress")
+@requires(Role.VIEWER)
+@background
+def progress(job_id: int) -> str:
+    return _row(job_or_404(job_id))
+
+
+@blueprint.post("/jobs/<int:job_id>/cancel")
+@requires(Role.OPERATOR)
+def cancel(job_id: int) -> Response | str:
+    job_or_404(job_id, to_change=True)
+    return _acted(jobs.cancel(job_id, actor=me(), address=address()))
+
+
+@blueprint.post("/jobs/<int:job_id>/retry")
+@requires(Role.OPERATOR)
+def retry(job_id: int) -> Response | str:
+    old = job_or_404(job_id, to_change=True)
+    return _acted(jobs.retry(old, actor=me(), address=address()))
+
+
+def _acted(job: Job) -> Response | str:
+    return _row(job) if is_htmx() else redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _row(job: Job) -> str:
+    return render_template("jobs/_row.html", job=job)
+
+
+def _empty_form() -> JobForm:
+    return JobForm(current_app.extensions["settings"].transfer_roots)
+
+
+def _form(form: JobForm) -> str:
+    roots = current_app.extensions["settings"].transfer_roots
+    return render_template("jobs/new.html", form=form, operations=OPERATIONS, roots=roots)

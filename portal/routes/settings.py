@@ -1,0 +1,56 @@
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from portal.access import address, me, requires
+from portal.errors import Invalid
+from portal.forms import PasswordForm, SettingsForm
+from portal.models import Role
+from portal.services import accounts
+
+blueprint = Blueprint("settings", __name__)
+
+
+@blueprint.get("/settings")
+@requires(Role.VIEWER)
+def show() -> str:
+    return _page(SettingsForm(formdata=None, obj=me().settings), PasswordForm(formdata=None))
+
+
+@blueprint.post("/settings")
+@requires(Role.VIEWER)
+def change() -> Response | tuple[str, int]:
+    form = SettingsForm(obj=me().settings)
+    sent = set(request.form)
+    for name, field in list(form._fields.items()):
+        if name not in sent and name != "csrf_token":
+            field.process(None, getattr(me().settings, name))
+    if not form.validate():
+        return _page(form, PasswordForm(formdata=None)), 422
+    accounts.change_settings(me(), form.changes(sent - {"csrf_token"}), address=address())
+    flash("Your settings are saved.")
+    return redirect(url_for("settings.show"), 303)
+
+
+@blueprint.post("/settings/password")
+@requires(Role.VIEWER)
+def change_password() -> Response | tuple[str, int]:
+    form = PasswordForm()
+    try:
+        if not form.validate():
+            raise Invalid({})
+        accounts.change_password(
+            me(),
+            form.current_password.data or "",
+            form.new_password.data or "",
+            address=address(),
+        )
+    except Invalid as invalid:
+        for name, problem in invalid.errors.items():
+            form[name].errors = [*form[name].errors, problem]
+        return _page(SettingsForm(formdata=None, obj=me().settings), form), 422
+    flash("Your password is changed. Your other sessions are signed out.")
+    return redirect(url_for("settings.show"), 303)
+
+
+def _page(form: SettingsForm, password_form: PasswordForm) -> str:
+    return render_template("settings.html", form=form, password_form=password_form)

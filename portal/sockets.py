@@ -1,0 +1,157 @@
+"""Socket.IO: connect, subscribe, disconnect. Nothing else comes in.
+
+The server picks the rooms from the session; a client can name topics, never rooms.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from flask import request
+from flask_socketio import ConnectionRefusedError as Refused
+from flask_socketio import join_room, leave_room
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal import live
+from portal.access import load_user
+from portal.database import session
+from portal.extensions import socketio
+from portal.services import accounts
+
+log = structlog.get_logger(__name__)
+
+_REVIEW = 5.0
+_HANDSHAKE = 10.0
+
+
+@dataclass(slots=True)
+class Seat:
+    """An authenticated socket."""
+
+    user_id: int
+    username: str
+    role: str
+    session_id: int
+    address: str
+    since: float = field(default_factory=time.monotonic)
+
+
+_seats: dict[str, Seat] = {}
+_strangers: dict[str, float] = {}
+
+
+def open_for(user_id: int) -> int:
+    return sum(seat.user_id == user_id for seat in _seats.values())
+
+
+def count() -> int:
+    return len(_seats)
+
+
+def _refused() -> Refused:
+    error = Refused("unauthorized")
+    error.error_args = {
+        "message": "unauthorized",
+        "code": "unauthorized",
+        "data": {"code": "unauthorized"},
+    }
+    return error
+
+
+@socketio.on("connect")
+def connect(auth: object = None) -> None:
+    """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
+    try:
+        seat = _seat()
+    except Exception as error:
+        # The third broad except of the house: an exception that leaves this handler would let
+        # the client count as connected.
+        log.exception("connect failed")
+        raise _refused() from error
+    finally:
+        session.remove()
+    if seat is None:
+        raise _refused()
+    _seats[_sid()] = seat
+    log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
+    for topic in live.TOPICS:
+        join_room(live.topic_room(topic))
+    join_room(live.role_room(seat.role))
+    join_room(live.user_room(seat.user_id))
+    join_room(live.session_room(seat.session_id))
+
+
+@socketio.on("subscribe")
+def subscribe(message: object = None) -> dict[str, Any]:
+    """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
+    seat = _seats.get(_sid())
+    topics = message.get("topics") if isinstance(message, dict) else None
+    if seat is None or not isinstance(topics, list):
+        return {"error": 'send {"topics": […]}'}
+    if not all(isinstance(topic, str) and topic in live.TOPICS for topic in topics):
+        return {"error": f"unknown topic; there are: {', '.join(live.TOPICS)}"}
+    for topic in live.TOPICS:
+        (join_room if topic in topics else leave_room)(live.topic_room(topic))
+    log.info("socket subscribed", user=seat.username, role=seat.role, topics=sorted(set(topics)))
+    return {"topics": [topic for topic in live.TOPICS if topic in topics], "role": seat.role}
+
+
+@socketio.on("disconnect")
+def disconnect(reason: str = "") -> None:
+    seat = _seats.pop(_sid(), None)
+    if seat is not None:
+        log.info(
+            "socket disconnected",
+            user=seat.username,
+            role=seat.role,
+            address=seat.address,
+            reason=reason,
+            seconds=round(time.monotonic() - seat.since, 1),
+        )
+
+
+def review_forever() -> None:
+    """Run in the background of a serving process: see ``review``."""
+    while True:
+        socketio.sleep(_REVIEW)
+        try:
+            review()
+        except SQLAlchemyError:
+            log.exception("sockets could not be reviewed")
+        finally:
+            session.remove()
+
+
+def review() -> None:
+    """Drops sockets whose session is gone (expired, or ended where no event reached us) and
+    connections that never finished the handshake."""
+    good = accounts.good_session_ids({seat.session_id for seat in _seats.values()})
+    live.end_sessions({seat.session_id for seat in _seats.values()} - good, "expired")
+    _close_strangers()
+
+
+def _close_strangers() -> None:
+    server = socketio.server
+    known = {server.manager.eio_sid_from_sid(sid, "/") for sid in _seats}
+    open_now = set(server.eio.sockets)
+    for eio_sid in _strangers.keys() - (open_now - known):
+        del _strangers[eio_sid]
+    for eio_sid in open_now - known:
+        if time.monotonic() - _strangers.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
+            server.eio.disconnect(eio_sid)
+
+
+def _seat() -> Seat | None:
+    cookie = request.environ.get("portal.token", "")
+    user = load_user(cookie) if cookie else None
+    if user is None or user.session_id is None:
+        return None
+    return Seat(user.id, user.username, str(user.role), user.session_id, request.remote_addr or "")
+
+
+def _sid() -> str:
+    sid: str = request.sid  # type: ignore[attr-defined]
+    return sid
