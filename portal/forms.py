@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zoneinfo import available_timezones
 
@@ -17,6 +17,7 @@ from wtforms import (
     StringField,
     ValidationError,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from portal.models import Role
@@ -30,9 +31,13 @@ THEMES = ("auto", "light", "dark")
 OPERATIONS = {
     Operation.COPY: "Copies what is new or changed. Deletes nothing.",
     Operation.SYNC: "Makes the destination equal to the source. Deletes what is only there.",
-    Operation.MOVE: "Copies, then deletes each file at the source.",
+    Operation.MOVE: "Copies, then deletes each file at the source. Emptied folders stay.",
     Operation.CHECK: "Compares both sides. Changes nothing.",
 }
+
+
+def _choices(values: Iterable[str]) -> list[SelectChoice]:
+    return [SelectChoice(str(value), str(value).capitalize()) for value in values]
 
 
 def _plain(_form: FlaskForm, field: Field) -> None:
@@ -59,7 +64,7 @@ class JobForm(FlaskForm):
     )
     operation = SelectField(
         "Operation",
-        choices=[(operation.value, operation.value.capitalize()) for operation in Operation],
+        choices=_choices(Operation),
         default=Operation.COPY.value,
     )
     source = StringField("Source folder or file", [InputRequired("Say where to copy from.")])
@@ -120,10 +125,13 @@ class SettingsForm(FlaskForm):
             NumberRange(1, 60, "Give a number of seconds from 1 to 60."),
         ],
     )
-    theme = SelectField("Theme", choices=[(name, name.capitalize()) for name in THEMES])
-    timezone = SelectField("Time zone", choices=sorted(available_timezones()))
+    theme = SelectField("Theme", choices=_choices(THEMES))
+    timezone = SelectField(
+        "Time zone", choices=[SelectChoice(zone) for zone in sorted(available_timezones())]
+    )
     notifications = SelectField(
-        "Notify when a transfer ends", choices=[("off", "Off"), ("on", "On, in this browser")]
+        "Notify when a transfer ends",
+        choices=[SelectChoice("off", "Off"), SelectChoice("on", "On, in this browser")],
     )
 
     def changes(self, sent: set[str]) -> dict[str, str | int]:
@@ -137,4 +145,4 @@ class PasswordForm(FlaskForm):
 
 class NewUserForm(FlaskForm):
     username = StringField("User name", [InputRequired("Give a user name."), Length(max=64)])
-    role = SelectField("Role", choices=[(role.value, role.value.capitalize()) for role in Role])
+    role = SelectField("Role", choices=_choices(Role))

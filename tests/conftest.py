@@ -1,0 +1,131 @@
+"""For tests in one process: a portal on SQLite, its users, a browser without JavaScript."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from portal import database, migrate
+from portal.executors.embedded import Embedded
+from portal.factory import build_app
+from portal.models import User
+from portal.services import accounts
+from portal.settings import Settings, load_settings
+
+PASSWORD = "correct horse battery"
+USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true value of ``condition``; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"still not: {condition}"
+        time.sleep(0.02)
+
+
+class Browser:
+    """Signs in and fills forms as a browser does: with the token of the page it came from."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client: FlaskClient = app.test_client()
+        self.app = app
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.client.get(path, **options)
+
+    def token(self) -> str:
+        page = self.get("/settings")
+        if page.status_code != 200:
+            page = self.get("/login")
+        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+        assert found is not None
+        return found.group(1)
+
+    def post(self, path: str, data: dict[str, Any] | None = None, **options: Any) -> Any:
+        return self.client.post(path, data={"csrf_token": self.token(), **(data or {})}, **options)
+
+    def sign_in(self, username: str, password: str = PASSWORD, **more: str) -> Any:
+        return self.post("/login", {"username": username, "password": password, **more})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The transfer root."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path) -> Settings:
+    return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and the users, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("migrated")
+    made = load_settings(data_dir=folder)
+    made.prepare()
+    migrate.upgrade(made)
+    engine = database.connect(made.database_url)
+    for name, role in USERS.items():
+        accounts.create_user(name, role, PASSWORD)
+    database.session.remove()
+    engine.dispose()
+    return folder / "portal.sqlite"
+
+
+@pytest.fixture
+def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
+    """The application, with nobody to run its jobs."""
+    settings.prepare()
+    (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
+    made = build_app(settings)
+    made.testing = False
+    yield made
+    database.session.remove()
+    made.extensions["engine"].dispose()
+
+
+@pytest.fixture
+def executor(app: Flask, settings: Settings) -> Iterator[Embedded]:
+    """Runs the jobs of ``app`` until the test ends."""
+    running = Embedded(settings)
+    app.extensions["executor"] = running
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def browser(app: Flask) -> Callable[..., Browser]:
+    """``browser()`` is signed out, ``browser("bob")`` is bob's."""
+
+    def open_browser(username: str | None = None) -> Browser:
+        opened = Browser(app)
+        if username is not None:
+            assert opened.sign_in(username).status_code == 303
+        return opened
+
+    return open_browser
+
+
+@pytest.fixture
+def user(app: Flask) -> Callable[[str], User]:
+    def find(name: str) -> User:
+        found = [one for one in accounts.all_users() if one.username == name]
+        return found[0]
+
+    return find
