@@ -1,0 +1,263 @@
+"""Pictures of every page: `python -m tests.browser.screenshots FOLDER`, or `--readme` for the one
+that the README shows.
+
+Starts a portal of its own in a temporary folder, gives it real transfers in every state, and
+photographs what each role sees, light and dark, at three widths. It says which pages are wider
+than the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from tests.browser import chromium
+from tests.browser.portal_server import PASSWORD, ROOT, USERS, PortalServer
+
+README_PICTURE = ROOT / "docs" / "images" / "dashboard.png"
+WIDTHS = (360, 768, 1440)
+THEMES = ("light", "dark")
+MIB = 1024 * 1024
+LONG_NAME = "Quarterly measurements of all stations " * 5 + "end"
+
+# Name, operation, number of files, size of each in MiB, bandwidth limit.
+ENDED = (
+    ("Nightly photos", "copy", 24, 6, ""),
+    ("Compare the backups", "check", 40, 1, ""),
+    ("Empty inbox", "move", 12, 2, ""),
+)
+RUNNING = (
+    ("Laboratory archive", "copy", 48, 8, "4M"),
+    ("Web site mirror", "sync", 300, 1, "2M"),
+    ("Music library", "copy", 90, 4, "6M"),
+)
+WAITING = (("Weekly dumps", "copy", 10, 4, "1M"), (LONG_NAME[:200], "copy", 6, 2, "512k"))
+
+
+class Person:
+    """Signed in over HTTP, to fill forms faster than a browser does."""
+
+    def __init__(self, server: PortalServer, name: str) -> None:
+        self._server = server
+        self._http = requests.Session()
+        self.post("/login", username=name, password=PASSWORD)
+
+    def post(self, path: str, **fields: str) -> str:
+        """The address it led to."""
+        page = self._http.get(self._server.url + ("/login" if path == "/login" else "/settings"))
+        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+        assert found is not None, page.text
+        answer = self._http.post(self._server.url + path, {**fields, "csrf_token": found[1]})
+        assert answer.ok, f"{path}: {answer.status_code}\n{answer.text}"
+        return answer.url.removeprefix(self._server.url)
+
+    def transfer(self, name: str, operation: str, files: int, mebibytes: int, limit: str) -> str:
+        """The path of the new job's page. Its files are sparse, so that they cost no room."""
+        folder = self._server.root / "sources" / re.sub(r"\W+", "-", name.lower())[:180]
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(files):
+            with (folder / f"part-{number:04}.dat").open("wb") as file:
+                file.truncate(mebibytes * MIB)
+        copies = self._server.root / "copies" / folder.name
+        if operation == "check":
+            copies = self._server.root / "sources" / "nightly-photos"
+        return self.post(
+            "/jobs",
+            name=name,
+            operation=operation,
+            source=str(folder),
+            destination=str(copies),
+            bandwidth_limit=limit,
+        )
+
+    def wait_for(self, job: str, *statuses: str, seconds: float = 30) -> None:
+        """Until the job has one of these statuses."""
+        deadline = time.monotonic() + seconds
+        while True:
+            row = self._http.get(f"{self._server.url}/api{job}/progress").text
+            found = re.search(r'data-status="(\w+)"', row)
+            if found is not None and found[1] in statuses:
+                return
+            assert time.monotonic() < deadline, f"{job} is still not {statuses}: {row}"
+            time.sleep(0.1)
+
+
+def fill(server: PortalServer) -> dict[str, str]:
+    """Transfers in every state; the paths of a few of them by what they show."""
+    bob = Person(server, "bob")
+    interrupted = bob.transfer("Staging mirror", "sync", 40, 4, "1M")
+    bob.wait_for(interrupted, "running")
+    server.kill()  # What deletes files stays interrupted when the portal comes back.
+    server.start()
+    ended = [bob.transfer(*sample) for sample in ENDED]
+    missing = str(server.root / "sources" / "gone")
+    failed = bob.post(
+        "/jobs",
+        name="Scans of last week",
+        operation="copy",
+        source=missing,
+        destination=str(server.root / "copies" / "scans"),
+    )
+    cancelled = bob.transfer("Old projects", "copy", 20, 4, "1M")
+    bob.wait_for(cancelled, "running")
+    bob.post(f"{cancelled}/cancel")
+    bob.wait_for(cancelled, "cancelled")
+    bob.wait_for(failed, "failed")
+    for job in ended:
+        bob.wait_for(job, "completed", "failed")
+    running = [bob.transfer(*sample) for sample in RUNNING]
+    for job in running:
+        bob.wait_for(job, "running")
+    for sample in WAITING:
+        bob.transfer(*sample)
+    return {
+        "completed": ended[0],
+        "failed": failed,
+        "cancelled": cancelled,
+        "interrupted": interrupted,
+        "running": running[0],
+    }
+
+
+PAGES_OF = {
+    "bob": {"dashboard": "/", "jobs": "/jobs", "settings": "/settings", "new-job": "/jobs/new"},
+    "charlie": {"dashboard": "/", "jobs": "/jobs", "doctor": "/connection"},
+    "alice": {"dashboard": "/", "users": "/users", "audit": "/audit", "not-found": "/nothing"},
+}
+
+
+def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[str, str]) -> None:
+    """Every page, as each role sees it, in both themes and all widths."""
+    for theme in THEMES:
+        with signed_out(browser, theme) as page:
+            page.goto(f"{server.url}/login")
+            at_all_widths(page, folder, f"login-{theme}")
+        for name, role in USERS.items():
+            with signed_in(browser, server, name, theme) as page:
+                pages = dict(PAGES_OF[name])
+                if name == "bob":
+                    pages |= {f"job-{state}": job for state, job in jobs.items()}
+                    pages |= {"jobs-no-match": "/jobs?q=nowhere", "jobs-failed": "/jobs?status=failed"}
+                for title, path in pages.items():
+                    page.goto(server.url + path)
+                    settle(page)
+                    at_all_widths(page, folder, f"{title}-{role}-{theme}")
+                if name == "bob":
+                    refused_form(page, server)
+                    at_all_widths(page, folder, f"new-job-errors-{role}-{theme}")
+
+
+def photograph_empty(browser: Browser, server: PortalServer, folder: Path) -> None:
+    for name in ("bob", "charlie"):
+        with signed_in(browser, server, name, "light") as page:
+            for title, path in (("dashboard", "/"), ("jobs", "/jobs")):
+                page.goto(server.url + path)
+                settle(page)
+                at_all_widths(page, folder, f"empty-{title}-{USERS[name]}")
+
+
+def refused_form(page: Page, server: PortalServer) -> None:
+    page.goto(f"{server.url}/jobs/new")
+    page.check("[name=operation][value=sync]")
+    page.fill("[name=source]", "/etc")
+    page.fill("[name=destination]", str(server.root / "copies"))
+    page.click("[data-job-form] summary")
+    page.fill("[name=bandwidth_limit]", "fast")
+    page.click("text=Start transfer")
+    page.wait_for_selector(".invalid-feedback")
+
+
+def settle(page: Page) -> None:
+    """Until the page is live and the word for it has gone back to "Live"."""
+    page.wait_for_selector("body[data-state=connected]", state="attached", timeout=15_000)
+
+
+def at_all_widths(page: Page, folder: Path, name: str) -> None:
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.screenshot(path=folder / f"{name}-{width}.png", full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            print(f"{name}: {wide} px wide on a screen of {width}", flush=True)
+
+
+def readme_picture(browser: Browser, server: PortalServer) -> None:
+    with signed_in(browser, server, "bob", "light") as page:
+        page.set_viewport_size({"width": 1440, "height": 620})
+        page.goto(server.url)
+        settle(page)
+        page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
+        README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=README_PICTURE)
+    print(f"{README_PICTURE.relative_to(ROOT)}: {README_PICTURE.stat().st_size // 1024} KB")
+
+
+@contextmanager
+def signed_out(browser: Browser, theme: str) -> Iterator[Page]:
+    context = browser.new_context(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+    yield context.new_page()
+    context.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, server: PortalServer, name: str, theme: str) -> Iterator[Page]:
+    with signed_out(browser, theme) as page:
+        page.goto(f"{server.url}/login")
+        page.fill("[name=username]", name)
+        page.fill("[name=password]", PASSWORD)
+        page.press("[name=password]", "Enter")
+        page.wait_for_selector("body[data-user]", state="attached")
+        yield page
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(
+        executable_path=chromium.executable(),
+        args=chromium.ARGUMENTS,
+        env=chromium.environment(),
+        chromium_sandbox=False,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Take pictures of every page.")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the pictures go")
+    parser.add_argument("--readme", action="store_true", help="only the README's picture")
+    chosen = parser.parse_args()
+    if not chosen.readme and chosen.folder is None:
+        parser.error("name a folder, or use --readme")
+    with tempfile.TemporaryDirectory(prefix="transfer-portal-") as temporary:
+        # A short path with a familiar look, because the pictures show it.
+        server = PortalServer(Path(temporary), PORTAL_MAX_RUNNING_JOBS="3")
+        server.manage("db", "upgrade")
+        server.create_users()
+        server.start()
+        try:
+            with sync_playwright() as playwright:
+                browser = launch(playwright)
+                if chosen.folder is not None:
+                    chosen.folder.mkdir(parents=True, exist_ok=True)
+                    photograph_empty(browser, server, chosen.folder)
+                jobs = fill(server)
+                if chosen.folder is not None:
+                    photograph(browser, server, chosen.folder, jobs)
+                else:
+                    readme_picture(browser, server)
+                browser.close()
+        except BaseException:
+            print(server.log[-4000:], flush=True)
+            raise
+        finally:
+            server.clean_up()
+
+
+if __name__ == "__main__":
+    main()
