@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,15 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _MAX_BODY = 1024 * 1024
+#: Socket.IO without an event loop: tests and the command line.
+_IN_PROCESS = "threading"
 
 
 def build_app(
     settings: Settings | None = None,
     *,
     executor: Executor | None = None,
-    async_mode: str = "threading",
+    async_mode: str = _IN_PROCESS,
 ) -> Flask:
     """``async_mode`` is Socket.IO's; ``executor`` runs the jobs (default: nobody does)."""
     settings = settings or load_settings()
@@ -80,15 +83,24 @@ def build_app(
 def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     from portal import sockets  # noqa: F401 - registers the handlers
 
+    if async_mode != _IN_PROCESS:
+        # Only here: importing it brings the cooperative loop with it.
+        fanout = import_module("portal.fanout")
+        options = {"client_manager": fanout.FanoutManager(), "monitor_clients": False}
+    else:
+        fanout, options = None, {}
     socketio.init_app(
         app,
         async_mode=async_mode,
+        **options,
         transports=["websocket"],
         manage_session=False,
         # None: the same origin only. An empty list would switch the check off.
         cors_allowed_origins=None,
         max_http_buffer_size=16 * 1024,
     )
+    if fanout is not None:
+        fanout.install(socketio.server)
     files = WhiteNoise(
         app.wsgi_app,
         max_age=31_536_000,
