@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum, auto
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -20,13 +21,15 @@ from portal.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two events of progress of a job (the contract's "at most one a second").
-PACE = 1.0
+#: Seconds between two events of progress of a job. A client gets at most one a second, and the
+#: fan-out may hold the first of two back for a fifth of a second.
+PACE = 1.2
 HEARTBEAT = 5.0
 #: Seconds between two looks at the cancel column, and the shortest step of all of these.
 LOOK = 0.25
 TICK = 0.1
-
+#: Seconds for which a worker that is stopped still tries to reach a database that is away.
+LAST_TRIES = 3.0
 
 #: What the database raises while it is away or locked.
 DatabaseAway = OperationalError
@@ -116,9 +119,12 @@ class _Attempt:
         )
         if self._stop is _Stop.LOST:
             return
-        if self._stop is _Stop.GIVE_BACK:
+        # A transfer that was done before the stop reached it has nothing to begin again.
+        if self._stop is _Stop.GIVE_BACK and not ending.succeeded:
             self._persist(
-                lambda: reports.give_back(self._job_id, self._number, moved=self._moved())
+                lambda: reports.give_back(
+                    self._job_id, self._number, self._reading, moved=self._moved()
+                )
             )
         else:
             self._persist(
@@ -151,11 +157,16 @@ class _Attempt:
 
     def _check_paths(self) -> None:
         # Again, just before the start: a folder may have become a symlink since it was allowed.
-        roots = self._settings.transfer_roots
-        source = resolve(self._order.source, roots)
-        destination = resolve(self._order.destination, roots)
+        source = self._allowed("source", self._order.source)
+        destination = self._allowed("destination", self._order.destination)
         if nested(source, destination):
             raise PathRefused("The source and the destination lie inside one another.")
+
+    def _allowed(self, side: str, path: str) -> Path:
+        try:
+            return resolve(path, self._settings.transfer_roots)
+        except PathRefused as refused:
+            raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
 
     def _look(self) -> _Stop | None:
         """Once a tick: tell of progress if it is time, and see whether to go on."""
@@ -178,6 +189,8 @@ class _Attempt:
             self._told_at = self._beaten_at = moment
             told = self._reading
             standing = reports.progress(self._job_id, self._number, told, moved=self._moved())
+            # Counted from when it went out: a write that had to wait must not bring two close.
+            self._told_at = time.monotonic()
             if standing is Standing.HOLDS:
                 self._credited = max(self._credited, told.bytes_transferred)
             return standing
@@ -194,13 +207,21 @@ class _Attempt:
         return max(0, (self._reading.bytes_transferred if self._reading else 0) - self._credited)
 
     def _persist(self, write: Callable[[], None]) -> None:
-        """The end of an attempt must reach the database, however long that is away."""
+        """The end of an attempt must reach the database, however long that is away; unless the
+        process ends: then the row stays as it is, and the next start takes the job back."""
+        give_up_at: float | None = None
         while True:
             try:
                 write()
             except OperationalError:
-                self._log.exception("the end of the attempt was not written; trying again")
+                self._log.exception("the end of the attempt was not written")
                 session.rollback()
-                time.sleep(1)
             else:
                 return
+            if self._stopping.is_set():
+                give_up_at = give_up_at or time.monotonic() + LAST_TRIES
+                if time.monotonic() >= give_up_at:
+                    return
+                time.sleep(TICK)
+            else:
+                self._stopping.wait(1)

@@ -6,6 +6,7 @@ import os
 import queue
 import socket
 import threading
+import time
 
 import structlog
 
@@ -15,6 +16,7 @@ from portal.settings import Settings
 log = structlog.get_logger(__name__)
 
 _SWEEP = 15.0
+_PATIENCE = 8.0
 
 
 class Embedded:
@@ -43,8 +45,10 @@ class Embedded:
         self._worker.stop()
         for _ in self._threads:
             self._bell.put(None)
+        # One deadline for all of them. What still runs then ends with the process, rclone included.
+        deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(timeout=9)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def is_alive(self) -> bool:
         return not self._stopped.is_set() and all(thread.is_alive() for thread in self._threads)

@@ -150,8 +150,9 @@ def finish(
         live.status_changed(job, old)
 
 
-def give_back(job_id: int, attempt: int, *, moved: int) -> None:
+def give_back(job_id: int, attempt: int, reading: Reading | None, *, moved: int) -> None:
     """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
+    figures = _figures(reading) if reading else {}
     with changing(job_id) as writing:
         old = JobStatus.RUNNING
         job = change(
@@ -167,7 +168,7 @@ def give_back(job_id: int, attempt: int, *, moved: int) -> None:
         )
         if job is None:
             old = JobStatus.CANCELLING
-            job = change(writing, job_id, old, JobStatus.CANCELLED, of_attempt=attempt)
+            job = change(writing, job_id, old, JobStatus.CANCELLED, of_attempt=attempt, **figures)
         if job is None:
             return
         add_activity(writing, now(), bytes_moved=moved)
@@ -183,13 +184,16 @@ def recover() -> None:
     the start of the only process."""
     for job in _snapshot(ACTIVE):
         if job.status == JobStatus.CANCELLING:
-            _move(job, JobStatus.CANCELLED, note="its worker had died")
+            _move(job, JobStatus.CANCELLED, note="its worker had died", speed_bytes=0)
         else:
             _move(
                 job,
                 JobStatus.INTERRUPTED,
                 note="its worker died",
                 interruptions=job.interruptions + 1,
+                speed_bytes=0,
+                eta_seconds=None,
+                current_files=[],
                 error="The portal stopped while this transfer was running.",
             )
     requeue_interrupted()
@@ -204,7 +208,14 @@ def requeue_interrupted() -> None:
             reason = f"Interrupted {job.interruptions} times; the transfer was given up."
             _move(job, JobStatus.FAILED, note=reason, error=reason)
         else:
-            _move(job, JobStatus.QUEUED, queued_at=now(), worker=None, error=None)
+            _move(
+                job,
+                JobStatus.QUEUED,
+                queued_at=now(),
+                worker=None,
+                error=None,
+                **_blank_figures(),
+            )
 
 
 def queued_ids() -> list[int]:
