@@ -18,14 +18,18 @@ from wtforms import (
     ValidationError,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length, NumberRange, Optional
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
 
 from portal.models import Role
 from portal.paths import PathRefused, nested, resolve
 from portal.services.jobs import Transfer
 from portal.states import Operation
 
-_BANDWIDTH = re.compile(r"(?:off|\d{1,9}(?:\.\d{1,3})?(?:[bkmgtp]|[kmgtp]i?b?)?)", re.IGNORECASE)
+# What rclone reads as a size, and no more bytes than its 63 bits hold: it takes `10Mi` and `10MiB`,
+# not `10MB`.
+_BANDWIDTH = re.compile(
+    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?", re.IGNORECASE
+)
 
 THEMES = ("auto", "light", "dark")
 OPERATIONS = {
@@ -56,7 +60,7 @@ class JobForm(FlaskForm):
     name = StringField(
         "Name",
         [
-            InputRequired("Give the transfer a name."),
+            DataRequired("Give the transfer a name."),
             Length(max=200, message="Use at most 200 characters."),
             _plain,
         ],
@@ -99,9 +103,15 @@ class JobForm(FlaskForm):
 
     def _resolved(self, field: StringField) -> Path:
         try:
-            return resolve(field.data or "", self._roots)
+            path = resolve(field.data or "", self._roots)
         except PathRefused as refused:
             raise ValidationError(str(refused)) from None
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            # Typed as text, it led through a link to a name that is none. No row can hold it.
+            raise ValidationError("This leads to a folder whose name is not UTF-8 text.") from None
+        return path
 
     def transfer(self) -> Transfer:
         """What was asked for; call it on a valid form only."""
