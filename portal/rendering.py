@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from portal.clock import now
-from portal.states import ACTIVE, STATES, JobStatus
+from portal.states import ACTIVE, STATES, JobStatus, Operation
 
 if TYPE_CHECKING:
     from portal.models import Job, JobEvent
@@ -73,6 +73,10 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def files(number: int) -> str:
+    return "1 file" if number == 1 else f"{count(number)} files"
+
+
 def percent(number: float | None) -> str:
     """Whole percent, rounded down: 99.9 is not yet 100."""
     return UNKNOWN if number is None else f"{int(number)} %"
@@ -112,14 +116,15 @@ def printable(text: str) -> str:
     would move the cursor or the reading direction, becomes visible."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        for character in text
     )
 
 
 def _scaled(number: int) -> tuple[str, str]:
     value = float(number)
     for unit in _UNITS:
-        if value < 1024 or unit == _UNITS[-1]:
+        # From here on one decimal would round up to 1024.0.
+        if value < 1023.95 or unit == _UNITS[-1]:
             return (str(number), unit) if unit == "B" else (f"{value:.1f}", unit)
         value /= 1024
     raise AssertionError
@@ -160,8 +165,12 @@ def _phase(job: Job) -> str:
 
 def _bytes(job: Job) -> str:
     if job.status in ACTIVE and job.total_bytes is None:
-        found = f"{count(job.files_listed)} files found"
+        found = f"{files(job.files_listed)} found"
         return f"Scanning… {found}" if job.files_listed else "Scanning…"
+    if job.operation == Operation.CHECK:
+        return UNKNOWN  # it compares; its percent counts files
+    if job.dry_run:
+        return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} would move"
     if job.status in (JobStatus.QUEUED, JobStatus.INTERRUPTED) or job.total_bytes is None:
         return UNKNOWN if not job.bytes_transferred else size(job.bytes_transferred)
     return size_of(job.bytes_transferred, job.total_bytes)
@@ -176,6 +185,8 @@ def _eta(job: Job) -> str:
 def _files(job: Job) -> str:
     if not job.files_total:
         return UNKNOWN
+    if job.dry_run and job.operation != Operation.CHECK:
+        return f"{files(job.files_total)} would move"
     return f"{count(job.files_transferred)} of {count(job.files_total)} files"
 
 
@@ -199,7 +210,7 @@ def event_words(event: JobEvent) -> str:
     job, status = event.job, JobStatus(event.new_status)
     by = f" by {event.actor}" if event.actor else ""
     if status == JobStatus.COMPLETED:
-        return f"completed – {size(job.bytes_transferred)} in {duration(took(job))}"
+        return f"completed – {_achieved(job)} in {duration(took(job))}"
     if status == JobStatus.QUEUED and event.old_status is None:
         return f"was created{by}"
     if status == JobStatus.FAILED and event.note:
@@ -212,6 +223,12 @@ def event_words(event: JobEvent) -> str:
         JobStatus.FAILED: "failed",
         JobStatus.CANCELLED: f"was cancelled{by}",
     }[status]
+
+
+def _achieved(job: Job) -> str:
+    if job.operation == Operation.CHECK:
+        return f"{files(job.files_transferred)} compared"
+    return "nothing moved, a dry run," if job.dry_run else size(job.bytes_transferred)
 
 
 def sparkline(values: tuple[int, ...]) -> str:

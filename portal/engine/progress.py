@@ -77,7 +77,7 @@ class Tracker:
         speed = self._speed(stats)
         self._reading = Progress(
             phase=phase,
-            bytes_transferred=0 if self._dry_run else stats.bytes,
+            bytes_transferred=0 if self._dry_run or self._check else stats.bytes,
             total_bytes=total,
             percent=self._percent,
             speed_bytes=speed,
