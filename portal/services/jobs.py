@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
 
 from portal import live
 from portal.clock import now
@@ -35,24 +36,31 @@ class Transfer:
 
 
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
-    return _queue(transfer, actor, address, action="job.create", retry_of=None)
+    job = _insert(begin_write(), transfer, actor, address)
+    current_app.extensions["executor"].ring(job.id)
+    return job
 
 
 def add_sample(transfer: Transfer, *, username: str) -> None:
     """A job of a demonstration, queued before the executor starts."""
     owner = session.scalars(select(User).where(User.username == username)).one()
-    _insert(transfer, owner, address="", action="job.create", retry_of=None)
+    _insert(begin_write(), transfer, owner, address="")
 
 
 def retry(old: Job, *, actor: User, address: str) -> Job:
     """A new job that points back. A second click finds the first click's job while that is open."""
+    writing = begin_write()
+    old = writing.get_one(Job, old.id, populate_existing=True)
     if old.status not in RETRYABLE:
+        writing.rollback()
         raise Conflict(f"A {old.status} job cannot be retried.")
-    open_retry = session.scalar(
+    # Looked for under the write lock: of two clicks at once the second finds the first one's.
+    job = writing.scalar(
         select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
     )
-    if open_retry is not None:
-        return open_retry
+    if job is not None:
+        writing.rollback()
+        return job
     transfer = Transfer(
         name=old.name,
         operation=Operation(old.operation),
@@ -61,7 +69,9 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         bandwidth_limit=old.bandwidth_limit,
         dry_run=old.dry_run,
     )
-    return _queue(transfer, actor, address, action="job.retry", retry_of=old.id)
+    job = _insert(writing, transfer, actor, address, retry_of=old.id)
+    current_app.extensions["executor"].ring(job.id)
+    return job
 
 
 def cancel(job_id: int, *, actor: User, address: str) -> Job:
@@ -91,18 +101,14 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
     return changed
 
 
-def _queue(
-    transfer: Transfer, actor: User, address: str, *, action: str, retry_of: int | None
-) -> Job:
-    job = _insert(transfer, actor, address, action=action, retry_of=retry_of)
-    current_app.extensions["executor"].ring(job.id)
-    return job
-
-
 def _insert(
-    transfer: Transfer, actor: User, address: str, *, action: str, retry_of: int | None
+    writing: Session,
+    transfer: Transfer,
+    actor: User,
+    address: str,
+    *,
+    retry_of: int | None = None,
 ) -> Job:
-    writing = begin_write()
     job = Job(
         name=transfer.name,
         operation=transfer.operation,
@@ -120,7 +126,7 @@ def _insert(
     add_event(writing, job, None, actor=actor.username, note=note)
     audit.record(
         writing,
-        action,
+        "job.retry" if retry_of else "job.create",
         actor=actor,
         target=f"job {job.id}",
         detail=f"{job.operation} {job.source!r} to {job.destination!r}",
