@@ -6,6 +6,7 @@ open: a socket that never finishes its handshake would hold a connection for eve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +16,16 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Request, Response
 
-from portal import sockets
 from portal.access import load_user
 from portal.database import session
 
 log = structlog.get_logger(__name__)
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -29,35 +35,46 @@ class Guard:
         self._app = app
         self._wsgi = wsgi
         self._limit = sockets_per_user
+        self._open: Counter[int] = Counter()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
-        refusal = self._refusal(Request(environ))
-        if refusal is not None:
-            return refusal(environ, start_response)
-        # Browsers always offer compression; one zlib stream a client costs more than it saves.
-        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-        return self._wsgi(environ, start_response)
-
-    def _refusal(self, request: Request) -> Response | None:
+        request = Request(environ)
         if not _same_origin(request):
             log.warning("socket refused: foreign origin", origin=request.headers.get("Origin"))
-            return Response("This origin may not connect.\n", 403)
+            return _no(403, "This origin may not connect.")(environ, start_response)
         try:
             user = self._user(request)
         except SQLAlchemyError:
             log.exception("socket refused: the session could not be read")
-            return Response("Try again soon.\n", 503, {"Retry-After": "2"})
+            refusal = _no(503, "Try again soon.")
+            refusal.headers["Retry-After"] = "2"
+            return refusal(environ, start_response)
         finally:
             session.remove()
         if user is None:
-            return Response("Sign in first.\n", 401)
-        if sockets.open_for(user) >= self._limit:
-            return Response("Too many live connections of this user.\n", 429)
-        return None
+            return _no(401, "Sign in first.")(environ, start_response)
+        if self._open[user] >= self._limit:
+            return _no(429, "Too many live connections of this user.")(environ, start_response)
+        return self._admit(user, environ, start_response)
+
+    def _admit(
+        self, user: int, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        # Browsers always offer compression; one zlib stream a client costs more than it saves.
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        # The call lasts as long as the socket is open. Counted here, because a socket that never
+        # finishes its handshake is known to nobody else.
+        self._open[user] += 1
+        try:
+            return self._wsgi(environ, start_response)
+        finally:
+            self._open[user] -= 1
+            if not self._open[user]:
+                del self._open[user]
 
     def _user(self, request: Request) -> int | None:
         cookie = self._app.session_interface.open_session(
@@ -69,10 +86,17 @@ class Guard:
         return user.id if user else None
 
 
+def _no(status: int, reason: str) -> Response:
+    return Response(f"{reason}\n", status, _HEADERS)
+
+
 def _same_origin(request: Request) -> bool:
     """Browsers always send ``Origin`` with an upgrade; programs need not."""
     origin = request.headers.get("Origin")
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # such as http://[::1
+        return False
     return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.host.lower())

@@ -14,29 +14,10 @@ from portal.clock import iso, now
 from portal.extensions import socketio
 from portal.models import Job
 from portal.rendering import display, progress_display
+from portal.rooms import PROGRESS, STATUS_CHANGE, session_room, topic_room, user_room
 from portal.states import JobStatus
 
-PROGRESS = "progress"
-STATUS_CHANGE = "status_change"
-TOPICS = (PROGRESS, STATUS_CHANGE)
-
 _order = [threading.RLock() for _ in range(64)]
-
-
-def topic_room(topic: str) -> str:
-    return f"topic:{topic}"
-
-
-def session_room(session_id: int) -> str:
-    return f"session:{session_id}"
-
-
-def user_room(user_id: int) -> str:
-    return f"user:{user_id}"
-
-
-def role_room(role: str) -> str:
-    return f"role:{role}"
 
 
 def in_order(job_id: int) -> AbstractContextManager[bool]:

@@ -15,7 +15,7 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import join_room, leave_room
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal import live
+from portal import rooms
 from portal.access import load_user
 from portal.database import session
 from portal.extensions import socketio
@@ -41,10 +41,6 @@ class Seat:
 
 _seats: dict[str, Seat] = {}
 _strangers: dict[str, float] = {}
-
-
-def open_for(user_id: int) -> int:
-    return sum(seat.user_id == user_id for seat in _seats.values())
 
 
 def count() -> int:
@@ -77,11 +73,11 @@ def connect(auth: object = None) -> None:
         raise _refused()
     _seats[_sid()] = seat
     log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
-    for topic in live.TOPICS:
-        join_room(live.topic_room(topic))
-    join_room(live.role_room(seat.role))
-    join_room(live.user_room(seat.user_id))
-    join_room(live.session_room(seat.session_id))
+    for topic in rooms.TOPICS:
+        join_room(rooms.topic_room(topic))
+    join_room(rooms.role_room(seat.role))
+    join_room(rooms.user_room(seat.user_id))
+    join_room(rooms.session_room(seat.session_id))
 
 
 @socketio.on("subscribe")
@@ -91,12 +87,12 @@ def subscribe(message: object = None) -> dict[str, Any]:
     topics = message.get("topics") if isinstance(message, dict) else None
     if seat is None or not isinstance(topics, list):
         return {"error": 'send {"topics": […]}'}
-    if not all(isinstance(topic, str) and topic in live.TOPICS for topic in topics):
-        return {"error": f"unknown topic; there are: {', '.join(live.TOPICS)}"}
-    for topic in live.TOPICS:
-        (join_room if topic in topics else leave_room)(live.topic_room(topic))
+    if not all(isinstance(topic, str) and topic in rooms.TOPICS for topic in topics):
+        return {"error": f"unknown topic; there are: {', '.join(rooms.TOPICS)}"}
+    for topic in rooms.TOPICS:
+        (join_room if topic in topics else leave_room)(rooms.topic_room(topic))
     log.info("socket subscribed", user=seat.username, role=seat.role, topics=sorted(set(topics)))
-    return {"topics": [topic for topic in live.TOPICS if topic in topics], "role": seat.role}
+    return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": seat.role}
 
 
 @socketio.on("disconnect")
@@ -128,8 +124,7 @@ def review_forever() -> None:
 def review() -> None:
     """Drops sockets whose session is gone (expired, or ended where no event reached us) and
     connections that never finished the handshake."""
-    good = accounts.good_session_ids({seat.session_id for seat in _seats.values()})
-    live.end_sessions({seat.session_id for seat in _seats.values()} - good, "expired")
+    accounts.drop_ended_sessions({seat.session_id for seat in _seats.values()})
     _close_strangers()
 
 

@@ -31,6 +31,7 @@ def sign_in() -> Response | tuple[str, int]:
         remember=bool(form.remember.data),
         address=address(),
         user_agent=request.user_agent.string,
+        replaces=me().session_id if current_user.is_authenticated else None,
     )
     user = load_user(token) if token else None
     if user is None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from portal import live
@@ -36,9 +36,19 @@ _nobody = _hasher.hash(secrets.token_urlsafe())
 
 
 def sign_in(
-    username: str, password: str, *, remember: bool, address: str, user_agent: str
+    username: str,
+    password: str,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    replaces: int | None = None,
 ) -> str | None:
-    """The token of a new session, or None. Unknown, disabled and wrong cost the same hash."""
+    """The token of a new session, or None. Unknown, disabled and wrong cost the same hash.
+
+    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
+    its cookie is overwritten and nobody could sign out of it any more.
+    """
     user = session.scalar(select(User).where(User.username == username.lower()))
     right = offload(_verify, user.password_hash if user else _nobody, password[:MAXIMUM_PASSWORD])
     writing = begin_write()
@@ -59,8 +69,13 @@ def sign_in(
         )
     )
     audit.record(writing, "sign-in", actor=user, address=address)
-    writing.execute(delete(LoginSession).where(LoginSession.expires_at < now()))
+    writing.execute(
+        delete(LoginSession).where(
+            or_(LoginSession.expires_at < now(), LoginSession.id == (replaces or 0))
+        )
+    )
     writing.commit()
+    live.end_sessions([replaces] if replaces else [], "logout")
     return token
 
 
@@ -72,12 +87,12 @@ def live_session(token: str) -> LoginSession | None:
     return row if row is not None and _is_good(row) else None
 
 
-def good_session_ids(ids: set[int]) -> set[int]:
-    """Which of these sessions still open the door."""
+def drop_ended_sessions(ids: set[int]) -> None:
+    """Closes the sockets of those of these sessions that no longer open the door."""
     if not ids:
-        return set()
+        return
     rows = session.scalars(select(LoginSession).where(LoginSession.id.in_(ids)))
-    return {row.id for row in rows if _is_good(row)}
+    live.end_sessions(ids - {row.id for row in rows if _is_good(row)}, "expired")
 
 
 def touch(session_id: int) -> None:
@@ -203,6 +218,9 @@ def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User
     """Disabling ends every session and socket of the user at once."""
     writing = begin_write()
     user = _user_or_404(writing, user_id)
+    if user.active == active:
+        writing.rollback()
+        return user
     if not active:
         _keep_an_admin(writing, user)
         writing.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
