@@ -22,6 +22,7 @@ def configure(form: str) -> None:
         if form == "json"
         else [
             structlog.processors.format_exc_info,
+            _visible,
             structlog.processors.LogfmtRenderer(
                 key_order=["timestamp", "level", "event"], bool_as_flag=False
             ),
@@ -43,4 +44,23 @@ def configure(form: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
+    )
+
+
+def _visible(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escapes what would move the cursor of a terminal or break a line; the renderer escapes
+    line feeds itself."""
+    return {name: _escaped(value) for name, value in event.items()}
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, (str, list, tuple)):
+        return value
+    return "".join(
+        character
+        if character.isprintable() or character == "\n"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in str(value)
     )

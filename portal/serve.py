@@ -19,7 +19,7 @@ from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import Role
 from portal.services import accounts
-from portal.settings import Settings
+from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ def serve(
     executor = Embedded(settings)
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     if problem := app.extensions["rclone_problem"]:
-        raise PortalError(problem)
+        raise SettingsError(f"PORTAL_RCLONE: {problem}" if settings.rclone else problem)
     _first_admin(settings)
     if prepare is not None:
         prepare(settings)
@@ -99,7 +99,11 @@ def _listen(app: Flask, settings: Settings) -> None:
 
 def _check_address(host: str, port: int) -> None:
     # The server shares its port by SO_REUSEPORT; two portals would split the visitors silently.
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsError(f"PORTAL_HOST: {host} is no address of this machine") from None
+    family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,6 +94,20 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("admin_password")
+    @classmethod
+    def _acceptable(cls, value: str) -> str:
+        if value and not 8 <= len(value) <= 1024:
+            raise ValueError("must have 8 to 1024 characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not re.match(r"(sqlite|postgres(ql)?)(\+[a-z0-9_]+)?://", value):
+            raise ValueError("must begin with sqlite:// or postgresql://")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _not_yet(cls, value: str) -> str:
@@ -124,10 +139,15 @@ class Settings(BaseSettings):
 
     def prepare(self) -> None:
         """Makes the data folder and the default root; other roots are the administrator's."""
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         default_root = self.data_dir / "files"
-        if self.transfer_roots == (default_root,):
-            default_root.mkdir(exist_ok=True)
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.transfer_roots == (default_root,):
+                default_root.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"PORTAL_DATA_DIR: cannot make the folder {error.filename}: {error.strerror}"
+            ) from None
         for root in self.transfer_roots:
             if not root.is_dir():
                 raise SettingsError(f"PORTAL_TRANSFER_ROOTS: there is no folder {root}")
