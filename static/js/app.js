@@ -4,14 +4,13 @@
 import { createAges } from './age.js';
 import { createBanner } from './banner.js';
 import { createClock, repeat } from './clock.js';
-import { createConnection } from './connection.js';
 import { runDoctor } from './doctor.js';
 import { attendForms } from './forms.js';
 import { createHeadline } from './headline.js';
 import { attendJobForm } from './job-form.js';
 import { ACTIVE, createJobs } from './jobs.js';
-import { shareConnection } from './leader.js';
 import { followLifecycle } from './lifecycle.js';
+import { openLine } from './line.js';
 import { attendMenus } from './menus.js';
 import { morphCallbacks } from './morphing.js';
 import { createNotices, wordsOf } from './notices.js';
@@ -21,14 +20,18 @@ import { redraw } from './redraw.js';
 import { createRefresh } from './refresh.js';
 import { guardRequests } from './requests.js';
 import { askSession } from './session.js';
-import { openSocket } from './socket.js';
 
 const { htmx, Idiomorph } = window;
+
+async function fetchRow(row) {
+  const address = `/api/jobs/${row.dataset.job}/progress`;
+  // A failure rejects with nothing to say; requests.js has heard of it by its event.
+  await htmx.ajax('GET', address, { source: row, target: row, swap: 'morph:outerHTML' }).catch(() => {});
+}
 
 function live() {
   const { body } = document;
   const clock = createClock(Number(body.dataset.timeScale ?? 1));
-  let state = 'connecting';
   let lastData = clock.wall();
 
   const dispatch = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
@@ -38,31 +41,23 @@ function live() {
   const activeRows = () => rows().filter((row) => ACTIVE.has(row.dataset.status));
   const redrawPage = () => redraw({ document, location, fetch, Idiomorph, htmx });
 
-  const share = shareConnection({
-    user: body.dataset.user,
-    clock,
-    // A browser without WebSocket has nothing to share; one without locks or channels cannot.
-    locks: window.WebSocket ? navigator.locks : null,
-    openChannel: window.BroadcastChannel ? (name) => new BroadcastChannel(name) : null,
-    connect: (publish) => createConnection({
-      openSocket, supported: Boolean(window.WebSocket), askSession, clock, random: Math.random, publish, log: console,
-    }),
-    deliver(name, detail) {
-      if (name !== 'portal:connection') return dispatch(name, detail);
-      const previous = state;
-      ({ state } = detail);
-      body.dataset.state = state;
-      dispatch(name, { ...detail, previous, lastData });
-    },
-  });
+  const share = openLine({ window, user: body.dataset.user, clock, deliver });
+  const { state, tell } = share;
 
-  const refresh = createRefresh({ clock, random: Math.random, dispatch: (name) => state !== 'signed-out' && dispatch(name) });
+  function deliver(name, detail) {
+    if (name !== 'portal:connection') return dispatch(name, detail);
+    const previous = body.dataset.state ?? null;
+    body.dataset.state = detail.state;
+    dispatch(name, { ...detail, previous, lastData });
+  }
+
+  const refresh = createRefresh({ clock, random: Math.random, dispatch: (name) => state() !== 'signed-out' && dispatch(name) });
   const jobs = createJobs({ rowsOf: (job) => document.querySelectorAll(`[data-job="${job}"][data-seq]`), refresh });
   const notices = createNotices({ document, clock });
   const banner = createBanner({
     root: document.getElementById('connection'),
     clock,
-    tryNow: () => share.tell('hurry'),
+    tryNow: () => tell('hurry'),
     lastData: () => lastData,
     nextPath: () => location.pathname + location.search,
   });
@@ -72,25 +67,25 @@ function live() {
     clock,
     activeRows,
     askSession,
-    tell: share.tell,
-    fetchRow: (row) => htmx.ajax('GET', `/api/jobs/${row.dataset.job}/progress`, { source: row, target: row, swap: 'morph:outerHTML' }),
+    tell,
+    fetchRow,
     fetchPage() {
       refresh.now();
       return document.querySelector('[data-region]') !== null;
     },
   });
   const ages = createAges({
-    clock: { now: clock.now },
+    clock,
     activeRows,
     silent: () => {
-      if (state !== 'connected') return;
-      share.tell('hurry');
+      if (state() !== 'connected') return;
+      tell('hurry');
       refresh.soon();
     },
   });
 
   async function checkSignedIn() {
-    if (state === 'signed-out' && await askSession() === 'live') share.tell('signed-in');
+    if (state() === 'signed-out' && await askSession() === 'live') tell('signed-in');
   }
 
   function lookAround() {
@@ -102,8 +97,8 @@ function live() {
   htmx.config.disableInheritance = true; // A region's hx-select is none of the buttons' inside it.
   guardRequests({
     document,
-    state: () => state,
-    tell: share.tell,
+    state,
+    tell,
     answered: fresh,
     mayReplace: jobs.mayReplace,
     refused: (xhr) => { notices.show(wordsOf(xhr.responseText)); refresh.soon(); },

@@ -4,7 +4,7 @@
 import { repeat } from './clock.js';
 import { ANNOUNCE_AFTER, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './words.js';
 
-const MAY_TRY = new Set(['reconnecting', 'polling', 'offline']);
+const TRIES = new Set(['reconnecting', 'polling', 'offline']);
 
 /** `root` is #connection; `tryNow` is called by its buttons; `nextPath()` is where to return after signing in. */
 export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
@@ -17,6 +17,8 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   const set = (element, value) => {
     if (element.textContent !== value) element.textContent = value;
   };
+
+  const mayTry = () => TRIES.has(detail.state) && (detail.attempting || detail.nextAttemptAt !== null);
 
   function showWord(state, value) {
     root.dataset.shown = state;
@@ -31,18 +33,18 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     for (const choice of strip.querySelectorAll('[data-in]')) {
       choice.hidden = !choice.dataset.in.split(' ').includes(detail.state);
     }
+    strip.querySelector('[data-try-now]').hidden = !mayTry();
     part('sign-in').href = `/login?next=${encodeURIComponent(nextPath())}`;
     count();
   }
 
   function count() {
-    next.textContent = MAY_TRY.has(detail.state) ? countdown(detail.nextAttemptAt, clock.wall()) : '';
+    next.textContent = mayTry() ? countdown(detail, clock.wall()) : '';
   }
 
   function fillPanel() {
     const known = facts({ ...detail, lastData: lastData() });
     for (const [name, value] of Object.entries(known)) set(part(name), value);
-    part('try').hidden = !MAY_TRY.has(detail.state);
   }
 
   function enter(state) {
@@ -67,9 +69,10 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     detail = news;
     if (news.state !== news.previous) enter(news.state);
     else if (!strip.hidden) showStrip();
+    part('try').hidden = !mayTry();
     fillPanel();
     stopCounting?.();
-    stopCounting = MAY_TRY.has(news.state) ? repeat(clock, 1, count) : null;
+    stopCounting = mayTry() ? repeat(clock, 1, count) : null;
   }
 
   root.addEventListener('click', (event) => event.target.closest('[data-try-now]') && tryNow());

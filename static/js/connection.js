@@ -25,6 +25,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   const snapshot = () => ({
     state: record.state,
     attempts: record.failures,
+    attempting: dialer.attempting(),
     nextAttemptAt: dialer.nextAttemptAt(),
     since,
     reason,
@@ -98,7 +99,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
 
   function attempt() {
     if (supported) dialer.dial();
-    else step('unsupported', 'this browser has no WebSocket');
+    else step('unsupported', 'no WebSocket in this browser');
     if (record.state === 'connecting') deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
     announce();
   }

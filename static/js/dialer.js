@@ -67,6 +67,7 @@ export function createDialer({ openSocket, clock, random, heard }) {
       asked.ask(topics, (answer) => asked === socket && answered(answer));
     },
     nextAttemptAt: () => (waiting ? timer.due : null),
+    attempting: () => socket !== null && timer !== null,
     pending: () => (socket ? 1 : 0) + (timer ? 1 : 0),
   };
 }

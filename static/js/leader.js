@@ -114,5 +114,5 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
     if (event === 'hurry' && queue) expectWord();
   }
 
-  return { start, suspend, tell, leads: () => letGo !== null };
+  return { start, suspend, tell, leads: () => letGo !== null, state: () => last?.state ?? 'connecting' };
 }

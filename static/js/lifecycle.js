@@ -39,7 +39,7 @@ export function followLifecycle({ document, window, clock, share, returned, look
   document.addEventListener('resume', wake);
   window.addEventListener('pagehide', sleep);
   window.addEventListener('pageshow', (event) => event.persisted && wake());
-  // Both are doubts rather than facts: the browser may be off the network and this server on the same machine.
   window.addEventListener('online', () => share.tell('hurry'));
-  window.addEventListener('offline', () => share.tell('hurry'));
+  // A doubt rather than a fact: the browser may be off the network, and this server on the same machine.
+  window.addEventListener('offline', () => share.state() === 'connected' && share.tell('hurry'));
 }

@@ -20,8 +20,10 @@ export function clockTime(milliseconds) {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, '0')).join(':');
 }
 
-export function countdown(nextAttemptAt, now) {
-  if (nextAttemptAt === null) return 'trying now';
+/** Empty where no attempt is to be expected. */
+export function countdown({ attempting, nextAttemptAt }, now) {
+  if (attempting) return 'trying now';
+  if (nextAttemptAt === null) return '';
   return `next try in ${Math.max(1, Math.ceil((nextAttemptAt - now) / 1000))} s`;
 }
 

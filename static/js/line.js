@@ -1,0 +1,23 @@
+// Puts this tab's part of the live connection together from what its browser has.
+
+import { createConnection } from './connection.js';
+import { shareConnection } from './leader.js';
+import { askSession } from './session.js';
+import { openSocket } from './socket.js';
+
+/** `deliver(name, detail)` gets the connection's state and the server's events. */
+export function openLine({ window, user, clock, deliver }) {
+  const { BroadcastChannel, WebSocket, navigator } = window;
+  const supported = Boolean(WebSocket);
+  return shareConnection({
+    user,
+    clock,
+    deliver,
+    // Without WebSocket there is nothing to share. Locks are missing where the page is served by plain HTTP.
+    locks: supported ? navigator.locks : null,
+    openChannel: BroadcastChannel ? (name) => new BroadcastChannel(name) : null,
+    connect: (publish) => createConnection({
+      openSocket, supported, askSession, clock, random: Math.random, publish, log: console,
+    }),
+  });
+}

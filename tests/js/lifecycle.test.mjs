@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { followLifecycle } from '../../static/js/lifecycle.js';
+import { fakeClock } from './fakes.mjs';
+
+function tab(state = 'connected') {
+  const clock = fakeClock();
+  const document = Object.assign(new EventTarget(), { hidden: false });
+  const window = new EventTarget();
+  const at = { clock, calls: [] };
+  const note = (name) => (...args) => at.calls.push([name, ...args].join(' '));
+  const share = { start: note('start'), suspend: note('suspend'), tell: note('tell'), state: () => state };
+  followLifecycle({ document, window, clock, share, returned: note('refetch'), looked: note('look') });
+  at.hide = () => { document.hidden = true; document.dispatchEvent(new Event('visibilitychange')); };
+  at.show = () => { document.hidden = false; document.dispatchEvent(new Event('visibilitychange')); };
+  at.fire = (name, detail = {}) => window.dispatchEvent(Object.assign(new Event(name), detail));
+  at.doc = (name) => document.dispatchEvent(new Event(name));
+  return at;
+}
+
+test('a tab hidden for over a minute refetches when it is looked at again', () => {
+  const { clock, calls, hide, show } = tab();
+  hide();
+  clock.pass(61);
+  show();
+  assert.ok(calls.includes('refetch'));
+});
+
+test('a tab hidden for less only makes sure of its line', () => {
+  const { clock, calls, hide, show } = tab();
+  hide();
+  clock.pass(59);
+  show();
+  assert.deepEqual(calls, ['tell hurry', 'look']);
+});
+
+test('a page that is left lets go of everything, and one that comes back takes part and refetches', () => {
+  const { calls, fire } = tab();
+  fire('pagehide', { persisted: true });
+  fire('pageshow', { persisted: true });
+  assert.deepEqual(calls, ['suspend', 'start', 'refetch']);
+});
+
+test('the first show of a page is no return', () => {
+  const { calls, fire } = tab();
+  fire('pageshow', { persisted: false });
+  assert.deepEqual(calls, []);
+});
+
+test('a frozen tab that is thawed does the same, once', () => {
+  const { calls, doc, fire } = tab();
+  doc('freeze');
+  fire('pagehide', { persisted: true });
+  doc('resume');
+  fire('pageshow', { persisted: true });
+  assert.deepEqual(calls, ['suspend', 'start', 'refetch']);
+});
+
+test('back on the network means an attempt at once; off it, doubt only of a line that seems to stand', () => {
+  const standing = tab('connected');
+  standing.fire('offline');
+  assert.deepEqual(standing.calls, ['tell hurry']);
+  const broken = tab('reconnecting');
+  broken.fire('offline');
+  assert.deepEqual(broken.calls, []);
+  broken.fire('online');
+  assert.deepEqual(broken.calls, ['tell hurry']);
+});
