@@ -12,10 +12,11 @@ import argparse
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import requests
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
@@ -29,6 +30,7 @@ MIB = 1024 * 1024
 LONG_NAME = "Quarterly measurements of all stations " * 5 + "end"
 
 # Name, operation, number of files, size of each in MiB, bandwidth limit.
+Sample = tuple[str, str, int, int, str]
 ENDED = (
     ("Nightly photos", "copy", 24, 6, ""),
     ("Compare the backups", "check", 40, 1, ""),
@@ -68,7 +70,7 @@ class Person:
                 file.truncate(mebibytes * MIB)
         copies = self._server.root / "copies" / folder.name
         if operation == "check":
-            copies = self._server.root / "sources" / "nightly-photos"
+            folder, copies = (side / "nightly-photos" for side in (folder.parent, copies.parent))
         return self.post(
             "/jobs",
             name=name,
@@ -90,14 +92,17 @@ class Person:
             time.sleep(0.1)
 
 
-def fill(server: PortalServer) -> dict[str, str]:
+def fill(server: PortalServer, waiting: Sequence[Sample]) -> dict[str, str]:
     """Transfers in every state; the paths of a few of them by what they show."""
     bob = Person(server, "bob")
     interrupted = bob.transfer("Staging mirror", "sync", 40, 4, "1M")
     bob.wait_for(interrupted, "running")
     server.kill()  # What deletes files stays interrupted when the portal comes back.
     server.start()
-    ended = [bob.transfer(*sample) for sample in ENDED]
+    ended = []
+    for sample in ENDED:
+        ended.append(bob.transfer(*sample))
+        bob.wait_for(ended[-1], "completed", "failed")
     missing = str(server.root / "sources" / "gone")
     failed = bob.post(
         "/jobs",
@@ -111,12 +116,10 @@ def fill(server: PortalServer) -> dict[str, str]:
     bob.post(f"{cancelled}/cancel")
     bob.wait_for(cancelled, "cancelled")
     bob.wait_for(failed, "failed")
-    for job in ended:
-        bob.wait_for(job, "completed", "failed")
     running = [bob.transfer(*sample) for sample in RUNNING]
     for job in running:
         bob.wait_for(job, "running")
-    for sample in WAITING:
+    for sample in waiting:
         bob.transfer(*sample)
     return {
         "completed": ended[0],
@@ -145,7 +148,10 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
                 pages = dict(PAGES_OF[name])
                 if name == "bob":
                     pages |= {f"job-{state}": job for state, job in jobs.items()}
-                    pages |= {"jobs-no-match": "/jobs?q=nowhere", "jobs-failed": "/jobs?status=failed"}
+                    pages |= {
+                        "jobs-no-match": "/jobs?q=nowhere",
+                        "jobs-failed": "/jobs?status=failed",
+                    }
                 for title, path in pages.items():
                     page.goto(server.url + path)
                     settle(page)
@@ -186,18 +192,22 @@ def at_all_widths(page: Page, folder: Path, name: str) -> None:
         page.screenshot(path=folder / f"{name}-{width}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
-            print(f"{name}: {wide} px wide on a screen of {width}", flush=True)
+            click.echo(f"{name}: {wide} px wide on a screen of {width}")
 
 
 def readme_picture(browser: Browser, server: PortalServer) -> None:
     with signed_in(browser, server, "bob", "light") as page:
-        page.set_viewport_size({"width": 1440, "height": 620})
+        page.set_viewport_size({"width": 1440, "height": 640})
         page.goto(server.url)
         settle(page)
+        # Bars that have come some way show what the page is for.
+        page.wait_for_function(
+            "[...document.querySelectorAll('progress')].some((bar) => bar.value > 45)"
+        )
         page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
         README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=README_PICTURE)
-    print(f"{README_PICTURE.relative_to(ROOT)}: {README_PICTURE.stat().st_size // 1024} KB")
+    click.echo(f"{README_PICTURE.relative_to(ROOT)}: {README_PICTURE.stat().st_size // 1024} KB")
 
 
 @contextmanager
@@ -246,14 +256,14 @@ def main() -> None:
                 if chosen.folder is not None:
                     chosen.folder.mkdir(parents=True, exist_ok=True)
                     photograph_empty(browser, server, chosen.folder)
-                jobs = fill(server)
+                jobs = fill(server, WAITING[:1] if chosen.folder is None else WAITING)
                 if chosen.folder is not None:
                     photograph(browser, server, chosen.folder, jobs)
                 else:
                     readme_picture(browser, server)
                 browser.close()
         except BaseException:
-            print(server.log[-4000:], flush=True)
+            click.echo(server.log[-4000:])
             raise
         finally:
             server.clean_up()
