@@ -128,6 +128,8 @@ class JobForm(FlaskForm):
 class SettingsForm(FlaskForm):
     """A field left out of the request keeps its value."""
 
+    NAMES = ("refresh_interval", "theme", "timezone", "notifications")
+
     refresh_interval = IntegerField(
         "Refresh figures every",
         [
@@ -145,7 +147,7 @@ class SettingsForm(FlaskForm):
     )
 
     def changes(self, sent: set[str]) -> dict[str, str | int]:
-        return {name: field.data for name, field in self._fields.items() if name in sent}
+        return {name: self._fields[name].data for name in self.NAMES if name in sent}
 
 
 class PasswordForm(FlaskForm):

@@ -1,4 +1,5 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from portal.access import address, me, requires
@@ -19,14 +20,10 @@ def show() -> str:
 @blueprint.post("/settings")
 @requires(Role.VIEWER)
 def change() -> Response | tuple[str, int]:
-    form = SettingsForm(obj=me().settings)
-    sent = set(request.form)
-    for name, field in list(form._fields.items()):
-        if name not in sent and name != "csrf_token":
-            field.process(None, getattr(me().settings, name))
+    form = SettingsForm(_sent_or_kept())
     if not form.validate():
         return _page(form, PasswordForm(formdata=None)), 422
-    accounts.change_settings(me(), form.changes(sent - {"csrf_token"}), address=address())
+    accounts.change_settings(me(), form.changes(set(request.form)), address=address())
     flash("Your settings are saved.")
     return redirect(url_for("settings.show"), 303)
 
@@ -50,6 +47,15 @@ def change_password() -> Response | tuple[str, int]:
         return _page(SettingsForm(formdata=None, obj=me().settings), form), 422
     flash("Your password is changed. Your other sessions are signed out.")
     return redirect(url_for("settings.show"), 303)
+
+
+def _sent_or_kept() -> MultiDict[str, str]:
+    kept = me().settings
+    sent = MultiDict(request.form)
+    for name in SettingsForm.NAMES:
+        if name not in sent:
+            sent[name] = str(getattr(kept, name))
+    return sent
 
 
 def _page(form: SettingsForm, password_form: PasswordForm) -> str:

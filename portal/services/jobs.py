@@ -197,7 +197,7 @@ def _total(status: str | None, text: str, condition: list[ColumnElement[bool]]) 
 
 def counts() -> dict[JobStatus, int]:
     """Jobs by status, every status present; read from the counters, whatever the history."""
-    rows = session.execute(select(JobCount.status, JobCount.jobs)).tuples()
+    rows = session.execute(select(JobCount.status, JobCount.jobs))
     return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
 
 

@@ -65,8 +65,6 @@ def _recent(moment: datetime) -> tuple[int, ...]:
             select(ActivityMinute.minute, ActivityMinute.bytes_moved).where(
                 ActivityMinute.minute >= first
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return tuple(moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES))

@@ -1,0 +1,263 @@
+"""Who may ask for what: every route declares it, and every route is asked by everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal import access
+from portal.database import session
+from portal.models import Job, LoginSession, Role, User
+from portal.services import accounts, jobs
+from portal.services.jobs import Transfer
+from portal.states import JobStatus, Operation
+from tests.conftest import PASSWORD
+
+PUBLIC, VIEWER, OPERATOR, ADMIN = "public", "viewer", "operator", "admin"
+
+#: Method and rule of every route, and the least role it answers.
+TABLE = {
+    ("GET", "/"): VIEWER,
+    ("GET", "/api/connection"): VIEWER,
+    ("GET", "/api/dashboard/stats"): VIEWER,
+    ("GET", "/api/jobs/<int:job_id>/progress"): VIEWER,
+    ("GET", "/api/session"): VIEWER,
+    ("GET", "/audit"): ADMIN,
+    ("GET", "/connection"): VIEWER,
+    ("GET", "/healthz"): PUBLIC,
+    ("GET", "/jobs"): VIEWER,
+    ("GET", "/jobs/<int:job_id>"): VIEWER,
+    ("GET", "/jobs/new"): OPERATOR,
+    ("GET", "/login"): PUBLIC,
+    ("GET", "/metrics"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
+    ("GET", "/settings"): VIEWER,
+    ("GET", "/users"): ADMIN,
+    ("POST", "/jobs"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
+    ("POST", "/login"): PUBLIC,
+    ("POST", "/logout"): VIEWER,
+    ("POST", "/settings"): VIEWER,
+    ("POST", "/settings/password"): VIEWER,
+    ("POST", "/users"): ADMIN,
+    ("POST", "/users/<int:user_id>/disable"): ADMIN,
+    ("POST", "/users/<int:user_id>/enable"): ADMIN,
+    ("POST", "/users/<int:user_id>/reset-password"): ADMIN,
+    ("POST", "/users/<int:user_id>/role"): ADMIN,
+}
+MUTATING = sorted(rule for method, rule in TABLE if method == "POST")
+PEOPLE = {"charlie": Role.VIEWER, "bob": Role.OPERATOR, "alice": Role.ADMIN}
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            yield method, rule.rule, rule.endpoint
+
+
+@pytest.fixture
+def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
+    """Puts a job into the database, queued or with the status asked for."""
+
+    def add(owner: str = "bob", status: JobStatus = JobStatus.QUEUED) -> int:
+        transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
+        with app.app_context():
+            number = jobs.create(transfer, actor=user(owner), address="").id
+            if status is not JobStatus.QUEUED:
+                session.get_one(Job, number).status = status
+                session.commit()
+        return number
+
+    return add
+
+
+@pytest.fixture
+def filled(
+    root: Any, job: Callable[..., int], user: Callable[[str], User]
+) -> Callable[[str], tuple[str, dict[str, str]]]:
+    """The address and the form by which a mutating route works."""
+    (root / "from").mkdir()
+
+    def fill(rule: str) -> tuple[str, dict[str, str]]:
+        data = {
+            "/jobs": {
+                "name": "Photos",
+                "operation": "copy",
+                "source": str(root / "from"),
+                "destination": str(root / "to"),
+            },
+            "/login": {"username": "bob", "password": PASSWORD},
+            "/settings": {"theme": "dark"},
+            "/settings/password": {"current_password": PASSWORD, "new_password": "a new one, long"},
+            "/users": {"username": "dora", "role": "viewer"},
+            "/users/<int:user_id>/role": {"role": "viewer"},
+        }.get(rule, {})
+        if "job_id" in rule:
+            failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
+            rule = rule.replace("<int:job_id>", str(job(status=failed)))
+        if "user_id" in rule:
+            rule = rule.replace("<int:user_id>", str(user("bella").id))
+        return rule, data
+
+    return fill
+
+
+def test_every_route_declares_its_right(app: Flask) -> None:
+    undeclared = [
+        endpoint for *_, endpoint in routes(app) if access.right_of(app, endpoint) is None
+    ]
+    assert undeclared == []
+
+
+def test_table_of_rights_names_every_route_and_no_other(app: Flask) -> None:
+    declared = {(m, rule): str(access.right_of(app, endpoint)) for m, rule, endpoint in routes(app)}
+    assert declared == TABLE
+
+
+def test_view_that_forgot_to_declare_its_right_is_closed_even_to_admins(
+    app: Flask, browser: Any
+) -> None:
+    app.view_functions["audit.index"] = lambda: "open"
+    assert browser("alice").get("/audit").status_code == 403
+    assert browser().get("/audit").status_code == 302
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_each_route_answers_those_whose_role_includes_it_and_403_to_others(
+    app: Flask, browser: Any, filled: Any, person: str
+) -> None:
+    someone = browser(person)
+    token = someone.token()
+    wrong = {}
+    # Signing out is asked last: everything after it would be asked by nobody.
+    for method, rule in sorted(TABLE, key=lambda route: route[1] == "/logout"):
+        may = TABLE[method, rule] == PUBLIC or PEOPLE[person].includes(Role(TABLE[method, rule]))
+        path, data = filled(rule)
+        if rule == "/login":
+            data = {}  # signing in anew would change who asks
+        form = {"data": {"csrf_token": token, **data}} if method == "POST" else {}
+        answer = someone.client.open(path, method=method, **form)
+        if may != (answer.status_code in (200, 303, 409, 422, 302)):
+            wrong[method, rule] = answer.status_code
+        elif not may and answer.status_code != 403:
+            wrong[method, rule] = answer.status_code
+    assert wrong == {}
+
+
+def test_signed_out_gets_the_sign_in_page_or_401_and_never_an_answer(
+    app: Flask, browser: Any, filled: Any
+) -> None:
+    nobody = browser()
+    token = nobody.token()
+    wrong = {}
+    for (method, rule), right in TABLE.items():
+        path, data = filled(rule)
+        form = {"data": {"csrf_token": token, **data}} if method == "POST" else {}
+        if right == PUBLIC:
+            continue
+        answer = nobody.client.open(path, method=method, **form)
+        by_htmx = nobody.client.open(path, method=method, headers={"HX-Request": "true"}, **form)
+        expected = 401 if path.startswith("/api/") else 302
+        at_the_door = expected == 401 or answer.location.startswith("/login")
+        if answer.status_code != expected or not at_the_door or by_htmx.status_code != 401:
+            wrong[method, rule] = (answer.status_code, by_htmx.status_code)
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("rule", MUTATING)
+def test_mutating_route_works_and_a_second_call_is_harmless(
+    browser: Any, filled: Any, rule: str
+) -> None:
+    alice = browser("alice")
+    path, data = filled(rule)
+    token = alice.token()
+    first = alice.client.post(path, data={"csrf_token": token, **data})
+    # The same request once more, as a double click sends it: with the token of the same page.
+    second = alice.client.post(path, data={"csrf_token": token, **data})
+
+    assert first.status_code == 303, first.text
+    # A taken name and a password that is no longer the current one are said beside the field; a
+    # token dies with the session that it was made for.
+    again = {"/users": 422, "/settings/password": 422, "/logout": 400, "/login": 400}.get(rule, 303)
+    assert second.status_code == again
+
+
+def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
+    alice = browser("alice")
+    answers = {rule: alice.get(filled(rule)[0]).status_code for rule in MUTATING}
+    pages = {"/jobs", "/settings", "/users"}  # a GET shows the page and changes nothing
+    assert {rule: code for rule, code in answers.items() if code != 405} == {
+        **dict.fromkeys(sorted(pages), 200),
+        "/login": 302,
+    }
+
+
+def test_mutating_routes_refuse_a_form_without_its_token(browser: Any, filled: Any) -> None:
+    alice = browser("alice")
+    answers = {}
+    for rule in MUTATING:
+        path, data = filled(rule)
+        answers[rule] = alice.client.post(path, data=data).status_code
+    assert answers == dict.fromkeys(MUTATING, 400)
+    assert alice.get("/").status_code == 200, "the refused sign-out ended the session"
+
+
+def test_operator_may_cancel_and_retry_their_own_jobs_and_not_another_operators(
+    browser: Any, job: Any
+) -> None:
+    bob, bella = browser("bob"), browser("bella")
+    queued, failed = job("bob"), job("bob", JobStatus.FAILED)
+
+    assert bella.post(f"/jobs/{queued}/cancel").status_code == 403
+    assert bella.post(f"/jobs/{failed}/retry").status_code == 403
+    assert bob.post(f"/jobs/{queued}/cancel").status_code == 303
+    assert bob.post(f"/jobs/{failed}/retry").status_code == 303
+
+
+def test_admin_may_cancel_and_retry_everyones_jobs(browser: Any, job: Any) -> None:
+    alice = browser("alice")
+    assert alice.post(f"/jobs/{job('bob')}/cancel").status_code == 303
+    assert alice.post(f"/jobs/{job('bella', JobStatus.FAILED)}/retry").status_code == 303
+
+
+def test_pages_show_no_button_for_what_is_forbidden(browser: Any, job: Any) -> None:
+    number = job("bob")
+    cancel = f'action="/jobs/{number}/cancel"'
+
+    assert cancel in browser("bob").get(f"/jobs/{number}").text
+    assert cancel in browser("alice").get("/jobs").text
+    assert cancel not in browser("bella").get(f"/jobs/{number}").text
+    charlies = browser("charlie")
+    for page in ("/", "/jobs", f"/jobs/{number}"):
+        text = charlies.get(page).text
+        assert cancel not in text
+        assert "/jobs/new" not in text
+        assert 'href="/users"' not in text
+        assert 'href="/audit"' not in text
+
+
+def test_role_in_the_form_of_ones_own_settings_changes_no_role(browser: Any, user: Any) -> None:
+    charlie = browser("charlie")
+    charlie.post("/settings", {"theme": "dark", "role": "admin", "user_id": "1"})
+    session.expire_all()
+    assert user("charlie").role == Role.VIEWER
+    assert user("charlie").settings.theme == "dark"
+    assert user("alice").settings.theme == "auto"
+
+
+def test_demoted_admin_loses_the_rights_at_the_next_request(
+    browser: Any, user: Any, app: Flask
+) -> None:
+    bella = browser("bella")
+    alice = browser("alice")
+    alice.post(f"/users/{user('bella').id}/role", {"role": "admin"})
+    assert bella.get("/users").status_code == 200
+    alice.post(f"/users/{user('bella').id}/role", {"role": "viewer"})
+    assert bella.get("/users").status_code == 403
+    assert bella.get("/jobs/new").status_code == 403
+    assert session.query(LoginSession).filter_by(user_id=user("bella").id).count() == 1
+    assert accounts.has_users()
