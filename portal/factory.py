@@ -36,6 +36,9 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _MAX_BODY = 1024 * 1024
+#: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
+_PING_INTERVAL = 10
+_PING_TIMEOUT = 20
 #: Socket.IO without an event loop: tests and the command line.
 _IN_PROCESS = "threading"
 
@@ -98,6 +101,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         # None: the same origin only. An empty list would switch the check off.
         cors_allowed_origins=None,
         max_http_buffer_size=16 * 1024,
+        ping_interval=_PING_INTERVAL,
+        ping_timeout=_PING_TIMEOUT,
     )
     if fanout is not None:
         fanout.install(socketio.server)
