@@ -111,7 +111,11 @@ function live() {
     refresh.follow(detail);
     if (detail.previous === 'signed-out' && detail.state !== 'signed-out') redrawPage();
   });
-  on('portal:progress', (event) => { fresh(); jobs.progress(event); headline.tick(); });
+  on('portal:progress', (event) => {
+    fresh();
+    jobs.progress(event);
+    if (document.hidden) headline.tick(); // Where the clock below is slowed down, and the title is all there is to see.
+  });
   on('portal:status', (event) => { fresh(); jobs.moved(event); headline.tick(); notifier.told(event); });
   on('portal:created', (event) => { fresh(); jobs.moved(event); });
   on('portal:role-changed', redrawPage);
