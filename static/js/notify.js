@@ -31,6 +31,7 @@ export function createNotifier({ document, Notification, leads }) {
     place.textContent = words[answer] ?? 'Not decided.';
   }
 
+  for (const button of document.querySelectorAll('[data-ask-notifications]')) button.hidden = !Notification;
   document.addEventListener('click', (event) => {
     const button = event.target.closest('[data-ask-notifications]');
     if (button) ask(button);
