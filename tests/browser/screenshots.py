@@ -201,9 +201,10 @@ def readme_picture(browser: Browser, server: PortalServer) -> None:
         page.goto(server.url)
         settle(page)
         # Bars that have come some way show what the page is for.
-        page.wait_for_function(
-            "[...document.querySelectorAll('progress')].some((bar) => bar.value > 45)"
-        )
+        deadline = time.monotonic() + 60
+        while max(page.eval_on_selector_all("progress", "(all) => all.map((b) => b.value)")) < 45:
+            assert time.monotonic() < deadline, "no bar came far enough"
+            time.sleep(0.5)
         page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
         README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=README_PICTURE)

@@ -1,0 +1,127 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portal import rendering
+from portal.models import Job
+from portal.rooms import TOPICS
+from portal.settings import Settings
+from portal.states import STATES, JobStatus, Operation
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DEFAULT = re.compile(r" ?Default: (.+?)\.(?= |$)")
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def settings_table() -> str:
+    """The table that docs/settings.md holds: one row a variable, in the order of the code."""
+    rows = ["| variable | default | |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        text = field.description or ""
+        default_told = DEFAULT.search(text)
+        default = default_told[1] if default_told else f"`{field.default}`"
+        if default in ("``", "`None`", "`()`"):
+            default = "none"
+        rows.append(f"| `PORTAL_{name.upper()}` | {default} | {DEFAULT.sub('', text).strip()} |")
+    return "\n".join(rows)
+
+
+def test_settings_page_has_each_variable_with_its_default_and_its_help() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+
+    assert settings_table() in page, f"docs/settings.md should hold\n\n{settings_table()}"
+
+
+# --- live events --------------------------------------------------------------------------------
+
+
+def events_of_the_code() -> dict[str, set[str]]:
+    """Event name → fields of its payload, read from the functions of portal/live.py."""
+    found = {}
+    for function in ast.parse((ROOT / "portal" / "live.py").read_text()).body:
+        payloads = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+        for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
+            match call:
+                case ast.Call(func=ast.Name(id="_emit"), args=[ast.Constant(value=str(event)), *_]):
+                    keys = [key for payload in payloads for key in payload.keys]
+                    found[event] = {str(k.value) for k in keys if isinstance(k, ast.Constant)}
+    return found
+
+
+def tables_of_the_page() -> dict[str, set[str]]:
+    """Event name → names in the first column of the table below its heading."""
+    page = (ROOT / "docs" / "realtime.md").read_text()
+    sections = re.split(r"^##+ ", page, flags=re.MULTILINE)[1:]
+    return {
+        section.split("`")[1]: {
+            name
+            for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+            for name in re.findall(r"`(\w+)`", row)
+        }
+        for section in sections
+        if section.startswith("`")
+    }
+
+
+def test_realtime_page_has_each_event_with_exactly_its_fields() -> None:
+    events = events_of_the_code()
+
+    assert events
+    for event, fields in events.items():
+        assert tables_of_the_page().get(event) == fields, event
+
+
+def test_realtime_page_has_each_field_of_display() -> None:
+    job = Job(status=JobStatus.QUEUED, operation=Operation.COPY, bytes_transferred=0)
+
+    assert tables_of_the_page()["display"] == set(rendering.display(job))
+
+
+def test_realtime_page_names_every_topic_status_icon_and_tone() -> None:
+    page = (ROOT / "docs" / "realtime.md").read_text()
+    words = {*TOPICS, *JobStatus, *(state.tone for state in STATES.values())}
+
+    assert not {word for word in words if f"`{word}`" not in page}
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            if not re.match(r"[a-z]+:|#", target):
+                yield document, target
+
+
+@pytest.mark.parametrize(
+    ("document", "target"),
+    [pytest.param(*link, id=f"{link[0].name} {link[1]}") for link in links()],
+)
+def test_relative_link_leads_somewhere(document: Path, target: str) -> None:
+    assert (document.parent / target.partition("#")[0]).exists()
+
+
+def test_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    assert "make run" in readme
+    assert "make test" in readme
+
+
+def test_every_decision_is_numbered_once_and_short() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+    numbers = [int(path.name[:4]) for path in decisions]
+    assert numbers == list(range(1, len(decisions) + 1))
+    assert not [path.name for path in decisions if len(path.read_text().splitlines()) > 25]
