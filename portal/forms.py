@@ -28,7 +28,8 @@ from portal.states import Operation
 # What rclone reads as a size, and no more bytes than its 63 bits hold: it takes `10Mi` and `10MiB`,
 # not `10MB`.
 _BANDWIDTH = re.compile(
-    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?", re.IGNORECASE
+    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?",
+    re.IGNORECASE | re.ASCII,
 )
 
 THEMES = ("auto", "light", "dark")

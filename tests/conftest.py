@@ -9,18 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
 from portal import database, migrate
 from portal.executors.embedded import Embedded
+from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import User
-from portal.services import accounts
+from portal.services import accounts, jobs
 from portal.settings import Settings, load_settings
+from portal.states import Operation
+from portal.worker import Worker
+from tests.transfers import Recorder, fill
 
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
+
+# argon2id at its least: a hundred sign-ins would else cost a minute. The real cost is held by
+# test_command_line.
+accounts._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
@@ -129,3 +138,47 @@ def user(app: Flask) -> Callable[[str], User]:
         return found[0]
 
     return find
+
+
+@pytest.fixture
+def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[..., int]:
+    """Makes a job as the form does, and gives its id. Without a source: three small files."""
+
+    def make(owner: str = "bob", **options: Any) -> int:
+        order: dict[str, Any] = {
+            "name": "Nightly",
+            "operation": Operation.COPY,
+            "source": root / "from",
+            "destination": root / "to",
+            "bandwidth_limit": None,
+            "dry_run": False,
+        } | options
+        if "source" not in options:
+            fill(root / "from")
+        for side in ("source", "destination"):
+            order[side] = str(order[side])
+        with app.app_context():
+            return jobs.create(jobs.Transfer(**order), actor=user(owner), address="").id
+
+    return make
+
+
+@pytest.fixture
+def execute(app: Flask, settings: Settings) -> Callable[..., None]:
+    """Runs one job to its end in this thread, as a worker does."""
+
+    def run(job_id: int, **changed: Any) -> None:
+        Worker(settings.model_copy(update=changed), "test:1", grace=2.0).execute(job_id)
+
+    return run
+
+
+@pytest.fixture
+def events(app: Flask, settings: Settings) -> Iterator[Recorder]:
+    """What leaves for the browsers. None leaves without a room, or before its commit."""
+    recorder = Recorder(settings.data_dir / "portal.sqlite")
+    recorder.set_server(socketio.server)
+    socketio.server.manager = recorder
+    yield recorder
+    assert [event for event in recorder.all if not event.room] == []
+    assert [event for event in recorder.all if event.committed < event.data.get("seq", 0)] == []

@@ -1,0 +1,186 @@
+"""What the tests of jobs share: rows, readings, events as they leave, files and processes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from socketio import Manager
+from sqlalchemy import func, select
+
+from portal.database import session
+from portal.engine import Phase, Progress
+from portal.models import Job, JobCount, JobEvent
+from portal.states import JobStatus
+
+MIB = 1024 * 1024
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def stored(job_id: int) -> Job:
+    """The row as the database has it now, free of any session."""
+    session.remove()
+    try:
+        return session.get_one(Job, job_id)
+    finally:
+        session.remove()
+
+
+def status_of(job_id: int) -> JobStatus:
+    return JobStatus(stored(job_id).status)
+
+
+def history(job_id: int) -> list[str]:
+    """The statuses that the table of events tells, in its order."""
+    found = select(JobEvent.new_status).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    try:
+        return [str(status) for status in session.scalars(found)]
+    finally:
+        session.remove()
+
+
+def miscounted() -> dict[str, tuple[int, int]]:
+    """Statuses whose counter is not the number of such jobs: (counter, jobs)."""
+    try:
+        told = dict(session.execute(select(JobCount.status, JobCount.jobs)).all())
+        rows = select(Job.status, func.count()).group_by(Job.status)
+        real = dict(session.execute(rows).all())
+    finally:
+        session.remove()
+    return {
+        str(status): (told.get(status, 0), real.get(status, 0))
+        for status in JobStatus
+        if told.get(status, 0) != real.get(status, 0)
+    }
+
+
+def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress:
+    """What the engine would tell of a transfer that has moved ``done`` bytes."""
+    percent = min(99.9, done * 1000 // total / 10) if total else None
+    plain = Progress(
+        phase=Phase.TRANSFERRING,
+        bytes_transferred=done,
+        total_bytes=total,
+        percent=percent,
+        speed_bytes=1000,
+        eta_seconds=5,
+        files_transferred=1,
+        files_total=2,
+        files_listed=2,
+        errors=0,
+        current_files=(),
+    )
+    return replace(plain, **figures)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """``committed`` is the seq that other connections could read when the event left."""
+
+    name: str
+    data: dict[str, Any]
+    room: str | None
+    at: float
+    committed: int
+
+
+class Recorder(Manager):
+    """A client manager that writes down what leaves, then sends it as always."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__()
+        self.all: list[Emitted] = []
+        self._database = database
+        self._lock = threading.Lock()
+
+    def emit(self, event: str, data: Any, namespace: str, room: Any = None, **options: Any) -> Any:
+        left = Emitted(event, data, room, time.monotonic(), self._committed(data.get("job_id", 0)))
+        with self._lock:
+            self.all.append(left)
+        return super().emit(event, data, namespace, room=room, **options)
+
+    def of(self, job_id: int, name: str | None = None) -> list[Emitted]:
+        return [
+            event
+            for event in list(self.all)
+            if event.data.get("job_id") == job_id and name in (None, event.name)
+        ]
+
+    def statuses(self, job_id: int) -> list[str]:
+        return [str(event.data["new_status"]) for event in self.of(job_id, "job_status_change")]
+
+    def _committed(self, job_id: int) -> int:
+        connection = sqlite3.connect(self._database)
+        try:
+            row = connection.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        finally:
+            connection.close()
+        return row[0] if row else 0
+
+
+# --- files and processes ------------------------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[bytes, bytes]:
+    """Every file below, by its name in bytes."""
+    return {
+        os.fsencode(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def fill(folder: Path, size: int = 1000, files: int = 3) -> Path:
+    """A folder with so many files of random bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        (folder / f"file {number}").write_bytes(os.urandom(size))
+    return folder
+
+
+def marked(job_id: int) -> list[int]:
+    """Living processes that were started for this job."""
+    return [pid for pid, of in running_transfers() if of == job_id]
+
+
+def running_transfers(data_dir: Path | None = None) -> list[tuple[int, int]]:
+    """Living processes of transfers (of that data folder) with the job of each."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            told = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if data_dir is not None and b"PORTAL_DATA=" + os.fsencode(data_dir) not in told:
+            continue
+        jobs = [item for item in told if item.startswith(b"PORTAL_JOB_ID=")]
+        if jobs:
+            found.append((int(entry.name), int(jobs[0].partition(b"=")[2])))
+    return found
+
+
+def scripted_rclone(folder: Path, body: str) -> Path:
+    """A program in Python that stands for an rclone, for what the real one will not do."""
+    script = folder / "scripted-rclone"
+    head = """\
+        import json, os, signal, sys, time
+        def tell(done, total, **more):
+            stats = {"bytes": done, "totalBytes": total, "transfers": 0, "totalTransfers": 1,
+                     "checks": 0, "listed": 1, "elapsedTime": 1.0, **more}
+            print(json.dumps({"stats": stats}), file=sys.stderr, flush=True)
+    """
+    script.write_text(f"#!{sys.executable} -S\n{textwrap.dedent(head)}{textwrap.dedent(body)}")
+    script.chmod(0o755)
+    return script
