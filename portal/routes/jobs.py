@@ -21,7 +21,8 @@ def index() -> str:
     status = request.args.get("status") or None
     if status is not None and status not in tuple(JobStatus):
         raise NotFound("There is no such status.")
-    text = request.args.get("q", "").strip()[:200]
+    # No text of ours holds a NUL; SQLite takes it for the end, PostgreSQL for an error.
+    text = request.args.get("q", "").replace("\0", "").strip()[:200]
     page = jobs.listing(status, text, page_number())
     return render_template(
         "jobs/page.html", page=page, counts=jobs.counts(), status=status, text=text, filters=FILTERS
