@@ -13,7 +13,7 @@ from typing import Any
 from portal.clock import iso, now
 from portal.extensions import socketio
 from portal.models import Job
-from portal.rendering import display, progress_display
+from portal.rendering import display, printable, progress_display
 from portal.rooms import PROGRESS, STATUS_CHANGE, session_room, topic_room, user_room
 from portal.states import JobStatus
 
@@ -58,6 +58,8 @@ def status_changed(job: Job, old: JobStatus) -> None:
         "bytes_transferred": job.bytes_transferred,
         "total_bytes": job.total_bytes,
         "percent": job.percent,
+        "name": printable(job.name),
+        "owner_id": job.owner_id,
         "display": display(job),
     }
     _emit("job_status_change", payload, topic_room(STATUS_CHANGE))

@@ -3,19 +3,18 @@
 
 const WORTH = { completed: 'completed', failed: 'failed' };
 
-/** The text for a change of status, or null if nobody needs to hear of it: only the end of one's own jobs counts. */
-export function notice(event, user) {
+/** The text for a change of status, or null if this user need not hear of it: one's own jobs count, and all of them for a viewer, who has none. */
+export function notice(event, { user, role }) {
   if (!Object.hasOwn(WORTH, event.new_status)) return null;
-  if (event.owner_id !== undefined && String(event.owner_id) !== user) return null;
-  return `${event.name ?? `Job ${event.job_id}`} ${WORTH[event.new_status]}`;
+  if (role !== 'viewer' && String(event.owner_id) !== user) return null;
+  return `${event.name} ${WORTH[event.new_status]}`;
 }
 
 /** `leads()` says whether this tab speaks; `Notification` is the browser's, or undefined. */
 export function createNotifier({ document, Notification, leads }) {
-  const { user, notifications } = document.body.dataset;
-
   function told(event) {
-    const text = notice(event, user);
+    const { user, role, notifications } = document.body.dataset;
+    const text = notice(event, { user, role });
     if (!text || notifications !== 'on' || !leads() || Notification?.permission !== 'granted') return;
     const shown = new Notification(text, { body: event.display?.bytes ?? '', tag: `portal-job-${event.job_id}` });
     shown.onclick = () => {

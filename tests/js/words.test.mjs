@@ -46,11 +46,14 @@ test('quarters are told, not every percent', () => {
   assert.deepEqual([null, 0, 24.9, 25, 60, 75, 100].map(quarter), [0, 0, 0, 1, 2, 3, 3]);
 });
 
-test('a notification tells of the end of one\'s own jobs', () => {
-  assert.equal(notice({ job_id: 3, new_status: 'failed', name: 'Nightly photos', owner_id: 7 }, '7'), 'Nightly photos failed');
-  assert.equal(notice({ job_id: 3, new_status: 'completed' }, '7'), 'Job 3 completed');
-  assert.equal(notice({ job_id: 3, new_status: 'completed', owner_id: 8 }, '7'), null);
-  assert.equal(notice({ job_id: 3, new_status: 'running' }, '7'), null);
+test('a notification tells of the end of one\'s own jobs, and a viewer of all', () => {
+  const bob = { user: '7', role: 'operator' };
+  const ended = { job_id: 3, new_status: 'failed', name: 'Nightly photos', owner_id: 7 };
+  assert.equal(notice(ended, bob), 'Nightly photos failed');
+  assert.equal(notice({ ...ended, new_status: 'completed' }, bob), 'Nightly photos completed');
+  assert.equal(notice({ ...ended, owner_id: 8 }, bob), null);
+  assert.equal(notice({ ...ended, owner_id: 8 }, { user: '9', role: 'viewer' }), 'Nightly photos failed');
+  assert.equal(notice({ ...ended, new_status: 'running' }, bob), null);
 });
 
 test('the sentence of a new job says what is deleted, and nothing before both ends are known', () => {
