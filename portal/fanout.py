@@ -11,7 +11,6 @@ here yields between looking and writing, which is what keeps a client's byte str
 
 from __future__ import annotations
 
-import errno
 import socket as sockets
 import struct
 import time
@@ -24,7 +23,7 @@ import eventlet
 import structlog
 from engineio import exceptions, packet
 from engineio.socket import Socket
-from eventlet.hubs import trampoline
+from eventlet.hubs import get_hub
 from socketio import Manager
 from socketio.packet import EVENT, Packet
 
@@ -33,10 +32,10 @@ log = structlog.get_logger(__name__)
 #: Events of which only the newest for each value of a field matters, and that field.
 GATHERED = {"job_progress": "job_id"}
 GATHER_SECONDS = 0.2
-#: Bytes that may wait for one client.
-BACKLOG = 256 * 1024
-#: The kernel's share of that; its own choice grows to megabytes.
+#: Bytes that may wait for one client here, and in the kernel, whose own choice grows to megabytes.
+BACKLOG = 192 * 1024
 _SEND_BUFFER = 64 * 1024
+_MOUTHFUL = 16 * 1024
 _LAST_WORDS = 5.0
 _BEAT = 0.25
 
@@ -76,12 +75,14 @@ class Wire(Socket):
         self.connected = self.upgrading = self.upgraded = False
         self.closing = self.closed = False
         self.last_ping: float | None = 0.0
+        self.behind_since = 0.0
         self._socket: Any = None
+        self._mute = False  # nothing more is to be written, or can be
         # None: nothing waits and the socket may be written. Else what waits, by key, in order.
         self._waiting: dict[Hashable, bytes] | None = {}
         self._waiting_bytes = 0
-        self._rest = b""  # of the frame that the socket took a part of
-        self._behind_since = 0.0
+        self._rest = b""  # of the frames that the socket took a part of
+        self._listener: Any = None
 
     # --- what engine.io calls ---
 
@@ -101,37 +102,38 @@ class Wire(Socket):
         return not self.closed
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        if self.closed or self.closing:
-            return
-        self.closing = True
-        self.server._trigger_event(
-            "disconnect",
-            self.sid,
-            reason or self.server.reason.SERVER_DISCONNECT,
-            run_async=False,
-        )
-        if not abort:
-            self.deliver(_FAREWELL, [(object(), _FAREWELL)])
-        self.closed = True
+        """Without ``abort`` the client gets what waits for it and a close frame, and is given a
+        moment to hang up itself."""
+        if not self.closing:
+            self.closing = True
+            self.server._trigger_event(
+                "disconnect",
+                self.sid,
+                reason or self.server.reason.SERVER_DISCONNECT,
+                run_async=False,
+            )
+            if not abort:
+                self.deliver(_FAREWELL, [(object(), _FAREWELL)])
+                self.server.pulse.see_off(self)
+            self.closed = self._mute = True
+            self._end_writing()
         if abort:
             self.hang_up()
-        else:
-            self._end_writing()
-            self.server.pulse.see_off(self)
 
     def _websocket_handler(self, ws: Any) -> list[bytes]:
         """The client's one greenlet: reads until the connection ends."""
         ws._send = self._control  # its pongs and close frames must not cut into a frame of ours
+        ws.close = MethodType(_answer_close, ws)
         self._open(ws.socket)
         try:
             while (data := ws.wait()) is not None:
                 if len(data) > self.server.max_http_buffer_size:
                     break
                 self.receive(packet.Packet(encoded_packet=data))
-        except (exceptions.EngineIOError, OSError, ValueError) as error:
+        except (exceptions.EngineIOError, OSError, EOFError, ValueError) as error:
             log.debug("socket ended", reason=repr(error))
         finally:
-            self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         return []
 
     def _open(self, green: Any) -> None:
@@ -145,15 +147,14 @@ class Wire(Socket):
             self.deliver(data, [(key, data)])
 
     def _control(self, data: bytes) -> None:
-        if not self.closed:
-            self.deliver(data, [(object(), data)])
+        self.deliver(data, [(object(), data)])
 
     # --- writing ---
 
     def deliver(self, run: bytes, parts: Iterable[Part]) -> None:
         """Writes ``run``, which is the frames of ``parts`` joined; never blocks, never yields.
         A later part with the key of one that still waits takes its place."""
-        if self.closed:
+        if self._mute:
             return
         if self._waiting is not None:
             for key, data in parts:
@@ -171,7 +172,10 @@ class Wire(Socket):
 
     def _fall_behind(self, sent: int, parts: Iterable[Part]) -> None:
         self._waiting, self._waiting_bytes = {}, 0
-        self._behind_since = time.monotonic()
+        self.behind_since = time.monotonic()
+        self.server.pulse.behind.add(self)
+        hub = get_hub()
+        self._listener = hub.add(hub.WRITE, self._socket.fileno(), self._catch_up, _never, _never)
         for key, data in parts:
             if sent >= len(data):
                 sent -= len(data)
@@ -179,51 +183,65 @@ class Wire(Socket):
                 self._rest, sent = data[sent:], 0
             else:
                 self._wait(key, data)
-        eventlet.spawn_n(self._catch_up)
 
     def _wait(self, key: Hashable, data: bytes) -> None:
-        assert self._waiting is not None  # noqa: S101 - narrows the type
+        if self._waiting is None or self._mute:
+            return
         older = self._waiting.pop(key, b"")
         self._waiting_bytes += len(data) - len(older)
         self._waiting[key] = data
-        if self._waiting_bytes > BACKLOG:
-            self._drop("backlog")
+        if self._waiting_bytes + len(self._rest) > BACKLOG:
+            self.drop("backlog")
 
-    def _catch_up(self) -> None:
-        """Writes what waits as the socket takes it; the only greenlet that waits for a client, and
-        only while it is behind."""
-        patience = self.server.ping_timeout
-        while self._socket is not None and (self._rest or self._waiting):
+    def _catch_up(self, _fileno: int) -> None:
+        """The socket takes bytes again. The event loop itself calls this, so it must not wait."""
+        if self._listener is None:  # removed in the same turn of the loop
+            return
+        while self._rest or self._waiting:
             if not self._rest:
-                self._rest = b"".join((self._waiting or {}).values())
-                self._waiting, self._waiting_bytes = {}, 0
+                self._rest = self._next()
             try:
                 self._rest = self._rest[self._socket.send(self._rest) :]
-                continue
             except BlockingIOError:
-                left = self._behind_since + patience - time.monotonic()
+                return
             except OSError:
                 self.hang_up()
                 return
-            try:
-                trampoline(self._socket, write=True, timeout=max(0.01, left))
-            except eventlet.Timeout:
-                self._drop("slow")
-                return
-            except OSError as error:
-                if error.errno != errno.EBADF:
-                    self.hang_up()
-                return
         self._waiting = None
-        if self.closed:
+        self._stop_listening()
+        if self._mute:
             self._end_writing()
 
-    def _drop(self, reason: str) -> None:
+    def _next(self) -> bytes:
+        """A few of the frames that wait. No more than that: of the others, newer values may come
+        before their turn."""
+        taken, size = [], 0
+        waiting = self._waiting or {}
+        for key in list(waiting):
+            taken.append(waiting.pop(key))
+            size += len(taken[-1])
+            if size > _MOUTHFUL:
+                break
+        self._waiting_bytes -= size
+        return b"".join(taken)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            get_hub().remove(self._listener)
+            self._listener = None
+            self.server.pulse.behind.discard(self)
+
+    def drop(self, reason: str) -> None:
+        """Ends a connection that costs too much; counted."""
         dropped[reason] += 1
-        log.warning("socket dropped", reason=reason, waiting=self._waiting_bytes)
-        self._waiting, self._rest = {}, b""
-        # Not here: it may run in the middle of a broadcast.
-        eventlet.spawn_n(self.close, False, True, reason)
+        waiting = self._waiting_bytes + len(self._rest)
+        self._forget()
+        # Not here: it may be the middle of a broadcast, or the event loop itself.
+        eventlet.spawn_n(self._dropped, reason, waiting)
+
+    def _dropped(self, reason: str, waiting: int) -> None:
+        log.warning("socket dropped", reason=reason, waiting=waiting)
+        self.close(abort=True, reason=reason)
 
     def _end_writing(self) -> None:
         if self._waiting is None and self._socket is not None:
@@ -231,16 +249,32 @@ class Wire(Socket):
 
     def hang_up(self) -> None:
         """Ends the connection; the reading greenlet then sees its end."""
+        self._forget()
         if self._socket is not None:
             self._shutdown(sockets.SHUT_RDWR)
             self._socket = None
-        self._waiting, self._rest = {}, b""
+
+    def _forget(self) -> None:
+        # The listener above all: the number of a closed socket is soon another client's.
+        self._mute = True
+        self._stop_listening()
+        self._waiting, self._waiting_bytes, self._rest = {}, 0, b""
 
     def _shutdown(self, how: int) -> None:
         try:
             self._socket.shutdown(how)
         except OSError:
             log.debug("the client was already gone")
+
+
+def _never(*_arguments: object) -> None:
+    """For the event loop's questions that concern greenlets."""
+
+
+def _answer_close(ws: Any, close_data: Any = None) -> None:
+    """Sends the close frame in its turn. The stock one then ends the socket at once, in the midst
+    of what may still wait to be written."""
+    ws._send_closing_frame(ignore_send_errors=True, close_data=close_data)
 
 
 class Pulse:
@@ -252,6 +286,8 @@ class Pulse:
         self._due: deque[tuple[float, Wire]] = deque()
         self._asked: deque[tuple[float, Wire]] = deque()
         self._leaving: deque[tuple[float, Wire]] = deque()
+        #: Clients for which something waits.
+        self.behind: set[Wire] = set()
 
     def add(self, wire: Wire) -> None:
         self._due.append((time.monotonic() + self._interval, wire))
@@ -273,7 +309,9 @@ class Pulse:
         for asked, wire in _until(self._asked, moment - self._timeout):
             if not wire.closed and wire.last_ping == asked:
                 dropped["ping timeout"] += 1
-                wire.close(wait=False, abort=True, reason=wire.server.reason.PING_TIMEOUT)
+                wire.close(abort=True, reason=wire.server.reason.PING_TIMEOUT)
+        for wire in [one for one in self.behind if moment - one.behind_since > self._timeout]:
+            wire.drop("slow")
         for _, wire in _until(self._leaving, moment):
             wire.hang_up()
 
@@ -289,6 +327,7 @@ class FanoutManager(Manager):
     def __init__(self) -> None:
         super().__init__()
         self._gathered: dict[str, dict[Hashable, bytes]] = {}
+        self._flush_due = False
         self._wires: dict[str, list[Wire]] = {}
         self._rooms_of: dict[str, list[str | None]] = {}
 
@@ -315,13 +354,15 @@ class FanoutManager(Manager):
             self._broadcast(room, encoded)
 
     def _gather(self, room: str, key: Hashable, data: bytes) -> None:
-        if not self._gathered:
+        if not self._flush_due:
+            self._flush_due = True
             eventlet.spawn_after(GATHER_SECONDS, self._flush)
         waiting = self._gathered.setdefault(room, {})
         waiting.pop(key, None)
         waiting[key] = data
 
     def _flush(self) -> None:
+        self._flush_due = False
         gathered, self._gathered = self._gathered, {}
         for room, parts in gathered.items():
             run, items = b"".join(parts.values()), list(parts.items())
@@ -355,23 +396,38 @@ class FanoutManager(Manager):
             members = self.rooms.get("/", {}).get(room, {})
             known = self.server.eio.sockets
             found = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
-            self._wires[room] = found
+            if members:  # an event for nobody must leave nothing behind
+                self._wires[room] = found
         return found
 
     def basic_enter_room(
         self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None
     ) -> None:
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
-        self._rooms_of.setdefault(sid, []).append(room)
+        entered = self._rooms_of.setdefault(sid, [])
+        if room not in entered:
+            entered.append(room)
         self._wires.pop(room or "", None)
 
     def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
         super().basic_leave_room(sid, namespace, room)
+        entered = self._rooms_of.get(sid, [])
+        if room in entered:
+            entered.remove(room)
         self._wires.pop(room or "", None)
+
+    def connect(self, sid: str, namespace: str) -> str | None:
+        """Counts a client as connected; one that went away meanwhile as gone again."""
+        sid = super().connect(sid, namespace)
+        eio_sid = self.eio_sid_from_sid(sid, namespace)
+        wire = self.server.eio.sockets.get(eio_sid)
+        if wire is None or wire.closing:
+            self.server._handle_disconnect(eio_sid, namespace, self.server.reason.TRANSPORT_CLOSE)
+        return sid
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
         """Leaves the client's own rooms; the stock one looks through everybody's."""
-        for room in set(self._rooms_of.pop(sid, [])):
+        for room in self._rooms_of.pop(sid, []):
             self.basic_leave_room(sid, namespace, room)
         self.callbacks.pop(sid, None)
         for pending in (self.pending_connect, self.pending_disconnect):
@@ -410,6 +466,8 @@ def _handle_connect(
     engine._trigger_event("connect", sid, environ, run_async=False)
     wire.schedule_ping()
     try:
-        return wire.handle_get_request(environ, start_response)
+        return wire._upgrade_websocket(environ, start_response)
     finally:
+        # An upgrade that failed never came to its reading greenlet, which does this else.
+        wire.close(abort=True, reason=engine.reason.TRANSPORT_ERROR)
         engine.sockets.pop(sid, None)
