@@ -12,11 +12,13 @@ from typing import Any
 
 from portal.clock import iso, now
 from portal.extensions import socketio
+from portal.memo import figures
 from portal.models import Job
 from portal.rendering import display, printable, progress_display
 from portal.rooms import PROGRESS, STATUS_CHANGE, session_room, topic_room, user_room
 from portal.states import JobStatus
 
+_endings = 0
 _order = [threading.RLock() for _ in range(64)]
 
 
@@ -26,6 +28,7 @@ def in_order(job_id: int) -> AbstractContextManager[bool]:
 
 
 def created(job: Job) -> None:
+    figures.clear()
     payload = {"job_id": job.id, "status": job.status, "seq": job.seq, "timestamp": iso(now())}
     _emit("job_created", payload, topic_room(STATUS_CHANGE))
 
@@ -49,6 +52,7 @@ def progress(job: Job) -> None:
 
 
 def status_changed(job: Job, old: JobStatus) -> None:
+    figures.clear()
     payload = {
         "job_id": job.id,
         "old_status": old,
@@ -65,6 +69,11 @@ def status_changed(job: Job, old: JobStatus) -> None:
     _emit("job_status_change", payload, topic_room(STATUS_CHANGE))
 
 
+def endings() -> int:
+    """How often sessions were ended here; who compares it sees whether any was since."""
+    return _endings
+
+
 def end_sessions(session_ids: Iterable[int], reason: str) -> None:
     """Tells the sockets of these sessions why, then closes them."""
     for session_id in session_ids:
@@ -76,6 +85,8 @@ def end_user(user_id: int, reason: str) -> None:
 
 
 def _end(room: str, reason: str) -> None:
+    global _endings  # noqa: PLW0603 - one process, one count
+    _endings += 1  # first: who connects from here on looks the session up anew
     if socketio.server is None:
         return
     _emit("session_ended", {"reason": reason}, room)

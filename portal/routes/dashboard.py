@@ -1,7 +1,10 @@
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, render_template
+from werkzeug.wrappers import Response
 
+from portal import memo
 from portal.access import background, me, requires
 from portal.models import Role
+from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.services import jobs, statistics
 
 blueprint = Blueprint("dashboard", __name__)
@@ -22,5 +25,11 @@ def index() -> str:
 @requires(Role.VIEWER)
 @background
 def stats() -> Response:
-    figures = statistics.gather(me().settings.timezone)
-    return make_response(render_template("dashboard/_stats.html", statistics=figures))
+    zone = me().settings.timezone
+    html, tag = memo.figures.get(zone, lambda: _figures(zone))
+    return unchanged(tag) or fragment(html, tag)
+
+
+def _figures(zone: str) -> tuple[str, str]:
+    html = render_template("dashboard/_stats.html", statistics=statistics.gather(zone))
+    return html, tag_of(html)

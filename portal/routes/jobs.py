@@ -6,6 +6,8 @@ from portal.error_pages import is_htmx
 from portal.errors import NotFound
 from portal.forms import OPERATIONS, JobForm
 from portal.models import Job, Role
+from portal.rendering import age, relative
+from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.paging import page_number
 from portal.services import jobs
 from portal.states import JobStatus
@@ -55,8 +57,16 @@ def show(job_id: int) -> str:
 @blueprint.get("/api/jobs/<int:job_id>/progress")
 @requires(Role.VIEWER)
 @background
-def progress(job_id: int) -> str:
-    return _row(job_or_404(job_id))
+def progress(job_id: int) -> Response:
+    job = job_or_404(job_id)
+    user = me()
+    # What the row is made of. The age is part of it: a page that kept an old answer would take
+    # old figures for new ones.
+    started = relative(job.started_at or job.created_at)
+    tag = tag_of(
+        job.id, job.seq, age(job), started, user.session_id, user.role, user.settings.timezone
+    )
+    return unchanged(tag) or fragment(_row(job), tag)
 
 
 @blueprint.post("/jobs/<int:job_id>/cancel")

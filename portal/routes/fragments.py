@@ -1,0 +1,29 @@
+"""Fragments that pages poll: the same bytes are not sent twice."""
+
+from __future__ import annotations
+
+import hashlib
+
+from flask import make_response, request
+from werkzeug.wrappers import Response
+
+
+def unchanged(tag: str) -> Response | None:
+    """304 if the browser holds this very content; None if it must be sent."""
+    response = _tagged(make_response(""), tag).make_conditional(request)
+    return response if response.status_code == 304 else None
+
+
+def fragment(html: str, tag: str) -> Response:
+    return _tagged(make_response(html), tag)
+
+
+def tag_of(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _tagged(response: Response, tag: str) -> Response:
+    response.set_etag(tag)
+    # Kept, but asked for again each time; and for nobody else.
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
