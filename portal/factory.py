@@ -13,7 +13,7 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 
-from portal import access, database, engine, error_pages, rendering, routes, tree
+from portal import access, database, engine, error_pages, rendering, routes, sockets, tree
 from portal.access import may_change
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
@@ -84,8 +84,6 @@ def build_app(
 
 
 def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
-    from portal import sockets  # noqa: F401 - registers the handlers
-
     if async_mode != _IN_PROCESS:
         # Only here: importing it brings the cooperative loop with it.
         fanout = import_module("portal.fanout")
@@ -104,6 +102,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         ping_interval=_PING_INTERVAL,
         ping_timeout=_PING_TIMEOUT,
     )
+    sockets.register(socketio.server)
     if fanout is not None:
         fanout.install(socketio.server)
     files = WhiteNoise(

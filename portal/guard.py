@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadSignature
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Request, Response
 
-from portal.access import load_user
 from portal.database import session
+from portal.services import accounts
+from portal.services.accounts import Caller
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +39,11 @@ class Guard:
         self._wsgi = wsgi
         self._limit = sockets_per_user
         self._open: Counter[int] = Counter()
+        # Flask makes its reader of cookies anew for every request.
+        interface = SecureCookieSessionInterface()
+        self._cookies: Any = interface.get_signing_serializer(app)
+        self._name = interface.get_cookie_name(app)
+        self._cookie_life = int(app.permanent_session_lifetime.total_seconds())
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -47,7 +55,7 @@ class Guard:
             log.warning("socket refused: foreign origin", origin=request.headers.get("Origin"))
             return _no(403, "This origin may not connect.")(environ, start_response)
         try:
-            user = self._user(request)
+            caller = self._caller(request)
         except SQLAlchemyError:
             log.exception("socket refused: the session could not be read")
             refusal = _no(503, "Try again soon.")
@@ -55,11 +63,12 @@ class Guard:
             return refusal(environ, start_response)
         finally:
             session.remove()
-        if user is None:
+        if caller is None:
             return _no(401, "Sign in first.")(environ, start_response)
-        if self._open[user] >= self._limit:
+        if self._open[caller.user_id] >= self._limit:
             return _no(429, "Too many live connections of this user.")(environ, start_response)
-        return self._admit(user, environ, start_response)
+        environ["portal.caller"] = caller
+        return self._admit(caller.user_id, environ, start_response)
 
     def _admit(
         self, user: int, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -76,14 +85,15 @@ class Guard:
             if not self._open[user]:
                 del self._open[user]
 
-    def _user(self, request: Request) -> int | None:
-        cookie = self._app.session_interface.open_session(
-            self._app, self._app.request_class(request.environ)
-        )
-        token = str(cookie.get("_user_id", "")) if cookie else ""
-        user = load_user(token) if token else None
-        request.environ["portal.token"] = token  # ``connect`` looks the session up again
-        return user.id if user else None
+    def _caller(self, request: Request) -> Caller | None:
+        try:
+            cookie = self._cookies.loads(
+                request.cookies.get(self._name, ""), max_age=self._cookie_life
+            )
+        except BadSignature:
+            return None
+        token = cookie.get("_user_id")
+        return accounts.caller(token) if isinstance(token, str) else None
 
 
 def _no(status: int, reason: str) -> Response:

@@ -10,20 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from flask import request
-from flask_socketio import ConnectionRefusedError as Refused
-from flask_socketio import join_room, leave_room
+from socketio.exceptions import ConnectionRefusedError as Refused
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal import rooms
-from portal.access import load_user
 from portal.database import session
 from portal.extensions import socketio
 from portal.services import accounts
 
 log = structlog.get_logger(__name__)
 
-_REVIEW = 5.0
 _HANDSHAKE = 10.0
 
 
@@ -57,11 +53,18 @@ def _refused() -> Refused:
     return error
 
 
-@socketio.on("connect")
-def connect(auth: object = None) -> None:
+def register(server: Any) -> None:
+    """The handlers, without Flask's request around them: none of them needs it, and in a storm of
+    reconnects it costs more than they do."""
+    server.on("connect", connect)
+    server.on("subscribe", subscribe)
+    server.on("disconnect", disconnect)
+
+
+def connect(sid: str, environ: dict[str, Any], auth: object = None) -> None:
     """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
     try:
-        seat = _seat()
+        seat = _seat(environ)
     except Exception as error:
         # The third broad except of the house: an exception that leaves this handler would let
         # the client count as connected.
@@ -71,33 +74,35 @@ def connect(auth: object = None) -> None:
         session.remove()
     if seat is None:
         raise _refused()
-    _seats[_sid()] = seat
+    _seats[sid] = seat
     log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
-    for topic in rooms.TOPICS:
-        join_room(rooms.topic_room(topic))
-    join_room(rooms.role_room(seat.role))
-    join_room(rooms.user_room(seat.user_id))
-    join_room(rooms.session_room(seat.session_id))
+    for room in (
+        *map(rooms.topic_room, rooms.TOPICS),
+        rooms.role_room(seat.role),
+        rooms.user_room(seat.user_id),
+        rooms.session_room(seat.session_id),
+    ):
+        socketio.server.enter_room(sid, room)
 
 
-@socketio.on("subscribe")
-def subscribe(message: object = None) -> dict[str, Any]:
+def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:
     """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
-    seat = _seats.get(_sid())
+    seat = _seats.get(sid)
     topics = message.get("topics") if isinstance(message, dict) else None
     if seat is None or not isinstance(topics, list):
         return {"error": 'send {"topics": […]}'}
     if not all(isinstance(topic, str) and topic in rooms.TOPICS for topic in topics):
         return {"error": f"unknown topic; there are: {', '.join(rooms.TOPICS)}"}
+    server = socketio.server
     for topic in rooms.TOPICS:
-        (join_room if topic in topics else leave_room)(rooms.topic_room(topic))
+        change = server.enter_room if topic in topics else server.leave_room
+        change(sid, rooms.topic_room(topic))
     log.info("socket subscribed", user=seat.username, role=seat.role, topics=sorted(set(topics)))
     return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": seat.role}
 
 
-@socketio.on("disconnect")
-def disconnect(reason: str = "") -> None:
-    seat = _seats.pop(_sid(), None)
+def disconnect(sid: str, reason: str = "") -> None:
+    seat = _seats.pop(sid, None)
     if seat is not None:
         log.info(
             "socket disconnected",
@@ -112,7 +117,7 @@ def disconnect(reason: str = "") -> None:
 def review_forever() -> None:
     """Run in the background of a serving process: see ``review``."""
     while True:
-        socketio.sleep(_REVIEW)
+        socketio.sleep(accounts.REVIEW_SECONDS)
         try:
             review()
         except SQLAlchemyError:
@@ -139,14 +144,10 @@ def _close_strangers() -> None:
             server.eio.disconnect(eio_sid)
 
 
-def _seat() -> Seat | None:
-    cookie = request.environ.get("portal.token", "")
-    user = load_user(cookie) if cookie else None
-    if user is None or user.session_id is None:
+def _seat(environ: dict[str, Any]) -> Seat | None:
+    known = environ.get("portal.caller")
+    caller = accounts.same_caller(known) if known is not None else None
+    if caller is None:
         return None
-    return Seat(user.id, user.username, str(user.role), user.session_id, request.remote_addr or "")
-
-
-def _sid() -> str:
-    sid: str = request.sid  # type: ignore[attr-defined]
-    return sid
+    address = environ.get("REMOTE_ADDR", "")
+    return Seat(caller.user_id, caller.username, str(caller.role), caller.session_id, address)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Row, bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from portal import live
@@ -27,6 +29,8 @@ SESSION_LIFE = timedelta(hours=24)
 REMEMBERED_LIFE = timedelta(days=14)
 IDLE_LIFE = timedelta(hours=8)
 _TOUCH_EVERY = timedelta(minutes=1)
+#: How often the sessions of open sockets are looked at again, should no word of an end have come.
+REVIEW_SECONDS = 5.0
 
 _hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106, low memory)
 _nobody = _hasher.hash(secrets.token_urlsafe())
@@ -84,7 +88,53 @@ def live_session(token: str) -> LoginSession | None:
     row = session.scalar(
         select(LoginSession).where(LoginSession.token_hash == _digest(token)),
     )
-    return row if row is not None and _is_good(row) else None
+    return row if row is not None and _is_good(row, row.user.active) else None
+
+
+class Caller(NamedTuple):
+    """Whom a live session let in, and when that was looked up."""
+
+    user_id: int
+    username: str
+    role: str
+    session_id: int
+    token: str
+    endings: int
+    looked_at: float
+
+
+_CALLER = (
+    select(
+        LoginSession.id,
+        LoginSession.expires_at,
+        LoginSession.last_seen_at,
+        LoginSession.remember,
+        LoginSession.user_id,
+        User.username,
+        User.role,
+        User.active,
+    )
+    .join_from(LoginSession, User)
+    .where(LoginSession.token_hash == bindparam("digest"))
+)
+
+
+def caller(token: str) -> Caller | None:
+    """What a socket needs of ``live_session``, cheaply: after a restart everybody comes at once."""
+    endings = live.endings()  # before the look, so that an ending during it counts
+    row = session.connection().execute(_CALLER, {"digest": _digest(token)}).first()
+    if row is None or not _is_good(row, row.active):
+        return None
+    return Caller(row.user_id, row.username, row.role, row.id, token, endings, time.monotonic())
+
+
+def same_caller(known: Caller) -> Caller | None:
+    """``known`` as of now. Looked up again if any session ended since, or if the look is older
+    than what ``drop_ended_sessions`` would find by itself."""
+    fresh = time.monotonic() - known.looked_at < REVIEW_SECONDS
+    if fresh and known.endings == live.endings():
+        return known
+    return caller(known.token)
 
 
 def drop_ended_sessions(ids: set[int]) -> None:
@@ -92,7 +142,8 @@ def drop_ended_sessions(ids: set[int]) -> None:
     if not ids:
         return
     rows = session.scalars(select(LoginSession).where(LoginSession.id.in_(ids)))
-    live.end_sessions(ids - {row.id for row in rows if _is_good(row)}, "expired")
+    good = {row.id for row in rows if _is_good(row, row.user.active)}
+    live.end_sessions(ids - good, "expired")
 
 
 def touch(session_id: int) -> None:
@@ -117,10 +168,10 @@ def sign_out(user: User, *, address: str) -> None:
     live.end_sessions([session_id] if session_id else [], "logout")
 
 
-def _is_good(row: LoginSession) -> bool:
+def _is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool) -> bool:
     moment = now()
     idle = not row.remember and moment - row.last_seen_at > IDLE_LIFE
-    return row.user.active and row.expires_at > moment and not idle
+    return bool(active and row.expires_at > moment and not idle)
 
 
 def _digest(token: str) -> str:
