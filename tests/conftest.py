@@ -135,6 +135,7 @@ def browser(app: Flask) -> Callable[..., Browser]:
 def user(app: Flask) -> Callable[[str], User]:
     def find(name: str) -> User:
         found = [one for one in accounts.all_users() if one.username == name]
+        database.session.remove()  # so that it keeps what was loaded
         return found[0]
 
     return find

@@ -116,7 +116,7 @@ def test_wildcards_and_quotes_of_a_search_stand_for_themselves(add: Fill, charli
         "'": [7],
         "' OR 1=1 --": [],
         "[a]": [],
-        "%00": [],
+        "a%00_b": [3],
         "%FF": [],
     }.items():
         answer = charlie.get(f"/jobs?q={text}")
@@ -165,9 +165,6 @@ def test_what_is_no_page_status_or_job_is_not_found(add: Fill, charlie: Browser)
         answer = charlie.get(path)
         assert answer.status_code == 404, path
         assert "There is nothing here" in answer.text
-    alice_like = (f"/jobs/{2**70}/cancel", f"/jobs/{2**70}/retry", "/jobs/2/cancel")
-    for path in alice_like:
-        assert charlie.post(path).status_code in (403, 404)
 
 
 def test_job_that_is_not_there_cannot_be_cancelled_or_retried(browser: Any) -> None:

@@ -150,24 +150,17 @@ def fill(folder: Path, size: int = 1000, files: int = 3) -> Path:
     return folder
 
 
-def marked(job_id: int) -> list[int]:
-    """Living processes that were started for this job."""
-    return [pid for pid, of in running_transfers() if of == job_id]
-
-
-def running_transfers(data_dir: Path | None = None) -> list[tuple[int, int]]:
-    """Living processes of transfers (of that data folder) with the job of each."""
+def rclones(data_dir: Path) -> list[int]:
+    """Jobs that a living process of this data folder works for, as /proc shows it."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             told = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if data_dir is not None and b"PORTAL_DATA=" + os.fsencode(data_dir) not in told:
+        if b"PORTAL_DATA=" + os.fsencode(data_dir) not in told:
             continue
-        jobs = [item for item in told if item.startswith(b"PORTAL_JOB_ID=")]
-        if jobs:
-            found.append((int(entry.name), int(jobs[0].partition(b"=")[2])))
+        found += [int(item[14:]) for item in told if item.startswith(b"PORTAL_JOB_ID=")]
     return found
 
 
