@@ -17,6 +17,8 @@ from portal.services import readiness
 
 blueprint = Blueprint("health", __name__)
 
+_MARKS_OF_A_PROXY = ("forwarded", "via", "x-real-ip")
+
 
 @blueprint.get("/healthz")
 @public
@@ -49,6 +51,12 @@ def _may_read_metrics() -> bool:
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), token.encode())
-    forwarded = any(name.lower().startswith("x-forwarded") for name, _ in request.headers)
-    peer = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - not an address to bind
+    forwarded = any(
+        name.lower().startswith("x-forwarded") or name.lower() in _MARKS_OF_A_PROXY
+        for name, _ in request.headers
+    )
+    try:
+        peer = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:  # a Unix socket has none
+        return False
     return peer.is_loopback and not forwarded

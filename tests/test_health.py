@@ -1,0 +1,121 @@
+"""What other programs ask: is it up, is it ready, how is it doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from portal import database
+from portal.factory import build_app
+from portal.settings import Settings
+
+REMOTE = {"REMOTE_ADDR": "192.0.2.7"}
+
+
+@contextmanager
+def portal(settings: Settings, migrated: Path, **changed: object) -> Iterator[FlaskClient]:
+    """Another portal with these settings."""
+    settings = settings.model_copy(update=changed)
+    settings.prepare()
+    (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
+    app = build_app(settings)
+    yield app.test_client()
+    database.session.remove()
+    app.extensions["engine"].dispose()
+
+
+def test_healthz_says_that_the_process_is_up(browser: Any) -> None:
+    answer = browser().get("/healthz")
+    assert (answer.status_code, answer.json) == (200, {"status": "ok"})
+
+
+def test_readyz_is_200_when_every_part_answers(browser: Any, executor: Any) -> None:
+    answer = browser().get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json == {
+        "status": "ready",
+        "parts": {"database": "ok", "queue": "ok", "rclone": "ok"},
+    }
+
+
+@pytest.mark.parametrize("binary", ["/nowhere/rclone", "/bin/true", "/etc/hostname"])
+def test_readyz_is_503_with_a_broken_rclone(
+    settings: Settings, migrated: Path, binary: str
+) -> None:
+    with portal(settings, migrated, rclone=Path(binary)) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json is not None
+        assert binary in answer.json["parts"]["rclone"]
+        assert answer.json["parts"]["database"] == "ok"
+        assert client.get("/healthz").status_code == 200
+
+
+def test_readyz_is_503_when_nobody_runs_the_queue(browser: Any, executor: Any) -> None:
+    executor.stop()
+    answer = browser().get("/readyz")
+    assert answer.status_code == 503
+    assert "stopped" in answer.json["parts"]["queue"]
+
+
+def test_readyz_is_503_when_the_database_has_no_tables(app: Flask, browser: Any) -> None:
+    database.session.execute(text("ALTER TABLE jobs RENAME TO elsewhere"))
+    database.session.commit()
+    answer = browser().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["parts"]["database"].startswith("The database does not answer")
+
+
+def test_metrics_tell_jobs_by_status_in_prometheus_text(browser: Any) -> None:
+    answer = browser().get("/metrics")
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/plain")
+    assert 'portal_jobs{status="queued"} 0.0' in answer.text
+    assert "portal_sockets 0.0" in answer.text
+    assert "process_resident_memory_bytes" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "headers"),
+    [
+        (REMOTE, {}),
+        ({}, {"X-Forwarded-For": "192.0.2.7"}),
+        ({}, {"X-Real-IP": "192.0.2.7"}),
+        ({}, {"Forwarded": "for=192.0.2.7"}),
+        ({}, {"Via": "1.1 proxy"}),
+        ({"REMOTE_ADDR": ""}, {}),
+        ({"REMOTE_ADDR": "not an address"}, {}),
+    ],
+)
+def test_metrics_are_nothing_to_others_and_to_visitors_through_a_proxy(
+    browser: Any, environ: dict[str, str], headers: dict[str, str]
+) -> None:
+    answer = browser().client.get("/metrics", environ_base=environ, headers=headers)
+    assert answer.status_code == 404
+
+
+def test_metrics_with_a_token_open_to_it_from_anywhere_and_to_nothing_else(
+    settings: Settings, migrated: Path
+) -> None:
+    def ask(client: FlaskClient, value: str | None) -> int:
+        headers = {} if value is None else {"Authorization": value}
+        return client.get("/metrics", headers=headers, environ_base=REMOTE).status_code
+
+    with portal(settings, migrated, metrics_token="a token of metrics") as client:
+        assert ask(client, "Bearer a token of metrics") == 200
+        assert ask(client, "Bearer a token of metric") == 404
+        assert ask(client, "Bearer ünlike") == 404
+        assert ask(client, None) == 404
+        assert client.get("/metrics").status_code == 404, "from this machine, without the token"
+
+
+def test_health_does_not_tell_who_is_signed_in_or_set_cookies(browser: Any) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert "Set-Cookie" not in browser().get(path).headers
