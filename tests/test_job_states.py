@@ -1,0 +1,277 @@
+"""Any order of acts and reports: each change conditional, counted, told once and in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, settings, strategies
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from portal.errors import Conflict
+from portal.models import Job
+from portal.services import jobs, reports
+from portal.services.reports import Ending, Standing
+from portal.services.transitions import change, changing
+from portal.settings import Settings
+from portal.states import FINAL, JobStatus, may_follow
+from tests.transfers import Recorder, history, miscounted, reading, stored
+
+ENDINGS = {True: Ending(True, None, 0), False: Ending(False, "It broke.", 1, ("line",))}
+EDGES = {
+    "queued": {"running", "cancelled"},
+    "running": {"completed", "failed", "cancelling", "interrupted", "queued"},
+    "cancelling": {"cancelled"},
+    "interrupted": {"queued", "failed", "cancelled"},
+    "completed": set(),
+    "failed": set(),
+    "cancelled": set(),
+}
+
+
+def test_the_table_of_states_is_the_one_of_the_contract() -> None:
+    assert {
+        str(old): {str(new) for new in JobStatus if may_follow(old, new)} for old in JobStatus
+    } == EDGES
+
+
+def test_a_change_that_may_not_be_is_refused_before_it_is_written(new_job: Any) -> None:
+    job_id = new_job()
+    with changing(job_id) as writing, pytest.raises(AssertionError):
+        change(writing, job_id, JobStatus.QUEUED, JobStatus.COMPLETED)
+    assert history(job_id) == ["queued"]
+
+
+def test_a_change_of_a_status_that_is_gone_changes_nothing(new_job: Any) -> None:
+    job_id = new_job()
+    with changing(job_id) as writing:
+        assert change(writing, job_id, JobStatus.RUNNING, JobStatus.COMPLETED) is None
+        writing.commit()
+    assert (history(job_id), miscounted(), stored(job_id).seq) == (["queued"], {}, 1)
+
+
+def row(database: str, job_id: int) -> tuple[Any, ...]:
+    connection = sqlite3.connect(database)
+    try:
+        found: tuple[Any, ...] = connection.execute(
+            "SELECT * FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        return found
+    finally:
+        connection.close()
+
+
+class Portal(RuleBasedStateMachine):
+    """Every report comes as it likes, also from workers that lost the job long ago."""
+
+    make: Callable[..., int]
+    app: Flask
+    events: Recorder
+    database: str
+    actor: Any
+
+    ids = Bundle("ids")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: dict[int, str] = {}
+        self.attempt: dict[int, int] = {}
+        self.interruptions: dict[int, int] = {}
+        self.operation: dict[int, str] = {}
+        self.untouched: list[tuple[int, tuple[Any, ...]]] = []
+
+    @rule(target=ids, operation=strategies.sampled_from(["copy", "check", "sync", "move"]))
+    def create(self, operation: str) -> Any:
+        if len(self.status) >= 3:
+            return multiple()
+        job_id = type(self).make(operation=operation, source="/nowhere", destination="/to")
+        self.status[job_id], self.operation[job_id] = "queued", operation
+        self.attempt[job_id] = self.interruptions[job_id] = 0
+        return job_id
+
+    def _report(self, job_id: int, age: int, report: Callable[[int], Any]) -> bool:
+        """Whether the report came from the worker that holds the job; if not, nothing changed."""
+        attempt = self.attempt[job_id] - age
+        holds = age == 0 and self.status[job_id] in ("running", "cancelling")
+        before = row(type(self).database, job_id)
+        report(attempt)
+        if not holds:
+            assert row(type(self).database, job_id) == before
+        return holds
+
+    @rule(job_id=ids)
+    def claim(self, job_id: int) -> None:
+        job = reports.claim(job_id, "test:1")
+        assert (job is not None) == (self.status[job_id] == "queued")
+        if job is not None:
+            self.attempt[job_id] += 1
+            self.status[job_id] = "running"
+            assert (job.attempt, job.percent, job.bytes_transferred) == (
+                self.attempt[job_id],
+                None,
+                0,
+            )
+
+    @rule(job_id=ids, done=strategies.integers(0, 2**40), age=strategies.sampled_from([0, 0, 1]))
+    def progress(self, job_id: int, done: int, age: int) -> None:
+        answers: list[Standing] = []
+        holds = self._report(
+            job_id,
+            age,
+            lambda attempt: answers.append(
+                reports.progress(job_id, attempt, reading(done, 2**40), moved=1)
+            ),
+        )
+        cancelled = self.status[job_id] == "cancelling"
+        wanted = (Standing.CANCELLED if cancelled else Standing.HOLDS) if holds else Standing.LOST
+        assert answers == [wanted]
+        assert reports.standing(job_id, self.attempt[job_id] - age) is wanted
+
+    @rule(job_id=ids, succeeded=strategies.booleans(), age=strategies.sampled_from([0, 0, 1]))
+    def finish(self, job_id: int, succeeded: bool, age: int) -> None:
+        end = ENDINGS[succeeded]
+        if self._report(
+            job_id, age, lambda attempt: reports.finish(job_id, attempt, end, None, moved=0)
+        ):
+            running = self.status[job_id] == "running"
+            self.status[job_id] = (
+                ("completed" if succeeded else "failed") if running else "cancelled"
+            )
+
+    @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
+    def give_back(self, job_id: int, age: int) -> None:
+        if self._report(
+            job_id, age, lambda attempt: reports.give_back(job_id, attempt, None, moved=0)
+        ):
+            self.status[job_id] = "queued" if self.status[job_id] == "running" else "cancelled"
+
+    @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
+    def heartbeat(self, job_id: int, age: int) -> None:
+        self._report(job_id, age, lambda attempt: reports.heartbeat(job_id, attempt))
+
+    @rule(job_id=ids)
+    def cancel(self, job_id: int) -> None:
+        with type(self).app.app_context():
+            try:
+                jobs.cancel(job_id, actor=type(self).actor, address="")
+            except Conflict:
+                assert self.status[job_id] in ("completed", "failed")
+                return
+        self.status[job_id] = {"running": "cancelling", "cancelling": "cancelling"}.get(
+            self.status[job_id], "cancelled"
+        )
+
+    @rule()
+    def every_worker_dies(self) -> None:
+        reports.recover()
+        for job_id, status in self.status.items():
+            if status == "cancelling":
+                self.status[job_id] = "cancelled"
+            elif status == "running":
+                self.interruptions[job_id] += 1
+                self.status[job_id] = "interrupted"
+                if self.operation[job_id] in ("copy", "check"):
+                    again = self.interruptions[job_id] <= 3
+                    self.status[job_id] = "queued" if again else "failed"
+
+    @rule()
+    def sweep(self) -> None:
+        reports.requeue_interrupted()
+
+    @invariant()
+    def the_rows_are_what_was_asked_for(self) -> None:
+        for job_id, status in self.status.items():
+            job: Job = stored(job_id)
+            assert (job.status, job.attempt, job.interruptions) == (
+                status,
+                self.attempt[job_id],
+                self.interruptions[job_id],
+            )
+            assert (job.finished_at is not None) == (job.status in FINAL)
+
+    @invariant()
+    def the_counters_equal_the_table(self) -> None:
+        assert miscounted() == {}
+
+    @invariant()
+    def every_event_left_once_in_order_and_none_after_the_end(self) -> None:
+        for job_id in self.status:
+            told = type(self).events.of(job_id)
+            assert [event.data["seq"] for event in told] == list(range(1, len(told) + 1))
+            assert stored(job_id).seq == len(told)
+            changes = type(self).events.statuses(job_id)
+            assert ["queued", *changes] == history(job_id)
+            for old, new in zip(["queued", *changes], changes, strict=False):
+                assert new in EDGES[old]
+            if changes and JobStatus(changes[-1]) in FINAL:
+                assert told[-1].name == "job_status_change"
+
+
+def test_no_order_of_acts_and_reports_breaks_a_job(
+    app: Flask, new_job: Any, events: Recorder, settings: Settings, user: Any
+) -> None:
+    Portal.app, Portal.events, Portal.actor = app, events, user("alice")
+    Portal.make = staticmethod(new_job)
+    Portal.database = str(settings.data_dir / "portal.sqlite")
+    run_state_machine_as_test(Portal, settings=CALM)
+
+
+CALM = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
+    job_id = new_job()
+    for _ in range(4):
+        assert reports.claim(job_id, "gone:1") is not None
+        reports.recover()
+    job = stored(job_id)
+    assert (job.status, job.interruptions, job.attempt) == ("failed", 4, 4)
+    assert job.error == "Interrupted 4 times; the transfer was given up."
+    assert history(job_id) == ["queued"] + ["running", "interrupted", "queued"] * 3 + [
+        "running",
+        "interrupted",
+        "failed",
+    ]
+
+
+@pytest.mark.parametrize("operation", ["sync", "move"])
+def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation: str) -> None:
+    job_id = new_job(operation=operation)
+    reports.claim(job_id, "gone:1")
+    for _ in range(3):
+        reports.recover()
+        reports.requeue_interrupted()
+    job = stored(job_id)
+    assert (job.status, job.error) == (
+        "interrupted",
+        "The portal stopped while this transfer was running.",
+    )
+
+
+def test_interrupted_job_shows_no_speed_and_starts_again_from_nothing(new_job: Any) -> None:
+    sync, copy = new_job(operation="sync"), new_job()
+    for job_id in (sync, copy):
+        job = reports.claim(job_id, "gone:1")
+        reports.progress(job_id, job.attempt, reading(500, 1000), moved=500)
+    reports.recover()
+    job = stored(sync)
+    assert (job.speed_bytes, job.eta_seconds, job.bytes_transferred) == (0, None, 500)
+    job = stored(copy)
+    assert (job.status, job.percent, job.bytes_transferred, job.worker) == ("queued", None, 0, None)
