@@ -85,7 +85,7 @@ def test_pages_fit_a_small_screen_and_their_text_has_contrast(
 
 def look(page: Page) -> list[str]:
     faults = []
-    for width in (360, 1440):
+    for width in (360, 768, 1440):
         page.set_viewport_size({"width": width, "height": 740})
         wide = page.evaluate("document.documentElement.scrollWidth")
         faults += [f"{wide} px wide at {width}"] if wide > width else []
