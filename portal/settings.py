@@ -87,6 +87,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
+    @field_validator("transfer_roots")
+    @classmethod
+    def _full_paths(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        relative = [str(root) for root in value if not root.is_absolute()]
+        if relative:
+            raise ValueError(f"not a full path: {', '.join(relative)}")
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, value: str) -> str:
@@ -119,9 +127,6 @@ class Settings(BaseSettings):
     def _complete(self) -> Settings:
         data = self.data_dir.absolute()
         roots = self.transfer_roots or (data / "files",)
-        relative = [str(root) for root in roots if not root.is_absolute()]
-        if relative:
-            raise ValueError(f"transfer_roots: not a full path: {', '.join(relative)}")
         url = self.database_url or f"sqlite:///{data / 'portal.sqlite'}"
         if url.startswith("postgres://"):
             url = "postgresql://" + url.removeprefix("postgres://")
@@ -179,6 +184,4 @@ def _sentence(item: object) -> str:
     assert isinstance(item, dict)  # noqa: S101 - the shape of pydantic's error list
     name = "_".join(str(part) for part in item["loc"][:1])
     reason = str(item["msg"]).removeprefix("Value error, ")
-    return (
-        f"PORTAL_{name.upper()}: {reason}" if name else f"PORTAL_{reason[:1].upper()}{reason[1:]}"
-    )
+    return f"PORTAL_{name.upper()}: {reason}"

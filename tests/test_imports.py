@@ -1,0 +1,206 @@
+"""Who may import whom: the rooms of the house, held by walking the imports."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTAL = ROOT / "portal"
+
+#: Known to all, know nobody: the time, a memory for figures, the words for errors and statuses.
+NEUTRAL = {"clock", "errors", "memo", "states"}
+
+#: Room → what it may import inside portal, beside itself and the neutral.
+MAY = {
+    "engine": set[str](),
+    "settings": set(),
+    "states": set(),
+    "errors": set(),
+    "clock": set(),
+    "rooms": set(),
+    "memo": set(),
+    "paths": set(),
+    "offload": set(),
+    "database": set(),
+    "extensions": set(),
+    "tree": set(),
+    "lock": set(),
+    "logs": set(),
+    "models": {"database"},
+    "rendering": {"models"},  # for types alone, see below
+    "live": {"extensions", "models", "rendering", "rooms"},
+    "services.audit": {"models"},
+    "services.accounts": {"database", "live", "models", "offload", "services.audit"},
+    "services.transitions": {"database", "live", "models"},
+    "services.reports": {"database", "live", "models", "services.transitions"},
+    "services.jobs": {"database", "live", "models", "services.audit", "services.transitions"},
+    "services.statistics": {"database", "models", "services.jobs"},
+    "services.readiness": {"database"},
+    "worker": {"database", "engine", "models", "paths", "services.reports", "settings"},
+    "executors": {"engine", "settings", "worker"},
+    "access": {"database", "extensions", "models", "services"},
+    "forms": {"models", "paths", "services"},
+    "error_pages": {"access", "database"},
+    "metrics": {"services", "sockets", ""},
+    "guard": {"database", "services"},
+    "routes": {
+        "access",
+        "database",
+        "error_pages",
+        "forms",
+        "metrics",
+        "models",
+        "rendering",
+        "services",
+    },
+    "sockets": {"access", "database", "extensions", "rooms", "services"},
+}
+
+#: Room → what it must never import, whatever the table above comes to say.
+NEVER = {
+    "settings": {"flask", "sqlalchemy", "portal.database"},
+    "states": {"flask", "sqlalchemy", "portal.database"},
+    "models": {"flask", "portal.services", "portal.routes"},
+    "rendering": {"flask", "flask_login", "sqlalchemy", "portal.database"},
+    "live": {"portal.services", "portal.routes", "portal.database", "sqlalchemy"},
+    "services.reports": {"portal.routes", "portal.executors", "portal.worker"},
+    "services.jobs": {"portal.routes", "portal.executors", "portal.worker", "portal.engine"},
+    "worker": {"portal.routes", "portal.services.jobs", "flask"},
+    "executors": {"portal.routes", "portal.services", "flask"},
+    "routes": {"portal.engine", "portal.worker", "portal.live"},
+    "sockets": {"portal.engine", "portal.worker", "portal.live"},
+    "cli": {"portal.engine", "portal.worker", "portal.live"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of portal by its name below it: ``services.jobs``, ``engine``."""
+    for path in sorted(PORTAL.rglob("*.py")):
+        parts = path.relative_to(PORTAL).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for name, path in modules():
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Full names of all modules that are imported anywhere in it, in functions too."""
+    names = {module for module, _ in modules()}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            module = node.module or ""
+            below = module.removeprefix("portal").lstrip(".")
+            for alias in node.names:
+                inner = f"{below}.{alias.name}".lstrip(".")
+                is_module = module.split(".")[0] == "portal" and inner in names
+                found.add(f"portal.{inner}" if is_module else module)
+    return found
+
+
+def lies_in(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def room_of(module: str, rooms: dict[str, set[str]]) -> str | None:
+    return next((room for room in rooms if lies_in(module, room)), None)
+
+
+def test_every_room_imports_what_the_table_allows_and_nothing_else() -> None:
+    wrong = []
+    for module, tree in trees():
+        room = room_of(module, MAY)
+        if room is None:
+            continue
+        allowed = MAY[room] | NEUTRAL | {room}
+        for name in imported(tree):
+            inner = name.removeprefix("portal").lstrip(".")
+            if not lies_in(name, "portal") or (inner == "" and "" in allowed):
+                continue
+            if not any(lies_in(inner, one) for one in allowed if one):
+                wrong.append(f"{module} imports {name}")
+    assert wrong == []
+
+
+def test_no_room_imports_what_it_must_never_know() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in trees()
+        for name in imported(tree)
+        if (room := room_of(module, NEVER)) and any(lies_in(name, one) for one in NEVER[room])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", sorted({*MAY, *NEVER}))
+def test_every_room_of_the_tables_exists(room: str) -> None:
+    assert any(lies_in(module, room) for module, _ in modules())
+
+
+def test_engine_stands_on_the_standard_library_alone() -> None:
+    for module, tree in trees():
+        if lies_in(module, "engine"):
+            outside = {name.split(".")[0] for name in imported(tree)} - {"portal"}
+            assert outside <= sys.stdlib_module_names, module
+
+
+def test_rendering_takes_models_for_their_types_alone() -> None:
+    tree = next(tree for module, tree in trees() if module == "rendering")
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "portal.models"
+
+
+def calls(tree: ast.AST, name: str) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == name
+        for node in ast.walk(tree)
+    )
+
+
+def test_live_alone_emits() -> None:
+    # The fan-out passes on, by super(), what live has emitted.
+    assert {module for module, tree in trees() if calls(tree, "emit")} - {"fanout"} == {"live"}
+
+
+def test_services_alone_commit() -> None:
+    committing = [module for module, tree in trees() if calls(tree, "commit")]
+    assert committing
+    assert [module for module in committing if not lies_in(module, "services")] == []
+
+
+def test_eventlet_is_named_by_the_start_and_the_fan_out_alone() -> None:
+    naming = {
+        module for module, tree in trees() if any(lies_in(n, "eventlet") for n in imported(tree))
+    }
+    assert naming <= {"fanout"}
+    assert "eventlet" in imported(ast.parse((ROOT / "manage.py").read_text(encoding="utf-8")))
+
+
+def test_nothing_patches_the_process_but_manage() -> None:
+    assert [module for module, tree in trees() if calls(tree, "monkey_patch")] == []
+
+
+def test_importing_the_package_imports_nothing_of_it() -> None:
+    tree = next(tree for module, tree in trees() if module == "")
+    at_the_top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert {node.module for node in at_the_top if isinstance(node, ast.ImportFrom)} <= {
+        "__future__",
+        "typing",
+    }
+
+
+def test_manage_stays_a_doorstep() -> None:
+    assert len((ROOT / "manage.py").read_text(encoding="utf-8").splitlines()) <= 30

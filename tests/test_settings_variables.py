@@ -1,0 +1,135 @@
+"""``PORTAL_*`` variables: their defaults, and a bad value that stops the start by name."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from portal.settings import Settings, SettingsError, load_settings
+
+BAD = [
+    ("PORTAL_PORT", "http", "integer"),
+    ("PORTAL_PORT", "0", "greater than or equal to 1"),
+    ("PORTAL_PORT", "65536", "less than or equal to 65535"),
+    ("PORTAL_MAX_RUNNING_JOBS", "0", "greater than or equal to 1"),
+    ("PORTAL_MAX_RUNNING_JOBS", "many", "integer"),
+    ("PORTAL_TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
+    ("PORTAL_TRUSTED_PROXIES", "all", "integer"),
+    ("PORTAL_SOCKETS_PER_USER", "0", "greater than or equal to 1"),
+    ("PORTAL_LOG_FORMAT", "xml", "'text' or 'json'"),
+    ("PORTAL_SECRET_KEY", "short", "at least 32 characters"),
+    ("PORTAL_ADMIN_PASSWORD", "short", "8 to 1024 characters"),
+    ("PORTAL_SECURE_COOKIES", "perhaps", "boolean"),
+    ("PORTAL_TRANSFER_ROOTS", "files:/srv", "not a full path: files"),
+    ("PORTAL_DATABASE_URL", "mysql://localhost/portal", "sqlite:// or postgresql://"),
+    ("PORTAL_DATABASE_URL", "portal.sqlite", "sqlite:// or postgresql://"),
+    ("PORTAL_REDIS_URL", "redis://localhost", "one process"),
+    ("PORTAL_TEST_TIME_SCALE", "0", "greater than 0"),
+]
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of the machine that runs the tests reaches them."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PORTAL_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), BAD)
+def test_bad_value_names_its_variable_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.message.startswith(f"{name}: ")
+    assert reason in refused.value.message
+
+
+def test_all_bad_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_PORT", "http")
+    monkeypatch.setenv("PORTAL_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert [line.split(":")[0] for line in refused.value.message.splitlines()] == [
+        "PORTAL_PORT",
+        "PORTAL_LOG_FORMAT",
+    ]
+
+
+def test_secret_is_not_repeated_by_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_SECRET_KEY", "canary")
+    monkeypatch.setenv("PORTAL_ADMIN_PASSWORD", "canary")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert "canary" not in refused.value.message
+
+
+def test_defaults_lie_in_the_instance_folder(tmp_path: Path) -> None:
+    settings = load_settings()
+    data = tmp_path / "instance"
+    assert settings.data_dir == data
+    assert settings.database_url == f"sqlite:///{data}/portal.sqlite"
+    assert settings.transfer_roots == (data / "files",)
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert (settings.max_running_jobs, settings.sockets_per_user) == (4, 50)
+    assert (settings.trusted_proxies, settings.log_format) == (0, "text")
+
+
+def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_PORT", "")
+    monkeypatch.setenv("PORTAL_TRANSFER_ROOTS", "")
+    assert load_settings().port == 8000
+
+
+def test_roots_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_TRANSFER_ROOTS", "/srv/a:/srv/b c:")
+    assert load_settings().transfer_roots == (Path("/srv/a"), Path("/srv/b c"))
+
+
+def test_default_root_is_made_and_another_one_that_is_missing_is_refused(tmp_path: Path) -> None:
+    load_settings().prepare()
+    assert (tmp_path / "instance" / "files").is_dir()
+    with pytest.raises(SettingsError, match="PORTAL_TRANSFER_ROOTS: there is no folder /nowhere"):
+        load_settings(transfer_roots="/nowhere").prepare()
+
+
+def test_data_folder_that_cannot_be_made_is_said_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="PORTAL_DATA_DIR: cannot make the folder"):
+        load_settings(data_dir=tmp_path / "file" / "data").prepare()
+    with pytest.raises(SettingsError, match="PORTAL_DATA_DIR: cannot make the folder"):
+        load_settings(data_dir=tmp_path / "file").prepare()
+
+
+def test_data_folder_and_key_are_the_owners_alone(tmp_path: Path) -> None:
+    settings = load_settings()
+    settings.prepare()
+    key = settings.signing_key()
+    file = tmp_path / "instance" / "secret_key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert len(key) >= 32
+    assert settings.signing_key() == key, "the second start reads what the first one wrote"
+
+
+def test_given_key_is_used_and_not_written_down(tmp_path: Path) -> None:
+    settings = load_settings(secret_key="k" * 32)
+    settings.prepare()
+    assert settings.signing_key() == "k" * 32
+    assert not (tmp_path / "instance" / "secret_key").exists()
+
+
+def test_printed_settings_hide_what_is_secret() -> None:
+    settings = load_settings(
+        secret_key="canary" * 8, admin_password="canary 2", metrics_token="canary"
+    )
+    assert "canary" not in repr(settings)
+
+
+def test_short_form_of_a_postgresql_address_is_understood() -> None:
+    settings = load_settings(database_url="postgres://portal@localhost/portal")
+    assert settings.database_url.startswith("postgresql")
