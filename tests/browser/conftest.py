@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser import chromium
-from tests.browser.portal_server import PASSWORD, PortalServer
+from portal import database, migrate
+from portal.services import accounts
+from portal.settings import load_settings
+from tests.browser import chromium, recorder
+from tests.browser.people import Person
+from tests.browser.portal_server import PASSWORD, USERS, PortalServer
 
 SignIn = Callable[..., None]
+Visit = Callable[..., Page]
+DATA = pytest.StashKey[Path]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,17 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
+@functools.cache
+def launched(config: pytest.Config) -> Browser:
+    """The one browser of a run, also where several folders' fixtures ask for it."""
+    playwright = sync_playwright().start()
+    config.add_cleanup(playwright.stop)
+    browser = playwright.chromium.launch(
+        executable_path=chromium.executable(),
+        args=chromium.ARGUMENTS,
+        env=chromium.environment(),
+        chromium_sandbox=False,
+    )
+    config.add_cleanup(browser.close)
+    return browser
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.executable(),
-            args=chromium.ARGUMENTS,
-            env=chromium.environment(),
-            chromium_sandbox=False,
-        )
-        yield browser
-        browser.close()
+def browser(pytestconfig: pytest.Config) -> Browser:
+    return launched(pytestconfig)
 
 
 @pytest.fixture
@@ -56,12 +70,35 @@ def page(new_context: Callable[..., BrowserContext]) -> Page:
 
 
 @pytest.fixture(scope="session")
-def portal_with_users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def portal_with_users(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Data of a portal with alice, bob and charlie: made once, since each hash takes its time."""
-    server = PortalServer(tmp_path_factory.mktemp("portal with users"))
-    server.manage("db", "upgrade")
-    server.create_users()
-    return server.data
+    if DATA not in pytestconfig.stash:
+        pytestconfig.stash[DATA] = data = tmp_path_factory.mktemp("portal with users")
+        settings = load_settings(data_dir=data, transfer_roots=(data,))
+        migrate.upgrade(settings)
+        engine = database.connect(settings.database_url)
+        for name, role in USERS.items():
+            accounts.create_user(name, role, PASSWORD)
+        database.session.remove()
+        engine.dispose()
+    return pytestconfig.stash[DATA]
+
+
+@pytest.fixture(scope="module")
+def portal(
+    request: pytest.FixtureRequest,
+    portal_with_users: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PortalServer]:
+    """A running portal for all tests of a module; its ``SETTINGS`` are the portal's."""
+    folder = tmp_path_factory.mktemp("portal")
+    shutil.copytree(portal_with_users, folder / "data")
+    server = PortalServer(folder, **getattr(request.module, "SETTINGS", {}))
+    server.start()
+    yield server
+    server.clean_up()
 
 
 @pytest.fixture
@@ -84,3 +121,27 @@ def sign_in() -> SignIn:
         expect(page.locator("body[data-user]")).to_be_attached()
 
     return sign_in
+
+
+@pytest.fixture
+def visit(new_context: Callable[..., BrowserContext]) -> Visit:
+    """``visit(person, "/jobs")`` opens a page in a browser of this person, signed in already;
+    ``at`` is another way to the portal, ``inside`` a browser that is open already."""
+
+    def open_page(
+        person: Person,
+        path: str = "/",
+        *,
+        at: str = "",
+        inside: BrowserContext | None = None,
+        **options: object,
+    ) -> Page:
+        context = inside or new_context(**options)
+        if inside is None:
+            context.add_cookies([person.cookie])  # type: ignore[list-item]
+            context.add_init_script(path=recorder.SCRIPT)
+        page = context.new_page()
+        page.goto((at or person.server.url) + path)
+        return page
+
+    return open_page

@@ -1,0 +1,83 @@
+"""Fixtures of the tests against faults: those of the browser tests, and ways that break."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser import recorder
+from tests.browser.conftest import (  # noqa: F401 - fixtures
+    browser,
+    new_context,
+    portal,
+    portal_with_users,
+    visit,
+)
+from tests.browser.people import Person
+from tests.browser.portal_server import PortalServer
+from tests.faults.proxies import FaultyWay, Nginx
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("faults")
+            if "visit" in getattr(item, "fixturenames", ()):
+                item.add_marker("browser")
+
+
+@pytest.fixture(scope="module")
+def bob(portal: PortalServer) -> Person:  # noqa: F811 - the fixture imported above
+    return Person(portal, "bob")
+
+
+@pytest.fixture
+def way(portal: PortalServer) -> Iterator[FaultyWay]:  # noqa: F811
+    found = FaultyWay(portal.port)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def nginx(portal: PortalServer, tmp_path: Path) -> Iterator[Callable[..., Nginx]]:  # noqa: F811
+    """``nginx("strips")`` stands in front of the portal and does that to upgrades."""
+    running: list[Nginx] = []
+
+    def start(upgrade: str, **options: int) -> Nginx:
+        folder = tmp_path / f"nginx {len(running)}".replace(" ", "-")
+        running.append(Nginx(folder, portal.port, upgrade=upgrade, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def quiet_page(
+    browser: Browser,  # noqa: F811
+    portal_with_users: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Page]:
+    """A page where nothing happens, behind an nginx that cuts what is silent for 15 s. It takes two
+    minutes to show that nothing is cut: it is opened early, and looked at when the rest is done."""
+    folder = tmp_path_factory.mktemp("quiet")
+    shutil.copytree(portal_with_users, folder / "data")
+    portal = PortalServer(folder)  # noqa: F811
+    portal.start()
+    proxy = Nginx(folder / "nginx", portal.port, upgrade="forwards", idle=15)
+    context = browser.new_context()
+    context.add_cookies([Person(portal, "bob").cookie])  # type: ignore[list-item]
+    context.add_init_script(path=recorder.SCRIPT)
+    page = context.new_page()
+    page.goto(f"{proxy.url}/settings")
+    recorder.wait_for_state(page, "connected")
+    yield page
+    context.close()
+    proxy.stop()
+    portal.clean_up()
