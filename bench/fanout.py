@@ -1,0 +1,359 @@
+"""Fan-out beside Node.js Socket.IO, stock Flask-SocketIO and a bare loop of ``socket.send``.
+
+One load client for all of them, each server alone on one core and the client on another, by turns.
+What a server delivers is counted by the processor time it spent, because the client, which has to
+read every byte and compare it, is slower than the faster servers; the time until the last client
+had everything stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.load import chart
+from bench.report import PAGE, ROOT, publish
+
+HERE = Path(__file__).parent
+PYTHON = [sys.executable, "-m"]
+NODE = ["node", "--expose-gc"]
+SERVERS = {
+    "portal": [*PYTHON, "bench.load.portal"],
+    "Node Socket.IO": [*NODE, "bench/reference/node.mjs"],
+    "stock Flask-SocketIO": [*PYTHON, "bench.reference.stock"],
+    "bare loop": [*PYTHON, "bench.reference.bare"],
+}
+SIZES = (100, 300, 1000, 3000, 10_000)
+#: An event as the portal sends it.
+EVENT = {
+    "job_id": 17, "bytes_transferred": 2_684_354_560, "total_bytes": 4_294_967_296,
+    "percent": 62.5, "speed_bytes": 52_428_800, "eta_seconds": 31, "files_transferred": 125,
+    "files_total": 200, "phase": "transferring", "seq": 4711,
+    "timestamp": "2026-01-31T12:03:10.123Z",
+    "display": {
+        "phase": "Transferring", "percent": "62 %", "bytes": "2.5 of 4.0 GiB",
+        "speed": "50.0 MiB/s", "eta": "31 s left", "files": "125 of 200 files",
+        "valuetext": "62 %, 2.5 of 4.0 GiB",
+    },
+}  # fmt: skip
+ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS = 50, 50, 60, 50, 5
+RETURNING, AT_ONCE = 2000, 500
+SETTLE = 1.0
+
+Figures = dict[str, list[float]]
+
+
+class Program:
+    """A server or the load client: one line of JSON in, one line out."""
+
+    def __init__(self, command: list[str], core: int) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: self._settle(core),  # noqa: PLW1509 - no threads run yet
+        )
+
+    @staticmethod
+    def _settle(core: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    def tell(self, **order: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"{self.process.args} ended: {self.process.wait()}"
+        return line.strip()
+
+    def answer(self) -> dict[str, float]:
+        heard: dict[str, Any] = json.loads(self.hear())
+        assert "error" not in heard, heard["error"]
+        return heard
+
+    def end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(12)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Server(Program):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = tempfile.mkdtemp(prefix="portal-bench-")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        more = [self.folder] if name == "portal" else []
+        super().__init__([*SERVERS[name], str(self.port), *more], core=0)
+        while self.hear() != "ready":
+            pass  # the portal greets whoever started it
+        self._wait_until_it_listens()
+        self.first = 0
+        known = Path(self.folder) / "cookies.json"
+        self.cookies = json.loads(known.read_text()) if known.exists() else []
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert time.monotonic() < deadline, f"{self.name} does not listen"
+            time.sleep(0.05)
+
+    def seconds_used(self) -> float:
+        """Of processor time, to the nanosecond."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+    def bytes_held(self) -> int:
+        """Its resident memory, once garbage is gone."""
+        self.tell(events=0, tick=1, every=0, first=0, event={}, alone=True)
+        self.until_done()
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    def until_done(self) -> None:
+        while self.hear() not in ("done", "undefined"):
+            pass
+
+    def end(self) -> None:
+        super().end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Load(Program):
+    def __init__(self) -> None:
+        super().__init__(["node", "--max-semi-space-size=64", "bench/load/client.mjs"], core=1)
+
+    def connect(self, server: Server, clients: int, at_once: int = 100) -> float:
+        self.tell(connect=clients, at_once=at_once, origin=server.origin, cookies=server.cookies)
+        return self.answer()["seconds"]
+
+    def receive(
+        self, server: Server, events: int, *, tick: int = 1, every: float = 0, alone: bool = True
+    ) -> dict[str, float]:
+        """What the client saw, and what the server spent on it."""
+        self.tell(expect=events, first=server.first)
+        self.answer()
+        before = server.seconds_used()
+        server.tell(
+            events=events, tick=tick, every=every, first=server.first, event=EVENT, alone=alone
+        )
+        seen = self.answer()
+        server.until_done()
+        seen["used"] = server.seconds_used() - before
+        server.first += events
+        return seen
+
+
+def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
+    """One round with one server: ``full`` at the size that is compared, else for the chart."""
+    server, load = Server(name), Load()
+    try:
+        time.sleep(SETTLE)
+        empty = server.bytes_held()
+        load.connect(server, clients)
+        time.sleep(SETTLE)
+        figures["memory"].append((server.bytes_held() - empty) / clients / 1024)
+        load.receive(server, 20)  # what is compiled at first use
+        seen = load.receive(server, ONE_BY_ONE)
+        figures["one by one"].append(ONE_BY_ONE * clients / seen["used"])
+        figures["one by one, to the last"].append(ONE_BY_ONE * clients / seen["seconds"])
+        every = max(0.05, clients / 20_000)  # that one is over before the next
+        seen = load.receive(server, LATENCIES if full else 20, every=every)
+        figures["latency, median"].append(seen["last_p50"] * 1000)
+        figures["latency, 99th"].append(seen["last_p99"] * 1000)
+        if full:
+            seen = load.receive(server, IN_A_TICK, tick=IN_A_TICK, alone=False)
+            figures["in a tick"].append(IN_A_TICK * clients / seen["used"])
+            figures["in a tick, to the last"].append(IN_A_TICK * clients / seen["seconds"])
+            # The portal's come as rclone's lines do; the others get theirs in one tick a second.
+            tick, every = (1, 1 / JOBS) if name == "portal" else (JOBS, 1.0)
+            events = JOBS * SPREAD_SECONDS
+            seen = load.receive(server, events, tick=tick, every=every, alone=False)
+            figures["spread, cpu"].append(seen["used"] / (events * clients) * 1e6)
+            figures["spread, 99th"].append(seen["p99"] * 1000)
+    finally:
+        load.end()
+        server.end()
+
+
+def storm(name: str, clients: int, figures: Figures) -> None:
+    """Everybody returns at once, while somebody looks at pages."""
+    server, load = Server(name), Load()
+    path = "/jobs" if name == "portal" else "/"
+    cookie = server.cookies[-1] if server.cookies else ""
+    pages: list[float] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            request = urllib.request.Request(server.origin + path, headers={"Cookie": cookie})
+            begun = time.perf_counter()
+            with urllib.request.urlopen(request) as answer:
+                answer.read()
+            pages.append(time.perf_counter() - begun)
+
+    looking = threading.Thread(target=look)
+    try:
+        time.sleep(SETTLE)
+        looking.start()
+        time.sleep(SETTLE)
+        pages.clear()
+        before = server.seconds_used()
+        seconds = load.connect(server, clients, AT_ONCE)
+        figures["storm"].append(clients / seconds)
+        figures["storm, used"].append((server.seconds_used() - before) / clients * 1e6)
+        figures["storm, pages"].append(median(pages) * 1000 if pages else seconds * 1000)
+    finally:
+        over.set()
+        looking.join()
+        load.end()
+        server.end()
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+ROWS = {
+    "one by one": ("deliveries a second of server time, one event at a time", 0),
+    "one by one, to the last": ("the same by the clock, until the last client had all", 0),
+    "in a tick": ("deliveries a second of server time, 50 jobs in one tick", 0),
+    "in a tick, to the last": ("the same by the clock, until the last client had all", 0),
+    "latency, median": ("ms until the last client has one event, median", 2),
+    "latency, 99th": ("ms until the last client has one event, 99th percentile", 2),
+    "spread, cpu": ("server seconds a million deliveries, 50 jobs, an event a second each", 3),
+    "spread, 99th": ("ms from event to client there, 99th percentile", 0),
+    "memory": ("KiB an idle client", 1),
+    "storm": ("clients a second in a storm of reconnects", 0),
+    "storm, used": ("µs of server time for one of them", 0),
+    "storm, pages": ("ms for a page meanwhile, median", 0),
+}
+WANTED = (
+    ("one by one", "Node Socket.IO", ">=", 2.0),
+    ("in a tick", "Node Socket.IO", ">=", 4.0),
+    ("in a tick", "bare loop", ">=", 0.7),
+    ("latency, 99th", "Node Socket.IO", "<=", 1.0),
+    ("spread, cpu", "Node Socket.IO", "<=", 0.3),
+    ("memory", "Node Socket.IO", "<=", 1.4),
+    ("storm", None, ">=", 1000),
+    ("storm, pages", None, "<=", 200),
+    ("spread, 99th", None, "<=", 300),
+)
+
+
+def compared(told: dict[str, Figures]) -> str:
+    lines = [
+        "| | " + " | ".join(told) + " | portal ÷ Node |",
+        "| --- |" + " ---: |" * (len(told) + 1),
+    ]
+    for key, (words, digits) in ROWS.items():
+        cells = [_cell(figures.get(key, []), digits) for figures in told.values()]
+        portal, node = told["portal"].get(key), told["Node Socket.IO"].get(key)
+        ratio = f"**{median(portal) / median(node):.2f}**" if portal and node else ""
+        lines.append(f"| {words} | " + " | ".join(cells) + f" | {ratio} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float], digits: int) -> str:
+    if not values:
+        return "–"
+    shown, least, most = (
+        f"{value:,.{digits}f}" for value in (median(values), min(values), max(values))
+    )
+    return f"{shown} ({least} to {most})"
+
+
+def verdicts(told: dict[str, Figures]) -> str:
+    lines = []
+    for key, beside, sign, limit in WANTED:
+        if not told["portal"].get(key):
+            continue
+        value = median(told["portal"][key])
+        name = ROWS[key][0]
+        if beside is not None:
+            value /= median(told[beside][key])
+            name += f", portal ÷ {beside}"
+        held = value >= limit if sign == ">=" else value <= limit
+        bound = "at least" if sign == ">=" else "at most"
+        lines.append(f"- {name}: **{value:,.2f}**, {bound} {limit:g} wanted: "
+                     f"{'held' if held else 'MISSED'}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--rounds", type=int, default=5)
+    asked.add_argument("--clients", type=int, default=1000, help="where the servers are compared")
+    asked.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="for the chart")
+    asked.add_argument("--returning", type=int, default=RETURNING, help="0: no storm")
+    asked.add_argument("--only", choices=SERVERS, action="append", help="and publish nothing")
+    options = asked.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    names = options.only or list(SERVERS)
+    told: dict[str, Figures] = {name: defaultdict(list) for name in names}
+    grown: dict[str, dict[int, Figures]] = {
+        name: {size: defaultdict(list) for size in options.sizes if size + 500 < most}
+        for name in names
+    }
+    for turn in range(options.rounds):
+        for name in names:
+            fan_out(name, options.clients, told[name], full=True)
+            if options.returning and name != "bare loop":
+                storm(name, options.returning, told[name])
+            for size, figures in grown[name].items():
+                if size != options.clients:
+                    fan_out(name, size, figures, full=False)
+            print(f"round {turn + 1}: {name}", file=sys.stderr, flush=True)
+    for name in names:
+        if options.clients in grown[name]:
+            grown[name][options.clients] = told[name]
+    if options.only:
+        for name, figures in told.items():
+            print(name, {key: round(median(values), 3) for key, values in figures.items()})
+        return
+    text = (
+        f"{options.clients:,} clients, {options.rounds} rounds by turns, a server on one core and "
+        "the load client on another: median (least to greatest). The references do without what "
+        "the portal does beside: sessions, rooms by right, slow clients, a database.\n\n"
+        f"{compared(told)}\n\n{verdicts(told)}\n"
+    )
+    if options.sizes:
+        chart.draw(PAGE.parent / "fan-out.svg", grown)
+        text += "\n![Deliveries, latency and memory against the number of clients](fan-out.svg)\n"
+    publish("Fan-out", "python -m bench.fanout", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The real portal, with a great many people signed in, and told what to emit."""
+
+import json
+import sys
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
+
+import eventlet  # noqa: E402
+
+eventlet.monkey_patch()
+
+from eventlet import tpool  # noqa: E402 - after the patch
+from flask import Flask  # noqa: E402
+from flask.sessions import SecureCookieSessionInterface  # noqa: E402
+from sqlalchemy import insert  # noqa: E402
+
+from bench.load.commands import obey  # noqa: E402
+from portal import live, logs, rooms  # noqa: E402
+from portal.clock import now  # noqa: E402
+from portal.database import begin_write  # noqa: E402
+from portal.models import LoginSession, User, UserSettings  # noqa: E402
+from portal.serve import serve  # noqa: E402
+from portal.services.accounts import _digest  # noqa: E402
+from portal.settings import Settings, load_settings  # noqa: E402
+
+PEOPLE, SESSIONS = 250, 2500
+
+
+def emit(event: dict[str, Any], alone: bool) -> None:
+    """Alone: as a change of status, which leaves at once. Else as progress, which is gathered."""
+    if alone:
+        live._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
+    else:
+        event["job_id"] = event["n"] % 50
+        live._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
+
+
+def sign_everyone_in(settings: Settings) -> None:
+    tokens = [f"{n:043}" for n in range(SESSIONS)]
+    writing = begin_write()
+    people = range(1000, 1000 + PEOPLE)
+    writing.execute(
+        insert(User),
+        [
+            {"id": n, "username": f"viewer{n}", "password_hash": "", "role": "viewer"}
+            for n in people
+        ],
+    )
+    writing.execute(insert(UserSettings), [{"user_id": n} for n in people])
+    writing.execute(
+        insert(LoginSession),
+        [
+            {
+                "token_hash": _digest(token),
+                "user_id": 1000 + n % PEOPLE,
+                "expires_at": now() + timedelta(hours=1),
+            }
+            for n, token in enumerate(tokens)
+        ],
+    )
+    writing.commit()
+    flask = Flask("cookies")
+    flask.secret_key = settings.signing_key()
+    serializer: Any = SecureCookieSessionInterface().get_signing_serializer(flask)
+    cookies = [f"portal={serializer.dumps({'_user_id': token})}" for token in tokens]
+    (settings.data_dir / "cookies.json").write_text(json.dumps(cookies))
+    eventlet.spawn(obey, emit)
+
+
+if __name__ == "__main__":
+    logs.configure("text")
+    serve(
+        load_settings(
+            port=int(sys.argv[1]), data_dir=Path(sys.argv[2]), admin_password="not-for-anybody"
+        ),
+        {"async_mode": "eventlet", "offload": tpool.execute},
+        prepare=sign_everyone_in,
+    )
