@@ -1,0 +1,276 @@
+"""Figures as words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies
+
+from portal import rendering
+from portal.clock import iso, now
+from portal.models import Job, JobEvent
+from portal.states import JobStatus, Operation
+
+GIB = 1024**3
+MOMENT = datetime(2026, 3, 1, 23, 5, 9, 987_654, tzinfo=UTC)
+
+
+def a_job(status: str = "running", operation: str = "copy", **figures: Any) -> Job:
+    plain: dict[str, Any] = {
+        "phase": None,
+        "bytes_transferred": 0,
+        "total_bytes": None,
+        "percent": None,
+        "speed_bytes": 0,
+        "eta_seconds": None,
+        "files_transferred": 0,
+        "files_total": 0,
+        "files_listed": 0,
+        "dry_run": False,
+        "queued_at": MOMENT,
+        "started_at": None,
+        "finished_at": None,
+        "progress_at": None,
+    }
+    return Job(status=JobStatus(status), operation=Operation(operation), **{**plain, **figures})
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (1024**2 - 1, "1.0 MiB"),  # not 1024.0 KiB
+        (1024**2, "1.0 MiB"),
+        (int(41.2 * GIB), "41.2 GiB"),
+        (2**63 - 1, "8.0 EiB"),
+        (2**80, "1048576.0 EiB"),
+    ],
+)
+def test_size_is_in_binary_units_with_one_decimal(number: int | None, words: str) -> None:
+    assert rendering.size(number) == words
+
+
+@given(strategies.integers(0, 2**63))
+def test_size_never_needs_more_than_four_digits(number: int) -> None:
+    value, unit = rendering.size(number).split(" ")
+    assert float(value) < 1024
+    assert ("." in value) == (unit != "B")
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "words"),
+    [
+        (int(1.2 * GIB), 4 * GIB, "1.2 of 4.0 GiB"),
+        (512 * 1024**2, 4 * GIB, "512.0 MiB of 4.0 GiB"),
+        (0, 0, "0 of 0 B"),
+        (700, None, "700 B"),
+    ],
+)
+def test_part_of_a_whole_names_the_unit_once(part: int, whole: int | None, words: str) -> None:
+    assert rendering.size_of(part, whole) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "–"),
+        (-3, "0 s"),
+        (0.9, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (725, "12 min 5 s"),
+        (3600, "1 h"),
+        (12_059, "3 h 20 min"),
+        (86_400 * 2 + 3600 * 4, "2 d 4 h"),
+        (2**63, "106751991167300 d 15 h"),
+    ],
+)
+def test_duration_takes_its_two_largest_units(seconds: float | None, words: str) -> None:
+    assert rendering.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(None, "–"), (0.0, "0 %"), (99.9, "99 %"), (100.0, "100 %")]
+)
+def test_percent_is_rounded_down(number: float | None, words: str) -> None:
+    assert rendering.percent(number) == words
+
+
+def test_speed_that_is_nothing_is_not_known() -> None:
+    assert [rendering.speed(number) for number in (None, 0, 2048)] == ["–", "–", "2.0 KiB/s"]
+
+
+def test_counts_of_files_have_groups_and_a_singular() -> None:
+    assert [rendering.files(number) for number in (0, 1, 10_000)] == [
+        "0 files",
+        "1 file",
+        "10,000 files",
+    ]
+
+
+def test_relative_time_goes_up_to_a_day_then_gives_the_date() -> None:
+    ages = {
+        timedelta(minutes=-5): "just now",  # a clock that goes after ours
+        timedelta(seconds=59): "just now",
+        timedelta(minutes=5, seconds=9): "5 min ago",
+        timedelta(hours=23, minutes=59): "23 h ago",
+    }
+    for age, words in ages.items():
+        assert rendering.relative(now() - age) == words
+    assert rendering.relative(MOMENT) == "1 Mar 2026"
+    assert rendering.relative(None) == "–"
+
+
+def test_exact_time_is_in_the_readers_zone() -> None:
+    assert rendering.exact(MOMENT, "UTC") == "1 Mar 2026, 23:05:09"
+    assert rendering.exact(MOMENT, "Asia/Kathmandu") == "2 Mar 2026, 04:50:09"
+    assert rendering.exact(None, "UTC") == "–"
+
+
+def test_timestamp_that_leaves_is_utc_with_milliseconds() -> None:
+    assert iso(MOMENT) == "2026-03-01T23:05:09.987Z"
+
+
+@given(strategies.text(strategies.characters(exclude_categories=())))
+def test_printable_shows_whatever_a_name_holds(text: str) -> None:
+    shown = rendering.printable(text)
+    assert shown.isprintable()
+    shown.encode()
+    if text.isprintable():
+        assert shown == text
+
+
+def test_printable_makes_the_invisible_visible() -> None:
+    assert rendering.printable("a\nb\t\u202e\x1b[31m\udce9ü") == (
+        "a\\nb\\t\\u202e\\x1b[31m\\udce9ü"
+    )
+
+
+@given(strategies.text(), strategies.integers(5, 60))
+def test_shortened_keeps_both_ends(path: str, length: int) -> None:
+    shown = rendering.shortened(path, length)
+    assert len(shown) <= length
+    assert shown == path or (path.startswith(shown.split("…")[0]) and "…" in shown)
+
+
+@pytest.mark.parametrize(
+    ("job", "bytes_shown", "files_shown", "percent"),
+    [
+        (a_job(), "Scanning…", "–", "–"),
+        (a_job(files_listed=1), "Scanning… 1 file found", "–", "–"),
+        (a_job("cancelling", files_listed=1234), "Scanning… 1,234 files found", "–", "–"),
+        (
+            a_job(bytes_transferred=GIB, total_bytes=4 * GIB, percent=25.0, files_total=2),
+            "1.0 of 4.0 GiB",
+            "0 of 2 files",
+            "25 %",
+        ),
+        (a_job("queued"), "–", "–", "–"),
+        (a_job("interrupted", bytes_transferred=512), "512 B", "–", "–"),
+        (a_job("cancelled"), "–", "–", "–"),
+        (
+            a_job("failed", bytes_transferred=1, total_bytes=2, percent=50.0),
+            "1 of 2 B",
+            "–",
+            "50 %",
+        ),
+    ],
+)
+def test_figures_of_a_job_are_never_guessed(
+    job: Job, bytes_shown: str, files_shown: str, percent: str
+) -> None:
+    words = rendering.display(job)
+    assert (words["bytes"], words["files"], words["percent"]) == (
+        bytes_shown,
+        files_shown,
+        percent,
+    )
+
+
+@pytest.mark.parametrize("status", ["running", "completed"])
+@pytest.mark.parametrize("kind", [{"dry_run": True}, {"operation": "check"}])
+def test_dry_run_and_check_claim_no_moved_bytes(status: str, kind: dict[str, Any]) -> None:
+    figures = {"total_bytes": 4 * GIB, "percent": 50.0, "files_total": 3, "files_transferred": 0}
+    words = rendering.display(a_job(status, **kind, **figures))
+    assert not re.search(r"\d (B|[KMG]iB)? ?of|\b0 B\b", words["bytes"])
+    assert not words["valuetext"].startswith("not known")
+
+
+def test_phase_and_time_left_belong_to_a_running_job_alone() -> None:
+    for status in JobStatus:
+        words = rendering.display(a_job(status, phase="transferring", eta_seconds=65))
+        running = status == "running"
+        assert words["phase"] == ("Transferring" if running else "")
+        assert words["eta"] == ("1 min 5 s left" if running else "–")
+    assert rendering.display(a_job())["phase"] == "Starting"
+
+
+def test_words_for_a_screen_reader_say_when_nothing_is_known() -> None:
+    assert rendering.display(a_job("queued"))["valuetext"] == "not known yet"
+    done = a_job(bytes_transferred=1, total_bytes=2, percent=50.0)
+    assert rendering.display(done)["valuetext"] == "50 %, 1 of 2 B"
+
+
+def test_age_of_figures_is_given_while_some_are_expected() -> None:
+    fresh = a_job(progress_at=now() - timedelta(seconds=3))
+    assert 3 <= float(rendering.age(fresh)) < 60
+    assert rendering.age(a_job("cancelling", started_at=now())) != ""
+    assert rendering.age(a_job("completed")) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "actor", "note", "words"),
+    [
+        (None, "queued", "bob", "", "was created by bob"),
+        ("running", "queued", "", "stopped", "went back to the queue"),
+        ("queued", "running", "", "", "started"),
+        ("running", "cancelling", "alice", "", "is being cancelled by alice"),
+        ("queued", "cancelled", "", "", "was cancelled"),
+        ("running", "interrupted", "", "its worker died", "was interrupted"),
+        ("running", "failed", "", "The disk is full.", "failed – The disk is full."),
+        ("running", "failed", "", "", "failed"),
+        ("running", "completed", "", "", "completed – 1.0 GiB in 12 min 5 s"),
+    ],
+)
+def test_event_is_told_in_words(
+    old: str | None, new: str, actor: str, note: str, words: str
+) -> None:
+    job = a_job(
+        new,
+        bytes_transferred=GIB,
+        started_at=MOMENT,
+        finished_at=MOMENT + timedelta(seconds=725),
+    )
+    event = JobEvent(job=job, old_status=old, new_status=new, actor=actor, note=note)
+    assert rendering.event_words(event) == words
+
+
+def test_completed_check_or_dry_run_tells_of_no_bytes() -> None:
+    times = {"started_at": MOMENT, "finished_at": MOMENT + timedelta(seconds=9)}
+    for kind in ({"operation": "check"}, {"dry_run": True}):
+        job = a_job("completed", **kind, **times, files_transferred=12)
+        event = JobEvent(job=job, old_status="running", new_status="completed", actor="", note="")
+        said = rendering.event_words(event)
+        assert said.startswith("completed – ")
+        assert "B in" not in said
+
+
+def test_time_taken_runs_on_until_the_end() -> None:
+    assert rendering.took(a_job("queued")) is None
+    assert rendering.took(a_job(started_at=now() - timedelta(seconds=5))) == pytest.approx(5, abs=2)
+
+
+@pytest.mark.parametrize("values", [(0,) * 10, tuple(range(10)), (2**62,) * 10])
+def test_sparkline_stays_in_its_box(values: tuple[int, ...]) -> None:
+    points = [tuple(map(float, point.split(","))) for point in rendering.sparkline(values).split()]
+    assert len(points) == 10
+    assert (points[0][0], points[-1][0]) == (0, 100)
+    assert all(1 <= height <= 19 for _, height in points)
+    assert points[-1][1] == (19 if not values[-1] else 1)
