@@ -4,7 +4,8 @@ from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
 from portal.models.job import Job, JobEvent
 from portal.models.session import LoginSession
-from portal.models.user import Role, User, UserSettings
+from portal.models.sign_in import KnownAddress, SignInLimit
+from portal.models.user import PasswordLink, Role, User, UserSettings
 
 __all__ = [
     "ActivityMinute",
@@ -12,8 +13,11 @@ __all__ = [
     "Job",
     "JobCount",
     "JobEvent",
+    "KnownAddress",
     "LoginSession",
+    "PasswordLink",
     "Role",
+    "SignInLimit",
     "User",
     "UserSettings",
 ]

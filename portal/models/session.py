@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.clock import now
@@ -15,7 +15,10 @@ class LoginSession(Base):
 
     __tablename__ = "sessions"
     # An id is never given out again: rooms are named after it.
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_sessions_previous_hash", "previous_hash", unique=True),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
@@ -26,5 +29,12 @@ class LoginSession(Base):
     address: Mapped[str] = mapped_column(String(64), default="")
     user_agent: Mapped[str] = mapped_column(String(255), default="")
     remember: Mapped[bool] = mapped_column(default=False)
+    #: The rights of the user changed: the next page hands out another token.
+    rotation_due_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: The token before the present one, good until ``previous_until``; without one until the
+    #: present token is seen, because the answer that brought it may have been lost.
+    previous_hash: Mapped[str | None] = mapped_column(String(64))
+    previous_until: Mapped[datetime | None] = mapped_column(Moment)
+    rotated_at: Mapped[datetime | None] = mapped_column(Moment)
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)

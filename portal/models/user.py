@@ -30,10 +30,12 @@ class User(UserMixin, Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(64), unique=True)
+    #: Empty until an invited user has chosen a password.
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[Role] = mapped_column(String(16))
     active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    last_sign_in_at: Mapped[datetime | None] = mapped_column(Moment)
 
     settings: Mapped[UserSettings] = relationship(
         back_populates="user", lazy="joined", innerjoin=True, cascade="all, delete-orphan"
@@ -69,3 +71,19 @@ class UserSettings(Base):
     notifications: Mapped[str] = mapped_column(String(8), default="off")
 
     user: Mapped[User] = relationship(back_populates="settings")
+
+
+class PasswordLink(Base):
+    """An invitation or a reset: a link that sets the user's password once. The latest one counts.
+
+    The link holds a random token, this row only its SHA-256.
+    """
+
+    __tablename__ = "password_links"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    expires_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.clock import now
+from portal.database import Base, Moment
+
+
+class SignInLimit(Base):
+    """How many tries one account or address has used up, and until when it has to wait."""
+
+    __tablename__ = "sign_in_limits"
+
+    #: What is limited, as a SHA-256: names are typed by strangers, and are of any length.
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: Tries as of ``counted_at``; they are forgiven one by one as time goes by.
+    tries: Mapped[float]
+    counted_at: Mapped[datetime] = mapped_column(Moment, index=True)
+    blocked_until: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class KnownAddress(Base):
+    """From here the user has signed in before: an attack from elsewhere does not delay them."""
+
+    __tablename__ = "known_addresses"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(Moment, default=now)
