@@ -177,7 +177,8 @@ def _bytes(job: Job) -> str:
 
 
 def _eta(job: Job) -> str:
-    if job.status != JobStatus.RUNNING or job.eta_seconds is None:
+    # A transfer that still runs with nothing left to move is not done in 0 s.
+    if job.status != JobStatus.RUNNING or not job.eta_seconds:
         return UNKNOWN
     return _RUNNING_ETA.format(duration(job.eta_seconds))
 
