@@ -126,7 +126,8 @@ def sign_in() -> SignIn:
 @pytest.fixture
 def visit(new_context: Callable[..., BrowserContext]) -> Visit:
     """``visit(person, "/jobs")`` opens a page in a browser of this person, signed in already;
-    ``at`` is another way to the portal, ``inside`` a browser that is open already."""
+    ``at`` is another way to the portal, ``inside`` a browser that is open already, ``script`` what
+    runs before all others."""
 
     def open_page(
         person: Person,
@@ -134,12 +135,13 @@ def visit(new_context: Callable[..., BrowserContext]) -> Visit:
         *,
         at: str = "",
         inside: BrowserContext | None = None,
+        script: str = "",
         **options: object,
     ) -> Page:
         context = inside or new_context(**options)
         if inside is None:
             context.add_cookies([person.cookie])  # type: ignore[list-item]
-            context.add_init_script(path=recorder.SCRIPT)
+            context.add_init_script(f"{script};{recorder.SCRIPT.read_text()}")
         page = context.new_page()
         page.goto((at or person.server.url) + path)
         return page
