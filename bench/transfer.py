@@ -115,6 +115,7 @@ def report(told: dict[str, list[Timing]]) -> None:
     # Of the rounds, not of the medians: the two of a round share the disk's mood.
     ratio = median(a / b for a, b in zip(whole["portal"], whole["bare rclone"], strict=True))
     slowest = max(first["portal"])
+    least = min(whole["portal"]) / min(whole["bare rclone"])
     text = f"""
 1 GB in {FILES} files, copied from folder to folder of one disk, by turns.
 
@@ -123,6 +124,7 @@ def report(told: dict[str, list[Timing]]) -> None:
 {table(first, "seconds to the first byte", 3)}
 
 {verdict("portal ÷ bare rclone, median of the rounds' ratios", ratio, WANTED_RATIO)}
+- portal ÷ bare rclone, least of each: {least:.2f}
 {verdict("seconds from the POST to the first byte, greatest", slowest, WANTED_FIRST_BYTE)}
 """
     publish("Transfer", "python -m bench.transfer", text)
