@@ -8,6 +8,8 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,25 @@ def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress
         current_files=(),
     )
     return replace(plain, **figures)
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Another program holds the write lock of the database."""
+    connection = sqlite3.connect(data_dir / "portal.sqlite", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def on_database(data_dir: Path, statement: str) -> None:
+    connection = sqlite3.connect(data_dir / "portal.sqlite")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
 
 
 # --- events -------------------------------------------------------------------------------------
