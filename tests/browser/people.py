@@ -34,6 +34,7 @@ class Person:
 
     def sign_in(self) -> None:
         self.http.cookies.clear()
+        self._token = ""
         answer = self.post("/login", username=self.name, password=PASSWORD)
         assert answer.status_code == 303, answer.text
         self._token = ""
