@@ -96,6 +96,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         **options,
         transports=["websocket"],
         manage_session=False,
+        async_handlers=False,  # in order, and no greenlet for each
         # None: the same origin only. An empty list would switch the check off.
         cors_allowed_origins=None,
         max_http_buffer_size=16 * 1024,

@@ -1,31 +1,38 @@
 """Fan-out: an event for everyone is encoded and framed once, then written to each socket.
 
-Frames from a server are unmasked, and uncompressed here, hence the same bytes for every client.
 Progress is gathered for a fifth of a second, the newest of each job, and leaves as one write a
 client; anything else leaves at once and takes along what was gathered, so that nothing overtakes.
 
 A write goes straight to the socket while nothing waits for it. What a socket does not take waits
 in `Wire`, bounded: of progress the newest of each job, of everything else all, in order. Nothing
 here yields between looking and writing, which is what keeps a client's byte stream whole.
+
+After its handshake a connection leaves the web server and its greenlet: an idle client is an
+object and a place in the event loop, and a greenlet runs only while a message is answered.
 """
 
 from __future__ import annotations
 
+import errno
+import resource
 import socket as sockets
-import struct
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from types import MethodType
 from typing import Any
 
 import eventlet
+import eventlet.wsgi
 import structlog
 from engineio import exceptions, packet
 from engineio.socket import Socket
-from eventlet.hubs import get_hub
+from eventlet.hubs import get_hub, notify_opened
 from socketio import Manager
 from socketio.packet import EVENT, Packet
+
+from portal.frames import BINARY, CLOSE, PING, PONG, Broken, Reader, accept_key, close_frame, frame
 
 log = structlog.get_logger(__name__)
 
@@ -36,53 +43,54 @@ GATHER_SECONDS = 0.2
 BACKLOG = 192 * 1024
 _SEND_BUFFER = 64 * 1024
 _MOUTHFUL = 16 * 1024
+#: Messages of one client that may wait to be answered.
+_INBOX = 16
 _LAST_WORDS = 5.0
 _BEAT = 0.25
-
-_TEXT, _BINARY, _CLOSE = 0x81, 0x82, 0x88
 
 Part = tuple[Hashable, bytes]
 
 #: Clients that were dropped, by reason; read by the metrics.
 dropped: Counter[str] = Counter()
 
-
-def frame(payload: bytes, head: int = _TEXT) -> bytes:
-    """An unmasked, unfragmented WebSocket frame (RFC 6455, 5.2)."""
-    length = len(payload)
-    if length < 126:
-        return struct.pack("!BB", head, length) + payload
-    if length < 65536:
-        return struct.pack("!BBH", head, 126, length) + payload
-    return struct.pack("!BBQ", head, 127, length) + payload
-
-
 _PING = frame(packet.Packet(packet.PING).encode().encode())
-_FAREWELL = frame(packet.Packet(packet.CLOSE).encode().encode()) + frame(
-    struct.pack("!H", 1000), _CLOSE
-)
+_ALIVE = str(packet.PONG).encode()
+_FAREWELL = frame(packet.Packet(packet.CLOSE).encode().encode()) + close_frame(1000)
 
 
 class Wire(Socket):
-    """One client's connection, without the queue, the writer and the pinger of its own that the
-    stock one has: an idle client is its reading greenlet and this object."""
+    """One client's connection, in place of the stock one with its queue and three greenlets."""
 
-    def __init__(self, server: Any, sid: str) -> None:
+    def __init__(self, server: Any, sid: str, ended: Callable[[], None]) -> None:
         # Not the parent's, which makes a queue.
         self.server = server
         self.sid = sid
         self.session: dict[str, Any] = {}
-        self.connected = self.upgrading = self.upgraded = False
-        self.closing = self.closed = False
+        self.connected = self.upgraded = True
+        self.upgrading = self.closing = self.closed = False
         self.last_ping: float | None = 0.0
         self.behind_since = 0.0
+        self._ended = ended
         self._socket: Any = None
+        self._reader = Reader(server.max_http_buffer_size)
+        self._reading: Any = None
+        self._over = False  # nothing more is to be read
+        self._inbox: deque[tuple[int, bytes]] | None = None  # None: nobody is answering
         self._mute = False  # nothing more is to be written, or can be
         # None: nothing waits and the socket may be written. Else what waits, by key, in order.
-        self._waiting: dict[Hashable, bytes] | None = {}
+        self._waiting: dict[Hashable, bytes] | None = None
         self._waiting_bytes = 0
         self._rest = b""  # of the frames that the socket took a part of
-        self._listener: Any = None
+        self._writing: Any = None
+
+    def open(self, taken: Any, greeting: bytes) -> None:
+        """Goes on with a socket that the web server gave away."""
+        self._socket = taken
+        with suppress(OSError):  # it may be gone already; the first write tells
+            taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
+            taken.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        self._listen()
+        self.deliver(greeting, [(object(), greeting)])
 
     # --- what engine.io calls ---
 
@@ -90,7 +98,7 @@ class Wire(Socket):
         if self.closed:
             raise exceptions.SocketIsClosedError
         encoded = pkt.encode()
-        data = frame(encoded.encode()) if isinstance(encoded, str) else frame(encoded, _BINARY)
+        data = frame(encoded.encode()) if isinstance(encoded, str) else frame(encoded, BINARY)
         self.deliver(data, [(object(), data)])
 
     def schedule_ping(self) -> None:
@@ -120,31 +128,78 @@ class Wire(Socket):
         if abort:
             self.hang_up()
 
-    def _websocket_handler(self, ws: Any) -> list[bytes]:
-        """The client's one greenlet: reads until the connection ends."""
-        ws._send = self._control  # its pongs and close frames must not cut into a frame of ours
-        ws.close = MethodType(_answer_close, ws)
-        self._open(ws.socket)
-        try:
-            while (data := ws.wait()) is not None:
-                if len(data) > self.server.max_http_buffer_size:
-                    break
-                self.receive(packet.Packet(encoded_packet=data))
-        except (exceptions.EngineIOError, OSError, EOFError, ValueError) as error:
-            log.debug("socket ended", reason=repr(error))
-        finally:
-            self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-        return []
+    # --- reading: called by the event loop itself, so that nothing here may wait ---
 
-    def _open(self, green: Any) -> None:
-        green.settimeout(None)  # the pulse finds dead clients; a timer for each costs memory
-        self._socket = green.fd
-        self._socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
-        self._socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
-        self.connected = self.upgraded = True
-        early, self._waiting, self._waiting_bytes = self._waiting or {}, None, 0
-        for key, data in early.items():
-            self.deliver(data, [(key, data)])
+    def _listen(self) -> None:
+        hub = get_hub()
+        fileno = self._socket.fileno()
+        self._reading = hub.add(hub.READ, fileno, self._read, _never, _never)
+
+    def _read(self, _fileno: int) -> None:
+        if self._reading is None:  # removed in the same turn of the loop
+            return
+        try:
+            data = self._socket.recv(16384)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(self.server.reason.TRANSPORT_CLOSE)
+            return
+        try:
+            for kind, payload in self._reader.feed(data):
+                self._take(kind, payload)
+        except Broken as broken:
+            self._control(close_frame(broken.code))
+            self._end(self.server.reason.TRANSPORT_ERROR)
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == PING:
+            self._control(frame(payload, PONG))
+        elif kind == CLOSE:
+            self._control(frame(payload[:2], CLOSE))
+            self._end(self.server.reason.TRANSPORT_CLOSE)
+        elif payload == _ALIVE:
+            self.schedule_ping()
+        elif kind != PONG:
+            self._put(kind, payload)
+
+    def _put(self, kind: int, payload: bytes) -> None:
+        if self._inbox is None:
+            self._inbox = deque([(kind, payload)])
+            eventlet.spawn_n(self._answer)
+            return
+        self._inbox.append((kind, payload))
+        if len(self._inbox) > _INBOX:
+            self._stop_reading()  # until those are answered
+
+    def _answer(self) -> None:
+        """The greenlet in which messages are handled, one after the other."""
+        while self._inbox and not self._over:
+            kind, payload = self._inbox.popleft()
+            try:
+                data = payload if kind == BINARY else payload.decode()
+                self.receive(packet.Packet(encoded_packet=data))
+            except (exceptions.EngineIOError, ValueError) as error:
+                log.info("socket broke the protocol", reason=repr(error))
+                self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        self._inbox = None
+        if self._reading is None and not self._over:
+            self._listen()
+
+    def _end(self, reason: str) -> None:
+        self._over = True
+        self._stop_reading()
+        eventlet.spawn_n(self._close, reason)
+
+    def _close(self, reason: str) -> None:
+        self.close(abort=True, reason=reason)
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            get_hub().remove(self._reading)
+            self._reading = None
 
     def _control(self, data: bytes) -> None:
         self.deliver(data, [(object(), data)])
@@ -175,7 +230,7 @@ class Wire(Socket):
         self.behind_since = time.monotonic()
         self.server.pulse.behind.add(self)
         hub = get_hub()
-        self._listener = hub.add(hub.WRITE, self._socket.fileno(), self._catch_up, _never, _never)
+        self._writing = hub.add(hub.WRITE, self._socket.fileno(), self._catch_up, _never, _never)
         for key, data in parts:
             if sent >= len(data):
                 sent -= len(data)
@@ -195,7 +250,7 @@ class Wire(Socket):
 
     def _catch_up(self, _fileno: int) -> None:
         """The socket takes bytes again. The event loop itself calls this, so it must not wait."""
-        if self._listener is None:  # removed in the same turn of the loop
+        if self._writing is None:  # removed in the same turn of the loop
             return
         while self._rest or self._waiting:
             if not self._rest:
@@ -208,7 +263,7 @@ class Wire(Socket):
                 self.hang_up()
                 return
         self._waiting = None
-        self._stop_listening()
+        self._stop_writing()
         if self._mute:
             self._end_writing()
 
@@ -225,10 +280,10 @@ class Wire(Socket):
         self._waiting_bytes -= size
         return b"".join(taken)
 
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            get_hub().remove(self._listener)
-            self._listener = None
+    def _stop_writing(self) -> None:
+        if self._writing is not None:
+            get_hub().remove(self._writing)
+            self._writing = None
             self.server.pulse.behind.discard(self)
 
     def drop(self, reason: str) -> None:
@@ -248,33 +303,32 @@ class Wire(Socket):
             self._shutdown(sockets.SHUT_WR)
 
     def hang_up(self) -> None:
-        """Ends the connection; the reading greenlet then sees its end."""
+        """Ends the connection for good."""
         self._forget()
+        self._stop_reading()
         if self._socket is not None:
             self._shutdown(sockets.SHUT_RDWR)
+            # After the listeners: the number of a closed socket is soon another client's.
+            self._socket.close()
             self._socket = None
+            if not self.closing:
+                self._end(self.server.reason.TRANSPORT_ERROR)
+            self._over = True
+            self.server.sockets.pop(self.sid, None)
+            self._ended()
 
     def _forget(self) -> None:
-        # The listener above all: the number of a closed socket is soon another client's.
         self._mute = True
-        self._stop_listening()
+        self._stop_writing()
         self._waiting, self._waiting_bytes, self._rest = {}, 0, b""
 
     def _shutdown(self, how: int) -> None:
-        try:
+        with suppress(OSError):  # already gone
             self._socket.shutdown(how)
-        except OSError:
-            log.debug("the client was already gone")
 
 
 def _never(*_arguments: object) -> None:
     """For the event loop's questions that concern greenlets."""
-
-
-def _answer_close(ws: Any, close_data: Any = None) -> None:
-    """Sends the close frame in its turn. The stock one then ends the socket at once, in the midst
-    of what may still wait to be written."""
-    ws._send_closing_frame(ignore_send_errors=True, close_data=close_data)
 
 
 class Pulse:
@@ -437,6 +491,86 @@ class FanoutManager(Manager):
                     del pending[namespace]
 
 
+# --- the web server ------------------------------------------------------------------------------
+
+
+class _Protocol(eventlet.wsgi.HttpProtocol):
+    """Lets the application take the socket away; the web server then ends as if it was closed."""
+
+    connection: Any
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["portal.take_socket"] = self._take_socket
+        return environ
+
+    def _take_socket(self) -> Any:
+        # A second descriptor, for the first one is closed with the web server's files.
+        taken = self.connection.fd.dup()
+        notify_opened(taken.fileno())
+        self.connection.close()
+        self.connection = self.request = self.conn_state[1] = _Taken()
+        eventlet.wsgi.WSGI_LOCAL.already_handled = True
+        return taken
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, _Taken):
+            self.environ.clear()  # it holds this object, and both would wait for the collector
+
+
+class _Taken:
+    """What the web server shuts down and closes in place of a socket that it gave away."""
+
+    def shutdown(self, how: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Door:
+    """The listening socket, which must not end the server when descriptors are short."""
+
+    def __init__(self, listening: Any) -> None:
+        self._listening = listening
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = limit - min(256, limit // 4)  # the rest is for files and processes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
+
+    def accept(self) -> Any:
+        while True:
+            try:
+                client, address = self._listening.accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                log.error("no connection can be accepted", reason=error.strerror)
+                eventlet.sleep(1)
+                continue
+            if client.fileno() < self._most:  # the lowest free number: it tells how many there are
+                return client, address
+            dropped["full"] += 1
+            client.close()
+
+
+def serve(app: Any, host: str, port: int, *, most_requests: int, request_timeout: float) -> None:
+    """Serves an application for ever. ``most_requests`` are those that are being answered."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
+    eventlet.wsgi.server(
+        # After a restart everybody comes at once.
+        _Door(eventlet.listen(address, family, backlog=4096)),
+        app,
+        log_output=False,
+        debug=False,
+        max_size=most_requests,
+        socket_timeout=request_timeout,
+        protocol=_Protocol,
+    )
+
+
 def install(server: Any) -> None:
     """Gives a Socket.IO server on eventlet wires instead of stock sockets."""
     engine = server.eio
@@ -449,25 +583,37 @@ def _handle_connect(
     engine: Any, environ: dict[str, Any], start_response: Any, transport: str, jsonp: Any = None
 ) -> Any:
     """Opens a connection as the stock engine does, on a wire."""
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
+    if (
+        key is None
+        or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13"
+        or "upgrade" not in environ.get("HTTP_CONNECTION", "").lower()
+    ):
+        return engine._bad_request("This is no WebSocket handshake")
+    taken = environ["portal.take_socket"]()
     sid = engine.generate_id()
-    wire = engine.sockets[sid] = Wire(engine, sid)
-    wire.send(
-        packet.Packet(
-            packet.OPEN,
-            {
-                "sid": sid,
-                "upgrades": [],
-                "pingTimeout": int(engine.ping_timeout * 1000),
-                "pingInterval": int(engine.ping_interval * 1000),
-                "maxPayload": engine.max_http_buffer_size,
-            },
-        )
-    )
-    engine._trigger_event("connect", sid, environ, run_async=False)
+    wire = engine.sockets[sid] = Wire(engine, sid, environ.pop("portal.ended", _never))
+    # The rest of the request is not kept: it would take more memory than the wire.
+    kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
+    engine._trigger_event("connect", sid, kept, run_async=False)
+    wire.open(taken, _greeting(engine, sid, key))
     wire.schedule_ping()
-    try:
-        return wire._upgrade_websocket(environ, start_response)
-    finally:
-        # An upgrade that failed never came to its reading greenlet, which does this else.
-        wire.close(abort=True, reason=engine.reason.TRANSPORT_ERROR)
-        engine.sockets.pop(sid, None)
+    return []
+
+
+def _greeting(engine: Any, sid: str, key: str) -> bytes:
+    opened = packet.Packet(
+        packet.OPEN,
+        {
+            "sid": sid,
+            "upgrades": [],
+            "pingTimeout": int(engine.ping_timeout * 1000),
+            "pingInterval": int(engine.ping_interval * 1000),
+            "maxPayload": engine.max_http_buffer_size,
+        },
+    )
+    handshake = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+    )
+    return handshake.encode() + frame(opened.encode().encode())

@@ -75,15 +75,20 @@ class Guard:
     ) -> Iterable[bytes]:
         # Browsers always offer compression; one zlib stream a client costs more than it saves.
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-        # The call lasts as long as the socket is open. Counted here, because a socket that never
-        # finishes its handshake is known to nobody else.
+        # Counted here, because a socket that never finishes its handshake is known to nobody else.
         self._open[user] += 1
+        environ["portal.ended"] = lambda: self._ended(user)
         try:
             return self._wsgi(environ, start_response)
         finally:
-            self._open[user] -= 1
-            if not self._open[user]:
-                del self._open[user]
+            # Whoever took the socket over took this along, and calls it in the end.
+            if ended := environ.pop("portal.ended", None):
+                ended()
+
+    def _ended(self, user: int) -> None:
+        self._open[user] -= 1
+        if not self._open[user]:
+            del self._open[user]
 
     def _caller(self, request: Request) -> Caller | None:
         try:

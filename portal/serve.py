@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
-_MAX_CONNECTIONS = 20_000
+_MOST_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
 
 
@@ -85,15 +86,14 @@ def _serve_until_signalled(app: Flask, settings: Settings) -> None:
 
 
 def _listen(app: Flask, settings: Settings) -> None:
-    socketio.run(
+    # Only here: importing it brings the cooperative loop with it.
+    fanout = import_module("portal.fanout")
+    fanout.serve(
         app,
-        host=settings.host,
-        port=settings.port,
-        log_output=False,
-        debug=False,
-        use_reloader=False,
-        max_size=_MAX_CONNECTIONS,
-        socket_timeout=_REQUEST_TIMEOUT,
+        settings.host,
+        settings.port,
+        most_requests=_MOST_REQUESTS,
+        request_timeout=_REQUEST_TIMEOUT,
     )
 
 
