@@ -592,7 +592,7 @@ def _handle_connect(
         return engine._bad_request("This is no WebSocket handshake")
     taken = environ["portal.take_socket"]()
     sid = engine.generate_id()
-    wire = engine.sockets[sid] = Wire(engine, sid, environ.pop("portal.ended", _never))
+    wire = engine.sockets[sid] = Wire(engine, sid, environ.get("portal.ended", [_never]).pop())
     # The rest of the request is not kept: it would take more memory than the wire.
     kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
     engine._trigger_event("connect", sid, kept, run_async=False)

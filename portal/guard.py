@@ -77,13 +77,14 @@ class Guard:
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         # Counted here, because a socket that never finishes its handshake is known to nobody else.
         self._open[user] += 1
-        environ["portal.ended"] = lambda: self._ended(user)
+        # Whoever takes the socket over takes this out, and calls it in the end. A list, because
+        # what stands between hands on a copy of the environ.
+        ended = environ["portal.ended"] = [lambda: self._ended(user)]
         try:
             return self._wsgi(environ, start_response)
         finally:
-            # Whoever took the socket over took this along, and calls it in the end.
-            if ended := environ.pop("portal.ended", None):
-                ended()
+            if ended:
+                ended.pop()()
 
     def _ended(self, user: int) -> None:
         self._open[user] -= 1

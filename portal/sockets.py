@@ -61,8 +61,12 @@ def register(server: Any) -> None:
     server.on("disconnect", disconnect)
 
 
-def connect(sid: str, environ: dict[str, Any], auth: object = None) -> None:
+def connect(
+    sid: str, environ: dict[str, Any] | None = None, auth: object = None, *_more: object
+) -> None:
     """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
+    if environ is None or sid in _seats:
+        return  # an event that a client gave this name; see ``disconnect``
     try:
         seat = _seat(environ)
     except Exception as error:
@@ -101,7 +105,11 @@ def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any
     return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": seat.role}
 
 
-def disconnect(sid: str, reason: str = "") -> None:
+def disconnect(sid: str, reason: str = "", *_more: object) -> None:
+    # The library hands an event named "disconnect" to this handler too. Believed, it would leave
+    # a socket that still hears everything and that no review knows.
+    if socketio.server.manager.is_connected(sid, "/"):
+        return
     seat = _seats.pop(sid, None)
     if seat is not None:
         log.info(
