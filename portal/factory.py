@@ -143,6 +143,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         size_of=rendering.size_of,
         event_words=rendering.event_words,
         sparkline=rendering.sparkline,
+        summary=rendering.summary,
         Role=Role,
         STATES=STATES,
         CANCELLABLE=CANCELLABLE,

@@ -232,6 +232,18 @@ def _achieved(job: Job) -> str:
     return "nothing moved, a dry run," if job.dry_run else size(job.bytes_transferred)
 
 
+def summary(running: int, queued: int, failed_today: int) -> str:
+    """The dashboard in a line: ``3 running, 12 queued, 1 failed today``."""
+    parts = [f"{count(running)} running"] if running else []
+    if queued:
+        parts.append(f"{count(queued)} queued")
+    if not parts:
+        parts.append("No transfer is running")
+    if failed_today:
+        parts.append(f"{count(failed_today)} failed today")
+    return ", ".join(parts)
+
+
 def sparkline(values: tuple[int, ...]) -> str:
     """Points of a polyline in a box of 100 by 20, the last value at the right."""
     highest = max(values) or 1

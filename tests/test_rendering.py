@@ -274,3 +274,16 @@ def test_sparkline_stays_in_its_box(values: tuple[int, ...]) -> None:
     assert (points[0][0], points[-1][0]) == (0, 100)
     assert all(1 <= height <= 19 for _, height in points)
     assert points[-1][1] == (19 if not values[-1] else 1)
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ((0, 0, 0), "No transfer is running"),
+        ((3, 1200, 1), "3 running, 1,200 queued, 1 failed today"),
+        ((0, 0, 2), "No transfer is running, 2 failed today"),
+        ((0, 4, 0), "4 queued"),
+    ],
+)
+def test_summary_names_what_there_is(figures: tuple[int, int, int], words: str) -> None:
+    assert rendering.summary(*figures) == words

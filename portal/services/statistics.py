@@ -20,7 +20,7 @@ _MINUTES = 10
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """``today`` begins at midnight in the reader's zone; speeds are bytes a second;
-    ``recent`` holds the bytes moved in each of the last ten minutes, oldest first."""
+    ``recent`` holds the average speed in each of the last ten minutes, oldest first."""
 
     counts: dict[JobStatus, int]
     completed_today: int
@@ -67,4 +67,7 @@ def _recent(moment: datetime) -> tuple[int, ...]:
             )
         ).all()
     )
-    return tuple(moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES))
+    minutes = [moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES)]
+    # The last minute is not over: measured against what has passed of it, or it would always dip.
+    passed = max(1.0, (moment - last).total_seconds())
+    return (*(number // 60 for number in minutes[:-1]), int(minutes[-1] / passed))
