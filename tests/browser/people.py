@@ -80,7 +80,7 @@ class Person:
         source: Path | None = None,
     ) -> int:
         """A new job and its id. Its files are sparse, so that they cost no room."""
-        folder = source or self._folder(name, files, int(mebibytes * MIB))
+        folder = source or self.folder(name, files, int(mebibytes * MIB))
         answer = self.post(
             "/jobs",
             name=name,
@@ -92,7 +92,7 @@ class Person:
         assert answer.status_code == 303, answer.text
         return int(answer.headers["Location"].rsplit("/", 1)[1])
 
-    def _folder(self, name: str, files: int, size: int) -> Path:
+    def folder(self, name: str, files: int, size: int) -> Path:
         folder = self.server.root / "from" / f"{name} {files} {size}"
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(files):

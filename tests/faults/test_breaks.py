@@ -6,11 +6,13 @@ import re
 import time
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser import recorder
 from tests.browser.conftest import Visit
 from tests.browser.people import Person
 from tests.browser.portal_server import PortalServer
+from tests.faults.proxies import FaultyWay
 
 DOWN_SECONDS = 10
 LADDER = (1, 2, 4, 8, 16, 30)
@@ -55,3 +57,34 @@ def test_page_climbs_the_ladder_while_the_server_is_down_and_shows_its_data_afte
     recorder.until(page, lambda: recorder.shown(page, job)["status"] == "completed", seconds=2)
     assert recorder.shown(page, job) == recorder.fields_of(bob.row(job).html)
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+@pytest.mark.slow
+def test_browser_without_network_says_from_when_its_data_is_and_comes_back_by_itself(
+    way: FaultyWay, bob: Person, visit: Visit
+) -> None:
+    job = bob.transfer("Weekly dumps", files=300, mebibytes=0.25, limit="2M")
+    bob.wait_for(job, "running")
+    page = visit(bob, "/jobs", at=way.url)
+    recorder.wait_for_state(page, "connected")
+    page.wait_for_function("() => document.querySelector('progress').value > 0", timeout=15_000)
+    row = page.locator(f"#job-{job}")
+
+    page.context.set_offline(True)
+    way.cut()  # A network that goes takes open connections along; the browser's switch leaves them.
+    gone = time.monotonic()
+    last_data = time.strftime("%H:%M", time.localtime())
+    recorder.wait_for_state(page, "offline", seconds=14)
+    text = page.locator("[data-connection=text]").inner_text()
+    assert re.fullmatch(rf"Offline – showing data from {last_data}:\d\d", text) or "59" in text
+    expect(row.locator("[data-field=age]")).to_have_text(re.compile(r"\d+ s ago"))
+    expect(row).to_have_class(re.compile("stale"), timeout=18_000)
+    age = int(row.locator("[data-field=age]").inner_text().split()[0])
+    assert 15 <= age <= 17
+    page.wait_for_timeout(max(0.0, gone + 20 - time.monotonic()) * 1000)
+    page.context.set_offline(False)
+
+    recorder.wait_for_state(page, "connected", seconds=3)
+    expect(row).not_to_have_class(re.compile("stale"), timeout=3000)
+    expect(row.locator("[data-field=age]")).to_have_text("")
+    bob.cancel(job)

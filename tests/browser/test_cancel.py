@@ -1,0 +1,76 @@
+"""Cancel means cancelled: pressed twice, by two people, or in the moment when the job is done."""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import recorder
+from tests.browser.conftest import Visit
+from tests.browser.people import Person
+from tests.browser.portal_server import PortalServer
+
+TIMES = 50
+PEOPLE = 4
+
+
+def test_cancel_pressed_twice_cancels_once(portal: PortalServer, visit: Visit) -> None:
+    bob = Person(portal, "bob")
+    job = bob.transfer("Twice", files=50, limit="500k")
+    bob.wait_for(job, "running")
+    pages = [visit(bob, "/jobs"), visit(Person(portal, "alice"), "/jobs")]
+    for page in pages:
+        recorder.wait_for_state(page, "connected")
+    # Both are asked before either has answered.
+    for page in pages:
+        page.click(f"#cancel-{job}")
+    for page in pages:
+        page.click(f"#job-{job} .confirm >> text=Cancel transfer")
+
+    for page in pages:
+        expect(page.locator(f"#job-{job}")).to_have_attribute(
+            "data-status", "cancelled", timeout=10_000
+        )
+        assert page.locator("[role=alert].notice").inner_text() == ""
+        told = [event["status"] for event in recorder.events(page) if event["status"]]
+        assert told[-2:] == ["cancelling", "cancelled"]
+        assert told.count("cancelled") == 1
+
+
+@pytest.mark.slow
+def test_cancel_against_completion_never_contradicts_itself(
+    portal: PortalServer, visit: Visit
+) -> None:
+    people = [Person(portal, "bob") for _ in range(PEOPLE)]
+    source = people[0].folder("short", 3, 1000)
+    page = visit(people[0], "/jobs")
+    recorder.wait_for_state(page, "connected")
+    chance = random.Random(1)  # noqa: S311 - moments, not secrets
+
+    def race(number: int) -> tuple[int, int, str]:
+        person = people[number % PEOPLE]
+        job = person.transfer(f"Race {number}", source=source, limit="")
+        time.sleep(chance.uniform(0, 0.6))  # The moment is the point: before, in and after the end.
+        answer = person.cancel(job)
+        ended = person.wait_for(job, "cancelled", "completed", "failed")
+        return job, answer.status_code, ended.status
+
+    with ThreadPoolExecutor(PEOPLE) as pool:
+        races = pool.map(race, range(TIMES))
+        outcomes = list(races)
+
+    agreed = {(303, "cancelled"), (409, "completed")}
+    assert {(code, status) for _, code, status in outcomes} == agreed, outcomes
+    last = {job: status for job, _, status in outcomes}
+    recorder.until(page, lambda: told_last(page).keys() >= last.keys())
+    assert {job: status for job, status in told_last(page).items() if job in last} == last
+
+
+def told_last(page: Page) -> dict[int, str]:
+    """The last status that the page was told of each job that has ended."""
+    told = {event["job"]: event["status"] for event in recorder.events(page) if event["status"]}
+    return {job: status for job, status in told.items() if status in ("cancelled", "completed")}
