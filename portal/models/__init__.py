@@ -5,11 +5,14 @@ from portal.models.audit import AuditEntry
 from portal.models.job import Job, JobEvent
 from portal.models.session import LoginSession
 from portal.models.sign_in import KnownAddress, SignInLimit
+from portal.models.token import ApiToken, IdempotencyKey, Scope
 from portal.models.user import PasswordLink, Role, User, UserSettings
 
 __all__ = [
     "ActivityMinute",
+    "ApiToken",
     "AuditEntry",
+    "IdempotencyKey",
     "Job",
     "JobCount",
     "JobEvent",
@@ -17,6 +20,7 @@ __all__ = [
     "LoginSession",
     "PasswordLink",
     "Role",
+    "Scope",
     "SignInLimit",
     "User",
     "UserSettings",

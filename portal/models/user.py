@@ -26,7 +26,7 @@ class Role(StrEnum):
 
 class User(UserMixin, Base):
     __tablename__ = "users"
-    __allow_unmapped__ = True  # session_id and token below are no columns
+    __allow_unmapped__ = True  # what ``access`` sets below is no column
 
     id: Mapped[int] = mapped_column(primary_key=True)
     username: Mapped[str] = mapped_column(String(64), unique=True)
@@ -45,6 +45,9 @@ class User(UserMixin, Base):
     session_id: int | None = None
     #: Flask-Login keeps this in the cookie: the session's token, not the user's id.
     token: str = ""
+    #: The API token this user was loaded by, and what that token allows at most.
+    api_token_id: int | None = None
+    ceiling: Role | None = None
 
     @property
     def is_active(self) -> bool:
@@ -54,7 +57,8 @@ class User(UserMixin, Base):
         return self.token
 
     def may(self, role: Role) -> bool:
-        return Role(self.role).includes(role)
+        allowed = self.ceiling is None or self.ceiling.includes(role)
+        return allowed and Role(self.role).includes(role)
 
 
 class UserSettings(Base):

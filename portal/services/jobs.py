@@ -6,18 +6,21 @@ from dataclasses import dataclass
 
 from flask import current_app
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import live
 from portal.clock import now
 from portal.database import begin_write, session
-from portal.errors import Conflict
+from portal.errors import Conflict, Invalid
 from portal.models import Job, JobCount, JobEvent, User
-from portal.services import audit
+from portal.services import audit, idempotency
+from portal.services.idempotency import Wish
 from portal.services.transitions import add_event, change, changing, count
 from portal.states import ACTIVE, CANCELLABLE, FINAL, RETRYABLE, JobStatus, Operation
 
 PAGE_SIZE = 25
+SEARCH_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,36 @@ class Transfer:
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     job = _insert(begin_write(), transfer, actor, address)
     current_app.extensions["executor"].ring(job.id)
+    return job
+
+
+def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) -> tuple[Job, bool]:
+    """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
+    stands for another one."""
+    job = _wished(begin_write(), actor, wish)
+    if job is not None:
+        return job, False
+    try:
+        job = _insert(session(), transfer, actor, address, wish=wish)
+    except IntegrityError:
+        # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
+        job = _wished(begin_write(), actor, wish)
+        if job is None:
+            raise
+        return job, False
+    current_app.extensions["executor"].ring(job.id)
+    return job, True
+
+
+def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:
+    """Goes on with the write transaction only where there is no such job yet."""
+    try:
+        job = idempotency.job_of(writing, actor, wish)
+    except Invalid:
+        writing.rollback()
+        raise
+    if job is not None:
+        writing.rollback()
     return job
 
 
@@ -108,6 +141,7 @@ def _insert(
     address: str,
     *,
     retry_of: int | None = None,
+    wish: Wish | None = None,
 ) -> Job:
     job = Job(
         name=transfer.name,
@@ -121,6 +155,8 @@ def _insert(
     )
     writing.add(job)
     writing.flush()
+    if wish is not None:
+        idempotency.remember(writing, actor, wish, job)
     count(writing, JobStatus.QUEUED, +1)
     note = f"retry of job {retry_of}" if retry_of else ""
     add_event(writing, job, None, actor=actor.username, note=note)
@@ -148,22 +184,28 @@ class Page:
     total: int
 
 
-def listing(status: str | None, text: str, number: int) -> Page:
+def search_words(text: str) -> str:
+    """What is looked for: no text of ours holds a NUL, which SQLite takes for the end and
+    PostgreSQL for an error."""
+    return text.replace("\0", "").strip()[:SEARCH_LENGTH]
+
+
+def listing(status: str | None, text: str, number: int, size: int = PAGE_SIZE) -> Page:
     """Jobs of one page: running ones on top of the first, then the newest first."""
     condition = _condition(status, text)
     total = _total(status, text, condition)
-    pages = max(1, -(-total // PAGE_SIZE))
+    pages = max(1, -(-total // size))
     number = min(number, pages)
     query = select(Job).where(*condition).order_by(Job.id.desc())
     if status is None:
         # Two walks along an index instead of one sort of everything.
         active = list(session.scalars(query.where(Job.status.in_(ACTIVE))))
-        skip = max(0, (number - 1) * PAGE_SIZE - len(active))
-        room = min(PAGE_SIZE, number * PAGE_SIZE - len(active))
-        shown = active[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
+        skip = max(0, (number - 1) * size - len(active))
+        room = min(size, number * size - len(active))
+        shown = active[(number - 1) * size : number * size]
         rest = query.where(Job.status.not_in(ACTIVE)).offset(skip).limit(max(0, room))
         return Page(shown + list(session.scalars(rest)), number, pages, total)
-    rows = query.offset((number - 1) * PAGE_SIZE).limit(PAGE_SIZE)
+    rows = query.offset((number - 1) * size).limit(size)
     return Page(list(session.scalars(rows)), number, pages, total)
 
 
@@ -209,6 +251,14 @@ def events_of(job_id: int) -> list[JobEvent]:
     return list(
         session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id))
     )
+
+
+def events_page(job_id: int, number: int, size: int) -> tuple[list[JobEvent], int]:
+    """Events of one page, oldest first, and how many the job has in all."""
+    condition = JobEvent.job_id == job_id
+    total = session.scalar(select(func.count()).select_from(JobEvent).where(condition)) or 0
+    query = select(JobEvent).where(condition).order_by(JobEvent.id)
+    return list(session.scalars(query.limit(size).offset((number - 1) * size))), total
 
 
 def latest_events(limit: int = 10) -> list[JobEvent]:
