@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -10,27 +9,20 @@ from zoneinfo import available_timezones
 from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
-    Field,
     IntegerField,
     PasswordField,
     SelectField,
     StringField,
-    ValidationError,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional
+from wtforms.validators import InputRequired, Length, NumberRange
 
+from portal import validation
+from portal.errors import Invalid
 from portal.models import Role
-from portal.paths import PathRefused, nested, resolve
 from portal.services.jobs import Transfer
 from portal.states import Operation
-
-# What rclone reads as a size, and no more bytes than its 63 bits hold: it takes `10Mi` and `10MiB`,
-# not `10MB`.
-_BANDWIDTH = re.compile(
-    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?",
-    re.IGNORECASE | re.ASCII,
-)
+from portal.validation import BANDWIDTH_LENGTH
 
 THEMES = ("auto", "light", "dark")
 OPERATIONS = {
@@ -45,12 +37,6 @@ def _choices(values: Iterable[str]) -> list[SelectChoice]:
     return [SelectChoice(str(value), str(value).capitalize()) for value in values]
 
 
-def _plain(_form: FlaskForm, field: Field) -> None:
-    """One line of characters: anything else would break a list or a log."""
-    if field.data and not field.data.isprintable():
-        raise ValidationError("Use plain characters, without line breaks.")
-
-
 class SignInForm(FlaskForm):
     username = StringField("User name", [InputRequired("Type your user name."), Length(max=200)])
     password = PasswordField("Password", [InputRequired("Type your password."), Length(max=1024)])
@@ -58,72 +44,36 @@ class SignInForm(FlaskForm):
 
 
 class JobForm(FlaskForm):
-    name = StringField(
-        "Name",
-        [
-            DataRequired("Give the transfer a name."),
-            Length(max=200, message="Use at most 200 characters."),
-            _plain,
-        ],
-        filters=[lambda text: text.strip() if text else text],
-    )
+    """Keeps what was typed; the rules are those of ``validation``."""
+
+    name = StringField("Name", filters=[lambda text: text.strip() if text else text])
     operation = SelectField(
         "Operation",
         choices=_choices(Operation),
         default=Operation.COPY.value,
+        validate_choice=False,
     )
-    source = StringField("Source folder or file", [InputRequired("Say where to copy from.")])
-    destination = StringField("Destination folder", [InputRequired("Say where to copy to.")])
-    bandwidth_limit = StringField(
-        "Bandwidth limit", [Optional(), Length(max=64, message="Use at most 64 characters.")]
-    )
+    source = StringField("Source folder or file")
+    destination = StringField("Destination folder")
+    bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
     dry_run = BooleanField("Dry run: only say what would be done")
 
-    def __init__(self, roots: Sequence[Path]) -> None:
-        super().__init__()
-        self._roots = roots
-
-    def validate_source(self, field: StringField) -> None:
-        self._resolved(field)
-
-    def validate_destination(self, field: StringField) -> None:
-        destination = self._resolved(field)
+    def transfer(self, roots: Sequence[Path]) -> Transfer:
+        """What was asked for. Raises Invalid, and says each error beside its field."""
         try:
-            source = resolve(self.source.data or "", self._roots)
-        except PathRefused:
-            return  # said beside the source
-        if nested(source, destination):
-            raise ValidationError("This lies inside the source, or the source inside it.")
-
-    def validate_bandwidth_limit(self, field: StringField) -> None:
-        text = (field.data or "").strip()
-        if not _BANDWIDTH.fullmatch(text):
-            raise ValidationError(
-                "Write a number and a unit, such as 10M or 512k, for each second."
+            return validation.transfer(
+                name=self.name.data or "",
+                operation=self.operation.data or "",
+                source=self.source.data or "",
+                destination=self.destination.data or "",
+                bandwidth_limit=self.bandwidth_limit.data or "",
+                dry_run=bool(self.dry_run.data),
+                roots=roots,
             )
-
-    def _resolved(self, field: StringField) -> Path:
-        try:
-            path = resolve(field.data or "", self._roots)
-        except PathRefused as refused:
-            raise ValidationError(str(refused)) from None
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            # Typed as text, it led through a link to a name that is none. No row can hold it.
-            raise ValidationError("This leads to a folder whose name is not UTF-8 text.") from None
-        return path
-
-    def transfer(self) -> Transfer:
-        """What was asked for; call it on a valid form only."""
-        return Transfer(
-            name=self.name.data or "",
-            operation=Operation(self.operation.data),
-            source=str(resolve(self.source.data or "", self._roots)),
-            destination=str(resolve(self.destination.data or "", self._roots)),
-            bandwidth_limit=(self.bandwidth_limit.data or "").strip() or None,
-            dry_run=bool(self.dry_run.data),
-        )
+        except Invalid as invalid:
+            for field, problem in invalid.errors.items():
+                self[field].errors = [problem]
+            raise
 
 
 class SettingsForm(FlaskForm):

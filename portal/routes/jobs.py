@@ -3,7 +3,7 @@ from werkzeug.wrappers import Response
 
 from portal.access import address, background, job_or_404, me, requires
 from portal.error_pages import is_htmx
-from portal.errors import NotFound
+from portal.errors import Invalid, NotFound
 from portal.forms import OPERATIONS, JobForm
 from portal.models import Job, Role
 from portal.rendering import age, relative
@@ -23,8 +23,7 @@ def index() -> str:
     status = request.args.get("status") or None
     if status is not None and status not in tuple(JobStatus):
         raise NotFound("There is no such status.")
-    # No text of ours holds a NUL; SQLite takes it for the end, PostgreSQL for an error.
-    text = request.args.get("q", "").replace("\0", "").strip()[:200]
+    text = jobs.search_words(request.args.get("q", ""))
     page = jobs.listing(status, text, page_number())
     return render_template(
         "jobs/page.html", page=page, counts=jobs.counts(), status=status, text=text, filters=FILTERS
@@ -34,16 +33,18 @@ def index() -> str:
 @blueprint.get("/jobs/new")
 @requires(Role.OPERATOR)
 def new() -> str:
-    return _form(_empty_form())
+    return _form(JobForm())
 
 
 @blueprint.post("/jobs")
 @requires(Role.OPERATOR)
 def create() -> Response | tuple[str, int]:
-    form = _empty_form()
-    if not form.validate():
+    form = JobForm()
+    try:
+        transfer = form.transfer(current_app.extensions["settings"].transfer_roots)
+    except Invalid:
         return _form(form), 422
-    job = jobs.create(form.transfer(), actor=me(), address=address())
+    job = jobs.create(transfer, actor=me(), address=address())
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -89,10 +90,6 @@ def _acted(job: Job) -> Response | str:
 
 def _row(job: Job) -> str:
     return render_template("jobs/_row.html", job=job)
-
-
-def _empty_form() -> JobForm:
-    return JobForm(current_app.extensions["settings"].transfer_roots)
 
 
 def _form(form: JobForm) -> str:
