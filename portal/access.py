@@ -10,14 +10,17 @@ from flask_login import current_user
 
 from portal.database import session
 from portal.errors import Forbidden, NotFound, PortalError
-from portal.extensions import login_manager
-from portal.models import Job, Role, User
-from portal.services import accounts
+from portal.extensions import csrf, login_manager
+from portal.models import Job, Role, Scope, User
+from portal.services import accounts, tokens
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 _PUBLIC = "public"
 _LARGEST_ID = 2**63 - 1
+_LARGEST_USER_ID = 2**31 - 1
+#: Where programs ask; by a token, or with the session of a browser.
+API = "/api/v1/"
 
 
 class SignedOut(PortalError):
@@ -25,8 +28,8 @@ class SignedOut(PortalError):
 
     status = 401
 
-    def __init__(self) -> None:
-        super().__init__("You are signed out. Sign in to go on.")
+    def __init__(self, message: str = "You are signed out. Sign in to go on.") -> None:
+        super().__init__(message)
 
 
 def public(view: View) -> View:
@@ -60,6 +63,10 @@ def init_app(app: Flask) -> None:
     login_manager.init_app(app)
     login_manager.session_protection = None  # the session's row decides, see live_session
     login_manager.user_loader(load_user)
+    # Not CSRFProtect's own hook, which knows nothing of tokens.
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
+    app.before_request(_admit_program)
+    app.before_request(_refuse_forgery)
     app.before_request(_enforce)
     app.after_request(_note_presence)
 
@@ -94,9 +101,40 @@ def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
     return job
 
 
+def user_or_404(user_id: int) -> User:
+    user = session.get(User, user_id) if user_id <= _LARGEST_USER_ID else None
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
 def may_change(job: Job, user: User) -> bool:
     """Cancel or retry: operators their own jobs, admins every job."""
     return user.may(Role.ADMIN) or (user.may(Role.OPERATOR) and job.owner_id == user.id)
+
+
+def _admit_program() -> None:
+    """Below /api/v1/ a token decides alone: a request that carries one is nobody's session, even if
+    cookies come along and the token is no good."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not request.path.startswith(API):
+        return
+    token = tokens.live_token(text.strip())
+    if token is None:
+        raise SignedOut("This token is unknown, has expired or was ended.")
+    user = token.user
+    user.api_token_id, user.ceiling = token.id, Scope(token.scope).role
+    g._login_user = user  # where Flask-Login keeps whom it has loaded
+
+
+def _refuse_forgery() -> None:
+    """A form of another site rides on the browser's cookies; it can send no token of ours, neither
+    kind. Signed-out programs are told that, and not that a form is too old."""
+    if request.endpoint is None or (current_user.is_authenticated and me().api_token_id):
+        return
+    if request.path.startswith(API) and not current_user.is_authenticated:
+        return  # _enforce refuses them: nothing below is public
+    csrf.protect()
 
 
 def _enforce() -> None:
@@ -108,8 +146,14 @@ def _enforce() -> None:
     if not current_user.is_authenticated:
         raise SignedOut
     if right is None or not me().may(Role(right)):
-        raise Forbidden("Your role does not allow this.")
-    g.present = not getattr(current_app.view_functions[request.endpoint], "background", False)
+        raise Forbidden(_too_little())
+    if me().api_token_id is None:
+        view = current_app.view_functions[request.endpoint]
+        g.present = not getattr(view, "background", False)
+
+
+def _too_little() -> str:
+    return f"Your {'token' if me().ceiling else 'role'} does not allow this."
 
 
 def _note_presence(response: Any) -> Any:

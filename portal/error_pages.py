@@ -20,9 +20,9 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from portal.access import SignedOut
+from portal.access import API, SignedOut
 from portal.database import session
-from portal.errors import PortalError, Unavailable
+from portal.errors import Invalid, PortalError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ _TITLES = {
     405: "That cannot be done here",
     409: "It is too late for that",
     413: "That is too large",
+    415: "That is not JSON",
     422: "Something is not right yet",
     500: "The portal made a mistake",
     503: "The portal is busy",
@@ -44,6 +45,7 @@ _MESSAGES = {
     404: "The address may be mistyped, or what it named is gone.",
     405: "Go back to the page you came from.",
     413: "Send less at once.",
+    415: "Send the body as application/json.",
     500: "It was written to the log. Nothing of what you asked for was half done.",
 }
 
@@ -61,13 +63,15 @@ def _signed_out(error: SignedOut) -> Response:
     if is_htmx() or request.path.startswith("/api/"):
         response = _answer(401, error.message)
         response.headers["HX-Redirect"] = url_for("sessions.login")
+        if request.path.startswith(API):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="Transfer Portal"'
         return response
     target = request.full_path.rstrip("?") if request.method == "GET" else None
     return make_response(redirect(url_for("sessions.login", next=target)))
 
 
 def _portal_error(error: PortalError) -> Response:
-    return _answer(error.status, error.message)
+    return _answer(error.status, error.message, error.errors if isinstance(error, Invalid) else {})
 
 
 def _stale_form(_error: CSRFError) -> Response:
@@ -99,10 +103,12 @@ def _fault(error: Exception) -> Response:
     return _answer(500, _MESSAGES[500])
 
 
-def _answer(status: int, message: str) -> Response:
+def _answer(status: int, message: str, errors: dict[str, str] | None = None) -> Response:
+    """``errors``: what is wrong with each field, for programs; a page says it beside the field."""
     title = _TITLES.get(status, "That did not work")
-    if request.path.startswith("/api/v1/"):
-        response = jsonify({"status": status, "title": title, "detail": message})
+    if request.path.startswith(API):
+        problem = {"status": status, "title": title, "detail": message}
+        response = jsonify(problem | ({"errors": errors} if errors else {}))
         response.headers["Content-Type"] = "application/problem+json"
     else:
         template = "errors/fragment.html" if is_htmx() else "errors/page.html"
