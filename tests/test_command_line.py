@@ -1,0 +1,247 @@
+"""``manage.py``: what each command prints, refuses and leaves behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import structlog
+from argon2 import PasswordHasher
+from click.testing import CliRunner, Result
+
+from portal import __version__, database
+from portal.cli import cli
+from tests.browser.portal_server import PASSWORD, ROOT, PortalServer, free_port
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def command(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Runs a command in this process on a data folder of its own."""
+    for name in [name for name in os.environ if name.startswith("PORTAL_")]:
+        monkeypatch.delenv(name)
+    handlers, level, configured = (
+        logging.root.handlers[:],
+        logging.root.level,
+        structlog.get_config(),
+    )
+
+    def run(*arguments: str, typed: str = "", **variables: str) -> Result:
+        environment = {"PORTAL_DATA_DIR": str(data), **variables}
+        return CliRunner().invoke(cli, arguments, input=typed, env=environment, obj={})
+
+    yield run
+    database.session.remove()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.configure(**configured)
+
+
+def manage(server: PortalServer, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Exit code and output of a real process that should end by itself."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**server.environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def password_hash(data: Path, name: str) -> str:
+    with closing(sqlite3.connect(data / "portal.sqlite")) as opened:
+        query = "SELECT password_hash FROM users WHERE username = ?"
+        return str(opened.execute(query, (name,)).fetchone()[0])
+
+
+# --- create-user --------------------------------------------------------------------------------
+
+
+def test_create_user_prints_a_password_that_works(command: Command, data: Path) -> None:
+    done = command("create-user", "Dora", "--role", "operator")
+    assert done.exit_code == 0
+    assert "Created operator dora." in done.output
+    found = re.search(r"^Password: (\S{16,})$", done.output, re.MULTILINE)
+    assert found is not None
+    assert PasswordHasher().verify(password_hash(data, "dora"), found.group(1))
+
+
+def test_create_user_takes_a_password_from_standard_input_and_prints_none(
+    command: Command, data: Path
+) -> None:
+    done = command(
+        "create-user", "dora", "--role", "viewer", "--password-stdin", typed="a good  one \r\n"
+    )
+    assert (done.exit_code, done.output) == (0, "Created viewer dora.\n")
+    assert PasswordHasher().verify(password_hash(data, "dora"), "a good  one ")
+
+
+def test_existing_name_is_refused_with_exit_code_1(command: Command, data: Path) -> None:
+    command("create-user", "dora", "--role", "viewer")
+    before = password_hash(data, "dora")
+    done = command("create-user", "DORA", "--role", "admin")
+    assert done.exit_code == 1
+    assert done.output == "Error: There is already a user dora.\n"
+    assert password_hash(data, "dora") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code", "words"),
+    [
+        (["a b", "--role", "viewer"], "", 1, "Use 1 to 64 letters"),
+        (["", "--role", "viewer"], "", 1, "Use 1 to 64 letters"),
+        (["dora", "--role", "viewer", "--password-stdin"], "", 1, "Error: "),
+        (["dora", "--role", "owner"], "", 2, "'owner' is not one of"),
+        (["dora"], "", 2, "Missing option '--role'"),
+    ],
+)
+def test_wrong_user_is_refused_in_a_sentence(
+    command: Command, arguments: list[str], typed: str, code: int, words: str
+) -> None:
+    done = command("create-user", *arguments, typed=typed)
+    assert done.exit_code == code
+    assert words in done.output
+    assert "Traceback" not in done.output
+
+
+# --- db -----------------------------------------------------------------------------------------
+
+
+def test_database_goes_up_and_down_and_says_where_it_is(
+    command: Command, data: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tables() -> set[str]:
+        with closing(sqlite3.connect(data / "portal.sqlite")) as opened:
+            return {name for (name,) in opened.execute("SELECT name FROM sqlite_master")}
+
+    assert command("db", "upgrade").exit_code == 0
+    assert "users" in tables()
+    assert command("db", "current").exit_code == 0
+    assert "(head)" in capfd.readouterr().out
+    assert command("db", "downgrade", "base").exit_code == 0
+    assert "users" not in tables()
+    assert command("db", "upgrade").exit_code == 0
+    assert "users" in tables()
+
+
+def test_unknown_revision_is_refused_in_a_sentence(command: Command) -> None:
+    done = command("db", "upgrade", "nowhere")
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert "nowhere" in done.output
+
+
+def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, data: Path) -> None:
+    data.mkdir()
+    (data / "portal.sqlite").write_bytes(b"a letter to somebody" * 100)
+    for arguments in (["db", "upgrade"], ["create-user", "dora", "--role", "viewer"]):
+        done = command(*arguments)
+        assert done.exit_code == 1
+        assert "The database cannot be used: file is not a database." in done.output
+
+
+# --- wrong values -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (["run"], {"PORTAL_PORT": "http"}, "PORTAL_PORT"),
+        (["run", "--port", "70000"], {}, "PORTAL_PORT"),
+        (["run", "--host", "no such host."], {}, "PORTAL_HOST"),
+        (["run", "--processes", "2"], {}, "--processes"),
+        (["run"], {"PORTAL_DATA_DIR": "/dev/null/data"}, "PORTAL_DATA_DIR"),
+        (["run"], {"PORTAL_TRANSFER_ROOTS": "/nowhere"}, "PORTAL_TRANSFER_ROOTS"),
+        (["db", "upgrade"], {"PORTAL_DATABASE_URL": "mysql://x"}, "PORTAL_DATABASE_URL"),
+        (["create-user", "x", "--role", "viewer"], {"PORTAL_LOG_FORMAT": "x"}, "PORTAL_LOG_FORMAT"),
+    ],
+)
+def test_bad_value_stops_the_command_with_its_name(
+    command: Command, arguments: list[str], variables: dict[str, str], words: str
+) -> None:
+    done = command(*arguments, **variables)
+    assert done.exit_code == 1, done.output
+    assert words in done.output
+    assert "Traceback" not in done.output
+
+
+def test_version_is_told(command: Command) -> None:
+    assert __version__ in command("--version").output
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
+    """A portal at its very first start, without a password given for its admin."""
+    first = PortalServer(tmp_path_factory.mktemp("first start"), PORTAL_ADMIN_PASSWORD="")
+    first.start()
+    yield first
+    first.clean_up()
+
+
+def test_first_start_makes_an_admin_and_prints_the_password_once(server: PortalServer) -> None:
+    found = re.findall(r"sign in as admin with the password (\S+)", server.log)
+    assert len(found) == 1
+    stored = password_hash(server.data, "admin")
+    assert PasswordHasher().verify(stored, found[0])
+    # The library's own parameters, and not those of the tests.
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_second_portal_on_the_same_data_refuses_and_says_why(server: PortalServer) -> None:
+    code, said = manage(server, "run", "--port", "1")
+    assert code == 1
+    assert f"Another portal (process {server.pid}) runs on {server.data}" in said
+    assert "Traceback" not in said
+
+
+def test_port_that_is_taken_is_said(server: PortalServer, tmp_path: Path) -> None:
+    code, said = manage(server, "run", PORTAL_DATA_DIR=str(tmp_path / "other"))
+    assert code == 1
+    assert f"Cannot listen on 127.0.0.1:{server.port}: Address already in use." in said
+
+
+def test_rclone_that_cannot_be_used_stops_the_start(server: PortalServer, tmp_path: Path) -> None:
+    other = {"PORTAL_DATA_DIR": str(tmp_path / "other"), "PORTAL_PORT": str(free_port())}
+    code, said = manage(server, "run", PORTAL_RCLONE="/nowhere/rclone", **other)
+    assert code == 1
+    assert "PORTAL_RCLONE: rclone is missing: there is no file /nowhere/rclone." in said
+    assert "Traceback" not in said
+
+
+def test_user_is_made_while_the_portal_runs(server: PortalServer) -> None:
+    assert (
+        server.manage("create-user", "erin", "--role", "viewer", "--password-stdin", stdin=PASSWORD)
+        == "Created viewer erin.\n"
+    )
+
+
+def test_stopped_portal_ends_well_and_starts_again_without_a_new_admin(
+    server: PortalServer,
+) -> None:
+    assert server.stop() == 0
+    server.start()
+    assert server.log.count("sign in as admin with the password") == 1
+    os.kill(server.pid, signal.SIGINT)
+    assert server._process is not None
+    assert server._process.wait(10) == 0
+    assert "Traceback" not in server.log
