@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 import click
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
 from portal import __version__, database, logs, migrate
 from portal.errors import Invalid, PortalError
@@ -25,6 +27,10 @@ class _Group(click.Group):
             return super().invoke(context)
         except PortalError as error:
             raise _Failure(error.message) from None
+        except CommandError as error:
+            raise _Failure(f"{error}.") from None
+        except DBAPIError as error:
+            raise _Failure(f"The database cannot be used: {error.orig}.") from None
 
 
 def _settings(**values: Any) -> Settings:
