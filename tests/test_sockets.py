@@ -25,6 +25,7 @@ from tests.server import (
 )
 
 DROPPED_WITHIN = 1.0
+HANDSHAKE_WITHIN = 20.0
 LIMIT = 6
 
 
@@ -499,9 +500,8 @@ def test_socket_that_never_finishes_its_handshake_is_closed(
     server: PortalServer, silent: tuple[float, websocket.WebSocket]
 ) -> None:
     opened, connection = silent
-    connection.settimeout(20)
+    connection.settimeout(max(0.5, opened + HANDSHAKE_WITHIN - time.monotonic()))
     assert said(connection) in ("", "1")
-    assert time.monotonic() - opened < 60
     connection.shutdown()
 
 
