@@ -15,6 +15,7 @@ from whitenoise import WhiteNoise
 
 from portal import access, database, engine, error_pages, rendering, routes, sockets, tree
 from portal.access import may_change
+from portal.compression import Compressed
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
@@ -114,7 +115,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         add_headers_function=_static_headers,
     )
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
-    app.wsgi_app = Guard(app, files, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
+    served = Compressed(files, tree.STATIC, _static_prefix())
+    app.wsgi_app = Guard(app, served, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

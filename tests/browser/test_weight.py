@@ -54,6 +54,7 @@ def test_first_visit_is_light_and_asks_no_other_host(
     assert len(static) > 10
     for url, headers in static.items():
         assert re.search(r"/static/[0-9a-f]{12}/", url)
+        assert headers["content-encoding"] == "gzip", url
         assert "immutable" in headers["cache-control"], url
         assert "max-age=31536000" in headers["cache-control"], url
 

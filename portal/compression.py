@@ -1,0 +1,66 @@
+"""Our own stylesheets, scripts and icons, compressed once at the start and kept in memory.
+
+The vendored ones have their `.gz` beside them; ours change with every edit, and a compressed copy
+on disk would go stale.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_TEXTS = frozenset({".css", ".js", ".svg"})
+_OK = f"{HTTPStatus.OK.value} "
+
+
+class Compressed:
+    """Stands before the WSGI that serves ``folder`` below ``prefix``, and replaces its bodies for
+    those who take gzip."""
+
+    def __init__(self, wsgi: WSGI, folder: Path, prefix: str) -> None:
+        self._wsgi = wsgi
+        self._bodies = {
+            prefix + path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes(), mtime=0)
+            for path in folder.rglob("*")
+            if path.suffix in _TEXTS and not path.with_name(f"{path.name}.gz").exists()
+        }
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        body = self._bodies.get(environ.get("PATH_INFO", ""))
+        if body is None or not _takes_gzip(environ):
+            return self._wsgi(environ, start_response)
+        replaced = False
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            nonlocal replaced
+            replaced = status.startswith(_OK)
+            if replaced:
+                headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+                headers += [
+                    ("Content-Length", str(len(body))),
+                    ("Content-Encoding", "gzip"),
+                    ("Vary", "Accept-Encoding"),
+                ]
+            return start_response(status, headers, *rest)
+
+        plain = self._wsgi(environ, start)
+        if not replaced:
+            return plain
+        if close := getattr(plain, "close", None):
+            close()
+        return [body]
+
+
+def _takes_gzip(environ: dict[str, Any]) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and "HTTP_RANGE" not in environ
+        and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+    )
