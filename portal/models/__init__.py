@@ -2,7 +2,9 @@
 
 from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
+from portal.models.identity import Identity
 from portal.models.job import Job, JobEvent
+from portal.models.second_factor import RecoveryCode, SecondFactor
 from portal.models.session import LoginSession
 from portal.models.sign_in import KnownAddress, SignInLimit
 from portal.models.token import ApiToken, IdempotencyKey, Scope
@@ -13,14 +15,17 @@ __all__ = [
     "ApiToken",
     "AuditEntry",
     "IdempotencyKey",
+    "Identity",
     "Job",
     "JobCount",
     "JobEvent",
     "KnownAddress",
     "LoginSession",
     "PasswordLink",
+    "RecoveryCode",
     "Role",
     "Scope",
+    "SecondFactor",
     "SignInLimit",
     "User",
     "UserSettings",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.clock import now
@@ -29,6 +29,8 @@ class LoginSession(Base):
     address: Mapped[str] = mapped_column(String(64), default="")
     user_agent: Mapped[str] = mapped_column(String(255), default="")
     remember: Mapped[bool] = mapped_column(default=False)
+    #: More than a password began it: a code as well, or a provider that vouches for as much.
+    second_step: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: The rights of the user changed: the next page hands out another token.
     rotation_due_at: Mapped[datetime | None] = mapped_column(Moment)
     #: The token before the present one, good until ``previous_until``; without one until the
