@@ -83,14 +83,15 @@ class Wire(Socket):
         self._rest = b""  # of the frames that the socket took a part of
         self._writing: Any = None
 
-    def open(self, taken: Any, greeting: bytes) -> None:
-        """Goes on with a socket that the web server gave away."""
+    def open(self, taken: Any, greeting: bytes, early: bytes = b"") -> None:
+        """Goes on with a socket that the web server gave away, and what it had read of it."""
         self._socket = taken
         with suppress(OSError):  # it may be gone already; the first write tells
             taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
             taken.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         self._listen()
         self.deliver(greeting, [(object(), greeting)])
+        self._feed(early)
 
     # --- what engine.io calls ---
 
@@ -147,6 +148,9 @@ class Wire(Socket):
         if not data:
             self._end(self.server.reason.TRANSPORT_CLOSE)
             return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         try:
             for kind, payload in self._reader.feed(data):
                 self._take(kind, payload)
@@ -375,6 +379,22 @@ def _until(entries: deque[tuple[float, Wire]], moment: float) -> Iterable[tuple[
         yield entries.popleft()
 
 
+def _to_each(wires: Iterable[Wire], run: bytes, parts: Iterable[Part]) -> None:
+    """``deliver`` for many: what nearly all of them need is written out here, without the calls."""
+    size = len(run)
+    for wire in wires:
+        if wire._waiting is None and not wire._mute:
+            try:
+                sent = wire._socket.send(run)
+            except OSError:
+                wire.deliver(run, parts)
+                continue
+            if sent < size:
+                wire._fall_behind(sent, parts)
+        else:
+            wire.deliver(run, parts)
+
+
 class FanoutManager(Manager):
     """Socket.IO's client manager with a broadcast that costs one send a client."""
 
@@ -420,8 +440,7 @@ class FanoutManager(Manager):
         gathered, self._gathered = self._gathered, {}
         for room, parts in gathered.items():
             run, items = b"".join(parts.values()), list(parts.items())
-            for wire in self.wires(room):
-                wire.deliver(run, items)
+            _to_each(self.wires(room), run, items)
 
     def _broadcast(self, room: str, data: bytes) -> None:
         """At once, behind what was gathered for the same client, in one write."""
@@ -439,9 +458,7 @@ class FanoutManager(Manager):
                     wire.deliver(together, both)
                 else:
                     wire.deliver(run, items)
-        for wire in here:
-            if wire not in told:
-                wire.deliver(data, (part,))
+        _to_each([wire for wire in here if wire not in told] if told else here, data, (part,))
 
     def wires(self, room: str) -> list[Wire]:
         """Of the clients in a room; kept until somebody enters or leaves it."""
@@ -504,14 +521,17 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         environ["portal.take_socket"] = self._take_socket
         return environ
 
-    def _take_socket(self) -> Any:
+    def _take_socket(self) -> tuple[Any, bytes]:
+        """The socket, and what was read from it beyond the request."""
+        self.connection.setblocking(False)
+        early = self.rfile.read1(65536) or b""
         # A second descriptor, for the first one is closed with the web server's files.
         taken = self.connection.fd.dup()
         notify_opened(taken.fileno())
         self.connection.close()
         self.connection = self.request = self.conn_state[1] = _Taken()
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
-        return taken
+        return taken, early
 
     def finish(self) -> None:
         super().finish()
@@ -590,13 +610,13 @@ def _handle_connect(
         or "upgrade" not in environ.get("HTTP_CONNECTION", "").lower()
     ):
         return engine._bad_request("This is no WebSocket handshake")
-    taken = environ["portal.take_socket"]()
+    taken, early = environ["portal.take_socket"]()
     sid = engine.generate_id()
     wire = engine.sockets[sid] = Wire(engine, sid, environ.get("portal.ended", [_never]).pop())
     # The rest of the request is not kept: it would take more memory than the wire.
     kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
     engine._trigger_event("connect", sid, kept, run_async=False)
-    wire.open(taken, _greeting(engine, sid, key))
+    wire.open(taken, _greeting(engine, sid, key), early)
     wire.schedule_ping()
     return []
 
