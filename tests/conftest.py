@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
@@ -26,6 +27,15 @@ from tests.transfers import Recorder, fill
 
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
+
+# As the portal writes them: the default takes a second to paint an exception.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(),
+    ]
+)
 
 # argon2id at its least: a hundred sign-ins would else cost a minute. The real cost is held by
 # test_command_line.
