@@ -13,7 +13,16 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    TypeDecorator,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
 
@@ -63,6 +72,12 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def glance() -> Connection:
+    """A connection for one short look, without what ``session`` keeps about rows."""
+    engine: Engine = session.session_factory.kw["bind"]
+    return engine.connect()
+
+
 def begin_write() -> Session:
     """The session at the start of a write transaction; what was only read before is let go.
 
@@ -93,4 +108,9 @@ def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _sqlite_begin(connection: Any) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+    begin = connection.get_execution_options().get("sqlite_begin")
+    if begin is None:
+        # It takes no lock, so that it cannot fail, and every look at the database begins by it.
+        connection.connection.driver_connection.execute("BEGIN")
+    else:
+        connection.exec_driver_sql(begin)
