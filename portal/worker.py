@@ -175,9 +175,9 @@ class _Attempt:
         moment = time.monotonic()
         try:
             standing = self._tell(moment)
-        except OperationalError:
+        except OperationalError as error:
             # The database is away for a moment; the transfer need not suffer for it.
-            self._log.warning("progress was not written", exc_info=True)
+            self._log.warning("progress was not written", error=str(error.orig))
             session.rollback()
             return None
         if standing is Standing.CANCELLED:
@@ -213,8 +213,8 @@ class _Attempt:
         while True:
             try:
                 write()
-            except OperationalError:
-                self._log.exception("the end of the attempt was not written")
+            except OperationalError as error:
+                self._log.warning("the end of the attempt was not written", error=str(error.orig))
                 session.rollback()
             else:
                 return

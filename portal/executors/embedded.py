@@ -64,8 +64,10 @@ class Embedded:
             self._waiting.discard(job_id)
             try:
                 self._worker.execute(job_id)
-            except worker.DatabaseAway:
-                log.exception("a job could not be claimed; the sweep rings again", job=job_id)
+            except worker.DatabaseAway as away:
+                log.warning(
+                    "a job was not claimed; the sweep rings again", job=job_id, error=str(away.orig)
+                )
 
     def _sweep(self) -> None:
         """Rings for every queued job, at once and then again and again: whatever was lost on the
@@ -74,7 +76,7 @@ class Embedded:
             try:
                 for job_id in worker.queued_jobs():
                     self.ring(job_id)
-            except worker.DatabaseAway:
-                log.exception("the queue could not be read")
+            except worker.DatabaseAway as away:
+                log.warning("the queue was not read", error=str(away.orig))
             if self._stopped.wait(_SWEEP):
                 return
