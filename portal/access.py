@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
+from flask import session as browser_session
 from flask_login import current_user
 
 from portal.database import session
 from portal.errors import Forbidden, NotFound, PortalError
 from portal.extensions import csrf, login_manager
 from portal.models import Job, Role, Scope, User
-from portal.services import accounts, tokens
+from portal.services import sessions, tokens
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -73,7 +74,7 @@ def init_app(app: Flask) -> None:
 
 def load_user(token: str) -> User | None:
     """The user whose session this token opens, with ``session_id`` set."""
-    row = accounts.live_session(token)
+    row = sessions.live_session(token)
     if row is None:
         return None
     user = row.user
@@ -149,7 +150,14 @@ def _enforce() -> None:
         raise Forbidden(_too_little())
     if me().api_token_id is None:
         view = current_app.view_functions[request.endpoint]
-        g.present = not getattr(view, "background", False)
+        g.present = not _by_itself(view)
+
+
+def _by_itself(view: Callable[..., Any]) -> bool:
+    """Whether the page asked, and no person: a poll, or a region that is drawn anew after a
+    reconnect. Were those visits, an open page would keep its session for ever."""
+    redrawn = request.method == "GET" and request.headers.get("HX-Request") == "true"
+    return redrawn or bool(getattr(view, "background", False))
 
 
 def _too_little() -> str:
@@ -158,6 +166,8 @@ def _too_little() -> str:
 
 def _note_presence(response: Any) -> Any:
     user = current_user
-    if g.get("present") and user.is_authenticated and response.status_code < 500:
-        accounts.touch(user.session_id)
+    if "present" in g and user.is_authenticated and response.status_code < 500:
+        fresh = sessions.seen(user.session_id, user.token, person=g.present)
+        if fresh is not None:
+            browser_session["_user_id"] = fresh  # where Flask-Login keeps it
     return response

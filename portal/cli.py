@@ -80,15 +80,15 @@ def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create_user(name: str, role: str, password_stdin: bool) -> None:
     """Add a user. Without --password-stdin a password is generated and printed."""
-    from portal.services import accounts
+    from portal.services import accounts, passwords
 
     settings = _settings()
     settings.prepare()
     migrate.upgrade(settings)
     database.connect(settings.database_url)
-    password = (
-        sys.stdin.readline().rstrip("\r\n") if password_stdin else accounts.generated_password()
-    )
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else passwords.generated()
+    if weakness := passwords.weakness(password, name):
+        click.echo(f"Warning: {weakness}", err=True)
     try:
         accounts.create_user(name, role, password)
     except Invalid as invalid:

@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.access import API, SignedOut
 from portal.database import session
-from portal.errors import Invalid, PortalError, Unavailable
+from portal.errors import Invalid, PortalError, TooMany, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ _TITLES = {
     413: "That is too large",
     415: "That is not JSON",
     422: "Something is not right yet",
+    429: "That was too often",
     500: "The portal made a mistake",
     503: "The portal is busy",
 }
@@ -71,7 +72,11 @@ def _signed_out(error: SignedOut) -> Response:
 
 
 def _portal_error(error: PortalError) -> Response:
-    return _answer(error.status, error.message, error.errors if isinstance(error, Invalid) else {})
+    errors = error.errors if isinstance(error, Invalid) else {}
+    response = _answer(error.status, error.message, errors)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _stale_form(_error: CSRFError) -> Response:

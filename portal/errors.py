@@ -35,6 +35,16 @@ class Invalid(PortalError):
         self.errors = errors
 
 
+class TooMany(PortalError):
+    """Asked too often; ``seconds``: how long to wait."""
+
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("That was too often. Wait a moment and try again.")
+        self.seconds = seconds
+
+
 class Unavailable(PortalError):
     """A part the portal stands on does not answer now; trying again later may help."""
 

@@ -15,12 +15,13 @@ from whitenoise import WhiteNoise
 
 from portal import access, database, engine, error_pages, rendering, routes, sockets, tree
 from portal.access import may_change
+from portal.browsers import browser_name
 from portal.compression import Compressed
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
-from portal.services.accounts import REMEMBERED_LIFE
+from portal.services import sessions
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
 
@@ -56,11 +57,13 @@ def build_app(
     app = Flask(
         "portal", root_path=str(tree.ROOT), template_folder=str(tree.TEMPLATES), static_folder=None
     )
+    lives = _lives(settings)
+    sessions.use(lives)
     app.config.update(
         SECRET_KEY=settings.signing_key(),
         MAX_CONTENT_LENGTH=_MAX_BODY,
         MAX_FORM_PARTS=200,
-        PERMANENT_SESSION_LIFETIME=REMEMBERED_LIFE,
+        PERMANENT_SESSION_LIFETIME=max(lives.longest, lives.remembered),
         SESSION_COOKIE_NAME="__Host-portal" if settings.secure_cookies else "portal",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -82,6 +85,15 @@ def build_app(
     _templates(app, settings)
     _wsgi(app, settings, async_mode)
     return app
+
+
+def _lives(settings: Settings) -> sessions.Lives:
+    return sessions.Lives(
+        idle=timedelta(hours=settings.session_idle_hours),
+        longest=timedelta(hours=settings.session_hours),
+        remembered=timedelta(days=settings.session_remembered_days),
+        viewers_idle=settings.session_viewers_idle,
+    )
 
 
 def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
@@ -134,6 +146,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         exact=rendering.exact,
         shortened=rendering.shortened,
         printable=rendering.printable,
+        browser_name=browser_name,
     )
     app.jinja_env.globals.update(
         asset=lambda path: f"{prefix}{path}",

@@ -40,7 +40,7 @@ def _choices(values: Iterable[str]) -> list[SelectChoice]:
 class SignInForm(FlaskForm):
     username = StringField("User name", [InputRequired("Type your user name."), Length(max=200)])
     password = PasswordField("Password", [InputRequired("Type your password."), Length(max=1024)])
-    remember = BooleanField("Stay signed in for 14 days")
+    remember = BooleanField("Stay signed in")
 
 
 class JobForm(FlaskForm):
@@ -103,6 +103,10 @@ class SettingsForm(FlaskForm):
 
 class PasswordForm(FlaskForm):
     current_password = PasswordField("Current password", [InputRequired("Type your password.")])
+    new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+
+
+class NewPasswordForm(FlaskForm):
     new_password = PasswordField("New password", [InputRequired("Type a new password.")])
 
 

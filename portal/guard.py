@@ -19,8 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Request, Response
 
 from portal.database import session
-from portal.services import accounts
-from portal.services.accounts import Caller
+from portal.services import sessions
+from portal.services.sessions import Caller
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Guard:
         except BadSignature:
             return None
         token = cookie.get("_user_id")
-        return accounts.caller(token) if isinstance(token, str) else None
+        return sessions.caller(token) if isinstance(token, str) else None
 
 
 def _no(status: int, reason: str) -> Response:

@@ -19,7 +19,7 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import Role
-from portal.services import accounts
+from portal.services import accounts, passwords
 from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -115,7 +115,10 @@ def _check_address(host: str, port: int) -> None:
 def _first_admin(settings: Settings) -> None:
     if accounts.has_users():
         return
-    password = settings.admin_password or accounts.generated_password()
+    password = settings.admin_password or passwords.generated()
     accounts.create_user("admin", Role.ADMIN, password)
-    if not settings.admin_password:
+    if settings.admin_password:
+        if weakness := passwords.weakness(password, "admin"):
+            log.warning("PORTAL_ADMIN_PASSWORD is weak", reason=weakness)
+    else:
         print(f"First start: sign in as admin with the password {password}", flush=True)  # noqa: T201

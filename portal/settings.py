@@ -60,6 +60,23 @@ class Settings(BaseSettings):
     sockets_per_user: int = Field(
         50, ge=1, le=100_000, description="Live connections one user may hold open."
     )
+    session_idle_hours: float = Field(
+        8.0,
+        gt=0,
+        le=8760,
+        description="Hours without a visit after which a person is signed out. Polls and live "
+        "connections are no visits; sessions that are remembered do not end by it.",
+    )
+    session_hours: float = Field(
+        24.0, gt=0, le=8760, description="Hours after a sign-in at which its session ends anyway."
+    )
+    session_remembered_days: float = Field(
+        14.0, gt=0, le=365, description="The same in days where the person chose to be remembered."
+    )
+    session_viewers_idle: bool = Field(
+        False,
+        description="Let viewers be idle until their session ends anyway, for displays on a wall.",
+    )
     secure_cookies: bool = Field(
         False, description="Send cookies over HTTPS only. Set it behind TLS."
     )
@@ -105,8 +122,8 @@ class Settings(BaseSettings):
     @field_validator("admin_password")
     @classmethod
     def _acceptable(cls, value: str) -> str:
-        if value and not 8 <= len(value) <= 1024:
-            raise ValueError("must have 8 to 1024 characters")
+        if len(value) > 1024:
+            raise ValueError("must have at most 1024 characters")
         return value
 
     @field_validator("database_url")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import rooms
 from portal.database import session
 from portal.extensions import socketio
-from portal.services import accounts
+from portal.services import sessions
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ def disconnect(sid: str, reason: str = "", *_more: object) -> None:
 def review_forever() -> None:
     """Run in the background of a serving process: see ``review``."""
     while True:
-        socketio.sleep(accounts.REVIEW_SECONDS)
+        socketio.sleep(sessions.REVIEW_SECONDS)
         try:
             review()
         except SQLAlchemyError:
@@ -137,7 +137,7 @@ def review_forever() -> None:
 def review() -> None:
     """Drops sockets whose session is gone (expired, or ended where no event reached us) and
     connections that never finished the handshake."""
-    accounts.drop_ended_sessions({seat.session_id for seat in _seats.values()})
+    sessions.drop_ended({seat.session_id for seat in _seats.values()})
     _close_strangers()
 
 
@@ -154,7 +154,7 @@ def _close_strangers() -> None:
 
 def _seat(environ: dict[str, Any]) -> Seat | None:
     known = environ.get("portal.caller")
-    caller = accounts.same_caller(known) if known is not None else None
+    caller = sessions.same_caller(known) if known is not None else None
     if caller is None:
         return None
     address = environ.get("REMOTE_ADDR", "")

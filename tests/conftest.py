@@ -19,7 +19,7 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import User
-from portal.services import accounts, jobs
+from portal.services import accounts, jobs, passwords
 from portal.settings import Settings, load_settings
 from portal.states import Operation
 from portal.worker import Worker
@@ -39,7 +39,7 @@ structlog.configure(
 
 # argon2id at its least: a hundred sign-ins would else cost a minute. The real cost is held by
 # test_command_line.
-accounts._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
@@ -144,7 +144,7 @@ def browser(app: Flask) -> Callable[..., Browser]:
 @pytest.fixture
 def user(app: Flask) -> Callable[[str], User]:
     def find(name: str) -> User:
-        found = [one for one in accounts.all_users() if one.username == name]
+        found = database.session.query(User).filter_by(username=name).all()
         database.session.remove()  # so that it keeps what was loaded
         return found[0]
 

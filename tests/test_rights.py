@@ -11,7 +11,7 @@ from flask import Flask
 from portal import access
 from portal.database import session
 from portal.models import Job, LoginSession, Role, User
-from portal.services import accounts, jobs
+from portal.services import accounts, jobs, password_links, sessions
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
 from tests.conftest import PASSWORD
@@ -33,21 +33,30 @@ TABLE = {
     ("GET", "/jobs/new"): OPERATOR,
     ("GET", "/login"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
+    ("GET", "/password/<token>"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
+    ("GET", "/sessions"): VIEWER,
     ("GET", "/settings"): VIEWER,
     ("GET", "/users"): ADMIN,
+    ("GET", "/users/<int:user_id>/sessions"): ADMIN,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
     ("POST", "/login"): PUBLIC,
     ("POST", "/logout"): VIEWER,
+    ("POST", "/password/<token>"): PUBLIC,
+    ("POST", "/sessions/<int:session_id>/end"): VIEWER,
+    ("POST", "/sessions/end-others"): VIEWER,
     ("POST", "/settings"): VIEWER,
     ("POST", "/settings/password"): VIEWER,
     ("POST", "/users"): ADMIN,
     ("POST", "/users/<int:user_id>/disable"): ADMIN,
     ("POST", "/users/<int:user_id>/enable"): ADMIN,
+    ("POST", "/users/<int:user_id>/password-link"): ADMIN,
     ("POST", "/users/<int:user_id>/reset-password"): ADMIN,
     ("POST", "/users/<int:user_id>/role"): ADMIN,
+    ("POST", "/users/<int:user_id>/sessions/<int:session_id>/end"): ADMIN,
+    ("POST", "/users/<int:user_id>/sessions/end-others"): ADMIN,
 }
 MUTATING = sorted(rule for method, rule in TABLE if method == "POST")
 PEOPLE = {"charlie": Role.VIEWER, "bob": Role.OPERATOR, "alice": Role.ADMIN}
@@ -76,13 +85,42 @@ def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
 
 
 @pytest.fixture
+def live(app: Flask, user: Callable[[str], User]) -> Callable[[str], int]:
+    """Signs a user in from one more browser; the id of the session."""
+
+    def add(name: str) -> int:
+        with app.app_context():
+            writing = session()
+            sessions.begin(writing, user(name), remember=False, address="", user_agent="")
+            writing.commit()
+            return max(row.id for row in sessions.of_user(user(name).id))
+
+    return add
+
+
+@pytest.fixture
+def link(app: Flask, user: Callable[[str], User]) -> Callable[[], str]:
+    """The token of a link that sets bella's password."""
+
+    def add() -> str:
+        with app.app_context():
+            return password_links.create(user("bella").id, actor=user("alice"), address="")[1]
+
+    return add
+
+
+@pytest.fixture
 def filled(
-    root: Any, job: Callable[..., int], user: Callable[[str], User]
+    root: Any,
+    job: Callable[..., int],
+    user: Callable[[str], User],
+    live: Callable[[str], int],
+    link: Callable[[], str],
 ) -> Callable[[str], tuple[str, dict[str, str]]]:
-    """The address and the form by which a mutating route works."""
+    """The address and the form by which a mutating route works for ``person``."""
     (root / "from").mkdir()
 
-    def fill(rule: str) -> tuple[str, dict[str, str]]:
+    def fill(rule: str, person: str = "alice") -> tuple[str, dict[str, str]]:
         data = {
             "/jobs": {
                 "name": "Photos",
@@ -91,6 +129,7 @@ def filled(
                 "destination": str(root / "to"),
             },
             "/login": {"username": "bob", "password": PASSWORD},
+            "/password/<token>": {"new_password": "a new one, long"},
             "/settings": {"theme": "dark"},
             "/settings/password": {"current_password": PASSWORD, "new_password": "a new one, long"},
             "/users": {"username": "dora", "role": "viewer"},
@@ -99,6 +138,11 @@ def filled(
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
             rule = rule.replace("<int:job_id>", str(job(status=failed)))
+        if "session_id" in rule:
+            whose = "bella" if "user_id" in rule else person
+            rule = rule.replace("<int:session_id>", str(live(whose)))
+        if "<token>" in rule:
+            rule = rule.replace("<token>", link())
         if "user_id" in rule:
             rule = rule.replace("<int:user_id>", str(user("bella").id))
         return rule, data
@@ -136,7 +180,7 @@ def test_each_route_answers_those_whose_role_includes_it_and_403_to_others(
     # Signing out is asked last: everything after it would be asked by nobody.
     for method, rule in sorted(TABLE, key=lambda route: route[1] == "/logout"):
         may = TABLE[method, rule] == PUBLIC or PEOPLE[person].includes(Role(TABLE[method, rule]))
-        path, data = filled(rule)
+        path, data = filled(rule, person)
         if rule == "/login":
             data = {}  # signing in anew would change who asks
         form = {"data": {"csrf_token": token, **data}} if method == "POST" else {}
@@ -179,15 +223,23 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
 
     assert first.status_code == 303, first.text
     # A taken name and a password that is no longer the current one are said beside the field; a
-    # token dies with the session that it was made for.
-    again = {"/users": 422, "/settings/password": 422, "/logout": 400, "/login": 400}.get(rule, 303)
+    # token dies with the session that it was made for; what was ended or used up is gone.
+    again = {
+        "/users": 422,
+        "/settings/password": 422,
+        "/logout": 400,
+        "/login": 400,
+        "/password/<token>": 404,
+        "/sessions/<int:session_id>/end": 404,
+        "/users/<int:user_id>/sessions/<int:session_id>/end": 404,
+    }.get(rule, 303)
     assert second.status_code == again
 
 
 def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
     alice = browser("alice")
     answers = {rule: alice.get(filled(rule)[0]).status_code for rule in MUTATING}
-    pages = {"/jobs", "/settings", "/users"}  # a GET shows the page and changes nothing
+    pages = {"/jobs", "/password/<token>", "/settings", "/users"}  # a GET shows the page and changes nothing
     assert {rule: code for rule, code in answers.items() if code != 405} == {
         **dict.fromkeys(sorted(pages), 200),
         "/login": 302,

@@ -119,9 +119,11 @@ def test_own_password_is_changed_with_the_current_one(browser: Any) -> None:
     [
         ("wrong", "another good one", ["This is not your password."]),
         ("", "another good one", ["Type your password."]),
-        ("correct horse battery", "short", ["Use at least 8 characters."]),
+        ("correct horse battery", "x7!qz", ["Use at least 12 characters"]),
+        ("correct horse battery", "qwertyuiop", ["one of the most common passwords"]),
+        ("correct horse battery", "aaaaaaaaaaaaaaaa", ["This is guessed at once."]),
         ("correct horse battery", "x" * 1025, ["Use at most 1024 characters."]),
-        ("wrong", "short", ["This is not your password.", "Use at least 8 characters."]),
+        ("wrong", "x7!qz", ["This is not your password.", "Use at least 12 characters"]),
     ],
 )
 def test_refused_password_change_says_why_and_keeps_the_old(

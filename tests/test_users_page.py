@@ -63,11 +63,11 @@ def test_refused_user_is_said_beside_the_field_and_not_made(
     browser: Any, form: dict[str, str], words: str
 ) -> None:
     alice = browser("alice")
-    before = len(accounts.all_users())
+    before = session.query(User).count()
     answer = alice.post("/users", form)
     assert answer.status_code == 422
     assert words in answer.text
-    assert len(accounts.all_users()) == before
+    assert session.query(User).count() == before
 
 
 def test_role_is_changed_and_shown(browser: Any, user: Any) -> None:

@@ -2,9 +2,29 @@
 
 from flask import Flask
 
-from portal.routes import audit, dashboard, doctor, health, jobs, sessions, settings, users
+from portal.routes import (
+    audit,
+    dashboard,
+    doctor,
+    health,
+    jobs,
+    password_links,
+    sessions,
+    settings,
+    users,
+)
 
 
 def init_app(app: Flask) -> None:
-    for room in (dashboard, jobs, sessions, settings, users, audit, doctor, health):
+    for room in (
+        dashboard,
+        jobs,
+        sessions,
+        password_links,
+        settings,
+        users,
+        audit,
+        doctor,
+        health,
+    ):
         app.register_blueprint(room.blueprint)

@@ -1,14 +1,28 @@
-from flask import Blueprint, jsonify, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
-from portal.access import address, background, load_user, me, public, requires
+from portal.access import address, background, load_user, me, public, requires, user_or_404
 from portal.clock import iso, now
+from portal.errors import NotFound, TooMany
 from portal.forms import SignInForm
-from portal.models import Role
-from portal.services import accounts
+from portal.models import Role, User
+from portal.rendering import duration
+from portal.services import sessions, sign_in
 
 blueprint = Blueprint("sessions", __name__)
+
+_LARGEST_ID = 2**31 - 1
 
 
 @blueprint.get("/login")
@@ -16,26 +30,30 @@ blueprint = Blueprint("sessions", __name__)
 def login() -> Response | str:
     if current_user.is_authenticated:
         return redirect(_destination())
-    return render_template("login.html", form=SignInForm())
+    return _sign_in_page(SignInForm())
 
 
 @blueprint.post("/login")
 @public
-def sign_in() -> Response | tuple[str, int]:
+def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     form = SignInForm()
     if not form.validate():
-        return render_template("login.html", form=form), 422
-    token = accounts.sign_in(
-        form.username.data or "",
-        form.password.data or "",
-        remember=bool(form.remember.data),
-        address=address(),
-        user_agent=request.user_agent.string,
-        replaces=me().session_id if current_user.is_authenticated else None,
-    )
+        return _sign_in_page(form), 422
+    try:
+        token = sign_in.sign_in(
+            form.username.data or "",
+            form.password.data or "",
+            remember=bool(form.remember.data),
+            address=address(),
+            user_agent=request.user_agent.string,
+            replaces=me().session_id if current_user.is_authenticated else None,
+        )
+    except TooMany as limited:
+        page = _sign_in_page(form, wait=duration(limited.seconds))
+        return page, limited.status, {"Retry-After": str(limited.seconds)}
     user = load_user(token) if token else None
     if user is None:
-        return render_template("login.html", form=form, refused=True), 401
+        return _sign_in_page(form, refused=True), 401
     session.clear()  # nothing from before the sign-in survives it
     session.permanent = bool(form.remember.data)
     login_user(user)
@@ -45,7 +63,7 @@ def sign_in() -> Response | tuple[str, int]:
 @blueprint.post("/logout")
 @requires(Role.VIEWER)
 def logout() -> Response:
-    accounts.sign_out(me(), address=address())
+    sign_in.sign_out(me(), address=address())
     logout_user()
     session.clear()
     response = redirect(url_for("sessions.login"), 303)
@@ -59,6 +77,72 @@ def logout() -> Response:
 def who() -> Response:
     """By it a page tells "signed out" from "blocked"."""
     return jsonify({"user": me().username, "role": me().role, "time": iso(now())})
+
+
+# --- the list, one's own and for admins anyone's ------------------------------------------------
+
+
+@blueprint.get("/sessions")
+@requires(Role.VIEWER)
+def mine() -> str:
+    return _list(me())
+
+
+@blueprint.post("/sessions/<int:session_id>/end")
+@requires(Role.VIEWER)
+def end_mine(session_id: int) -> Response:
+    return _end(me(), session_id, url_for("sessions.mine"))
+
+
+@blueprint.post("/sessions/end-others")
+@requires(Role.VIEWER)
+def end_my_others() -> Response:
+    return _end_others(me(), url_for("sessions.mine"))
+
+
+@blueprint.get("/users/<int:user_id>/sessions")
+@requires(Role.ADMIN)
+def of_user(user_id: int) -> str:
+    return _list(user_or_404(user_id))
+
+
+@blueprint.post("/users/<int:user_id>/sessions/<int:session_id>/end")
+@requires(Role.ADMIN)
+def end_of_user(user_id: int, session_id: int) -> Response:
+    page = url_for("sessions.of_user", user_id=user_id)
+    return _end(user_or_404(user_id), session_id, page)
+
+
+@blueprint.post("/users/<int:user_id>/sessions/end-others")
+@requires(Role.ADMIN)
+def end_others_of_user(user_id: int) -> Response:
+    return _end_others(user_or_404(user_id), url_for("sessions.of_user", user_id=user_id))
+
+
+def _list(user: User) -> str:
+    found = sessions.of_user(user.id)
+    return render_template("sessions.html", user=user, sessions=found, here=me().session_id)
+
+
+def _end(user: User, session_id: int, page: str) -> Response:
+    if session_id > _LARGEST_ID:
+        raise NotFound("There is no such session.")
+    sessions.end(user, session_id, actor=me(), address=address())
+    flash("The session is ended.")
+    return redirect(page, 303)
+
+
+def _end_others(user: User, page: str) -> Response:
+    """All but the one that asks; of another user that is every one."""
+    number = sessions.end_others(user, keep=me().session_id, actor=me(), address=address())
+    flash(f"{number} session{'' if number == 1 else 's'} ended.")
+    return redirect(page, 303)
+
+
+def _sign_in_page(form: SignInForm, *, refused: bool = False, wait: str = "") -> str:
+    days = current_app.extensions["settings"].session_remembered_days
+    form.remember.label.text = f"Stay signed in for {days:g} day{'' if days == 1 else 's'}"
+    return render_template("login.html", form=form, refused=refused, wait=wait)
 
 
 def _destination() -> str:

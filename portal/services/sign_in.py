@@ -1,0 +1,125 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from portal import live
+from portal.clock import now
+from portal.database import begin_write
+from portal.errors import TooMany
+from portal.models import LoginSession, User
+from portal.services import audit, passwords, sessions, sign_in_limits
+
+log = structlog.get_logger(__name__)
+
+
+class Proof(NamedTuple):
+    """Whose password was right, and which one it was."""
+
+    user_id: int
+    password_hash: str
+
+
+def sign_in(
+    username: str,
+    password: str,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    replaces: int | None = None,
+) -> str | None:
+    """The token of a new session, or None. Raises TooMany where the next try has to wait.
+
+    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
+    its cookie is overwritten and nobody could sign out of it any more.
+    """
+    proof = prove(username, password, address=address)
+    if proof is None:
+        return None
+    return admit(
+        proof, remember=remember, address=address, user_agent=user_agent, replaces=replaces
+    )
+
+
+def prove(username: str, password: str, *, address: str) -> Proof | None:
+    """Who has this name and password, if they may sign in. Unknown, disabled and wrong cost the
+    same hash, the same queries and the same answer."""
+    username = username.replace("\0", "").lower()
+    writing = begin_write()
+    limits = sign_in_limits.limits_of(writing, username, address)
+    wait = sign_in_limits.charge(writing, limits)
+    known = writing.execute(
+        select(User.id, User.password_hash, User.active).where(User.username == username)
+    ).first()
+    writing.commit()
+    if wait:
+        log.warning("sign-in has to wait", user=username[:64], address=address, seconds=wait)
+        raise TooMany(math.ceil(wait))
+    right = passwords.is_right(known.password_hash if known else "", password)
+    if known is None or not known.active or not right:
+        writing = begin_write()
+        audit.record(writing, "sign-in", name=username, outcome="refused", address=address)
+        writing.commit()
+        return None
+    return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))
+
+
+def admit(
+    proof: Proof,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    replaces: int | None = None,
+) -> str | None:
+    """Begins a session. None if the user was disabled, or the password changed, since the proof:
+    what a reset ends must not begin again behind it."""
+    writing = begin_write()
+    user = writing.get(User, proof.user_id, with_for_update={"of": User})
+    if user is None or not user.active or user.password_hash != proof.password_hash:
+        writing.rollback()
+        return None
+    _let_in(writing, user, address)
+    token = sessions.begin(writing, user, remember=remember, address=address, user_agent=user_agent)
+    gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
+    writing.execute(delete(LoginSession).where(gone))
+    audit.record(writing, "sign-in", actor=user, address=address)
+    writing.commit()
+    live.end_sessions([replaces] if replaces else [], "logout")
+    return token
+
+
+def sign_out(user: User, *, address: str) -> None:
+    """Ends the session ``user`` was loaded by, and its sockets."""
+    session_id = user.session_id
+    writing = begin_write()
+    writing.execute(delete(LoginSession).where(LoginSession.id == session_id))
+    audit.record(writing, "sign-out", actor=user, address=address)
+    writing.commit()
+    live.end_sessions([session_id] if session_id else [], "logout")
+
+
+def _let_in(writing: Session, user: User, address: str) -> None:
+    limits = sign_in_limits.limits_of(writing, user.username, address)
+    sign_in_limits.forgive(writing, limits)
+    sign_in_limits.remember_address(writing, user.id, address)
+    user.last_sign_in_at = now()
+
+
+def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
+    better = passwords.rehashed(password_hash, password)
+    if better is None:
+        return password_hash
+    writing = begin_write()
+    # Only over the hash that was proven: the password may have been changed meanwhile.
+    same = (User.id == user_id) & (User.password_hash == password_hash)
+    writing.execute(update(User).where(same).values(password_hash=better))
+    writing.commit()
+    return better
