@@ -34,6 +34,10 @@ def configure(form: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    # Who logs it is told by the event; looking up the frame, thread and process costs more than all
+    # the rest of a line.
+    logging._srcfile = None  # type: ignore[attr-defined]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -56,7 +60,9 @@ def _visible(
 
 
 def _escaped(value: object) -> object:
-    if not isinstance(value, (str, list, tuple)):
+    if not isinstance(value, (str, list, tuple)) or (
+        isinstance(value, str) and value.isprintable()
+    ):
         return value
     return "".join(
         character
