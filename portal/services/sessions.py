@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from portal import live
 from portal.clock import now
-from portal.database import begin_write, session
+from portal.database import begin_write, glance, session
 from portal.errors import NotFound
 from portal.models import LoginSession, Role, User
 from portal.services import audit
@@ -109,9 +109,10 @@ def caller(token: str) -> Caller | None:
     """What a socket needs of ``live_session``, cheaply: after a restart everybody comes at once."""
     endings = live.endings()  # before the look, so that an ending during it counts
     mark = digest(token)
-    row = session.connection().execute(_CALLER, {"digest": mark}).first()
-    if row is None:
-        row = session.connection().execute(_COLUMNS.where(_replaced(mark))).first()
+    with glance() as connection:
+        row = connection.execute(_CALLER, {"digest": mark}).first()
+        if row is None:
+            row = connection.execute(_COLUMNS.where(_replaced(mark))).first()
     if row is None or not _is_good(row, row.active, row.role):
         return None
     return Caller(row.user_id, row.username, row.role, row.id, token, endings, time.monotonic())
