@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from flask import current_app, url_for
+from pydantic import Field
+
+from portal import validation
+from portal.access import address, job_or_404, me
+from portal.models import Job, Role
+from portal.routes.api.operations import Answer, operation
+from portal.routes.api.paging import LINKS, Paged, Pages, links
+from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
+from portal.services import idempotency, jobs
+from portal.services.idempotency import Wish
+from portal.services.jobs import Transfer
+from portal.states import JobStatus, Operation
+
+_PATH_LENGTH = 4095
+_TOO_LATE = "The job is no longer in a state that allows this."
+_LOCATION = {"Location": "Path of the job."}
+
+
+class JobShown(Shown):
+    """One execution of one transfer."""
+
+    id: int
+    name: str
+    operation: Operation
+    source: str
+    destination: str
+    bandwidth_limit: str | None
+    dry_run: bool
+    owner: str = Field(description="User name of whoever created it.")
+    status: JobStatus
+    retry_of: int | None = Field(description="The job that this one tries again.")
+    attempt: int = Field(description="How often a worker has begun it.")
+    seq: int = Field(description="Grows with every change of this job, as in the live events.")
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    phase: str | None = Field(
+        description="While it runs: scanning, transferring, checking or finishing."
+    )
+    bytes_transferred: int
+    total_bytes: int | None = Field(description="Null while it is not known.")
+    percent: float | None = Field(description="0 to 100; null while the total is not known.")
+    speed_bytes: int = Field(description="Bytes a second.")
+    eta_seconds: int | None
+    files_transferred: int
+    files_total: int
+    error: str | None = Field(description="Why it failed, in words.")
+    error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
+    exit_code: int | None = Field(description="rclone's.")
+
+
+class JobPage(Paged):
+    items: list[JobShown]
+
+
+class JobsAsked(Pages):
+    status: JobStatus | None = Field(
+        None, description="Only jobs of this status; those that are cancelling count as running."
+    )
+    q: str = Field(
+        "", max_length=jobs.SEARCH_LENGTH, description="Part of a name, source or destination."
+    )
+
+
+class NewJob(Given):
+    """What a transfer is to do. Paths are full paths below a folder that is open to transfers."""
+
+    name: str = Field(min_length=1, max_length=validation.NAME_LENGTH)
+    operation: Operation
+    source: str = Field(min_length=1, max_length=_PATH_LENGTH)
+    destination: str = Field(min_length=1, max_length=_PATH_LENGTH)
+    bandwidth_limit: str | None = Field(
+        None,
+        max_length=validation.BANDWIDTH_LENGTH,
+        description="A number and a unit, such as 10M or 512k, for each second.",
+    )
+    dry_run: bool = Field(False, description="Only say what would be done.")
+
+    def transfer(self) -> Transfer:
+        """By the rules of the form. Raises Invalid."""
+        return validation.transfer(
+            name=self.name,
+            operation=self.operation,
+            source=self.source,
+            destination=self.destination,
+            bandwidth_limit=self.bandwidth_limit or "",
+            dry_run=self.dry_run,
+            roots=current_app.extensions["settings"].transfer_roots,
+        )
+
+
+class Once(Asked):
+    key: str | None = Field(
+        None,
+        alias=idempotency.HEADER,
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="A text of your choice, such as a UUID. For 24 hours the same key with the same"
+        " body answers with the job that was made first, and makes no other.",
+    )
+
+
+@operation(
+    "GET",
+    "/jobs",
+    right=Role.VIEWER,
+    query=JobsAsked,
+    shape=JobPage,
+    answers={200: "Jobs of one page. A page after the last is empty."},
+    answer_headers=LINKS,
+)
+def list_jobs(query: JobsAsked) -> Answer:
+    """List jobs
+
+    Running ones first, then the newest.
+    """
+    page = jobs.listing(query.status, jobs.search_words(query.q), query.page, query.per_page)
+    shown = JobPage(
+        items=[_shown(job) for job in page.jobs] if page.number == query.page else [],
+        page=query.page,
+        per_page=query.per_page,
+        pages=page.pages,
+        total=page.total,
+    )
+    return Answer(shown, headers=links(query, page.pages))
+
+
+@operation(
+    "POST",
+    "/jobs",
+    right=Role.OPERATOR,
+    body=NewJob,
+    headers=Once,
+    shape=JobShown,
+    answers={
+        201: "The new job. It starts at once or waits its turn.",
+        200: "The job that this key had made before.",
+    },
+    answer_headers=_LOCATION,
+)
+def create_job(body: NewJob, headers: Once) -> Answer:
+    """Create a job"""
+    transfer, new = body.transfer(), True
+    if headers.key is None:
+        job = jobs.create(transfer, actor=me(), address=address())
+    else:
+        wish = Wish(headers.key, body.model_dump_json())
+        job, new = jobs.create_once(transfer, wish, actor=me(), address=address())
+    return _located(job, 201 if new else 200)
+
+
+@operation(
+    "GET",
+    "/jobs/<int:job_id>",
+    right=Role.VIEWER,
+    shape=JobShown,
+    answers={200: "The job as of now."},
+)
+def get_job(job_id: int) -> JobShown:
+    """Get one job"""
+    return _shown(job_or_404(job_id))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/cancel",
+    right=Role.OPERATOR,
+    shape=JobShown,
+    answers={200: "The job, cancelled or cancelling. Asking again changes nothing."},
+    refusals={409: "It has already completed or failed."},
+)
+def cancel_job(job_id: int) -> JobShown:
+    """Cancel a job
+
+    Operators may cancel their own jobs, admins everyone's. A running job is cancelling until its
+    rclone has ended.
+    """
+    job_or_404(job_id, to_change=True)
+    return _shown(jobs.cancel(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/retry",
+    right=Role.OPERATOR,
+    shape=JobShown,
+    answers={200: "The job that tries it again. Asking again while that is open gives the same."},
+    refusals={409: _TOO_LATE},
+    answer_headers=_LOCATION,
+)
+def retry_job(job_id: int) -> Answer:
+    """Retry a failed, cancelled or interrupted job
+
+    Operators may retry their own jobs, admins everyone's. A retry is a new job.
+    """
+    old = job_or_404(job_id, to_change=True)
+    return _located(jobs.retry(old, actor=me(), address=address()), 200)
+
+
+def _located(job: Job, status: int) -> Answer:
+    return Answer(_shown(job), status, {"Location": url_for("api.get_job", job_id=job.id)})
+
+
+def _shown(job: Job) -> JobShown:
+    columns = {name: getattr(job, name) for name in JobShown.model_fields if hasattr(job, name)}
+    return JobShown(**columns | {"owner": job.owner.username, "retry_of": job.retry_of_id})
