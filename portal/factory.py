@@ -8,12 +8,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, url_for
+from flask import Flask, url_for
 from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 
-from portal import access, database, engine, error_pages, rendering, routes, sockets, tree
+from portal import (
+    access,
+    database,
+    engine,
+    error_pages,
+    headers,
+    origins,
+    rendering,
+    routes,
+    sockets,
+    tree,
+)
 from portal.access import may_change
 from portal.browsers import browser_name
 from portal.compression import Compressed
@@ -25,18 +36,6 @@ from portal.services import sessions
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # Not no-referrer: the CSRF check wants a Referer over HTTPS.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-store",
-}
 _MAX_BODY = 1024 * 1024
 #: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
 _PING_INTERVAL = 10
@@ -78,10 +77,11 @@ def build_app(
     app.extensions["engine"] = database.connect(settings.database_url)
     app.teardown_appcontext(lambda _error: database.session.remove())
     csrf.init_app(app)
+    headers.init_app(app, always_secure=settings.secure_cookies)
+    origins.init_app(app, settings.allowed_hosts)
     access.init_app(app)
     routes.init_app(app)
     error_pages.init_app(app)
-    app.after_request(_harden)
     _templates(app, settings)
     _wsgi(app, settings, async_mode)
     return app
@@ -124,7 +124,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         max_age=31_536_000,
         immutable_file_test=lambda _path, _url: True,
         allow_all_origins=False,
-        add_headers_function=_static_headers,
+        add_headers_function=headers.of_static_files,
     )
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
     served = Compressed(files, tree.STATIC, _static_prefix())
@@ -188,17 +188,6 @@ def _content_mark(path: Path) -> bytes:
     if "vendor" in path.parts:
         return str(path.stat().st_size).encode()
     return path.read_bytes()
-
-
-def _static_headers(headers: Any, _path: str, _url: str) -> None:
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Cross-Origin-Resource-Policy"] = "same-origin"
-
-
-def _harden(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 def _rclone_problem(settings: Settings) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask
@@ -18,6 +17,7 @@ from itsdangerous import BadSignature
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Request, Response
 
+from portal import origins
 from portal.database import session
 from portal.services import sessions
 from portal.services.sessions import Caller
@@ -51,7 +51,9 @@ class Guard:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
         request = Request(environ)
-        if not _same_origin(request):
+        if not origins.host_is_known(request, self._app.config["TRUSTED_HOSTS"]):
+            return _no(400, "The portal is not known by this name.")(environ, start_response)
+        if not origins.is_same(request):
             log.warning("socket refused: foreign origin", origin=request.headers.get("Origin"))
             return _no(403, "This origin may not connect.")(environ, start_response)
         try:
@@ -104,15 +106,3 @@ class Guard:
 
 def _no(status: int, reason: str) -> Response:
     return Response(f"{reason}\n", status, _HEADERS)
-
-
-def _same_origin(request: Request) -> bool:
-    """Browsers always send ``Origin`` with an upgrade; programs need not."""
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:  # such as http://[::1
-        return False
-    return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.host.lower())

@@ -14,6 +14,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from portal.errors import PortalError
 
 
+#: A name or an address, with a port or without; a leading dot means every subdomain too.
+_HOST = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+
+
 class SettingsError(PortalError):
     """A variable's name and what is wrong with its value."""
 
@@ -57,6 +61,11 @@ class Settings(BaseSettings):
         le=10,
         description="Reverse proxies in front whose forwarding headers are believed.",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names that the portal is reached by, such as "
+        "`portal.example.org`; any other is refused. Default: any.",
+    )
     sockets_per_user: int = Field(
         50, ge=1, le=100_000, description="Live connections one user may hold open."
     )
@@ -92,12 +101,29 @@ class Settings(BaseSettings):
         repr=False,
         description="Bearer token for `/metrics`. Without one it answers on this machine only.",
     )
+    audit_days: int = Field(
+        0, ge=0, le=36_500, description="Days that audit entries are kept; 0 keeps all."
+    )
     test_time_scale: float = Field(
         1.0,
         gt=0,
         le=1,
         description="For tests: factor on the waits of the page's live connection.",
     )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _plain_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in value if not _HOST.fullmatch(name)]:
+            raise ValueError(f"no name of a host: {', '.join(wrong)}")
+        return value
 
     @field_validator("transfer_roots", mode="before")
     @classmethod

@@ -35,7 +35,7 @@ MAY = {
     "models": {"database"},
     "rendering": {"models"},  # for types alone, see below
     "live": {"extensions", "models", "rendering", "rooms"},
-    "services.audit": {"models"},
+    "services.audit": {"database", "models"},
     "services.passwords": {"offload"},
     "services.sessions": {"database", "live", "models", "services.audit"},
     "services.sign_in_limits": {"models"},
@@ -87,7 +87,9 @@ MAY = {
     "validation": {"paths", "services.jobs"},
     "error_pages": {"access", "database"},
     "metrics": {"services", "sockets", ""},
-    "guard": {"database", "services"},
+    "headers": set(),
+    "origins": set(),
+    "guard": {"database", "origins", "services"},
     "routes": {
         "access",
         "database",
