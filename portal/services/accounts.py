@@ -62,8 +62,11 @@ def create_user(
     return user
 
 
-def change_role(user_id: int, role: str, *, actor: User, address: str) -> User:
-    """The user stays signed in; open sockets are dropped, so that they return with new rights."""
+def change_role(user_id: int, role: str, *, actor: User | None, address: str, by: str = "") -> User:
+    """The user stays signed in; open sockets are dropped, so that they return with new rights.
+
+    ``by``: what decided it where no user did.
+    """
     if role not in tuple(Role):
         raise Invalid({"role": "Choose viewer, operator or admin."})
     writing = begin_write()
@@ -80,6 +83,7 @@ def change_role(user_id: int, role: str, *, actor: User, address: str) -> User:
         writing,
         "user.role",
         actor=actor,
+        name=by,
         target=user.username,
         detail=f"{old} to {role}",
         address=address,

@@ -37,6 +37,8 @@ class Lives:
     remembered: timedelta = timedelta(days=14)
     #: Screens on a wall: nobody touches them, and they may only watch.
     viewers_idle: bool = False
+    #: A session of these roles is no good if a password alone began it.
+    second_step: frozenset[str] = frozenset()
 
 
 _lives = Lives()
@@ -47,12 +49,24 @@ def use(lives: Lives) -> None:
     _lives = lives
 
 
+def demands_second_step(role: str) -> bool:
+    return role in _lives.second_step
+
+
 def digest(token: str) -> str:
     # A plain hash is enough: the token is 256 random bits, there is nothing to guess.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def begin(writing: Session, user: User, *, remember: bool, address: str, user_agent: str) -> str:
+def begin(
+    writing: Session,
+    user: User,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    second_step: bool = False,
+) -> str:
     """The token of a new session, in the caller's transaction."""
     token = secrets.token_urlsafe(32)
     writing.add(
@@ -63,6 +77,7 @@ def begin(writing: Session, user: User, *, remember: bool, address: str, user_ag
             address=address,
             user_agent=user_agent[:255],
             remember=remember,
+            second_step=second_step,
         )
     )
     return token
@@ -97,6 +112,7 @@ _COLUMNS = select(
     LoginSession.expires_at,
     LoginSession.last_seen_at,
     LoginSession.remember,
+    LoginSession.second_step,
     LoginSession.user_id,
     User.username,
     User.role,
@@ -137,7 +153,8 @@ def _is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str)
     moment = now()
     may_idle = row.remember or (_lives.viewers_idle and role == Role.VIEWER)
     idle = not may_idle and moment - row.last_seen_at > _lives.idle
-    return bool(active and row.expires_at > moment and not idle)
+    enough = row.second_step or not demands_second_step(role)
+    return bool(active and enough and row.expires_at > moment and not idle)
 
 
 # --- presence and rotation ----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from portal.clock import now
 from portal.database import begin_write
 from portal.errors import TooMany
 from portal.models import LoginSession, User
-from portal.services import audit, passwords, sessions, sign_in_limits
+from portal.services import audit, passwords, second_factor, sessions, sign_in_limits
 
 log = structlog.get_logger(__name__)
 
@@ -78,19 +78,34 @@ def admit(
     address: str,
     user_agent: str,
     replaces: int | None = None,
+    second_step: str = "",
 ) -> str | None:
     """Begins a session. None if the user was disabled, or the password changed, since the proof:
-    what a reset ends must not begin again behind it."""
+    what a reset ends must not begin again behind it.
+
+    ``second_step``: what was given beside the password, in the words of the audit trail. Without
+    it a user who has a second factor, or whose role demands one, is not let in by any way.
+    """
     writing = begin_write()
     user = writing.get(User, proof.user_id, with_for_update={"of": User})
     if user is None or not user.active or user.password_hash != proof.password_hash:
         writing.rollback()
         return None
+    if not second_step and second_factor.next_step(writing, user):
+        writing.rollback()
+        return None
     _let_in(writing, user, address)
-    token = sessions.begin(writing, user, remember=remember, address=address, user_agent=user_agent)
+    token = sessions.begin(
+        writing,
+        user,
+        remember=remember,
+        address=address,
+        user_agent=user_agent,
+        second_step=bool(second_step),
+    )
     gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
     writing.execute(delete(LoginSession).where(gone))
-    audit.record(writing, "sign-in", actor=user, address=address)
+    audit.record(writing, "sign-in", actor=user, detail=second_step, address=address)
     writing.commit()
     live.end_sessions([replaces] if replaces else [], "logout")
     return token
@@ -120,6 +135,11 @@ def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
     writing = begin_write()
     # Only over the hash that was proven: the password may have been changed meanwhile.
     same = (User.id == user_id) & (User.password_hash == password_hash)
-    writing.execute(update(User).where(same).values(password_hash=better))
+    stored = update(User).where(same).values(password_hash=better).returning(User.password_hash)
+    now_stored = writing.scalar(stored)
+    if now_stored is None:
+        now_stored = writing.scalar(select(User.password_hash).where(User.id == user_id))
     writing.commit()
-    return better
+    # Another sign-in may have stored its own new hash of the same password.
+    same_password = now_stored == better or passwords.is_right(now_stored or "", password)
+    return now_stored if now_stored and same_password else password_hash
