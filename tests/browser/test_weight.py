@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
@@ -17,13 +17,21 @@ RUNNING = 50
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": str(RUNNING)}
 MOST_BYTES = 200 * 1024
 SLOWEST = 100
+# What a status that is final brings along, a refetch that puts the job elsewhere, may move things.
 WATCH = """() => {
+  let over = false;
+  document.addEventListener('portal:status', ({ detail }) => {
+    if (detail.new_status === 'completed') setTimeout(() => { over = true; }, 200);
+  });
   window.shifts = [];
   window.slow = [];
   new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
-    const from = entry.sources.map(({ node }) => (node?.outerHTML ?? node?.data)?.slice(0, 80));
-    if (!entry.hadRecentInput) shifts.push([entry.value, ...from]);
-  })).observe({ type: 'layout-shift', buffered: true });
+    const corner = ({ x, y }) => `${Math.round(x)},${Math.round(y)}`;
+    const from = entry.sources.map(({ node, previousRect, currentRect }) =>
+      `${(node?.outerHTML ?? node?.data ?? '').trim().slice(0, 60)} ` +
+      `${corner(previousRect)} to ${corner(currentRect)}`);
+    if (!entry.hadRecentInput && !over) shifts.push([entry.startTime, entry.value, ...from].join(' / '));
+  })).observe({ type: 'layout-shift' });
   new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
     if (entry.interactionId) slow.push([entry.name, entry.duration]);
   })).observe({ type: 'event', durationThreshold: 16, buffered: true });
@@ -57,6 +65,47 @@ def test_first_visit_is_light_and_asks_no_other_host(
         assert headers["content-encoding"] == "gzip", url
         assert "immutable" in headers["cache-control"], url
         assert "max-age=31536000" in headers["cache-control"], url
+
+
+def growing() -> Iterable[scripted.Statistics]:
+    """Figures of every width: bytes to gibibytes, one digit of percent to three, many files."""
+    total = 3 * 1024**3
+    for step in range(1, 31):
+        done = int(1000 ** (step / 30 * 3) * 3.2)
+        yield (
+            scripted.scanning(10 ** (step % 5))
+            if step < 4
+            else {
+                **scripted.transferring(min(done, total), total),
+                "transfers": step**3,
+                "totalTransfers": 30**3,
+            }
+        )
+
+
+@pytest.mark.slow
+def test_nothing_moves_when_figures_grow(portal: PortalServer, visit: Visit) -> None:
+    bob = Person(portal, "bob")
+    job = bob.transfer("Growing", source=scripted.script(portal.root / "growing", growing()))
+    bob.wait_for(job, "running")
+    pages = {}
+    for width in (360, 1280):
+        for path in ("/", "/jobs", f"/jobs/{job}"):
+            page = visit(bob, path, viewport={"width": width, "height": 800})
+            recorder.wait_for_state(page, "connected")
+            page.evaluate(WATCH)
+            pages[path, width] = page
+
+    for page in pages.values():
+        page.wait_for_function(
+            "(job) => document.querySelector(`#job-${job} progress`).value > 99",
+            arg=job,
+            timeout=30_000,
+        )
+    shifts = {where: page.evaluate("shifts") for where, page in pages.items()}
+    moved = [f"{where}: {one}" for where, found in shifts.items() for one in found]
+    assert not moved, "\n".join(moved)
+    bob.cancel(job)
 
 
 @pytest.mark.slow
