@@ -22,7 +22,7 @@ HALF_TYPED = """() => {
   const field = document.getElementById('q');
   field.focus();
   field.setSelectionRange(2, 5);
-  scrollTo(0, 300);
+  scrollTo({ top: 300, behavior: 'instant' });
 }"""
 LEFT_AS_IT_WAS = """() => {
   const field = document.activeElement;
