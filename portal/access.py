@@ -12,6 +12,7 @@ from flask_login import current_user
 from portal.database import session
 from portal.errors import Forbidden, NotFound, PortalError
 from portal.extensions import csrf, login_manager
+from portal.memo import mark
 from portal.models import Job, Role, Scope, User
 from portal.services import sessions, tokens
 
@@ -139,6 +140,7 @@ def _refuse_forgery() -> None:
 
 
 def _enforce() -> None:
+    g.mark = str(mark)  # before the view reads: what changes while it does is told by the page
     if request.endpoint is None:
         return  # no such page; the error page says so
     right = right_of(current_app, request.endpoint)

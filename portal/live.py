@@ -12,7 +12,7 @@ from typing import Any
 
 from portal.clock import iso, now
 from portal.extensions import socketio
-from portal.memo import figures
+from portal.memo import figures, mark
 from portal.models import Job
 from portal.rendering import display, printable, progress_display
 from portal.rooms import PROGRESS, STATUS_CHANGE, session_room, topic_room, user_room
@@ -28,7 +28,7 @@ def in_order(job_id: int) -> AbstractContextManager[bool]:
 
 
 def created(job: Job) -> None:
-    figures.clear()
+    _changed()
     payload = {"job_id": job.id, "status": job.status, "seq": job.seq, "timestamp": iso(now())}
     _emit("job_created", payload, topic_room(STATUS_CHANGE))
 
@@ -52,7 +52,7 @@ def progress(job: Job) -> None:
 
 
 def status_changed(job: Job, old: JobStatus) -> None:
-    figures.clear()
+    _changed()
     payload = {
         "job_id": job.id,
         "old_status": old,
@@ -72,6 +72,11 @@ def status_changed(job: Job, old: JobStatus) -> None:
 def endings() -> int:
     """How often sessions were ended here; who compares it sees whether any was since."""
     return _endings
+
+
+def _changed() -> None:
+    figures.clear()
+    mark.move()
 
 
 def end_sessions(session_ids: Iterable[int], reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -31,6 +32,26 @@ class Memo(Generic[T]):
     def clear(self) -> None:
         self._kept.clear()
 
+
+class Mark:
+    """Names the state that all jobs are in: another name after each change, and in each process.
+
+    A page carries the mark of the moment it was made. By it the page sees, once its live
+    connection stands, whether something happened in between that no event will tell it.
+    """
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(4)
+        self._changes = 0
+
+    def move(self) -> None:
+        self._changes += 1
+
+    def __str__(self) -> str:
+        return f"{self._process}-{self._changes}"
+
+
+mark = Mark()
 
 #: The dashboard's figures as a fragment, by time zone. A change of status clears it, so that the
 #: counts are exact and only bytes and speed may be a second old.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from portal import memo
@@ -70,3 +71,15 @@ def test_memo_makes_a_value_once_and_anew_when_it_is_old() -> None:
     assert [values.get(key, make) for key in ("b", "c")] == [3, 4]
     assert values.get("a", make) == 5, "a full memo forgets"
     assert memo.Memo(0.0).get("a", make) == 6
+
+
+def test_page_can_tell_whether_something_happened_since_it_was_made(
+    browser: Any, root: Any, user: Any
+) -> None:
+    bob = browser("bob")
+    bob.user = user("bob")
+    marked = re.search(r'data-mark="([^"]+)"', bob.get("/jobs").text)
+    assert marked is not None
+    assert bob.get("/api/session").json["mark"] == marked[1]
+    queue_job(bob, root)
+    assert bob.get("/api/session").json["mark"] != marked[1]

@@ -16,6 +16,7 @@ from portal.access import address, background, load_user, me, public, requires, 
 from portal.clock import iso, now
 from portal.errors import NotFound, TooMany
 from portal.forms import SignInForm
+from portal.memo import mark
 from portal.models import Role, User
 from portal.rendering import duration
 from portal.services import sessions, sign_in
@@ -76,7 +77,9 @@ def logout() -> Response:
 @background
 def who() -> Response:
     """By it a page tells "signed out" from "blocked"."""
-    return jsonify({"user": me().username, "role": me().role, "time": iso(now())})
+    return jsonify(
+        {"user": me().username, "role": me().role, "time": iso(now()), "mark": str(mark)}
+    )
 
 
 # --- the list, one's own and for admins anyone's ------------------------------------------------

@@ -19,7 +19,7 @@ import { createPolling } from './polling.js';
 import { redraw } from './redraw.js';
 import { createRefresh } from './refresh.js';
 import { guardRequests } from './requests.js';
-import { askSession } from './session.js';
+import { askSession, isStill } from './session.js';
 
 const { htmx, Idiomorph } = window;
 
@@ -51,7 +51,12 @@ function live() {
     dispatch(name, { ...detail, previous, lastData });
   }
 
-  const refresh = createRefresh({ clock, random: Math.random, dispatch: (name) => state() !== 'signed-out' && dispatch(name) });
+  const refresh = createRefresh({
+    clock,
+    random: Math.random,
+    dispatch: (name) => state() !== 'signed-out' && dispatch(name),
+    isCurrent: () => isStill(body.dataset.mark),
+  });
   const jobs = createJobs({ rowsOf: (job) => document.querySelectorAll(`[data-job="${job}"][data-seq]`), refresh });
   const notices = createNotices({ document, clock });
   const banner = createBanner({

@@ -5,7 +5,8 @@ const GATHER_SECONDS = 0.3;
 const JITTER_SECONDS = 0.2;
 const APART_SECONDS = 1;
 
-export function createRefresh({ clock, random, dispatch }) {
+/** `isCurrent()` resolves to whether the page still shows the state in which it was rendered. */
+export function createRefresh({ clock, random, dispatch, isCurrent }) {
   let timer = null;
   let last = -Infinity;
   let fresh = true;
@@ -23,11 +24,17 @@ export function createRefresh({ clock, random, dispatch }) {
     timer = clock.after(Math.max(gather, last + APART_SECONDS - clock.now()), now);
   }
 
-  /** Each entry into `connected` refetches, save the very first of a page that has only just been rendered. */
-  function follow({ state, previous }) {
+  /**
+   * Each entry into `connected` refetches. The very first of a page that has only just been rendered does so only if
+   * something happened between its rendering and this moment: no event will tell of that.
+   */
+  async function follow({ state, previous }) {
     if (state === previous) return;
-    if (state === 'connected' && !fresh) now();
+    const first = fresh;
     if (state !== 'connecting') fresh = false;
+    if (state !== 'connected') return;
+    if (!first) now();
+    else if (!await isCurrent()) soon();
   }
 
   return { now, soon, follow };

@@ -6,9 +6,12 @@ import { fakeClock } from './fakes.mjs';
 function page() {
   const clock = fakeClock();
   const times = [];
-  const refresh = createRefresh({ clock, random: () => 0, dispatch: () => times.push(clock.now()) });
+  const at = { current: true };
+  const refresh = createRefresh({
+    clock, random: () => 0, dispatch: () => times.push(clock.now()), isCurrent: async () => at.current,
+  });
   const walk = (...states) => states.reduce((previous, state) => { refresh.follow({ state, previous }); return state; }, null);
-  return { clock, times, refresh, walk };
+  return { at, clock, times, refresh, walk };
 }
 
 test('many causes within a moment make one refetch', () => {
@@ -24,6 +27,16 @@ test('a storm of causes makes at most one refetch a second, and the last one is 
   clock.pass(5);
   assert.ok(times.length <= 11, `${times.length} refetches in 10 s`);
   assert.ok(times.at(-1) >= 10);
+});
+
+test('the very first connection refetches if something happened while the page loaded', async () => {
+  const { at, clock, times, walk } = page();
+  at.current = false;
+  walk('connecting', 'connected');
+  await Promise.resolve();
+  await Promise.resolve();
+  clock.pass(1);
+  assert.equal(times.length, 1);
 });
 
 test('the very first connection does not refetch', () => {
