@@ -31,7 +31,7 @@ class Invalid(PortalError):
     status = 422
 
     def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__(" ".join(errors.values()))
+        super().__init__(" ".join(dict.fromkeys(errors.values())))
         self.errors = errors
 
 

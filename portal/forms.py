@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from zoneinfo import available_timezones
 
 from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
+    DateField,
+    Field,
     IntegerField,
     PasswordField,
     SelectField,
     StringField,
 )
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length, NumberRange
+from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from portal import validation
 from portal.errors import Invalid
-from portal.models import Role
+from portal.models import Role, Scope, User
 from portal.services.jobs import Transfer
 from portal.states import Operation
 from portal.validation import BANDWIDTH_LENGTH
@@ -30,6 +33,12 @@ OPERATIONS = {
     Operation.SYNC: "Makes the destination equal to the source. Deletes what is only there.",
     Operation.MOVE: "Copies, then deletes each file at the source. Emptied folders stay.",
     Operation.CHECK: "Compares both sides. Changes nothing.",
+}
+
+SCOPES = {
+    Scope.READ: "Read – watch jobs and figures",
+    Scope.OPERATE: "Operate – also create, cancel and retry jobs",
+    Scope.ADMIN: "Admin – also everyone's jobs, and users",
 }
 
 
@@ -108,6 +117,37 @@ class PasswordForm(FlaskForm):
 
 class NewPasswordForm(FlaskForm):
     new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+
+
+class TokenForm(FlaskForm):
+    """An API token; offers no scope above the user's role."""
+
+    ON_A_DAY = "day"
+
+    name = StringField("Name", [InputRequired("Give the token a name.")])
+    scope = SelectField("Scope")
+    expires = SelectField(
+        "Expires",
+        choices=[
+            SelectChoice("30", "In 30 days"),
+            SelectChoice("90", "In 90 days"),
+            SelectChoice("365", "In 365 days"),
+            SelectChoice(ON_A_DAY, "At the end of a day"),
+        ],
+        default="90",
+    )
+    day = DateField("Day", [Optional()], render_kw={"type": "date"})
+
+    def __init__(self, user: User, **options: Any) -> None:
+        super().__init__(**options)
+        self.scope.choices = [
+            SelectChoice(str(scope), SCOPES[scope]) for scope in Scope if user.may(scope.role)
+        ]
+
+    def beside(self, name: str) -> Field:
+        """Where an error of ``tokens.create`` is said."""
+        on_a_day = name == "expires" and self.expires.data == self.ON_A_DAY
+        return self["day" if on_a_day else name]
 
 
 class NewUserForm(FlaskForm):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from portal import access
+from portal.clock import now
 from portal.database import session
 from portal.models import Job, LoginSession, Role, User
-from portal.services import accounts, jobs, password_links, sessions
+from portal.services import accounts, jobs, password_links, sessions, tokens
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
 from tests.conftest import PASSWORD
@@ -25,6 +27,15 @@ TABLE = {
     ("GET", "/api/dashboard/stats"): VIEWER,
     ("GET", "/api/jobs/<int:job_id>/progress"): VIEWER,
     ("GET", "/api/session"): VIEWER,
+    ("GET", "/api/v1/docs"): VIEWER,
+    ("GET", "/api/v1/events"): VIEWER,
+    ("GET", "/api/v1/jobs"): VIEWER,
+    ("GET", "/api/v1/jobs/<int:job_id>"): VIEWER,
+    ("GET", "/api/v1/jobs/<int:job_id>/events"): VIEWER,
+    ("GET", "/api/v1/openapi.json"): VIEWER,
+    ("GET", "/api/v1/statistics"): VIEWER,
+    ("GET", "/api/v1/users"): ADMIN,
+    ("GET", "/api/v1/users/<int:user_id>"): ADMIN,
     ("GET", "/audit"): ADMIN,
     ("GET", "/connection"): VIEWER,
     ("GET", "/healthz"): PUBLIC,
@@ -37,8 +48,16 @@ TABLE = {
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/sessions"): VIEWER,
     ("GET", "/settings"): VIEWER,
+    ("GET", "/tokens"): VIEWER,
     ("GET", "/users"): ADMIN,
     ("GET", "/users/<int:user_id>/sessions"): ADMIN,
+    ("POST", "/api/v1/jobs"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/retry"): OPERATOR,
+    ("POST", "/api/v1/users"): ADMIN,
+    ("POST", "/api/v1/users/<int:user_id>/disable"): ADMIN,
+    ("POST", "/api/v1/users/<int:user_id>/enable"): ADMIN,
+    ("POST", "/api/v1/users/<int:user_id>/role"): ADMIN,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
@@ -49,6 +68,8 @@ TABLE = {
     ("POST", "/sessions/end-others"): VIEWER,
     ("POST", "/settings"): VIEWER,
     ("POST", "/settings/password"): VIEWER,
+    ("POST", "/tokens"): VIEWER,
+    ("POST", "/tokens/<int:token_id>/end"): VIEWER,
     ("POST", "/users"): ADMIN,
     ("POST", "/users/<int:user_id>/disable"): ADMIN,
     ("POST", "/users/<int:user_id>/enable"): ADMIN,
@@ -58,7 +79,9 @@ TABLE = {
     ("POST", "/users/<int:user_id>/sessions/<int:session_id>/end"): ADMIN,
     ("POST", "/users/<int:user_id>/sessions/end-others"): ADMIN,
 }
-MUTATING = sorted(rule for method, rule in TABLE if method == "POST")
+API = "/api/v1/"
+#: Forms of pages; tests/api asks the same five questions of what takes JSON.
+MUTATING = sorted(rule for method, rule in TABLE if method == "POST" and not rule.startswith(API))
 PEOPLE = {"charlie": Role.VIEWER, "bob": Role.OPERATOR, "alice": Role.ADMIN}
 
 
@@ -66,6 +89,15 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             yield method, rule.rule, rule.endpoint
+
+
+def sent(method: str, path: str, token: str, data: dict[str, str]) -> dict[str, Any]:
+    """A form with its token; JSON and a header with it below /api/v1/."""
+    if method != "POST":
+        return {}
+    if path.startswith(API):
+        return {"json": data, "headers": {"X-CSRFToken": token}}
+    return {"data": {"csrf_token": token, **data}}
 
 
 @pytest.fixture
@@ -80,6 +112,18 @@ def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
                 session.get_one(Job, number).status = status
                 session.commit()
         return number
+
+    return add
+
+
+@pytest.fixture
+def token(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
+    """Gives somebody a token."""
+
+    def add(owner: str) -> int:
+        with app.app_context():
+            end = now() + timedelta(days=1)
+            return tokens.create("Nightly", "read", end, actor=user(owner), address="")[0].id
 
     return add
 
@@ -114,6 +158,7 @@ def filled(
     root: Any,
     job: Callable[..., int],
     user: Callable[[str], User],
+    token: Callable[..., int],
     live: Callable[[str], int],
     link: Callable[[], str],
 ) -> Callable[[str], tuple[str, dict[str, str]]]:
@@ -128,16 +173,19 @@ def filled(
                 "source": str(root / "from"),
                 "destination": str(root / "to"),
             },
+            "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
             "/login": {"username": "bob", "password": PASSWORD},
             "/password/<token>": {"new_password": "a new one, long"},
             "/settings": {"theme": "dark"},
             "/settings/password": {"current_password": PASSWORD, "new_password": "a new one, long"},
             "/users": {"username": "dora", "role": "viewer"},
             "/users/<int:user_id>/role": {"role": "viewer"},
-        }.get(rule, {})
+        }.get("/" + rule.removeprefix(API) if rule.startswith(API) else rule, {})
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
             rule = rule.replace("<int:job_id>", str(job(status=failed)))
+        if "token_id" in rule:
+            rule = rule.replace("<int:token_id>", str(token(person)))
         if "session_id" in rule:
             whose = "bella" if "user_id" in rule else person
             rule = rule.replace("<int:session_id>", str(live(whose)))
@@ -183,9 +231,9 @@ def test_each_route_answers_those_whose_role_includes_it_and_403_to_others(
         path, data = filled(rule, person)
         if rule == "/login":
             data = {}  # signing in anew would change who asks
-        form = {"data": {"csrf_token": token, **data}} if method == "POST" else {}
+        form = sent(method, path, token, data)
         answer = someone.client.open(path, method=method, **form)
-        if answer.status_code not in ((200, 302, 303, 409, 422) if may else (403,)):
+        if answer.status_code not in ((200, 201, 302, 303, 409, 422) if may else (403,)):
             wrong[method, rule] = answer.status_code
     assert wrong == {}
 
@@ -198,11 +246,12 @@ def test_signed_out_gets_the_sign_in_page_or_401_and_never_an_answer(
     wrong = {}
     for (method, rule), right in TABLE.items():
         path, data = filled(rule)
-        form = {"data": {"csrf_token": token, **data}} if method == "POST" else {}
+        form = sent(method, path, token, data)
         if right == PUBLIC:
             continue
         answer = nobody.client.open(path, method=method, **form)
-        by_htmx = nobody.client.open(path, method=method, headers={"HX-Request": "true"}, **form)
+        form["headers"] = form.get("headers", {}) | {"HX-Request": "true"}
+        by_htmx = nobody.client.open(path, method=method, **form)
         expected = 401 if path.startswith("/api/") else 302
         at_the_door = expected == 401 or answer.location.startswith("/login")
         if answer.status_code != expected or not at_the_door or by_htmx.status_code != 401:
@@ -227,6 +276,7 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     again = {
         "/users": 422,
         "/settings/password": 422,
+        "/tokens/<int:token_id>/end": 404,
         "/logout": 400,
         "/login": 400,
         "/password/<token>": 404,
@@ -239,7 +289,8 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
 def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
     alice = browser("alice")
     answers = {rule: alice.get(filled(rule)[0]).status_code for rule in MUTATING}
-    pages = {"/jobs", "/password/<token>", "/settings", "/users"}  # a GET shows the page and changes nothing
+    # A GET shows the page and changes nothing.
+    pages = {"/jobs", "/password/<token>", "/settings", "/tokens", "/users"}
     assert {rule: code for rule, code in answers.items() if code != 405} == {
         **dict.fromkeys(sorted(pages), 200),
         "/login": 302,

@@ -3,14 +3,18 @@
 from flask import Flask
 
 from portal.routes import (
+    api,
     audit,
     dashboard,
     doctor,
     health,
     jobs,
     password_links,
+    second_factor,
     sessions,
     settings,
+    single_sign_on,
+    tokens,
     users,
 )
 
@@ -21,10 +25,14 @@ def init_app(app: Flask) -> None:
         jobs,
         sessions,
         password_links,
+        second_factor,
+        single_sign_on,
         settings,
         users,
         audit,
         doctor,
         health,
+        tokens,
+        api,
     ):
         app.register_blueprint(room.blueprint)
