@@ -14,6 +14,8 @@ from portal.errors import Invalid, PortalError
 from portal.models import Role
 from portal.settings import Settings, SettingsError, load_settings
 
+_HASH_LENGTH = 64
+
 
 class _Failure(click.ClickException):
     """A plain sentence and exit code 1."""
@@ -125,6 +127,39 @@ def downgrade(revision: str) -> None:
 def current() -> None:
     """Print the revision that the database has."""
     migrate.current(_settings())
+
+
+@cli.group()
+def audit() -> None:
+    """The audit log."""
+
+
+class _Known(click.ParamType[tuple[int, str]]):
+    name = "ID:HASH"
+
+    def convert(self, value: Any, param: Any, context: Any) -> tuple[int, str]:
+        number, _, mark = str(value).partition(":")
+        if not (number.isdecimal() and len(mark) == _HASH_LENGTH):
+            self.fail("write it as the command printed it: 5012:3f0a…", param, context)
+        return int(number), mark
+
+
+@audit.command()
+@click.option("--known", type=_Known(), help="An entry as this command named it on another day.")
+def verify(known: tuple[int, str] | None) -> None:
+    """Say whether all entries are as they were written. Exit code 1 and the first that is not."""
+    from portal.services import audit as trail
+
+    settings = _settings()
+    database.connect(settings.database_url)
+    try:
+        verdict = trail.verify(known)
+    finally:
+        database.session.remove()
+    if verdict.fault:
+        raise _Failure(verdict.fault)
+    click.echo(f"{verdict.entries} entries are as they were written.")
+    click.echo(f"Note elsewhere, and give it to --known next time: {verdict.last}:{verdict.head}")
 
 
 @cli.command()

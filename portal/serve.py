@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal import database, lock, migrate, offload, sockets
 from portal.errors import PortalError
@@ -19,13 +20,14 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import Role
-from portal.services import accounts, passwords
+from portal.services import accounts, audit, passwords
 from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
 _MOST_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
+_CUT_EVERY = 3600.0
 
 
 class AddressInUse(PortalError):
@@ -60,6 +62,8 @@ def serve(
     database.session.remove()
     executor.start()
     socketio.start_background_task(sockets.review_forever)
+    if settings.audit_days:
+        socketio.start_background_task(_cut_audit_forever, settings.audit_days)
     try:
         _serve_until_signalled(app, settings)
     finally:
@@ -95,6 +99,18 @@ def _listen(app: Flask, settings: Settings) -> None:
         most_requests=_MOST_REQUESTS,
         request_timeout=_REQUEST_TIMEOUT,
     )
+
+
+def _cut_audit_forever(days: int) -> None:
+    while True:
+        try:
+            if removed := audit.cut(days):
+                log.info("old audit entries removed", entries=removed)
+        except SQLAlchemyError:
+            log.exception("old audit entries could not be removed")
+        finally:
+            database.session.remove()
+        socketio.sleep(_CUT_EVERY)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -58,6 +58,7 @@ TABLE = {
     ("POST", "/api/v1/users/<int:user_id>/disable"): ADMIN,
     ("POST", "/api/v1/users/<int:user_id>/enable"): ADMIN,
     ("POST", "/api/v1/users/<int:user_id>/role"): ADMIN,
+    ("POST", "/audit/export"): ADMIN,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
@@ -174,6 +175,7 @@ def filled(
                 "destination": str(root / "to"),
             },
             "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
+            "/audit/export": {"format": "jsonl"},
             "/login": {"username": "bob", "password": PASSWORD},
             "/password/<token>": {"new_password": "a new one, long"},
             "/settings": {"theme": "dark"},
@@ -270,7 +272,7 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     # The same request once more, as a double click sends it: with the token of the same page.
     second = alice.client.post(path, data={"csrf_token": token, **data})
 
-    assert first.status_code == 303, first.text
+    assert first.status_code == (200 if rule == "/audit/export" else 303), first.text
     # A taken name and a password that is no longer the current one are said beside the field; a
     # token dies with the session that it was made for; what was ended or used up is gone.
     again = {
@@ -282,7 +284,7 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
         "/password/<token>": 404,
         "/sessions/<int:session_id>/end": 404,
         "/users/<int:user_id>/sessions/<int:session_id>/end": 404,
-    }.get(rule, 303)
+    }.get(rule, first.status_code)
     assert second.status_code == again
 
 

@@ -1,11 +1,32 @@
-"""The audit trail. ``record`` adds an entry to the caller's transaction and never commits."""
+"""The audit trail. ``record`` adds an entry to the caller's transaction and never commits.
+
+Each entry bears the hash of the one before it, so that a change of an old one breaks all after it.
+It is made at the very end of the transaction: whoever reads the end of the chain locks it, and
+nobody who holds that lock may wait for another one.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import ColumnElement, delete, event, func, select
+from sqlalchemy.orm import Session, SessionTransaction
+
+from portal.clock import now
+from portal.database import begin_write, session
 from portal.models import AuditEntry, User
+from portal.models.audit import AuditChain
+
+#: What the first entry of all has for the hash before it.
+BEGINNING = "0" * 64
+CUT = "audit.cut"
+_CHUNK = 200
+_CUT_AT_ONCE = 2_000
+_PENDING = "audit entries"
 
 
 def record(
@@ -20,21 +41,247 @@ def record(
     address: str = "",
 ) -> None:
     """``name`` is what somebody called themselves where no ``actor`` is known."""
-    session.add(
-        AuditEntry(
-            actor_id=actor.id if actor else None,
-            actor=actor.username if actor else name[:64],
-            action=action,
-            target=target[:128],
-            detail=detail[:2000],
-            outcome=outcome,
-            address=address,
-        )
+    if actor and actor.api_token_id:
+        detail = f"API token {actor.api_token_id}: {detail}"
+    entry = AuditEntry(
+        at=now(),
+        actor_id=actor.id if actor else None,
+        actor=_storable(actor.username if actor else name, 64),
+        action=action,
+        target=_storable(target, 128),
+        detail=_storable(detail, 2000),
+        outcome=outcome,
+        address=_storable(address, 64),
     )
+    session.info.setdefault(_PENDING, []).append(entry)
 
 
-def page(session: Session, number: int, size: int) -> tuple[list[AuditEntry], int]:
+def _storable(text: str, length: int) -> str:
+    # PostgreSQL takes no NUL, no database a half of a surrogate pair; strangers type both.
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()[:length]
+
+
+# --- the chain ----------------------------------------------------------------------------------
+
+
+def hash_of(entry: AuditEntry, before: str) -> str:
+    content = [
+        before,
+        entry.id,
+        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        entry.actor_id,
+        entry.actor,
+        entry.action,
+        entry.target,
+        entry.detail,
+        entry.outcome,
+        entry.address,
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@event.listens_for(session, "before_commit")
+def _append(writing: Session) -> None:
+    if not (pending := writing.info.pop(_PENDING, None)):
+        return
+    writing.flush()  # so that no lock but this one is taken from here on
+    chain = _locked_chain(writing)
+    for entry in pending:
+        entry.id = chain.last_id + 1
+        entry.hash = hash_of(entry, chain.last_hash)
+        writing.add(entry)
+        chain.last_id, chain.last_hash = entry.id, entry.hash
+
+
+@event.listens_for(session, "after_transaction_end")
+def _forget(ended: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        ended.info.pop(_PENDING, None)
+
+
+def _locked_chain(writing: Session) -> AuditChain:
+    query = select(AuditChain).with_for_update()
+    return writing.scalars(query, execution_options={"populate_existing": True}).one()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``entries`` are as they were written, from ``first`` to ``last``; ``fault`` says where they
+    are not."""
+
+    entries: int
+    first: int
+    last: int
+    head: str
+    fault: str = ""
+
+
+def verify(known: tuple[int, str] | None = None) -> Verdict:
+    """Walks the whole chain. ``known``: id and hash of an entry as they were noted elsewhere, which
+    finds even a chain that somebody computed anew from end to end."""
+    session.rollback()
+    if session.get_bind().dialect.name == "postgresql":
+        # SQLite shows one state of things in a transaction by itself.
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    try:
+        return _verified(known)
+    finally:
+        session.rollback()
+
+
+def _verified(known: tuple[int, str] | None) -> Verdict:
+    chain = session.scalars(select(AuditChain)).one()
+    number, before, first, cut = 0, chain.cut_hash, 0, ""
+    for entry in _entries(Filter(), chain.cut_id):
+        fault = ""
+        if entry.hash != hash_of(entry, before):
+            fault = f"Entry {entry.id} was changed, or one just before it removed."
+        elif known and entry.id == known[0] and entry.hash != known[1]:
+            fault = f"Entry {entry.id} is not the one that was noted."
+        if fault:
+            return Verdict(number, first, entry.id, before, fault)
+        number, before, first = number + 1, entry.hash, first or entry.id
+        cut = entry.detail if entry.action == CUT else cut
+    last = session.scalar(select(func.max(AuditEntry.id))) or chain.cut_id
+    return Verdict(number, first, last, before, _fault_around(chain, last, before, cut, known))
+
+
+def _fault_around(
+    chain: AuditChain, last: int, head: str, cut: str, known: tuple[int, str] | None
+) -> str:
+    """What is wrong at the ends of a chain whose entries follow from one another."""
+    if (last, head) != (chain.last_id, chain.last_hash):
+        return f"Entries after {last} are missing; the last one was {chain.last_id}."
+    if session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.id <= chain.cut_id)):
+        return f"Entries up to {chain.cut_id} were cut off, and yet there are some."
+    if chain.cut_id and cut != _cut_words(chain.cut_id, chain.cut_hash):
+        return f"Entries up to {chain.cut_id} are missing, and were not cut off as too old."
+    if known and not chain.cut_id < known[0] <= last:
+        return f"Entry {known[0]} is not there (any more). Note a newer one."
+    return ""
+
+
+# --- retention ----------------------------------------------------------------------------------
+
+
+def cut(days: int) -> int:
+    """Removes entries older than this, and says so in an entry; how many there were."""
+    removed = 0
+    while some := _cut_some(now() - timedelta(days=days)):
+        removed += some
+    return removed
+
+
+def _cut_some(before: datetime) -> int:
+    writing = begin_write()
+    chain = _locked_chain(writing)
+    oldest = select(AuditEntry.id, AuditEntry.at, AuditEntry.hash).order_by(AuditEntry.id)
+    through = None
+    for row in writing.execute(oldest.limit(_CUT_AT_ONCE)):
+        if row.at >= before:
+            break
+        through = row
+    if through is None:
+        writing.rollback()
+        return 0
+    chain.cut_id, chain.cut_hash = through.id, through.hash
+    writing.flush()  # now the trigger lets them go
+    old = delete(AuditEntry).where(AuditEntry.id <= through.id)
+    number = writing.connection().execute(old).rowcount
+    detail = _cut_words(through.id, through.hash)
+    record(writing, CUT, target=f"{number} entries", detail=detail)
+    writing.commit()
+    return number
+
+
+def _cut_words(last: int, mark: str) -> str:
+    return f"through {last}, {mark}"
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to look for; an empty field is no condition. ``until`` is the first moment after."""
+
+    actor: str = ""
+    action: str = ""
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        made: list[ColumnElement[bool]] = []
+        if self.actor:
+            made.append(AuditEntry.actor.icontains(self.actor, autoescape=True))
+        if self.action:
+            made.append(AuditEntry.action == self.action)
+        if self.outcome:
+            made.append(AuditEntry.outcome == self.outcome)
+        if self.since:
+            made.append(AuditEntry.at >= self.since)
+        if self.until:
+            made.append(AuditEntry.at < self.until)
+        return made
+
+
+def page(wanted: Filter, number: int, size: int) -> tuple[list[AuditEntry], int]:
     """Entries of one page, newest first, and how many there are in all."""
-    total = session.scalar(select(func.count()).select_from(AuditEntry)) or 0
-    query = select(AuditEntry).order_by(AuditEntry.id.desc())
+    conditions = wanted.conditions()
+    total = session.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
+    query = select(AuditEntry).where(*conditions).order_by(AuditEntry.id.desc())
     return list(session.scalars(query.limit(size).offset((number - 1) * size))), total
+
+
+def actions() -> list[str]:
+    """Every action that was ever noted: one step along an index for each, whatever their number."""
+    found: list[str] = []
+    while True:
+        following = select(func.min(AuditEntry.action))
+        if found:
+            following = following.where(AuditEntry.action > found[-1])
+        action = session.scalar(following)
+        if action is None:
+            return found
+        found.append(action)
+
+
+def export(wanted: Filter, *, actor: User, form: str, address: str) -> Iterator[list[AuditEntry]]:
+    """Notes the export, then gives the entries up to that note, oldest first, a few at a time."""
+    writing = begin_write()
+    asked = ", ".join(
+        f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
+    )
+    record(writing, "audit.export", actor=actor, target=form, detail=asked, address=address)
+    writing.commit()
+    through = session.scalars(select(AuditChain.last_id)).one()
+    session.rollback()
+    return _chunks(wanted, through)
+
+
+def _chunks(wanted: Filter, through: int) -> Iterator[list[AuditEntry]]:
+    after = 0
+    try:
+        while rows := _chunk(wanted, after, through):
+            session.rollback()  # no transaction is open while the reader takes its time
+            yield rows
+            after = rows[-1].id
+    finally:
+        session.remove()  # the request that began this is over
+
+
+def _entries(wanted: Filter, after: int) -> Iterator[AuditEntry]:
+    while rows := _chunk(wanted, after):
+        yield from rows
+        after = rows[-1].id
+
+
+def _chunk(wanted: Filter, after: int, through: int | None = None) -> list[AuditEntry]:
+    query = select(AuditEntry).where(AuditEntry.id > after, *wanted.conditions())
+    if through is not None:
+        query = query.where(AuditEntry.id <= through)
+    rows = list(session.scalars(query.order_by(AuditEntry.id).limit(_CHUNK)))
+    for row in rows:
+        session.expunge(row)  # else a long walk would keep them all
+    return rows
