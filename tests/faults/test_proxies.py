@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import recorder
 from tests.browser.conftest import Visit
@@ -94,3 +95,32 @@ def test_page_stays_fresh_where_every_connection_is_cut_after_five_seconds(
     assert len(recorder.attempts(page)) >= 3
     assert set(recorder.states(page)) == {"connecting", "connected", "reconnecting"}
     assert set(recorder.strips(page)) <= {"Reconnecting…"}
+
+
+def test_doctor_passes_a_straight_connection(bob: Person, running: int, visit: Visit) -> None:
+    page = visit(bob, "/connection")
+
+    for check in ("websocket", "echo", "polling", "clock", "proxy"):
+        verdict = page.locator(f"[data-check={check}] [data-verdict]")
+        expect(verdict).to_have_text(re.compile("^Passed: "), timeout=10_000)
+
+
+def test_doctor_says_what_to_change_in_a_proxy_that_strips_the_upgrade(
+    nginx: Callable[..., Nginx], bob: Person, running: int, visit: Visit
+) -> None:
+    page = visit(bob, "/jobs", at=nginx("strips").url)
+    recorder.wait_for_state(page, "polling", seconds=6)
+    page.get_by_role("link", name="Why?").click()
+
+    def verdict(check: str) -> Locator:
+        return page.locator(f"[data-check={check}] [data-verdict]")
+
+    expect(verdict("websocket")).to_have_text(
+        re.compile("^To change: the upgrade was refused. Let the proxy forward /socket.io/"),
+        timeout=10_000,
+    )
+    expect(verdict("echo")).to_have_text(re.compile("^To change: "), timeout=10_000)
+    expect(verdict("polling")).to_have_text(re.compile("^Passed: "), timeout=10_000)
+    expect(verdict("proxy")).to_have_text(re.compile("PORTAL_TRUSTED_PROXIES"), timeout=10_000)
+    page.get_by_text("nginx", exact=True).click()
+    expect(page.get_by_text("proxy_set_header Upgrade $http_upgrade;")).to_be_visible()
