@@ -25,6 +25,7 @@ from tests.transfers import (
     history,
     locked,
     miscounted,
+    on_database,
     rclones,
     scripted_rclone,
     status_of,
@@ -100,6 +101,20 @@ def test_sweep_finds_a_job_whose_ring_was_lost(
     app.extensions["executor"] = Idle()  # hears nothing
     job_id = new_job()
     wait_for(lambda: status_of(job_id) == "completed")
+
+
+def test_sweep_goes_on_after_it_could_not_read_the_queue(
+    app: Flask, run: Run, new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_SWEEP", 0.1)
+    executor = run(1, BRIEF)
+    app.extensions["executor"] = Idle()
+    job_id = new_job()
+    on_database(settings.data_dir, "ALTER TABLE jobs RENAME TO elsewhere")
+    time.sleep(0.5)  # a few looks
+    on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO jobs")
+    wait_for(lambda: status_of(job_id) == "completed")
+    assert executor.is_alive()
 
 
 def test_ringing_often_runs_the_job_once(run: Run, new_job: Any, events: Recorder) -> None:

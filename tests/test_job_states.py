@@ -227,8 +227,8 @@ def test_no_order_of_acts_and_reports_breaks_a_job(
 
 
 CALM = settings(
-    max_examples=25,
-    stateful_step_count=25,
+    max_examples=15,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     database=None,

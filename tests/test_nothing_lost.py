@@ -153,12 +153,15 @@ def test_portal_killed_at_any_moment_loses_no_job_and_ends_each_once(
     for round_number in range(KILLS):
         wait_for(lambda: column(portal, slow, "status") in ("running", "failed"))
         killer = threading.Timer(dice.uniform(0, 0.8), portal.kill)
-        killer.start()
+        if round_number % 2:
+            killer.start()  # perhaps before the first answer
         try:
             for number in range(100):
                 target = portal.root / f"to {round_number} {number}"
                 job_id = bob.start(source, target, bandwidth_limit=dice.choice(["", "", "2M"]))
                 promised[job_id] = target
+                if number == 0 and round_number % 2 == 0:
+                    killer.start()
         except requests.RequestException:
             pass  # it was killed while it answered; what it had promised before counts
         killer.join()
@@ -177,7 +180,7 @@ def test_portal_killed_at_any_moment_loses_no_job_and_ends_each_once(
             assert tree(target) == tree(source)
         else:
             assert column(portal, job_id, "interruptions") == 4
-    assert len(promised) >= KILLS
+    assert len(promised) >= KILLS / 2
     # Begun again three times, then given up.
     assert history(portal, slow).count("running") == 4
     assert known[slow] == "failed"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 from portal import rendering
 from portal.clock import iso, now
@@ -57,6 +57,7 @@ def test_size_is_in_binary_units_with_one_decimal(number: int | None, words: str
     assert rendering.size(number) == words
 
 
+@settings(max_examples=50)
 @given(strategies.integers(0, 2**63))
 def test_size_never_needs_more_than_four_digits(number: int) -> None:
     value, unit = rendering.size(number).split(" ")
@@ -138,6 +139,7 @@ def test_timestamp_that_leaves_is_utc_with_milliseconds() -> None:
     assert iso(MOMENT) == "2026-03-01T23:05:09.987Z"
 
 
+@settings(max_examples=50)
 @given(strategies.text(strategies.characters(exclude_categories=())))
 def test_printable_shows_whatever_a_name_holds(text: str) -> None:
     shown = rendering.printable(text)
@@ -153,7 +155,8 @@ def test_printable_makes_the_invisible_visible() -> None:
     )
 
 
-@given(strategies.text(), strategies.integers(5, 60))
+@settings(max_examples=50)
+@given(strategies.text(max_size=80), strategies.integers(5, 60))
 def test_shortened_keeps_both_ends(path: str, length: int) -> None:
     shown = rendering.shortened(path, length)
     assert len(shown) <= length

@@ -191,9 +191,15 @@ def test_two_workers_at_one_job_run_it_once(
 
 
 def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
-    new_job: Any, begin: Any, settings: Settings, root: Path, events: Recorder
+    new_job: Any,
+    begin: Any,
+    settings: Settings,
+    root: Path,
+    events: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = new_job(source=fill(root / "from", MIB, 5), bandwidth_limit="2M")
+    monkeypatch.setattr("portal.database._PATIENCE", 0.5)  # so that whole tries fail
     running = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     with locked(settings.data_dir):
