@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def build_app(
     )
     app.extensions["settings"] = settings
     app.extensions["executor"] = executor or Idle()
-    app.extensions["rclone_problem"] = _rclone_problem(settings)
+    app.extensions["rclone_problem"] = _rclone_problem(engine.rclone_path(settings.rclone))
     app.extensions["engine"] = database.connect(settings.database_url)
     app.teardown_appcontext(lambda _error: database.session.remove())
     csrf.init_app(app)
@@ -190,9 +191,10 @@ def _content_mark(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _rclone_problem(settings: Settings) -> str | None:
+@cache
+def _rclone_problem(path: Path) -> str | None:
     try:
-        engine.check_rclone(engine.rclone_path(settings.rclone))
+        engine.check_rclone(path)
     except engine.EngineError as error:
         return str(error)
     return None
