@@ -12,7 +12,7 @@ from flask import Flask
 
 from portal.database import session
 from portal.errors import Conflict, NotFound
-from portal.models import LoginSession, Role, User
+from portal.models import AuditEntry, LoginSession, Role, User, UserSettings
 from portal.services import accounts
 from tests.conftest import PASSWORD
 
@@ -211,4 +211,64 @@ def test_disabling_twice_writes_one_entry_and_ends_every_session(browser: Any, u
     for _ in range(2):
         assert alice.post(f"/users/{number}/disable").status_code == 303
     assert session.query(LoginSession).filter_by(user_id=number).count() == 0
-    assert alice.get("/audit").text.count("user.disable") == 1
+    assert session.query(AuditEntry).filter_by(action="user.disable").count() == 1
+
+
+@pytest.fixture
+def crowd(app: Flask) -> None:
+    """120 more users, user000 to user119."""
+    session.add_all(
+        User(
+            username=f"user{number:03}",
+            role=Role.VIEWER,
+            password_hash="",
+            settings=UserSettings(),
+        )
+        for number in range(120)
+    )
+    session.commit()
+
+
+def names(page: Any) -> list[str]:
+    found = re.findall(r'<div class="user-name">\s*([\w.%-]+)', page.text)
+    return list(found)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_users_are_paged_by_name(browser: Any) -> None:
+    alice = browser("alice")
+    pages = [alice.get(f"/users?page={number}") for number in (1, 2, 3)]
+    shown = [name for page in pages for name in names(page)]
+    assert [len(names(page)) for page in pages] == [50, 50, 24]
+    assert shown == sorted(shown)
+    assert "124 users" in pages[0].text
+    assert "Page 2 of 3" in pages[1].text
+    assert alice.get("/users?page=0").status_code == 404
+    assert alice.get("/users?page=99").status_code == 200
+
+
+@pytest.mark.usefixtures("crowd")
+def test_users_are_searched_by_a_part_of_their_name(browser: Any) -> None:
+    alice = browser("alice")
+    assert names(alice.get("/users?q=BEL")) == ["bella"]
+    assert names(alice.get("/users?q=user11")) == [f"user11{number}" for number in range(10)]
+    second = alice.get("/users?q=user&page=2")
+    assert len(names(second)) == 50
+    assert "/users?page=3&amp;q=user" in second.text
+
+
+@pytest.mark.parametrize("text", ["%", "_", "'", "<script>", "x" * 300])
+def test_search_that_finds_nobody_says_so(browser: Any, text: str) -> None:
+    page = browser("alice").get("/users", query_string={"q": text})
+    assert page.status_code == 200
+    assert names(page) == []
+    assert "Show all users" in page.text
+    assert "<script>" not in page.text.partition("<main")[2]
+
+
+def test_page_tells_when_a_user_was_last_here(browser: Any) -> None:
+    alice = browser("alice")
+    page = alice.get("/users").text
+    assert page.count("has not signed in yet") == 3
+    browser("bob")
+    assert alice.get("/users").text.count("has not signed in yet") == 2

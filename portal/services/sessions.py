@@ -254,7 +254,7 @@ def end_others(user: User, *, keep: int | None, actor: User, address: str) -> in
             "session.end-all",
             actor=actor,
             target=user.username,
-            detail=f"{len(ended)} sessions",
+            detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
             address=address,
         )
     writing.commit()

@@ -95,9 +95,13 @@ def wait_after(tries: float, free: int) -> float:
 
 
 def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) -> None:
-    forgiven = (moment - row.counted_at).total_seconds() / allowance.forgiven_every
-    row.tries = max(0.0, max(0.0, row.tries - forgiven) + by)
-    row.counted_at = moment
+    forgiven = int((moment - row.counted_at).total_seconds() // allowance.forgiven_every)
+    left = max(0.0, row.tries - forgiven)
+    # Whole tries are forgiven, and the time towards the next one goes on counting.
+    row.counted_at += timedelta(seconds=forgiven * allowance.forgiven_every)
+    if not left:
+        row.counted_at = moment
+    row.tries = max(0.0, left + by)
     wait = wait_after(row.tries, allowance.free)
     row.blocked_until = moment + timedelta(seconds=wait) if wait else None
 
