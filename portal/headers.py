@@ -17,7 +17,6 @@ STRICT_TRANSPORT = "max-age=63072000"
 _FEATURES = (
     "accelerometer",
     "autoplay",
-    "bluetooth",
     "camera",
     "display-capture",
     "fullscreen",
