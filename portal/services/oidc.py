@@ -1,0 +1,232 @@
+"""The talk with an OpenID Connect provider: authorization code flow with PKCE, state and nonce.
+
+Authlib is an optional package, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import structlog
+
+from portal.errors import Forbidden, PortalError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+#: Signatures of a public key alone: with HS256 or none, anybody could write an ID token.
+_ALGORITHMS = [
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+]
+_TIMEOUT = 10.0
+_LEEWAY = 60
+#: How long what the provider says of itself is believed without asking again.
+_KNOWN_FOR = 3600.0
+#: A person may take so long to sign in over there.
+TRIP_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Provider:
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: str
+    name: str
+    role_claim: str
+    #: Value of the claim and role; ``*`` is everybody.
+    roles: tuple[tuple[str, str], ...]
+    #: It asks everybody for a second factor.
+    second_factor: bool = False
+
+
+class Trip(NamedTuple):
+    """What the browser keeps while it is at the provider; it comes back with ``state``."""
+
+    state: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+
+
+class Told(NamedTuple):
+    """What the provider says of the person: checked claims, and those of its user info."""
+
+    issuer: str
+    subject: str
+    claims: dict[str, Any]
+
+
+class Refused(Forbidden):
+    """``reason`` is for the log and the audit trail; the person reads the message."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The sign-in was not completed. Begin again from the sign-in page.")
+        self.reason = reason
+
+
+def departure(provider: Provider, redirect_uri: str) -> tuple[str, Trip]:
+    """Where the browser has to go, and what it has to keep. Raises Unavailable."""
+    state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+    trip = Trip(state, nonce, verifier, redirect_uri)
+    endpoint = _metadata(provider)["authorization_endpoint"]
+    with _client(provider, trip) as client:
+        url, _ = client.create_authorization_url(
+            endpoint, state=trip.state, nonce=trip.nonce, code_verifier=trip.verifier
+        )
+    return str(url), trip
+
+
+def arrival(provider: Provider, trip: Trip, sent: Mapping[str, str]) -> Told:
+    """Who came back with these arguments. Raises Refused, Unavailable."""
+    if not secrets.compare_digest(sent.get("state", "").encode(), trip.state.encode()):
+        raise Refused("wrong state")
+    # RFC 9207: an answer of another provider that the browser was mixed up with.
+    if sent.get("iss", provider.issuer) != provider.issuer:
+        raise Refused("answer of another issuer")
+    if "error" in sent or not sent.get("code"):
+        raise Refused(f"the provider refused: {sent.get('error', 'no code')[:64]}")
+    metadata = _metadata(provider)
+    with _asking(), _client(provider, trip) as client:
+        token = client.fetch_token(
+            metadata["token_endpoint"], code=sent["code"], code_verifier=trip.verifier
+        )
+        claims = _claims(provider, trip, token)
+        claims = {**_user_info(client, metadata, claims["sub"]), **claims}
+    return Told(provider.issuer, claims["sub"], claims)
+
+
+def _claims(provider: Provider, trip: Trip, token: Mapping[str, Any]) -> dict[str, Any]:
+    """Claims of the ID token, once signature, issuer, audience, times and nonce are right."""
+    from authlib.oidc.core import CodeIDToken
+    from joserfc import jwt
+    from joserfc.errors import InvalidKeyIdError
+    from joserfc.jwk import KeySet
+    from joserfc.jws import JWSRegistry
+
+    def decoded(*, fresh: bool) -> Any:
+        keys = KeySet.import_key_set(_keys(provider, fresh=fresh))
+        registry = JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
+        return jwt.decode(token["id_token"], keys, registry=registry)
+
+    if "id_token" not in token:
+        raise Refused("no ID token")
+    try:
+        read = decoded(fresh=False)
+    except InvalidKeyIdError:  # the provider has changed its keys
+        read = decoded(fresh=True)
+    essential = {name: {"essential": True} for name in ("sub", "aud", "exp", "iat", "nonce")}
+    claims = CodeIDToken(
+        read.claims,
+        read.header,
+        {**essential, "iss": {"essential": True, "value": provider.issuer}},
+        {
+            "nonce": trip.nonce,
+            "client_id": provider.client_id,
+            "access_token": token.get("access_token"),
+        },
+    )
+    claims.validate(leeway=_LEEWAY)
+    if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
+        raise Refused("no usable subject")
+    return dict(claims)
+
+
+def _user_info(client: Any, metadata: Mapping[str, Any], subject: str) -> dict[str, Any]:
+    if not (endpoint := metadata.get("userinfo_endpoint")):
+        return {}
+    answer = client.get(endpoint)
+    answer.raise_for_status()
+    told = answer.json()
+    # Else somebody's claims could be put under somebody else's subject.
+    if not isinstance(told, dict) or told.get("sub") != subject:
+        raise Refused("user info of another subject")
+    return told
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+class _asking:  # noqa: N801 - reads as a statement
+    """Turns what goes wrong while a provider is asked into words."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        from authlib.common.errors import AuthlibBaseError
+        from joserfc.errors import JoseError
+        from requests import RequestException
+
+        if error is None or isinstance(error, PortalError):
+            return
+        if isinstance(error, RequestException):
+            log.warning("single sign-on: the provider does not answer", error=str(error))
+            raise Unavailable(
+                "The provider of single sign-on does not answer. Try again in a moment."
+            ) from None
+        if isinstance(error, (AuthlibBaseError, JoseError, KeyError, ValueError, TypeError)):
+            raise Refused(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+_known: dict[str, tuple[float, Any]] = {}
+
+
+def forget() -> None:
+    """What was learned of a provider, when another one is set up."""
+    _known.clear()
+
+
+def _metadata(provider: Provider) -> dict[str, Any]:
+    address = provider.issuer.rstrip("/") + "/.well-known/openid-configuration"
+    metadata: dict[str, Any] = _document(address)
+    if metadata.get("issuer") != provider.issuer:
+        log.error(
+            "single sign-on: PORTAL_OIDC_ISSUER is not what the provider calls itself",
+            setting=provider.issuer,
+            provider=str(metadata.get("issuer"))[:200],
+        )
+        raise Unavailable("Single sign-on is not set up rightly. An admin finds more in the log.")
+    return metadata
+
+
+def _keys(provider: Provider, *, fresh: bool) -> Any:
+    return _document(_metadata(provider)["jwks_uri"], fresh=fresh)
+
+
+def _document(address: str, *, fresh: bool = False) -> Any:
+    import requests
+
+    asked, document = _known.get(address, (0.0, None))
+    if document is None or fresh or time.monotonic() - asked > _KNOWN_FOR:
+        with _asking():
+            answer = requests.get(address, timeout=_TIMEOUT)
+            answer.raise_for_status()
+            document = answer.json()
+        _known[address] = (time.monotonic(), document)
+    return document
+
+
+def _client(provider: Provider, trip: Trip) -> Any:
+    from authlib.integrations.requests_client import OAuth2Session
+
+    methods = _metadata(provider).get("token_endpoint_auth_methods_supported", [])
+    if not provider.client_secret:
+        method = "none"
+    elif "client_secret_post" in methods and "client_secret_basic" not in methods:
+        method = "client_secret_post"
+    else:
+        method = "client_secret_basic"
+    return OAuth2Session(
+        provider.client_id,
+        provider.client_secret or None,
+        token_endpoint_auth_method=method,
+        scope=provider.scopes,
+        redirect_uri=trip.redirect_uri,
+        code_challenge_method="S256",
+        default_timeout=_TIMEOUT,
+    )
