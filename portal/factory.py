@@ -33,7 +33,8 @@ from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
-from portal.services import sessions
+from portal.services import sealing, sessions, single_sign_on
+from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
 
@@ -41,6 +42,9 @@ _MAX_BODY = 1024 * 1024
 #: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
 _PING_INTERVAL = 10
 _PING_TIMEOUT = 20
+#: What a browser may say; ours says a word every ten seconds.
+_MESSAGES_A_SECOND = 20
+_MESSAGES_AT_ONCE = 40
 #: Socket.IO without an event loop: tests and the command line.
 _IN_PROCESS = "threading"
 
@@ -59,6 +63,8 @@ def build_app(
     )
     lives = _lives(settings)
     sessions.use(lives)
+    sealing.use(settings.signing_key(), settings.previous_secret_keys)
+    single_sign_on.use(_provider(settings))
     app.config.update(
         SECRET_KEY=settings.signing_key(),
         MAX_CONTENT_LENGTH=_MAX_BODY,
@@ -79,7 +85,7 @@ def build_app(
     app.teardown_appcontext(lambda _error: database.session.remove())
     csrf.init_app(app)
     headers.init_app(app, always_secure=settings.secure_cookies)
-    origins.init_app(app, settings.allowed_hosts)
+    origins.init_app(app)
     access.init_app(app)
     routes.init_app(app)
     error_pages.init_app(app)
@@ -94,6 +100,23 @@ def _lives(settings: Settings) -> sessions.Lives:
         longest=timedelta(hours=settings.session_hours),
         remembered=timedelta(days=settings.session_remembered_days),
         viewers_idle=settings.session_viewers_idle,
+        second_step=frozenset(settings.require_second_factor),
+    )
+
+
+def _provider(settings: Settings) -> Provider | None:
+    """Of single sign-on, if there is one."""
+    if not settings.oidc_issuer:
+        return None
+    return Provider(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret,
+        scopes=settings.oidc_scopes,
+        name=settings.oidc_name,
+        role_claim=settings.oidc_role_claim,
+        roles=settings.oidc_roles,
+        second_factor=settings.oidc_second_factor,
     )
 
 
@@ -119,7 +142,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     )
     sockets.register(socketio.server)
     if fanout is not None:
-        fanout.install(socketio.server)
+        fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
+        app.extensions["dropped"] = fanout.dropped
     files = WhiteNoise(
         app.wsgi_app,
         max_age=31_536_000,
@@ -130,6 +154,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
     served = Compressed(files, tree.STATIC, _static_prefix())
     app.wsgi_app = Guard(app, served, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
+    if settings.allowed_hosts:
+        app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

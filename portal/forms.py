@@ -153,3 +153,15 @@ class TokenForm(FlaskForm):
 class NewUserForm(FlaskForm):
     username = StringField("User name", [InputRequired("Give a user name."), Length(max=64)])
     role = SelectField("Role", choices=_choices(Role))
+
+
+class CodeForm(FlaskForm):
+    code = StringField("Code", [InputRequired("Type a code."), Length(max=64)])
+
+
+class ConfirmForm(FlaskForm):
+    current_password = PasswordField("Current password", [InputRequired("Type your password.")])
+
+
+class FactorForm(ConfirmForm, CodeForm):
+    """Both proofs, to change how one signs in."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from portal.errors import PortalError
 
-
 #: A name or an address, with a port or without; a leading dot means every subdomain too.
 _HOST = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+
+
+RoleName = Literal["viewer", "operator", "admin"]
+ROLE_NAMES = get_args(RoleName)
 
 
 class SettingsError(PortalError):
@@ -86,6 +91,12 @@ class Settings(BaseSettings):
         False,
         description="Let viewers be idle until their session ends anyway, for displays on a wall.",
     )
+    previous_secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Comma-separated secret keys of before, which still open what is stored "
+        "encrypted by them: the secrets of second factors.",
+    )
     secure_cookies: bool = Field(
         False, description="Send cookies over HTTPS only. Set it behind TLS."
     )
@@ -104,6 +115,43 @@ class Settings(BaseSettings):
     audit_days: int = Field(
         0, ge=0, le=36_500, description="Days that audit entries are kept; 0 keeps all."
     )
+    require_second_factor: Annotated[tuple[RoleName, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated roles that cannot sign in without a second factor, such as "
+        "`admin,operator`; who has none sets one up at the next sign-in.",
+    )
+    oidc_issuer: str = Field(
+        "",
+        description="Address of the OpenID Connect provider for single sign-on, as it calls "
+        "itself.",
+    )
+    oidc_client_id: str = Field(
+        "", validate_default=True, description="What the provider calls this portal."
+    )
+    oidc_client_secret: str = Field(
+        "", repr=False, description="The portal's secret at the provider, if it has one."
+    )
+    oidc_roles: Annotated[tuple[tuple[str, RoleName], ...], NoDecode] = Field(
+        (),
+        validate_default=True,
+        description="Comma-separated `value:role` pairs: who has the value in the claim has the "
+        "role, such as `admins:admin,ops:operator`. The highest counts; `*` is everybody.",
+    )
+    oidc_role_claim: str = Field("groups", description="Claim that holds these values.")
+    oidc_scopes: str = Field(
+        "openid profile", description="What the provider is asked for, separated by spaces."
+    )
+    oidc_name: str = Field(
+        "single sign-on", description="What the button of the sign-in page calls the provider."
+    )
+    oidc_second_factor: bool = Field(
+        False,
+        description="The provider asks everybody for a second factor, so that the portal does not. "
+        "It need not be set for providers that say `mfa` in the claim `amr`.",
+    )
+    password_sign_in: bool = Field(
+        True, description="Let people sign in by a password; without it by single sign-on alone."
+    )
     test_time_scale: float = Field(
         1.0,
         gt=0,
@@ -111,7 +159,63 @@ class Settings(BaseSettings):
         description="For tests: factor on the waits of the page's live connection.",
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("transfer_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
+
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # From the right: names of groups may be URNs.
+        pairs = [part.strip().rpartition(":") for part in value.split(",") if part.strip()]
+        if wrong := [role for name, _, role in pairs if not name or role not in ROLE_NAMES]:
+            raise ValueError(f"no pair of a value and viewer, operator or admin: {wrong[0]}")
+        return tuple((name.strip(), role) for name, _, role in pairs)
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        parts = urlsplit(value)
+        here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if value and (
+            not parts.hostname
+            or parts.query
+            or parts.fragment
+            or not (parts.scheme == "https" or (parts.scheme == "http" and here))
+        ):
+            raise ValueError("must begin with https:// and have no ? or #")
+        return value
+
+    @field_validator("oidc_client_id", "oidc_roles")
+    @classmethod
+    def _comes_with_the_issuer(cls, value: object, info: ValidationInfo) -> object:
+        if bool(value) != bool(info.data.get("oidc_issuer", value)):
+            raise ValueError(
+                "single sign-on needs PORTAL_OIDC_ISSUER, PORTAL_OIDC_CLIENT_ID and "
+                "PORTAL_OIDC_ROLES together"
+            )
+        return value
+
+    @field_validator("password_sign_in")
+    @classmethod
+    def _some_way_in(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and not info.data.get("oidc_issuer"):
+            raise ValueError("without it, single sign-on must be set up")
+        return value
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _is_openid(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("must hold openid")
+        return value
+
+    @field_validator(
+        "allowed_hosts", "previous_secret_keys", "require_second_factor", mode="before"
+    )
     @classmethod
     def _names(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -124,11 +228,6 @@ class Settings(BaseSettings):
         if wrong := [name for name in value if not _HOST.fullmatch(name)]:
             raise ValueError(f"no name of a host: {', '.join(wrong)}")
         return value
-
-    @field_validator("transfer_roots", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
     @field_validator("transfer_roots")
     @classmethod
@@ -188,6 +287,11 @@ class Settings(BaseSettings):
     def prepare(self) -> None:
         """Makes the data folder and the default root; other roots are the administrator's."""
         default_root = self.data_dir / "files"
+        if self.oidc_issuer and find_spec("authlib") is None:
+            raise SettingsError(
+                "PORTAL_OIDC_ISSUER: single sign-on needs further packages. Install them by "
+                "pip install 'transfer-portal[oidc]', or unset the variable."
+            )
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.transfer_roots == (default_root,):

@@ -14,8 +14,7 @@ def upgrade() -> None:
         "second_factors",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("secret", sa.String(length=255), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("enabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("enabled_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_step", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["user_id"],

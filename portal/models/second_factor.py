@@ -10,7 +10,7 @@ from portal.database import Base, Moment
 
 
 class SecondFactor(Base):
-    """What a user's authenticator app and the portal both know. In force once ``enabled_at``."""
+    """What a user's authenticator app and the portal both know, proven by a first code."""
 
     __tablename__ = "second_factors"
 
@@ -19,8 +19,7 @@ class SecondFactor(Base):
     )
     #: Encrypted: who reads the database alone can make no codes.
     secret: Mapped[str] = mapped_column(String(255))
-    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
-    enabled_at: Mapped[datetime | None] = mapped_column(Moment)
+    enabled_at: Mapped[datetime] = mapped_column(Moment, default=now)
     #: The time step of the last code that was taken. No code of it or before it counts again.
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
 

@@ -5,20 +5,20 @@ from flask import (
     jsonify,
     redirect,
     render_template,
-    request,
     session,
     url_for,
 )
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
 
-from portal.access import address, background, load_user, me, public, requires, user_or_404
+from portal.access import address, background, me, public, requires, user_or_404
 from portal.clock import iso, now
-from portal.errors import NotFound, TooMany
+from portal.errors import Forbidden, NotFound, TooMany
 from portal.forms import SignInForm
 from portal.memo import mark
 from portal.models import Role, User
 from portal.rendering import duration
+from portal.routes import entering
 from portal.services import sessions, sign_in
 
 blueprint = Blueprint("sessions", __name__)
@@ -30,35 +30,26 @@ _LARGEST_ID = 2**31 - 1
 @public
 def login() -> Response | str:
     if current_user.is_authenticated:
-        return redirect(_destination())
+        return redirect(entering.wished())
     return _sign_in_page(SignInForm())
 
 
 @blueprint.post("/login")
 @public
 def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
+    if not current_app.extensions["settings"].password_sign_in:
+        raise Forbidden("Sign in by single sign-on. Passwords are not taken here.")
     form = SignInForm()
     if not form.validate():
         return _sign_in_page(form), 422
     try:
-        token = sign_in.sign_in(
-            form.username.data or "",
-            form.password.data or "",
-            remember=bool(form.remember.data),
-            address=address(),
-            user_agent=request.user_agent.string,
-            replaces=me().session_id if current_user.is_authenticated else None,
-        )
+        proof = sign_in.prove(form.username.data or "", form.password.data or "", address=address())
     except TooMany as limited:
         page = _sign_in_page(form, wait=duration(limited.seconds))
         return page, limited.status, {"Retry-After": str(limited.seconds)}
-    user = load_user(token) if token else None
-    if user is None:
-        return _sign_in_page(form, refused=True), 401
-    session.clear()  # nothing from before the sign-in survives it
-    session.permanent = bool(form.remember.data)
-    login_user(user)
-    return redirect(_destination(), 303)
+    remember = bool(form.remember.data)
+    entered = proof and entering.go_on(proof, remember=remember, target=entering.wished())
+    return entered or (_sign_in_page(form, refused=True), 401)
 
 
 @blueprint.post("/logout")
@@ -145,20 +136,5 @@ def _end_others(user: User, page: str) -> Response:
 def _sign_in_page(form: SignInForm, *, refused: bool = False, wait: str = "") -> str:
     days = current_app.extensions["settings"].session_remembered_days
     form.remember.label.text = f"Stay signed in for {days:g} day{'' if days == 1 else 's'}"
-    return render_template("login.html", form=form, refused=refused, wait=wait)
-
-
-def _destination() -> str:
-    target = request.args.get("next", "")
-    return target if is_own_path(target) else url_for("dashboard.index")
-
-
-def is_own_path(target: str) -> bool:
-    """A path of this site. Browsers drop control characters and read a backslash as a slash, so
-    that ``/\\t/evil.example`` would lead to another host."""
-    return (
-        target.startswith("/")
-        and not target.startswith("//")
-        and "\\" not in target
-        and target.isprintable()
-    )
+    passwords = current_app.extensions["settings"].password_sign_in
+    return render_template("login.html", form=form, refused=refused, wait=wait, passwords=passwords)

@@ -6,7 +6,7 @@ from portal.errors import Invalid
 from portal.forms import NewUserForm
 from portal.models import Role
 from portal.routes.paging import page_number
-from portal.services import accounts, password_links, passwords
+from portal.services import accounts, password_links, passwords, second_factor
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 
@@ -110,5 +110,6 @@ def _page(form: NewUserForm, number: int, text: str) -> str:
         number=number,
         pages_count=max(1, -(-total // _PAGE_SIZE)),
         linked=password_links.pending(users),
+        protected=second_factor.owners(users),
         roles=tuple(Role),
     )

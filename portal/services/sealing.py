@@ -24,10 +24,10 @@ def sealed(text: str) -> str:
     return _box().encrypt(text.encode()).decode()
 
 
-def opened(token: str) -> str | None:
-    """What was sealed; None if by a key that is no longer known."""
+def opened(token: str, *, seconds: int | None = None) -> str | None:
+    """What was sealed (in the last ``seconds``); None if by a key that is no longer known."""
     try:
-        return _box().decrypt(token.encode()).decode()
+        return _box().decrypt(token.encode(), ttl=seconds).decode()
     except InvalidToken:
         return None
 

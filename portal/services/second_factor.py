@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple, NoReturn
 
 import pyotp
@@ -10,25 +9,24 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal import live
-from portal.clock import now
 from portal.database import begin_write, session
-from portal.errors import Conflict, Invalid, NotFound, TooMany
+from portal.errors import Conflict, Invalid, NotFound
 from portal.models import LoginSession, RecoveryCode, SecondFactor, User
 from portal.services import (
     audit,
     one_time_codes,
-    passwords,
+    proofs,
     sealing,
     sessions,
-    sign_in_limits,
 )
 
 ISSUER = "Transfer Portal"
+PROPOSAL_SECONDS = 3600
 _WRONG = "This code is wrong or was used already. Wait for the next one."
 
 
 class Setup(NamedTuple):
-    """What an app has to be told; shown until the factor is in force, and never again."""
+    """What an app has to be told; shown until a code proves it, and never again."""
 
     secret: str
     address: str
@@ -56,52 +54,69 @@ def next_step(reading: Session, user: User) -> str:
     return "enrol" if sessions.demands_second_step(user.role) else ""
 
 
+def next_step_of(user: User) -> str:
+    return next_step(session(), user)
+
+
 def is_enabled(reading: Session, user_id: int) -> bool:
-    enabled = SecondFactor.enabled_at.is_not(None)
-    query = select(SecondFactor.user_id).where(SecondFactor.user_id == user_id, enabled)
+    query = select(SecondFactor.user_id).where(SecondFactor.user_id == user_id)
     return reading.scalar(query) is not None
+
+
+def owners(users: list[User]) -> set[int]:
+    """Ids of those of these users that have a second factor."""
+    ids = [user.id for user in users]
+    query = select(SecondFactor.user_id).where(SecondFactor.user_id.in_(ids))
+    return set(session.scalars(query))
 
 
 # --- setting up ---------------------------------------------------------------------------------
 
 
-def begin(user: User) -> Setup:
-    """What there is to scan: the same until it is enabled. Raises Conflict if it is already."""
-    writing = begin_write()
-    writing.get_one(User, user.id, with_for_update={"of": User})
-    row = writing.get(SecondFactor, user.id)
-    if row is not None and row.enabled_at is not None:
-        writing.rollback()
-        raise Conflict("Your second factor is on already.")
-    secret = sealing.opened(row.secret) if row is not None else None
-    if secret is None:
-        secret = pyotp.random_base32()
-        writing.merge(SecondFactor(user_id=user.id, secret=sealing.sealed(secret), last_step=0))
-    writing.commit()
-    return Setup(
-        secret, pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=ISSUER)
-    )
+def proposal(user: User) -> str:
+    """A new secret, sealed for the browser that asked to carry until a code proves it.
+
+    Not kept here: whoever knows the password alone could look at it, and wait for its owner to
+    put it in force.
+    """
+    return sealing.sealed(f"{user.id} {pyotp.random_base32()}")
 
 
-def enable(user: User, code: str, password: str | None, *, address: str) -> list[str]:
-    """Puts the factor in force and ends the user's other sessions. Gives the recovery codes.
+def setup(user: User, proposed: str) -> Setup | None:
+    """What there is to scan. None if there is nothing, or not any more."""
+    owner, _, secret = (sealing.opened(proposed, seconds=PROPOSAL_SECONDS) or "").partition(" ")
+    if owner != str(user.id) or is_enabled(session(), user.id):
+        return None
+    address = pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=ISSUER)
+    return Setup(secret, address)
+
+
+def enable(
+    user: User, proposed: str, code: str, password: str | None, *, address: str
+) -> list[str]:
+    """Puts the proposal in force and ends the user's other sessions. Gives the recovery codes.
 
     ``password`` is None right after it was proven, in the middle of signing in. Raises Invalid,
     TooMany, and Conflict if there is nothing to enable.
     """
-    _prove(user, password, address)
+    if password is None:
+        proofs.count_try(user, address=address)
+    else:
+        proofs.check_password(user, password, address=address)
+    to_prove = setup(user, proposed)
     writing = begin_write()
     writing.get_one(User, user.id, with_for_update={"of": User})
-    row = writing.get(SecondFactor, user.id)
-    if row is None or row.enabled_at is not None:
+    if to_prove is None or is_enabled(writing, user.id):
         writing.rollback()
         raise Conflict("There is nothing to turn on here. Begin again from your settings.")
+    row = SecondFactor(user_id=user.id, secret=sealing.sealed(to_prove.secret), last_step=0)
+    writing.add(row)
+    writing.flush()
     if not one_time_codes.take_code(writing, row, code):
         _refuse(writing, user, "second-factor.enable", address)
-    row.enabled_at = now()
     codes = one_time_codes.new_codes(writing, user.id)
     ended = _shut_others(writing, user)
-    _forgive(writing, user, address)
+    proofs.forgive(writing, user, address=address)
     audit.record(writing, "second-factor.enable", actor=user, target=user.username, address=address)
     writing.commit()
     live.end_sessions(ended, "logout")
@@ -114,12 +129,12 @@ def enable(user: User, code: str, password: str | None, *, address: str) -> list
 def check(user: User, code: str, *, address: str) -> str:
     """Takes a code or a recovery code, once; says which in the words of the audit trail. Raises
     Invalid, and TooMany where the next try has to wait."""
-    _count_try(user, address)
+    proofs.count_try(user, address=address)
     writing = begin_write()
     kind = one_time_codes.take(writing, user.id, code)
     if kind is None:
         _refuse(writing, user, "sign-in", address)
-    _forgive(writing, user, address)
+    proofs.forgive(writing, user, address=address)
     writing.commit()
     return kind
 
@@ -168,39 +183,13 @@ def _change(user: User, code: str, password: str, action: str, address: str) -> 
     """The write transaction of an act on a factor in force, once both proofs were given."""
     if not is_enabled(session(), user.id):
         raise Conflict("Your second factor is off.")
-    _prove(user, password, address)
+    proofs.check_password(user, password, address=address)
     writing = begin_write()
     writing.get_one(User, user.id, with_for_update={"of": User})
     if one_time_codes.take(writing, user.id, code) is None:
         _refuse(writing, user, action, address)
-    _forgive(writing, user, address)
+    proofs.forgive(writing, user, address=address)
     return writing
-
-
-# --- proofs -------------------------------------------------------------------------------------
-
-
-def _prove(user: User, password: str | None, address: str) -> None:
-    """Counts one try, as signing in does: who found an open browser must not guess here."""
-    _count_try(user, address)
-    # Who signs in by a provider alone has no password to type.
-    if password is None or not user.password_hash:
-        return
-    if not passwords.is_right(user.password_hash, password):
-        raise Invalid({"current_password": "This is not your password."})
-
-
-def _count_try(user: User, address: str) -> None:
-    writing = begin_write()
-    wait = sign_in_limits.charge(writing, sign_in_limits.limits_of(writing, user.username, address))
-    writing.commit()
-    if wait:
-        raise TooMany(math.ceil(wait))
-
-
-def _forgive(writing: Session, user: User, address: str) -> None:
-    limits = sign_in_limits.limits_of(writing, user.username, address)
-    sign_in_limits.forgive(writing, limits)
 
 
 def _refuse(writing: Session, user: User, action: str, address: str) -> NoReturn:

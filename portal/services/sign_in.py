@@ -26,31 +26,10 @@ class Proof(NamedTuple):
     password_hash: str
 
 
-def sign_in(
-    username: str,
-    password: str,
-    *,
-    remember: bool,
-    address: str,
-    user_agent: str,
-    replaces: int | None = None,
-) -> str | None:
-    """The token of a new session, or None. Raises TooMany where the next try has to wait.
-
-    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
-    its cookie is overwritten and nobody could sign out of it any more.
-    """
-    proof = prove(username, password, address=address)
-    if proof is None:
-        return None
-    return admit(
-        proof, remember=remember, address=address, user_agent=user_agent, replaces=replaces
-    )
-
-
 def prove(username: str, password: str, *, address: str) -> Proof | None:
     """Who has this name and password, if they may sign in. Unknown, disabled and wrong cost the
-    same hash, the same queries and the same answer."""
+    same hash, the same queries and the same answer. Raises TooMany where the next try has to
+    wait."""
     username = username.replace("\0", "").lower()
     writing = begin_write()
     limits = sign_in_limits.limits_of(writing, username, address)
@@ -78,13 +57,16 @@ def admit(
     address: str,
     user_agent: str,
     replaces: int | None = None,
-    second_step: str = "",
+    way: str = "",
+    second_step: bool = False,
 ) -> str | None:
     """Begins a session. None if the user was disabled, or the password changed, since the proof:
     what a reset ends must not begin again behind it.
 
-    ``second_step``: what was given beside the password, in the words of the audit trail. Without
-    it a user who has a second factor, or whose role demands one, is not let in by any way.
+    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
+    its cookie is overwritten and nobody could sign out of it any more.
+    ``way``: other than by a password alone, in the words of the audit trail. Without
+    ``second_step`` a user who has a second factor, or whose role demands one, is not let in.
     """
     writing = begin_write()
     user = writing.get(User, proof.user_id, with_for_update={"of": User})
@@ -101,11 +83,11 @@ def admit(
         remember=remember,
         address=address,
         user_agent=user_agent,
-        second_step=bool(second_step),
+        second_step=second_step,
     )
     gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
     writing.execute(delete(LoginSession).where(gone))
-    audit.record(writing, "sign-in", actor=user, detail=second_step, address=address)
+    audit.record(writing, "sign-in", actor=user, detail=way, address=address)
     writing.commit()
     live.end_sessions([replaces] if replaces else [], "logout")
     return token
