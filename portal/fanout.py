@@ -49,6 +49,7 @@ _LAST_WORDS = 5.0
 _BEAT = 0.25
 
 Part = tuple[Hashable, bytes]
+Way = tuple["Wire", Callable[[bytes], int]]
 
 #: Clients that were dropped, by reason; read by the metrics.
 dropped: Counter[str] = Counter()
@@ -72,9 +73,12 @@ class Wire(Socket):
         self.behind_since = 0.0
         self._ended = ended
         self._socket: Any = None
+        self.write: Callable[[bytes], int] = _gone
         self._reader = Reader(server.max_http_buffer_size)
         self._reading: Any = None
         self._over = False  # nothing more is to be read
+        self._credit = server.burst  # messages that may come now
+        self._credited_at = time.monotonic()
         self._inbox: deque[tuple[int, bytes]] | None = None  # None: nobody is answering
         self._mute = False  # nothing more is to be written, or can be
         # None: nothing waits and the socket may be written. Else what waits, by key, in order.
@@ -86,6 +90,7 @@ class Wire(Socket):
     def open(self, taken: Any, greeting: bytes, early: bytes = b"") -> None:
         """Goes on with a socket that the web server gave away, and what it had read of it."""
         self._socket = taken
+        self.write = taken.send
         with suppress(OSError):  # it may be gone already; the first write tells
             taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
             taken.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
@@ -125,6 +130,7 @@ class Wire(Socket):
                 self.deliver(_FAREWELL, [(object(), _FAREWELL)])
                 self.server.pulse.see_off(self)
             self.closed = self._mute = True
+            self.server.pulse.apart.add(self)
             self._end_writing()
         if abort:
             self.hang_up()
@@ -153,10 +159,22 @@ class Wire(Socket):
     def _feed(self, data: bytes) -> None:
         try:
             for kind, payload in self._reader.feed(data):
+                self._charge()
                 self._take(kind, payload)
         except Broken as broken:
             self._control(close_frame(broken.code))
             self._end(self.server.reason.TRANSPORT_ERROR)
+
+    def _charge(self) -> None:
+        """Counts a message of whatever kind, before anything is done for it."""
+        moment = time.monotonic()
+        earned = (moment - self._credited_at) * self.server.rate
+        self._credit = min(self.server.burst, self._credit + earned) - 1
+        self._credited_at = moment
+        if self._credit < 0:
+            dropped["flood"] += 1
+            log.warning("socket dropped", reason="flood")
+            raise Broken(1008, "too many messages")
 
     def _take(self, kind: int, payload: bytes) -> None:
         if kind == PING:
@@ -220,7 +238,7 @@ class Wire(Socket):
                 self._wait(key, data)
             return
         try:
-            sent = self._socket.send(run)
+            sent = self.write(run)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -233,6 +251,7 @@ class Wire(Socket):
         self._waiting, self._waiting_bytes = {}, 0
         self.behind_since = time.monotonic()
         self.server.pulse.behind.add(self)
+        self.server.pulse.apart.add(self)
         hub = get_hub()
         self._writing = hub.add(hub.WRITE, self._socket.fileno(), self._catch_up, _never, _never)
         for key, data in parts:
@@ -270,6 +289,8 @@ class Wire(Socket):
         self._stop_writing()
         if self._mute:
             self._end_writing()
+        else:
+            self.server.pulse.apart.discard(self)
 
     def _next(self) -> bytes:
         """A few of the frames that wait. No more than that: of the others, newer values may come
@@ -314,21 +335,27 @@ class Wire(Socket):
             self._shutdown(sockets.SHUT_RDWR)
             # After the listeners: the number of a closed socket is soon another client's.
             self._socket.close()
-            self._socket = None
+            self._socket, self.write = None, _gone
             if not self.closing:
                 self._end(self.server.reason.TRANSPORT_ERROR)
             self._over = True
             self.server.sockets.pop(self.sid, None)
             self._ended()
+        self.server.pulse.apart.discard(self)  # a closed socket refuses by itself
 
     def _forget(self) -> None:
         self._mute = True
         self._stop_writing()
+        self.server.pulse.apart.add(self)
         self._waiting, self._waiting_bytes, self._rest = {}, 0, b""
 
     def _shutdown(self, how: int) -> None:
         with suppress(OSError):  # already gone
             self._socket.shutdown(how)
+
+
+def _gone(_data: bytes) -> int:
+    raise OSError(errno.ENOTCONN, "not connected")
 
 
 def _never(*_arguments: object) -> None:
@@ -346,6 +373,8 @@ class Pulse:
         self._leaving: deque[tuple[float, Wire]] = deque()
         #: Clients for which something waits.
         self.behind: set[Wire] = set()
+        #: Those, and clients that are leaving: whose sockets only ``Wire.deliver`` may write to.
+        self.apart: set[Wire] = set()
 
     def add(self, wire: Wire) -> None:
         self._due.append((time.monotonic() + self._interval, wire))
@@ -379,20 +408,21 @@ def _until(entries: deque[tuple[float, Wire]], moment: float) -> Iterable[tuple[
         yield entries.popleft()
 
 
-def _to_each(wires: Iterable[Wire], run: bytes, parts: Iterable[Part]) -> None:
-    """``deliver`` for many: what nearly all of them need is written out here, without the calls."""
+def _to_each(ways: Iterable[Way], apart: set[Wire], run: bytes, parts: Iterable[Part]) -> None:
+    """``deliver`` for many. Nearly all need no more than ``send``, so that their wires, which are
+    scattered over the memory, are not even looked at."""
     size = len(run)
-    for wire in wires:
-        if wire._waiting is None and not wire._mute:
-            try:
-                sent = wire._socket.send(run)
-            except OSError:
-                wire.deliver(run, parts)
-                continue
-            if sent < size:
-                wire._fall_behind(sent, parts)
-        else:
+    for wire, send in ways:
+        if apart and wire in apart:
             wire.deliver(run, parts)
+            continue
+        try:
+            sent = send(run)
+        except OSError:  # it would block, or is gone
+            wire.deliver(run, parts)
+            continue
+        if sent < size:
+            wire._fall_behind(sent, parts)
 
 
 class FanoutManager(Manager):
@@ -402,7 +432,7 @@ class FanoutManager(Manager):
         super().__init__()
         self._gathered: dict[str, dict[Hashable, bytes]] = {}
         self._flush_due = False
-        self._wires: dict[str, list[Wire]] = {}
+        self._ways: dict[str, list[Way]] = {}
         self._rooms_of: dict[str, list[str | None]] = {}
 
     def emit(
@@ -430,62 +460,81 @@ class FanoutManager(Manager):
     def _gather(self, room: str, key: Hashable, data: bytes) -> None:
         if not self._flush_due:
             self._flush_due = True
-            eventlet.spawn_after(GATHER_SECONDS, self._flush)
+            eventlet.spawn_after(GATHER_SECONDS, self._flush_in_time)
         waiting = self._gathered.setdefault(room, {})
         waiting.pop(key, None)
         waiting[key] = data
 
-    def _flush(self) -> None:
+    def _flush_in_time(self) -> None:
         self._flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
         for room, parts in gathered.items():
             run, items = b"".join(parts.values()), list(parts.items())
-            _to_each(self.wires(room), run, items)
+            _to_each(self.ways(room), self.server.eio.pulse.apart, run, items)
 
     def _broadcast(self, room: str, data: bytes) -> None:
         """At once, behind what was gathered for the same client, in one write."""
-        gathered, self._gathered = self._gathered, {}
+        here, apart = self.ways(room), self.server.eio.pulse.apart
         part = (object(), data)
-        here = self.wires(room)
-        told = set()
-        for other, parts in gathered.items():
-            run, items = b"".join(parts.values()), list(parts.items())
-            together, both = run + data, [*items, part]
-            audience = set(here)
-            for wire in self.wires(other):
-                if wire in audience and wire not in told:
-                    told.add(wire)
-                    wire.deliver(together, both)
-                else:
-                    wire.deliver(run, items)
-        _to_each([wire for wire in here if wire not in told] if told else here, data, (part,))
+        if len(self._gathered) != 1:
+            self._flush()
+            _to_each(here, apart, data, (part,))
+            return
+        [(other, parts)] = self._gathered.items()
+        self._gathered = {}
+        run, items = b"".join(parts.values()), list(parts.items())
+        audience = {wire for wire, _ in here}
+        both = [way for way in self.ways(other) if way[0] in audience]
+        _to_each(both, apart, run + data, [*items, part])
+        told = {wire for wire, _ in both}
+        _to_each([way for way in self.ways(other) if way[0] not in told], apart, run, items)
+        _to_each([way for way in here if way[0] not in told], apart, data, (part,))
 
-    def wires(self, room: str) -> list[Wire]:
-        """Of the clients in a room; kept until somebody enters or leaves it."""
-        found = self._wires.get(room)
+    def ways(self, room: str) -> list[Way]:
+        """To the clients in a room; kept until somebody enters or leaves it."""
+        found = self._ways.get(room)
         if found is None:
             members = self.rooms.get("/", {}).get(room, {})
             known = self.server.eio.sockets
-            found = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
+            wires = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
+            found = [(wire, wire.write) for wire in wires]
             if members:  # an event for nobody must leave nothing behind
-                self._wires[room] = found
+                self._ways[room] = found
         return found
+
+    def get_participants(self, namespace: str, room: Any) -> Iterable[tuple[str, str]]:
+        rooms = self.rooms.get(namespace, {})
+        found: dict[str, str] = {}
+        for name in room if isinstance(room, list | tuple) else [room]:
+            found.update(rooms.get(name, {}))
+        yield from found.items()
 
     def basic_enter_room(
         self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None
     ) -> None:
-        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        if room is None or namespace not in self.rooms:
+            super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        elif sid != room and self.is_sid_room(namespace, room):
+            raise ValueError("cannot enter a sid room")
+        else:
+            # A plain dictionary: only the room of all is ever searched by the other side, and a
+            # client has two rooms of its own.
+            members = self.rooms[namespace].setdefault(room, {})
+            members[sid] = eio_sid or self.rooms[namespace][None][sid]
         entered = self._rooms_of.setdefault(sid, [])
         if room not in entered:
             entered.append(room)
-        self._wires.pop(room or "", None)
+        self._ways.pop(room or "", None)
 
     def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
         super().basic_leave_room(sid, namespace, room)
         entered = self._rooms_of.get(sid, [])
         if room in entered:
             entered.remove(room)
-        self._wires.pop(room or "", None)
+        self._ways.pop(room or "", None)
 
     def connect(self, sid: str, namespace: str) -> str | None:
         """Counts a client as connected; one that went away meanwhile as gone again."""
@@ -591,9 +640,13 @@ def serve(app: Any, host: str, port: int, *, most_requests: int, request_timeout
     )
 
 
-def install(server: Any) -> None:
-    """Gives a Socket.IO server on eventlet wires instead of stock sockets."""
+def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
+    """Gives a Socket.IO server on eventlet wires instead of stock sockets.
+
+    ``rate``: messages a second that a client may send for long; ``burst``: at once.
+    """
     engine = server.eio
+    engine.rate, engine.burst = rate, burst
     engine.pulse = Pulse(engine)
     engine._handle_connect = MethodType(_handle_connect, engine)
     eventlet.spawn_n(engine.pulse.run)

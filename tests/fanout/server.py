@@ -76,7 +76,8 @@ def state() -> dict[str, Any]:
             "sockets": len(server.eio.sockets),
             "environ": len(server.environ),
             "rooms_of": len(manager._rooms_of),
-            "wires": len(manager._wires),
+            "ways": len(manager._ways),
+            "apart": len(server.eio.pulse.apart),
             "behind": len(server.eio.pulse.behind),
             "pending": len(manager.pending_connect) + len(manager.pending_disconnect),
         },
@@ -96,6 +97,8 @@ def obey(order: dict[str, Any]) -> Any:
                 server.emit(event, data, to=order.get("room", "everyone"))
                 if order.get("every") is not None:
                     eventlet.sleep(order["every"])
+            for event, data in order.get("then", ()):
+                server.emit(event, data, to="everyone")
         case "drop":
             for sid, _ in list(manager.get_participants("/", "everyone"))[: order["clients"]]:
                 server.eio.disconnect(manager.eio_sid_from_sid(sid, "/"))

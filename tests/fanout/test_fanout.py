@@ -19,7 +19,8 @@ from tests.fanout.clients import Client, masked, parse, pump
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024
 NOTHING = {
-    "rooms": 0, "sockets": 0, "environ": 0, "rooms_of": 0, "wires": 0, "behind": 0, "pending": 0,
+    "rooms": 0, "sockets": 0, "environ": 0, "rooms_of": 0, "ways": 0, "apart": 0, "behind": 0,
+    "pending": 0,
 }  # fmt: skip
 
 
@@ -235,6 +236,19 @@ def test_status_takes_along_the_progress_that_waits(shared: Server) -> None:
     client.close()
 
 
+def test_progress_of_several_rooms_comes_before_the_status_that_follows(shared: Server) -> None:
+    one, two = shared.clients(2)
+    one.send('420["enter","here"]')
+    pump([one], lambda: (1, b'430["here"]') in one.others)
+    shared.tell(
+        "emit", events=[progress(1)], room="here", then=[progress(2), status(0), progress(3)]
+    )
+    pump([one, two], lambda: len(one.events) == 4 and len(two.events) == 3)
+    assert sorted(data["n"] for _, data in one.events[:2]) == [1, 2]
+    assert [data["n"] for _, data in one.events[2:]] == [0, 3]
+    assert [data["n"] for _, data in two.events] == [2, 0, 3]
+
+
 def test_events_reach_exactly_those_who_are_in_the_room(shared: Server) -> None:
     one, two = shared.clients(2)
     one.send('420["enter","here"]')
@@ -293,7 +307,7 @@ def test_refused_client_leaves_nothing_and_hears_nothing(shared: Server) -> None
     pump([client], lambda: any(payload.startswith(b"44") for _, payload in client.others))
     shared.emit([status(0)])
     found = shared.state()["left"]
-    assert (found["rooms"], found["rooms_of"], found["wires"]) == (0, 0, 0)
+    assert (found["rooms"], found["rooms_of"], found["ways"]) == (0, 0, 0)
     assert client.events == []
 
 
