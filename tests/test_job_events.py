@@ -124,6 +124,7 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
     ids = [new_job(source=root / "from") for _ in range(4)]
     attempts = {job_id: reports.claim(job_id, "test:1").attempt for job_id in ids}
     alice = user("alice")
+    events.hold_up = 0.02
 
     def report(job_id: int) -> None:
         for done in range(15):

@@ -236,6 +236,22 @@ CALM = settings(
 )
 
 
+def test_report_of_an_earlier_attempt_changes_nothing(
+    new_job: Any, settings: Settings, events: Recorder
+) -> None:
+    job_id, database = new_job(), str(settings.data_dir / "portal.sqlite")
+    reports.claim(job_id, "lost:1")
+    reports.recover()
+    reports.claim(job_id, "test:2")
+    before, told = row(database, job_id), len(events.all)
+    assert reports.progress(job_id, 1, reading(9, 10), moved=9) is Standing.LOST
+    assert reports.standing(job_id, 1) is Standing.LOST
+    reports.heartbeat(job_id, 1)
+    reports.give_back(job_id, 1, None, moved=9)
+    reports.finish(job_id, 1, ENDINGS[True], None, moved=9)
+    assert (row(database, job_id), len(events.all)) == (before, told)
+
+
 def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
     job_id = new_job()
     for _ in range(4):

@@ -213,6 +213,26 @@ def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     assert miscounted() == {}
 
 
+def test_pace_of_progress_holds_also_when_its_writes_have_to_wait(
+    new_job: Any, begin: Any, settings: Settings, endless: Path, events: Recorder
+) -> None:
+    job_id = new_job()
+    running = begin(job_id, rclone=endless)
+    for _ in range(2):
+        before = len(events.of(job_id, "job_progress"))
+        wait_for(lambda before=before: len(events.of(job_id, "job_progress")) > before)
+        time.sleep(0.7)
+        with locked(settings.data_dir):
+            time.sleep(1.2)  # the next report is due within, and can go out only after
+    before = len(events.of(job_id, "job_progress"))
+    wait_for(lambda: len(events.of(job_id, "job_progress")) > before)
+    running.worker.stop()
+    assert running.ended()
+    times = [event.at for event in events.of(job_id, "job_progress")]
+    assert len(times) >= 3
+    assert all(b - a >= 0.99 for a, b in itertools.pairwise(times))
+
+
 def test_database_that_is_away_for_longer_than_the_patience_loses_no_end(
     new_job: Any, begin: Any, settings: Settings, root: Path
 ) -> None:
