@@ -19,16 +19,11 @@ from werkzeug.wrappers import Request, Response
 
 from portal import origins
 from portal.database import session
+from portal.headers import REFUSAL
 from portal.services import sessions
 from portal.services.sessions import Caller
 
 log = structlog.get_logger(__name__)
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -51,8 +46,6 @@ class Guard:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
         request = Request(environ)
-        if not origins.host_is_known(request, self._app.config["TRUSTED_HOSTS"]):
-            return _no(400, "The portal is not known by this name.")(environ, start_response)
         if not origins.is_same(request):
             log.warning("socket refused: foreign origin", origin=request.headers.get("Origin"))
             return _no(403, "This origin may not connect.")(environ, start_response)
@@ -105,4 +98,4 @@ class Guard:
 
 
 def _no(status: int, reason: str) -> Response:
-    return Response(f"{reason}\n", status, _HEADERS)
+    return Response(f"{reason}\n", status, REFUSAL)

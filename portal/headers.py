@@ -46,6 +46,15 @@ _EVERYWHERE = {
 }
 
 
+#: Of a refusal in plain words, given before Flask is asked.
+REFUSAL = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
 def init_app(app: Flask, *, always_secure: bool) -> None:
     """``always_secure``: the cookies go over TLS alone, hence everything does."""
 

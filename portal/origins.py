@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, request
-from werkzeug.exceptions import SecurityError
-from werkzeug.wrappers import Request
+from werkzeug.wrappers import Request, Response
 
 from portal.errors import Forbidden
+from portal.headers import REFUSAL
 
 log = structlog.get_logger(__name__)
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OURS = ("same-origin", "none")
 
 
-def init_app(app: Flask, allowed_hosts: tuple[str, ...]) -> None:
-    """``allowed_hosts``: the names the portal is reached by; empty: any."""
-    app.config["TRUSTED_HOSTS"] = list(allowed_hosts) or None
+def init_app(app: Flask) -> None:
     app.before_request(_refuse_other_sites)
 
 
@@ -63,9 +66,32 @@ def is_same(request: Request) -> bool:
     return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.host.lower())
 
 
-def host_is_known(request: Request, allowed_hosts: list[str] | None) -> bool:
-    request.trusted_hosts = allowed_hosts
-    try:
-        return bool(request.host)
-    except SecurityError:
-        return False
+class KnownHosts:
+    """In front of everything, in WSGI: a request for another name gets no page and no socket.
+
+    Such names come from a DNS entry of somebody else, or from a forged header, by which links and
+    redirects would lead elsewhere.
+    """
+
+    def __init__(self, wsgi: WSGI, allowed: tuple[str, ...]) -> None:
+        self._wsgi = wsgi
+        self._allowed = [_without_port(name) for name in allowed]
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if any(_covers(name, _without_port(host)) for name in self._allowed):
+            return self._wsgi(environ, start_response)
+        log.warning("request refused: unknown host", host=host)
+        refusal = Response("The portal is not known by this name.\n", 400, REFUSAL)
+        return refusal(environ, start_response)
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":\d{1,5}$", "", host.lower())
+
+
+def _covers(name: str, host: str) -> bool:
+    """A leading dot stands for the name itself and all below it."""
+    return host == name.removeprefix(".") or (name.startswith(".") and host.endswith(name))

@@ -1,0 +1,189 @@
+"""What answers tell browsers to refuse, and whom the portal believes about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from portal import database, factory
+from portal.settings import Settings, SettingsError, load_settings
+
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "manifest-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+@pytest.fixture
+def portal(app: Flask, settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
+    """The same data behind other settings."""
+    made: list[Flask] = []
+
+    def build(**changed: Any) -> FlaskClient:
+        made.append(factory.build_app(settings.model_copy(update=changed)))
+        return made[-1].test_client()
+
+    yield build
+    database.session.remove()
+    for one in made:
+        one.extensions["engine"].dispose()
+
+
+def test_policy_allows_our_own_files_and_nothing_else(browser: Any) -> None:
+    policy = browser().get("/login").headers["Content-Security-Policy"]
+    assert dict(part.strip().split(" ", 1) for part in policy.split(";")) == POLICY
+
+
+def test_every_answer_at_every_address_bears_the_headers(app: Flask, browser: Any) -> None:
+    alice = browser("alice")
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<int:job_id>", "1")
+        for client in (alice.client, browser().client):
+            headers = client.get(path).headers
+            assert headers["X-Content-Type-Options"] == "nosniff", path
+            assert headers["X-Frame-Options"] == "DENY", path
+            assert headers["Referrer-Policy"] == "same-origin", path
+            assert headers["Cross-Origin-Opener-Policy"] == "same-origin", path
+            assert headers["Cross-Origin-Resource-Policy"] == "same-origin", path
+            assert "camera=()" in headers["Permissions-Policy"], path
+            assert "unsafe" not in headers["Content-Security-Policy"], path
+            assert "Access-Control-Allow-Origin" not in headers, path
+            kept = headers["Cache-Control"]
+            assert kept == "no-store" or kept.startswith("private"), path
+
+
+def test_browsers_are_held_to_tls_where_there_is_tls(portal: Any, browser: Any) -> None:
+    header = "Strict-Transport-Security"
+    assert header not in browser().get("/login").headers
+    behind_tls = portal(trusted_proxies=1).get("/login", headers={"X-Forwarded-Proto": "https"})
+    assert int(behind_tls.headers[header].removeprefix("max-age=")) >= 31_536_000
+    assert header in portal(secure_cookies=True).get("/login").headers
+    lying = portal(trusted_proxies=0).get("/login", headers={"X-Forwarded-Proto": "https"})
+    assert header not in lying.headers
+
+
+def test_secure_cookie_can_be_set_by_no_sister_site(portal: Any) -> None:
+    answer = portal(secure_cookies=True).get("/login", base_url="https://localhost")
+    name, _, attributes = answer.headers["Set-Cookie"].partition("=")
+    # A browser takes this prefix only with Secure, with this path and without a domain.
+    assert name == "__Host-portal"
+    for word in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
+        assert word in attributes
+    assert "Domain" not in attributes
+
+
+# --- names and proxies --------------------------------------------------------------------------
+
+KNOWN = ("portal.example.org", "127.0.0.1:8000", "[::1]:8000", ".example.net")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("portal.example.org", 200),
+        ("portal.example.org:8443", 200),
+        ("PORTAL.example.org", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("example.net", 200),
+        ("a.example.net:80", 200),
+        ("badexample.net", 400),
+        ("example.net.", 400),
+        ("evil.example", 400),
+        ("portal.example.org.evil.example", 400),
+        ("evil.example?portal.example.org", 400),
+        ("portal.example.org@evil.example", 400),
+        ("", 400),
+        ("a b", 400),
+    ],
+)
+def test_request_for_another_name_is_refused(portal: Any, host: str, status: int) -> None:
+    client = portal(allowed_hosts=KNOWN)
+    answer = client.get("/login", headers={"Host": host})
+    assert answer.status_code == status
+    assert "evil.example" not in answer.text
+    socket = client.get("/socket.io/?EIO=4&transport=websocket", headers={"Host": host})
+    assert socket.status_code == (401 if status == 200 else 400)
+
+
+def test_name_of_a_forwarding_header_counts_from_trusted_proxies_alone(portal: Any) -> None:
+    headers = {"Host": "portal.example.org", "X-Forwarded-Host": "evil.example"}
+    assert portal(allowed_hosts=KNOWN).get("/login", headers=headers).status_code == 200
+    behind = portal(allowed_hosts=KNOWN, trusted_proxies=1)
+    assert behind.get("/login", headers=headers).status_code == 400
+
+
+def test_redirects_never_repeat_the_name_that_was_asked_for(browser: Any) -> None:
+    nobody = browser()
+    answer = nobody.get("/jobs", headers={"Host": "evil.example"})
+    assert answer.location == "/login?next=/jobs"
+    answer = nobody.sign_in("bob")
+    assert answer.location == "/"
+
+
+@pytest.mark.parametrize("value", ["http://portal.example.org", "a b", "portal/x", "*", "a,,b c"])
+def test_name_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PORTAL_ALLOWED_HOSTS", value)
+    with pytest.raises(SettingsError, match="PORTAL_ALLOWED_HOSTS"):
+        load_settings()
+
+
+def test_names_are_read_from_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_ALLOWED_HOSTS", "portal.example.org, .example.net,[::1]:8000")
+    assert load_settings().allowed_hosts == ("portal.example.org", ".example.net", "[::1]:8000")
+
+
+# --- the way back after a sign-in ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r\n/evil.example",
+        "/\x00/evil.example",
+        "\t//evil.example",
+        " //evil.example",
+        "http://evil.example",
+        "https:evil.example",
+        "https:/evil.example",
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "data:text/html,x",
+        "evil.example",
+        "@evil.example",
+        "/\u2028/evil.example",
+        "/jobs\r\nSet-Cookie: portal=x",
+    ],
+)
+def test_next_leads_to_a_page_of_ours_or_to_the_dashboard(browser: Any, target: str) -> None:
+    nobody = browser()
+    page = nobody.get("/login", query_string={"next": target})
+    assert page.status_code == 200
+    answer = nobody.client.post(
+        "/login",
+        query_string={"next": target},
+        data={"csrf_token": nobody.token(), "username": "bob", "password": "correct horse battery"},
+    )
+    assert (answer.status_code, answer.location) == (303, "/")
+    # Signed in already, it is no way out either.
+    assert nobody.get("/login", query_string={"next": target}).location == "/"
