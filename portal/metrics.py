@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask import current_app
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -29,6 +30,14 @@ class _Portal(Collector):
         yield GaugeMetricFamily(
             "portal_sockets", "Live connections of this process.", sockets.count()
         )
+        dropped = CounterMetricFamily(
+            "portal_sockets_dropped",
+            "Live connections ended for what they cost.",
+            labels=["reason"],
+        )
+        for reason, number in current_app.extensions.get("dropped", {}).items():
+            dropped.add_metric([reason], number)
+        yield dropped
         version = GaugeMetricFamily("portal_info", "Version.", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
