@@ -156,8 +156,6 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     app.wsgi_app = Guard(app, served, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
     if settings.allowed_hosts:
         app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
-    if settings.allowed_hosts:
-        app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
