@@ -10,7 +10,7 @@ _BROWSERS = (
     ("Firefox/", "Firefox"),
     ("FxiOS", "Firefox"),
     ("CriOS", "Chrome"),
-    ("HeadlessChrome", "Chrome without a screen"),
+    ("HeadlessChrome", "Chrome"),
     ("Chrome/", "Chrome"),
     ("Chromium", "Chromium"),
     ("Safari/", "Safari"),

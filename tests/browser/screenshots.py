@@ -52,14 +52,14 @@ class Person:
         self._http = requests.Session()
         self.post("/login", username=name, password=PASSWORD)
 
-    def post(self, path: str, **fields: str) -> str:
-        """The address it led to."""
-        page = self._http.get(self._server.url + ("/login" if path == "/login" else "/settings"))
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        assert found is not None, page.text
+    def post(self, path: str, *, page: bool = False, **fields: str) -> str:
+        """The path it led to, or what stood on that page."""
+        form = self._http.get(self._server.url + ("/login" if path == "/login" else "/settings"))
+        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form.text)
+        assert found is not None, form.text
         answer = self._http.post(self._server.url + path, {**fields, "csrf_token": found[1]})
         assert answer.ok, f"{path}: {answer.status_code}\n{answer.text}"
-        return answer.url.removeprefix(self._server.url)
+        return answer.text if page else answer.url.removeprefix(self._server.url)
 
     def transfer(self, name: str, operation: str, files: int, mebibytes: int, limit: str) -> str:
         """The path of the new job's page. Its files are sparse, so that they cost no room."""
@@ -131,7 +131,13 @@ def fill(server: PortalServer, waiting: Sequence[Sample]) -> dict[str, str]:
 
 
 PAGES_OF = {
-    "bob": {"dashboard": "/", "jobs": "/jobs", "settings": "/settings", "new-job": "/jobs/new"},
+    "bob": {
+        "dashboard": "/",
+        "jobs": "/jobs",
+        "settings": "/settings",
+        "sessions": "/sessions",
+        "new-job": "/jobs/new",
+    },
     "charlie": {"dashboard": "/", "jobs": "/jobs", "doctor": "/connection"},
     "alice": {"dashboard": "/", "users": "/users", "audit": "/audit", "not-found": "/nothing"},
 }
@@ -143,6 +149,8 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
         with signed_out(browser, theme) as page:
             page.goto(f"{server.url}/login")
             at_all_widths(page, folder, f"login-{theme}")
+            page.goto(server.url + invitation(server, theme))
+            at_all_widths(page, folder, f"password-link-{theme}")
         for name, role in USERS.items():
             with signed_in(browser, server, name, theme) as page:
                 pages = dict(PAGES_OF[name])
@@ -159,6 +167,16 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
                 if name == "bob":
                     refused_form(page, server)
                     at_all_widths(page, folder, f"new-job-errors-{role}-{theme}")
+
+
+def invitation(server: PortalServer, theme: str) -> str:
+    """The path of the link that invites one more user."""
+    shown = Person(server, "alice").post(
+        "/users", page=True, username=f"new-{theme}", by="link", role="viewer"
+    )
+    found = re.search(r"/password/[\w-]+", shown)
+    assert found is not None, shown
+    return found[0]
 
 
 def photograph_empty(browser: Browser, server: PortalServer, folder: Path) -> None:

@@ -35,7 +35,7 @@ def rank_test(first: list[float], second: list[float]) -> float:
 
 
 def test_rank_test_tells_shifted_from_equal() -> None:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311 - noise for a test
     first = [chance.gauss(10, 1) for _ in range(ROUNDS)]
     assert rank_test(first, [chance.gauss(10, 1) for _ in range(ROUNDS)]) > 0.01
     assert rank_test(first, [chance.gauss(11, 1) for _ in range(ROUNDS)]) < UNLIKELY
