@@ -114,7 +114,9 @@ def test_sign_in_is_for_everybody(portal: PortalServer, page: Page, complaints: 
 def test_strip_of_each_state_is_for_everybody(state: str, alice: Person, visit: Visit) -> None:
     page = visit(alice, "/jobs")
     recorder.wait_for_state(page, "connected")
-    # Shown by the page's own module; how a page gets there is other tests' matter.
+    # Shown by the page's own module; how a page gets there is other tests' matter. Its connection
+    # sleeps meanwhile, or it would tell the truth in between.
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
     page.evaluate(
         """(state) => {
           const detail = { state, attempts: 3, attempting: false, since: Date.now(), reason: 'test',

@@ -37,7 +37,7 @@ WATCH = """() => {
 def test_progress_is_honest_from_the_scan_to_the_end(portal: PortalServer, visit: Visit) -> None:
     bob = Person(portal, "bob")
     # In its middle rclone finds more to do, so that its own share falls from 55 to 27 %.
-    told = [scanning(12_400)] * 7 + [
+    told = [scanning(12_400)] * 4 + [
         line
         for done, total in (
             (1000, 10_000),
@@ -48,7 +48,7 @@ def test_progress_is_honest_from_the_scan_to_the_end(portal: PortalServer, visit
             (16_000, 20_000),
             (20_000, 20_000),
         )
-        for line in [transferring(done, total)] * 3
+        for line in [transferring(done, total)] * 2
     ]
     source = scripted.script(portal.root / "archive", told)
     job = bob.transfer("Laboratory archive", source=source)

@@ -17,7 +17,7 @@ def test_browser_without_websocket_polls_at_once_and_attempts_nothing(
     portal: PortalServer, visit: Visit
 ) -> None:
     bob = Person(portal, "bob")
-    job = bob.transfer("Music library", files=60, mebibytes=0.5, limit="3M")
+    job = bob.transfer("Music library", files=40, mebibytes=0.25, limit="2M")
     bob.wait_for(job, "running")
     page = visit(bob, "/jobs", script="delete window.WebSocket")
     on_the_wire: list[str] = []
