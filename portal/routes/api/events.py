@@ -11,7 +11,7 @@ from portal.services import jobs
 from portal.states import JobStatus
 
 
-class EventShown(Shown):
+class Event(Shown):
     """One change of a job's status."""
 
     id: int
@@ -25,11 +25,11 @@ class EventShown(Shown):
 
 
 class EventList(Shown):
-    items: list[EventShown]
+    items: list[Event]
 
 
 class EventPage(Paged):
-    items: list[EventShown]
+    items: list[Event]
 
 
 class LatestAsked(Asked):
@@ -72,8 +72,8 @@ def list_job_events(job_id: int, query: Pages) -> Answer:
     return Answer(shown, headers=links(query, pages))
 
 
-def _shown(event: JobEvent) -> EventShown:
-    return EventShown(
+def _shown(event: JobEvent) -> Event:
+    return Event(
         id=event.id,
         job_id=event.job_id,
         seq=event.seq,

@@ -3,9 +3,9 @@ from __future__ import annotations
 from flask import current_app, url_for
 from pydantic import Field
 
-from portal import validation
+from portal import models, validation
 from portal.access import address, job_or_404, me
-from portal.models import Job, Role
+from portal.models import Role
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
@@ -19,7 +19,7 @@ _TOO_LATE = "The job is no longer in a state that allows this."
 _LOCATION = {"Location": "Path of the job."}
 
 
-class JobShown(Shown):
+class Job(Shown):
     """One execution of one transfer."""
 
     id: int
@@ -53,7 +53,7 @@ class JobShown(Shown):
 
 
 class JobPage(Paged):
-    items: list[JobShown]
+    items: list[Job]
 
 
 class JobsAsked(Pages):
@@ -135,7 +135,7 @@ def list_jobs(query: JobsAsked) -> Answer:
     right=Role.OPERATOR,
     body=NewJob,
     headers=Once,
-    shape=JobShown,
+    shape=Job,
     answers={
         201: "The new job. It starts at once or waits its turn.",
         200: "The job that this key had made before.",
@@ -157,10 +157,10 @@ def create_job(body: NewJob, headers: Once) -> Answer:
     "GET",
     "/jobs/<int:job_id>",
     right=Role.VIEWER,
-    shape=JobShown,
+    shape=Job,
     answers={200: "The job as of now."},
 )
-def get_job(job_id: int) -> JobShown:
+def get_job(job_id: int) -> Job:
     """Get one job"""
     return _shown(job_or_404(job_id))
 
@@ -169,11 +169,11 @@ def get_job(job_id: int) -> JobShown:
     "POST",
     "/jobs/<int:job_id>/cancel",
     right=Role.OPERATOR,
-    shape=JobShown,
+    shape=Job,
     answers={200: "The job, cancelled or cancelling. Asking again changes nothing."},
     refusals={409: "It has already completed or failed."},
 )
-def cancel_job(job_id: int) -> JobShown:
+def cancel_job(job_id: int) -> Job:
     """Cancel a job
 
     Operators may cancel their own jobs, admins everyone's. A running job is cancelling until its
@@ -187,7 +187,7 @@ def cancel_job(job_id: int) -> JobShown:
     "POST",
     "/jobs/<int:job_id>/retry",
     right=Role.OPERATOR,
-    shape=JobShown,
+    shape=Job,
     answers={200: "The job that tries it again. Asking again while that is open gives the same."},
     refusals={409: _TOO_LATE},
     answer_headers=_LOCATION,
@@ -201,10 +201,10 @@ def retry_job(job_id: int) -> Answer:
     return _located(jobs.retry(old, actor=me(), address=address()), 200)
 
 
-def _located(job: Job, status: int) -> Answer:
+def _located(job: models.Job, status: int) -> Answer:
     return Answer(_shown(job), status, {"Location": url_for("api.get_job", job_id=job.id)})
 
 
-def _shown(job: Job) -> JobShown:
-    columns = {name: getattr(job, name) for name in JobShown.model_fields if hasattr(job, name)}
-    return JobShown(**columns | {"owner": job.owner.username, "retry_of": job.retry_of_id})
+def _shown(job: models.Job) -> Job:
+    columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
+    return Job(**columns | {"owner": job.owner.username, "retry_of": job.retry_of_id})

@@ -32,7 +32,7 @@ _REFUSALS = {
     404: "There is no such thing.",
     413: "The body is larger than 64 KiB.",
     415: "The body is not said to be application/json.",
-    422: "A field is unknown, missing or wrong; `errors` says which and why.",
+    422: "A field is unknown, missing or wrong; errors says which and why.",
 }
 
 
@@ -85,7 +85,7 @@ def scope_for(right: Role) -> Scope:
 
 
 def kind(schema: Json) -> str:
-    """What a value is, in a few words: ``integer or null``, ``list of JobShown``."""
+    """What a value is, in a few words: ``integer or null``, ``list of Job``."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:

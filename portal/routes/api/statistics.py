@@ -10,7 +10,7 @@ from portal.services import statistics
 from portal.states import JobStatus
 
 
-class StatisticsShown(Shown):
+class Statistics(Shown):
     """The figures of the dashboard."""
 
     counts: dict[JobStatus, int] = Field(description="Jobs by status; every status is there.")
@@ -29,14 +29,14 @@ class StatisticsShown(Shown):
     "GET",
     "/statistics",
     right=Role.VIEWER,
-    shape=StatisticsShown,
+    shape=Statistics,
     answers={200: "The figures as of now."},
 )
-def get_statistics() -> StatisticsShown:
+def get_statistics() -> Statistics:
     """Get the figures of the dashboard"""
     zone = me().settings.timezone
     figures = statistics.gather(zone)
-    return StatisticsShown(
+    return Statistics(
         counts=figures.counts,
         running=figures.running,
         completed_today=figures.completed_today,

@@ -3,8 +3,9 @@ from __future__ import annotations
 from flask import url_for
 from pydantic import Field
 
+from portal import models
 from portal.access import address, me, user_or_404
-from portal.models import Role, User
+from portal.models import Role
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links, pages_of
 from portal.routes.api.shapes import Given, Shown, Timestamp
@@ -13,7 +14,7 @@ from portal.services import accounts, password_links
 _LAST_ADMIN = "This is the last active admin."
 
 
-class UserShown(Shown):
+class User(Shown):
     id: int
     username: str
     role: Role
@@ -22,14 +23,14 @@ class UserShown(Shown):
     last_sign_in_at: Timestamp | None
 
 
-class UserInvited(UserShown):
+class InvitedUser(User):
     password_link: str = Field(
         description="Address where the user sets a password, once within 72 hours. Shown only here."
     )
 
 
 class UserPage(Paged):
-    items: list[UserShown]
+    items: list[User]
 
 
 class UsersAsked(Pages):
@@ -78,7 +79,7 @@ def list_users(query: UsersAsked) -> Answer:
     "/users",
     right=Role.ADMIN,
     body=NewUser,
-    shape=UserInvited,
+    shape=InvitedUser,
     answers={201: "The new user. Nobody can sign in as them until the link has set a password."},
     answer_headers={"Location": "Path of the user."},
 )
@@ -86,14 +87,12 @@ def create_user(body: NewUser) -> Answer:
     """Invite a user"""
     user, token = password_links.invite(body.username, body.role, actor=me(), address=address())
     link = url_for("password_links.show", token=token, _external=True)
-    shown = UserInvited(**_shown(user).model_dump(mode="python"), password_link=link)
+    shown = InvitedUser(**_shown(user).model_dump(mode="python"), password_link=link)
     return Answer(shown, 201, {"Location": url_for("api.get_user", user_id=user.id)})
 
 
-@operation(
-    "GET", "/users/<int:user_id>", right=Role.ADMIN, shape=UserShown, answers={200: "The user."}
-)
-def get_user(user_id: int) -> UserShown:
+@operation("GET", "/users/<int:user_id>", right=Role.ADMIN, shape=User, answers={200: "The user."})
+def get_user(user_id: int) -> User:
     """Get one user"""
     return _shown(user_or_404(user_id))
 
@@ -103,11 +102,11 @@ def get_user(user_id: int) -> UserShown:
     "/users/<int:user_id>/role",
     right=Role.ADMIN,
     body=NewRole,
-    shape=UserShown,
+    shape=User,
     answers={200: "The user. The role is in force at once, for sessions and tokens alike."},
     refusals={409: _LAST_ADMIN},
 )
-def change_role(user_id: int, body: NewRole) -> UserShown:
+def change_role(user_id: int, body: NewRole) -> User:
     """Change a user's role"""
     user_or_404(user_id)
     return _shown(accounts.change_role(user_id, body.role, actor=me(), address=address()))
@@ -117,11 +116,11 @@ def change_role(user_id: int, body: NewRole) -> UserShown:
     "POST",
     "/users/<int:user_id>/disable",
     right=Role.ADMIN,
-    shape=UserShown,
+    shape=User,
     answers={200: "The user, disabled: their sessions, sockets and tokens have ended."},
     refusals={409: _LAST_ADMIN},
 )
-def disable_user(user_id: int) -> UserShown:
+def disable_user(user_id: int) -> User:
     """Disable a user"""
     user_or_404(user_id)
     return _shown(accounts.set_active(user_id, False, actor=me(), address=address()))
@@ -131,14 +130,14 @@ def disable_user(user_id: int) -> UserShown:
     "POST",
     "/users/<int:user_id>/enable",
     right=Role.ADMIN,
-    shape=UserShown,
+    shape=User,
     answers={200: "The user, who can sign in again. Ended tokens stay ended."},
 )
-def enable_user(user_id: int) -> UserShown:
+def enable_user(user_id: int) -> User:
     """Enable a user"""
     user_or_404(user_id)
     return _shown(accounts.set_active(user_id, True, actor=me(), address=address()))
 
 
-def _shown(user: User) -> UserShown:
-    return UserShown.model_validate(user)
+def _shown(user: models.User) -> User:
+    return User.model_validate(user)
