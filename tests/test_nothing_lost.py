@@ -22,7 +22,7 @@ from tests.transfers import MIB, fill, rclones, tree
 pytestmark = pytest.mark.faults
 
 FINAL = ("completed", "failed", "cancelled")
-KILLS = 8
+KILLS = 7
 
 
 class Bob:

@@ -203,7 +203,7 @@ def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     running = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     with locked(settings.data_dir):
-        time.sleep(4)  # the time that the other program takes
+        time.sleep(2.5)  # the time that the other program takes
     assert running.ended()
     job = stored(job_id)
     assert (job.status, job.bytes_transferred) == ("completed", 5 * MIB)
@@ -352,8 +352,14 @@ def test_worker_that_is_stopped_gives_up_on_a_database_that_stays_away(
 
 
 def test_silent_rclone_is_held_by_a_heartbeat_and_cancelled_all_the_same(
-    app: Flask, new_job: Any, begin: Any, tmp_path: Path, user: Any
+    app: Flask,
+    new_job: Any,
+    begin: Any,
+    tmp_path: Path,
+    user: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("portal.worker.HEARTBEAT", 0.5)
     silent = scripted_rclone(tmp_path, "time.sleep(60)")
     job_id = new_job()
     running = begin(job_id, rclone=silent)
