@@ -21,6 +21,8 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -313,6 +315,15 @@ def verdicts(told: dict[str, Figures]) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def noted(what: str) -> Iterator[None]:
+    """A server that fails loses this round, not the others theirs."""
+    try:
+        yield
+    except AssertionError as error:
+        print(f"{what} failed: {error}", file=sys.stderr, flush=True)
+
+
 def measure(options: argparse.Namespace, names: list[str]) -> tuple[dict[str, Figures], Series]:
     """Figures of each server at the size that is compared, and of each at every size."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -323,13 +334,16 @@ def measure(options: argparse.Namespace, names: list[str]) -> tuple[dict[str, Fi
     }
     for turn in range(options.rounds):
         for name in names:
-            fan_out(name, options.clients, told[name], full=True)
+            with noted(name):
+                fan_out(name, options.clients, told[name], full=True)
             if options.returning and name != "bare loop":
-                storm(name, options.returning, told[name])
+                with noted(name):
+                    storm(name, options.returning, told[name])
         for name in names if turn < options.chart_rounds else ():
             for size, figures in grown[name].items():
                 if size != options.clients:
-                    fan_out(name, size, figures, full=False)
+                    with noted(f"{name}, {size} clients"):
+                        fan_out(name, size, figures, full=False)
         print(f"round {turn + 1}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     for name in names:
         if options.clients in grown[name]:
