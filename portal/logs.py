@@ -36,7 +36,7 @@ def configure(form: str) -> None:
     handler.setFormatter(formatter)
     # Who logs it is told by the event; looking up the frame, thread and process costs more than all
     # the rest of a line.
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]

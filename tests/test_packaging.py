@@ -39,6 +39,7 @@ ALLOWED = [
     "portal/_root/static/vendor/*.gz",
     "portal/_root/static/vendor/*.LICENCE.txt",
     "portal/_root/templates/*.html",
+    "portal/_root/templates/doctor/*.txt",
     "transfer_portal-*.dist-info/*",
 ]
 REQUIRED = [

@@ -204,7 +204,10 @@ def filled(
             "/password/<token>": {"new_password": "a new one, long"},
             "/settings": {"theme": "dark"},
             "/settings/password": {"current_password": PASSWORD, "new_password": "a new one, long"},
-            **dict.fromkeys(OF_A_SECOND_FACTOR, {"current_password": PASSWORD, "code": "123456"}),
+            **{
+                path: {"current_password": PASSWORD, "code": "123456"}
+                for path in OF_A_SECOND_FACTOR
+            },
             "/users": {"username": "dora", "role": "viewer"},
             "/users/<int:user_id>/role": {"role": "viewer"},
         }.get("/" + rule.removeprefix(API) if rule.startswith(API) else rule, {})

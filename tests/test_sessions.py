@@ -174,7 +174,9 @@ def test_role_change_keeps_the_session_with_the_new_role(browser: Any, user: Any
 
 def test_own_password_change_ends_the_other_sessions(browser: Any) -> None:
     here, there = browser("bob"), browser("bob")
-    here.post("/settings/password", {"current_password": PASSWORD, "new_password": "another good one"})
+    here.post(
+        "/settings/password", {"current_password": PASSWORD, "new_password": "another good one"}
+    )
     assert is_open(here)
     assert not is_open(there)
 

@@ -98,7 +98,9 @@ def test_theme_is_in_force_at_the_next_page_load(browser: Any) -> None:
 
 def test_times_are_shown_in_the_zone_of_the_reader(browser: Any) -> None:
     alice = browser("alice")
-    session.add(AuditEntry(id=999, hash="", action="test", at=datetime(2026, 1, 1, 20, 0, tzinfo=UTC)))
+    session.add(
+        AuditEntry(id=999, hash="", action="test", at=datetime(2026, 1, 1, 20, 0, tzinfo=UTC))
+    )
     session.commit()
     assert "1 Jan 2026, 20:00:00" in alice.get("/audit").text
     alice.post("/settings", {"timezone": "Asia/Kolkata"})
