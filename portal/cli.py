@@ -102,6 +102,26 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
         click.echo(f"Password: {password}")
 
 
+@cli.command("reset-second-factor")
+@click.argument("name")
+def reset_second_factor(name: str) -> None:
+    """Remove the second factor of a user who lost device and recovery codes."""
+    from portal.models import User
+    from portal.services import second_factor
+
+    settings = _settings()
+    settings.prepare()
+    database.connect(settings.database_url)
+    try:
+        user = database.session.query(User).filter_by(username=name.lower()).first()
+        if user is None:
+            raise _Failure(f"There is no user {name}.")
+        second_factor.reset(user.id, actor=None, address="")
+    finally:
+        database.session.remove()
+    click.echo(f"The second factor of {name.lower()} is removed; they are signed out everywhere.")
+
+
 @cli.group()
 def db() -> None:
     """Migrations of the database."""

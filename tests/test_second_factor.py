@@ -11,8 +11,10 @@ from typing import Any
 
 import pyotp
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
+from portal.cli import cli
 from portal.database import session
 from portal.factory import build_app
 from portal.models import AuditEntry, LoginSession, RecoveryCode, SecondFactor, SignInLimit, User
@@ -402,6 +404,31 @@ def test_admin_resets_a_factor_and_the_user_is_signed_out(browser: Any, user: An
     assert path not in alice.get("/users").text
     assert alice.post(path).status_code == 409
     assert trail("second-factor.reset") == [("alice", "ok", "")]
+
+
+def test_admin_cannot_reset_their_own_factor_without_a_code(browser: Any, user: Any) -> None:
+    alice = browser("alice")
+    turn_on(alice)
+    path = f"/users/{user('alice').id}/reset-second-factor"
+    assert path not in alice.get("/users").text
+    assert alice.post(path).status_code == 409
+    assert second_factor.is_enabled(session(), user("alice").id)
+
+
+def test_command_line_resets_a_factor_where_no_admin_is_left(
+    browser: Any, user: Any, settings: Settings
+) -> None:
+    alice = browser("alice")
+    turn_on(alice)
+    session.remove()
+    environment = {"PORTAL_DATA_DIR": str(settings.data_dir)}
+    done = CliRunner().invoke(cli, ["reset-second-factor", "ALICE"], env=environment)
+    assert (done.exit_code, "alice is removed" in done.output) == (0, True), done.output
+    assert (
+        CliRunner().invoke(cli, ["reset-second-factor", "nobody"], env=environment).exit_code == 1
+    )
+    assert alice.get("/").status_code == 302
+    assert not second_factor.is_enabled(session(), user("alice").id)
 
 
 # --- demanded of a role -------------------------------------------------------------------------

@@ -164,6 +164,9 @@ def disable(user: User, code: str, password: str, *, address: str) -> None:
 
 def reset(user_id: int, *, actor: User | None, address: str) -> User:
     """For somebody who lost device and codes: an admin's act. Every session of theirs ends."""
+    if actor is not None and actor.id == user_id:
+        # Else a browser that was left open would do away with its owner's factor.
+        raise Conflict("Your own second factor is turned off in your settings, by a code.")
     writing = begin_write()
     user = writing.get(User, user_id, with_for_update={"of": User})
     if user is None:
