@@ -33,11 +33,11 @@ ROLES = (("admins", "admin"), ("ops", "operator"), ("watchers", "viewer"))
 class Provider:
     """The process, and who is signed in there."""
 
-    def __init__(self) -> None:
+    def __init__(self, back: str = BACK) -> None:
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            ["node", str(ROOT / "tests/oidc/provider.mjs"), str(self.port), BACK],
+            ["node", str(ROOT / "tests/oidc/provider.mjs"), str(self.port), back],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
