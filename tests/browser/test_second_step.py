@@ -66,7 +66,8 @@ def look() -> Callable[[Page, str], None]:
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, name
                 if PICTURES:
                     page.screenshot(path=f"{PICTURES}/{name}-{theme}-{width}.png", full_page=True)
-            assert page.evaluate(FAINT) == [], (name, theme)
+            # Colours fade from one theme to the other.
+            wait_for(lambda: page.evaluate(FAINT) == [])
 
     return look
 
