@@ -89,6 +89,7 @@ def test_wrong_day_is_said_beside_the_field_and_what_was_typed_stays(
     assert answer.status_code == 422
     assert words in answer.text
     assert 'name="who" value="bob"' in answer.text
+    assert "<tbody>" not in answer.text, "what is shown would look like what was asked for"
 
 
 def test_pages_keep_the_filter(alice: Any) -> None:

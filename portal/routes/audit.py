@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, render_template, request
@@ -31,8 +32,11 @@ def index() -> str | tuple[str, int]:
     try:
         wanted = _filter(typed)
     except Invalid as invalid:
-        return _page(typed, Filter(), errors=invalid.errors), 422
-    return _page(typed, wanted)
+        return _page(typed, errors=invalid.errors), 422
+    number = page_number()
+    entries, total = audit.page(wanted, number, _PAGE_SIZE)
+    pages = max(1, -(-total // _PAGE_SIZE))
+    return _page(typed, entries=entries, number=number, pages_count=pages, total=total)
 
 
 @blueprint.post("/export")
@@ -56,19 +60,15 @@ def download() -> Response:
     return response
 
 
-def _page(typed: dict[str, str], wanted: Filter, errors: dict[str, str] | None = None) -> str:
-    number = page_number()
-    entries, total = audit.page(wanted, number, _PAGE_SIZE)
+def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: Any) -> str:
+    """Without ``found`` there is nothing to show: a filter that is wrong matches no entry."""
     return render_template(
         "audit.html",
-        entries=entries,
-        number=number,
-        pages_count=max(1, -(-total // _PAGE_SIZE)),
-        total=total,
         typed=typed,
         errors=errors or {},
         actions=audit.actions(),
         outcomes=_OUTCOMES,
+        **found,
     )
 
 
