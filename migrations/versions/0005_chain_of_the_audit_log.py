@@ -45,7 +45,7 @@ _POSTGRESQL = (
 def upgrade() -> None:
     with op.batch_alter_table("audit") as table:
         table.drop_constraint("fk_audit_actor_id_users", type_="foreignkey")
-        table.alter_column("id", existing_type=sa.Integer(), type_=_BIG, autoincrement=False)
+        table.alter_column("id", existing_type=sa.Integer(), type_=_BIG)
         table.add_column(sa.Column("hash", sa.String(64), nullable=False, server_default=""))
     op.create_table(
         "audit_chain",
@@ -74,7 +74,7 @@ def downgrade() -> None:
     op.drop_table("audit_chain")
     with op.batch_alter_table("audit") as table:
         table.drop_column("hash")
-        table.alter_column("id", existing_type=_BIG, type_=sa.Integer(), autoincrement=True)
+        table.alter_column("id", existing_type=_BIG, type_=sa.Integer())
         table.create_foreign_key(
             "fk_audit_actor_id_users", "users", ["actor_id"], ["id"], ondelete="SET NULL"
         )
