@@ -59,8 +59,8 @@ def limits_of(writing: Session, username: str, address: str) -> Limits:
 def charge(writing: Session, limits: Limits) -> float:
     """Counts one try against each limit, before it is known to be right, since many may be under
     way at once. Where one has to wait it is not counted; gives the seconds."""
-    moment = now()
-    rows = _rows(writing, limits, moment)
+    rows = _rows(writing, limits)
+    moment = now()  # only now: another try may have held the rows
     waits = [(row.blocked_until - moment).total_seconds() for row in rows if row.blocked_until]
     if (longest := max(waits, default=0.0)) > 0:
         return longest
@@ -72,8 +72,9 @@ def charge(writing: Session, limits: Limits) -> float:
 def forgive(writing: Session, limits: Limits) -> None:
     """The try was right. An account begins anew; an address gets this one try back, or else
     an attacker's own account would clear what the others' cost."""
+    rows = _rows(writing, limits)
     moment = now()
-    for row in _rows(writing, limits, moment):
+    for row in rows:
         if limits[row.key] is ADDRESS:
             _count(row, ADDRESS, -1, moment)
         else:
@@ -95,7 +96,8 @@ def wait_after(tries: float, free: int) -> float:
 
 
 def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) -> None:
-    forgiven = int((moment - row.counted_at).total_seconds() // allowance.forgiven_every)
+    passed = max(0.0, (moment - row.counted_at).total_seconds())  # clocks of processes differ
+    forgiven = passed // allowance.forgiven_every
     left = max(0.0, row.tries - forgiven)
     # Whole tries are forgiven, and the time towards the next one goes on counting.
     row.counted_at += timedelta(seconds=forgiven * allowance.forgiven_every)
@@ -106,10 +108,10 @@ def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) ->
     row.blocked_until = moment + timedelta(seconds=wait) if wait else None
 
 
-def _rows(writing: Session, keys: Iterable[str], moment: datetime) -> list[SignInLimit]:
+def _rows(writing: Session, keys: Iterable[str]) -> list[SignInLimit]:
     """The rows of these keys, locked in one order; made where there are none."""
     insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
-    new = [{"key": key, "tries": 0.0, "counted_at": moment} for key in sorted(keys)]
+    new = [{"key": key, "tries": 0.0, "counted_at": now()} for key in sorted(keys)]
     writing.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
     query = select(SignInLimit).where(SignInLimit.key.in_(keys)).order_by(SignInLimit.key)
     return list(writing.scalars(query.with_for_update()))
