@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,13 @@ class Browser:
 
     def sign_in(self, username: str, password: str = PASSWORD, **more: str) -> Any:
         return self.post("/login", {"username": username, "password": password, **more})
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # To import eventlet is enough to put its sockets into http.server: the servers that other
+    # tests run in threads then never answer.
+    strays = {item.path.name for item in session.items} - {"backlogs.py"}
+    assert not (strays and "eventlet" in sys.modules), "eventlet needs a process of its own"
 
 
 @pytest.fixture
