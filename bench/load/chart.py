@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -64,7 +65,7 @@ def _panel(key: str, title: str, series: Series) -> str:
         y = up(mark)
         parts.append(
             f'<path d="M0 {y:.1f}H{_WIDTH}" stroke="#dee2e6"/>'
-            f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{mark:,g}</text>'
+            f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{_number(mark)}</text>'
         )
         mark *= 10
     parts += [
@@ -80,9 +81,13 @@ def _panel(key: str, title: str, series: Series) -> str:
     return "".join(parts)
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
 def _share(value: float, low: float, high: float) -> float:
     return math.log(value / low) / math.log(high / low) if high > low else 0.5
 
 
-def _decade(value: float, towards: object) -> float:
-    return float(10 ** (math.floor if towards is math.floor else math.ceil)(math.log10(value)))
+def _decade(value: float, towards: Callable[[float], int]) -> float:
+    return float(10 ** towards(math.log10(value)))
