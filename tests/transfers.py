@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import sys
 import textwrap
 import threading
 import time
@@ -22,6 +21,7 @@ from portal.database import session
 from portal.engine import Phase, Progress
 from portal.models import Job, JobCount, JobEvent
 from portal.states import JobStatus
+from tests.scripts import python_program
 
 MIB = 1024 * 1024
 
@@ -191,7 +191,6 @@ def rclones(data_dir: Path) -> list[int]:
 
 def scripted_rclone(folder: Path, body: str) -> Path:
     """A program in Python that stands for an rclone, for what the real one will not do."""
-    script = folder / "scripted-rclone"
     head = """\
         import json, os, signal, sys, time
         def tell(done, total, **more):
@@ -199,6 +198,4 @@ def scripted_rclone(folder: Path, body: str) -> Path:
                      "checks": 0, "listed": 1, "elapsedTime": 1.0, **more}
             print(json.dumps({"stats": stats}), file=sys.stderr, flush=True)
     """
-    script.write_text(f"#!{sys.executable} -S\n{textwrap.dedent(head)}{textwrap.dedent(body)}")
-    script.chmod(0o755)
-    return script
+    return python_program(folder / "scripted-rclone", textwrap.dedent(head) + textwrap.dedent(body))

@@ -120,9 +120,10 @@ class Tracker:
     def _bytes_total(self, stats: Statistics) -> int | None:
         # The source is listed and compared before the first byte, so the total stands from then
         # on. rclone takes a file that fails out of its total; it still belongs to the job.
-        # With nothing but such a remainder seen, the total is not known.
+        # With nothing but such a remainder seen, the total is not known; once known, it stays so.
         remainder = stats.errors > 0 and stats.bytes >= stats.total_bytes
-        if not self._transferring or (remainder and self._total == 0):
+        unseen = self._total == 0 and self._percent is None
+        if not self._transferring or (remainder and unseen):
             return None
         self._total = max(self._total, stats.total_bytes, stats.bytes)
         return self._total

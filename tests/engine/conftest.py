@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import shlex
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from portal.engine import Order, Outcome, Progress, Transfer, rclone_path
+from tests.scripts import python_program
 
 
 class Bench:
@@ -45,16 +46,13 @@ class Bench:
 
     def script(self, body: str) -> None:
         """From here on rclone is this Python script."""
-        fake = self.folder / "fake-rclone"
         head = "import json, os, signal, subprocess, sys, time\n"
-        fake.write_text(f"#!{sys.executable} -S\n{head}{textwrap.dedent(body)}")
-        fake.chmod(0o755)
-        self.rclone = fake
+        self.rclone = python_program(self.folder / "fake-rclone", head + textwrap.dedent(body))
 
     def wrap(self, shell: str) -> None:
         """From here on rclone is started by this shell line; `"$@"` are its arguments."""
         wrapper = self.folder / "wrapped-rclone"
-        wrapper.write_text(f"#!/bin/sh\n{shell.replace('RCLONE', str(self.rclone))}\n")
+        wrapper.write_text(f"#!/bin/sh\n{shell.replace('RCLONE', shlex.quote(str(self.rclone)))}\n")
         wrapper.chmod(0o755)
         self.rclone = wrapper
 

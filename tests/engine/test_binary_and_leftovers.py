@@ -16,6 +16,7 @@ import pytest
 from portal.engine import EngineError, check_rclone, rclone_path, sweep_leftovers
 from portal.engine.leftovers import _signal_all
 from portal.engine.processes import look, owner_lives, owner_mark, variables
+from tests.scripts import python_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -213,19 +214,17 @@ print(json.dumps({"runs": [green.wait() for green in runs], "gap": max(gaps), "n
 
 
 def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(source, tmp_path):
-    flood = tmp_path / "flood"
-    flood.write_text(
+    flood = python_program(
+        tmp_path / "flood",
         textwrap.dedent(
-            f"""\
-            #!{sys.executable} -S
+            """\
             import sys
             for _ in range(200):
                 sys.stderr.buffer.write((b"x" * 99 + b"\\n") * 1000)
-            sys.stderr.buffer.write(b'{{"stats":{{"bytes":7,"totalBytes":10}}}}\\n')
+            sys.stderr.buffer.write(b'{"stats":{"bytes":7,"totalBytes":10}}\\n')
             """
-        )
+        ),
     )
-    flood.chmod(0o755)
     command = [
         sys.executable,
         "-W",

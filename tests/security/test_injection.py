@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from portal.engine.command import Order, command_line, environment
 from portal.models import Job
 from tests.browser.portal_server import PortalServer
 from tests.conftest import PASSWORD
+from tests.scripts import python_program
 from tests.server import Person, change_row, with_users
 
 ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\u2028\u202e"
@@ -59,14 +59,12 @@ def told(tmp_path: Path) -> Path:
 @pytest.fixture
 def teller(tmp_path: Path, told: Path) -> Path:
     """In the place of rclone: writes down how it was called, and has then succeeded."""
-    script = tmp_path / "rclone"
-    script.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\n"
+    return python_program(
+        tmp_path / "rclone",
+        "import json, os, sys\n"
         "if sys.argv[1:2] == ['version']:\n    print('rclone v1.75.2')\n    sys.exit()\n"
-        f"json.dump([sys.argv[1:], dict(os.environ)], open({str(told)!r}, 'w'))\n"
+        f"json.dump([sys.argv[1:], dict(os.environ)], open({str(told)!r}, 'w'))\n",
     )
-    script.chmod(0o755)
-    return script
 
 
 # --- rclone -------------------------------------------------------------------------------------

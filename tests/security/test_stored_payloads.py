@@ -3,7 +3,6 @@ becomes an element, and the content policy has nothing to refuse."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.browser import recorder
 from tests.browser.conftest import launched, portal_with_users  # noqa: F401 - a fixture
 from tests.browser.people import Person
 from tests.browser.portal_server import PortalServer
+from tests.scripts import python_program
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ window.refused = [];
 document.addEventListener('securitypolicyviolation', (event) =>
   refused.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
-RCLONE = """#!{python}
+RCLONE = """
 import json, sys, time
 if sys.argv[1:2] == ["version"]:
     print("rclone v1.75.2")
@@ -71,9 +71,7 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PortalServer]:
     folder = tmp_path_factory.mktemp("payloads")
-    rclone = folder / "rclone"
-    rclone.write_text(RCLONE.format(python=sys.executable, payloads="".join(PAYLOADS)))
-    rclone.chmod(0o755)
+    rclone = python_program(folder / "rclone", RCLONE.format(payloads="".join(PAYLOADS)))
     running = PortalServer(folder, PORTAL_RCLONE=str(rclone), PORTAL_MAX_RUNNING_JOBS="20")
     (running.data / "portal.sqlite").write_bytes((portal_with_users / "portal.sqlite").read_bytes())
     running.start()
