@@ -173,7 +173,8 @@ class Wire(Socket):
         self._credited_at = moment
         if self._credit < 0:
             dropped["flood"] += 1
-            log.warning("socket dropped", reason="flood")
+            # Not here: this runs in the event loop itself, and a log line may wait.
+            eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
             raise Broken(1008, "too many messages")
 
     def _take(self, kind: int, payload: bytes) -> None:
