@@ -1,0 +1,154 @@
+"""The web server of a serving process, and the door by which its sockets become wires."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket as sockets
+from types import MethodType
+from typing import Any
+
+import eventlet
+import eventlet.wsgi
+import structlog
+from engineio import packet
+from eventlet.hubs import notify_opened
+
+from portal.fanout.outlet import dropped, never
+from portal.fanout.pulse import Pulse
+from portal.fanout.wire import Wire
+from portal.frames import accept_key, frame
+
+log = structlog.get_logger(__name__)
+
+
+class _Protocol(eventlet.wsgi.HttpProtocol):
+    """Lets the application take the socket away; the web server then ends as if it was closed."""
+
+    connection: Any
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["portal.take_socket"] = self._take_socket
+        return environ
+
+    def _take_socket(self) -> tuple[Any, bytes]:
+        """The socket, and what was read from it beyond the request."""
+        self.connection.setblocking(False)
+        early = self.rfile.read1(65536) or b""
+        # A second descriptor, for the first one is closed with the web server's files.
+        taken = self.connection.fd.dup()
+        notify_opened(taken.fileno())
+        self.connection.close()
+        self.connection = self.request = self.conn_state[1] = _Taken()
+        eventlet.wsgi.WSGI_LOCAL.already_handled = True
+        return taken, early
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, _Taken):
+            self.environ.clear()  # it holds this object, and both would wait for the collector
+
+
+class _Taken:
+    """What the web server shuts down and closes in place of a socket that it gave away."""
+
+    def shutdown(self, how: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Door:
+    """The listening socket, which must not end the server when descriptors are short."""
+
+    def __init__(self, listening: Any) -> None:
+        self._listening = listening
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = limit - min(256, limit // 4)  # the rest is for files and processes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
+
+    def accept(self) -> Any:
+        while True:
+            try:
+                client, address = self._listening.accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                log.error("no connection can be accepted", reason=error.strerror)
+                eventlet.sleep(1)
+                continue
+            if client.fileno() < self._most:  # the lowest free number: it tells how many there are
+                return client, address
+            dropped["full"] += 1
+            client.close()
+
+
+def serve(app: Any, host: str, port: int, *, most_requests: int, request_timeout: float) -> None:
+    """Serves an application for ever. ``most_requests`` are those that are being answered."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
+    eventlet.wsgi.server(
+        # After a restart everybody comes at once.
+        _Door(eventlet.listen(address, family, backlog=4096)),
+        app,
+        log_output=False,
+        debug=False,
+        max_size=most_requests,
+        socket_timeout=request_timeout,
+        protocol=_Protocol,
+    )
+
+
+def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
+    """Gives a Socket.IO server on eventlet wires instead of stock sockets.
+
+    ``rate``: messages a second that a client may send for long; ``burst``: at once.
+    """
+    engine = server.eio
+    engine.rate, engine.burst = rate, burst
+    engine.pulse = Pulse(engine)
+    engine._handle_connect = MethodType(_handle_connect, engine)
+    eventlet.spawn_n(engine.pulse.run)
+
+
+def _handle_connect(
+    engine: Any, environ: dict[str, Any], start_response: Any, transport: str, jsonp: Any = None
+) -> Any:
+    """Opens a connection as the stock engine does, on a wire."""
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
+    if (
+        key is None
+        or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13"
+        or "upgrade" not in environ.get("HTTP_CONNECTION", "").lower()
+    ):
+        return engine._bad_request("This is no WebSocket handshake")
+    taken, early = environ["portal.take_socket"]()
+    sid = engine.generate_id()
+    wire = engine.sockets[sid] = Wire(engine, sid, environ.get("portal.ended", [never]).pop())
+    # The rest of the request is not kept: it would take more memory than the wire.
+    kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
+    engine._trigger_event("connect", sid, kept, run_async=False)
+    wire.open(taken, _greeting(engine, sid, key), early)
+    wire.schedule_ping()
+    return []
+
+
+def _greeting(engine: Any, sid: str, key: str) -> bytes:
+    opened = packet.Packet(
+        packet.OPEN,
+        {
+            "sid": sid,
+            "upgrades": [],
+            "pingTimeout": int(engine.ping_timeout * 1000),
+            "pingInterval": int(engine.ping_interval * 1000),
+            "maxPayload": engine.max_http_buffer_size,
+        },
+    )
+    handshake = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+    )
+    return handshake.encode() + frame(opened.encode().encode())
