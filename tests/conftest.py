@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,23 @@ class Browser:
 
     def sign_in(self, username: str, password: str = PASSWORD, **more: str) -> Any:
         return self.post("/login", {"username": username, "password": password, **more})
+
+
+def sign_in_at_once(people: list[Browser], forms: list[dict[str, str]]) -> list[int]:
+    """The codes of as many forms, sent in the same moment."""
+    start = threading.Barrier(len(people))
+    codes: list[int] = []
+
+    def ask(one: Browser, form: dict[str, str]) -> None:
+        start.wait()
+        codes.append(one.client.post("/login", data=form).status_code)
+
+    threads = [threading.Thread(target=ask, args=pair) for pair in zip(people, forms, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return codes
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -157,6 +175,18 @@ def user(app: Flask) -> Callable[[str], User]:
         return found[0]
 
     return find
+
+
+@pytest.fixture
+def wish(root: Path) -> dict[str, Any]:
+    """What a person or a program sends to make a job: three small files are to be copied."""
+    fill(root / "from")
+    return {
+        "name": "Nightly",
+        "operation": "copy",
+        "source": str(root / "from"),
+        "destination": str(root / "to"),
+    }
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from portal.database import session
 from portal.executors import Idle
 from portal.models import AuditEntry, Job
 from tests.conftest import Browser
-from tests.transfers import Recorder, fill, history, miscounted, stored
+from tests.transfers import Recorder, history, miscounted, stored
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}"
 
@@ -25,17 +25,6 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}"
 @pytest.fixture
 def bob(browser: Callable[..., Browser]) -> Browser:
     return browser("bob")
-
-
-@pytest.fixture
-def wanted(root: Path) -> dict[str, str]:
-    fill(root / "from")
-    return {
-        "name": "Nightly",
-        "operation": "copy",
-        "source": str(root / "from"),
-        "destination": str(root / "to"),
-    }
 
 
 def jobs_in_table() -> int:
@@ -52,9 +41,9 @@ def errors_in(page: str) -> dict[str, str]:
 
 
 def test_valid_form_makes_a_queued_job_and_leads_to_it(
-    bob: Browser, wanted: dict[str, str], user: Any
+    bob: Browser, wish: dict[str, str], user: Any
 ) -> None:
-    answer = bob.post("/jobs", wanted | {"bandwidth_limit": " 10M ", "dry_run": "y"})
+    answer = bob.post("/jobs", wish | {"bandwidth_limit": " 10M ", "dry_run": "y"})
     assert (answer.status_code, answer.location) == (303, "/jobs/1")
     job = stored(1)
     assert (job.name, job.operation, job.status, job.attempt, job.seq) == (
@@ -64,22 +53,22 @@ def test_valid_form_makes_a_queued_job_and_leads_to_it(
         0,
         1,
     )
-    assert (job.source, job.destination) == (wanted["source"], wanted["destination"])
+    assert (job.source, job.destination) == (wish["source"], wish["destination"])
     assert (job.bandwidth_limit, job.dry_run, job.owner_id) == ("10M", True, user("bob").id)
     assert history(1) == ["queued"]
     assert miscounted() == {}
     assert "Nightly" in bob.get("/jobs/1").text
 
 
-def test_new_job_is_written_to_the_audit_log(bob: Browser, wanted: dict[str, str]) -> None:
-    bob.post("/jobs", wanted)
+def test_new_job_is_written_to_the_audit_log(bob: Browser, wish: dict[str, str]) -> None:
+    bob.post("/jobs", wish)
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "job.create")).one()
     assert (entry.actor, entry.target, entry.outcome) == ("bob", "job 1", "ok")
-    assert wanted["source"] in entry.detail
+    assert wish["source"] in entry.detail
 
 
 def test_new_job_is_announced_once_and_rings_the_executor(
-    app: Flask, bob: Browser, wanted: dict[str, str], events: Recorder
+    app: Flask, bob: Browser, wish: dict[str, str], events: Recorder
 ) -> None:
     rung: list[int] = []
 
@@ -88,15 +77,15 @@ def test_new_job_is_announced_once_and_rings_the_executor(
             rung.append(job_id)
 
     app.extensions["executor"] = Bell()
-    bob.post("/jobs", wanted)
+    bob.post("/jobs", wish)
     (announced,) = events.of(1)
     assert (announced.name, announced.room) == ("job_created", "topic:status_change")
     assert {"job_id": 1, "status": "queued", "seq": 1}.items() <= announced.data.items()
     assert rung == [1]
 
 
-def test_two_equal_forms_make_two_jobs(bob: Browser, wanted: dict[str, str]) -> None:
-    assert {bob.post("/jobs", wanted).location for _ in range(2)} == {"/jobs/1", "/jobs/2"}
+def test_two_equal_forms_make_two_jobs(bob: Browser, wish: dict[str, str]) -> None:
+    assert {bob.post("/jobs", wish).location for _ in range(2)} == {"/jobs/1", "/jobs/2"}
 
 
 def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(
@@ -128,7 +117,7 @@ def test_empty_form_names_every_required_field(bob: Browser) -> None:
     assert errors_in(answer.text).keys() >= {"name", "source", "destination"}
 
 
-def test_bad_name_is_refused(bob: Browser, wanted: dict[str, str]) -> None:
+def test_bad_name_is_refused(bob: Browser, wish: dict[str, str]) -> None:
     sentences = {
         "": "Give the transfer a name.",
         "   ": "Give the transfer a name.",
@@ -139,14 +128,14 @@ def test_bad_name_is_refused(bob: Browser, wanted: dict[str, str]) -> None:
         "a\u202eb": "Use plain characters, without line breaks.",
     }
     for name, sentence in sentences.items():
-        answer = bob.post("/jobs", wanted | {"name": name})
+        answer = bob.post("/jobs", wish | {"name": name})
         assert (answer.status_code, errors_in(answer.text)) == (422, {"name": sentence})
     assert jobs_in_table() == 0
 
 
-def test_odd_but_plain_name_is_kept(bob: Browser, wanted: dict[str, str]) -> None:
+def test_odd_but_plain_name_is_kept(bob: Browser, wish: dict[str, str]) -> None:
     for name in ("x" * 200, "Straße nach 東京 🚚", "-rf --config", "'; DROP TABLE jobs"):
-        answer = bob.post("/jobs", wanted | {"name": name})
+        answer = bob.post("/jobs", wish | {"name": name})
         assert answer.status_code == 303
         assert f">{name}<" in html.unescape(bob.get(answer.location).text)
 
@@ -166,10 +155,10 @@ REMOTES = (
 
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_anything_but_a_full_local_path_is_refused(
-    bob: Browser, wanted: dict[str, str], side: str
+    bob: Browser, wish: dict[str, str], side: str
 ) -> None:
     for remote in REMOTES:
-        answer = bob.post("/jobs", wanted | {side: remote})
+        answer = bob.post("/jobs", wish | {side: remote})
         assert answer.status_code == 422
         assert errors_in(answer.text)[side].startswith("Enter a full path in ")
     assert jobs_in_table() == 0
@@ -193,17 +182,17 @@ PATHS_ELSEWHERE = (
 
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_path_that_leads_elsewhere_is_refused(
-    bob: Browser, wanted: dict[str, str], root: Path, side: str
+    bob: Browser, wish: dict[str, str], root: Path, side: str
 ) -> None:
     (root / "way-out").symlink_to("/")
     for path in PATHS_ELSEWHERE:
-        answer = bob.post("/jobs", wanted | {side: path.replace("{root}", str(root))})
+        answer = bob.post("/jobs", wish | {side: path.replace("{root}", str(root))})
         assert (answer.status_code, list(errors_in(answer.text))) == (422, [side]), path
     assert jobs_in_table() == 0
 
 
 def test_folders_inside_one_another_are_refused(
-    bob: Browser, wanted: dict[str, str], root: Path
+    bob: Browser, wish: dict[str, str], root: Path
 ) -> None:
     (root / "link").symlink_to(root / "from")
     for source, destination in (
@@ -213,7 +202,7 @@ def test_folders_inside_one_another_are_refused(
         ("from", "link/sub"),
     ):
         folders = {"source": str(root / source), "destination": str(root / destination)}
-        answer = bob.post("/jobs", wanted | folders)
+        answer = bob.post("/jobs", wish | folders)
         assert answer.status_code == 422
         assert errors_in(answer.text) == {
             "destination": "This lies inside the source, or the source inside it."
@@ -221,19 +210,19 @@ def test_folders_inside_one_another_are_refused(
 
 
 def test_link_that_stays_below_the_root_is_followed(
-    bob: Browser, wanted: dict[str, str], root: Path
+    bob: Browser, wish: dict[str, str], root: Path
 ) -> None:
     (root / "link").symlink_to(root / "from")
-    assert bob.post("/jobs", wanted | {"source": str(root / "link")}).status_code == 303
+    assert bob.post("/jobs", wish | {"source": str(root / "link")}).status_code == 303
     assert stored(1).source == str(root / "from")
 
 
 def test_link_to_a_name_that_is_no_text_is_refused(
-    bob: Browser, wanted: dict[str, str], root: Path
+    bob: Browser, wish: dict[str, str], root: Path
 ) -> None:
     os.mkdir(os.fsencode(root) + b"/caf\xe9")  # noqa: PTH102 - a name of bytes
     os.symlink(b"caf\xe9", os.fsencode(root) + b"/link")  # noqa: PTH211
-    answer = bob.post("/jobs", wanted | {"source": str(root / "link")})
+    answer = bob.post("/jobs", wish | {"source": str(root / "link")})
     assert answer.status_code == 422
     assert "not UTF-8" in errors_in(answer.text)["source"]
 
@@ -245,18 +234,18 @@ NO_LIMITS = (
 LIMITS = ("10M", "512k", "1.5G", "10", "off", "0", "10Ki", "10MiB", "999P", "1b", " 2M\n")
 
 
-def test_nonsense_bandwidth_limit_is_refused(bob: Browser, wanted: dict[str, str]) -> None:
+def test_nonsense_bandwidth_limit_is_refused(bob: Browser, wish: dict[str, str]) -> None:
     for limit in NO_LIMITS:
-        answer = bob.post("/jobs", wanted | {"bandwidth_limit": limit})
+        answer = bob.post("/jobs", wish | {"bandwidth_limit": limit})
         assert (answer.status_code, list(errors_in(answer.text))) == (422, ["bandwidth_limit"])
     assert jobs_in_table() == 0
 
 
 def test_each_bandwidth_limit_that_passes_is_one_that_rclone_takes(
-    bob: Browser, wanted: dict[str, str], execute: Any
+    bob: Browser, wish: dict[str, str], execute: Any
 ) -> None:
     for number, limit in enumerate(LIMITS, 1):
-        order = wanted | {"bandwidth_limit": limit, "operation": "check"}
+        order = wish | {"bandwidth_limit": limit, "operation": "check"}
         assert bob.post("/jobs", order).status_code == 303
         execute(number)
         assert "bandwidth" not in (stored(number).error or "")
@@ -264,9 +253,9 @@ def test_each_bandwidth_limit_that_passes_is_one_that_rclone_takes(
 
 
 def test_source_that_does_not_exist_is_accepted_and_fails_later_in_words(
-    bob: Browser, wanted: dict[str, str], root: Path, execute: Any
+    bob: Browser, wish: dict[str, str], root: Path, execute: Any
 ) -> None:
-    assert bob.post("/jobs", wanted | {"source": str(root / "none")}).status_code == 303
+    assert bob.post("/jobs", wish | {"source": str(root / "none")}).status_code == 303
     execute(1)
     assert "The source folder does not exist." in bob.get("/jobs/1").text
 
@@ -291,25 +280,25 @@ def test_html_in_a_name_stays_out_of_events(new_job: Any, execute: Any, events: 
         assert not any("<" in text for text in event.data.get("display", {}).values())
 
 
-def test_refused_form_shows_html_as_text(bob: Browser, wanted: dict[str, str]) -> None:
-    answer = bob.post("/jobs", wanted | {"name": HOSTILE, "source": HOSTILE})
+def test_refused_form_shows_html_as_text(bob: Browser, wish: dict[str, str]) -> None:
+    answer = bob.post("/jobs", wish | {"name": HOSTILE, "source": HOSTILE})
     assert answer.status_code == 422
     assert "<img src=x" not in answer.text
 
 
-def test_form_with_a_megabyte_is_refused(bob: Browser, wanted: dict[str, str]) -> None:
-    assert bob.post("/jobs", wanted | {"name": "x" * 2_000_000}).status_code == 413
+def test_form_with_a_megabyte_is_refused(bob: Browser, wish: dict[str, str]) -> None:
+    assert bob.post("/jobs", wish | {"name": "x" * 2_000_000}).status_code == 413
     assert jobs_in_table() == 0
 
 
-def test_viewer_cannot_create_a_job(browser: Any, wanted: dict[str, str]) -> None:
+def test_viewer_cannot_create_a_job(browser: Any, wish: dict[str, str]) -> None:
     charlie = browser("charlie")
-    assert charlie.post("/jobs", wanted).status_code == 403
+    assert charlie.post("/jobs", wish).status_code == 403
     assert charlie.get("/jobs/new").status_code == 403
     assert "New job" not in charlie.get("/jobs").text
     assert jobs_in_table() == 0
 
 
-def test_form_without_its_token_creates_nothing(bob: Browser, wanted: dict[str, str]) -> None:
-    assert bob.client.post("/jobs", data=wanted).status_code == 400
+def test_form_without_its_token_creates_nothing(bob: Browser, wish: dict[str, str]) -> None:
+    assert bob.client.post("/jobs", data=wish).status_code == 400
     assert jobs_in_table() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from portal import offload
 from portal.database import session
 from portal.models import User
 from portal.services import passwords
-from tests.conftest import PASSWORD, Browser
+from tests.conftest import PASSWORD, Browser, sign_in_at_once
 
 ACCEPTED = [
     "correct horse battery staple",
@@ -109,18 +108,7 @@ def test_sign_ins_at_once_agree_on_one_new_hash(
     )
     people: list[Browser] = [browser() for _ in range(4)]
     forms = [{"csrf_token": one.token(), "username": "bob", "password": PASSWORD} for one in people]
-    start = threading.Barrier(len(people))
-    codes: list[int] = []
-
-    def ask(one: Browser, form: dict[str, str]) -> None:
-        start.wait()
-        codes.append(one.client.post("/login", data=form).status_code)
-
-    threads = [threading.Thread(target=ask, args=pair) for pair in zip(people, forms, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    codes = sign_in_at_once(people, forms)
     assert codes == [303] * 4
 
 

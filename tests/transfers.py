@@ -9,7 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -178,15 +178,17 @@ def fill(folder: Path, size: int = 1000, files: int = 3) -> Path:
 def rclones(data_dir: Path) -> list[int]:
     """Jobs that a living process of this data folder works for, as /proc shows it."""
     found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            told = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"PORTAL_DATA=" + os.fsencode(data_dir) not in told:
-            continue
-        found += [int(item[14:]) for item in told if item.startswith(b"PORTAL_JOB_ID=")]
+    for _, told in environments():
+        if b"PORTAL_DATA=" + os.fsencode(data_dir) in told:
+            found += [int(item[14:]) for item in told if item.startswith(b"PORTAL_JOB_ID=")]
     return found
+
+
+def environments() -> Iterator[tuple[int, list[bytes]]]:
+    """Living processes and the environments that they were started with."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):  # gone meanwhile, or no process
+            yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
 
 
 def scripted_rclone(folder: Path, body: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from portal.clock import now
 from portal.database import session
 from portal.models import User
 from portal.services import tokens
-from tests.transfers import fill
 
 
 class Program:
@@ -64,15 +62,3 @@ def program(app: Flask, new_token: Callable[..., str]) -> Callable[..., Program]
         return Program(app, None if name is None else new_token(name, scope))
 
     return start
-
-
-@pytest.fixture
-def wish(root: Path) -> dict[str, Any]:
-    """The body that makes a job."""
-    fill(root / "from")
-    return {
-        "name": "Nightly",
-        "operation": "copy",
-        "source": str(root / "from"),
-        "destination": str(root / "to"),
-    }

@@ -14,6 +14,7 @@ import pytest
 
 from portal.engine import Order, Outcome, Progress, Transfer, rclone_path
 from tests.scripts import python_program
+from tests.transfers import environments
 
 
 class Bench:
@@ -93,15 +94,8 @@ def _eventually() -> Callable[..., bool]:
 
 def marked(job_id: int) -> list[int]:
     """Living processes that were started for this job."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            told = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if f"PORTAL_JOB_ID={job_id}".encode() in told:
-            found.append(int(entry.name))
-    return found
+    wanted = f"PORTAL_JOB_ID={job_id}".encode()
+    return [number for number, told in environments() if wanted in told]
 
 
 @pytest.fixture(name="marked")

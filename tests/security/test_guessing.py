@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +16,7 @@ from portal.database import session
 from portal.models import AuditEntry, SignInLimit
 from portal.services.sign_in_limits import ACCOUNT, ADDRESS, wait_after
 from portal.settings import Settings
-from tests.conftest import PASSWORD, Browser
+from tests.conftest import PASSWORD, Browser, sign_in_at_once
 
 HOME, OFFICE, ATTACKER = "192.0.2.1", "192.0.2.2", "198.51.100.7"
 Attempt = Callable[..., Any]
@@ -178,18 +177,7 @@ def test_tries_at_the_same_moment_are_counted_before_they_are_judged(
         {"csrf_token": one.token(), "username": "bob", "password": f"guess {number}"}
         for number, one in enumerate(people)
     ]
-    start = threading.Barrier(len(people))
-    codes: list[int] = []
-
-    def ask(one: Browser, form: dict[str, str]) -> None:
-        start.wait()
-        codes.append(one.client.post("/login", data=form).status_code)
-
-    threads = [threading.Thread(target=ask, args=pair) for pair in zip(people, forms, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    codes = sign_in_at_once(people, forms)
     assert codes.count(429) == len(codes) - codes.count(401)
     # One more for each second that the sixteen took.
     assert ACCOUNT.free <= codes.count(401) <= ACCOUNT.free + 3
