@@ -17,13 +17,15 @@ log = structlog.get_logger(__name__)
 
 _SWEEP = 15.0
 _PATIENCE = 8.0
+#: Rung once for each thread that is to end; no job has this id.
+_ENOUGH = 0
 
 
 class Embedded:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = worker.Worker(settings, f"{socket.gethostname()}:{os.getpid()}", grace=4.0)
-        self._bell: queue.Queue[int | None] = queue.Queue()
+        self._bell: queue.PriorityQueue[int] = queue.PriorityQueue()  # the oldest job first
         self._waiting: set[int] = set()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -31,6 +33,7 @@ class Embedded:
     def start(self) -> None:
         engine.sweep_leftovers(self._settings.data_dir)
         worker.recover()
+        self._ring_for_queued()  # before anybody takes one, so that the oldest is the first
         for number in range(self._settings.max_running_jobs):
             self._spawn(self._take_jobs, f"transfer-{number}")
         self._spawn(self._sweep, "sweep")
@@ -44,7 +47,7 @@ class Embedded:
         self._stopped.set()
         self._worker.stop()
         for _ in self._threads:
-            self._bell.put(None)
+            self._bell.put(_ENOUGH)
         # One deadline for all of them. What still runs then ends with the process, rclone included.
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
@@ -60,7 +63,7 @@ class Embedded:
         thread.start()
 
     def _take_jobs(self) -> None:
-        while (job_id := self._bell.get()) is not None and not self._stopped.is_set():
+        while (job_id := self._bell.get()) != _ENOUGH and not self._stopped.is_set():
             self._waiting.discard(job_id)
             try:
                 self._worker.execute(job_id)
@@ -70,13 +73,14 @@ class Embedded:
                 )
 
     def _sweep(self) -> None:
-        """Rings for every queued job, at once and then again and again: whatever was lost on the
-        way from the row to the bell is found here."""
-        while True:
-            try:
-                for job_id in worker.queued_jobs():
-                    self.ring(job_id)
-            except worker.DatabaseAway as away:
-                log.warning("the queue was not read", error=str(away.orig))
-            if self._stopped.wait(_SWEEP):
-                return
+        """Rings for every queued job again and again: whatever was lost on the way from the row
+        to the bell is found here."""
+        while not self._stopped.wait(_SWEEP):
+            self._ring_for_queued()
+
+    def _ring_for_queued(self) -> None:
+        try:
+            for job_id in worker.queued_jobs():
+                self.ring(job_id)
+        except worker.DatabaseAway as away:
+            log.warning("the queue was not read", error=str(away.orig))
