@@ -38,8 +38,10 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         "",
-        description="Reserved for running on several machines. This version runs everything in "
-        "one process and refuses to start when it is set.",
+        repr=False,
+        description="Address of Redis, such as `redis://localhost:6379/0`, for the scale-out mode: "
+        "several web processes, and workers on any number of machines. It needs PostgreSQL. "
+        "Default: everything runs in one process.",
     )
     secret_key: str = Field(
         "",
@@ -55,7 +57,10 @@ class Settings(BaseSettings):
         "Default: `files` in the data folder.",
     )
     max_running_jobs: int = Field(
-        4, ge=1, le=256, description="Transfers that run at the same time; the others wait."
+        4,
+        ge=1,
+        le=256,
+        description="Transfers that run at the same time, in each worker; the others wait.",
     )
     rclone: Path | None = Field(
         None, description="Path of the rclone binary. Default: the one that comes with the portal."
@@ -260,9 +265,14 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _not_yet(cls, value: str) -> str:
-        if value:
-            raise ValueError("this version runs in one process only; unset it")
+    def _beside_postgresql(cls, value: str, info: ValidationInfo) -> str:
+        if value and not re.match(r"rediss?://[^/]", value):
+            raise ValueError("must begin with redis:// or rediss://")
+        if value and not info.data.get("database_url", "postgres").startswith("postgres"):
+            raise ValueError(
+                "several processes cannot share SQLite; set PORTAL_DATABASE_URL to a "
+                "postgresql:// address too, or unset it"
+            )
         return value
 
     @model_validator(mode="after")
@@ -279,6 +289,11 @@ class Settings(BaseSettings):
         ):
             object.__setattr__(self, name, completed)
         return self
+
+    @property
+    def scale_out(self) -> bool:
+        """Whether the portal is several processes; else it is one that does everything."""
+        return bool(self.redis_url)
 
     @property
     def lock_file(self) -> Path:

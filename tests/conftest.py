@@ -25,6 +25,7 @@ from portal.services import accounts, jobs, passwords
 from portal.settings import Settings, load_settings
 from portal.states import Operation
 from portal.worker import Worker
+from tests.parts import Postgres, Redis
 from tests.transfers import Recorder, fill
 
 PASSWORD = "correct horse battery"
@@ -121,7 +122,11 @@ def settings(tmp_path: Path, root: Path) -> Settings:
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables and the users, made once and copied for each test."""
     folder = tmp_path_factory.mktemp("migrated")
-    made = load_settings(data_dir=folder)
+    _fill(load_settings(data_dir=folder))
+    return folder / "portal.sqlite"
+
+
+def _fill(made: Settings) -> None:
     made.prepare()
     migrate.upgrade(made)
     engine = database.connect(made.database_url)
@@ -129,7 +134,55 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         accounts.create_user(name, role, PASSWORD)
     database.session.remove()
     engine.dispose()
-    return folder / "portal.sqlite"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database with its tables and the users, to be copied."""
+    url = postgres_server.create()
+    folder = tmp_path_factory.mktemp("template")
+    _fill(load_settings(data_dir=folder, database_url=url))
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Postgres:
+    """The server, running, whatever the test before did to it."""
+    postgres_server.start()
+    return postgres_server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """A database of this test alone on PostgreSQL, with its tables and the users."""
+    url = postgres.create(postgres_template)
+    yield url
+    postgres.start()
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_server: Redis) -> Redis:
+    """The server, running and empty, whatever the test before did to it."""
+    redis_server.start()
+    redis_server.wipe()
+    return redis_server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
@@ -17,9 +18,13 @@ from portal.states import JobStatus
 assert models
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    made = load_settings(data_dir=tmp_path / "100% data")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """On an empty database of either kind."""
+    more: dict[str, Any] = {}
+    if request.param == "postgresql":
+        more["database_url"] = request.getfixturevalue("postgres").create()
+    made = load_settings(data_dir=tmp_path / "100% data", **more)
     made.prepare()
     yield made
     database.session.remove()
@@ -88,8 +93,9 @@ def test_counters_begin_with_every_status_at_zero(settings: Settings) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_identifiers_of_sessions_and_jobs_are_never_given_out_again(settings: Settings) -> None:
-    # Rooms of sockets and links to jobs bear them.
+    # Rooms of sockets and links to jobs bear them. A sequence of PostgreSQL never goes back.
     migrate.upgrade(settings)
     engine = create_engine(settings.database_url)
     with engine.connect() as connection:

@@ -29,7 +29,8 @@ BAD = [
     ("PORTAL_TRANSFER_ROOTS", "files:/srv", "not a full path: files"),
     ("PORTAL_DATABASE_URL", "mysql://localhost/portal", "sqlite:// or postgresql://"),
     ("PORTAL_DATABASE_URL", "portal.sqlite", "sqlite:// or postgresql://"),
-    ("PORTAL_REDIS_URL", "redis://localhost", "one process"),
+    ("PORTAL_REDIS_URL", "redis://localhost", "cannot share SQLite; set PORTAL_DATABASE_URL"),
+    ("PORTAL_REDIS_URL", "localhost:6379", "redis:// or rediss://"),
     ("PORTAL_TEST_TIME_SCALE", "0", "greater than 0"),
 ]
 
@@ -51,6 +52,14 @@ def test_bad_value_names_its_variable_and_the_reason(
         load_settings()
     assert refused.value.message.startswith(f"{name}: ")
     assert reason in refused.value.message
+
+
+def test_redis_goes_with_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_REDIS_URL", "redis://:secret@localhost/0")
+    monkeypatch.setenv("PORTAL_DATABASE_URL", "postgres://localhost/portal")
+    settings = load_settings()
+    assert settings.scale_out
+    assert "secret" not in repr(settings)
 
 
 def test_all_bad_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from portal.models.session import LoginSession
 from portal.models.sign_in import KnownAddress, SignInLimit
 from portal.models.token import ApiToken, IdempotencyKey, Scope
 from portal.models.user import PasswordLink, Role, User, UserSettings
+from portal.models.worker import WorkerProcess
 
 __all__ = [
     "ActivityMinute",
@@ -29,4 +30,5 @@ __all__ = [
     "SignInLimit",
     "User",
     "UserSettings",
+    "WorkerProcess",
 ]

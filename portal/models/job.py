@@ -47,7 +47,13 @@ class Job(Base):
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
     heartbeat_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: Name of the pool whose workers alone may run it; none: the pool of all the others.
+    pool: Mapped[str | None] = mapped_column(String(64))
     worker: Mapped[str | None] = mapped_column(String(128))
+    #: Row of that worker, where it has one. No foreign key: rows of workers go, jobs stay.
+    worker_id: Mapped[int | None] = mapped_column(BigInteger)
+    #: When a sweep last rang for it.
+    rung_at: Mapped[datetime | None] = mapped_column(Moment)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Moment)
     cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 
