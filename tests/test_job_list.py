@@ -66,6 +66,20 @@ def test_empty_list_says_so(charlie: Browser) -> None:
     assert ids(page) == []
 
 
+def test_line_below_the_title_says_what_the_page_is_about(
+    browser: Any, new_job: Any, execute: Any, root: Path
+) -> None:
+    def line() -> str:
+        found = re.search(r'id="jobs-line">([^<]*)<', browser("charlie").get("/jobs").text)
+        assert found is not None
+        return found.group(1)
+
+    assert line() == "No transfer is running"
+    new_job()
+    execute(new_job(source=root / "missing"))
+    assert line() == "1 queued, 1 failed today"
+
+
 def test_each_filter_shows_its_jobs_and_its_chip_counts_them(add: Fill, charlie: Browser) -> None:
     add(*["completed"] * 3, *["failed"] * 2, "queued", "running", "cancelling", "interrupted")
     expected = {

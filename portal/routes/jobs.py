@@ -9,7 +9,7 @@ from portal.models import Job, Role
 from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.paging import page_number
-from portal.services import jobs
+from portal.services import jobs, statistics
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -24,9 +24,14 @@ def index() -> str:
     if status is not None and status not in tuple(JobStatus):
         raise NotFound("There is no such status.")
     text = jobs.search_words(request.args.get("q", ""))
-    page = jobs.listing(status, text, page_number())
     return render_template(
-        "jobs/page.html", page=page, counts=jobs.counts(), status=status, text=text, filters=FILTERS
+        "jobs/page.html",
+        page=jobs.listing(status, text, page_number()),
+        counts=jobs.counts(),
+        failed_today=statistics.failed_today(me().settings.timezone),
+        status=status,
+        text=text,
+        filters=FILTERS,
     )
 
 

@@ -36,15 +36,12 @@ class Statistics:
 
 def gather(timezone: str) -> Statistics:
     moment = now()
-    midnight = moment.astimezone(ZoneInfo(timezone)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
     completed, failed, moved = session.execute(
         select(
             func.coalesce(func.sum(ActivityMinute.completed), 0),
             func.coalesce(func.sum(ActivityMinute.failed), 0),
             func.coalesce(func.sum(ActivityMinute.bytes_moved), 0),
-        ).where(ActivityMinute.minute >= midnight)
+        ).where(ActivityMinute.minute >= _midnight(timezone))
     ).one()
     speed = session.scalar(select(func.sum(Job.speed_bytes)).where(Job.status.in_(ACTIVE)))
     return Statistics(
@@ -55,6 +52,18 @@ def gather(timezone: str) -> Statistics:
         speed_now=int(speed or 0),
         recent=_recent(moment),
     )
+
+
+def failed_today(timezone: str) -> int:
+    """Jobs that have failed since midnight in ``timezone``."""
+    total = func.coalesce(func.sum(ActivityMinute.failed), 0)
+    found = session.scalar(select(total).where(ActivityMinute.minute >= _midnight(timezone)))
+    return int(found or 0)
+
+
+def _midnight(timezone: str) -> datetime:
+    here = now().astimezone(ZoneInfo(timezone))
+    return here.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _recent(moment: datetime) -> tuple[int, ...]:

@@ -84,3 +84,15 @@ def test_bar_has_a_name_and_its_value_in_words(portal: PortalServer, visit: Visi
     assert bar.get_attribute("aria-label") == "Progress of Nightly photos"
     assert bar.get_attribute("aria-valuetext") == "62 %, 62 of 100 B"
     bob.cancel(job)
+
+
+def test_line_of_the_jobs_page_follows_what_runs(portal: PortalServer, visit: Visit) -> None:
+    bob = Person(portal, "bob")
+    page = visit(bob, "/jobs")
+    line = page.locator("#jobs-line")
+    assert "1 running" not in line.inner_text()
+    source = scripted.script(portal.root / "followed", [transferring(62, 100)] * 8)
+    bob.transfer("Followed", source=source)
+    until(page, lambda: line.inner_text().startswith("1 running"))
+    until(page, lambda: "1 running" not in line.inner_text(), seconds=20)
+    assert line.count() == 1
