@@ -4,6 +4,7 @@ from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
 from portal.engine.errors import EngineError
 from portal.engine.leftovers import sweep_leftovers
+from portal.engine.log import LogLine
 from portal.engine.progress import Phase, Progress
 from portal.engine.statistics import CurrentFile
 from portal.engine.transfer import Outcome, Transfer
@@ -11,6 +12,7 @@ from portal.engine.transfer import Outcome, Transfer
 __all__ = [
     "CurrentFile",
     "EngineError",
+    "LogLine",
     "Order",
     "Outcome",
     "Phase",

@@ -39,7 +39,7 @@ def command_line(setpriv: str, rclone: Path, order: Order, stats_interval: float
     return [
         *(setpriv, "--pdeathsig", "TERM", "--", str(rclone), order.operation),
         *("--config", ""),
-        *("--use-json-log", "--log-level", "NOTICE"),
+        *("--use-json-log", "--log-level", "INFO"),
         *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
         *_options(order),
         *("--", order.source, order.destination),

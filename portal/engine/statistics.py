@@ -6,9 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from portal.engine.redaction import masked
+
 _LARGEST = 2**63 - 1
 _NAME_LENGTH = 1000
+_TEXT_LENGTH = 2000
 _ERROR_LEVELS = frozenset({"error", "critical", "alert", "emergency", "fatal", "panic"})
+#: What rclone's levels are called here; any other word for one that stops something is an error.
+_LEVELS = {"debug": "debug", "info": "info", "notice": "notice", "warning": "warning"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +53,40 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a line says: figures, or an error, or neither."""
+    """What a line says: figures, or words; of these some are an error. Credentials are masked in
+    all of them. ``level`` is empty where there are no words."""
 
     statistics: Statistics | None = None
     error: str | None = None
+    level: str = ""
+    object: str = ""
+    message: str = ""
 
 
 def parse(raw: bytes) -> Line:
     """Reads one line. What is not JSON comes from outside rclone's log (setpriv, a crash)."""
     entry = _decode(raw)
     if entry is None:
-        return Line(error=raw[:2000].decode("utf-8", "replace").strip() or None)
+        text = masked(raw[:_TEXT_LENGTH].decode("utf-8", "replace").strip())
+        return (
+            Line(error=text, level="error", message=printable(text, _TEXT_LENGTH))
+            if text
+            else Line()
+        )
     stats = entry.get("stats")
     if isinstance(stats, dict):
         return Line(statistics=_statistics(stats))
-    return Line(error=_error(entry))
+    message = masked(_text(entry.get("msg")).strip())
+    subject = masked(_text(entry.get("object")))
+    if not message and not subject:
+        return Line()
+    level = _text(entry.get("level"))
+    return Line(
+        error=_error(level, subject, message),
+        level=_LEVELS.get(level, "error"),
+        object=printable(subject, _NAME_LENGTH),
+        message=printable(message, _TEXT_LENGTH),
+    )
 
 
 def printable(text: str, limit: int) -> str:
@@ -85,13 +109,11 @@ def _decode(raw: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _error(entry: dict[str, Any]) -> str | None:
-    message = _text(entry.get("msg")).strip()
+def _error(level: str, subject: str, message: str) -> str | None:
     # The closing line ("Failed to copy: …") is a mere notice.
-    if entry.get("level") not in _ERROR_LEVELS and not message.startswith("Failed to "):
+    if level not in _ERROR_LEVELS and not message.startswith("Failed to "):
         return None
-    subject = _text(entry.get("object"))
-    return f"{subject}: {message}"[:2000] if subject else message[:2000]
+    return (f"{subject}: {message}" if subject else message)[:_TEXT_LENGTH]
 
 
 def _statistics(stats: dict[str, Any]) -> Statistics:

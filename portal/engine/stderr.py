@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import IO
 
+from portal.engine.log import Backlog
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import Line, parse
 
@@ -16,11 +17,13 @@ _KEPT_ERRORS = 20
 
 
 class Reader:
-    """Keeps the newest reading and the last errors; older ones are replaced, not queued."""
+    """Keeps the newest reading and the last errors, older ones are replaced, not queued; and the
+    lines of the log until they are taken."""
 
     def __init__(self, stream: IO[bytes], tracker: Tracker) -> None:
         self.dropped_lines = 0
         self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+        self.log = Backlog()
         self._stream = stream
         self._tracker = tracker
         self._newest: Progress | None = None
@@ -64,6 +67,8 @@ class Reader:
         self._news.set()
 
     def _take_in(self, line: Line) -> None:
+        if line.level:
+            self.log.add(line.level, line.object, line.message)
         if line.error is not None:
             self.errors.append(line.error)
         if line.statistics is not None:

@@ -12,6 +12,7 @@ from portal.engine.command import Order, command_line, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
+from portal.engine.log import LogLine
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
@@ -80,6 +81,11 @@ class Transfer:
         while not _over(group, reader):
             yield _next(group, reader, tick)
         yield self._tracker.finish(_succeeded(group))
+
+    def take_log(self) -> tuple[list[LogLine], int]:
+        """The lines that rclone has logged since they were last taken, without its statistics, and
+        how many after these came too fast to be kept."""
+        return self._running[1].log.take() if self._running is not None else ([], 0)
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. SIGKILL follows after the grace, while

@@ -1,0 +1,48 @@
+"""rclone's log on its way from the reader of stderr to whoever keeps it, in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+MOST_LINES = 20_000
+MOST_CHARACTERS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """``at`` is seconds since 1970 (UTC), ``level`` one of ``LEVELS``; ``object`` is the file or
+    the side that it is about, or empty. Both texts are one printable line, credentials masked."""
+
+    at: float
+    level: str
+    object: str
+    message: str
+
+
+class Backlog:
+    """Lines that wait to be taken. What comes faster than it is taken is counted, not kept."""
+
+    def __init__(self, lines: int = MOST_LINES, characters: int = MOST_CHARACTERS) -> None:
+        self._most_lines, self._most_characters = lines, characters
+        self._lines: list[LogLine] = []
+        self._characters = 0
+        self._left_out = 0
+        self._lock = threading.Lock()
+
+    def add(self, level: str, subject: str, message: str) -> None:
+        line = LogLine(time.time(), level, subject, message)
+        with self._lock:
+            self._characters += len(subject) + len(message)
+            if len(self._lines) < self._most_lines and self._characters <= self._most_characters:
+                self._lines.append(line)
+            else:
+                self._left_out += 1
+
+    def take(self) -> tuple[list[LogLine], int]:
+        """All of them, oldest first, and how many after these were left out."""
+        with self._lock:
+            taken = self._lines, self._left_out
+            self._lines, self._characters, self._left_out = [], 0, 0
+        return taken
