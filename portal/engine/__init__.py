@@ -4,21 +4,31 @@ from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
 from portal.engine.errors import EngineError
 from portal.engine.leftovers import sweep_leftovers
+from portal.engine.listing import Entry, Listing, list_folder, make_folder
 from portal.engine.log import LogLine
 from portal.engine.progress import Phase, Progress
+from portal.engine.providers import Option, options_of
+from portal.engine.remotes import Remote
 from portal.engine.statistics import CurrentFile
 from portal.engine.transfer import Outcome, Transfer
 
 __all__ = [
     "CurrentFile",
     "EngineError",
+    "Entry",
+    "Listing",
     "LogLine",
+    "Option",
     "Order",
     "Outcome",
     "Phase",
     "Progress",
+    "Remote",
     "Transfer",
     "check_rclone",
+    "list_folder",
+    "make_folder",
+    "options_of",
     "rclone_path",
     "sweep_leftovers",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from portal.engine.binary import SEARCH_PATH
 from portal.engine.errors import EngineError
 from portal.engine.processes import owner_mark
+from portal.engine.remotes import Remote, variables
 
 OPERATIONS = ("copy", "sync", "move", "check")
 PARTIAL_SUFFIX = ".portal-part"
@@ -16,7 +17,8 @@ PARTIAL_SUFFIX = ".portal-part"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One execution of a job. Paths are absolute, local and already confined to the roots."""
+    """One execution of a job. Source and destination are absolute local paths, already confined to
+    the roots, or `name:path` of one of the remotes."""
 
     job_id: int
     attempt: int
@@ -25,17 +27,22 @@ class Order:
     destination: str
     bandwidth_limit: str | None
     dry_run: bool
+    remotes: tuple[Remote, ...] = ()
 
 
 def command_line(setpriv: str, rclone: Path, order: Order, stats_interval: float) -> list[str]:
     """The argument list; raises EngineError for an order that must never reach rclone."""
     if order.operation not in OPERATIONS:
         raise EngineError(f"“{order.operation}” is not an operation.")
+    names = {remote.name for remote in order.remotes}
     for path in (order.source, order.destination):
         # Behind `--` rclone still takes `:backend,option=…:` for a remote, and some options run
-        # commands. A leading slash makes it a local path and nothing else.
-        if not path.startswith("/") or "\0" in path:
-            raise EngineError("Source and destination must be absolute local paths.")
+        # commands. A leading slash makes it a local path and nothing else; a name of ours and a
+        # colon make it that remote, whatever follows.
+        name, colon, _ = path.partition(":")
+        known = path.startswith("/") or (colon and name in names)
+        if not known or "\0" in path:
+            raise EngineError("Source and destination must be absolute local paths, or remotes.")
     return [
         *(setpriv, "--pdeathsig", "TERM", "--", str(rclone), order.operation),
         *("--config", ""),
@@ -65,8 +72,9 @@ def _options(order: Order) -> list[str]:
 
 
 def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
-    """Built from nothing: a stray RCLONE_* variable acts as an option of rclone."""
-    variables = {
+    """Built from nothing: a stray RCLONE_* variable acts as an option of rclone. Secrets of remotes
+    go here, since anybody on the machine may read a command line."""
+    told = {
         "PATH": SEARCH_PATH,
         "LANG": "C.UTF-8",
         "PORTAL_JOB_ID": str(order.job_id),
@@ -74,5 +82,7 @@ def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
         "PORTAL_OWNER": owner_mark(),
     }
     if data_dir is not None:
-        variables["PORTAL_DATA"] = os.path.realpath(data_dir)
-    return variables
+        told["PORTAL_DATA"] = os.path.realpath(data_dir)
+    for remote in order.remotes:
+        told |= variables(remote)
+    return told

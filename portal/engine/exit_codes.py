@@ -6,6 +6,8 @@ import re
 import signal
 from collections.abc import Sequence
 
+from portal.engine.storage_errors import STORAGE_ERRORS
+
 # The first pattern that one of the last errors holds wins, so the particular stand first.
 _ERRORS: tuple[tuple[str, str], ...] = (
     (
@@ -48,6 +50,7 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         r"too many open files",
         "The machine ran out of open files. Raise the limit of the portal, then retry.",
     ),
+    *STORAGE_ERRORS,
     (
         r"error reading source root directory: directory not found",
         "The source folder does not exist. Check its path, then retry.",

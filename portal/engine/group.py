@@ -14,21 +14,25 @@ _LOST = 1  # exit code when the system no longer knows it
 
 
 class ProcessGroup:
-    """A program that leads its own session. Its stderr is `stderr`; it has no other channel."""
+    """A program that leads its own session. Its stderr is `stderr`, and with `output` its stdout is
+    `stdout`; it has no other channel."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], *, output: bool = False
+    ) -> None:
         """Starts it; raises OSError if that fails."""
         self._process = subprocess.Popen(
             command,
             bufsize=0,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if output else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
             start_new_session=True,
         )
         self.stderr = cast(IO[bytes], self._process.stderr)
+        self.stdout = cast(IO[bytes], self._process.stdout)
         self.stopped = False
         self.exit_code: int | None = None
         self.ended_at = 0.0

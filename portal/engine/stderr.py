@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import IO
 
+from portal.engine.blackening import Blackening
 from portal.engine.log import Backlog
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import Line, parse
@@ -20,12 +21,15 @@ class Reader:
     """Keeps the newest reading and the last errors, older ones are replaced, not queued; and the
     lines of the log until they are taken."""
 
-    def __init__(self, stream: IO[bytes], tracker: Tracker) -> None:
+    def __init__(
+        self, stream: IO[bytes], tracker: Tracker, blackening: Blackening | None = None
+    ) -> None:
         self.dropped_lines = 0
         self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
         self.log = Backlog()
         self._stream = stream
         self._tracker = tracker
+        self._blackening = blackening or Blackening(())
         self._newest: Progress | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -57,12 +61,12 @@ class Reader:
         with self._stream:
             while chunk := os.read(self._stream.fileno(), LONGEST_LINE):
                 for raw in lines.feed(chunk):
-                    self._take_in(parse(raw))
+                    self._take_in(parse(self._blackening.clean(raw)))
                 self.dropped_lines = lines.dropped
                 # A green thread that always finds data would never let another one run.
                 time.sleep(0)
             if rest := lines.rest():
-                self._take_in(parse(rest))
+                self._take_in(parse(self._blackening.clean(rest)))
         self._ended = True
         self._news.set()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portal.engine.binary import ensure_executable, setpriv_path
+from portal.engine.blackening import Blackening
 from portal.engine.command import Order, command_line, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
@@ -67,7 +68,7 @@ class Transfer:
             group = ProcessGroup(command, environment(self._order, self._data_dir))
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        reader = Reader(group.stderr, self._tracker)
+        reader = Reader(group.stderr, self._tracker, Blackening(_secrets(self._order)))
         self._running = group, reader
         reader.start()
 
@@ -143,6 +144,10 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
 def _over(group: ProcessGroup, reader: Reader) -> bool:
     # A grandchild that left the group may hold stderr open for ever.
     return group.reap() and (reader.ended or time.monotonic() > group.ended_at + _DRAIN)
+
+
+def _secrets(order: Order) -> set[str]:
+    return {secret for remote in order.remotes for secret in remote.secrets}
 
 
 def _succeeded(group: ProcessGroup) -> bool:

@@ -1,0 +1,113 @@
+"""Short questions to rclone: a bounded time, a bounded answer, and then its process is gone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.engine.binary import SEARCH_PATH, ensure_executable, setpriv_path
+from portal.engine.blackening import Blackening
+from portal.engine.errors import EngineError
+from portal.engine.group import ProcessGroup
+from portal.engine.progress import Tracker
+from portal.engine.remotes import Remote, variables
+from portal.engine.statistics import printable
+from portal.engine.stderr import Reader
+
+# One try, and short waits: a person waits for the answer.
+_IMPATIENT = (
+    *("--contimeout", "5s", "--timeout", "10s", "--retries", "1", "--low-level-retries", "1"),
+    *("--use-json-log", "--log-level", "ERROR"),
+)
+_POLL = 0.01
+_ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``cut``: it was ended because its time was over; ``full``: because it said too much.
+    ``seconds``: how long it took."""
+
+    exit_code: int
+    output: bytes
+    errors: tuple[str, ...]
+    cut: bool
+    full: bool
+    seconds: float
+
+
+def ask(
+    rclone: Path,
+    arguments: Sequence[str],
+    remote: Remote | None = None,
+    *,
+    seconds: float,
+    most: int,
+) -> Answer:
+    """Waits at most ``seconds`` for at most ``most`` bytes. Raises EngineError if rclone cannot be
+    started."""
+    ensure_executable(rclone)
+    command = [setpriv_path(), "--pdeathsig", "TERM", "--", str(rclone), *arguments]
+    begun = time.monotonic()
+    try:
+        group = ProcessGroup(
+            [*command[:6], "--config", "", *_IMPATIENT, *command[6:]],
+            {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
+            output=True,
+        )
+    except OSError as error:
+        raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
+    late = threading.Event()
+    clock = threading.Timer(seconds, _give_up, (group, late))
+    clock.daemon = True
+    clock.start()
+    said = Reader(
+        group.stderr, Tracker("copy", False), Blackening(remote.secrets if remote else ())
+    )
+    said.start()
+    try:
+        output, full = _read(group, most)
+    finally:
+        clock.cancel()
+        _end(group, wait=not late.is_set())
+    said.wait(2.0)
+    lines = tuple(printable(line, _ERROR_LENGTH) for line in list(said.errors))
+    took = time.monotonic() - begun
+    return Answer(group.exit_code or 0, output, lines, late.is_set(), full, took)
+
+
+def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:
+    parts, length = [], 0
+    with group.stdout as stream:
+        while chunk := os.read(stream.fileno(), 65536):
+            parts.append(chunk)
+            length += len(chunk)
+            if length > most:
+                _kill(group)
+                return b"".join(parts), True
+            time.sleep(0)  # the others of this process have their turn
+    return b"".join(parts), False
+
+
+def _give_up(group: ProcessGroup, late: threading.Event) -> None:
+    late.set()
+    _kill(group)
+
+
+def _kill(group: ProcessGroup) -> None:
+    group.stop(0)
+    group.press()
+
+
+def _end(group: ProcessGroup, *, wait: bool) -> None:
+    if not wait:
+        _kill(group)
+    patience = time.monotonic() + 2.0
+    while not group.reap():
+        if time.monotonic() > patience:
+            _kill(group)
+        time.sleep(_POLL)

@@ -1,0 +1,42 @@
+"""A storage elsewhere, as rclone is told of it: by its environment and by nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portal.engine.errors import EngineError
+
+# No underscore: the variables of two remotes could else be taken for one another's.
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+_PARAMETER = re.compile(r"[a-z0-9][a-z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """``parameters`` by rclone's names, passwords obscured as rclone wants them. ``secrets`` are
+    texts that must not be repeated, whatever rclone says."""
+
+    name: str
+    backend: str
+    parameters: Mapping[str, str] = field(repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+def variables(remote: Remote) -> dict[str, str]:
+    """What makes rclone know it; raises EngineError for one that must never reach rclone."""
+    if not _NAME.fullmatch(remote.name):
+        raise EngineError("The name of a remote is not one that rclone can be told.")
+    begin = f"RCLONE_CONFIG_{remote.name.upper()}_"
+    told = {f"{begin}TYPE": remote.backend}
+    for name, value in remote.parameters.items():
+        if not _PARAMETER.fullmatch(name) or "\0" in value:
+            raise EngineError(f"The remote {remote.name} has a setting that rclone cannot be told.")
+        told[begin + name.upper()] = value
+    return told
+
+
+def address(remote: Remote, path: str) -> str:
+    """What stands for it in a command line."""
+    return f"{remote.name}:{path}"
