@@ -20,6 +20,7 @@ from portal import (
     engine,
     error_pages,
     headers,
+    live,
     origins,
     rendering,
     routes,
@@ -33,6 +34,7 @@ from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
+from portal.queue import messages
 from portal.services import sealing, sessions, single_sign_on
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
@@ -83,6 +85,9 @@ def build_app(
     app.extensions["rclone_problem"] = _rclone_problem(engine.rclone_path(settings.rclone))
     app.extensions["engine"] = database.connect(settings.database_url)
     app.teardown_appcontext(lambda _error: database.session.remove())
+    live.use_queue(settings.redis_url)
+    app.extensions["delayed"] = live.delayed
+    app.extensions["ignored"] = messages.ignored
     csrf.init_app(app)
     headers.init_app(app, always_secure=settings.secure_cookies)
     origins.init_app(app)
@@ -124,7 +129,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     if async_mode != _IN_PROCESS:
         # Only here: importing it brings the cooperative loop with it.
         fanout = import_module("portal.fanout")
-        options = {"client_manager": fanout.FanoutManager(), "monitor_clients": False}
+        manager = fanout.OrderedFanoutManager if settings.redis_url else fanout.FanoutManager
+        options = {"client_manager": manager(), "monitor_clients": False}
     else:
         fanout, options = None, {}
     socketio.init_app(
@@ -140,10 +146,12 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         ping_interval=_PING_INTERVAL,
         ping_timeout=_PING_TIMEOUT,
     )
-    sockets.register(socketio.server)
+    sockets.register(socketio.server, greet=live.greet)
     if fanout is not None:
         fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
         app.extensions["dropped"] = fanout.dropped
+        if settings.redis_url:
+            live.listen(settings.redis_url)
     files = WhiteNoise(
         app.wsgi_app,
         max_age=31_536_000,

@@ -1,6 +1,10 @@
 """The only emitter. Publishes what was committed, and drops sockets whose session ended.
 
 Every emit names a room: a client that is still being authenticated is in none and hears nothing.
+
+With a queue, what is published here reaches the sockets of every web process, and a process without
+sockets (a worker, the command line) publishes all the same. Without one it is for this process'
+own sockets.
 """
 
 from __future__ import annotations
@@ -8,17 +12,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portal.clock import iso, now
 from portal.extensions import socketio
 from portal.memo import figures, mark
-from portal.models import Job
+from portal.models import Job, Role
+from portal.queue.messages import Kind, Message
 from portal.rendering import display, printable, progress_display
-from portal.rooms import PROGRESS, STATUS_CHANGE, session_room, topic_room, user_room
+from portal.rooms import PROGRESS, STATUS_CHANGE, role_room, session_room, topic_room, user_room
 from portal.states import JobStatus
 
+if TYPE_CHECKING:
+    from portal.queue.listener import Listener
+    from portal.queue.publisher import Publisher
+
 _endings = 0
+_publisher: Publisher | None = None
+_listener: Listener | None = None
 _order = [threading.RLock() for _ in range(64)]
 
 
@@ -90,16 +101,96 @@ def end_user(user_id: int, reason: str) -> None:
 
 
 def _end(room: str, reason: str) -> None:
+    _end_here(room, reason)
+    if _publisher is not None:
+        _publisher.publish(Kind.ENDING, room, payload={"reason": reason})
+
+
+def _end_here(room: str, reason: str) -> None:
     global _endings  # noqa: PLW0603 - one process, one count
     _endings += 1  # first: who connects from here on looks the session up anew
     if socketio.server is None:
         return
-    _emit("session_ended", {"reason": reason}, room)
+    _emit_here("session_ended", {"reason": reason}, room)
     for sid, _ in list(socketio.server.manager.get_participants("/", room)):
         socketio.server.disconnect(sid)
 
 
 def _emit(event: str, payload: dict[str, Any], room: str) -> None:
-    # The command line changes users too, without a socket server.
+    _emit_here(event, payload, room)
+    if _publisher is not None:
+        _publisher.publish(Kind.EVENT, room, event, payload)
+
+
+def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
+    # Workers and the command line have no socket server.
     if socketio.server is not None:
         socketio.emit(event, payload, to=room)
+
+
+# --- the queue between processes ----------------------------------------------------------------
+
+
+def use_queue(url: str) -> None:
+    """From here on what is published goes to the web processes at this Redis too; an empty address
+    ends that. Never blocks, and fails no act: see ``Publisher``."""
+    global _publisher, _listener  # noqa: PLW0603 - one process, one queue
+    if _publisher is not None:
+        _publisher.close()
+    if _listener is not None:
+        _listener.stop()
+    _publisher, _listener = None, None
+    if url:
+        from portal.queue.publisher import Publisher  # its client takes a while to import
+
+        _publisher = Publisher(url)
+
+
+def listen(url: str) -> None:
+    """For a web process, after ``use_queue``: its sockets hear what the others publish."""
+    from portal.queue.listener import Listener
+
+    global _listener  # noqa: PLW0603 - one process, one queue
+    assert _publisher is not None  # noqa: S101 - the order of the start, not input
+    _listener = Listener(url, origin=_publisher.origin, heard=_heard, stands=_line_stands)
+    _listener.start()
+
+
+def delayed() -> bool:
+    """Events of other processes do not come, or ours do not leave."""
+    broken = _publisher is not None and _publisher.broken
+    return broken or (_listener is not None and _listener.deaf)
+
+
+def greet(sid: str) -> None:
+    """Tells a new client what the others have been told."""
+    if _listener is not None and _listener.deaf:
+        _emit_here("live_delayed", {"delayed": True}, sid)
+
+
+def _heard(message: Message) -> None:
+    match message.kind:
+        case Kind.EVENT:
+            if message.event != "job_progress":
+                _changed()
+            _emit_here(message.event, message.payload, message.room)
+        case Kind.ENDING:
+            _end_here(message.room, str(message.payload.get("reason", "expired")))
+        case Kind.MISSED:
+            _missed()
+
+
+def _line_stands(stands: bool) -> None:
+    if stands:
+        _missed()
+    for role in Role:
+        _emit_here("live_delayed", {"delayed": not stands}, role_room(role))
+
+
+def _missed() -> None:
+    """Anything may have happened: pages fetch, and sessions are looked up anew."""
+    global _endings  # noqa: PLW0603 - one process, one count
+    _endings += 1
+    _changed()
+    for role in Role:
+        _emit_here("refresh", {}, role_room(role))

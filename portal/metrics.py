@@ -38,6 +38,19 @@ class _Portal(Collector):
         for reason, number in current_app.extensions.get("dropped", {}).items():
             dropped.add_metric([reason], number)
         yield dropped
+        ignored = CounterMetricFamily(
+            "portal_queue_messages_ignored",
+            "Messages between processes that were not sent or were no use.",
+            labels=["reason"],
+        )
+        for reason, number in current_app.extensions["ignored"].items():
+            ignored.add_metric([reason], number)
+        yield ignored
+        yield GaugeMetricFamily(
+            "portal_live_delayed",
+            "1 while events of other processes do not arrive.",
+            int(current_app.extensions["delayed"]()),
+        )
         version = GaugeMetricFamily("portal_info", "Version.", labels=["version"])
         version.add_metric([__version__], 1)
         yield version

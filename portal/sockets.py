@@ -6,6 +6,7 @@ The server picks the rooms from the session; a client can name topics, never roo
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +54,19 @@ def _refused() -> Refused:
     return error
 
 
-def register(server: Any) -> None:
-    """The handlers, without Flask's request around them: none of them needs it, and in a storm of
+def _silent(_sid: str) -> None: ...
+
+
+_greet: Callable[[str], None] = _silent
+
+
+def register(server: Any, *, greet: Callable[[str], None] = _silent) -> None:
+    """``greet`` is given each client that was let in.
+
+    The handlers, without Flask's request around them: none of them needs it, and in a storm of
     reconnects it costs more than they do."""
+    global _greet  # noqa: PLW0603 - one process, one server
+    _greet = greet
     server.on("connect", connect)
     server.on("subscribe", subscribe)
     server.on("disconnect", disconnect)
@@ -87,6 +98,7 @@ def connect(
         rooms.session_room(seat.session_id),
     ):
         socketio.server.enter_room(sid, room)
+    _greet(sid)
 
 
 def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:

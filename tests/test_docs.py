@@ -52,7 +52,10 @@ def events_of_the_code() -> dict[str, set[str]]:
         payloads = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
         for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
             match call:
-                case ast.Call(func=ast.Name(id="_emit"), args=[ast.Constant(value=str(event)), *_]):
+                case ast.Call(
+                    func=ast.Name(id="_emit" | "_emit_here"),
+                    args=[ast.Constant(value=str(event)), *_],
+                ):
                     keys = [key for payload in payloads for key in payload.keys]
                     found[event] = {str(k.value) for k in keys if isinstance(k, ast.Constant)}
     return found

@@ -34,7 +34,8 @@ MAY = {
     "logs": set(),
     "models": {"database"},
     "rendering": {"models"},  # for types alone, see below
-    "live": {"extensions", "models", "rendering", "rooms"},
+    "queue": set(),
+    "live": {"extensions", "models", "queue", "rendering", "rooms"},
     "services.audit": {"database", "models"},
     "services.passwords": {"offload"},
     "services.sessions": {"database", "live", "models", "services.audit"},
@@ -120,7 +121,7 @@ MAY = {
     "headers": set(),
     "origins": {"headers"},
     "frames": set(),
-    "fanout": {"frames"},
+    "fanout": {"frames", "queue"},
     "guard": {"database", "headers", "origins", "services"},
     "routes": {
         "access",

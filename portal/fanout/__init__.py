@@ -3,10 +3,19 @@
 Importing it brings the cooperative loop: only a serving process does.
 """
 
-from portal.fanout.manager import FanoutManager
+from portal.fanout.manager import FanoutManager, OrderedFanoutManager
 from portal.fanout.outlet import BACKLOG, dropped
 from portal.fanout.pulse import Pulse
 from portal.fanout.server import install, serve
 from portal.fanout.wire import Wire
 
-__all__ = ["BACKLOG", "FanoutManager", "Pulse", "Wire", "dropped", "install", "serve"]
+__all__ = [
+    "BACKLOG",
+    "FanoutManager",
+    "OrderedFanoutManager",
+    "Pulse",
+    "Wire",
+    "dropped",
+    "install",
+    "serve",
+]

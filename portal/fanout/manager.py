@@ -17,6 +17,7 @@ from socketio.packet import EVENT, Packet
 from portal.fanout.outlet import Part
 from portal.fanout.wire import Wire
 from portal.frames import frame
+from portal.queue.order import JobEvent, Order, is_of_a_job
 
 #: Events of which only the newest for each value of a field matters, and that field.
 GATHERED = {"job_progress": "job_id"}
@@ -172,3 +173,31 @@ class FanoutManager(Manager):
                 pending[namespace].remove(sid)
                 if not pending[namespace]:
                     del pending[namespace]
+
+
+class OrderedFanoutManager(FanoutManager):
+    """For events that come from several processes: those of a job leave in the order of ``seq``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = Order(self._in_turn, eventlet.spawn_after)
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **options: Any,
+    ) -> None:
+        room = to or room
+        if is_of_a_job(data) and isinstance(room, str):
+            self._order.take(JobEvent(room, event, data))
+        else:
+            super().emit(event, data, namespace, room, skip_sid, callback, **options)
+
+    def _in_turn(self, event: JobEvent) -> None:
+        super().emit(event.event, event.payload, "/", event.room)

@@ -1,0 +1,65 @@
+"""Messages on the queue: JSON, checked by who reads one. What is none is ignored and counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: Bytes of a message. Ours have a few hundred; a longer one is a mistake or somebody else's.
+LONGEST = 16 * 1024
+
+#: Messages that were no use, by reason; read by the metrics.
+ignored: Counter[str] = Counter()
+
+
+class Kind(StrEnum):
+    #: An event for the sockets in a room.
+    EVENT = "event"
+    #: The sessions of a room ended: its sockets are told why, and closed.
+    ENDING = "ending"
+    #: Somebody could not publish for a while: pages may have missed something.
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """``origin`` names the process that published it."""
+
+    origin: str
+    kind: Kind
+    room: str = ""
+    event: str = ""
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+class Unreadable(ValueError):
+    """No message of ours."""
+
+
+def channel(database: int) -> str:
+    """Redis' channels are the same in all its databases: two portals on one Redis use two."""
+    return f"portal:{database}"
+
+
+def encode(message: Message) -> bytes:
+    text = json.dumps(asdict(message), separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def decode(data: bytes) -> Message:
+    """Raises Unreadable."""
+    if len(data) > LONGEST:
+        raise Unreadable("too long")
+    try:
+        fields = json.loads(data)
+        message = Message(**fields)
+        message = Message(**{**fields, "kind": Kind(message.kind)})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Unreadable("unreadable") from error
+    texts = (message.origin, message.room, message.event)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(message.payload, dict):
+        raise Unreadable("unreadable")
+    return message
