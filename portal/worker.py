@@ -15,6 +15,7 @@ from portal import engine
 from portal.database import session
 from portal.models import Job
 from portal.paths import PathRefused, nested, resolve
+from portal.records import Records
 from portal.services import reports
 from portal.services.reports import Ending, Standing
 from portal.settings import Settings
@@ -83,6 +84,17 @@ class Worker:
             session.remove()
 
 
+def _last_words(ending: Ending, stop: _Stop | None) -> tuple[str, str]:
+    """Level and text of the last line in the log of an attempt."""
+    if ending.succeeded:
+        return "notice", "The attempt ended."
+    if stop is _Stop.CANCELLED:
+        return "notice", "The attempt was cancelled."
+    if stop is _Stop.GIVE_BACK:
+        return "notice", "The worker was stopped; the job goes back to the queue."
+    return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
+
+
 class _Attempt:
     def __init__(
         self, settings: Settings, job: Job, stopping: threading.Event, grace: float
@@ -105,6 +117,8 @@ class _Attempt:
         self._told_at = self._beaten_at = self._looked_at = time.monotonic() - PACE
         self._stop: _Stop | None = None
         self._log = log.bind(job=job.id, attempt=job.attempt)
+        self._records = Records(job.id, job.attempt)
+        self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
 
     def run(self) -> None:
         try:
@@ -119,6 +133,9 @@ class _Attempt:
         )
         if self._stop is _Stop.LOST:
             return
+        self._records.say(*_last_words(ending, self._stop))
+        # Before the status is final, so that whoever hears of it finds the log complete.
+        self._persist(self._records.end)
         # A transfer that was done before the stop reached it has nothing to begin again.
         if self._stop is _Stop.GIVE_BACK and not ending.succeeded:
             self._persist(
@@ -144,13 +161,18 @@ class _Attempt:
         try:
             transfer.start()
             for reading in transfer.readings(tick=TICK):
-                self._reading = reading or self._reading
+                if reading is not None:
+                    self._reading = reading
+                    self._records.note(reading)
                 if self._stop is None:
                     self._stop = self._look()
                 if self._stop is not None:
                     transfer.stop()
+                if self._stop is not _Stop.LOST:
+                    self._records.keep(transfer)
         finally:
             transfer.close()
+            self._records.collect(transfer)
         outcome = transfer.outcome()
         self._reading = outcome.progress or self._reading
         return Ending(outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines)

@@ -4,6 +4,7 @@ from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
 from portal.models.identity import Identity
 from portal.models.job import Job, JobEvent
+from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
 from portal.models.second_factor import RecoveryCode, SecondFactor
 from portal.models.session import LoginSession
 from portal.models.sign_in import KnownAddress, SignInLimit
@@ -20,6 +21,9 @@ __all__ = [
     "Job",
     "JobCount",
     "JobEvent",
+    "JobLog",
+    "JobLogChunk",
+    "JobSpeed",
     "KnownAddress",
     "LoginSession",
     "PasswordLink",
