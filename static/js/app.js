@@ -123,6 +123,7 @@ function live() {
   });
   on('portal:status', (event) => { fresh(); jobs.moved(event); headline.tick(); notifier.told(event); });
   on('portal:created', (event) => { fresh(); jobs.moved(event); });
+  on('portal:missed', refresh.everybody);
   on('portal:role-changed', redrawPage);
   on('htmx:afterSwap', () => { jobs.reconcile(rows()); lookAround(); });
 

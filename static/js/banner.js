@@ -2,7 +2,7 @@
 // A state is put in words only once it lasts; the countdown is for the eye alone.
 
 import { repeat } from './clock.js';
-import { ANNOUNCE_AFTER, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './words.js';
+import { ANNOUNCE_AFTER, DELAYED, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './words.js';
 
 const TRIES = new Set(['reconnecting', 'polling', 'offline']);
 
@@ -11,6 +11,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   const part = (name) => root.querySelector(`[data-connection="${name}"]`);
   const [word, said, strip, text, next] = ['word', 'said', 'strip', 'text', 'next'].map(part);
   let detail = null;
+  let delayed = false; // As shown.
   let timers = [];
   let stopCounting = null;
 
@@ -26,7 +27,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   }
 
   function showStrip() {
-    const value = stripText(detail.state, lastData());
+    const value = stripText(detail.state, lastData(), delayed);
     strip.hidden = value === null;
     if (value === null) return;
     set(text, value);
@@ -47,6 +48,11 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     for (const [name, value] of Object.entries(known)) set(part(name), value);
   }
 
+  function spoken(state) {
+    if (state !== 'connected') return '';
+    return delayed ? DELAYED : WORDS[state].word;
+  }
+
   function enter(state) {
     for (const timer of timers) timer.cancel();
     const patient = PATIENCE[state] ?? 0;
@@ -59,15 +65,17 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
       })]
       : [];
     if (state in PATIENCE) return;
-    if (root.dataset.shown !== state) showWord(state, WORDS[state].word);
-    set(said, state === 'connected' ? WORDS[state].word : '');
+    if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
+    set(said, spoken(state));
     showStrip();
-    if (state === 'connected') timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
+    if (state === 'connected' && !delayed) timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
   }
 
   function follow(news) {
     detail = news;
-    if (news.state !== news.previous) enter(news.state);
+    const before = delayed;
+    delayed = news.state === 'connected' && Boolean(news.delayed);
+    if (news.state !== news.previous || delayed !== before) enter(news.state);
     else if (!strip.hidden) showStrip();
     part('try').hidden = !mayTry();
     fillPanel();

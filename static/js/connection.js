@@ -10,6 +10,7 @@ const SERVER_EVENTS = {
   job_progress: 'portal:progress',
   job_status_change: 'portal:status',
   job_created: 'portal:created',
+  refresh: 'portal:missed',
 };
 
 /** `publish(name, detail)` gets `portal:connection` and the server's events; `askSession()` resolves to live, ended or unknown. */
@@ -20,6 +21,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   let since = clock.wall();
   let reason = null;
   let roundTrip = null;
+  let delayed = false; // What the server says of its other processes; of each connection anew.
   let deadline = null;
 
   const snapshot = () => ({
@@ -30,6 +32,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     since,
     reason,
     roundTrip,
+    delayed,
   });
   const announce = () => publish('portal:connection', snapshot());
 
@@ -38,6 +41,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     const before = record.state;
     record = next(record, event);
     if (record.state === before) return false;
+    if (before === 'connected') delayed = false;
     since = clock.wall();
     reason = why;
     deadline?.cancel();
@@ -52,12 +56,19 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     else if (event === 'failed') failed(payload);
     else if (event === 'closed') lost(payload.why);
     else if (event === 'session_ended') sessionEnded(payload.reason);
+    else if (event === 'live_delayed') isDelayed(payload.delayed);
   }
 
   function opened() {
     log.info('Portal: connected');
     step('open');
     probe.ask();
+    announce();
+  }
+
+  /** A new connection hears of it before it hears that it is open. */
+  function isDelayed(value) {
+    delayed = value;
     announce();
   }
 

@@ -1,5 +1,5 @@
 // Without a socket the page fetches: each running job every 2 s, the regions every 5 s.
-// It runs in `polling`, and in `offline` as the probe that finds the way back; in no other state.
+// It runs in `polling`, in `offline` as the probe that finds the way back, and while events are delayed; else never.
 
 import { repeat } from './clock.js';
 
@@ -53,7 +53,8 @@ export function createPolling({ clock, activeRows, fetchRow, fetchPage, askSessi
 
   function follow(detail) {
     state = detail.state;
-    if (!POLLS.has(state)) stop();
+    const polls = POLLS.has(state) || (state === 'connected' && detail.delayed);
+    if (!polls) stop();
     else if (!stops.length) start();
   }
 

@@ -4,6 +4,7 @@
 const GATHER_SECONDS = 0.3;
 const JITTER_SECONDS = 0.2;
 const APART_SECONDS = 1;
+const EVERYBODY_SECONDS = 2;
 
 /** `isCurrent()` resolves to whether the page still shows the state in which it was rendered. */
 export function createRefresh({ clock, random, dispatch, isCurrent }) {
@@ -18,11 +19,14 @@ export function createRefresh({ clock, random, dispatch, isCurrent }) {
     dispatch('portal:refresh', {});
   }
 
-  function soon() {
+  function soon(spread = JITTER_SECONDS) {
     if (timer) return;
-    const gather = GATHER_SECONDS + JITTER_SECONDS * random();
+    const gather = GATHER_SECONDS + spread * random();
     timer = clock.after(Math.max(gather, last + APART_SECONDS - clock.now()), now);
   }
+
+  /** For what every page is told in the same moment. */
+  const everybody = () => soon(EVERYBODY_SECONDS);
 
   /**
    * Each entry into `connected` refetches. The very first of a page that has only just been rendered does so only if
@@ -37,5 +41,5 @@ export function createRefresh({ clock, random, dispatch, isCurrent }) {
     else if (!await isCurrent()) soon();
   }
 
-  return { now, soon, follow };
+  return { now, soon, everybody, follow };
 }

@@ -14,6 +14,9 @@ export const PATIENCE = { connecting: 1, reconnecting: 0.25 };
 export const ANNOUNCE_AFTER = 1;
 export const LIVE_AFTER = 3;
 
+/** What a standing connection says while events of the server's other processes do not arrive. */
+export const DELAYED = 'Live updates are delayed';
+
 /** `12:03:10`, in the reader's own time zone. */
 export function clockTime(milliseconds) {
   const date = new Date(milliseconds);
@@ -28,7 +31,8 @@ export function countdown({ attempting, nextAttemptAt }, now) {
 }
 
 /** The text of the strip, or null where none is shown. */
-export function stripText(state, lastData) {
+export function stripText(state, lastData, delayed = false) {
+  if (state === 'connected' && delayed) return DELAYED;
   const { strip } = WORDS[state];
   return state === 'offline' ? strip + clockTime(lastData) : strip;
 }

@@ -75,6 +75,26 @@ test('a loss that lasts is put in words with a countdown, and its end is read ou
   assert.equal(parts.said.writes, 3);
 });
 
+test('a connection whose events are delayed stays connected and says so, once for the ear', () => {
+  const { clock, parts, why, shown, become } = badge();
+  become('connected');
+  clock.pass(10);
+  become('connected', { delayed: true });
+  become('connected', { delayed: true, roundTrip: 3 });
+  assert.equal(shown(), 'connected');
+  assert.equal(parts.word.textContent, 'Connected');
+  assert.equal(parts.strip.hidden, false);
+  assert.equal(parts.text.textContent, 'Live updates are delayed');
+  assert.equal(why.hidden, true);
+  assert.equal(parts.said.textContent, 'Live updates are delayed');
+  assert.equal(parts.said.writes, 2);
+  become('connected');
+  assert.equal(parts.strip.hidden, true);
+  assert.equal(parts.said.textContent, 'Connected');
+  clock.pass(3);
+  assert.equal(parts.word.textContent, 'Live');
+});
+
 test('polling without any WebSocket offers the reason and no attempt', () => {
   const { parts, why, tryNow, become } = badge();
   become('polling');

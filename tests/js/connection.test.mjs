@@ -224,3 +224,26 @@ test('whatever happens: one attempt or timer at most, and never stuck without ei
     assert.ok(at.connection.pending() >= 1, `stuck in ${at.state()}`);
   }
 });
+
+test('that events are delayed is part of the state, and of each connection anew', () => {
+  const { sockets, clock, published, connection } = begin();
+  sockets.last.hear('live_delayed', { delayed: true }); // Said while the handshake ends.
+  sockets.succeed();
+  assert.equal(connection.snapshot().delayed, true);
+  assert.equal(published.at(-1).detail.delayed, true);
+  sockets.last.hear('live_delayed', { delayed: false });
+  assert.equal(published.at(-1).detail.delayed, false);
+  sockets.last.hear('live_delayed', { delayed: true });
+  sockets.drop();
+  assert.equal(connection.snapshot().delayed, false);
+  clock.pass(1);
+  sockets.succeed();
+  assert.equal(connection.snapshot().delayed, false);
+});
+
+test('a hint that something was missed reaches the page', () => {
+  const { sockets, published } = begin();
+  sockets.succeed();
+  sockets.last.hear('refresh', {});
+  assert.deepEqual(published.at(-1), { name: 'portal:missed', detail: {} });
+});

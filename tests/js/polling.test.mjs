@@ -15,7 +15,7 @@ function page({ jobs = [1, 2], regions = true, answer = async () => {}, session 
     askSession: async () => session,
     tell: (event) => at.told.push(event),
   });
-  at.become = (state) => at.polling.follow({ state });
+  at.become = (state, delayed = false) => at.polling.follow({ state, delayed });
   return at;
 }
 
@@ -38,6 +38,16 @@ test('nothing is polled in any other state, and polling stops when the way is fr
   const count = polled.length;
   clock.pass(60);
   assert.equal(polled.length, count);
+  assert.equal(clock.waiting(), 0);
+});
+
+test('a connection whose events are delayed polls beside, until they come again', async () => {
+  const { clock, polled, pages, become } = page();
+  become('connected', true);
+  for (let i = 0; i < 5; i += 1) { await settle(); clock.pass(1); }
+  assert.deepEqual(polled.filter(([, job]) => job === '1').map(([time]) => time), [0, 2, 4]);
+  assert.deepEqual(pages, [0, 5]);
+  become('connected');
   assert.equal(clock.waiting(), 0);
 });
 

@@ -29,6 +29,18 @@ test('a storm of causes makes at most one refetch a second, and the last one is 
   assert.ok(times.at(-1) >= 10);
 });
 
+test('what every page is told at once is fetched at different moments', () => {
+  const delays = [0, 0.5, 1].map((chance) => {
+    const clock = fakeClock();
+    const times = [];
+    const refresh = createRefresh({ clock, random: () => chance, dispatch: () => times.push(clock.now()), isCurrent: async () => true });
+    refresh.everybody();
+    clock.pass(5);
+    return times;
+  });
+  assert.deepEqual(delays, [[0.3], [1.3], [2.3]]);
+});
+
 test('the very first connection refetches if something happened while the page loaded', async () => {
   const { at, clock, times, walk } = page();
   at.current = false;

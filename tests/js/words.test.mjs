@@ -18,6 +18,8 @@ test('the strip says what the contract says', () => {
   assert.equal(stripText('reconnecting', noon), 'Reconnecting…');
   assert.equal(stripText('signed-out', noon), 'You are signed out – ');
   assert.equal(stripText('connected', noon), null);
+  assert.equal(stripText('connected', noon, true), 'Live updates are delayed');
+  assert.equal(stripText('polling', noon, true), 'Using polling mode (WebSocket unavailable)');
 });
 
 test('the countdown ends at 1 and is silent where nothing will be tried', () => {
