@@ -75,6 +75,8 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     detail = news;
     const before = delayed;
     delayed = news.state === 'connected' && Boolean(news.delayed);
+    if (delayed) root.dataset.delayed = '';
+    else delete root.dataset.delayed;
     if (news.state !== news.previous || delayed !== before) enter(news.state);
     else if (!strip.hidden) showStrip();
     part('try').hidden = !mayTry();
