@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,12 +24,20 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    func,
+    literal,
+    select,
 )
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
+from sqlalchemy.sql.functions import FunctionElement
 
 _SQLITE_WAIT = 0.05
 _PATIENCE = 10.0
+#: Seconds after which PostgreSQL ends the session of a process that holds an exclusive right
+#: and has gone silent.
+_EXCLUSIVE_SILENCE = "20s"
 
 session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
 
@@ -59,6 +69,33 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class _DatabaseTime(FunctionElement[datetime]):
+    """See ``database_time``."""
+
+    name = "database_time"
+    type = Moment()
+    inherit_cache = True
+
+
+@compiles(_DatabaseTime, "sqlite")
+def _sqlite_time(element: _DatabaseTime, compiler: Any, **options: Any) -> str:
+    ago = compiler.process(element.clauses, **options)
+    # In the form in which SQLAlchemy stores a time, so that both compare as text.
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {ago} || ' seconds')"
+
+
+@compiles(_DatabaseTime, "postgresql")
+def _postgresql_time(element: _DatabaseTime, compiler: Any, **options: Any) -> str:
+    ago = compiler.process(element.clauses, **options)
+    return f"(statement_timestamp() - make_interval(secs => {ago}))"
+
+
+def database_time(ago: float = 0.0) -> _DatabaseTime:
+    """The time of the database's clock, so many seconds ago; evaluated there, by each statement.
+    Leases are kept by it: the clocks of the machines may differ."""
+    return _DatabaseTime(literal(float(ago)))
+
+
 def connect(url: str) -> Engine:
     """An engine for ``url`` with the rules of its database, bound to ``session``."""
     if url.startswith("sqlite"):
@@ -76,6 +113,22 @@ def glance() -> Connection:
     """A connection for one short look, without what ``session`` keeps about rows."""
     engine: Engine = session.session_factory.kw["bind"]
     return engine.connect()
+
+
+@contextmanager
+def exclusively(right: int) -> Iterator[bool]:
+    """Whether this process alone has the right (a number that names it) until the block ends.
+
+    A process that dies or freezes meanwhile loses it: PostgreSQL ends its session.
+    """
+    engine: Engine = session.session_factory.kw["bind"]
+    if engine.dialect.name == "sqlite":
+        yield True  # its processes are one
+        return
+    with engine.begin() as connection:
+        silence = func.set_config("idle_in_transaction_session_timeout", _EXCLUSIVE_SILENCE, True)
+        answer = connection.execute(select(func.pg_try_advisory_xact_lock(right), silence)).one()
+        yield bool(answer[0])
 
 
 def begin_write() -> Session:

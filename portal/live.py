@@ -10,8 +10,8 @@ own sockets.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from portal.clock import iso, now
@@ -33,9 +33,14 @@ _listener: Listener | None = None
 _order = [threading.RLock() for _ in range(64)]
 
 
-def in_order(job_id: int) -> AbstractContextManager[bool]:
+@contextmanager
+def in_order(*job_ids: int) -> Iterator[None]:
     """Held from the UPDATE to its event, so that a job's events leave in the order of ``seq``."""
-    return _order[job_id % len(_order)]
+    with ExitStack() as held:
+        # Sorted: two who want the same ones never wait for each other.
+        for number in sorted({job_id % len(_order) for job_id in job_ids}):
+            held.enter_context(_order[number])
+        yield
 
 
 def created(job: Job) -> None:

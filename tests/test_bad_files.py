@@ -17,7 +17,7 @@ from portal.engine import rclone_path
 from portal.engine.progress import Tracker
 from portal.engine.statistics import parse
 from portal.services import reports
-from tests.transfers import MIB, Recorder, fill, scripted_rclone, status_of, stored, tree
+from tests.transfers import MIB, Recorder, fill, scripted_rclone, status_of, stored, tell, tree
 
 ODD_NAMES = (
     b"two words",
@@ -100,7 +100,7 @@ def test_odd_names_in_work_are_kept_and_shown_as_text(
         file = {"name": name.decode("utf-8", "replace"), "size": 9, "bytes": 1}
         line = json.dumps({"stats": stats | {"transferring": [file]}})
         figures = Tracker("copy", False).read(parse(line.encode()).statistics)
-        reports.progress(job_id, attempt, figures, moved=0)
+        tell(job_id, attempt, figures, moved=0)
         page = charlie.get(f"/jobs/{job_id}").text
         assert "Files in transfer" in page
         assert "<img src=x" not in page

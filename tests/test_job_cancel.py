@@ -13,8 +13,8 @@ from flask import Flask
 
 from portal.errors import Conflict
 from portal.executors.embedded import Embedded
-from portal.services import jobs, reports
-from portal.services.reports import Ending
+from portal.services import jobs, recovery, reports
+from portal.services.reports import Ending, Hold
 from portal.settings import Settings
 from portal.states import JobStatus
 from tests.conftest import wait_for
@@ -29,6 +29,7 @@ from tests.transfers import (
     scripted_rclone,
     status_of,
     stored,
+    tell,
     tree,
 )
 
@@ -138,7 +139,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 ) -> None:
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
-    reports.finish(job_id, job.attempt, Ending(succeeded, None, 0), None, moved=0)
+    reports.finish(Hold(job_id, job.attempt), Ending(succeeded, None, 0), None, moved=0)
     answer = browser("bob").post(f"/jobs/{job_id}/cancel")
     word = "completed" if succeeded else "failed"
     assert answer.status_code == 409
@@ -149,7 +150,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 def test_interrupted_job_can_be_cancelled_while_it_waits(browser: Any, new_job: Any) -> None:
     job_id = new_job(operation="sync")
     reports.claim(job_id, "gone:1")
-    reports.recover()
+    recovery.recover()
     assert status_of(job_id) == "interrupted"
     browser("bob").post(f"/jobs/{job_id}/cancel")
     assert history(job_id) == ["queued", "running", "interrupted", "cancelled"]
@@ -161,9 +162,9 @@ def test_job_whose_worker_died_while_cancelling_is_cancelled(
 ) -> None:
     job_id = new_job()
     job = reports.claim(job_id, "gone:1")
-    reports.progress(job_id, job.attempt, reading(500, 1000), moved=500)
+    tell(job_id, job.attempt, reading(500, 1000), moved=500)
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    reports.recover()
+    recovery.recover()
     job = stored(job_id)
     assert (job.status, job.bytes_transferred, job.speed_bytes) == ("cancelled", 500, 0)
     assert events.statuses(job_id) == ["running", "cancelling", "cancelled"]
@@ -175,7 +176,7 @@ def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    reports.finish(job_id, job.attempt, DONE, reading(1000, 1000), moved=1000)
+    reports.finish(Hold(job_id, job.attempt), DONE, reading(1000, 1000), moved=1000)
     assert (status_of(job_id), stored(job_id).bytes_transferred) == ("cancelled", 1000)
 
 
@@ -201,7 +202,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
         asking = threading.Thread(target=cancel)
         asking.start()
         start.wait()
-        reports.finish(job_id, attempt, DONE, reading(9, 9), moved=9)
+        reports.finish(Hold(job_id, attempt), DONE, reading(9, 9), moved=9)
         asking.join()
         end = status_of(job_id)
         assert (end, answers) in (

@@ -14,9 +14,9 @@ from flask import Flask
 
 from portal.extensions import socketio
 from portal.services import jobs, reports
-from portal.services.reports import Ending
+from portal.services.reports import Ending, Hold
 from portal.settings import Settings
-from tests.transfers import MIB, Recorder, fill, reading, stored
+from tests.transfers import MIB, Recorder, fill, reading, stored, tell
 
 DISPLAY = {"phase", "percent", "bytes", "speed", "eta", "files", "valuetext"}
 PHASES = ("scanning", "transferring", "checking", "finishing")
@@ -100,7 +100,7 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
     job_id = new_job()
     attempt = reports.claim(job_id, "test:1").attempt
     unknown = reading(0, None, speed_bytes=0, eta_seconds=None, phase="scanning", files_listed=7)
-    reports.progress(job_id, attempt, unknown, moved=0)
+    tell(job_id, attempt, unknown, moved=0)
     data = events.of(job_id, "job_progress")[0].data
     assert_progress_of_the_contract(data)
     assert (data["total_bytes"], data["percent"], data["eta_seconds"]) == (None, None, None)
@@ -111,7 +111,9 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
 def test_failure_carries_the_figures_so_far(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
     attempt = reports.claim(job_id, "test:1").attempt
-    reports.finish(job_id, attempt, Ending(False, "Broken.", 1), reading(300, 1000), moved=300)
+    reports.finish(
+        Hold(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000), moved=300
+    )
     data = events.of(job_id)[-1].data
     assert_change_of_the_contract(data)
     assert (data["new_status"], data["bytes_transferred"], data["percent"]) == ("failed", 300, 30.0)
@@ -128,8 +130,8 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
 
     def report(job_id: int) -> None:
         for done in range(15):
-            reports.progress(job_id, attempts[job_id], reading(done, 100), moved=1)
-        reports.finish(job_id, attempts[job_id], Ending(True, None, 0), None, moved=0)
+            tell(job_id, attempts[job_id], reading(done, 100), moved=1)
+        reports.finish(Hold(job_id, attempts[job_id]), Ending(True, None, 0), None, moved=0)
 
     def cancel(job_id: int) -> None:
         with app.app_context():

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 
 from portal.models import Job
-from portal.services import jobs, reports
-from portal.services.reports import Ending
+from portal.services import jobs, recovery, reports
+from portal.services.reports import Ending, Hold
 from portal.states import JobStatus
 from tests.transfers import history, miscounted, status_of, stored
 
@@ -27,10 +27,10 @@ def ended(new_job: Any) -> Callable[..., int]:
         job = reports.claim(job_id, "gone:1")
         assert job is not None
         if status == "interrupted":
-            reports.recover()
+            recovery.recover()
         else:
             ending = Ending(True, None, 0) if status == "completed" else FAILED
-            reports.finish(job_id, job.attempt, ending, None, moved=0)
+            reports.finish(Hold(job_id, job.attempt), ending, None, moved=0)
         assert status_of(job_id) == status
         return job_id
 

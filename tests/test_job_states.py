@@ -20,12 +20,12 @@ from hypothesis.stateful import (
 
 from portal.errors import Conflict
 from portal.models import Job
-from portal.services import jobs, reports
-from portal.services.reports import Ending, Standing
+from portal.services import jobs, recovery, reports
+from portal.services.reports import Ending, Hold, Standing
 from portal.services.transitions import change, changing
 from portal.settings import Settings
 from portal.states import FINAL, JobStatus, may_follow
-from tests.transfers import Recorder, history, miscounted, reading, stored
+from tests.transfers import Recorder, history, miscounted, reading, standing, stored, tell
 
 ENDINGS = {True: Ending(True, None, 0), False: Ending(False, "It broke.", 1, ("line",))}
 EDGES = {
@@ -128,20 +128,18 @@ class Portal(RuleBasedStateMachine):
         holds = self._report(
             job_id,
             age,
-            lambda attempt: answers.append(
-                reports.progress(job_id, attempt, reading(done, 2**40), moved=1)
-            ),
+            lambda attempt: answers.append(tell(job_id, attempt, reading(done, 2**40), moved=1)),
         )
         cancelled = self.status[job_id] == "cancelling"
         wanted = (Standing.CANCELLED if cancelled else Standing.HOLDS) if holds else Standing.LOST
         assert answers == [wanted]
-        assert reports.standing(job_id, self.attempt[job_id] - age) is wanted
+        assert standing(job_id, self.attempt[job_id] - age) is wanted
 
     @rule(job_id=ids, succeeded=strategies.booleans(), age=strategies.sampled_from([0, 0, 1]))
     def finish(self, job_id: int, succeeded: bool, age: int) -> None:
         end = ENDINGS[succeeded]
         if self._report(
-            job_id, age, lambda attempt: reports.finish(job_id, attempt, end, None, moved=0)
+            job_id, age, lambda attempt: reports.finish(Hold(job_id, attempt), end, None, moved=0)
         ):
             running = self.status[job_id] == "running"
             self.status[job_id] = (
@@ -151,13 +149,13 @@ class Portal(RuleBasedStateMachine):
     @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
     def give_back(self, job_id: int, age: int) -> None:
         if self._report(
-            job_id, age, lambda attempt: reports.give_back(job_id, attempt, None, moved=0)
+            job_id, age, lambda attempt: reports.give_back(Hold(job_id, attempt), None, moved=0)
         ):
             self.status[job_id] = "queued" if self.status[job_id] == "running" else "cancelled"
 
     @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
     def heartbeat(self, job_id: int, age: int) -> None:
-        self._report(job_id, age, lambda attempt: reports.heartbeat(job_id, attempt))
+        self._report(job_id, age, lambda attempt: reports.heartbeat([Hold(job_id, attempt)]))
 
     @rule(job_id=ids)
     def cancel(self, job_id: int) -> None:
@@ -173,7 +171,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def every_worker_dies(self) -> None:
-        reports.recover()
+        recovery.recover()
         for job_id, status in self.status.items():
             if status == "cancelling":
                 self.status[job_id] = "cancelled"
@@ -186,7 +184,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        reports.requeue_interrupted()
+        recovery.requeue_interrupted()
 
     @invariant()
     def the_rows_are_what_was_asked_for(self) -> None:
@@ -241,14 +239,14 @@ def test_report_of_an_earlier_attempt_changes_nothing(
 ) -> None:
     job_id, database = new_job(), str(settings.data_dir / "portal.sqlite")
     reports.claim(job_id, "lost:1")
-    reports.recover()
+    recovery.recover()
     reports.claim(job_id, "test:2")
     before, told = row(database, job_id), len(events.all)
-    assert reports.progress(job_id, 1, reading(9, 10), moved=9) is Standing.LOST
-    assert reports.standing(job_id, 1) is Standing.LOST
-    reports.heartbeat(job_id, 1)
-    reports.give_back(job_id, 1, None, moved=9)
-    reports.finish(job_id, 1, ENDINGS[True], None, moved=9)
+    assert tell(job_id, 1, reading(9, 10), moved=9) is Standing.LOST
+    assert standing(job_id, 1) is Standing.LOST
+    reports.heartbeat([Hold(job_id, 1)])
+    reports.give_back(Hold(job_id, 1), None, moved=9)
+    reports.finish(Hold(job_id, 1), ENDINGS[True], None, moved=9)
     assert (row(database, job_id), len(events.all)) == (before, told)
 
 
@@ -256,7 +254,7 @@ def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
     job_id = new_job()
     for _ in range(4):
         assert reports.claim(job_id, "gone:1") is not None
-        reports.recover()
+        recovery.recover()
     job = stored(job_id)
     assert (job.status, job.interruptions, job.attempt) == ("failed", 4, 4)
     assert job.error == "Interrupted 4 times; the transfer was given up."
@@ -272,8 +270,8 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
     job_id = new_job(operation=operation)
     reports.claim(job_id, "gone:1")
     for _ in range(3):
-        reports.recover()
-        reports.requeue_interrupted()
+        recovery.recover()
+        recovery.requeue_interrupted()
     job = stored(job_id)
     assert (job.status, job.error) == (
         "interrupted",
@@ -285,8 +283,8 @@ def test_interrupted_job_shows_no_speed_and_starts_again_from_nothing(new_job: A
     sync, copy = new_job(operation="sync"), new_job()
     for job_id in (sync, copy):
         job = reports.claim(job_id, "gone:1")
-        reports.progress(job_id, job.attempt, reading(500, 1000), moved=500)
-    reports.recover()
+        tell(job_id, job.attempt, reading(500, 1000), moved=500)
+    recovery.recover()
     job = stored(sync)
     assert (job.speed_bytes, job.eta_seconds, job.bytes_transferred) == (0, None, 500)
     job = stored(copy)

@@ -17,10 +17,10 @@ from portal.clock import now
 from portal.database import begin_write, session
 from portal.models import ActivityMinute
 from portal.services import reports, statistics
-from portal.services.reports import Ending
+from portal.services.reports import Ending, Hold
 from portal.services.statistics import Statistics
 from portal.services.transitions import add_activity
-from tests.transfers import MIB, fill, reading, status_of, stored
+from tests.transfers import MIB, fill, reading, status_of, stored, tell
 
 ZONES = ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "America/New_York")
 
@@ -104,9 +104,9 @@ def test_speed_now_adds_up_what_runs(new_job: Any) -> None:
     for _ in range(3):
         job_id = new_job()
         attempt = reports.claim(job_id, "test:1").attempt
-        reports.progress(job_id, attempt, reading(10, 100), moved=10)
+        tell(job_id, attempt, reading(10, 100), moved=10)
     assert (gathered().speed_now, gathered().running, gathered().moved_today) == (3000, 3, 30)
-    reports.finish(job_id, attempt, Ending(True, None, 0), reading(100, 100), moved=90)
+    reports.finish(Hold(job_id, attempt), Ending(True, None, 0), reading(100, 100), moved=90)
     assert (gathered().speed_now, gathered().completed_today) == (2000, 1)
     assert gathered().moved_today == 120
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.services import jobs, reports
+from portal.services import jobs, recovery, reports
 from portal.settings import Settings
 from portal.states import JobStatus
 from portal.worker import Worker
@@ -306,7 +306,7 @@ def test_worker_that_lost_its_job_ends_rclone_and_writes_nothing(
     job_id = new_job()
     running = begin(job_id, rclone=endless)
     wait_for(lambda: rclones(settings.data_dir) == [job_id])
-    reports.recover()  # someone thinks this worker dead
+    recovery.recover()  # someone thinks this worker dead
     second = reports.claim(job_id, "other:2")
     assert second is not None
     assert running.ended(5)
@@ -347,7 +347,7 @@ def test_worker_that_is_stopped_gives_up_on_a_database_that_stays_away(
     assert running.ended(8)
     assert rclones(settings.data_dir) == []
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO job_events")
-    reports.recover()  # what the next start does
+    recovery.recover()  # what the next start does
     assert history(job_id) == ["queued", "running", "interrupted", "queued"]
 
 
@@ -359,7 +359,7 @@ def test_silent_rclone_is_held_by_a_heartbeat_and_cancelled_all_the_same(
     user: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("portal.worker.HEARTBEAT", 0.5)
+    monkeypatch.setattr("portal.worker.ledger.HEARTBEAT", 0.5)
     silent = scripted_rclone(tmp_path, "time.sleep(60)")
     job_id = new_job()
     running = begin(job_id, rclone=silent)

@@ -20,6 +20,8 @@ from sqlalchemy import func, select
 from portal.database import session
 from portal.engine import Phase, Progress
 from portal.models import Job, JobCount, JobEvent
+from portal.services import reports
+from portal.services.reports import Hold, Standing, Told
 from portal.states import JobStatus
 from tests.scripts import python_program
 
@@ -83,6 +85,17 @@ def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress
         current_files=(),
     )
     return replace(plain, **figures)
+
+
+def tell(job_id: int, attempt: int, figures: Progress, *, moved: int = 0) -> Standing:
+    """What a worker tells of one job."""
+    hold = Hold(job_id, attempt)
+    return reports.tell([Told(hold, figures, moved)])[hold]
+
+
+def standing(job_id: int, attempt: int) -> Standing:
+    hold = Hold(job_id, attempt)
+    return reports.look([hold])[hold]
 
 
 @contextmanager

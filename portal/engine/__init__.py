@@ -11,6 +11,7 @@ from portal.engine.providers import Option, options_of
 from portal.engine.remotes import Remote
 from portal.engine.statistics import CurrentFile
 from portal.engine.transfer import Outcome, Transfer
+from portal.engine.watchdog import Watchdog
 
 __all__ = [
     "CurrentFile",
@@ -25,6 +26,7 @@ __all__ = [
     "Progress",
     "Remote",
     "Transfer",
+    "Watchdog",
     "check_rclone",
     "list_folder",
     "make_folder",

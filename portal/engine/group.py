@@ -21,17 +21,27 @@ class ProcessGroup:
         self, command: Sequence[str], environment: Mapping[str, str], *, output: bool = False
     ) -> None:
         """Starts it; raises OSError if that fails."""
-        self._process = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if output else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
-        self.stderr = cast(IO[bytes], self._process.stderr)
+        reading, writing = os.pipe()
+        self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
+        try:
+            self._process = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if output else subprocess.DEVNULL,
+                stderr=writing,
+                # It keeps its own stderr open for reading: when the portal dies, it would else
+                # be killed by its first line of log, in the middle of tidying up.
+                pass_fds=(reading,),
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            self.stderr.close()
+            raise
+        finally:
+            os.close(writing)
         self.stdout = cast(IO[bytes], self._process.stdout)
         self.stopped = False
         self.exit_code: int | None = None
@@ -40,6 +50,10 @@ class ProcessGroup:
         # A signal must not go out between the reaping and the note of it: by then the number of
         # the group may be someone else's.
         self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self, grace: float) -> None:
         """SIGTERM now, once; `press()` follows it up. Of a dead group: harmless."""

@@ -72,6 +72,11 @@ class Transfer:
         self._running = group, reader
         reader.start()
 
+    @property
+    def pid(self) -> int:
+        """Of the leader of rclone's process group."""
+        return self._started()[0].pid
+
     def readings(self, tick: float = 0.25) -> Iterator[Progress | None]:
         """Each reading as it comes (the newest, if the caller is slow), the final one last.
 

@@ -1,19 +1,46 @@
-"""What workers report of the jobs they hold: claim, progress, the end; and what a sweep finds."""
+"""What workers report of the jobs they hold: claim, progress, heartbeat, the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    column,
+    exists,
+    select,
+    tuple_,
+    update,
+    values,
+)
+from sqlalchemy.orm import Session
 
 from portal import live
 from portal.clock import now
-from portal.database import session
-from portal.models import Job
-from portal.services.transitions import add_activity, change, changing, touch_row
-from portal.states import ACTIVE, MAX_INTERRUPTIONS, JobStatus, Operation
+from portal.database import begin_write, database_time, glance
+from portal.models import Job, WorkerProcess
+from portal.services.transitions import add_activity, change, changing
+from portal.states import ACTIVE, JobStatus
+
+#: Columns of a job that a reading fills.
+_FIGURES = (
+    "phase",
+    "bytes_transferred",
+    "total_bytes",
+    "percent",
+    "speed_bytes",
+    "eta_seconds",
+    "files_transferred",
+    "files_total",
+    "files_listed",
+    "current_files",
+)
 
 
 class Standing(Enum):
@@ -59,20 +86,39 @@ class Ending:
     error_lines: tuple[str, ...] = ()
 
 
-def claim(job_id: int, worker: str) -> Job | None:
-    """The job, now running in a new attempt of ``worker``; None when it is not queued."""
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A worker's hold on a job: one attempt at it. A stale one changes nothing anywhere."""
+
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A reading on its way; ``moved`` bytes are new since the last one."""
+
+    hold: Hold
+    reading: Reading
+    moved: int
+
+
+def claim(job_id: int, worker: str, worker_id: int | None = None) -> Job | None:
+    """The job, now running in a new attempt of ``worker``; None when it is not queued, or when
+    the row of this worker says that it takes no more jobs."""
     with changing(job_id) as writing:
-        moment = now()
         job = change(
             writing,
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
+            only_if=_takes_jobs(worker_id),
             attempt=Job.attempt + 1,
             worker=worker,
-            started_at=moment,
-            heartbeat_at=moment,
-            **_blank_figures(),
+            worker_id=worker_id,
+            started_at=database_time(),
+            heartbeat_at=database_time(),
+            **blank_figures(),
         )
         if job is None:
             return None
@@ -81,189 +127,162 @@ def claim(job_id: int, worker: str) -> Job | None:
     return job
 
 
-def progress(job_id: int, attempt: int, reading: Reading, *, moved: int) -> Standing:
-    """Writes and publishes a reading; ``moved`` bytes are new since the last one."""
-    with changing(job_id) as writing:
-        moment = now()
-        job = touch_row(
-            writing,
-            job_id,
-            JobStatus.RUNNING,
-            attempt,
-            heartbeat_at=moment,
-            progress_at=moment,
-            **_figures(reading),
-            current_files=[asdict(file) for file in reading.current_files],
-        )
-        if job is None:
-            return _standing(job_id, attempt)
-        add_activity(writing, moment, bytes_moved=moved)
-        writing.commit()
-        live.progress(job)
-    return Standing.HOLDS
+def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
+    if worker_id is None:
+        return []
+    taking = select(WorkerProcess.id).where(
+        WorkerProcess.id == worker_id,
+        WorkerProcess.paused_at.is_(None),
+        WorkerProcess.draining_at.is_(None),
+        WorkerProcess.stopped_at.is_(None),
+    )
+    return [exists(taking)]
 
 
-def standing(job_id: int, attempt: int) -> Standing:
-    """Whether the worker still holds the job, without a word of progress."""
-    found = _standing(job_id, attempt)
-    session.rollback()
-    return found
-
-
-def heartbeat(job_id: int, attempt: int) -> None:
-    with changing(job_id) as writing:
-        writing.execute(
-            update(Job)
-            .where(Job.id == job_id, Job.attempt == attempt, Job.status.in_(ACTIVE))
-            .values(heartbeat_at=now()),
-            execution_options={"synchronize_session": False},
-        )
-        writing.commit()
-
-
-def finish(
-    job_id: int, attempt: int, ending: Ending, reading: Reading | None, *, moved: int
-) -> None:
-    """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
-    whatever rclone made of it. A stale attempt changes nothing."""
-    figures = _figures(reading) if reading else {}
-    new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
-    values = {
-        "exit_code": ending.exit_code,
-        "error": ending.reason,
-        "error_lines": list(ending.error_lines),
-        **figures,
-    }
-    with changing(job_id) as writing:
-        old = JobStatus.RUNNING
-        job = change(
-            writing, job_id, old, new, of_attempt=attempt, note=ending.reason or "", **values
-        )
-        if job is None:
-            old = JobStatus.CANCELLING
-            values |= {"error": None, "error_lines": []}
-            job = change(writing, job_id, old, JobStatus.CANCELLED, of_attempt=attempt, **values)
-        if job is None:
-            return
+def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
+    """Writes and publishes readings of several jobs in one transaction; says of each hold
+    whether it still is one."""
+    if not told:
+        return {}
+    with changing(*(one.hold.job_id for one in told)) as writing:
+        jobs = {Hold(job.id, job.attempt): job for job in _write_readings(writing, told)}
+        moved = sum(one.moved for one in told if one.hold in jobs)
         add_activity(writing, now(), bytes_moved=moved)
         writing.commit()
-        live.status_changed(job, old)
+        for job in jobs.values():
+            live.progress(job)
+    others = [one.hold for one in told if one.hold not in jobs]
+    return dict.fromkeys(jobs, Standing.HOLDS) | look(others)
 
 
-def give_back(job_id: int, attempt: int, reading: Reading | None, *, moved: int) -> None:
-    """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
-    figures = _figures(reading) if reading else {}
-    with changing(job_id) as writing:
-        old = JobStatus.RUNNING
-        job = change(
-            writing,
-            job_id,
-            old,
-            JobStatus.QUEUED,
-            of_attempt=attempt,
-            queued_at=now(),
-            worker=None,
-            note="the worker was stopped",
-            **_blank_figures(),
+def _write_readings(writing: Session, told: Sequence[Told]) -> Sequence[Job]:
+    # One statement for all: a hundred running jobs cost the database hardly more than one.
+    new = _as_table(told)
+    figures = {name: new.c[name] for name in _FIGURES}
+    return writing.scalars(
+        update(Job)
+        .where(
+            Job.id == new.c.job_id,
+            Job.attempt == new.c.attempt,
+            Job.status == JobStatus.RUNNING,
         )
-        if job is None:
-            old = JobStatus.CANCELLING
-            job = change(writing, job_id, old, JobStatus.CANCELLED, of_attempt=attempt, **figures)
-        if job is None:
-            return
-        add_activity(writing, now(), bytes_moved=moved)
-        writing.commit()
-        live.status_changed(job, old)
+        .values(
+            seq=Job.seq + 1,
+            heartbeat_at=database_time(),
+            progress_at=database_time(),
+            **figures,
+        )
+        .returning(Job),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    ).all()
 
 
-# --- recovery -----------------------------------------------------------------------------------
+def _as_table(told: Sequence[Told]) -> CTE:
+    columns = [column(name, Job.__table__.c[name].type) for name in _FIGURES]
+    rows = [(one.hold.job_id, one.hold.attempt, *_figures(one.reading).values()) for one in told]
+    keys = (column("job_id", BigInteger), column("attempt", Integer))
+    return values(*keys, *columns, name="told").data(rows).cte("told")
 
 
-def recover() -> None:
-    """Takes back every job whose worker is gone. For the moment when no worker can be alive:
-    the start of the only process."""
-    for job in _snapshot(ACTIVE):
-        if job.status == JobStatus.CANCELLING:
-            _move(job, JobStatus.CANCELLED, note="its worker had died", speed_bytes=0)
-        else:
-            _move(
-                job,
-                JobStatus.INTERRUPTED,
-                note="its worker died",
-                interruptions=job.interruptions + 1,
-                speed_bytes=0,
-                eta_seconds=None,
-                current_files=[],
-                error="The portal stopped while this transfer was running.",
-            )
-    requeue_interrupted()
+def look(holds: Sequence[Hold]) -> dict[Hold, Standing]:
+    """Whether these still are holds, without a word of progress."""
+    if not holds:
+        return {}
+    ids = [hold.job_id for hold in holds]
+    with glance() as connection:
+        rows = connection.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(ids)))
+        found = {Hold(row.id, row.attempt): row.status for row in rows}
+    return {hold: _standing(found.get(hold)) for hold in holds}
 
 
-def requeue_interrupted() -> None:
-    """Copies and checks go on by themselves, a few times; what deletes waits for a person."""
-    for job in _snapshot((JobStatus.INTERRUPTED,)):
-        if Operation(job.operation).deletes:
-            continue
-        if job.interruptions > MAX_INTERRUPTIONS:
-            reason = f"Interrupted {job.interruptions} times; the transfer was given up."
-            _move(job, JobStatus.FAILED, note=reason, error=reason)
-        else:
-            _move(
-                job,
-                JobStatus.QUEUED,
-                queued_at=now(),
-                worker=None,
-                error=None,
-                **_blank_figures(),
-            )
-
-
-def queued_ids() -> list[int]:
-    """Jobs that wait, in the order in which they are to run."""
-    ids = session.scalars(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id))
-    found = list(ids)
-    session.rollback()
-    return found
-
-
-def _move(job: Job, new: JobStatus, *, note: str = "", **values: Any) -> None:
-    old = JobStatus(job.status)
-    with changing(job.id) as writing:
-        moved = change(writing, job.id, old, new, of_attempt=job.attempt, note=note, **values)
-        if moved is not None:
-            writing.commit()
-            live.status_changed(moved, old)
-
-
-def _snapshot(statuses: tuple[JobStatus, ...]) -> list[Job]:
-    jobs = list(session.scalars(select(Job).where(Job.status.in_(statuses)).order_by(Job.id)))
-    session.expunge_all()
-    session.rollback()
-    return jobs
-
-
-def _standing(job_id: int, attempt: int) -> Standing:
-    row = session.execute(select(Job.status, Job.attempt).where(Job.id == job_id)).one_or_none()
-    if row is None or row.attempt != attempt or row.status not in ACTIVE:
+def _standing(status: str | None) -> Standing:
+    if status not in ACTIVE:
         return Standing.LOST
-    return Standing.CANCELLED if row.status == JobStatus.CANCELLING else Standing.HOLDS
+    return Standing.CANCELLED if status == JobStatus.CANCELLING else Standing.HOLDS
+
+
+def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
+    """Keeps these holds for another while; says which still are."""
+    if not holds:
+        return {}
+    keys = [(hold.job_id, hold.attempt) for hold in holds]
+    writing = begin_write()
+    try:
+        rows = writing.execute(
+            update(Job)
+            .where(tuple_(Job.id, Job.attempt).in_(keys), Job.status.in_(ACTIVE))
+            .values(heartbeat_at=database_time())
+            .returning(Job.id, Job.attempt, Job.status),
+            execution_options={"synchronize_session": False},
+        ).all()
+        writing.commit()
+    finally:
+        writing.rollback()
+    found = {Hold(row.id, row.attempt): row.status for row in rows}
+    return {hold: _standing(found.get(hold)) for hold in holds}
+
+
+def finish(hold: Hold, ending: Ending, reading: Reading | None, *, moved: int) -> None:
+    """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
+    whatever rclone made of it."""
+    new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
+    figures = {"exit_code": ending.exit_code, **_last_figures(reading)}
+    told = {"error": ending.reason, "error_lines": list(ending.error_lines)}
+    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", moved=moved)
+
+
+def give_back(hold: Hold, reading: Reading | None, *, moved: int) -> None:
+    """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
+    queued = {"queued_at": database_time(), "worker": None, "worker_id": None, **blank_figures()}
+    figures = _last_figures(reading)
+    note = "the worker was stopped"
+    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, moved=moved)
+
+
+def interrupt(hold: Hold, reason: str, reading: Reading | None, *, moved: int) -> None:
+    """The worker could not keep its hold and has ended rclone; ``reason`` is for a person."""
+    figures = _last_figures(reading)
+    lost = figures | {
+        "interruptions": Job.interruptions + 1,
+        "speed_bytes": 0,
+        "eta_seconds": None,
+        "error": reason,
+    }
+    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, moved=moved)
+
+
+def _end(
+    hold: Hold,
+    new: JobStatus,
+    values: dict[str, Any],
+    *,
+    cancelled: dict[str, Any],
+    note: str,
+    moved: int,
+) -> None:
+    """From running to ``new``; from cancelling to cancelled."""
+    of: dict[str, Any] = {"of_attempt": hold.attempt, "moved": moved}
+    with changing(hold.job_id) as writing:
+        old = JobStatus.RUNNING
+        job = change(writing, hold.job_id, old, new, note=note, **of, **values)
+        if job is None:
+            old = JobStatus.CANCELLING
+            job = change(writing, hold.job_id, old, JobStatus.CANCELLED, **of, **cancelled)
+        if job is not None:
+            writing.commit()
+            live.status_changed(job, old)
+
+
+def _last_figures(reading: Reading | None) -> dict[str, Any]:
+    return _figures(reading) | {"current_files": []} if reading else {}
 
 
 def _figures(reading: Reading) -> dict[str, Any]:
-    return {
-        "phase": reading.phase,
-        "bytes_transferred": reading.bytes_transferred,
-        "total_bytes": reading.total_bytes,
-        "percent": reading.percent,
-        "speed_bytes": reading.speed_bytes,
-        "eta_seconds": reading.eta_seconds,
-        "files_transferred": reading.files_transferred,
-        "files_total": reading.files_total,
-        "files_listed": reading.files_listed,
-    }
+    figures = {name: getattr(reading, name) for name in _FIGURES}
+    return figures | {"current_files": [asdict(file) for file in reading.current_files]}
 
 
-def _blank_figures() -> dict[str, Any]:
+def blank_figures() -> dict[str, Any]:
     return {
         "phase": None,
         "bytes_transferred": 0,

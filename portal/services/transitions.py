@@ -6,12 +6,12 @@ same transaction; it is published after the commit, in the order of ``seq``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -29,10 +29,10 @@ _ENDINGS = {
 
 
 @contextmanager
-def changing(job_id: int) -> Iterator[Session]:
-    """A write transaction about one job. What is published inside leaves in the order of ``seq``:
-    without the lock a slower thread could announce an older state after a newer one."""
-    with live.in_order(job_id):
+def changing(*job_ids: int) -> Iterator[Session]:
+    """A write transaction about these jobs. What is published inside leaves in the order of
+    ``seq``: without the lock a slower thread could announce an older state after a newer one."""
+    with live.in_order(*job_ids):
         session = begin_write()
         try:
             yield session
@@ -47,31 +47,42 @@ def change(
     new: JobStatus,
     *,
     of_attempt: int | None = None,
+    only_if: Sequence[ColumnElement[bool]] = (),
     actor: str = "",
     note: str = "",
+    moved: int = 0,
     **values: Any,
 ) -> Job | None:
-    """The job after the change, or None: it no longer had the status (or the attempt)."""
+    """The job after the change, or None: it no longer had the status (or the attempt).
+    ``moved`` bytes are added to the totals of this minute."""
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     if new in _ENDINGS:
         values = {"finished_at": moment, "eta_seconds": None, "current_files": [], **values}
-    job = touch_row(session, job_id, old, of_attempt, status=new, **values)
+    job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
-    count(session, old, -1)
-    count(session, new, +1)
-    if new in _ENDINGS:
-        add_activity(session, moment, **{_ENDINGS[new]: 1})
+    # In one order everywhere (job, event, minute, counters by name): two transactions that lock
+    # the same rows the other way round would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)
+    session.flush()
+    ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
+    add_activity(session, moment, bytes_moved=moved, **ended)
+    for status, by in sorted(((old, -1), (new, +1))):
+        count(session, status, by)
     return job
 
 
 def touch_row(
-    session: Session, job_id: int, only_if: JobStatus, of_attempt: int | None, **values: Any
+    session: Session,
+    job_id: int,
+    old: JobStatus,
+    of_attempt: int | None = None,
+    only_if: Sequence[ColumnElement[bool]] = (),
+    **values: Any,
 ) -> Job | None:
     """A conditional UPDATE of one job that raises ``seq``; the row after it, or None."""
-    condition = [Job.id == job_id, Job.status == only_if]
+    condition = [Job.id == job_id, Job.status == old, *only_if]
     if of_attempt is not None:
         condition.append(Job.attempt == of_attempt)
     return session.scalar(

@@ -1,0 +1,95 @@
+"""The watchdog's own program: ends rclone's groups when its worker dies, freezes or goes silent.
+
+A process of its own in a session of its own, so that what stops the worker does not stop it. It is
+told by standard input, a line each; times are those of CLOCK_BOOTTIME:
+
+    hold PID TIME     a group, by its leader, that was last kept at TIME
+    release PID       it is dead
+    kept TIME         all of them were kept at TIME
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from portal.engine.processes import Sighting, look
+
+_CHUNK = 65536
+_STEP = 0.25
+
+
+class _Groups:
+    def __init__(self, silence: float, grace: float) -> None:
+        self._silence = silence
+        self._grace = grace
+        self._held: dict[int, tuple[Sighting, float]] = {}
+        self._kept_at = 0.0
+        self._ended: dict[int, float] = {}
+
+    def told(self, line: str) -> None:
+        word, *values = line.split()
+        if word == "kept":
+            self._kept_at = float(values[0])
+        elif word == "release":
+            self._held.pop(int(values[0]), None)
+            self._ended.pop(int(values[0]), None)
+        elif word == "hold" and (leader := look(int(values[0]))):
+            self._held[leader.pid] = leader, float(values[1])
+
+    def press(self, moment: float) -> None:
+        """Ends those that were not kept for too long: SIGTERM, and SIGKILL after the grace."""
+        for leader, kept_at in self._held.values():
+            if moment >= max(kept_at, self._kept_at) + self._silence:
+                self._end(leader, moment)
+
+    def end_all(self) -> None:
+        """The worker is dead. Returns when all groups are."""
+        while alive := [leader for leader, _ in self._held.values() if _lives(leader)]:
+            for leader in alive:
+                self._end(leader, _now())
+            time.sleep(_STEP)
+
+    def _end(self, leader: Sighting, moment: float) -> None:
+        since = self._ended.setdefault(leader.pid, moment)
+        first = since == moment
+        if (first or moment >= since + self._grace) and _lives(leader):
+            how = signal.SIGTERM if first else signal.SIGKILL
+            try:
+                os.killpg(leader.pid, how)
+            except ProcessLookupError:
+                return
+
+
+def _lives(leader: Sighting) -> bool:
+    return look(leader.pid) == leader
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def watch(source: int, silence: float, grace: float) -> None:
+    """Until the end of ``source``."""
+    groups = _Groups(silence, grace)
+    begun = b""
+    while True:
+        ready, _, _ = select.select([source], [], [], _STEP)
+        if ready:
+            chunk = os.read(source, _CHUNK)
+            if not chunk:
+                groups.end_all()
+                return
+            *lines, begun = (begun + chunk).split(b"\n")
+            for line in lines:
+                groups.told(line.decode("ascii"))
+        groups.press(_now())
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it goes when its worker goes
+    watch(0, silence=float(sys.argv[1]), grace=float(sys.argv[2]))

@@ -1,0 +1,163 @@
+"""Brings back what dead workers, a wiped queue or a stopped portal left behind.
+
+Each step is a conditional change of one row, so that any number of processes may do this at once
+and a worker that was only slow is never robbed by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal import live
+from portal.database import begin_write, database_time, exclusively, session
+from portal.models import Job
+from portal.services.reports import blank_figures
+from portal.services.transitions import change, changing
+from portal.states import ACTIVE, MAX_INTERRUPTIONS, JobStatus, Operation
+
+log = structlog.get_logger(__name__)
+
+_SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an advisory lock
+_STOPPED = "The portal stopped while this transfer was running."
+_SILENT = "Its worker was not heard of any more."
+
+Found = Row[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that waits for a worker of its pool."""
+
+    job_id: int
+    pool: str | None
+
+
+def recover() -> None:
+    """Takes back every job whose worker is gone. For the moment when no worker can be alive:
+    the start of the only process."""
+    _each(_held(), lambda job: _take_back(job, _STOPPED))
+    requeue_interrupted()
+
+
+def take_back_of(worker_id: int) -> None:
+    """Takes back the jobs of a worker process that is certainly dead."""
+    _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _SILENT))
+
+
+def sweep(silent: float) -> None:
+    """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
+    and brings what was interrupted on its way. One process at a time; others do nothing."""
+    with exclusively(_SWEEP) as alone:
+        if not alone:
+            return
+        # A heartbeat that was never written is no reason to wait for ever.
+        unheard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
+        stale = unheard < database_time(ago=silent)
+        _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
+        requeue_interrupted()
+
+
+def requeue_interrupted() -> None:
+    """Copies and checks go on by themselves, a few times; what deletes waits for a person."""
+    _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
+
+
+def queued_ids() -> list[int]:
+    """Jobs that wait, in the order in which they are to run."""
+    ids = session.scalars(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id))
+    found = list(ids)
+    session.rollback()
+    return found
+
+
+def unheard(seconds: float) -> list[Waiting]:
+    """Jobs that have waited so long since somebody last rang for them, and notes that somebody
+    rings now."""
+    rung = func.coalesce(Job.rung_at, Job.queued_at)
+    writing = begin_write()
+    try:
+        rows = writing.execute(
+            update(Job)
+            .where(Job.status == JobStatus.QUEUED, rung < database_time(ago=seconds))
+            .values(rung_at=database_time())
+            .returning(Job.id, Job.pool),
+            execution_options={"synchronize_session": False},
+        ).all()
+        writing.commit()
+    finally:
+        writing.rollback()
+    return [Waiting(row.id, row.pool) for row in sorted(rows)]
+
+
+def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], None]) -> None:
+    """The step for each row; one that cannot be helped is logged and does not stop the others."""
+    # Columns, not objects: a row that somebody spoiled must not spoil the list.
+    rows: Sequence[Found] = session.execute(query).all()
+    session.rollback()
+    for row in rows:
+        try:
+            step(row)
+        except (SQLAlchemyError, ValueError):
+            log.exception("a job could not be brought back", job=row.id)
+            session.rollback()
+
+
+def _held(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return _rows(Job.status.in_(ACTIVE), *condition)
+
+
+def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    columns: list[Any] = [Job.id, Job.status, Job.attempt, Job.operation, Job.interruptions]
+    return select(*columns).where(*condition).order_by(Job.id)
+
+
+def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> None:
+    left: dict[str, Any] = {
+        "speed_bytes": 0,
+        "eta_seconds": None,
+        "current_files": [],
+        "error_lines": [],
+    }
+    if job.status == JobStatus.CANCELLING:
+        _move(job, JobStatus.CANCELLED, only_if, note="its worker had died", **left)
+        return
+    lost = job.interruptions + 1
+    note = "its worker died"
+    _move(job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left)
+
+
+def _requeue(job: Found) -> None:
+    if Operation(job.operation).deletes:
+        return
+    if job.interruptions > MAX_INTERRUPTIONS:
+        reason = f"Interrupted {job.interruptions} times; the transfer was given up."
+        _move(job, JobStatus.FAILED, note=reason, error=reason)
+        return
+    nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
+    since = database_time()
+    _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **blank_figures())
+
+
+def _move(
+    job: Found,
+    new: JobStatus,
+    only_if: Sequence[ColumnElement[bool]] = (),
+    *,
+    note: str = "",
+    **values: Any,
+) -> None:
+    old = JobStatus(job.status)
+    attempt = job.attempt
+    with changing(job.id) as writing:
+        moved = change(
+            writing, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
+        )
+        if moved is not None:
+            writing.commit()
+            live.status_changed(moved, old)

@@ -1,0 +1,75 @@
+"""Runs jobs: claim, engine, report, finish. The same code under every executor."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy.exc import OperationalError
+
+from portal.clock import elapsed
+from portal.database import session
+from portal.services import recovery, reports
+from portal.settings import Settings
+from portal.worker.attempt import Attempt
+from portal.worker.lease import Lease
+from portal.worker.ledger import Ledger
+from portal.worker.timing import Timing
+
+__all__ = ["DatabaseAway", "Lease", "Timing", "Worker", "queued_jobs", "recover"]
+
+#: What the database raises while it is away or locked.
+DatabaseAway = OperationalError
+
+
+def recover() -> None:
+    """Takes back the jobs of a dead process. Only while no other worker can be alive."""
+    try:
+        recovery.recover()
+    finally:
+        session.remove()
+
+
+def queued_jobs() -> list[int]:
+    """Ids of the jobs that wait, oldest first."""
+    try:
+        recovery.requeue_interrupted()
+        return recovery.queued_ids()
+    finally:
+        session.remove()
+
+
+class Worker:
+    """``name`` tells people and rows which process it is, such as ``web1:4711``. Where others may
+    take its jobs it has a ``lease``; the only process of a portal needs none."""
+
+    def __init__(
+        self, settings: Settings, name: str, *, grace: float = 10.0, lease: Lease | None = None
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._grace = grace
+        self._lease = lease
+        self._ledger = Ledger(lease)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Running transfers are ended and given back to the queue; nothing new is claimed."""
+        self._stopping.set()
+
+    @property
+    def running(self) -> int:
+        """How many jobs it works on now."""
+        return len(self._ledger)
+
+    def execute(self, job_id: int) -> None:
+        """Runs the job to its end. Does nothing if it is not queued (any more)."""
+        if self._stopping.is_set():
+            return
+        try:
+            claimed_at = elapsed()
+            job = reports.claim(job_id, self._name, self._lease.worker_id if self._lease else None)
+            if job is not None:
+                attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._grace)
+                attempt.run(claimed_at)
+        finally:
+            session.remove()

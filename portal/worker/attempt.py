@@ -1,0 +1,178 @@
+"""One attempt at a job: its rclone from the start to the end, and the word of that end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from portal import engine
+from portal.database import session
+from portal.models import Job
+from portal.paths import PathRefused, nested, resolve
+from portal.records import Records
+from portal.services import reports
+from portal.services.reports import Ending, Hold
+from portal.settings import Settings
+from portal.worker.ledger import Held, Ledger, Stop
+
+log = structlog.get_logger(__name__)
+
+#: The shortest step, seconds.
+TICK = 0.1
+#: Seconds for which a worker that is stopped still tries to reach a database that is away.
+LAST_TRIES = 3.0
+
+_OUT_OF_TOUCH = "Its worker could not reach the database."
+
+
+def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
+    """Level and text of the last line in the log of an attempt."""
+    if ending.succeeded:
+        return "notice", "The attempt ended."
+    if stop is Stop.CANCELLED:
+        return "notice", "The attempt was cancelled."
+    if stop is Stop.GIVE_BACK:
+        return "notice", "The worker was stopped; the job goes back to the queue."
+    if stop is Stop.LAPSED:
+        return "error", f"The attempt was given up. {_OUT_OF_TOUCH}"
+    return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
+
+
+class Attempt:
+    def __init__(
+        self,
+        settings: Settings,
+        job: Job,
+        ledger: Ledger,
+        stopping: threading.Event,
+        grace: float,
+    ) -> None:
+        self._settings = settings
+        self._hold = Hold(job.id, job.attempt)
+        self._order = engine.Order(
+            job_id=job.id,
+            attempt=job.attempt,
+            operation=str(job.operation),
+            source=job.source,
+            destination=job.destination,
+            bandwidth_limit=job.bandwidth_limit,
+            dry_run=job.dry_run,
+        )
+        self._ledger = ledger
+        self._stopping = stopping
+        self._grace = grace
+        self._log = log.bind(job=job.id, attempt=job.attempt)
+        self._records = Records(job.id, job.attempt)
+        self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
+
+    def run(self, claimed_at: float) -> None:
+        """``claimed_at``: just before the claim, see ``clock.elapsed``."""
+        held = Held(self._hold, claimed_at)
+        with self._ledger.holding(held):
+            self._run(held)
+
+    def _run(self, held: Held) -> None:
+        try:
+            ending = self._transfer(held)
+        except (engine.EngineError, PathRefused) as error:
+            ending = Ending(False, str(error), None)
+        except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
+            self._log.exception("the worker failed")
+            ending = Ending(False, "The portal failed while it ran this transfer.", None)
+        self._log.info(
+            "attempt ended", succeeded=ending.succeeded, reason=ending.reason, stop=str(held.stop)
+        )
+        if held.stop is not Stop.LOST:
+            self._ledger.settle(held)
+            self._records.say(*_last_words(ending, held.stop))
+            # Before the status is final, so that whoever hears of it finds the log complete.
+            self._persist(self._records.end)
+            self._persist(lambda: self._report_end(held, ending))
+
+    def _report_end(self, held: Held, ending: Ending) -> None:
+        # A transfer that was done before the stop reached it has nothing to begin again.
+        if held.stop is Stop.GIVE_BACK and not ending.succeeded:
+            reports.give_back(self._hold, held.reading, moved=held.moved())
+        elif held.stop is Stop.LAPSED and not ending.succeeded:
+            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, moved=held.moved())
+        else:
+            reports.finish(self._hold, ending, held.reading, moved=held.moved())
+
+    def _transfer(self, held: Held) -> Ending:
+        self._check_paths()
+        transfer = engine.Transfer(
+            engine.rclone_path(self._settings.rclone),
+            self._order,
+            data_dir=self._settings.data_dir,
+            grace=self._grace,
+        )
+        if self._is_to_stop(held):
+            return Ending(False, None, None)
+        with self._ledger.watched(held) as watch:
+            try:
+                transfer.start()
+                watch(transfer.pid)
+                self._follow(transfer, held)
+            finally:
+                transfer.close()
+                self._records.collect(transfer)
+        outcome = transfer.outcome()
+        held.reading = outcome.progress or held.reading
+        return Ending(outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines)
+
+    def _follow(self, transfer: engine.Transfer, held: Held) -> None:
+        # A process that was frozen just before the start would else begin what is another's.
+        if self._is_to_stop(held):
+            transfer.stop()
+        for reading in transfer.readings(tick=TICK):
+            if reading is not None:
+                held.reading = reading
+                self._records.note(reading)
+            if self._is_to_stop(held):
+                transfer.stop()
+            if held.stop not in (Stop.LOST, Stop.LAPSED):
+                self._records.keep(transfer)
+
+    def _is_to_stop(self, held: Held) -> bool:
+        if held.stop is None and self._stopping.is_set():
+            held.stop = Stop.GIVE_BACK
+        self._ledger.check(held)
+        return held.stop is not None
+
+    def _check_paths(self) -> None:
+        # Again, just before the start: a folder may have become a symlink since it was allowed.
+        source = self._allowed("source", self._order.source)
+        destination = self._allowed("destination", self._order.destination)
+        if nested(source, destination):
+            raise PathRefused("The source and the destination lie inside one another.")
+
+    def _allowed(self, side: str, path: str) -> Path:
+        try:
+            return resolve(path, self._settings.transfer_roots)
+        except PathRefused as refused:
+            raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
+
+    def _persist(self, write: Callable[[], None]) -> None:
+        """The end of an attempt must reach the database, however long that is away; unless the
+        process ends: then the row stays as it is, and the next start takes the job back."""
+        give_up_at: float | None = None
+        while True:
+            try:
+                write()
+            except OperationalError as error:
+                self._log.warning("the end of the attempt was not written", error=str(error.orig))
+                session.rollback()
+            else:
+                return
+            if self._stopping.is_set():
+                give_up_at = give_up_at or time.monotonic() + LAST_TRIES
+                if time.monotonic() >= give_up_at:
+                    return
+                time.sleep(TICK)
+            else:
+                self._stopping.wait(1)
