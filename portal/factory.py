@@ -179,6 +179,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         count=rendering.count,
         relative=rendering.relative,
         exact=rendering.exact,
+        clock_time=rendering.clock_time,
         shortened=rendering.shortened,
         printable=rendering.printable,
         browser_name=browser_name,

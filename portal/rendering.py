@@ -103,6 +103,11 @@ def exact(moment: datetime | None, timezone: str) -> str:
     return moment.astimezone(ZoneInfo(timezone)).strftime("%-d %b %Y, %H:%M:%S")
 
 
+def clock_time(moment: datetime, timezone: str) -> str:
+    """``14:05:10`` in the reader's zone."""
+    return moment.astimezone(ZoneInfo(timezone)).strftime("%H:%M:%S")
+
+
 def shortened(path: str, length: int = 48) -> str:
     """A long path with its middle left out."""
     if len(path) <= length:

@@ -20,14 +20,14 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import Role
-from portal.services import accounts, audit, passwords
+from portal.services import accounts, audit, job_logs, passwords
 from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
 _MOST_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
-_CUT_EVERY = 3600.0
+_REMOVE_EVERY = 3600.0
 
 
 class AddressInUse(PortalError):
@@ -63,7 +63,13 @@ def serve(
     executor.start()
     socketio.start_background_task(sockets.review_forever)
     if settings.audit_days:
-        socketio.start_background_task(_cut_audit_forever, settings.audit_days)
+        socketio.start_background_task(
+            _remove_forever, "audit entries", audit.cut, settings.audit_days
+        )
+    if settings.log_days:
+        socketio.start_background_task(
+            _remove_forever, "logs of jobs", job_logs.remove_old, settings.log_days
+        )
     try:
         _serve_until_signalled(app, settings)
     finally:
@@ -101,16 +107,16 @@ def _listen(app: Flask, settings: Settings) -> None:
     )
 
 
-def _cut_audit_forever(days: int) -> None:
+def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
     while True:
         try:
-            if removed := audit.cut(days):
-                log.info("old audit entries removed", entries=removed)
+            if removed := remove(days):
+                log.info("what was too old was removed", what=what, number=removed)
         except SQLAlchemyError:
-            log.exception("old audit entries could not be removed")
+            log.exception("what is too old could not be removed", what=what)
         finally:
             database.session.remove()
-        socketio.sleep(_CUT_EVERY)
+        socketio.sleep(_REMOVE_EVERY)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -120,6 +120,13 @@ class Settings(BaseSettings):
     audit_days: int = Field(
         0, ge=0, le=36_500, description="Days that audit entries are kept; 0 keeps all."
     )
+    log_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Days that the log and the speed curve of a job are kept after its end; 0 "
+        "keeps all.",
+    )
     require_second_factor: Annotated[tuple[RoleName, ...], NoDecode] = Field(
         (),
         description="Comma-separated roles that cannot sign in without a second factor, such as "

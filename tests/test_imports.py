@@ -150,6 +150,7 @@ MAY = {
         "database",
         "error_pages",
         "forms",
+        "log_text",
         "metrics",
         "models",
         "rendering",

@@ -25,6 +25,7 @@ TABLE = {
     ("GET", "/"): VIEWER,
     ("GET", "/api/connection"): VIEWER,
     ("GET", "/api/dashboard/stats"): VIEWER,
+    ("GET", "/api/jobs/<int:job_id>/log"): VIEWER,
     ("GET", "/api/jobs/<int:job_id>/progress"): VIEWER,
     ("GET", "/api/session"): VIEWER,
     ("GET", "/api/v1/docs"): VIEWER,
@@ -41,6 +42,8 @@ TABLE = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/jobs"): VIEWER,
     ("GET", "/jobs/<int:job_id>"): VIEWER,
+    ("GET", "/jobs/<int:job_id>/log"): VIEWER,
+    ("GET", "/jobs/<int:job_id>/log/download"): VIEWER,
     ("GET", "/jobs/new"): OPERATOR,
     ("GET", "/login"): PUBLIC,
     ("GET", "/login/code"): PUBLIC,
@@ -263,7 +266,7 @@ def test_each_route_answers_those_whose_role_includes_it_and_403_to_others(
             data = {}  # signing in anew would change who asks
         form = sent(method, path, token, data)
         answer = someone.client.open(path, method=method, **form)
-        if answer.status_code not in ((200, 201, 302, 303, 409, 422) if may else (403,)):
+        if answer.status_code not in ((200, 201, 204, 302, 303, 409, 422) if may else (403,)):
             wrong[method, rule] = answer.status_code
     assert wrong == {}
 

@@ -8,6 +8,7 @@ from portal.routes import (
     dashboard,
     doctor,
     health,
+    job_logs,
     jobs,
     password_links,
     second_factor,
@@ -23,6 +24,7 @@ def init_app(app: Flask) -> None:
     for room in (
         dashboard,
         jobs,
+        job_logs,
         sessions,
         password_links,
         second_factor,

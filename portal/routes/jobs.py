@@ -8,6 +8,7 @@ from portal.forms import OPERATIONS, JobForm
 from portal.models import Job, Role
 from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
+from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
 from portal.services import jobs, statistics
 from portal.states import JobStatus
@@ -57,7 +58,10 @@ def create() -> Response | tuple[str, int]:
 @requires(Role.VIEWER)
 def show(job_id: int) -> str:
     job = job_or_404(job_id)
-    return render_template("jobs/job.html", job=job, events=jobs.events_of(job.id))
+    events = jobs.events_of(job.id)
+    # A page that fetches its region anew follows the log by itself.
+    log = {} if is_htmx() else end_of(job, TAIL_LINES)
+    return render_template("jobs/job.html", job=job, events=events, **log)
 
 
 @blueprint.get("/api/jobs/<int:job_id>/progress")

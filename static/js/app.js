@@ -11,6 +11,7 @@ import { attendJobForm } from './job-form.js';
 import { ACTIVE, createJobs } from './jobs.js';
 import { followLifecycle } from './lifecycle.js';
 import { openLine } from './line.js';
+import { attendLog } from './log.js';
 import { attendMenus } from './menus.js';
 import { morphCallbacks } from './morphing.js';
 import { createNotices, wordsOf } from './notices.js';
@@ -132,6 +133,7 @@ function live() {
   attendMenus(document);
   repeat(createClock(), 1, lookAround);
   document.querySelectorAll('[data-job-form]').forEach(attendJobForm);
+  document.querySelectorAll('[data-log]').forEach((box) => attendLog({ document, box, connection: state }));
   share.start();
   if (body.dataset.page === 'doctor') runDoctor({ document, window, clock });
 }

@@ -1,0 +1,57 @@
+// The log of a job, followed: it stays at its end while the reader is there, and waits while they read further up.
+// New lines come by htmx, which asks after the last one; see jobs/_log_tail.html.
+
+const AT_THE_END = 24; // Pixels from the end that still count as there.
+const MOST_LINES = 2000; // Shown at a time; older ones leave at the top, in lots.
+const LEAVING = 500;
+const WORDS = { following: 'Following', paused: 'Paused while you read – scroll to the end to go on', ended: 'Complete' };
+const OFF = new Set(['offline', 'signed-out']);
+
+/** Whether the tail may ask for more now. */
+export function mayAsk({ paused, hidden, folded, connection }) {
+  return !(paused || hidden || folded || OFF.has(connection));
+}
+
+/** `box` scrolls and holds the lines and, last, the element that asks; `connection()` is the page's state. */
+export function attendLog({ document, box, connection }) {
+  const status = document.querySelector('[data-log-status]');
+  const follow = document.querySelector('[data-log-follow]');
+  let paused = false;
+
+  const live = () => box.querySelector('#log-tail[hx-get]') !== null;
+  const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= AT_THE_END;
+  const toEnd = () => { box.scrollTop = box.scrollHeight; };
+
+  function show() {
+    const state = live() ? (paused ? 'paused' : 'following') : 'ended';
+    if (status.textContent !== WORDS[state]) status.textContent = WORDS[state];
+    follow.hidden = state !== 'paused';
+  }
+
+  function grown() {
+    if (!paused) {
+      if (box.childElementCount > MOST_LINES) [...box.children].slice(0, LEAVING).forEach((line) => line.remove());
+      toEnd();
+    }
+    show();
+  }
+
+  box.addEventListener('scroll', () => {
+    paused = !isAtEnd();
+    show();
+  });
+  follow.addEventListener('click', () => {
+    paused = false;
+    toEnd();
+    show();
+    box.focus();
+  });
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    if (event.detail.elt.id !== 'log-tail') return;
+    const folded = box.closest('details')?.open === false;
+    if (!mayAsk({ paused, hidden: document.hidden, folded, connection: connection() })) event.preventDefault();
+  });
+  box.closest('details')?.addEventListener('toggle', () => paused || toEnd());
+  new MutationObserver(grown).observe(box, { childList: true });
+  grown();
+}
