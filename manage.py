@@ -2,6 +2,7 @@
 """Prepares the process for the command, then hands over to ``portal.cli``."""
 
 import os
+import re
 import sys
 import warnings
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 
 def main() -> None:
     server: dict[str, Any] = {}
-    if sys.argv[1:2] in (["run"], ["demo"]):
-        # The server alone is cooperative, and must be patched before anything else is imported.
+    several = re.search(r"--processes[ =](?!0*1( |$))", " ".join(sys.argv))
+    if sys.argv[1:2] in (["run"], ["demo"]) and not several:
+        # A server is cooperative, a supervisor of several is not: patched before other imports.
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
         warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
         import eventlet

@@ -13,6 +13,9 @@ def run() -> None:
             connection=connection, target_metadata=Base.metadata, render_as_batch=True
         )
         with context.begin_transaction():
+            if connection.dialect.name == "postgresql":
+                # Several machines may start at once: the first migrates, the others find it done.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236812)")
             context.run_migrations()
     engine.dispose()
 

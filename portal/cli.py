@@ -50,18 +50,39 @@ def cli() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
-@click.option("--processes", type=int, default=1, help="Serving processes.")
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, help="Serving processes; see operations."
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the database as it is.")
+@click.option("--slot", type=int, default=0, hidden=True)
+@click.option("--lifeline", type=int, hidden=True)
 @click.pass_obj
 def run(
-    server: dict[str, Any], host: str | None, port: int | None, processes: int, no_migrate: bool
+    server: dict[str, Any],
+    host: str | None,
+    port: int | None,
+    processes: int,
+    no_migrate: bool,
+    slot: int,
+    lifeline: int | None,
 ) -> None:
-    """Serve the portal and run its transfers."""
-    if processes != 1:
-        raise SettingsError("--processes: only one process can serve an SQLite database.")
-    from portal.serve import serve
+    """Serve the portal; without PORTAL_REDIS_URL, run its transfers too."""
+    settings = _settings(host=host, port=port)
+    if processes == 1:
+        from portal.lifeline import Lifeline
+        from portal.serve import serve
 
-    serve(_settings(host=host, port=port), server, migrate_first=not no_migrate)
+        tie = Lifeline(slot, lifeline)
+        serve(settings, server, migrate_first=not no_migrate, lifeline=tie)
+    elif not settings.scale_out:
+        raise SettingsError(
+            "--processes: several processes need PORTAL_DATABASE_URL with PostgreSQL and "
+            "PORTAL_REDIS_URL. Without them one process does everything."
+        )
+    else:
+        from portal.supervisor import supervise
+
+        supervise(settings, processes, migrate_first=not no_migrate)
 
 
 @cli.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,24 +14,23 @@ import structlog
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal import database, lock, migrate, offload, sockets
+from portal import database, lock, migrate, offload, sockets, startup
 from portal.errors import PortalError
+from portal.executors import Executor, Idle
 from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
-from portal.models import Role
-from portal.services import accounts, audit, job_logs, passwords
+from portal.lifeline import Lifeline
+from portal.services import audit, job_logs
 from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
 _MOST_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
+#: Seconds in which requests that were under way at the end are answered.
+_LAST_ANSWERS = 1.5
 _REMOVE_EVERY = 3600.0
-
-
-class AddressInUse(PortalError):
-    """Something else listens there."""
 
 
 class ServerEnded(PortalError):
@@ -44,67 +43,80 @@ def serve(
     *,
     migrate_first: bool = True,
     prepare: Callable[[Settings], None] | None = None,
+    lifeline: Lifeline | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. ``prepare`` runs once the database is ready."""
+    """Serves until SIGTERM or SIGINT. ``prepare`` runs once the database is ready; ``lifeline``
+    leads to the supervisor, which has seen to address, database and first user."""
+    lifeline = lifeline or Lifeline()
     settings.prepare()
-    lock.acquire(settings.lock_file)
-    _check_address(settings.host, settings.port)
-    if migrate_first:
-        migrate.upgrade(settings)
+    embedded = not settings.scale_out
+    if embedded:
+        lock.acquire(settings.lock_file)
+    if not lifeline.supervised:
+        startup.reserve(settings.host, settings.port).close()
+        if migrate_first:
+            migrate.upgrade(settings)
     offload.use(server["offload"])
-    executor = Embedded(settings)
+    executor = Embedded(settings) if embedded else Idle()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
-    if problem := app.extensions["rclone_problem"]:
+    if embedded and (problem := app.extensions["rclone_problem"]):
         raise SettingsError(f"PORTAL_RCLONE: {problem}" if settings.rclone else problem)
-    _first_admin(settings)
+    if not lifeline.supervised:
+        startup.first_admin(settings)
     if prepare is not None:
         prepare(settings)
     database.session.remove()
     executor.start()
     socketio.start_background_task(sockets.review_forever)
-    if settings.audit_days:
-        socketio.start_background_task(
-            _remove_forever, "audit entries", audit.cut, settings.audit_days
-        )
-    if settings.log_days:
-        socketio.start_background_task(
-            _remove_forever, "logs of jobs", job_logs.remove_old, settings.log_days
-        )
+    if lifeline.slot == 0:
+        _remove_what_is_old(settings)
     try:
-        _serve_until_signalled(app, settings)
+        _serve_until_signalled(app, settings, lifeline, executor)
     finally:
         executor.stop()
-    log.info("stopped")
+    log.info("stopped", slot=lifeline.slot)
+    # Else the interpreter goes through all that was ever imported, several times, before it ends.
+    gc.freeze()
 
 
-def _serve_until_signalled(app: Flask, settings: Settings) -> None:
+def _serve_until_signalled(
+    app: Flask, settings: Settings, lifeline: Lifeline, executor: Executor
+) -> None:
     # A handler may run in the middle of anything, the event loop included, so it sets a flag and
     # nothing else. The first signal counts; more of them change nothing.
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: stopping.append(caught))
-    server = threading.Thread(target=_listen, args=(app, settings), name="server", daemon=True)
+    # Only here: importing it brings the cooperative loop with it.
+    fanout = import_module("portal.fanout")
+    door = fanout.Door(settings.host, settings.port)
+    limits = {"most_requests": _MOST_REQUESTS, "request_timeout": _REQUEST_TIMEOUT}
+    server = threading.Thread(
+        target=fanout.serve, args=(app, door), kwargs=limits, name="server", daemon=True
+    )
     server.start()
+    lifeline.ready()
     url = f"http://{settings.host}:{settings.port}"
-    log.info("serving", url=url)
-    print(f"Transfer Portal on {url}", flush=True)  # noqa: T201 - for the person who started it
-    while not stopping:
+    log.info("serving", url=url, slot=lifeline.slot)
+    if not lifeline.supervised:
+        print(f"Transfer Portal on {url}", flush=True)  # noqa: T201 - for the person who started it
+    while not stopping and not lifeline.is_cut():
         time.sleep(0.1)
         if not server.is_alive():
             raise ServerEnded("The server ended by itself; the log says why.")
-    log.info("stopping", signal=signal.Signals(stopping[0]).name)
+    log.info("stopping", signal=signal.Signals(stopping[0]).name if stopping else "no supervisor")
+    door.close()
+    executor.stop()
+    server.join(_LAST_ANSWERS)  # so that nobody who asked in time is left without an answer
 
 
-def _listen(app: Flask, settings: Settings) -> None:
-    # Only here: importing it brings the cooperative loop with it.
-    fanout = import_module("portal.fanout")
-    fanout.serve(
-        app,
-        settings.host,
-        settings.port,
-        most_requests=_MOST_REQUESTS,
-        request_timeout=_REQUEST_TIMEOUT,
-    )
+def _remove_what_is_old(settings: Settings) -> None:
+    for what, remove, days in (
+        ("audit entries", audit.cut, settings.audit_days),
+        ("logs of jobs", job_logs.remove_old, settings.log_days),
+    ):
+        if days:
+            socketio.start_background_task(_remove_forever, what, remove, days)
 
 
 def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
@@ -117,30 +129,3 @@ def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
         finally:
             database.session.remove()
         socketio.sleep(_REMOVE_EVERY)
-
-
-def _check_address(host: str, port: int) -> None:
-    # The server shares its port by SO_REUSEPORT; two portals would split the visitors silently.
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise SettingsError(f"PORTAL_HOST: {host} is no address of this machine") from None
-    family, kind, protocol, _, address = found[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise AddressInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-
-
-def _first_admin(settings: Settings) -> None:
-    if accounts.has_users():
-        return
-    password = settings.admin_password or passwords.generated()
-    accounts.create_user("admin", Role.ADMIN, password)
-    if settings.admin_password:
-        if weakness := passwords.weakness(password, "admin"):
-            log.warning("PORTAL_ADMIN_PASSWORD is weak", reason=weakness)
-    else:
-        print(f"First start: sign in as admin with the password {password}", flush=True)  # noqa: T201

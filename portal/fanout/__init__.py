@@ -6,11 +6,12 @@ Importing it brings the cooperative loop: only a serving process does.
 from portal.fanout.manager import FanoutManager, OrderedFanoutManager
 from portal.fanout.outlet import BACKLOG, dropped
 from portal.fanout.pulse import Pulse
-from portal.fanout.server import install, serve
+from portal.fanout.server import Door, install, serve
 from portal.fanout.wire import Wire
 
 __all__ = [
     "BACKLOG",
+    "Door",
     "FanoutManager",
     "OrderedFanoutManager",
     "Pulse",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket as sockets
+from contextlib import suppress
 from types import MethodType
 from typing import Any
 
@@ -58,22 +59,37 @@ class _Taken:
     def close(self) -> None: ...
 
 
-class _Door:
-    """The listening socket, which must not end the server when descriptors are short."""
+class Door:
+    """The listening socket. Several processes may have one on the same port, and the kernel shares
+    the visitors out. It does not end the server when descriptors are short, and does when closed.
+    """
 
-    def __init__(self, listening: Any) -> None:
-        self._listening = listening
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = limit - min(256, limit // 4)  # the rest is for files and processes
+    def __init__(self, host: str, port: int) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self._most = most - min(256, most // 4)  # the rest is for files and processes
+        family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
+        # After a restart everybody comes at once.
+        self._listening = eventlet.listen(address, family, backlog=4096)
+        self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._listening, name)
+
+    def close(self) -> None:
+        """Nobody comes in any more; the server answers those who are in, and ends."""
+        self._closed = True
+        with suppress(OSError):
+            self._listening.shutdown(sockets.SHUT_RDWR)
 
     def accept(self) -> Any:
         while True:
             try:
                 client, address = self._listening.accept()
             except OSError as error:
+                if self._closed:
+                    # What the web server takes for an orderly end.
+                    raise OSError(errno.ESHUTDOWN, "The door is closed") from None
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
                 log.error("no connection can be accepted", reason=error.strerror)
@@ -85,14 +101,11 @@ class _Door:
             client.close()
 
 
-def serve(app: Any, host: str, port: int, *, most_requests: int, request_timeout: float) -> None:
-    """Serves an application for ever. ``most_requests`` are those that are being answered."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
+def serve(app: Any, door: Door, *, most_requests: int, request_timeout: float) -> None:
+    """Serves an application until the door is closed and what was asked before is answered.
+    ``most_requests`` are those that are being answered."""
     eventlet.wsgi.server(
-        # After a restart everybody comes at once.
-        _Door(eventlet.listen(address, family, backlog=4096)),
+        door,
         app,
         log_output=False,
         debug=False,

@@ -17,12 +17,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer"}
 PASSWORD = "correct horse battery staple"
-START_SECONDS = 30
+START_SECONDS = 90
 STOP_SECONDS = 10
 
 
 class PortalServer:
     """One portal on a port of its own; `stop`, `kill` and `start` keep its data and its port."""
+
+    #: Of `manage.py run`.
+    options: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.root = folder / "files"
@@ -63,7 +66,7 @@ class PortalServer:
         self._settings.update(settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "run"],
+                [sys.executable, "manage.py", "run", *self.options],
                 cwd=ROOT,
                 env=measured_as_server(self.environment),
                 stdin=subprocess.DEVNULL,

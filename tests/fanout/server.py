@@ -120,7 +120,8 @@ def lines() -> Iterator[bytes]:
 
 def main() -> None:
     app = socketio.WSGIApp(server)
-    eventlet.spawn(fanout.serve, app, "127.0.0.1", port, most_requests=1000, request_timeout=10.0)
+    door = fanout.Door("127.0.0.1", port)
+    eventlet.spawn(fanout.serve, app, door, most_requests=1000, request_timeout=10.0)
     eventlet.sleep(0.1)
     print("ready", flush=True)  # noqa: T201 - what the test hears
     for line in lines():

@@ -1,0 +1,70 @@
+"""What has to be right before the first visitor comes, whoever serves them then."""
+
+from __future__ import annotations
+
+import socket
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from portal.database import session
+from portal.errors import Invalid, PortalError
+from portal.models import Role
+from portal.services import accounts, passwords
+from portal.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+
+class AddressInUse(PortalError):
+    """Something else listens there."""
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that keeps the address from other portals while it is open, and never listens.
+
+    Raises AddressInUse, or SettingsError where this machine has no such address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsError(f"PORTAL_HOST: {host} is no address of this machine") from None
+    family, kind, protocol, _, address = found[0]
+    # Those who serve share the port by SO_REUSEPORT, and so would two portals, silently. Who binds
+    # without it is told.
+    _bound(family, kind, protocol, address).close()
+    return _bound(family, kind, protocol, address, shared=True)
+
+
+def _bound(
+    family: int, kind: int, protocol: int, address: tuple[object, ...], *, shared: bool = False
+) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        host, port = address[:2]
+        raise AddressInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return made
+
+
+def first_admin(settings: Settings) -> None:
+    """With no user in the database: makes ``admin``, and prints a random password once."""
+    try:
+        if accounts.has_users():
+            return
+        password = settings.admin_password or passwords.generated()
+        accounts.create_user("admin", Role.ADMIN, password)
+    except (Invalid, IntegrityError):
+        return  # another machine was first
+    finally:
+        session.remove()
+    if settings.admin_password:
+        if weakness := passwords.weakness(password, "admin"):
+            log.warning("PORTAL_ADMIN_PASSWORD is weak", reason=weakness)
+    else:
+        print(f"First start: sign in as admin with the password {password}", flush=True)  # noqa: T201
