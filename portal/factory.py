@@ -193,6 +193,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         may_change=may_change,
         size_of=rendering.size_of,
         event_words=rendering.event_words,
+        options_words=rendering.options_words,
         sparkline=rendering.sparkline,
         summary=rendering.summary,
         Role=Role,

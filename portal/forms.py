@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 from flask_wtf import FlaskForm
@@ -16,6 +16,7 @@ from wtforms import (
     PasswordField,
     SelectField,
     StringField,
+    TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
@@ -23,9 +24,10 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from portal import validation
 from portal.errors import Invalid
 from portal.models import Role, Scope, User
+from portal.options import MOST_RETRIES, MOST_TRANSFERS, USUAL
 from portal.services.jobs import Transfer
 from portal.states import Operation
-from portal.validation import BANDWIDTH_LENGTH
+from portal.validation import BANDWIDTH_LENGTH, Typed
 
 THEMES = ("auto", "light", "dark")
 OPERATIONS = {
@@ -66,9 +68,54 @@ class JobForm(FlaskForm):
     destination = StringField("Destination folder")
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
     dry_run = BooleanField("Dry run: only say what would be done")
+    include = TextAreaField("Only these files")
+    exclude = TextAreaField("All but these files")
+    min_age = StringField("Only files older than")
+    max_size = StringField("Only files up to")
+    checksum = BooleanField("Compare by checksum")
+    verify = BooleanField("Verify after the copy")
+    transfers = StringField("Files at a time", default=str(USUAL.transfers))
+    retries = StringField("Tries again after an error that may pass", default=str(USUAL.retries))
 
-    def transfer(self, roots: Sequence[Path]) -> Transfer:
-        """What was asked for. Raises Invalid, and says each error beside its field."""
+    #: A line for each of the options.
+    HELP: ClassVar = {
+        "bandwidth_limit": "Bytes each second, such as 10M or 512k, or a timetable in your time"
+        " zone: 08:00,10M 19:00,off. Empty: no limit.",
+        "include": "One pattern a line, such as *.jpg, photos/** or /top.txt. Empty: all files.",
+        "exclude": "One pattern a line, such as *.tmp or cache/. Wins over the field above.",
+        "min_age": "30min, 12h, 7d or 4w: leaves out what is still being written.",
+        "max_size": "500M or 1.5G: leaves out larger files.",
+        "checksum": "Reads every file on both sides instead of trusting its time and size. Slower.",
+        "verify": "Compares both sides when all is copied, and fails if they differ.",
+        "transfers": f"1 to {MOST_TRANSFERS}. More helps with many small files.",
+        "retries": f"0 to {MOST_RETRIES}. Each waits twice as long as the one before, from 5 s.",
+    }
+    #: Fields of the folded part of the form.
+    FOLDED = (*HELP, "dry_run")
+
+    @property
+    def unfolded(self) -> bool:
+        """Whether something was typed, or is wrong, in the part that is folded at first."""
+        return any(
+            self[name].errors or (self[name].data or "") != (self[name].default or "")
+            for name in self.FOLDED
+        )
+
+    def typed(self) -> Typed:
+        return Typed(
+            include=(self.include.data or "").splitlines(),
+            exclude=(self.exclude.data or "").splitlines(),
+            min_age=self.min_age.data or "",
+            max_size=self.max_size.data or "",
+            checksum=bool(self.checksum.data),
+            verify=bool(self.verify.data),
+            transfers=self.transfers.data or "",
+            retries=self.retries.data or "",
+        )
+
+    def transfer(self, roots: Sequence[Path], timezone: str) -> Transfer:
+        """What was asked for by somebody in this time zone. Raises Invalid, and says each error
+        beside its field."""
         try:
             return validation.transfer(
                 name=self.name.data or "",
@@ -78,6 +125,8 @@ class JobForm(FlaskForm):
                 bandwidth_limit=self.bandwidth_limit.data or "",
                 dry_run=bool(self.dry_run.data),
                 roots=roots,
+                typed=self.typed(),
+                timezone=timezone,
             )
         except Invalid as invalid:
             for field, problem in invalid.errors.items():

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal.clock import now
 from portal.database import session
-from portal.engine import LogLine, Progress, Transfer
+from portal.engine import LogLine, Progress, Run
 from portal.series import Series
 from portal.services import job_logs, job_speeds
 
@@ -49,13 +49,13 @@ class Records:
             self._series.add(*self._latest)
         self._latest = time.monotonic() - self._began, reading.speed_bytes
 
-    def collect(self, transfer: Transfer) -> None:
+    def collect(self, transfer: Run) -> None:
         """Takes over what rclone has said."""
         lines, left_out = transfer.take_log()
         self._said += lines
         self._left_out += left_out
 
-    def keep(self, transfer: Transfer) -> None:
+    def keep(self, transfer: Run) -> None:
         """Writes what is due. While the database is away lines stay with the engine, which counts
         what becomes too much."""
         moment = time.monotonic()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from portal.clock import now
+from portal.options import USUAL, age_text, restored
 from portal.states import ACTIVE, STATES, JobStatus, Operation
 
 if TYPE_CHECKING:
@@ -194,6 +195,27 @@ def _files(job: Job) -> str:
     if job.dry_run and job.operation != Operation.CHECK:
         return f"{files(job.files_total)} would move"
     return f"{count(job.files_transferred)} of {count(job.files_total)} files"
+
+
+def options_words(job: Job) -> list[tuple[str, str]]:
+    """What was asked for beside the two ends, each as a name and its words; usual values left out,
+    but for the bandwidth limit."""
+    chosen = restored(job.options)
+    limit = job.bandwidth_limit or "none"
+    if " " in limit or "," in limit:
+        limit = f"{limit} ({chosen.timezone})"
+    words = {
+        "Bandwidth limit": limit,
+        "Only these files": ", ".join(chosen.include),
+        "All but these files": ", ".join(chosen.exclude),
+        "Only files older than": age_text(chosen.min_age),
+        "Only files up to": size(chosen.max_size) if chosen.max_size else "",
+        "Compared by": "checksum" if chosen.checksum else "",
+        "Verified after the copy": "yes" if chosen.verify else "",
+        "Files at a time": str(chosen.transfers) if chosen.transfers != USUAL.transfers else "",
+        "Tries again": str(chosen.retries) if chosen.retries != USUAL.retries else "",
+    }
+    return [(name, value) for name, value in words.items() if value]
 
 
 def took(job: Job) -> float | None:

@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from portal import options, timetable
 from portal.errors import Invalid
+from portal.options import Options
 from portal.paths import PathRefused, nested, resolve
 from portal.services.jobs import Transfer
 from portal.states import Operation
 
 NAME_LENGTH = 200
-BANDWIDTH_LENGTH = 64
+BANDWIDTH_LENGTH = timetable.LENGTH
 
-# What rclone reads as a size, and no more bytes than its 63 bits hold: it takes `10Mi` and `10MiB`,
-# not `10MB`.
-_BANDWIDTH = re.compile(
-    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?",
-    re.IGNORECASE | re.ASCII,
-)
+T = TypeVar("T")
 
 
 class _Refused(Exception):
     """A sentence for the person who typed the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """Options as they were typed; an empty text stands for the default."""
+
+    include: list[str]
+    exclude: list[str]
+    min_age: str = ""
+    max_size: str = ""
+    checksum: bool = False
+    verify: bool = False
+    transfers: str = ""
+    retries: str = ""
+
+
+NOTHING_TYPED = Typed(include=[], exclude=[])
+
+
+class _Findings:
+    """What each rule gave, and each error beside its field."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+
+    def checked(self, field: str, otherwise: T, rule: Callable[..., T], *typed: object) -> T:
+        try:
+            return rule(*typed)
+        except (_Refused, options.Refused, timetable.NoTimetable) as refused:
+            self.errors[field] = str(refused)
+            return otherwise
 
 
 def transfer(
@@ -35,27 +64,60 @@ def transfer(
     bandwidth_limit: str,
     dry_run: bool,
     roots: Sequence[Path],
+    typed: Typed = NOTHING_TYPED,
+    timezone: str = "UTC",
 ) -> Transfer:
-    """What was asked for, with paths resolved. Raises Invalid with all that is wrong at once."""
-    errors: dict[str, str] = {}
-
-    def checked(field: str, rule: Callable[..., str], *typed: object) -> str:
-        try:
-            return rule(*typed)
-        except _Refused as refused:
-            errors[field] = str(refused)
-            return ""
-
-    title = checked("name", _name, name)
-    wanted = checked("operation", _operation, operation)
-    begin = checked("source", _path, source, roots, "Say where to copy from.")
-    end = checked("destination", _path, destination, roots, "Say where to copy to.")
-    limit = checked("bandwidth_limit", _bandwidth, bandwidth_limit)
+    """What was asked for, with paths resolved. Raises Invalid with all that is wrong at once.
+    ``timezone`` is that of whoever asks."""
+    found = _Findings()
+    title = found.checked("name", "", _name, name)
+    wanted = found.checked("operation", "", _operation, operation)
+    begin = found.checked("source", "", _path, source, roots, "Say where to copy from.")
+    end = found.checked("destination", "", _path, destination, roots, "Say where to copy to.")
+    limit = found.checked("bandwidth_limit", None, timetable.parse, bandwidth_limit)
+    chosen = _options(found, typed, wanted, timezone if limit and not limit.constant else "UTC")
     if begin and end and nested(Path(begin), Path(end)):
-        errors["destination"] = "This lies inside the source, or the source inside it."
-    if errors:
-        raise Invalid(errors)
-    return Transfer(title, Operation(wanted), begin, end, limit or None, dry_run)
+        found.errors["destination"] = "This lies inside the source, or the source inside it."
+    if found.errors:
+        raise Invalid(found.errors)
+    return Transfer(
+        title,
+        Operation(wanted),
+        begin,
+        end,
+        str(limit) if limit else None,
+        dry_run,
+        options=chosen,
+    )
+
+
+def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> Options:
+    usual = options.USUAL
+    return Options(
+        include=found.checked("include", (), options.patterns, typed.include),
+        exclude=found.checked("exclude", (), options.patterns, typed.exclude),
+        min_age=found.checked("min_age", None, options.age, typed.min_age),
+        max_size=found.checked("max_size", None, options.size, typed.max_size),
+        checksum=typed.checksum,
+        verify=found.checked("verify", False, _verify, typed.verify, operation),
+        transfers=found.checked(
+            "transfers", 0, _number, typed.transfers, usual.transfers, 1, options.MOST_TRANSFERS
+        ),
+        retries=found.checked(
+            "retries", 0, _number, typed.retries, usual.retries, 0, options.MOST_RETRIES
+        ),
+        timezone=timezone,
+    )
+
+
+def _verify(wanted: bool, operation: str) -> bool:
+    if wanted and operation == Operation.MOVE:
+        raise _Refused("A move leaves nothing at the source to compare with.")
+    return wanted and operation != Operation.CHECK
+
+
+def _number(text: str, usual: int, least: int, most: int) -> int:
+    return options.number(text, least, most) if text.strip() else usual
 
 
 def _name(text: str) -> str:
@@ -89,12 +151,3 @@ def _path(text: str, roots: Sequence[Path], missing: str) -> str:
         # Typed as text, it led through a link to a name that is none. No row can hold it.
         raise _Refused("This leads to a folder whose name is not UTF-8 text.") from None
     return path
-
-
-def _bandwidth(text: str) -> str:
-    text = text.strip()
-    if len(text) > BANDWIDTH_LENGTH:
-        raise _Refused(f"Use at most {BANDWIDTH_LENGTH} characters.")
-    if text and not _BANDWIDTH.fullmatch(text):
-        raise _Refused("Write a number and a unit, such as 10M or 512k, for each second.")
-    return text

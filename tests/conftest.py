@@ -270,7 +270,8 @@ def execute(app: Flask, settings: Settings) -> Callable[..., None]:
     """Runs one job to its end in this thread, as a worker does."""
 
     def run(job_id: int, **changed: Any) -> None:
-        Worker(settings.model_copy(update=changed), "test:1", grace=2.0).execute(job_id)
+        configured = settings.model_copy(update=changed)
+        Worker(configured, "test:1", grace=2.0, backoff=0.1).execute(job_id)
 
     return run
 

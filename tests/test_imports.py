@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PORTAL = ROOT / "portal"
 
-#: Known to all, know nobody: the time, a memory for figures, the words for errors and statuses.
-NEUTRAL = {"clock", "errors", "memo", "states"}
+#: Known to all, know nobody: the time, a memory for figures, the words for errors and statuses,
+#: what may be asked of a transfer.
+NEUTRAL = {"clock", "errors", "memo", "options", "states", "timetable"}
 
 #: Room → what it may import inside portal, beside itself and the neutral.
 MAY = {
@@ -22,6 +23,8 @@ MAY = {
     "states": set(),
     "errors": set(),
     "clock": set(),
+    "options": set(),
+    "timetable": set(),
     "rooms": set(),
     "memo": set(),
     "paths": set(),

@@ -228,10 +228,23 @@ def test_link_to_a_name_that_is_no_text_is_refused(
 
 
 NO_LIMITS = (
-    *("10 M", "M", "-1", "-1M", "1e9", "10MB", "10kb", "1,5M", "10M 20M", "08:00,512k", "∞"),
+    *("10 M", "M", "-1", "-1M", "1e9", "10MB", "10kb", "1,5M", "10M 20M", "08:00,", "∞"),
     *("١٠M", "9" * 30, "999999P", "0x10", "--dry-run", "off off", "1" * 100, "10M\0"),
 )
-LIMITS = ("10M", "512k", "1.5G", "10", "off", "0", "10Ki", "10MiB", "999P", "1b", " 2M\n")
+LIMITS = (
+    "10M",
+    "512k",
+    "08:00,512k",
+    "1.5G",
+    "10",
+    "off",
+    "0",
+    "10Ki",
+    "10MiB",
+    "999P",
+    "1b",
+    " 2M\n",
+)
 
 
 def test_nonsense_bandwidth_limit_is_refused(bob: Browser, wish: dict[str, str]) -> None:

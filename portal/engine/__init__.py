@@ -6,9 +6,11 @@ from portal.engine.errors import EngineError
 from portal.engine.leftovers import sweep_leftovers
 from portal.engine.listing import Entry, Listing, list_folder, make_folder
 from portal.engine.log import LogLine
+from portal.engine.plan import Guard, Plan
 from portal.engine.progress import Phase, Progress
 from portal.engine.providers import Option, options_of
 from portal.engine.remotes import Remote
+from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.watchdog import Watchdog
@@ -17,14 +19,17 @@ __all__ = [
     "CurrentFile",
     "EngineError",
     "Entry",
+    "Guard",
     "Listing",
     "LogLine",
     "Option",
     "Order",
     "Outcome",
     "Phase",
+    "Plan",
     "Progress",
     "Remote",
+    "Run",
     "Transfer",
     "Watchdog",
     "check_rclone",

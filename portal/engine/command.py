@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from portal.engine import flags
 from portal.engine.binary import SEARCH_PATH
 from portal.engine.errors import EngineError
+from portal.engine.plan import Guard
 from portal.engine.processes import owner_mark
 from portal.engine.remotes import Remote, variables
+from portal.engine.workplace import Workplace
+from portal.options import Options
 
 OPERATIONS = ("copy", "sync", "move", "check")
 PARTIAL_SUFFIX = ".portal-part"
@@ -18,7 +22,8 @@ PARTIAL_SUFFIX = ".portal-part"
 @dataclass(frozen=True, slots=True)
 class Order:
     """One execution of a job. Source and destination are absolute local paths, already confined to
-    the roots, or `name:path` of one of the remotes."""
+    the roots, or `name:path` of one of the remotes. The bandwidth limit is a rate, or a timetable
+    of which `Run` takes the rate of the moment."""
 
     job_id: int
     attempt: int
@@ -28,10 +33,29 @@ class Order:
     bandwidth_limit: str | None
     dry_run: bool
     remotes: tuple[Remote, ...] = ()
+    options: Options = field(default_factory=Options)
+    #: What a person has confirmed that it deletes.
+    guard: Guard | None = None
+    #: Of a check: whether what is only at the destination counts as no difference.
+    one_way: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether bytes travel, so that there is a speed to limit."""
+        return self.operation != "check" and not self.dry_run
 
 
-def command_line(setpriv: str, rclone: Path, order: Order, stats_interval: float) -> list[str]:
-    """The argument list; raises EngineError for an order that must never reach rclone."""
+def command_line(
+    setpriv: str,
+    rclone: Path,
+    order: Order,
+    stats_interval: float,
+    *,
+    workplace: Workplace,
+    moment: float,
+) -> list[str]:
+    """The argument list; raises EngineError for an order that must never reach rclone. ``moment``,
+    in seconds since 1970, is the one from which ages of files count."""
     if order.operation not in OPERATIONS:
         raise EngineError(f"“{order.operation}” is not an operation.")
     names = {remote.name for remote in order.remotes}
@@ -49,6 +73,8 @@ def command_line(setpriv: str, rclone: Path, order: Order, stats_interval: float
         *("--use-json-log", "--log-level", "INFO"),
         *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
         *_options(order),
+        *flags.of_filters(order.options, workplace.filters(order.options), moment),
+        *flags.of_control(workplace.socket if order.moves else None),
         *("--", order.source, order.destination),
     ]
 
@@ -60,11 +86,16 @@ def _options(order: Order) -> list[str]:
     if order.operation != "check":
         # Totals are known before the first byte moves.
         options += ["--check-first", "--partial-suffix", PARTIAL_SUFFIX]
+        options += flags.of_copying(order.options)
+    elif order.one_way:
+        options.append("--one-way")
     if order.operation == "move":
         # Renaming the folder as a whole would take an allowed root itself away, and tell
         # neither files nor bytes.
         options += ["--disable", "DirMove"]
-    if order.bandwidth_limit:
+    if order.guard is not None:
+        options.append(f"--max-delete={order.guard.deletes}")
+    if order.bandwidth_limit and order.moves:
         options.append(f"--bwlimit={order.bandwidth_limit}")
     if order.dry_run:
         options.append("--dry-run")

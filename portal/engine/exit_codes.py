@@ -60,6 +60,14 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         "A file changed while it was read. Retry when nothing writes to the source.",
     ),
     (
+        r"--max-delete threshold reached",
+        "It came to delete more than was confirmed, and was stopped. Check again, then confirm.",
+    ),
+    (
+        r"failed to reload \"filter\" options",
+        "rclone does not understand one of the patterns. Look at them, then retry.",
+    ),
+    (
         r"invalid argument \"[^\"]*\" for \"--bwlimit\"",
         "rclone does not understand the bandwidth limit. Use a form such as 10M.",
     ),

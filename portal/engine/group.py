@@ -44,6 +44,7 @@ class ProcessGroup:
             os.close(writing)
         self.stdout = cast(IO[bytes], self._process.stdout)
         self.stopped = False
+        self._paused = False
         self.exit_code: int | None = None
         self.ended_at = 0.0
         self._kill_at = 0.0
@@ -62,6 +63,21 @@ class ProcessGroup:
                 self.stopped = True
                 self._kill_at = time.monotonic() + grace
                 self._signal(signal.SIGTERM)
+                # One that stands still would not hear it.
+                self._signal(signal.SIGCONT)
+
+    def pause(self) -> None:
+        """All of it stands still, until `resume()` or `stop()`. Of a dead group: harmless."""
+        with self._lock:
+            if self.exit_code is None and not self.stopped:
+                self._paused = True
+                self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        with self._lock:
+            if self.exit_code is None and self._paused:
+                self._paused = False
+                self._signal(signal.SIGCONT)
 
     def press(self) -> None:
         """SIGKILL, if it was asked to stop and its grace is over."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from portal.engine.processes import Sighting, look, owner_lives, pids, variables
+from portal.engine.workplace import sweep_workplaces
 
 _GRACE = 3.0
 
@@ -27,6 +28,7 @@ def sweep_leftovers(data_dir: Path) -> int:
     while any(_still(sight) for sight in found) and time.monotonic() < deadline:
         time.sleep(0.02)
     _signal_all(found, signal.SIGKILL)
+    sweep_workplaces()
     return len({sight.group for sight in found})
 
 

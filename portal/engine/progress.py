@@ -10,7 +10,7 @@ from portal.engine.statistics import CurrentFile, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # readings of that window at most, should rclone's clock stand still
-_ALMOST = 99.9
+ALMOST = 99.9
 
 
 class Phase(StrEnum):
@@ -130,7 +130,7 @@ class Tracker:
 
     def _advance(self, done: int, total: int) -> None:
         if total > 0:
-            share = min(_ALMOST, done * 1000 // total / 10)
+            share = min(ALMOST, done * 1000 // total / 10)
             self._percent = max(self._percent or 0.0, share)
 
     def _speed(self, stats: Statistics) -> int:

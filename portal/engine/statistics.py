@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from portal.engine.plan import Skipped
 from portal.engine.redaction import masked
 
 _LARGEST = 2**63 - 1
@@ -61,6 +62,7 @@ class Line:
     level: str = ""
     object: str = ""
     message: str = ""
+    skipped: Skipped | None = None
 
 
 def parse(raw: bytes) -> Line:
@@ -86,7 +88,15 @@ def parse(raw: bytes) -> Line:
         level=_LEVELS.get(level, "error"),
         object=printable(subject, _NAME_LENGTH),
         message=printable(message, _TEXT_LENGTH),
+        skipped=_skipped(entry),
     )
+
+
+def _skipped(entry: dict[str, Any]) -> Skipped | None:
+    deed = entry.get("skipped")
+    if not isinstance(deed, str):
+        return None
+    return Skipped(deed, _text(entry.get("object")), _count(entry.get("size")))
 
 
 def printable(text: str, limit: int) -> str:

@@ -10,6 +10,7 @@ from typing import IO
 
 from portal.engine.blackening import Blackening
 from portal.engine.log import Backlog
+from portal.engine.plan import Ledger
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import Line, parse
 
@@ -19,10 +20,15 @@ _KEPT_ERRORS = 20
 
 class Reader:
     """Keeps the newest reading and the last errors, older ones are replaced, not queued; and the
-    lines of the log until they are taken."""
+    lines of the log until they are taken. What a dry run left out goes to the ledger, if there is
+    one."""
 
     def __init__(
-        self, stream: IO[bytes], tracker: Tracker, blackening: Blackening | None = None
+        self,
+        stream: IO[bytes],
+        tracker: Tracker,
+        blackening: Blackening | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.dropped_lines = 0
         self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
@@ -30,6 +36,7 @@ class Reader:
         self._stream = stream
         self._tracker = tracker
         self._blackening = blackening or Blackening(())
+        self._ledger = ledger
         self._newest: Progress | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -71,6 +78,8 @@ class Reader:
         self._news.set()
 
     def _take_in(self, line: Line) -> None:
+        if line.skipped is not None and self._ledger is not None:
+            self._ledger.add(line.skipped)
         if line.level:
             self.log.add(line.level, line.object, line.message)
         if line.error is not None:

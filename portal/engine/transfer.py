@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from portal.engine import control
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.blackening import Blackening
 from portal.engine.command import Order, command_line, environment
@@ -14,9 +15,11 @@ from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
 from portal.engine.log import LogLine
+from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
+from portal.engine.workplace import Workplace
 
 _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open after the whole group is dead
@@ -25,14 +28,16 @@ _ERROR_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended. `stopped` holds whatever the exit code, which is negative for a signal."""
+    """How it ended. `stopped` holds whatever the exit code, which is negative for a signal, and
+    None where no rclone ended. `plan` is there of a dry run that succeeded."""
 
     succeeded: bool
     stopped: bool
-    exit_code: int
+    exit_code: int | None
     reason: str | None
     error_lines: tuple[str, ...]
     progress: Progress | None
+    plan: Plan | None = None
 
 
 class Transfer:
@@ -50,25 +55,39 @@ class Transfer:
         data_dir: Path | None = None,
         stats_interval: float = 0.25,
         grace: float = 10.0,
+        moment: float | None = None,
     ) -> None:
-        """`data_dir` marks the process for `sweep_leftovers`."""
+        """`data_dir` marks the process for `sweep_leftovers`; ages of files count from `moment`, in
+        seconds since 1970, or from now."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
         self._stats_interval = stats_interval
         self._grace = grace
         self._tracker = Tracker(order.operation, order.dry_run)
+        self._moment = time.time() if moment is None else moment
+        self._ledger = Ledger(order.operation, self._moment) if order.dry_run else None
         self._running: tuple[ProcessGroup, Reader] | None = None
+        self._workplace: Workplace | None = None
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started."""
         ensure_executable(self._rclone)
-        command = command_line(setpriv_path(), self._rclone, self._order, self._stats_interval)
         try:
+            self._workplace = Workplace()
+            command = command_line(
+                setpriv_path(),
+                self._rclone,
+                self._order,
+                self._stats_interval,
+                workplace=self._workplace,
+                moment=self._moment,
+            )
             group = ProcessGroup(command, environment(self._order, self._data_dir))
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        reader = Reader(group.stderr, self._tracker, Blackening(_secrets(self._order)))
+        blackening = Blackening(_secrets(self._order))
+        reader = Reader(group.stderr, self._tracker, blackening, self._ledger)
         self._running = group, reader
         reader.start()
 
@@ -100,6 +119,20 @@ class Transfer:
             group, _ = self._running
             group.stop(self._grace)
 
+    def pause(self) -> None:
+        """It stands still, process and all; what it has open stays open."""
+        if self._running is not None:
+            self._running[0].pause()
+
+    def resume(self) -> None:
+        if self._running is not None:
+            self._running[0].resume()
+
+    def limit(self, rate: str) -> bool:
+        """Another bandwidth limit (a rate, or `off`) from now on; whether rclone has taken it."""
+        path = self._workplace.socket if self._workplace else None
+        return path is not None and control.set_rate(path, rate)
+
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         group, reader = self._started()
@@ -114,18 +147,24 @@ class Transfer:
             reason=None if succeeded else reason_for(group.exit_code, group.stopped, lines),
             error_lines=lines,
             progress=self._tracker.finish(succeeded),
+            plan=self._plan(reader) if succeeded else None,
         )
 
     def close(self) -> None:
         """The process group is dead and reaped when this returns, however long that takes."""
-        if self._running is None:
-            return
-        group, reader = self._running
-        group.stop(self._grace)
-        while not group.reap():
-            group.press()
-            time.sleep(_POLL)
-        reader.wait(_DRAIN)
+        if self._running is not None:
+            group, reader = self._running
+            group.stop(self._grace)
+            while not group.reap():
+                group.press()
+                time.sleep(_POLL)
+            reader.wait(_DRAIN)
+        if self._workplace is not None:
+            self._workplace.remove()
+
+    def _plan(self, reader: Reader) -> Plan | None:
+        # A line that was too long to be read was about a file that nobody would have been shown.
+        return self._ledger.plan() if self._ledger and not reader.dropped_lines else None
 
     def _started(self) -> tuple[ProcessGroup, Reader]:
         if self._running is None:

@@ -60,6 +60,8 @@ class _Groups:
             how = signal.SIGTERM if first else signal.SIGKILL
             try:
                 os.killpg(leader.pid, how)
+                # A paused one would not hear it.
+                os.killpg(leader.pid, signal.SIGCONT)
             except ProcessLookupError:
                 return
 

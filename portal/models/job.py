@@ -37,8 +37,15 @@ class Job(Base):
     operation: Mapped[Operation] = mapped_column(String(8))
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
+    #: One rate or a timetable, see ``timetable``; changed while it runs.
     bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
     dry_run: Mapped[bool] = mapped_column(default=False)
+    #: See ``options.restored``.
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    #: Of a dry run: what it found it would do. Of a job that was confirmed: what was shown.
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    #: The dry run whose plan a person confirmed, and that this job must not go beyond.
+    confirms_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
 
@@ -62,6 +69,8 @@ class Job(Base):
     worker_id: Mapped[int | None] = mapped_column(BigInteger)
     #: When a sweep last rang for it.
     rung_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: Since when a person has it stand still, in whatever status; its worker obeys.
+    paused_at: Mapped[datetime | None] = mapped_column(Moment)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Moment)
     cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 

@@ -47,7 +47,9 @@ def new() -> str:
 def create() -> Response | tuple[str, int]:
     form = JobForm()
     try:
-        transfer = form.transfer(current_app.extensions["settings"].transfer_roots)
+        transfer = form.transfer(
+            current_app.extensions["settings"].transfer_roots, me().settings.timezone
+        )
     except Invalid:
         return _form(form), 422
     job = jobs.create(transfer, actor=me(), address=address())

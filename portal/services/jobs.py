@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 from sqlalchemy import ColumnElement, func, or_, select
@@ -14,6 +14,7 @@ from portal.clock import now
 from portal.database import begin_write, session
 from portal.errors import Conflict, Invalid
 from portal.models import Job, JobCount, JobEvent, User
+from portal.options import Options, restored
 from portal.services import audit, idempotency
 from portal.services.idempotency import Wish
 from portal.services.transitions import add_event, change, changing, count
@@ -33,6 +34,7 @@ class Transfer:
     destination: str
     bandwidth_limit: str | None
     dry_run: bool
+    options: Options = field(default_factory=Options)
 
 
 # --- acts ---------------------------------------------------------------------------------------
@@ -101,6 +103,7 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         destination=old.destination,
         bandwidth_limit=old.bandwidth_limit,
         dry_run=old.dry_run,
+        options=restored(old.options),
     )
     job = _insert(writing, transfer, actor, address, retry_of=old.id)
     current_app.extensions["executor"].ring(job.id)
@@ -150,6 +153,7 @@ def _insert(
         destination=transfer.destination,
         bandwidth_limit=transfer.bandwidth_limit,
         dry_run=transfer.dry_run,
+        options=transfer.options.stored(),
         owner_id=actor.id,
         retry_of_id=retry_of,
     )

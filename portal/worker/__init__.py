@@ -10,7 +10,7 @@ from portal.clock import elapsed
 from portal.database import session
 from portal.services import recovery, reports
 from portal.settings import Settings
-from portal.worker.attempt import Attempt
+from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
 from portal.worker.ledger import Ledger
 from portal.worker.timing import Timing
@@ -43,11 +43,18 @@ class Worker:
     take its jobs it has a ``lease``; the only process of a portal needs none."""
 
     def __init__(
-        self, settings: Settings, name: str, *, grace: float = 10.0, lease: Lease | None = None
+        self,
+        settings: Settings,
+        name: str,
+        *,
+        grace: float = 10.0,
+        backoff: float = 5.0,
+        lease: Lease | None = None,
     ) -> None:
+        """``grace`` and ``backoff``: see ``engine.Run``."""
         self._settings = settings
         self._name = name
-        self._grace = grace
+        self._patience = Patience(grace, backoff)
         self._lease = lease
         self._ledger = Ledger(lease)
         self._stopping = threading.Event()
@@ -69,7 +76,7 @@ class Worker:
             claimed_at = elapsed()
             job = reports.claim(job_id, self._name, self._lease.worker_id if self._lease else None)
             if job is not None:
-                attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._grace)
+                attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._patience)
                 attempt.run(claimed_at)
         finally:
             session.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from portal import engine
 from portal.database import session
 from portal.models import Job
+from portal.options import restored
 from portal.paths import PathRefused, nested, resolve
 from portal.records import Records
 from portal.services import reports
@@ -43,6 +45,14 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
+
+    grace: float
+    backoff: float
+
+
 class Attempt:
     def __init__(
         self,
@@ -50,7 +60,7 @@ class Attempt:
         job: Job,
         ledger: Ledger,
         stopping: threading.Event,
-        grace: float,
+        patience: Patience,
     ) -> None:
         self._settings = settings
         self._hold = Hold(job.id, job.attempt)
@@ -62,10 +72,11 @@ class Attempt:
             destination=job.destination,
             bandwidth_limit=job.bandwidth_limit,
             dry_run=job.dry_run,
+            options=restored(job.options),
         )
         self._ledger = ledger
         self._stopping = stopping
-        self._grace = grace
+        self._patience = patience
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._records = Records(job.id, job.attempt)
         self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
@@ -105,38 +116,40 @@ class Attempt:
 
     def _transfer(self, held: Held) -> Ending:
         self._check_paths()
-        transfer = engine.Transfer(
+        run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             self._order,
             data_dir=self._settings.data_dir,
-            grace=self._grace,
+            grace=self._patience.grace,
+            backoff=self._patience.backoff,
         )
         if self._is_to_stop(held):
             return Ending(False, None, None)
         with self._ledger.watched(held) as watch:
             try:
-                transfer.start()
-                watch(transfer.pid)
-                self._follow(transfer, held)
+                self._follow(run, held, watch)
             finally:
-                transfer.close()
-                self._records.collect(transfer)
-        outcome = transfer.outcome()
+                run.close()
+                self._records.collect(run)
+        outcome = run.outcome()
         held.reading = outcome.progress or held.reading
         return Ending(outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines)
 
-    def _follow(self, transfer: engine.Transfer, held: Held) -> None:
-        # A process that was frozen just before the start would else begin what is another's.
-        if self._is_to_stop(held):
-            transfer.stop()
-        for reading in transfer.readings(tick=TICK):
+    def _follow(self, run: engine.Run, held: Held, watch: Callable[[int], None]) -> None:
+        def begun(leader: int) -> None:
+            watch(leader)
+            # A process that was frozen just before the start would else begin what is another's.
+            if self._is_to_stop(held):
+                run.stop()
+
+        for reading in run.readings(begun, tick=TICK):
             if reading is not None:
                 held.reading = reading
                 self._records.note(reading)
             if self._is_to_stop(held):
-                transfer.stop()
+                run.stop()
             if held.stop not in (Stop.LOST, Stop.LAPSED):
-                self._records.keep(transfer)
+                self._records.keep(run)
 
     def _is_to_stop(self, held: Held) -> bool:
         if held.stop is None and self._stopping.is_set():

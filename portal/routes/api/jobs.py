@@ -3,7 +3,7 @@ from __future__ import annotations
 from flask import current_app, url_for
 from pydantic import Field
 
-from portal import models, validation
+from portal import models, options, validation
 from portal.access import address, job_or_404, me
 from portal.models import Role
 from portal.routes.api.operations import Answer, operation
@@ -19,6 +19,20 @@ _TOO_LATE = "The job is no longer in a state that allows this."
 _LOCATION = {"Location": "Path of the job."}
 
 
+class JobOptions(Shown):
+    """How it is done."""
+
+    include: list[str]
+    exclude: list[str]
+    min_age: int | None = Field(description="Seconds.")
+    max_size: int | None = Field(description="Bytes.")
+    checksum: bool
+    verify: bool
+    transfers: int
+    retries: int
+    timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
+
+
 class Job(Shown):
     """One execution of one transfer."""
 
@@ -29,6 +43,7 @@ class Job(Shown):
     destination: str
     bandwidth_limit: str | None
     dry_run: bool
+    options: JobOptions
     owner: str = Field(description="User name of whoever created it.")
     status: JobStatus
     retry_of: int | None = Field(description="The job that this one tries again.")
@@ -75,9 +90,43 @@ class NewJob(Given):
     bandwidth_limit: str | None = Field(
         None,
         max_length=validation.BANDWIDTH_LENGTH,
-        description="A number and a unit, such as 10M or 512k, for each second.",
+        description="A number and a unit, such as 10M or 512k, for each second; or a timetable in"
+        " the time zone of your settings, such as 08:00,10M 19:00,off.",
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
+    include: list[str] = Field(
+        [],
+        max_length=options.MOST_PATTERNS,
+        description="Patterns such as *.jpg or photos/**: only files that one of them matches."
+        " Without any: all files.",
+    )
+    exclude: list[str] = Field(
+        [],
+        max_length=options.MOST_PATTERNS,
+        description="Patterns such as *.tmp or cache/: files to leave out. They win over include.",
+    )
+    min_age: str = Field(
+        "", max_length=20, description="Only files older than this: 30min, 12h, 7d or 4w."
+    )
+    max_size: str = Field(
+        "", max_length=20, description="Only files up to this size, such as 500M or 1.5G."
+    )
+    checksum: bool = Field(
+        False, description="Compare files by checksum instead of by time and size."
+    )
+    verify: bool = Field(
+        False,
+        description="Compare both sides when all is copied; fail if they differ. Not of a move.",
+    )
+    transfers: int = Field(
+        options.USUAL.transfers, ge=1, le=options.MOST_TRANSFERS, description="Files at a time."
+    )
+    retries: int = Field(
+        options.USUAL.retries,
+        ge=0,
+        le=options.MOST_RETRIES,
+        description="How often it is begun again after an error that may pass.",
+    )
 
     def transfer(self) -> Transfer:
         """By the rules of the form. Raises Invalid."""
@@ -89,6 +138,17 @@ class NewJob(Given):
             bandwidth_limit=self.bandwidth_limit or "",
             dry_run=self.dry_run,
             roots=current_app.extensions["settings"].transfer_roots,
+            typed=validation.Typed(
+                include=self.include,
+                exclude=self.exclude,
+                min_age=self.min_age,
+                max_size=self.max_size,
+                checksum=self.checksum,
+                verify=self.verify,
+                transfers=str(self.transfers),
+                retries=str(self.retries),
+            ),
+            timezone=me().settings.timezone,
         )
 
 
@@ -207,4 +267,6 @@ def _located(job: models.Job, status: int) -> Answer:
 
 def _shown(job: models.Job) -> Job:
     columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
-    return Job(**columns | {"owner": job.owner.username, "retry_of": job.retry_of_id})
+    chosen = JobOptions.model_validate(options.restored(job.options))
+    named = {"options": chosen, "owner": job.owner.username, "retry_of": job.retry_of_id}
+    return Job(**columns | named)

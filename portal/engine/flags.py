@@ -1,0 +1,34 @@
+"""Options as rclone's flags, each one word ``--flag=value`` made of a typed value."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from portal.options import Options
+
+
+def of_filters(options: Options, rules: Path | None, moment: float) -> list[str]:
+    """What is left out. Ages are counted from ``moment``, so that a second look at the same files
+    leaves out the same."""
+    flags = [f"--filter-from={rules}"] if rules else []
+    if options.min_age:
+        youngest = datetime.fromtimestamp(moment - options.min_age, UTC)
+        flags.append(f"--min-age={youngest:%Y-%m-%dT%H:%M:%S.%fZ}")
+    if options.max_size:
+        flags.append(f"--max-size={options.max_size}B")
+    return flags
+
+
+def of_copying(options: Options) -> list[str]:
+    # Errors that may pass are the portal's to count: rclone would begin again after any other too,
+    # and at once.
+    flags = ["--retries=1", f"--transfers={options.transfers}"]
+    if options.checksum:
+        flags.append("--checksum")
+    return flags
+
+
+def of_control(path: Path | None) -> list[str]:
+    # No password: whoever can reach the socket is this very user, and could read it anyway.
+    return ["--rc", f"--rc-addr=unix://{path}", "--rc-no-auth"] if path else []

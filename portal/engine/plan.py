@@ -1,0 +1,108 @@
+"""What a dry run found it would do, in bounded memory however many files that are."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import insort
+from dataclasses import dataclass, field
+
+FIRST = 10
+_NAME_LENGTH = 500
+_ROOM = 2**256
+
+#: rclone's words for what it left out in a dry run.
+_COPIES = ("copy", "move")
+_DELETES = {"sync": ("delete",), "move": ("move", "delete")}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One thing that rclone did not do because it was a dry run. ``size`` in bytes."""
+
+    deed: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Files and bytes; the first of each by name. ``fingerprint`` stands for the names and sizes
+    of all that would be deleted, in any order. ``moment``, in seconds since 1970, is the one from
+    which ages of files were counted."""
+
+    copies: int
+    copy_bytes: int
+    deletes: int
+    delete_bytes: int
+    first_copies: tuple[Named, ...]
+    first_deletes: tuple[Named, ...]
+    fingerprint: str
+    moment: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a person has confirmed: so many files, and no others."""
+
+    deletes: int
+    fingerprint: str
+    moment: float
+
+
+class Ledger:
+    """Adds up what a dry run of one operation tells."""
+
+    def __init__(self, operation: str, moment: float) -> None:
+        self._operation = operation
+        self._moment = moment
+        self._copies = _Side()
+        self._deletes = _Side()
+        self._sum = 0
+
+    def add(self, skipped: Skipped) -> None:
+        if skipped.deed in _COPIES:
+            self._copies.add(skipped)
+        if skipped.deed in _DELETES.get(self._operation, ()):
+            self._deletes.add(skipped)
+            content = f"{skipped.name}\0{skipped.size}".encode("utf-8", "surrogatepass")
+            digest = hashlib.blake2b(content, digest_size=32).digest()
+            # rclone tells of files in the order in which it comes upon them; a sum knows none.
+            self._sum = (self._sum + int.from_bytes(digest)) % _ROOM
+
+    def plan(self) -> Plan:
+        return Plan(
+            copies=self._copies.files,
+            copy_bytes=self._copies.bytes,
+            deletes=self._deletes.files,
+            delete_bytes=self._deletes.bytes,
+            first_copies=tuple(self._copies.named()),
+            first_deletes=tuple(self._deletes.named()),
+            fingerprint=f"{self._sum:064x}",
+            moment=self._moment,
+        )
+
+
+@dataclass(slots=True)
+class _Side:
+    files: int = 0
+    bytes: int = 0
+    _first: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, skipped: Skipped) -> None:
+        self.files += 1
+        self.bytes += skipped.size
+        if len(self._first) < FIRST or skipped.name < self._first[-1][0]:
+            insort(self._first, (skipped.name, skipped.size))
+            del self._first[FIRST:]
+
+    def named(self) -> list[Named]:
+        return [
+            Named(name.encode("utf-8", "backslashreplace").decode()[:_NAME_LENGTH], size)
+            for name, size in self._first
+        ]

@@ -1,0 +1,247 @@
+"""One attempt of a job, from its first rclone to its certain end: a look ahead where something was
+confirmed, the transfer, again after errors that may pass, and a comparison where that was asked."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from portal.engine.command import Order
+from portal.engine.governor import Governor
+from portal.engine.log import LogLine
+from portal.engine.plan import Guard, Plan
+from portal.engine.progress import ALMOST, Phase, Progress
+from portal.engine.tally import Tally, scanning
+from portal.engine.transfer import Outcome, Transfer
+
+#: rclone's exit code for errors of which it knows that they may pass.
+_MAY_PASS = 5
+_LONGEST_WAIT = 300.0
+
+Readings = Generator[Progress | None, None, Outcome]
+
+
+class Run:
+    """Call `close()` whatever happens. rclone gets SIGTERM when the thread ends that goes through
+    `readings()`; all other calls come from that thread too, between two readings."""
+
+    def __init__(
+        self,
+        rclone: Path,
+        order: Order,
+        *,
+        data_dir: Path | None = None,
+        stats_interval: float = 0.25,
+        grace: float = 10.0,
+        backoff: float = 5.0,
+        paused: bool = False,
+    ) -> None:
+        """`backoff`: seconds before the second try; each further wait is twice as long."""
+        self._rclone = rclone
+        self._order = order
+        self._data_dir = data_dir
+        self._stats_interval = stats_interval
+        self._grace = grace
+        self._backoff = backoff
+        self._moment = order.guard.moment if order.guard else time.time()
+        self._governor = Governor(order.bandwidth_limit, order.options.timezone)
+        self._tally = Tally()
+        self._paused = paused
+        self._stopped = False
+        self._begun: Callable[[int], None] | None = None
+        self._current: Transfer | None = None
+        self._outcome: Outcome | None = None
+        self._lines: list[LogLine] = []
+        self._left_out = 0
+
+    def readings(
+        self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
+    ) -> Iterator[Progress | None]:
+        """Each reading as it comes; None after at most `tick` seconds of silence. The final figures
+        are those of the outcome. `begun` is told the leader of the process group of each rclone as
+        it begins. Raises EngineError if rclone cannot be started."""
+        self._begun = begun
+        if self._order.guard is not None:
+            self._outcome = yield from self._look_ahead(self._order.guard, tick)
+            if self._outcome is not None:
+                return
+        outcome = yield from self._move(tick)
+        if outcome.succeeded and self._verifies:
+            outcome = yield from self._verify(outcome, tick)
+        self._outcome = outcome
+
+    def stop(self) -> None:
+        """Asks it to end, and returns at once. Of one that has ended: harmless."""
+        self._stopped = True
+        if self._current is not None:
+            self._current.stop()
+
+    def pause(self) -> None:
+        """Stands still until `resume()`; if no rclone runs yet, none is started."""
+        if not self._paused:
+            self._paused = True
+            if self._current is not None:
+                self._current.pause()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._current is not None:
+                self._current.resume()
+
+    def limit(self, bandwidth_limit: str | None) -> None:
+        """Another limit, a rate or a timetable, from now on."""
+        self._governor.bandwidth_limit = bandwidth_limit
+
+    def take_log(self) -> tuple[list[LogLine], int]:
+        """As `Transfer.take_log`, of all rclones so far."""
+        self._keep_log()
+        taken = self._lines, self._left_out
+        self._lines, self._left_out = [], 0
+        return taken
+
+    def outcome(self) -> Outcome:
+        """After `readings()` has ended, or after `close()`."""
+        return self._outcome or self._interrupted()
+
+    def close(self) -> None:
+        """Every process group is dead and reaped when this returns, however long that takes."""
+        if self._current is not None:
+            self._current.close()
+            self._keep_log()
+            self._current = None
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    @property
+    def _verifies(self) -> bool:
+        return self._order.options.verify and self._order.moves
+
+    def _look_ahead(
+        self, guard: Guard, tick: float
+    ) -> Generator[Progress | None, None, Outcome | None]:
+        """None if it would delete what was confirmed, and nothing else."""
+        order = replace(self._order, dry_run=True, guard=None)
+        outcome = yield from _shown(self._one(order, tick, logged=False), scanning)
+        if not outcome.succeeded:
+            return replace(outcome, progress=None, plan=None)
+        if outcome.plan is not None and outcome.plan.fingerprint == guard.fingerprint:
+            self._note("It would delete what was confirmed, and nothing else.")
+            return None
+        return Outcome(False, False, None, _changed(guard, outcome.plan), (), None)
+
+    def _move(self, tick: float) -> Readings:
+        outcome = yield from _shown(self._one(self._order, tick), self._told)
+        for number in range(1, self._order.options.retries + 1):
+            if outcome.exit_code != _MAY_PASS or outcome.stopped or self._stopped:
+                break
+            yield from self._wait(number, tick)
+            self._tally.again()
+            outcome = yield from _shown(self._one(self._order, tick), self._told)
+        final = outcome.progress and self._tally.read(outcome.progress)
+        return replace(outcome, progress=final)
+
+    def _told(self, reading: Progress) -> Progress:
+        reading = self._tally.read(reading)
+        if self._verifies and reading.percent == 100.0:
+            return replace(reading, phase=Phase.CHECKING, percent=ALMOST, eta_seconds=None)
+        return reading
+
+    def _wait(self, number: int, tick: float) -> Iterator[None]:
+        # Spread, so that what failed together does not come back together.
+        spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        seconds = min(_LONGEST_WAIT, self._backoff * 2.0 ** (number - 1) * spread)
+        self._note(f"A temporary error ended try {number}; the next begins in {seconds:.0f} s.")
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopped:
+            time.sleep(min(tick, left))
+            yield None
+
+    def _verify(self, moved: Outcome, tick: float) -> Readings:
+        self._note("All is copied; both sides are compared.")
+        order = replace(self._order, operation="check", guard=None, one_way=True)
+        outcome = yield from _shown(self._one(order, tick), self._tally.comparing)
+        if outcome.succeeded:
+            return moved
+        reason = outcome.reason
+        if not outcome.stopped:
+            reason = f"All was copied, but the comparison afterwards failed. {reason}"
+        last = moved.progress and self._tally.comparing(moved.progress)
+        return replace(outcome, reason=reason, progress=last)
+
+    def _one(self, order: Order, tick: float, *, logged: bool = True) -> Readings:
+        """One rclone from its start to its end."""
+        while self._paused and not self._stopped:
+            time.sleep(tick)
+            yield None
+        if self._stopped:
+            return self._interrupted()
+        transfer = Transfer(
+            self._rclone,
+            replace(order, bandwidth_limit=self._governor.begin()),
+            data_dir=self._data_dir,
+            stats_interval=self._stats_interval,
+            grace=self._grace,
+            moment=self._moment,
+        )
+        self._current = transfer
+        transfer.start()
+        if self._begun is not None:
+            self._begun(transfer.pid)
+        for reading in transfer.readings(tick):
+            yield reading
+            if not logged:
+                transfer.take_log()
+            if order.moves and not self._paused:
+                self._govern(transfer)
+        self.close()
+        return transfer.outcome()
+
+    def _govern(self, transfer: Transfer) -> None:
+        rate = self._governor.attend(transfer)
+        if rate is not None:
+            self._note(f"Bandwidth limit: {rate}.")
+
+    def _interrupted(self) -> Outcome:
+        reason = "The transfer was stopped."
+        return Outcome(False, True, None, reason, (), self._tally.last)
+
+    def _keep_log(self) -> None:
+        if self._current is not None:
+            lines, left_out = self._current.take_log()
+            self._lines += lines
+            self._left_out += left_out
+
+    def _note(self, words: str) -> None:
+        self._keep_log()
+        self._lines.append(LogLine(time.time(), "notice", "", words))
+
+
+def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> Readings:
+    """The same outcome, and each reading as ``shown`` makes it."""
+    while True:
+        try:
+            reading = next(readings)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        yield None if reading is None else shown(reading)
+
+
+def _changed(guard: Guard, plan: Plan | None) -> str:
+    if plan is None:
+        return "What it would delete could not be compared with what was confirmed."
+    said = "What it would delete has changed since it was confirmed:"
+    if plan.deletes == guard.deletes:
+        return f"{said} as many files, but not the same. Nothing was done; check again."
+    return (
+        f"{said} {_files(plan.deletes)} now, {_files(guard.deletes)} then. "
+        "Nothing was done; check again."
+    )
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number:,} files"
