@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STRICTER = "portal/engine/*,portal/services/*,portal/worker/*"
 STRICTER_PERCENT = 95
 
+# Most tests wait for a server or a browser more than they work.
+SIDE_BY_SIDE = 3
+
 Check = tuple[str, list[str]]
 
 
@@ -40,7 +43,11 @@ def checks() -> Iterator[Check]:
     # By name: a folder means one thing to Node 20 and another to later versions.
     scripts = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/js/**/*.test.*js"))]
     yield "JavaScript", ["node", "--test", *scripts]
-    yield "Tests and docs", [*python, "pytest", "--cov", "--cov-report="]
+    tests = [*python, "pytest", "--cov", "--cov-report="]
+    several = ["-n", str(SIDE_BY_SIDE), "--dist", "loadfile"]
+    yield "Tests and docs", [*tests, *several, "-m", "not alone", "--cov-fail-under=0"]
+    # Those that measure time, or take all the machine has.
+    yield "Tests that run alone", [*tests, "-m", "alone", "--cov-append"]
 
 
 def stricter_coverage() -> int:

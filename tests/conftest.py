@@ -31,6 +31,19 @@ from tests.transfers import Recorder, fill
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
 
+#: Files and folders of tests that run one after the other, with the machine to themselves.
+ALONE = (
+    "browser/test_weight",
+    "engine/test_stubborn_processes",
+    "fanout/",
+    "faults/",
+    "security/test_floods",
+    "security/test_guessing",
+    "security/test_sign_in_timing",
+    "test_nothing_lost",
+    "test_packaging",
+)
+
 # As the portal writes them: the default takes a second to paint an exception.
 structlog.configure(
     processors=[
@@ -96,6 +109,13 @@ def sign_in_at_once(people: list[Browser], forms: list[dict[str, str]]) -> list[
     for thread in threads:
         thread.join(60)
     return codes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)).startswith(ALONE):
+            item.add_marker("alone")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

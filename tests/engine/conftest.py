@@ -35,7 +35,7 @@ class Bench:
         **options: Any,
     ) -> Transfer:
         order = Order(7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run)
-        transfer = Transfer(self.rclone, order, **options)
+        transfer = Transfer(self.rclone, order, **{"data_dir": self.folder, **options})
         transfer.start()
         self.started.append(transfer)
         return transfer
@@ -92,12 +92,17 @@ def _eventually() -> Callable[..., bool]:
     return eventually
 
 
-def marked(job_id: int) -> list[int]:
-    """Living processes that were started for this job."""
-    wanted = f"PORTAL_JOB_ID={job_id}".encode()
-    return [number for number, told in environments() if wanted in told]
+@pytest.fixture
+def marked(tmp_path: Path) -> Callable[[int], list[int]]:
+    """Living processes that this test started for a job."""
+    here = b"PORTAL_DATA=" + os.fsencode(tmp_path.resolve())
 
+    def find(job_id: int) -> list[int]:
+        wanted = f"PORTAL_JOB_ID={job_id}".encode()
+        return [
+            number
+            for number, told in environments()
+            if wanted in told and any(entry.startswith(here) for entry in told)
+        ]
 
-@pytest.fixture(name="marked")
-def _marked() -> Callable[[int], list[int]]:
-    return marked
+    return find
