@@ -31,6 +31,8 @@ class Reader:
         ledger: Ledger | None = None,
     ) -> None:
         self.dropped_lines = 0
+        #: When it last got a turn with something to read, by the monotonic clock.
+        self.read_at = time.monotonic()
         self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
         self.log = Backlog()
         self._stream = stream
@@ -67,6 +69,7 @@ class Reader:
         lines = _Lines()
         with self._stream:
             while chunk := os.read(self._stream.fileno(), LONGEST_LINE):
+                self.read_at = time.monotonic()
                 for raw in lines.feed(chunk):
                     self._take_in(parse(self._blackening.clean(raw)))
                 self.dropped_lines = lines.dropped

@@ -22,7 +22,8 @@ from portal.engine.stderr import Reader
 from portal.engine.workplace import Workplace
 
 _POLL = 0.01
-_DRAIN = 2.0  # seconds that stderr may stay open after the whole group is dead
+_DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
+_LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 _ERROR_LENGTH = 500
 
 
@@ -186,8 +187,13 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
 
 
 def _over(group: ProcessGroup, reader: Reader) -> bool:
-    # A grandchild that left the group may hold stderr open for ever.
-    return group.reap() and (reader.ended or time.monotonic() > group.ended_at + _DRAIN)
+    # A grandchild that left the group may hold stderr open for ever, or write to it without end;
+    # what the dead group has left there is read even by a reader that hardly gets a turn.
+    if not group.reap():
+        return False
+    moment = time.monotonic()
+    silent = moment > max(group.ended_at, reader.read_at) + _DRAIN
+    return reader.ended or silent or moment > group.ended_at + _LONGEST_DRAIN
 
 
 def _secrets(order: Order) -> set[str]:
