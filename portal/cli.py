@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from portal import __version__, database, logs, migrate
 from portal.errors import Invalid, PortalError
 from portal.models import Role
+from portal.pools import POOL_NAME
 from portal.settings import Settings, SettingsError, load_settings
 
 _HASH_LENGTH = 64
@@ -33,6 +34,18 @@ class _Group(click.Group):
             raise _Failure(f"{error}.") from None
         except DBAPIError as error:
             raise _Failure(f"The database cannot be used: {error.orig}.") from None
+
+
+class _Pool(click.ParamType[str]):
+    name = "NAME"
+
+    def convert(self, value: Any, param: Any, context: Any) -> str:
+        if not POOL_NAME.fullmatch(str(value)):
+            self.fail("use letters, digits, dots, dashes and underscores", param, context)
+        return str(value)
+
+
+POOL = _Pool()
 
 
 def _settings(**values: Any) -> Settings:
@@ -83,6 +96,16 @@ def run(
         from portal.supervisor import supervise
 
         supervise(settings, processes, migrate_first=not no_migrate)
+
+
+@cli.command()
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Transfers at the same time.")
+@click.option("--pool", "pools", multiple=True, type=POOL, help="Pool to serve; may be repeated.")
+def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
+    """Run transfers for the web processes of the scale-out mode."""
+    from portal.work import work
+
+    work(_settings(), pools, concurrency)
 
 
 @cli.command()

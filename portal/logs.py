@@ -7,7 +7,11 @@ import sys
 
 import structlog
 
-_QUIET = ("engineio.server", "socketio.server", "alembic")
+_QUIET = (
+    *("engineio.server", "socketio.server", "alembic"),
+    # Celery's word for each message; the job's own line says more.
+    *("celery.worker.strategy", "celery.app.trace"),
+)
 
 
 def configure(form: str) -> None:

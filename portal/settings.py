@@ -168,7 +168,8 @@ class Settings(BaseSettings):
         1.0,
         gt=0,
         le=1,
-        description="For tests: factor on the waits of the page's live connection.",
+        description="For tests: factor on the waits of the page's live connection, and on the "
+        "leases of workers.",
     )
 
     @field_validator("transfer_roots", mode="before")

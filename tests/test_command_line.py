@@ -163,6 +163,7 @@ def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, dat
         (["run", "--port", "70000"], {}, "PORTAL_PORT"),
         (["run", "--host", "no such host."], {}, "PORTAL_HOST"),
         (["run", "--processes", "2"], {}, "--processes"),
+        (["worker"], {}, "PORTAL_REDIS_URL: a worker needs it"),
         (["run"], {"PORTAL_DATA_DIR": "/dev/null/data"}, "PORTAL_DATA_DIR"),
         (["run"], {"PORTAL_TRANSFER_ROOTS": "/nowhere"}, "PORTAL_TRANSFER_ROOTS"),
         (["db", "upgrade"], {"PORTAL_DATABASE_URL": "mysql://x"}, "PORTAL_DATABASE_URL"),

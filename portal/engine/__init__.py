@@ -3,10 +3,11 @@
 from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
 from portal.engine.errors import EngineError
-from portal.engine.leftovers import sweep_leftovers
+from portal.engine.leftovers import sweep_leftovers, sweep_owner
 from portal.engine.listing import Entry, Listing, list_folder, make_folder
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
+from portal.engine.processes import owner_lives, owner_mark
 from portal.engine.progress import Phase, Progress
 from portal.engine.providers import Option, options_of
 from portal.engine.remotes import Remote
@@ -36,6 +37,9 @@ __all__ = [
     "list_folder",
     "make_folder",
     "options_of",
+    "owner_lives",
+    "owner_mark",
     "rclone_path",
     "sweep_leftovers",
+    "sweep_owner",
 ]

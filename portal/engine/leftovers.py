@@ -21,7 +21,21 @@ def sweep_leftovers(data_dir: Path) -> int:
     lives (another worker on the same folder) is left alone. Takes up to a few seconds.
     """
     home = os.path.realpath(data_dir)
-    found = [sight for pid in pids() if (sight := _leftover(pid, home)) is not None]
+    return _end([sight for pid in pids() if (sight := _leftover(pid, home)) is not None])
+
+
+def sweep_owner(mark: str) -> int:
+    """The same for the transfers of one dead process, see ``processes.owner_mark``."""
+    return _end(
+        [
+            sight
+            for pid in pids()
+            if variables(pid).get("PORTAL_OWNER") == mark and (sight := look(pid)) is not None
+        ]
+    )
+
+
+def _end(found: list[Sighting]) -> int:
     # rclone removes its partial files on SIGTERM, so it gets the time to.
     _signal_all(found, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE

@@ -9,8 +9,8 @@ class Executor(Protocol):
     def start(self) -> None:
         """Takes back what a dead process left, then runs what is queued."""
 
-    def ring(self, job_id: int) -> None:
-        """There is a job to run. Ringing twice is harmless."""
+    def ring(self, job_id: int, pool: str | None = None) -> None:
+        """There is a job to run, for the workers of its pool. Ringing twice is harmless."""
 
     def stop(self) -> None:
         """Gives running jobs back to the queue; returns when no rclone is left."""
@@ -24,7 +24,7 @@ class Idle:
 
     def start(self) -> None: ...
 
-    def ring(self, job_id: int) -> None: ...
+    def ring(self, job_id: int, pool: str | None = None) -> None: ...
 
     def stop(self) -> None: ...
 

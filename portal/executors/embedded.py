@@ -38,7 +38,7 @@ class Embedded:
             self._spawn(self._take_jobs, f"transfer-{number}")
         self._spawn(self._sweep, "sweep")
 
-    def ring(self, job_id: int) -> None:
+    def ring(self, job_id: int, pool: str | None = None) -> None:
         if job_id not in self._waiting:
             self._waiting.add(job_id)
             self._bell.put(job_id)

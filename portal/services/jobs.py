@@ -42,7 +42,7 @@ class Transfer:
 
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     job = _insert(begin_write(), transfer, actor, address)
-    current_app.extensions["executor"].ring(job.id)
+    current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 
 
@@ -60,7 +60,7 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
         if job is None:
             raise
         return job, False
-    current_app.extensions["executor"].ring(job.id)
+    current_app.extensions["executor"].ring(job.id, job.pool)
     return job, True
 
 
@@ -106,7 +106,7 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         options=restored(old.options),
     )
     job = _insert(writing, transfer, actor, address, retry_of=old.id)
-    current_app.extensions["executor"].ring(job.id)
+    current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 
 

@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an advisory lock
 _STOPPED = "The portal stopped while this transfer was running."
 _SILENT = "Its worker was not heard of any more."
+_DIED = "Its worker died."
 
 Found = Row[Any]
 
@@ -47,20 +48,23 @@ def recover() -> None:
 
 def take_back_of(worker_id: int) -> None:
     """Takes back the jobs of a worker process that is certainly dead."""
-    _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _SILENT))
+    _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
 
 
-def sweep(silent: float) -> None:
+def sweep(silent: float, unheard: float) -> list[Waiting]:
     """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
-    and brings what was interrupted on its way. One process at a time; others do nothing."""
+    and brings what was interrupted on its way. Gives the jobs to ring for: those, and the ones
+    that have waited for ``unheard`` seconds since somebody last rang. One process at a time;
+    others find nothing to do."""
     with exclusively(_SWEEP) as alone:
         if not alone:
-            return
+            return []
         # A heartbeat that was never written is no reason to wait for ever.
-        unheard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
-        stale = unheard < database_time(ago=silent)
+        heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
+        stale = heard < database_time(ago=silent)
         _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
         requeue_interrupted()
+        return _to_ring_for(unheard)
 
 
 def requeue_interrupted() -> None:
@@ -76,15 +80,22 @@ def queued_ids() -> list[int]:
     return found
 
 
-def unheard(seconds: float) -> list[Waiting]:
-    """Jobs that have waited so long since somebody last rang for them, and notes that somebody
-    rings now."""
+def all_queued() -> list[Waiting]:
+    """All that wait, oldest first; for a queue that has lost what it held."""
+    return _to_ring_for(0.0)
+
+
+def _to_ring_for(unheard: float) -> list[Waiting]:
+    """Notes that somebody rings for them now."""
     rung = func.coalesce(Job.rung_at, Job.queued_at)
+    # One that was brought back has no bell of its own yet.
+    mute = (Job.rung_at.is_(None)) & (Job.interruptions > 0)
+    overdue = (rung < database_time(ago=unheard)) | mute
     writing = begin_write()
     try:
         rows = writing.execute(
             update(Job)
-            .where(Job.status == JobStatus.QUEUED, rung < database_time(ago=seconds))
+            .where(Job.status == JobStatus.QUEUED, overdue)
             .values(rung_at=database_time())
             .returning(Job.id, Job.pool),
             execution_options={"synchronize_session": False},

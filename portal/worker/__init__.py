@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
 
 from portal.clock import elapsed
 from portal.database import session
 from portal.services import recovery, reports
+from portal.services.recovery import Waiting
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
 from portal.worker.ledger import Ledger
 from portal.worker.timing import Timing
 
-__all__ = ["DatabaseAway", "Lease", "Timing", "Worker", "queued_jobs", "recover"]
+__all__ = [
+    "DatabaseAway",
+    "Lease",
+    "Timing",
+    "Waiting",
+    "Worker",
+    "elapsed",
+    "queued_jobs",
+    "recover",
+    "sweep",
+]
+
+Ring = Callable[[int, str | None], None]
 
 #: What the database raises while it is away or locked.
 DatabaseAway = OperationalError
@@ -38,9 +52,19 @@ def queued_jobs() -> list[int]:
         session.remove()
 
 
+def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
+    """Takes back what was lost; the jobs to ring for, or all that wait."""
+    try:
+        waiting = recovery.sweep(timing.silent, timing.unheard)
+        return recovery.all_queued() if everything else waiting
+    finally:
+        session.remove()
+
+
 class Worker:
     """``name`` tells people and rows which process it is, such as ``web1:4711``. Where others may
-    take its jobs it has a ``lease``; the only process of a portal needs none."""
+    take its jobs it has a ``lease``, and ``ring`` for those that it gives back; the only process of
+    a portal needs neither."""
 
     def __init__(
         self,
@@ -50,12 +74,14 @@ class Worker:
         grace: float = 10.0,
         backoff: float = 5.0,
         lease: Lease | None = None,
+        ring: Ring | None = None,
     ) -> None:
         """``grace`` and ``backoff``: see ``engine.Run``."""
         self._settings = settings
         self._name = name
         self._patience = Patience(grace, backoff)
         self._lease = lease
+        self._ring = ring
         self._ledger = Ledger(lease)
         self._stopping = threading.Event()
 
@@ -78,5 +104,7 @@ class Worker:
             if job is not None:
                 attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._patience)
                 attempt.run(claimed_at)
+                if self._ring is not None and self._stopping.is_set():
+                    self._ring(job.id, job.pool)  # for the others; harmless if it has ended
         finally:
             session.remove()

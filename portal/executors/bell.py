@@ -1,0 +1,128 @@
+"""The bell between web processes and workers: a Celery message that carries a job's id.
+
+The message is only a hint. The row says whether there is something to do, so that a message may
+come twice, late or never.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import Any
+
+import redis
+import structlog
+from celery import Celery
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = structlog.get_logger(__name__)
+
+TASK = "portal.run"
+_QUEUE = "portal.jobs"
+_SECONDS = 2.0
+_END_SECONDS = 2.0
+
+
+def queue_name(pool: str | None) -> str:
+    return f"{_QUEUE}.{pool}" if pool else _QUEUE
+
+
+def pool_of(name: str) -> str | None:
+    return name.removeprefix(_QUEUE).removeprefix(".") or None
+
+
+def _queue(name: str) -> Any:
+    make: Any = Queue  # a class without types
+    # No exchange: such a queue needs no binding, which a wiped Redis would have forgotten.
+    return make(name, exchange=None)
+
+
+def celery_app(url: str, pools: list[str | None]) -> Celery:
+    """``pools`` are those whose bells it hears; ``None`` is the default one."""
+    app = Celery("portal", broker=url, set_as_current=False)
+    app.conf.update(
+        task_queues=[_queue(queue_name(pool)) for pool in pools],
+        task_default_queue=queue_name(None),
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"socket_connect_timeout": _SECONDS, "socket_keepalive": True},
+    )
+    return app
+
+
+class Bell:
+    """Rings on a thread of its own: who rings neither waits for Redis nor fails with it."""
+
+    def __init__(self, url: str) -> None:
+        self._app = celery_app(url, [None])
+        self._app.conf.broker_transport_options["socket_timeout"] = _SECONDS
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=_SECONDS,
+            socket_timeout=_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._waiting: queue.Queue[tuple[int, str | None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._ring_forever, name="bell", daemon=True)
+        self._run_id: str | None = None
+        self._failed = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What was rung before still goes out, if that is soon."""
+        self._waiting.put(None)
+        self._thread.join(_END_SECONDS)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def ring(self, job_id: int, pool: str | None) -> None:
+        if not self._failed:  # of what waits all is rung for when Redis is back
+            self._waiting.put((job_id, pool))
+
+    def came_back(self) -> bool:
+        """Whether Redis answers and has lost what it held since this was last asked."""
+        try:
+            found: Any = self._redis.info("server")
+        except redis.RedisError as error:
+            if not self._failed:
+                log.warning("Redis does not answer", error=str(error))
+            self._failed = True
+            return False
+        known, self._run_id = self._run_id, str(found["run_id"])
+        back = self._failed or known not in (None, self._run_id)
+        self._failed = False
+        return back
+
+    def rung(self, pool: str | None) -> int:
+        """How many messages wait in the queue of a pool; raises redis.RedisError."""
+        length: Any = self._redis.llen(queue_name(pool))
+        return int(length)
+
+    def _ring_forever(self) -> None:
+        while (wanted := self._waiting.get()) is not None:
+            job_id, pool = wanted
+            try:
+                self._app.send_task(
+                    TASK, (job_id,), queue=queue_name(pool), ignore_result=True, retry=False
+                )
+            except (OperationalError, redis.RedisError, OSError) as error:
+                log.warning("a bell was not rung", job=job_id, error=str(error))
+                self._failed = True
+                time.sleep(_SECONDS / 4)

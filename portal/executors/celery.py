@@ -1,0 +1,73 @@
+"""The executor of the scale-out mode: rings a bell, and sees to it that nothing is forgotten."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+
+import redis
+import structlog
+
+from portal import worker
+from portal.executors.bell import Bell
+from portal.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at Redis.
+_GLANCE = 1.0
+
+
+class Doorbell:
+    """Runs nothing itself; its workers are other processes. Every web and every worker process has
+    one, so that the sweep goes on as long as any of them lives."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._timing = worker.Timing().scaled(settings.test_time_scale)
+        self._bell = Bell(settings.redis_url)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sweep_forever, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        self._bell.start()
+        self._thread.start()
+
+    def ring(self, job_id: int, pool: str | None = None) -> None:
+        self._bell.ring(job_id, pool)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._bell.stop()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive() and self._bell.is_alive
+
+    def _sweep_forever(self) -> None:
+        next_sweep, forgotten = 0.0, True
+        while not self._stopped.is_set():
+            forgotten |= self._bell.came_back()
+            moment = worker.elapsed()
+            if forgotten or moment >= next_sweep:
+                next_sweep = moment + self._timing.sweep
+                forgotten = not self._sweep(forgotten)
+            self._stopped.wait(min(_GLANCE, self._timing.sweep))
+
+    def _sweep(self, everything: bool) -> bool:
+        """Whether it could be done."""
+        try:
+            waiting = worker.sweep(self._timing, everything=everything)
+        except worker.DatabaseAway as away:
+            log.warning("no sweep", error=str(away.orig))
+            return False
+        by_pool: dict[str | None, list[int]] = defaultdict(list)
+        for one in waiting:
+            by_pool[one.pool].append(one.job_id)
+        try:
+            for pool, ids in by_pool.items():
+                # Enough bells hang there already: more of them would only pile up.
+                if self._bell.rung(pool) < len(ids):
+                    for job_id in ids:
+                        self._bell.ring(job_id, pool)
+        except redis.RedisError:
+            return not everything
+        return True

@@ -1,0 +1,217 @@
+"""Worker processes of the scale-out mode: what they say of themselves, and what admins ask of
+them. All times are the database's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, extract, func, select, update
+
+from portal.database import begin_write, database_time, glance, session
+from portal.errors import Conflict, NotFound
+from portal.models import Job, User, WorkerProcess
+from portal.pools import DEFAULT_POOL
+from portal.services import audit
+from portal.states import ACTIVE
+
+#: Seconds without a heartbeat after which a worker counts as lost.
+SILENT = 45.0
+#: Rows of workers that ended are kept for a day.
+_KEPT = 86_400.0
+#: Seconds for which a process believes what it saw of the pools.
+_MEMORY = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A worker process as it presents itself, see ``WorkerProcess``."""
+
+    name: str
+    host: str
+    pid: int
+    machine: str
+    process: str
+    pools: Sequence[str]
+    version: str
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What admins have asked of a worker, and the database's time."""
+
+    paused: bool
+    draining: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """``state``: running, paused, draining, lost or stopped; ``jobs``: ids of those it runs."""
+
+    row: WorkerProcess
+    state: str
+    silent_seconds: float
+    jobs: tuple[int, ...]
+
+
+# --- what workers say ---------------------------------------------------------------------------
+
+
+def register(process: Process) -> int:
+    writing = begin_write()
+    times: Any = {"started_at": database_time(), "heartbeat_at": database_time()}
+    row = WorkerProcess(
+        name=process.name,
+        host=process.host,
+        pid=process.pid,
+        machine=process.machine,
+        process=process.process,
+        pools=list(process.pools),
+        version=process.version,
+        concurrency=process.concurrency,
+        **times,
+    )
+    writing.add(row)
+    over = func.coalesce(WorkerProcess.stopped_at, WorkerProcess.heartbeat_at)
+    writing.execute(delete(WorkerProcess).where(over < database_time(ago=_KEPT)))
+    writing.flush()
+    number = row.id
+    writing.commit()
+    return number
+
+
+def beat(worker_id: int) -> Orders | None:
+    """A heartbeat of the process; None if its row is gone."""
+    writing = begin_write()
+    try:
+        row = writing.execute(
+            update(WorkerProcess)
+            .where(WorkerProcess.id == worker_id)
+            .values(heartbeat_at=database_time())
+            .returning(
+                WorkerProcess.paused_at, WorkerProcess.draining_at, WorkerProcess.heartbeat_at
+            ),
+            execution_options={"synchronize_session": False},
+        ).one_or_none()
+        writing.commit()
+    finally:
+        writing.rollback()
+    if row is None:
+        return None
+    return Orders(row.paused_at is not None, row.draining_at is not None, row.heartbeat_at)
+
+
+def stopped(worker_id: int) -> None:
+    """It has ended in an orderly way, or is certainly dead."""
+    _write(worker_id, stopped_at=database_time())
+    session().commit()
+
+
+def unended(machine: str) -> list[tuple[int, str]]:
+    """Ids and process marks of the workers of this machine that never said they ended."""
+    mine = (WorkerProcess.machine == machine, WorkerProcess.stopped_at.is_(None))
+    rows = session.execute(select(WorkerProcess.id, WorkerProcess.process).where(*mine)).all()
+    session.rollback()
+    return [(row.id, row.process) for row in rows]
+
+
+# --- what admins ask ----------------------------------------------------------------------------
+
+
+def listing() -> list[Worker]:
+    """The newest first; those that ended within the last day too."""
+    age: ColumnElement[Any] = extract("epoch", database_time() - WorkerProcess.heartbeat_at)
+    if session.get_bind().dialect.name == "sqlite":
+        age = (func.julianday("now") - func.julianday(WorkerProcess.heartbeat_at)) * 86_400
+    rows = session.execute(select(WorkerProcess, age).order_by(WorkerProcess.id.desc())).all()
+    jobs: dict[int, list[int]] = {}
+    running = select(Job.worker_id, Job.id).where(Job.status.in_(ACTIVE)).order_by(Job.id)
+    for worker_id, job_id in session.execute(running):
+        jobs.setdefault(worker_id or 0, []).append(job_id)
+    return [
+        Worker(row, _state(row, float(silent)), float(silent), tuple(jobs.get(row.id, ())))
+        for row, silent in rows
+    ]
+
+
+def pause(worker_id: int, *, actor: User, address: str) -> None:
+    """It finishes what it runs and takes no new job, until it is resumed."""
+    _ask(worker_id, "worker.pause", actor, address, paused_at=database_time())
+
+
+def resume(worker_id: int, *, actor: User, address: str) -> None:
+    _ask(worker_id, "worker.resume", actor, address, paused_at=None, draining_at=None)
+
+
+def drain(worker_id: int, *, actor: User, address: str) -> None:
+    """It finishes what it runs, takes no new job, and ends."""
+    _ask(worker_id, "worker.drain", actor, address, draining_at=database_time())
+
+
+def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) -> None:
+    name = _write(worker_id, **values)
+    writing = session()
+    audit.record(writing, action, actor=actor, target=f"worker {name}", address=address)
+    writing.commit()
+
+
+def _write(worker_id: int, **values: Any) -> str:
+    """The worker's name, in a transaction that the caller ends."""
+    writing = begin_write()
+    row = writing.execute(
+        update(WorkerProcess)
+        .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
+        .values(**values)
+        .returning(WorkerProcess.name),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if row is not None:
+        return str(row.name)
+    known = writing.scalar(select(WorkerProcess.id).where(WorkerProcess.id == worker_id))
+    writing.rollback()
+    if known is None:
+        raise NotFound("There is no such worker.")
+    raise Conflict("This worker has ended.")
+
+
+def _state(row: WorkerProcess, silent: float) -> str:
+    if row.stopped_at is not None:
+        return "stopped"
+    if silent > SILENT:
+        return "lost"
+    if row.draining_at is not None:
+        return "draining"
+    return "paused" if row.paused_at is not None else "running"
+
+
+# --- pools --------------------------------------------------------------------------------------
+
+_seen: tuple[float, frozenset[str]] | None = None
+
+
+def pools() -> list[str]:
+    """Names of the pools that a living worker serves, the default one left out."""
+    return sorted(_living_pools() - {DEFAULT_POOL})
+
+
+def has_worker(pool: str | None) -> bool:
+    """Whether a living worker serves the pool; known for a moment."""
+    global _seen  # noqa: PLW0603 - one process, one memory
+    if _seen is None or time.monotonic() > _seen[0] + _MEMORY:
+        _seen = time.monotonic(), _living_pools()
+    return (pool or DEFAULT_POOL) in _seen[1]
+
+
+def _living_pools() -> frozenset[str]:
+    living = (
+        WorkerProcess.stopped_at.is_(None),
+        WorkerProcess.heartbeat_at >= database_time(ago=SILENT),
+    )
+    with glance() as connection:
+        found = connection.scalars(select(WorkerProcess.pools).where(*living))
+        return frozenset(pool for pools in found for pool in pools)

@@ -1,0 +1,159 @@
+"""One worker process of the scale-out mode, from its start to its orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import structlog
+from celery.worker import state as celery_state
+
+from portal import database, engine, live, worker
+from portal.errors import PortalError
+from portal.executors.bell import TASK, celery_app, pool_of, queue_name
+from portal.executors.celery import Doorbell
+from portal.pools import DEFAULT_POOL
+from portal.services.workers import Orders
+from portal.settings import Settings, SettingsError
+from portal.worker.presence import Presence, this_process
+from portal.worker.timing import GRACE
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that rclone gets to tidy up when this worker is stopped, and after which the process
+#: ends whatever is still under way; then rclone ends with it.
+_GRACE = 4.0
+_PATIENCE = 8.5
+
+
+class NotMigrated(PortalError):
+    """The tables are those of another version."""
+
+
+def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) -> None:
+    """Works until SIGTERM or SIGINT, or until it is drained."""
+    if not settings.scale_out:
+        raise SettingsError(
+            "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
+            "runs the transfers itself, and no worker is needed."
+        )
+    settings.prepare()
+    try:
+        engine.check_rclone(engine.rclone_path(settings.rclone))
+    except engine.EngineError as error:
+        raise SettingsError(f"PORTAL_RCLONE: {error}") from None
+    database.connect(settings.database_url)
+    live.use_queue(settings.redis_url)
+    _Process(settings, pools, concurrency or settings.max_running_jobs).run()
+
+
+class _Process:
+    def __init__(self, settings: Settings, pools: tuple[str, ...], concurrency: int) -> None:
+        timing = worker.Timing().scaled(settings.test_time_scale)
+        self._settings = settings
+        self._concurrency = concurrency
+        self._presence = Presence(this_process(pools, concurrency), timing.heartbeat, self._obey)
+        self._watchdog = engine.Watchdog(timing.watchdog, min(GRACE, timing.heartbeat))
+        self._timing = timing
+        self._doorbell = Doorbell(settings)
+        names = self._presence.process.pools
+        self._pools = [None if name == DEFAULT_POOL else name for name in names]
+        self._celery = celery_app(settings.redis_url, self._pools)
+        self._paused = False
+        self._stopping = threading.Event()
+        self._worker: worker.Worker | None = None
+        self._consuming: Any = None
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda caught, _frame: self._stopping.set())
+        lease = worker.Lease(self._presence.begin(), self._timing, self._watchdog)
+        database.session.remove()
+        self._watchdog.start()
+        self._worker = worker.Worker(
+            self._settings,
+            self._presence.process.name,
+            grace=min(_GRACE, self._timing.heartbeat),
+            lease=lease,
+            ring=self._doorbell.ring,
+        )
+        self._doorbell.start()
+        consumer = threading.Thread(target=self._consume, name="celery", daemon=True)
+        consumer.start()
+        me = self._presence.process
+        print(f"Worker {me.name}, pools: {', '.join(me.pools)}", flush=True)  # noqa: T201 - as `run`
+        while not self._stopping.wait(0.5):
+            if not consumer.is_alive():
+                log.error("the consumer ended by itself")
+                break
+        self._end(consumer)
+
+    def _consume(self) -> None:
+        @self._celery.task(name=TASK, bind=True, ignore_result=True)
+        def run(task: Any, job_id: int) -> None:
+            self._execute(job_id, task.request.delivery_info["routing_key"])
+
+        self._consuming = self._celery.WorkController(
+            app=self._celery,
+            hostname=f"portal@{self._presence.process.name.replace(':', '-')}",
+            pool_cls="threads",
+            concurrency=self._concurrency,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        self._consuming.start()
+
+    def _execute(self, job_id: int, queue: str) -> None:
+        assert self._worker is not None  # noqa: S101 - made before the first message
+        if self._paused:
+            # It was on its way when the worker was told to pause: another one may take it.
+            self._hear(False)
+            self._doorbell.ring(job_id, pool_of(queue))
+            return
+        try:
+            self._worker.execute(job_id)
+        except worker.DatabaseAway as away:
+            log.warning(
+                "a job was not claimed; the sweep rings again", job=job_id, error=str(away.orig)
+            )
+
+    def _obey(self, orders: Orders) -> None:
+        paused = orders.paused or orders.draining
+        if paused != self._paused:
+            self._paused = paused
+            log.info("paused" if paused else "resumed", draining=orders.draining)
+            self._hear(not paused)
+        if orders.draining and self._worker is not None and not self._worker.running:
+            log.info("drained")
+            self._stopping.set()
+
+    def _hear(self, bells: bool) -> None:
+        """Whether this worker takes messages; those that it leaves wait for others."""
+        consumer = self._consuming.consumer
+        turn = consumer.add_task_queue if bells else consumer.cancel_task_queue
+
+        def turn_all() -> None:
+            if consumer.task_consumer is not None:
+                for pool in self._pools:
+                    turn(queue_name(pool))
+
+        consumer.call_soon(turn_all)
+
+    def _end(self, consumer: threading.Thread) -> None:
+        log.info("stopping")
+        deadline = time.monotonic() + _PATIENCE
+        assert self._worker is not None  # noqa: S101 - made before
+        self._worker.stop()
+        celery_state.should_stop = os.EX_OK
+        consumer.join(max(0.0, deadline - time.monotonic()))
+        self._doorbell.stop()
+        self._presence.end()
+        self._watchdog.close()
+        live.use_queue("")
+        log.info("stopped")
+        if consumer.is_alive():
+            os._exit(os.EX_OK)  # it still waits for a server that is away

@@ -1,0 +1,66 @@
+"""For tests with real workers: the application stands on PostgreSQL and rings through Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from portal import database
+from portal.executors.celery import Doorbell
+from portal.factory import build_app
+from portal.settings import Settings, load_settings
+from tests.conftest import wait_for
+from tests.parts import Redis
+from tests.scaleout.portals import WorkerProcess
+from tests.transfers import miscounted, rclones
+
+#: A tenth of the real times: heartbeats each half second, jobs taken back after four and a half.
+SCALE = 0.1
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path, postgres_url: str, redis: Redis) -> Settings:
+    return load_settings(
+        data_dir=tmp_path / "data",
+        transfer_roots=(root,),
+        database_url=postgres_url,
+        redis_url=redis.url,
+        test_time_scale=SCALE,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """A web process that serves nobody; it rings, and sweeps."""
+    settings.prepare()
+    doorbell = Doorbell(settings)
+    made = build_app(settings, executor=doorbell)
+    made.testing = False
+    doorbell.start()
+    yield made
+    doorbell.stop()
+    database.session.remove()
+    made.extensions["engine"].dispose()
+
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    """Starts a worker; ``start=False`` leaves that to the test."""
+    made: list[WorkerProcess] = []
+
+    def start(*arguments: str, scale: float = SCALE, launch: bool = True) -> WorkerProcess:
+        log = tmp_path / f"worker {len(made)}.log"
+        made.append(WorkerProcess(settings, log, *arguments, scale=scale))
+        return made[-1].start() if launch else made[-1]
+
+    yield start
+    for one in made:
+        one.clean_up()
+    wait_for(lambda: rclones(settings.data_dir) == [])
+    assert miscounted() == {}
