@@ -28,7 +28,8 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
@@ -38,6 +39,9 @@ _PATIENCE = 10.0
 #: Seconds after which PostgreSQL ends the session of a process that holds an exclusive right
 #: and has gone silent.
 _EXCLUSIVE_SILENCE = "20s"
+
+#: What it raises while the database does not answer.
+AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
 session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
 
@@ -96,14 +100,19 @@ def database_time(ago: float = 0.0) -> _DatabaseTime:
     return _DatabaseTime(literal(float(ago)))
 
 
-def connect(url: str) -> Engine:
-    """An engine for ``url`` with the rules of its database, bound to ``session``."""
+def connect(url: str, *, answer_within: float | None = None) -> Engine:
+    """An engine for ``url`` with the rules of its database, bound to ``session``.
+
+    ``answer_within``: seconds that a statement on PostgreSQL may take; longer is an error.
+    """
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT})
         event.listen(engine, "connect", _sqlite_connected)
         event.listen(engine, "begin", _sqlite_begin)
     else:
-        engine = create_engine(url, pool_pre_ping=True)
+        from portal import postgres  # only here: most processes never need its driver
+
+        engine = postgres.engine(url, answer_within=answer_within)
     session.remove()
     session.configure(bind=engine)
     return engine

@@ -9,6 +9,7 @@ import structlog
 from flask import (
     Flask,
     Response,
+    g,
     jsonify,
     make_response,
     redirect,
@@ -17,15 +18,17 @@ from flask import (
     url_for,
 )
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.access import API, SignedOut
-from portal.database import session
+from portal.database import AWAY, session
 from portal.errors import Invalid, PortalError, TooMany, Unavailable
+from portal.extensions import login_manager
 
 log = structlog.get_logger(__name__)
 
+#: Seconds; a page that could not be made asks again by itself.
+_RETRY_AFTER = 5
 _TITLES = {
     400: "That request was not understood",
     401: "You are signed out",
@@ -38,7 +41,7 @@ _TITLES = {
     422: "Something is not right yet",
     429: "That was too often",
     500: "The portal made a mistake",
-    503: "The portal is busy",
+    503: "The portal cannot answer now",
 }
 _MESSAGES = {
     400: "Go back, reload the page and try again.",
@@ -56,7 +59,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(PortalError, _portal_error)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(OperationalError, _database_away)
+    for away in AWAY:
+        app.register_error_handler(away, _database_away)
     app.register_error_handler(Exception, _fault)
 
 
@@ -94,11 +98,13 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _database_away(error: OperationalError) -> Response:
-    log.error("the database does not answer", error=str(error.orig))
+def _database_away(error: Exception) -> Response:
+    log.error("the database does not answer", error=str(getattr(error, "orig", error)))
     session.rollback()
+    # Who asks is in the database too; the page that says so is nobody's.
+    g._login_user = login_manager.anonymous_user()
     response = _portal_error(Unavailable("The database does not answer. Try again in a moment."))
-    response.headers["Retry-After"] = "5"
+    response.headers["Retry-After"] = str(_RETRY_AFTER)
     return response
 
 
@@ -123,7 +129,13 @@ def _answer(status: int, message: str, errors: dict[str, str] | None = None) -> 
 
 
 def _words(status: int, title: str, message: str) -> dict[str, Any]:
-    return {"status": status, "title": title, "message": message}
+    by_itself = status == 503 and request.method == "GET"
+    return {
+        "status": status,
+        "title": title,
+        "message": message,
+        "again_in": _RETRY_AFTER if by_itself else None,
+    }
 
 
 def is_htmx() -> bool:

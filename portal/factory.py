@@ -44,6 +44,8 @@ _MAX_BODY = 1024 * 1024
 #: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
 _PING_INTERVAL = 10
 _PING_TIMEOUT = 20
+#: Seconds for a statement of a page; nobody waits longer for one.
+_ANSWER_WITHIN = 10.0
 #: What a browser may say; ours says a word every ten seconds.
 _MESSAGES_A_SECOND = 20
 _MESSAGES_AT_ONCE = 40
@@ -83,7 +85,7 @@ def build_app(
     app.extensions["settings"] = settings
     app.extensions["executor"] = executor or Idle()
     app.extensions["rclone_problem"] = _rclone_problem(engine.rclone_path(settings.rclone))
-    app.extensions["engine"] = database.connect(settings.database_url)
+    app.extensions["engine"] = database.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
     app.teardown_appcontext(lambda _error: database.session.remove())
     live.use_queue(settings.redis_url)
     app.extensions["delayed"] = live.delayed

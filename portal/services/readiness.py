@@ -11,12 +11,10 @@ from portal.database import session
 
 def parts(app: Flask) -> dict[str, str]:
     """``ok``, or a sentence, for ``database``, ``queue`` and ``rclone``."""
-    problem = app.extensions["rclone_problem"]
-    alive = app.extensions["executor"].is_alive()
     return {
         "database": _database(),
-        "queue": "ok" if alive else "The threads that run transfers have stopped.",
-        "rclone": problem or "ok",
+        "queue": _queue(app),
+        "rclone": app.extensions["rclone_problem"] or "ok",
     }
 
 
@@ -26,4 +24,12 @@ def _database() -> str:
     except SQLAlchemyError as error:
         session.rollback()
         return f"The database does not answer: {type(error).__name__}"
+    return "ok"
+
+
+def _queue(app: Flask) -> str:
+    if app.extensions["delayed"]():
+        return "Redis does not answer: live updates are delayed, and new jobs start a little later."
+    if not app.extensions["executor"].is_alive():
+        return "The threads that run transfers have stopped."
     return "ok"
