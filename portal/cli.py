@@ -166,6 +166,24 @@ def reset_second_factor(name: str) -> None:
     click.echo(f"The second factor of {name.lower()} is removed; they are signed out everywhere.")
 
 
+@cli.command("rotate-keys")
+def rotate_keys() -> None:
+    """Seal all stored secrets anew by the present secret key, so that the previous may go."""
+    from portal.services import key_rotation, sealing
+
+    settings = _settings()
+    settings.prepare()
+    database.connect(settings.database_url)
+    sealing.use(settings.signing_key(), settings.previous_secret_keys)
+    try:
+        tally = key_rotation.reseal()
+    finally:
+        database.session.remove()
+    click.echo(f"{tally.resealed} secrets are sealed by the present key.")
+    if tally.lost:
+        raise _Failure(f"No known key opens {', '.join(tally.lost)}. They stay as they were.")
+
+
 @cli.group()
 def db() -> None:
     """Migrations of the database."""

@@ -35,7 +35,7 @@ from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
 from portal.queue import messages
-from portal.services import sealing, sessions, single_sign_on
+from portal.services import connections, sealing, sessions, single_sign_on
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
@@ -68,6 +68,7 @@ def build_app(
     lives = _lives(settings)
     sessions.use(lives)
     sealing.use(settings.signing_key(), settings.previous_secret_keys)
+    connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
     single_sign_on.use(_provider(settings))
     app.config.update(
         SECRET_KEY=settings.signing_key(),

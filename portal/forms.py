@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
@@ -113,9 +113,11 @@ class JobForm(FlaskForm):
             retries=self.retries.data or "",
         )
 
-    def transfer(self, roots: Sequence[Path], timezone: str) -> Transfer:
-        """What was asked for by somebody in this time zone. Raises Invalid, and says each error
-        beside its field."""
+    def transfer(
+        self, roots: Sequence[Path], remotes: Mapping[str, int], timezone: str
+    ) -> Transfer:
+        """What was asked for by somebody in this time zone, who may use these remotes. Raises
+        Invalid, and says each error beside its field."""
         try:
             return validation.transfer(
                 name=self.name.data or "",
@@ -125,6 +127,7 @@ class JobForm(FlaskForm):
                 bandwidth_limit=self.bandwidth_limit.data or "",
                 dry_run=bool(self.dry_run.data),
                 roots=roots,
+                remotes=remotes,
                 typed=self.typed(),
                 timezone=timezone,
             )

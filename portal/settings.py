@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     rclone: Path | None = Field(
         None, description="Path of the rclone binary. Default: the one that comes with the portal."
     )
+    remotes_allow_local: bool = Field(
+        False,
+        description="Let remotes lead to this machine, to link-local addresses and to metadata "
+        "services of clouds.",
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
@@ -100,7 +105,7 @@ class Settings(BaseSettings):
         (),
         repr=False,
         description="Comma-separated secret keys of before, which still open what is stored "
-        "encrypted by them: the secrets of second factors.",
+        "encrypted by them: the secrets of remotes and second factors.",
     )
     secure_cookies: bool = Field(
         False, description="Send cookies over HTTPS only. Set it behind TLS."

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from portal import options, timetable
 from portal.errors import Invalid
+from portal.locations import Location, locate, overlap
 from portal.options import Options
-from portal.paths import PathRefused, nested, resolve
+from portal.paths import PathRefused
 from portal.services.jobs import Transfer
 from portal.states import Operation
 
@@ -64,30 +65,34 @@ def transfer(
     bandwidth_limit: str,
     dry_run: bool,
     roots: Sequence[Path],
+    remotes: Mapping[str, int],
     typed: Typed = NOTHING_TYPED,
     timezone: str = "UTC",
 ) -> Transfer:
     """What was asked for, with paths resolved. Raises Invalid with all that is wrong at once.
-    ``timezone`` is that of whoever asks."""
+    ``remotes``: name → id of those that whoever asks may use; ``timezone`` is theirs."""
     found = _Findings()
     title = found.checked("name", "", _name, name)
     wanted = found.checked("operation", "", _operation, operation)
-    begin = found.checked("source", "", _path, source, roots, "Say where to copy from.")
-    end = found.checked("destination", "", _path, destination, roots, "Say where to copy to.")
+    none, places = Location(""), (roots, remotes)
+    begin = found.checked("source", none, _place, source, *places, "Say where to copy from.")
+    end = found.checked("destination", none, _place, destination, *places, "Say where to copy to.")
     limit = found.checked("bandwidth_limit", None, timetable.parse, bandwidth_limit)
     chosen = _options(found, typed, wanted, timezone if limit and not limit.constant else "UTC")
-    if begin and end and nested(Path(begin), Path(end)):
+    if begin.text and end.text and overlap(begin.text, end.text):
         found.errors["destination"] = "This lies inside the source, or the source inside it."
     if found.errors:
         raise Invalid(found.errors)
     return Transfer(
         title,
         Operation(wanted),
-        begin,
-        end,
+        begin.text,
+        end.text,
         str(limit) if limit else None,
         dry_run,
         options=chosen,
+        source_remote_id=begin.remote_id,
+        destination_remote_id=end.remote_id,
     )
 
 
@@ -138,16 +143,16 @@ def _operation(text: str) -> str:
     return text
 
 
-def _path(text: str, roots: Sequence[Path], missing: str) -> str:
+def _place(text: str, roots: Sequence[Path], remotes: Mapping[str, int], missing: str) -> Location:
     if not text:
         raise _Refused(missing)
     try:
-        path = str(resolve(text, roots))
+        found = locate(text, roots, remotes)
     except PathRefused as refused:
         raise _Refused(str(refused)) from None
     try:
-        path.encode()
+        found.text.encode()
     except UnicodeEncodeError:
         # Typed as text, it led through a link to a name that is none. No row can hold it.
         raise _Refused("This leads to a folder whose name is not UTF-8 text.") from None
-    return path
+    return found

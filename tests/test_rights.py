@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from flask import Flask
 from portal import access
 from portal.clock import now
 from portal.database import session
-from portal.models import Job, LoginSession, Role, User
+from portal.models import Job, LoginSession, Remote, Role, User
 from portal.services import accounts, jobs, password_links, sessions, tokens
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -52,6 +53,9 @@ TABLE = {
     ("GET", "/metrics"): PUBLIC,
     ("GET", "/password/<token>"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
+    ("GET", "/remotes"): ADMIN,
+    ("GET", "/remotes/<int:remote_id>"): ADMIN,
+    ("GET", "/remotes/new"): ADMIN,
     ("GET", "/sessions"): VIEWER,
     ("GET", "/settings"): VIEWER,
     ("GET", "/settings/second-factor"): VIEWER,
@@ -78,6 +82,10 @@ TABLE = {
     ("POST", "/login/second-factor"): PUBLIC,
     ("POST", "/logout"): VIEWER,
     ("POST", "/password/<token>"): PUBLIC,
+    ("POST", "/remotes"): ADMIN,
+    ("POST", "/remotes/<int:remote_id>"): ADMIN,
+    ("POST", "/remotes/<int:remote_id>/delete"): ADMIN,
+    ("POST", "/remotes/<int:remote_id>/test"): ADMIN,
     ("POST", "/sessions/<int:session_id>/end"): VIEWER,
     ("POST", "/sessions/end-others"): VIEWER,
     ("POST", "/settings"): VIEWER,
@@ -157,6 +165,22 @@ def token(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
 
 
 @pytest.fixture
+def remote(app: Flask) -> Callable[[], int]:
+    """A new remote that leads to this machine, which is not allowed: nothing is asked."""
+    numbers = count(1)
+
+    def add() -> int:
+        options = {"host": "127.0.0.1", "user": "bob"}
+        made = Remote(name=f"nas-{next(numbers)}", backend="sftp", options=options)
+        with app.app_context():
+            session.add(made)
+            session.commit()
+            return made.id
+
+    return add
+
+
+@pytest.fixture
 def live(app: Flask, user: Callable[[str], User]) -> Callable[[str], int]:
     """Signs a user in from one more browser; the id of the session."""
 
@@ -189,6 +213,7 @@ def filled(
     token: Callable[..., int],
     live: Callable[[str], int],
     link: Callable[[], str],
+    remote: Callable[[], int],
 ) -> Callable[[str], tuple[str, dict[str, str]]]:
     """The address and the form by which a mutating route works for ``person``."""
     (root / "from").mkdir()
@@ -200,6 +225,20 @@ def filled(
                 "operation": "copy",
                 "source": str(root / "from"),
                 "destination": str(root / "to"),
+            },
+            "/remotes": {
+                "backend": "b2",
+                "name": "vault",
+                "role": "admin",
+                "option_account": "0012",
+                "option_key": "K001",
+            },
+            "/remotes/<int:remote_id>": {
+                "version": "1",
+                "role": "admin",
+                "option_host": "192.0.2.7",
+                "option_user": "bob",
+                "option_pass": "a password",
             },
             "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
             "/audit/export": {"format": "jsonl"},
@@ -217,6 +256,8 @@ def filled(
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
             rule = rule.replace("<int:job_id>", str(job(status=failed)))
+        if "remote_id" in rule:
+            rule = rule.replace("<int:remote_id>", str(remote()))
         if "token_id" in rule:
             rule = rule.replace("<int:token_id>", str(token(person)))
         if "session_id" in rule:
@@ -309,6 +350,9 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     # token dies with the session that it was made for; what was ended or used up is gone.
     again = {
         "/users": 422,
+        "/remotes": 422,
+        "/remotes/<int:remote_id>": 409,
+        "/remotes/<int:remote_id>/delete": 404,
         "/settings/password": 422,
         "/tokens/<int:token_id>/end": 404,
         "/logout": 400,
@@ -325,7 +369,10 @@ def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
     alice = browser("alice")
     answers = {rule: alice.get(filled(rule)[0]).status_code for rule in MUTATING}
     # A GET shows the page and changes nothing.
-    pages = {"/jobs", "/password/<token>", "/settings", "/tokens", "/users"}
+    pages = {
+        *("/jobs", "/password/<token>", "/remotes", "/remotes/<int:remote_id>"),
+        *("/settings", "/tokens", "/users"),
+    }
     assert {rule: code for rule, code in answers.items() if code != 405} == {
         **dict.fromkeys(sorted(pages), 200),
         "/login": 302,

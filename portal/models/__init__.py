@@ -5,6 +5,7 @@ from portal.models.audit import AuditEntry
 from portal.models.identity import Identity
 from portal.models.job import Job, JobEvent
 from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
+from portal.models.remote import Remote
 from portal.models.second_factor import RecoveryCode, SecondFactor
 from portal.models.session import LoginSession
 from portal.models.sign_in import KnownAddress, SignInLimit
@@ -28,6 +29,7 @@ __all__ = [
     "LoginSession",
     "PasswordLink",
     "RecoveryCode",
+    "Remote",
     "Role",
     "Scope",
     "SecondFactor",

@@ -37,6 +37,10 @@ class Job(Base):
     operation: Mapped[Operation] = mapped_column(String(8))
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
+    #: Of a side that is ``remote-name:path``. No foreign key: what a job says stays, whatever
+    #: becomes of the remote.
+    source_remote_id: Mapped[int | None] = mapped_column(index=True)
+    destination_remote_id: Mapped[int | None] = mapped_column(index=True)
     #: One rate or a timetable, see ``timetable``; changed while it runs.
     bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
     dry_run: Mapped[bool] = mapped_column(default=False)

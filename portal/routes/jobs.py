@@ -10,7 +10,7 @@ from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
-from portal.services import jobs, statistics
+from portal.services import jobs, remotes, statistics
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -48,7 +48,9 @@ def create() -> Response | tuple[str, int]:
     form = JobForm()
     try:
         transfer = form.transfer(
-            current_app.extensions["settings"].transfer_roots, me().settings.timezone
+            current_app.extensions["settings"].transfer_roots,
+            remotes.names(me()),
+            me().settings.timezone,
         )
     except Invalid:
         return _form(form), 422
@@ -105,4 +107,10 @@ def _row(job: Job) -> str:
 
 def _form(form: JobForm) -> str:
     roots = current_app.extensions["settings"].transfer_roots
-    return render_template("jobs/new.html", form=form, operations=OPERATIONS, roots=roots)
+    return render_template(
+        "jobs/new.html",
+        form=form,
+        operations=OPERATIONS,
+        roots=roots,
+        remotes=remotes.usable(me()),
+    )

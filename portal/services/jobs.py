@@ -15,7 +15,7 @@ from portal.database import begin_write, session
 from portal.errors import Conflict, Invalid
 from portal.models import Job, JobCount, JobEvent, User
 from portal.options import Options, restored
-from portal.services import audit, idempotency
+from portal.services import audit, idempotency, remotes
 from portal.services.idempotency import Wish
 from portal.services.transitions import add_event, change, changing, count
 from portal.states import ACTIVE, CANCELLABLE, FINAL, RETRYABLE, JobStatus, Operation
@@ -26,7 +26,8 @@ SEARCH_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a person asked for, validated: absolute paths below a root."""
+    """What a person asked for, validated: absolute paths below a root, or ``name:path`` of the
+    remote whose id stands beside it."""
 
     name: str
     operation: Operation
@@ -35,6 +36,8 @@ class Transfer:
     bandwidth_limit: str | None
     dry_run: bool
     options: Options = field(default_factory=Options)
+    source_remote_id: int | None = None
+    destination_remote_id: int | None = None
 
 
 # --- acts ---------------------------------------------------------------------------------------
@@ -104,6 +107,8 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         bandwidth_limit=old.bandwidth_limit,
         dry_run=old.dry_run,
         options=restored(old.options),
+        source_remote_id=old.source_remote_id,
+        destination_remote_id=old.destination_remote_id,
     )
     job = _insert(writing, transfer, actor, address, retry_of=old.id)
     current_app.extensions["executor"].ring(job.id, job.pool)
@@ -146,6 +151,12 @@ def _insert(
     retry_of: int | None = None,
     wish: Wish | None = None,
 ) -> Job:
+    """Raises Conflict if one of its remotes is gone, or not for this person any more."""
+    try:
+        remotes.hold(writing, (transfer.source_remote_id, transfer.destination_remote_id), actor)
+    except Conflict:
+        writing.rollback()
+        raise
     job = Job(
         name=transfer.name,
         operation=transfer.operation,
@@ -154,6 +165,8 @@ def _insert(
         bandwidth_limit=transfer.bandwidth_limit,
         dry_run=transfer.dry_run,
         options=transfer.options.stored(),
+        source_remote_id=transfer.source_remote_id,
+        destination_remote_id=transfer.destination_remote_id,
         owner_id=actor.id,
         retry_of_id=retry_of,
     )

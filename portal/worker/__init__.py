@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal.clock import elapsed
 from portal.database import session
-from portal.services import recovery, reports
+from portal.services import connections, recovery, reports, sealing
 from portal.services.recovery import Waiting
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, Patience
@@ -84,6 +84,8 @@ class Worker:
         self._ring = ring
         self._ledger = Ledger(lease)
         self._stopping = threading.Event()
+        sealing.use(settings.signing_key(), settings.previous_secret_keys)
+        connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
 
     def stop(self) -> None:
         """Running transfers are ended and given back to the queue; nothing new is claimed."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -15,11 +14,13 @@ from portal import engine
 from portal.database import session
 from portal.models import Job
 from portal.options import restored
-from portal.paths import PathRefused, nested, resolve
+from portal.paths import PathRefused
 from portal.records import Records
 from portal.services import reports
+from portal.services.connections import Unusable
 from portal.services.reports import Ending, Hold
 from portal.settings import Settings
+from portal.worker import sides
 from portal.worker.ledger import Held, Ledger, Stop
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class Attempt:
     def _run(self, held: Held) -> None:
         try:
             ending = self._transfer(held)
-        except (engine.EngineError, PathRefused) as error:
+        except (engine.EngineError, PathRefused, Unusable) as error:
             ending = Ending(False, str(error), None)
         except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
             self._log.exception("the worker failed")
@@ -115,10 +116,10 @@ class Attempt:
             reports.finish(self._hold, ending, held.reading, moved=held.moved())
 
     def _transfer(self, held: Held) -> Ending:
-        self._check_paths()
+        remotes = sides.checked(self._order, self._settings.transfer_roots)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
-            self._order,
+            replace(self._order, remotes=remotes),
             data_dir=self._settings.data_dir,
             grace=self._patience.grace,
             backoff=self._patience.backoff,
@@ -156,19 +157,6 @@ class Attempt:
             held.stop = Stop.GIVE_BACK
         self._ledger.check(held)
         return held.stop is not None
-
-    def _check_paths(self) -> None:
-        # Again, just before the start: a folder may have become a symlink since it was allowed.
-        source = self._allowed("source", self._order.source)
-        destination = self._allowed("destination", self._order.destination)
-        if nested(source, destination):
-            raise PathRefused("The source and the destination lie inside one another.")
-
-    def _allowed(self, side: str, path: str) -> Path:
-        try:
-            return resolve(path, self._settings.transfer_roots)
-        except PathRefused as refused:
-            raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
 
     def _persist(self, write: Callable[[], None]) -> None:
         """The end of an attempt must reach the database, however long that is away; unless the

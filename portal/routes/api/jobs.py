@@ -9,7 +9,7 @@ from portal.models import Role
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
-from portal.services import idempotency, jobs
+from portal.services import idempotency, jobs, remotes
 from portal.services.idempotency import Wish
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -81,7 +81,8 @@ class JobsAsked(Pages):
 
 
 class NewJob(Given):
-    """What a transfer is to do. Paths are full paths below a folder that is open to transfers."""
+    """What a transfer is to do. A path is a full path below a folder that is open to
+    transfers, or ``name:path`` of a remote."""
 
     name: str = Field(min_length=1, max_length=validation.NAME_LENGTH)
     operation: Operation
@@ -138,6 +139,7 @@ class NewJob(Given):
             bandwidth_limit=self.bandwidth_limit or "",
             dry_run=self.dry_run,
             roots=current_app.extensions["settings"].transfer_roots,
+            remotes=remotes.names(me()),
             typed=validation.Typed(
                 include=self.include,
                 exclude=self.exclude,

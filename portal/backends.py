@@ -1,0 +1,155 @@
+"""The storages that may be remotes, and of each the options that may be set.
+
+What stands here was looked at option by option. Left out for good: whatever runs a command, reads a
+file or the environment of this machine, keeps a token by itself, sends the connection another way
+round (proxies, sockets, more endpoints), writes secrets to a log, or wraps another remote. All else
+about an option (its help, kind and choices) is rclone's own word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """``options`` in the order of the form, the rarer ones in ``more``. ``passwords`` are obscured
+    for rclone; they and ``secrets`` are sealed at rest. ``endpoints`` name a server."""
+
+    key: str
+    rclone: str
+    title: str
+    about: str
+    options: tuple[str, ...]
+    more: tuple[str, ...]
+    needs: tuple[tuple[str, ...], ...]
+    passwords: frozenset[str] = frozenset()
+    tokens: frozenset[str] = frozenset()
+    endpoints: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        return self.options + self.more
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        return self.passwords | self.tokens
+
+    @property
+    def target(self) -> frozenset[str]:
+        """What decides where secrets are sent to: who changes it must know them."""
+        return frozenset(self.endpoints) | ({"port", "provider"} & set(self.allowed))
+
+
+_LIST = (
+    Backend(
+        key="s3",
+        rclone="s3",
+        title="S3 and compatible",
+        about="Amazon S3, MinIO, Ceph, Cloudflare R2, Wasabi and their like: buckets of objects.",
+        options=(
+            *("provider", "access_key_id", "secret_access_key", "region", "endpoint"),
+            *("location_constraint", "acl", "storage_class", "server_side_encryption"),
+        ),
+        more=(
+            *("session_token", "force_path_style", "no_check_bucket", "chunk_size"),
+            *("upload_cutoff", "upload_concurrency", "directory_markers", "disable_http2"),
+        ),
+        needs=(("provider",),),
+        tokens=frozenset({"secret_access_key", "session_token"}),
+        endpoints=("endpoint",),
+    ),
+    Backend(
+        key="sftp",
+        rclone="sftp",
+        title="SFTP",
+        about="A server by SSH, with a password or a key.",
+        options=("host", "port", "user", "pass", "key_pem", "key_file_pass"),
+        more=(
+            *("host_keys", "pubkey", "shell_type", "disable_hashcheck", "set_modtime"),
+            *("skip_links", "concurrency", "connections", "chunk_size", "idle_timeout"),
+        ),
+        needs=(("host",), ("user",), ("pass", "key_pem")),
+        passwords=frozenset({"pass", "key_file_pass"}),
+        tokens=frozenset({"key_pem"}),
+        endpoints=("host",),
+    ),
+    Backend(
+        key="webdav",
+        rclone="webdav",
+        title="WebDAV",
+        about="Nextcloud, ownCloud, SharePoint and other servers of WebDAV.",
+        options=("url", "vendor", "user", "pass", "bearer_token"),
+        more=("nextcloud_chunk_size", "owncloud_exclude_shares", "pacer_min_sleep"),
+        needs=(("url",),),
+        passwords=frozenset({"pass"}),
+        tokens=frozenset({"bearer_token"}),
+        endpoints=("url",),
+    ),
+    Backend(
+        key="ftp",
+        rclone="ftp",
+        title="FTP",
+        about="A server of FTP, better with TLS: without, passwords travel in the clear.",
+        options=("host", "port", "user", "pass", "explicit_tls", "tls"),
+        more=(
+            *("no_check_certificate", "disable_tls13", "concurrency", "disable_epsv"),
+            *("disable_mlsd", "disable_utf8", "writing_mdtm", "force_list_hidden", "idle_timeout"),
+        ),
+        needs=(("host",), ("user",)),
+        passwords=frozenset({"pass"}),
+        endpoints=("host",),
+    ),
+    Backend(
+        key="smb",
+        rclone="smb",
+        title="SMB",
+        about="Shared folders of Windows, Samba and most network storages.",
+        options=("host", "port", "user", "pass", "domain"),
+        more=("spn", "hide_special_share", "case_insensitive", "idle_timeout"),
+        needs=(("host",), ("user",)),
+        passwords=frozenset({"pass"}),
+        endpoints=("host",),
+    ),
+    Backend(
+        key="azureblob",
+        rclone="azureblob",
+        title="Azure Blob Storage",
+        about="Containers of a Microsoft Azure storage account.",
+        options=("account", "key", "sas_url", "tenant", "client_id", "client_secret"),
+        more=(
+            *("endpoint", "access_tier", "chunk_size", "upload_concurrency"),
+            *("no_check_container", "directory_markers"),
+        ),
+        needs=(("account", "sas_url"),),
+        tokens=frozenset({"key", "sas_url", "client_secret"}),
+        endpoints=("endpoint", "sas_url"),
+    ),
+    Backend(
+        key="gcs",
+        rclone="google cloud storage",
+        title="Google Cloud Storage",
+        about="Buckets of Google Cloud, by the key of a service account.",
+        options=(
+            *("service_account_credentials", "anonymous", "project_number"),
+            *("bucket_policy_only", "location", "storage_class", "object_acl"),
+        ),
+        more=("endpoint", "no_check_bucket", "directory_markers"),
+        needs=(("service_account_credentials", "anonymous"),),
+        tokens=frozenset({"service_account_credentials"}),
+        endpoints=("endpoint",),
+    ),
+    Backend(
+        key="b2",
+        rclone="b2",
+        title="Backblaze B2",
+        about="Buckets of Backblaze, by an application key.",
+        options=("account", "key", "hard_delete"),
+        more=("endpoint", "chunk_size", "upload_cutoff", "upload_concurrency", "versions"),
+        needs=(("account",), ("key",)),
+        tokens=frozenset({"key"}),
+        endpoints=("endpoint",),
+    ),
+)
+
+BACKENDS = {backend.key: backend for backend in _LIST}

@@ -1,0 +1,168 @@
+"""The form of a remote, made from rclone's own words on the options that are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    Field,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.fields.choices import SelectChoice
+
+from portal import parameters
+from portal.backends import Backend
+from portal.models import Remote
+from portal.services import connections, remotes
+from portal.services.remotes import Draft
+
+_OPTION = "option_"
+_CLEAR = "clear_"
+_WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
+_HELP_LENGTH = 220
+#: Where rclone's help speaks to those who edit its own file of remotes.
+_HELP = {
+    "access_key_id": "Empty for public buckets.",
+    "secret_access_key": "",
+    "endpoint": "Address of the service, such as s3.example.org. Empty: the provider's own.",
+    "provider": "",
+    "pass": "",
+    "key_pem": "In PEM form, from its line BEGIN to its line END.",
+    "key_file_pass": "Only if the private key has one.",
+    "pubkey": "A signed certificate, if the server asks for one.",
+    "host": "Name or address, such as files.example.org.",
+    "url": "Such as https://cloud.example.org/remote.php/dav/files/bob.",
+    "user": "",
+    "service_account_credentials": "The JSON key file of the service account, all of it.",
+    "anonymous": "For public buckets, without a key.",
+    "host_keys": "The server must have one of these keys. Algorithm and key as ssh-keyscan prints "
+    "them, separated by commas.",
+    "sas_url": "Instead of account and key: an address with a signature.",
+    "account": "",
+    "key": "",
+    "hard_delete": "Otherwise deleted files are hidden, and kept.",
+}
+
+
+class RemoteForm(FlaskForm):
+    """Fields of options are added for each backend: see ``form_for``."""
+
+    name = StringField("Name")
+    role = SelectField(
+        "Who may use it",
+        choices=[SelectChoice(str(role), _WHO[role]) for role in remotes.ROLES],
+        validate_choice=False,
+    )
+    start = StringField("Start at")
+    version = HiddenField()
+
+    backend: Backend
+    stored: frozenset[str] = frozenset()
+
+    def option(self, name: str) -> Field:
+        return self[_OPTION + name]
+
+    def clear(self, name: str) -> Field:
+        return self[_CLEAR + name]
+
+    def draft(self) -> Draft:
+        typed = {name: _text(self.option(name)) for name in self.backend.allowed}
+        cleared = {name for name in self.backend.secrets if self.clear(name).data}
+        return Draft(
+            role=self.role.data or "",
+            start=(self.start.data or "").strip(),
+            options=typed,
+            cleared=frozenset(cleared),
+        )
+
+    def say(self, errors: Mapping[str, str]) -> None:
+        """Each error beside its field."""
+        for key, problem in errors.items():
+            name = key.replace("options.", _OPTION, 1)
+            self[name if name in self else "name"].errors = [problem]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the rarer options may stay out of sight."""
+        fields = [self.option(name) for name in self.backend.more]
+        return not any(
+            field.errors or (field.data and field.data != field.default) for field in fields
+        )
+
+
+def form_for(backend: Backend, remote: Remote | None = None, **options: Any) -> RemoteForm:
+    """The form of this backend, filled with the remote's values unless something was typed."""
+    made = type("RemoteFormOfBackend", (RemoteForm,), _fields(backend))
+    form: RemoteForm = made(data=_data(remote) if remote else None, **options)
+    form.backend = backend
+    form.stored = frozenset(remote.secrets if remote else ())
+    return form
+
+
+def help_of(backend: Backend, name: str) -> str:
+    """In a line or two."""
+    if name in _HELP:
+        return _HELP[name]
+    text = connections.known_options(backend.key)[name].help.split("\n\n")[0].replace("\n", " ")
+    text = text.replace("`", "").strip()
+    return text if len(text) <= _HELP_LENGTH else text[:_HELP_LENGTH].rpartition(" ")[0] + " …"
+
+
+def _fields(backend: Backend) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, option in connections.known_options(backend.key).items():
+        if name not in backend.allowed:
+            continue
+        made[_OPTION + name] = _field(backend, name, option)
+        if name in backend.secrets:
+            made[_CLEAR + name] = BooleanField("Remove the stored value")
+    return made
+
+
+def _field(backend: Backend, name: str, option: Any) -> Any:
+    label = parameters.label(name)
+    if name in parameters.LONG:
+        return TextAreaField(label)
+    if name in backend.secrets:
+        return PasswordField(label)
+    if option.kind == "bool":
+        return BooleanField(label, default=option.default == "true")
+    if allowed := parameters.choices(option):
+        pairs = [SelectChoice(value, _choice(value, words)) for value, words in allowed]
+        return SelectField(
+            label,
+            choices=[SelectChoice("", "Default"), *pairs],
+            default="",
+            validate_choice=False,
+        )
+    shown = "" if option.default in ("", "0", "off") else option.default
+    return StringField(label, render_kw={"placeholder": shown} if shown else None)
+
+
+def _choice(value: str, words: str) -> str:
+    line = words.splitlines()[0].rstrip(".") if words else ""
+    return f"{value} – {line}" if line else value
+
+
+def _data(remote: Remote) -> dict[str, Any]:
+    known = connections.known_options(remote.backend)
+    values = {
+        _OPTION + name: text == "true" if known[name].kind == "bool" else text
+        for name, text in remote.options.items()
+        if name in known
+    }
+    kept = {"name": remote.name, "role": remote.role, "start": remote.start}
+    return {**values, **kept, "version": str(remote.version)}
+
+
+def _text(field: Field) -> str:
+    if isinstance(field, BooleanField):
+        return "true" if field.data else "false"
+    return field.data or ""

@@ -1,0 +1,58 @@
+"""Storages that are real servers, and remotes that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal.database import session
+from portal.models import Remote, User
+from portal.services import remotes
+from portal.services.remotes import Draft
+from portal.settings import Settings, load_settings
+from tests.remotes.servers import Storage
+
+KINDS = ("s3", "sftp", "webdav", "ftp")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path) -> Settings:
+    """The storages of these tests are servers of this machine."""
+    return load_settings(
+        data_dir=tmp_path / "data", transfer_roots=(root,), remotes_allow_local=True
+    )
+
+
+@pytest.fixture(scope="session")
+def storages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Storage]]:
+    """``storages("sftp")``: one server of each kind for all tests, started when first asked for."""
+    running: dict[str, Storage] = {}
+
+    def of(kind: str) -> Storage:
+        if kind not in running:
+            running[kind] = Storage(kind, tmp_path_factory.mktemp(f"{kind} storage")).start()
+        return running[kind]
+
+    yield of
+    for storage in running.values():
+        storage.stop()
+
+
+@pytest.fixture
+def new_remote(app: Flask, user: Callable[[str], User]) -> Callable[..., Remote]:
+    """Makes a remote as an admin does."""
+
+    def make(name: str, backend: str, options: dict[str, str], **more: Any) -> Remote:
+        draft = Draft(
+            role=more.pop("role", "operator"), start=more.pop("start", ""), options=options
+        )
+        with app.app_context():
+            made = remotes.create(name, backend, draft, actor=user("alice"), address="")
+        session.remove()
+        return made
+
+    return make

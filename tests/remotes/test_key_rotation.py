@@ -1,0 +1,73 @@
+"""`manage.py rotate-keys` seals everything anew, so that an old key may be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from portal.cli import cli
+from portal.database import session
+from portal.models import Remote, SecondFactor, User
+from portal.services import sealing
+from portal.settings import Settings
+
+OLD, NEW = "an old key of many characters 123456", "a new key, of as many characters 98765"
+
+
+@pytest.fixture
+def command(settings: Settings) -> Iterator[Callable[..., Any]]:
+    """Runs it on the data of ``app`` with these keys."""
+
+    def run(key: str, previous: str = "") -> Any:
+        session.remove()
+        return CliRunner().invoke(
+            cli,
+            ["rotate-keys"],
+            env={
+                "PORTAL_DATA_DIR": str(settings.data_dir),
+                "PORTAL_SECRET_KEY": key,
+                "PORTAL_PREVIOUS_SECRET_KEYS": previous,
+            },
+            obj={},
+        )
+
+    yield run
+    sealing.use("x" * 40)
+
+
+@pytest.fixture
+def sealed_by_the_old_key(app: Any, user: Callable[[str], User]) -> None:
+    sealing.use(OLD)
+    bob = user("bob").id
+    secrets = {"pass": sealing.sealed("first"), "key_pem": sealing.sealed("second")}
+    session.add(Remote(name="nas", backend="sftp", options={}, secrets=secrets))
+    session.add(SecondFactor(user_id=bob, secret=sealing.sealed("third")))
+    session.commit()
+
+
+def secrets_by(key: str) -> list[str | None]:
+    sealing.use(key)
+    session.remove()
+    remote = session.query(Remote).one()
+    factor = session.query(SecondFactor).one()
+    return [sealing.opened(text) for text in (*remote.secrets.values(), factor.secret)]
+
+
+@pytest.mark.usefixtures("sealed_by_the_old_key")
+def test_new_key_alone_opens_everything_afterwards(command: Any) -> None:
+    done = command(NEW, OLD)
+    assert (done.exit_code, done.output) == (0, "3 secrets are sealed by the present key.\n")
+    assert secrets_by(NEW) == ["first", "second", "third"]
+    assert secrets_by(OLD) == [None, None, None]
+
+
+@pytest.mark.usefixtures("sealed_by_the_old_key")
+def test_what_no_key_opens_is_named_and_left_as_it_was(command: Any) -> None:
+    done = command(NEW)
+    assert done.exit_code == 1
+    assert "pass of the remote nas" in done.output
+    assert "the second factor of user" in done.output
+    assert secrets_by(OLD) == ["first", "second", "third"]
