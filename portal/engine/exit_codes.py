@@ -27,6 +27,11 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         "Source and destination overlap. Choose two folders of which neither lies in the other.",
     ),
     (
+        # A storage of objects says no more than this when it does not let somebody look.
+        r"for \"[a-z0-9-]+:[^\"]*\": is a file not a directory",
+        "The destination is a file, or these credentials may not look at it. Test the remote.",
+    ),
+    (
         r"is a file not a directory|not a directory",
         "The destination is, or lies below, a file. Choose a folder.",
     ),

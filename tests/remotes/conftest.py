@@ -14,9 +14,20 @@ from portal.models import Remote, User
 from portal.services import remotes
 from portal.services.remotes import Draft
 from portal.settings import Settings, load_settings
+from tests.remotes.files import fill
 from tests.remotes.servers import Storage
 
 KINDS = ("s3", "sftp", "webdav", "ftp")
+
+
+def furnish(folder: Path, objects: int) -> None:
+    """What the tests find there: a running server would not see what is put behind its back."""
+    (folder / "bucket" / "inner").mkdir(parents=True)
+    fill(folder / "outbox")
+    for number in range(objects):
+        path = folder / "many" / f"{number % 50:02}" / f"object {number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number)
 
 
 @pytest.fixture
@@ -34,7 +45,9 @@ def storages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
     def of(kind: str) -> Storage:
         if kind not in running:
-            running[kind] = Storage(kind, tmp_path_factory.mktemp(f"{kind} storage")).start()
+            folder = tmp_path_factory.mktemp(f"{kind} storage")
+            furnish(folder, objects=5000 if kind == "s3" else 0)
+            running[kind] = Storage(kind, folder).start()
         return running[kind]
 
     yield of

@@ -51,7 +51,12 @@ class Storage:
 
     def start(self) -> Storage:
         serve = [str(rclone_path(None)), "serve", self.kind, str(self.folder), "--config", ""]
-        serve += ["--addr", f"127.0.0.1:{self.port}", "--vfs-cache-mode", "off"]
+        serve += [
+            "--addr",
+            f"127.0.0.1:{self.port}",
+            "--vfs-cache-mode",
+            "off",
+        ]
         if self.kind == "s3":
             serve += ["--auth-key", f"{KEY},{SECRET}"]
         else:

@@ -18,7 +18,7 @@ from tests.conftest import Browser
 from tests.remotes.servers import PASSWORD, Storage, typed
 from tests.test_job_creation import errors_in
 
-SFTP = {"host": "127.0.0.1", "port": "2022", "user": "bob", "pass": PASSWORD, "set_modtime": "y"}
+SFTP = {"host": "127.0.0.1", "port": "2022", "user": "bob", "pass": PASSWORD, "set_modtime": "true"}
 
 
 @pytest.fixture
@@ -175,7 +175,6 @@ def test_connection_is_tested_with_a_plain_verdict_and_its_time(
     alice: Browser, new_remote: Any, storages: Callable[[str], Storage], kind: str
 ) -> None:
     storage = storages(kind)
-    (storage.folder / "bucket" / "inner").mkdir(parents=True, exist_ok=True)
     right = new_remote("right", kind, storage.options(), start="bucket")
     wrong = new_remote("wrong", kind, storage.options() | storage.wrong())
     closed = new_remote("closed", kind, storage.options(port=1))
