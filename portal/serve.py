@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal import database, lock, migrate, offload, sockets, startup
 from portal.errors import PortalError
-from portal.executors import Executor, Idle
+from portal.executors import Executor
 from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
@@ -57,7 +57,7 @@ def serve(
         if migrate_first:
             migrate.upgrade(settings)
     offload.use(server["offload"])
-    executor = Embedded(settings) if embedded else Idle()
+    executor = Embedded(settings) if embedded else _doorbell(settings)
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     if embedded and (problem := app.extensions["rclone_problem"]):
         raise SettingsError(f"PORTAL_RCLONE: {problem}" if settings.rclone else problem)
@@ -77,6 +77,13 @@ def serve(
     log.info("stopped", slot=lifeline.slot)
     # Else the interpreter goes through all that was ever imported, several times, before it ends.
     gc.freeze()
+
+
+def _doorbell(settings: Settings) -> Executor:
+    # Only here: Celery takes half a second to import, and one process alone needs none.
+    celery = import_module("portal.executors.celery")
+    executor: Executor = celery.Doorbell(settings)
+    return executor
 
 
 def _serve_until_signalled(
