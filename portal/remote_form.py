@@ -51,6 +51,13 @@ _HELP = {
 }
 
 
+class SecretArea(TextAreaField):
+    """Like a password of several lines: what was typed is not written back into the page."""
+
+    def _value(self) -> str:
+        return ""
+
+
 class RemoteForm(FlaskForm):
     """Fields of options are added for each backend: see ``form_for``."""
 
@@ -129,7 +136,7 @@ def _fields(backend: Backend) -> dict[str, Any]:
 def _field(backend: Backend, name: str, option: Any) -> Any:
     label = parameters.label(name)
     if name in parameters.LONG:
-        return TextAreaField(label)
+        return SecretArea(label)
     if name in backend.secrets:
         return PasswordField(label)
     if option.kind == "bool":
@@ -138,7 +145,10 @@ def _field(backend: Backend, name: str, option: Any) -> Any:
         pairs = [SelectChoice(value, _choice(value, words)) for value, words in allowed]
         return SelectField(
             label,
-            choices=[SelectChoice("", "Default"), *pairs],
+            choices=[
+                SelectChoice("", "Choose…" if (name,) in backend.needs else "Default"),
+                *pairs,
+            ],
             default="",
             validate_choice=False,
         )

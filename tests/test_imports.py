@@ -140,6 +140,17 @@ MAY = {
         "services.connections",
         "services.sealing",
     },
+    "services.folders": {
+        "database",
+        "engine",
+        "locations",
+        "models",
+        "offload",
+        "paths",
+        "services.audit",
+        "services.connections",
+        "services.remotes",
+    },
     "services.key_rotation": {"database", "models", "services.audit", "services.sealing"},
     "services.jobs": {
         "database",

@@ -39,6 +39,7 @@ TABLE = {
     ("GET", "/api/v1/users"): ADMIN,
     ("GET", "/api/v1/users/<int:user_id>"): ADMIN,
     ("GET", "/audit"): ADMIN,
+    ("GET", "/browse"): OPERATOR,
     ("GET", "/connection"): VIEWER,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/jobs"): VIEWER,
@@ -74,6 +75,7 @@ TABLE = {
     ("POST", "/api/v1/users/<int:user_id>/disable"): ADMIN,
     ("POST", "/api/v1/users/<int:user_id>/enable"): ADMIN,
     ("POST", "/api/v1/users/<int:user_id>/role"): ADMIN,
+    ("POST", "/browse/folders"): OPERATOR,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
@@ -240,6 +242,7 @@ def filled(
                 "option_user": "bob",
                 "option_pass": "a password",
             },
+            "/browse/folders": {"at": str(root), "name": "new"},
             "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
             "/audit/export": {"format": "jsonl"},
             "/login": {"username": "bob", "password": PASSWORD},
@@ -344,11 +347,12 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     # The same request once more, as a double click sends it: with the token of the same page.
     second = alice.client.post(path, data={"csrf_token": token, **data})
 
-    works = {"/audit/export": 200, **dict.fromkeys(OF_A_SECOND_FACTOR, 409)}
+    works = {"/audit/export": 200, "/browse/folders": 201, **dict.fromkeys(OF_A_SECOND_FACTOR, 409)}
     assert first.status_code == works.get(rule, 303), first.text
     # A taken name and a password that is no longer the current one are said beside the field; a
     # token dies with the session that it was made for; what was ended or used up is gone.
     again = {
+        "/browse/folders": 422,
         "/users": 422,
         "/remotes": 422,
         "/remotes/<int:remote_id>": 409,

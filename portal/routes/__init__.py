@@ -5,6 +5,7 @@ from flask import Flask
 from portal.routes import (
     api,
     audit,
+    browse,
     dashboard,
     doctor,
     health,
@@ -26,6 +27,7 @@ def init_app(app: Flask) -> None:
         dashboard,
         jobs,
         job_logs,
+        browse,
         sessions,
         password_links,
         second_factor,

@@ -3,6 +3,7 @@
 
 import { createAges } from './age.js';
 import { createBanner } from './banner.js';
+import { attendBrowse } from './browse.js';
 import { createClock, repeat } from './clock.js';
 import { runDoctor } from './doctor.js';
 import { attendForms } from './forms.js';
@@ -133,6 +134,7 @@ function live() {
   attendMenus(document);
   repeat(createClock(), 1, lookAround);
   document.querySelectorAll('[data-job-form]').forEach(attendJobForm);
+  attendBrowse({ document, htmx });
   document.querySelectorAll('[data-log]').forEach((box) => attendLog({ document, box, connection: state }));
   share.start();
   if (body.dataset.page === 'doctor') runDoctor({ document, window, clock });

@@ -24,7 +24,9 @@ export function guardRequests({ document, state, tell, answered, refused, mayRep
   const handlers = {
     'htmx:configRequest'(event) {
       if (event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token();
-      event.detail.timeout = LIMIT_MILLISECONDS;
+      // A storage elsewhere may take its time.
+      const patience = event.detail.elt?.closest?.('[data-patience]')?.dataset.patience;
+      event.detail.timeout = Number(patience ?? LIMIT_MILLISECONDS);
     },
     'htmx:beforeRequest'(event) {
       if (state() === 'signed-out') event.preventDefault();

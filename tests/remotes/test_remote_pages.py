@@ -148,13 +148,17 @@ def test_later_of_two_editors_is_told_and_nothing_is_lost(
 
 def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(alice: Browser) -> None:
     wrong = {"host": "two words", "port": "70000", "concurrency": "many", "idle_timeout": "soon"}
-    answer = add(alice, SFTP | wrong, name="No Name", role="root", start="a/../b")
+    key = "-----BEGIN PRIVATE KEY-----\nSECRETKEY\n-----END PRIVATE KEY-----"
+    answer = add(
+        alice, SFTP | wrong | {"key_pem": key}, name="No Name", role="root", start="a/../b"
+    )
     assert answer.status_code == 422
     said = errors_in(answer.text)
     assert said.keys() == {"name", "role", "start", *(f"option_{name}" for name in wrong)}
     for text in ("two words", "70000", "many", "soon", "No Name", "a/../b"):
         assert f'value="{text}"' in answer.text
     assert PASSWORD not in answer.text
+    assert "SECRETKEY" not in answer.text
     assert stored() is None
 
 

@@ -1,0 +1,215 @@
+"""What lies where: the roots and remotes that a person may use, and the folders in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal import locations
+from portal.database import begin_write, session
+from portal.engine import Entry, Listing
+from portal.errors import Invalid, PortalError
+from portal.locations import Location, split
+from portal.memo import Memo
+from portal.models import User
+from portal.offload import offload
+from portal.paths import PathRefused
+from portal.services import audit, connections, remotes
+
+PAGE_SIZE = 200
+_MOST_LOCAL = 100_000
+_NAME_LENGTH = 255
+#: A storage of objects cannot tell an empty folder from one that does not exist.
+_EMPTY = "Nothing is here yet. A transfer makes the folder if it does not exist."
+
+#: Pages and filters of one folder ask its storage once.
+_listings: Memo[Listing] = Memo(30.0, size=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A folder on the way; ``at`` as it stands in the field of a form."""
+
+    label: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One page of a folder. ``at`` is empty for the list of places. ``total`` entries are in it,
+    ``matching`` of them hold the text that was looked for, ``left`` of these come on later pages.
+    ``problem``: why it cannot be shown; ``note``: what to know about it."""
+
+    at: str
+    trail: tuple[Step, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    places: tuple[Step, ...] = ()
+    total: int = 0
+    matching: int = 0
+    left: int = 0
+    problem: str = ""
+    note: str = ""
+
+    def inner(self, name: str) -> str:
+        """How an entry is written."""
+        return join(self.at, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    entries: tuple[Entry, ...]
+    note: str = ""
+
+
+def join(at: str, name: str) -> str:
+    return f"{at}{name}" if at.endswith(("/", ":")) else f"{at}/{name}"
+
+
+def places(roots: Sequence[Path], user: User) -> tuple[Step, ...]:
+    """Where looking begins."""
+    local = [Step(str(root), str(root)) for root in roots]
+    far = [
+        Step(f"{remote.name}:{remote.start}", f"{remote.name}:{remote.start}")
+        for remote in remotes.usable(user)
+    ]
+    return (*local, *far)
+
+
+def look(at: str, *, roots: Sequence[Path], user: User, text: str = "", number: int = 1) -> Folder:
+    """One page of the folder ``at``, from page 1; without a place that exists, the list of places
+    and what is wrong."""
+    begin = places(roots, user)
+    if not at:
+        return Folder("", places=begin)
+    try:
+        location = locations.locate(at, roots, remotes.names(user))
+        found = _found(location)
+    except PathRefused as refused:
+        return Folder("", places=begin, problem=refused.reason)
+    except PortalError as error:
+        return Folder(at, trail=_trail(at, roots), problem=error.message)
+    wanted = text.casefold()
+    matching = [entry for entry in found.entries if wanted in entry.name.casefold()]
+    first = (number - 1) * PAGE_SIZE
+    return Folder(
+        at=location.text,
+        trail=_trail(location.text, roots),
+        entries=tuple(matching[first : first + PAGE_SIZE]),
+        total=len(found.entries),
+        matching=len(matching),
+        left=max(0, len(matching) - first - PAGE_SIZE),
+        note=found.note,
+    )
+
+
+def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str) -> str:
+    """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
+    name = name.strip()
+    if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
+        raise Invalid({"name": f"Give a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
+    if not name.isprintable():
+        raise Invalid({"name": "Use plain characters, without line breaks."})
+    try:
+        inside = locations.locate(at, roots, remotes.names(user))
+        made = locations.locate(join(inside.text, name), roots, remotes.names(user))
+    except PathRefused as refused:
+        raise Invalid({"name": refused.reason}) from None
+    problem = _make(made)
+    _listings.clear()
+    if problem:
+        raise Invalid({"name": problem})
+    writing = begin_write()
+    audit.record(writing, "folder.create", actor=user, target=made.text, address=address)
+    writing.commit()
+    return made.text
+
+
+def _make(location: Location) -> str | None:
+    if location.remote_id is None:
+        return offload(_make_local, location.text)
+    remote = remotes.find(location.remote_id)
+    session.rollback()  # the storage may take its time
+    try:
+        return connections.make_folder(remote, split(location.text)[1])
+    except PortalError as error:
+        return error.message
+
+
+def _make_local(path: str) -> str | None:
+    try:
+        Path(path).mkdir()
+    except FileExistsError:
+        return "There is a file or folder of this name already."
+    except OSError as error:
+        return f"It cannot be made: {error.strerror}."
+    return None
+
+
+def _found(location: Location) -> _Found:
+    """Raises PortalError with a sentence about what is wrong."""
+    if location.remote_id is None:
+        return offload(_scan, location.text)
+    remote = remotes.find(location.remote_id)
+    path = split(location.text)[1]
+    key = remote.id, remote.changed_at, path
+    session.rollback()  # the storage may take its time
+    listing = _listings.get(key, lambda: connections.list_folder(remote, path))
+    if listing.missing:
+        return _Found((), _EMPTY)
+    if listing.problem:
+        _listings.clear()
+        raise connections.Unusable(listing.problem)
+    if listing.partial:
+        return _Found(listing.entries, "There is more than is shown. Type the path to go further.")
+    return _Found(listing.entries, "" if listing.entries else _EMPTY)
+
+
+def _scan(path: str) -> _Found:
+    entries: list[Entry] = []
+    try:
+        with os.scandir(path) as found:
+            for item in found:
+                if len(entries) >= _MOST_LOCAL:
+                    break
+                if (entry := _entry(item)) is not None:
+                    entries.append(entry)
+    except FileNotFoundError:
+        return _Found((), _EMPTY)
+    except NotADirectoryError:
+        return _Found((), "This is a file.")
+    except OSError as error:
+        raise connections.Unusable(f"This folder cannot be read: {error.strerror}.") from None
+    entries.sort(key=lambda entry: (not entry.folder, entry.name))
+    return _Found(tuple(entries), "" if entries else _EMPTY)
+
+
+def _entry(item: os.DirEntry[str]) -> Entry | None:
+    """None of links, which transfers do not follow, and of names that no field can hold."""
+    if item.is_symlink() or not item.name.isprintable():
+        return None
+    try:
+        folder = item.is_dir(follow_symlinks=False)
+        size = None if folder else item.stat(follow_symlinks=False).st_size
+        return Entry(item.name, folder, size)
+    except OSError:
+        return None  # gone meanwhile
+
+
+def _trail(at: str, roots: Sequence[Path]) -> tuple[Step, ...]:
+    """From the root or remote to the folder itself."""
+    name, path = split(at)
+    if name is not None:
+        steps, here, rest = [Step(f"{name}:", f"{name}:")], f"{name}:", path
+        if path.startswith("/"):
+            here, rest = f"{name}:/", path.lstrip("/")
+    else:
+        real = [os.path.realpath(root) for root in roots]
+        root = max((one for one in real if Path(at).is_relative_to(one)), key=len, default="/")
+        steps, here, rest = [Step(root, root)], root, at.removeprefix(root)
+    for part in rest.split("/"):
+        if part:
+            here = join(here, part)
+            steps.append(Step(part, here))
+    return tuple(steps)
