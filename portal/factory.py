@@ -30,6 +30,7 @@ from portal import (
 from portal.access import may_change
 from portal.browsers import browser_name
 from portal.compression import Compressed
+from portal.cookies import Cookies
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
@@ -155,6 +156,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         app.extensions["dropped"] = fanout.dropped
         if settings.redis_url:
             live.listen(settings.redis_url)
+    sockets_wsgi = app.wsgi_app  # no sockets among the static files
     files = WhiteNoise(
         app.wsgi_app,
         max_age=31_536_000,
@@ -164,7 +166,9 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     )
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
     served = Compressed(files, tree.STATIC, _static_prefix())
-    app.wsgi_app = Guard(app, served, sockets_per_user=settings.sockets_per_user)  # type: ignore[method-assign]
+    app.wsgi_app = Guard(  # type: ignore[method-assign]
+        Cookies(app), sockets=sockets_wsgi, wsgi=served, sockets_per_user=settings.sockets_per_user
+    )
     if settings.allowed_hosts:
         app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
     if settings.trusted_proxies:

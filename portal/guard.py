@@ -6,51 +6,62 @@ open: a socket that never finishes its handshake would hold a connection for eve
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
-from itsdangerous import BadSignature
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Request, Response
 
 from portal import origins
+from portal.cookies import Cookies
 from portal.database import session
 from portal.headers import REFUSAL
-from portal.services import sessions
-from portal.services.sessions import Caller
+from portal.services import callers
 
 log = structlog.get_logger(__name__)
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+#: Handshakes under way at a time. In a storm the others wait for their turn, so that pages, which
+#: do not, are answered between them.
+_AT_ONCE = 32
+
+
 class Guard:
-    def __init__(self, app: Flask, wsgi: WSGI, *, sockets_per_user: int) -> None:
-        self._app = app
+    """``sockets`` serves Socket.IO; ``wsgi`` everything else."""
+
+    def __init__(
+        self, cookies: Cookies, *, sockets: WSGI, wsgi: WSGI, sockets_per_user: int
+    ) -> None:
+        self._cookies = cookies
+        self._sockets = sockets
         self._wsgi = wsgi
         self._limit = sockets_per_user
         self._open: Counter[int] = Counter()
-        # Flask makes its reader of cookies anew for every request.
-        interface = SecureCookieSessionInterface()
-        self._cookies: Any = interface.get_signing_serializer(app)
-        self._name = interface.get_cookie_name(app)
-        self._cookie_life = int(app.permanent_session_lifetime.total_seconds())
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
+        with self._turns:
+            return self._handshake(environ, start_response)
+
+    def _handshake(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         request = Request(environ)
         if not origins.is_same(request):
             log.warning("socket refused: foreign origin", origin=request.headers.get("Origin"))
             return _no(403, "This origin may not connect.")(environ, start_response)
         try:
-            caller = self._caller(request)
+            token = self._cookies.token(environ)
+            caller = callers.caller(token) if token is not None else None
         except SQLAlchemyError:
             log.exception("socket refused: the session could not be read")
             refusal = _no(503, "Try again soon.")
@@ -76,7 +87,7 @@ class Guard:
         # what stands between hands on a copy of the environ.
         ended = environ["portal.ended"] = [lambda: self._ended(user)]
         try:
-            return self._wsgi(environ, start_response)
+            return self._sockets(environ, start_response)
         finally:
             if ended:
                 ended.pop()()
@@ -85,16 +96,6 @@ class Guard:
         self._open[user] -= 1
         if not self._open[user]:
             del self._open[user]
-
-    def _caller(self, request: Request) -> Caller | None:
-        try:
-            cookie = self._cookies.loads(
-                request.cookies.get(self._name, ""), max_age=self._cookie_life
-            )
-        except BadSignature:
-            return None
-        token = cookie.get("_user_id")
-        return sessions.caller(token) if isinstance(token, str) else None
 
 
 def _no(status: int, reason: str) -> Response:

@@ -105,6 +105,12 @@ def end_user(user_id: int, reason: str) -> None:
     _end(user_room(user_id), reason)
 
 
+def user_changed() -> None:
+    """Something was changed that is remembered of a user besides: it is looked up anew."""
+    global _endings  # noqa: PLW0603 - one process, one count
+    _endings += 1
+
+
 def _end(room: str, reason: str) -> None:
     _end_here(room, reason)
     if _publisher is not None:

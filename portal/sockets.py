@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import rooms
 from portal.database import session
 from portal.extensions import socketio
-from portal.services import sessions
+from portal.services import callers, sessions
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +166,7 @@ def _close_strangers() -> None:
 
 def _seat(environ: dict[str, Any]) -> Seat | None:
     known = environ.get("portal.caller")
-    caller = sessions.same_caller(known) if known is not None else None
+    caller = callers.same_caller(known) if known is not None else None
     if caller is None:
         return None
     address = environ.get("REMOTE_ADDR", "")

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from portal.cookies import Cookies
 from portal.database import session
 from portal.guard import Guard
 from portal.models import LoginSession
@@ -48,7 +49,7 @@ def knock(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., int]:
         start_response("200 OK", [])
         return [b""]
 
-    door = Guard(app, inside, sockets_per_user=50)
+    door = Guard(Cookies(app), sockets=inside, wsgi=inside, sockets_per_user=50)
 
     def ask(browser: Any, path: str = ADDRESS, **headers: str) -> int:
         jar = browser.client.get_cookie("portal")
@@ -158,7 +159,7 @@ def test_open_sockets_of_a_user_are_counted_and_limited(app: Flask, browser: Any
         start_response("200 OK", [])
         return [b""]
 
-    door = Guard(app, socket, sockets_per_user=2)
+    door = Guard(Cookies(app), sockets=socket, wsgi=socket, sockets_per_user=2)
     wanted[:] = ["bella", "bob", "bob", "bob"]
     ask("bob")
     # The innermost ends first: of bob's four the first two are open while the others are refused.

@@ -10,7 +10,7 @@ import pytest
 from portal.clock import now
 from portal.database import session
 from portal.models import LoginSession
-from portal.services import sessions
+from portal.services import callers
 from tests.test_sessions import cookie_of, is_open, token_of
 
 
@@ -161,13 +161,13 @@ def test_socket_comes_back_with_either_token(browser: Any, user: Any, charlie: A
     promote(browser, user)
     charlie.get("/")
     for token in (old, token_of(charlie)):
-        caller = sessions.caller(token)
+        caller = callers.caller(token)
         assert caller is not None
         assert caller.role == "operator"
     charlie.get("/")
     later(user, previous_until=timedelta(seconds=31))
-    assert sessions.caller(old) is None
-    assert sessions.caller(token_of(charlie)) is not None
+    assert callers.caller(old) is None
+    assert callers.caller(token_of(charlie)) is not None
 
 
 def test_sign_out_ends_both_tokens(browser: Any, user: Any, charlie: Any) -> None:

@@ -19,6 +19,7 @@ from portal.fanout.outlet import dropped, never
 from portal.fanout.pulse import Pulse
 from portal.fanout.wire import Wire
 from portal.frames import accept_key, frame
+from portal.heads import plain_head
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,21 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
     """Lets the application take the socket away; the web server then ends as if it was closed."""
 
     connection: Any
+    rfile: Any
+
+    def parse_request(self) -> bool:
+        """The head of a plain request, if it has come whole. The library reads any other, and costs
+        as much as all else before the application together."""
+        stream = self.rfile.fp
+        head = plain_head(self.raw_requestline, stream.peek())
+        if head is None:
+            return bool(super().parse_request())
+        stream.read(head.length)
+        self.requestline = self.raw_requestline.decode().rstrip()
+        self.command, self.path, self.request_version = "GET", head.path, "HTTP/1.1"
+        self.headers = head.headers
+        self.close_connection = head.headers.get("Connection", "").lower() == "close"
+        return True
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()

@@ -210,3 +210,4 @@ def change_settings(user: User, changes: dict[str, str | int], *, address: str) 
         address=address,
     )
     writing.commit()
+    live.user_changed()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from portal import live
 from portal.clock import now
-from portal.database import begin_write, glance, session
+from portal.database import begin_write, session
 from portal.errors import NotFound
 from portal.models import LoginSession, Role, User
 from portal.services import audit
@@ -92,55 +91,7 @@ def live_session(token: str) -> LoginSession | None:
     row = session.scalar(select(LoginSession).where(LoginSession.token_hash == mark))
     if row is None:
         row = session.scalar(select(LoginSession).where(_replaced(mark)))
-    return row if row is not None and _is_good(row, row.user.active, row.user.role) else None
-
-
-class Caller(NamedTuple):
-    """Whom a live session let in, and when that was looked up."""
-
-    user_id: int
-    username: str
-    role: str
-    session_id: int
-    token: str
-    endings: int
-    looked_at: float
-
-
-_COLUMNS = select(
-    LoginSession.id,
-    LoginSession.expires_at,
-    LoginSession.last_seen_at,
-    LoginSession.remember,
-    LoginSession.second_step,
-    LoginSession.user_id,
-    User.username,
-    User.role,
-    User.active,
-).join_from(LoginSession, User)
-_CALLER = _COLUMNS.where(LoginSession.token_hash == bindparam("digest"))
-
-
-def caller(token: str) -> Caller | None:
-    """What a socket needs of ``live_session``, cheaply: after a restart everybody comes at once."""
-    endings = live.endings()  # before the look, so that an ending during it counts
-    mark = digest(token)
-    with glance() as connection:
-        row = connection.execute(_CALLER, {"digest": mark}).first()
-        if row is None:
-            row = connection.execute(_COLUMNS.where(_replaced(mark))).first()
-    if row is None or not _is_good(row, row.active, row.role):
-        return None
-    return Caller(row.user_id, row.username, row.role, row.id, token, endings, time.monotonic())
-
-
-def same_caller(known: Caller) -> Caller | None:
-    """``known`` as of now. Looked up again if any session ended since, or if the look is older
-    than what ``drop_ended`` would find by itself."""
-    fresh = time.monotonic() - known.looked_at < REVIEW_SECONDS
-    if fresh and known.endings == live.endings():
-        return known
-    return caller(known.token)
+    return row if row is not None and is_good(row, row.user.active, row.user.role) else None
 
 
 def _replaced(mark: str) -> ColumnElement[bool]:
@@ -149,7 +100,7 @@ def _replaced(mark: str) -> ColumnElement[bool]:
     return (LoginSession.previous_hash == mark) & good
 
 
-def _is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
+def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
     moment = now()
     may_idle = row.remember or (_lives.viewers_idle and role == Role.VIEWER)
     idle = not may_idle and moment - row.last_seen_at > _lives.idle
@@ -184,14 +135,14 @@ def rotate_all(writing: Session, user_id: int) -> None:
 
 def _news(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
     return (
-        _arrived(row, mark)
+        has_arrived(row, mark)
         or (person and moment - row.last_seen_at >= _TOUCH_EVERY)
         or (person and _is_due(row, mark, moment))
     )
 
 
 def _note(row: LoginSession, mark: str, person: bool, moment: datetime) -> str | None:
-    if _arrived(row, mark):
+    if has_arrived(row, mark):
         row.previous_until = moment + _REPLACED_LIFE
         if row.rotated_at and row.rotation_due_at and row.rotation_due_at <= row.rotated_at:
             row.rotation_due_at = None
@@ -207,7 +158,7 @@ def _note(row: LoginSession, mark: str, person: bool, moment: datetime) -> str |
     return token
 
 
-def _arrived(row: LoginSession, mark: str) -> bool:
+def has_arrived(row: LoginSession | Row[*tuple[Any, ...]], mark: str) -> bool:
     """The token that replaces another one has come back for the first time."""
     return row.previous_hash is not None and row.previous_until is None and row.token_hash == mark
 
@@ -216,7 +167,7 @@ def _is_due(row: LoginSession, mark: str, moment: datetime) -> bool:
     if row.rotation_due_at is None:
         return False
     if row.token_hash == mark:
-        return not _arrived(row, mark) or (
+        return not has_arrived(row, mark) or (
             row.rotated_at is not None and row.rotation_due_at > row.rotated_at
         )
     return row.rotated_at is not None and moment - row.rotated_at > _HAND_OUT_AGAIN
@@ -229,7 +180,7 @@ def of_user(user_id: int) -> list[LoginSession]:
     """Those that still open the door, the latest visit first."""
     query = select(LoginSession).where(LoginSession.user_id == user_id)
     rows = session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id))
-    return [row for row in rows if _is_good(row, row.user.active, row.user.role)]
+    return [row for row in rows if is_good(row, row.user.active, row.user.role)]
 
 
 def end(user: User, session_id: int, *, actor: User, address: str) -> None:
@@ -268,10 +219,21 @@ def delete_all(writing: Session, user_id: int, *, keep: int | None) -> list[int]
     return list(writing.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
 
 
+_WHETHER_GOOD = select(
+    LoginSession.id,
+    LoginSession.expires_at,
+    LoginSession.last_seen_at,
+    LoginSession.remember,
+    LoginSession.second_step,
+    User.active,
+    User.role,
+).join_from(LoginSession, User)
+
+
 def drop_ended(ids: set[int]) -> None:
     """Closes the sockets of those of these sessions that no longer open the door."""
     if not ids:
         return
-    rows = session.scalars(select(LoginSession).where(LoginSession.id.in_(ids)))
-    good = {row.id for row in rows if _is_good(row, row.user.active, row.user.role)}
+    rows = session.execute(_WHETHER_GOOD.where(LoginSession.id.in_(ids)))
+    good = {row.id for row in rows if is_good(row, row.active, row.role)}
     live.end_sessions(ids - good, "expired")

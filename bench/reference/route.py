@@ -1,0 +1,26 @@
+"""A bare Flask route on the portal's own web server: what a request costs that does nothing."""
+
+import sys
+import warnings
+
+warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
+
+import eventlet  # noqa: E402
+
+eventlet.monkey_patch()
+
+from flask import Flask  # noqa: E402 - after the patch
+
+from portal import fanout  # noqa: E402
+
+app = Flask("bare")
+
+
+@app.get("/")
+def constant() -> str:
+    return "constant"
+
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    fanout.serve(app, "127.0.0.1", int(sys.argv[1]), most_requests=1000, request_timeout=60.0)

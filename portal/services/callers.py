@@ -1,0 +1,175 @@
+"""Who is calling: what sockets and polls need of a session, looked up for many at once.
+
+After a restart everybody returns in the same second, and pages without a socket ask every other
+second. Those who ask in the same turn of the event loop share one query.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal import live
+from portal.clock import now
+from portal.database import glance
+from portal.models import LoginSession, User, UserSettings
+from portal.services.sessions import REVIEW_SECONDS, digest, has_arrived, is_good
+
+#: Tokens of one query: more would keep pages waiting for it.
+_MOST_AT_ONCE = 50
+#: For how long a poll is believed to be whom it was. Whatever ends in this process ends that at
+#: once; a word of another process does too, and this bounds it where no word comes.
+_BELIEVED_SECONDS = 2.0
+_MOST_BELIEVED = 10_000
+
+
+class Caller(NamedTuple):
+    """Whom a live session let in, and when that was looked up.
+
+    ``has_news``: the session has something to note, so that the request must take the long way.
+    """
+
+    user_id: int
+    username: str
+    role: str
+    timezone: str
+    session_id: int
+    token: str
+    has_news: bool
+    endings: int
+    looked_at: float
+
+
+_COLUMNS = (
+    select(
+        LoginSession.id,
+        LoginSession.token_hash,
+        LoginSession.previous_hash,
+        LoginSession.previous_until,
+        LoginSession.expires_at,
+        LoginSession.last_seen_at,
+        LoginSession.remember,
+        LoginSession.second_step,
+        LoginSession.user_id,
+        User.username,
+        User.role,
+        User.active,
+        UserSettings.timezone,
+    )
+    .join_from(LoginSession, User)
+    .join(UserSettings)
+)
+
+_MARKS: Any = bindparam("marks", expanding=True)
+_BY_MARK = _COLUMNS.where(LoginSession.token_hash.in_(_MARKS))
+_BY_REPLACED = _COLUMNS.where(
+    LoginSession.previous_hash.in_(_MARKS),
+    LoginSession.previous_until.is_(None) | (LoginSession.previous_until > bindparam("moment")),
+)
+
+Rows = dict[str, Row[*tuple[Any, ...]]]
+
+
+class _Batch:
+    """Tokens (their digests) that are looked up together."""
+
+    def __init__(self) -> None:
+        self.marks: set[str] = set()
+        self.found: Rows | None = None
+        self.error: SQLAlchemyError | None = None
+        self.over = threading.Event()
+
+
+_gathering = threading.Lock()
+_open: _Batch | None = None
+_believed: dict[str, Caller] = {}
+
+
+def caller(token: str) -> Caller | None:
+    """Whom this token lets in. Raises SQLAlchemyError where that cannot be known."""
+    endings = live.endings()  # before the look, so that an ending during it counts
+    mark = digest(token)
+    row = _look(mark).get(mark)
+    if row is None or not is_good(row, row.active, row.role):
+        return None
+    return Caller(
+        row.user_id,
+        row.username,
+        row.role,
+        row.timezone,
+        row.id,
+        token,
+        has_arrived(row, mark),
+        endings,
+        time.monotonic(),
+    )
+
+
+def same_caller(known: Caller) -> Caller | None:
+    """``known`` as of now. Looked up again if any session ended since, or if the look is older
+    than what ``drop_ended`` would find by itself."""
+    return known if _holds(known, REVIEW_SECONDS) else caller(known.token)
+
+
+def recent_caller(token: str) -> Caller | None:
+    """As ``caller``, from memory if nothing has ended since and it is but a moment old."""
+    known = _believed.get(token)
+    if known is None or not _holds(known, _BELIEVED_SECONDS):
+        known = caller(token)
+        if len(_believed) >= _MOST_BELIEVED:
+            _believed.clear()
+        if known is None:
+            _believed.pop(token, None)
+        else:
+            _believed[token] = known
+    return known
+
+
+def _holds(known: Caller, seconds: float) -> bool:
+    return known.endings == live.endings() and time.monotonic() - known.looked_at < seconds
+
+
+def _look(mark: str) -> Rows:
+    global _open  # noqa: PLW0603 - one process, one batch that gathers
+    with _gathering:
+        leads = _open is None or len(_open.marks) >= _MOST_AT_ONCE
+        if leads:
+            _open = _Batch()
+        batch = _open
+        assert batch is not None  # noqa: S101 - for the type checker
+        batch.marks.add(mark)
+    if leads:
+        _run(batch)
+    else:
+        batch.over.wait()
+    if batch.found is None:
+        raise batch.error or SQLAlchemyError("the look-up was given up")
+    return batch.found
+
+
+def _run(batch: _Batch) -> None:
+    global _open  # noqa: PLW0603 - one process, one batch that gathers
+    try:
+        time.sleep(0)  # the others of this turn of the event loop come in
+        with _gathering:
+            if _open is batch:
+                _open = None
+        batch.found = _rows(batch.marks)
+    except SQLAlchemyError as error:
+        batch.error = error
+    finally:
+        batch.over.set()
+
+
+def _rows(marks: set[str]) -> Rows:
+    with glance() as connection:
+        rows = connection.execute(_BY_MARK, {"marks": list(marks)})
+        found = {row.token_hash: row for row in rows}
+        if missing := marks - found.keys():
+            rows = connection.execute(_BY_REPLACED, {"marks": list(missing), "moment": now()})
+            found |= {row.previous_hash: row for row in rows}
+    return found
