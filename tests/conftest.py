@@ -21,7 +21,7 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.models import User
-from portal.services import accounts, jobs, passwords
+from portal.services import accounts, jobs, passwords, workers
 from portal.settings import Settings, load_settings
 from portal.states import Operation
 from portal.worker import Worker
@@ -260,6 +260,27 @@ def wish(root: Path) -> dict[str, Any]:
         "source": str(root / "from"),
         "destination": str(root / "to"),
     }
+
+
+@pytest.fixture
+def worker_process(app: Flask) -> Callable[..., int]:
+    """Puts a worker into the database that says it lives; its id."""
+
+    def add(name: str = "filer1:4711", **more: Any) -> int:
+        presence: dict[str, Any] = {
+            "name": name,
+            "host": "filer1",
+            "pid": 4711,
+            "machine": "boot",
+            "process": "1:1",
+            "pools": ("default",),
+            "version": "1.0",
+            "concurrency": 4,
+        }
+        with app.app_context():
+            return workers.register(workers.Process(**presence | more))
+
+    return add
 
 
 @pytest.fixture

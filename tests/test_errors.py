@@ -230,7 +230,16 @@ def test_500_carries_the_policy_too(app: Flask, browser: Any) -> None:
 
 def test_pages_hold_to_their_own_policy(browser: Any) -> None:
     alice = browser("alice")
-    for path in ("/", "/jobs", "/jobs/new", "/settings", "/users", "/audit", "/connection"):
+    for path in (
+        "/",
+        "/jobs",
+        "/jobs/new",
+        "/settings",
+        "/users",
+        "/workers",
+        "/audit",
+        "/connection",
+    ):
         page = alice.get(path).text
         assert " style=" not in page, path
         assert " onclick=" not in page, path

@@ -163,7 +163,7 @@ MAY = {
         "services.transitions",
     },
     "services.statistics": {"database", "models", "services.jobs"},
-    "services.readiness": {"database"},
+    "services.readiness": {"database", "services.workers"},
     "services.tokens": {"database", "models", "services.audit"},
     "series": set(),
     "log_text": set(),

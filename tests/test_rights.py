@@ -67,6 +67,7 @@ TABLE = {
     ("GET", "/tokens"): VIEWER,
     ("GET", "/users"): ADMIN,
     ("GET", "/users/<int:user_id>/sessions"): ADMIN,
+    ("GET", "/workers"): ADMIN,
     ("POST", "/audit/export"): ADMIN,
     ("POST", "/api/v1/jobs"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/cancel"): OPERATOR,
@@ -109,6 +110,9 @@ TABLE = {
     ("POST", "/users/<int:user_id>/role"): ADMIN,
     ("POST", "/users/<int:user_id>/sessions/<int:session_id>/end"): ADMIN,
     ("POST", "/users/<int:user_id>/sessions/end-others"): ADMIN,
+    ("POST", "/workers/<int:worker_id>/drain"): ADMIN,
+    ("POST", "/workers/<int:worker_id>/pause"): ADMIN,
+    ("POST", "/workers/<int:worker_id>/resume"): ADMIN,
 }
 API = "/api/v1/"
 #: Forms of pages; tests/api asks the same five questions of what takes JSON.
@@ -216,6 +220,7 @@ def filled(
     live: Callable[[str], int],
     link: Callable[[], str],
     remote: Callable[[], int],
+    worker_process: Callable[..., int],
 ) -> Callable[[str], tuple[str, dict[str, str]]]:
     """The address and the form by which a mutating route works for ``person``."""
     (root / "from").mkdir()
@@ -268,6 +273,8 @@ def filled(
             rule = rule.replace("<int:session_id>", str(live(whose)))
         if "<token>" in rule:
             rule = rule.replace("<token>", link())
+        if "worker_id" in rule:
+            rule = rule.replace("<int:worker_id>", str(worker_process()))
         if "user_id" in rule:
             rule = rule.replace("<int:user_id>", str(user("bella").id))
         return rule, data

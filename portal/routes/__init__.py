@@ -19,6 +19,7 @@ from portal.routes import (
     single_sign_on,
     tokens,
     users,
+    workers,
 )
 
 
@@ -35,6 +36,7 @@ def init_app(app: Flask) -> None:
         settings,
         users,
         remotes,
+        workers,
         audit,
         doctor,
         health,

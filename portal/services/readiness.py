@@ -7,15 +7,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import session
+from portal.services import workers
 
 
 def parts(app: Flask) -> dict[str, str]:
-    """``ok``, or a sentence, for ``database``, ``queue`` and ``rclone``."""
-    return {
-        "database": _database(),
-        "queue": _queue(app),
-        "rclone": app.extensions["rclone_problem"] or "ok",
-    }
+    """``ok``, or a sentence, for ``database``, ``queue`` and ``rclone``; and for ``workers`` where
+    they run the jobs. They looked at their rclone when they started."""
+    own_rclone = app.extensions["rclone_problem"] or "ok"
+    found = {"database": _database(), "queue": _queue(app), "rclone": own_rclone}
+    if app.extensions["settings"].scale_out:
+        found["workers"] = found["rclone"] = _workers()
+    return found
 
 
 def _database() -> str:
@@ -33,3 +35,11 @@ def _queue(app: Flask) -> str:
     if not app.extensions["executor"].is_alive():
         return "The threads that run transfers have stopped."
     return "ok"
+
+
+def _workers() -> str:
+    try:
+        return "ok" if workers.any_lives() else "No worker is running: new jobs wait."
+    except SQLAlchemyError as error:
+        session.rollback()
+        return f"Unknown, for the database does not answer: {type(error).__name__}"

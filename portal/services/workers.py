@@ -18,6 +18,8 @@ from portal.pools import DEFAULT_POOL
 from portal.services import audit
 from portal.states import ACTIVE
 
+#: States of workers that are there; the others have ended.
+PRESENT = ("running", "paused", "draining", "lost")
 #: Seconds without a heartbeat after which a worker counts as lost.
 SILENT = 45.0
 #: Rows of workers that ended are kept for a day.
@@ -205,6 +207,11 @@ def has_worker(pool: str | None) -> bool:
     if _seen is None or time.monotonic() > _seen[0] + _MEMORY:
         _seen = time.monotonic(), _living_pools()
     return (pool or DEFAULT_POOL) in _seen[1]
+
+
+def any_lives() -> bool:
+    """Whether a worker of any pool lives."""
+    return bool(_living_pools())
 
 
 def _living_pools() -> frozenset[str]:

@@ -48,6 +48,11 @@ class PortalServer:
         return self._process.pid
 
     @property
+    def _ready_path(self) -> str:
+        # Where workers run the jobs, a portal without one of them is not ready, but serves.
+        return "/login" if self._settings.get("PORTAL_REDIS_URL") else "/readyz"
+
+    @property
     def environment(self) -> dict[str, str]:
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(("PORTAL_", "RCLONE_"))
@@ -125,7 +130,7 @@ class PortalServer:
         while time.monotonic() < deadline:
             assert self._process.poll() is None, f"the portal ended at its start:\n{self.log}"
             with contextlib.suppress(OSError, urllib.error.URLError):
-                urllib.request.urlopen(f"{self.url}/readyz", timeout=2).close()
+                urllib.request.urlopen(f"{self.url}{self._ready_path}", timeout=2).close()
                 return
             time.sleep(0.05)
         self.kill()

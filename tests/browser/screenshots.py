@@ -139,7 +139,13 @@ PAGES_OF = {
         "new-job": "/jobs/new",
     },
     "charlie": {"dashboard": "/", "jobs": "/jobs", "doctor": "/connection"},
-    "alice": {"dashboard": "/", "users": "/users", "audit": "/audit", "not-found": "/nothing"},
+    "alice": {
+        "dashboard": "/",
+        "users": "/users",
+        "workers": "/workers",
+        "audit": "/audit",
+        "not-found": "/nothing",
+    },
 }
 
 

@@ -10,7 +10,17 @@ from playwright.sync_api import BrowserContext, Page
 from tests.browser.conftest import SignIn
 from tests.browser.portal_server import PortalServer
 
-PAGES = ("/", "/jobs", "/jobs/new", "/settings", "/users", "/audit", "/connection", "/nothing")
+PAGES = (
+    "/",
+    "/jobs",
+    "/jobs/new",
+    "/settings",
+    "/users",
+    "/workers",
+    "/audit",
+    "/connection",
+    "/nothing",
+)
 LONG_NAME = "Measurements" * 16 + "12345678"
 
 # Ratio of contrast by WCAG 2 of each text that is shown, where it is below AA.

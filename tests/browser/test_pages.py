@@ -25,6 +25,7 @@ PAGES = (
     "/settings",
     "/users",
     "/audit",
+    "/workers",
     "/connection",
     "/nothing",
 )
