@@ -35,6 +35,7 @@ from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
+from portal.polls import Polls
 from portal.queue import messages
 from portal.services import connections, sealing, sessions, single_sign_on
 from portal.services.oidc import Provider
@@ -166,8 +167,10 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     )
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
     served = Compressed(files, tree.STATIC, _static_prefix())
+    cookies = Cookies(app)
+    polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
     app.wsgi_app = Guard(  # type: ignore[method-assign]
-        Cookies(app), sockets=sockets_wsgi, wsgi=served, sockets_per_user=settings.sockets_per_user
+        cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
     )
     if settings.allowed_hosts:
         app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]

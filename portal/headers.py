@@ -55,6 +55,15 @@ REFUSAL = {
 }
 
 
+_OF_FRAGMENTS = [*{**_EVERYWHERE, "Cache-Control": "private, no-cache", "Vary": "Cookie"}.items()]
+
+
+def of_fragments(*, secure: bool) -> list[tuple[str, str]]:
+    """Of what pages poll: kept, but asked for again each time; and for nobody else."""
+    strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
+    return [*_OF_FRAGMENTS, *strict]
+
+
 def init_app(app: Flask, *, always_secure: bool) -> None:
     """``always_secure``: the cookies go over TLS alone, hence everything does."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from portal.clock import iso, now
 from portal.extensions import socketio
-from portal.memo import figures, mark
+from portal.memo import figures, mark, rows
 from portal.models import Job, Role
 from portal.queue.messages import Kind, Message
 from portal.rendering import display, printable, progress_display
@@ -92,6 +92,7 @@ def endings() -> int:
 
 def _changed() -> None:
     figures.clear()
+    rows.clear()
     mark.move()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -18,10 +18,14 @@ class Memo(Generic[T]):
         self._size = size
         self._kept: dict[Hashable, tuple[float, T]] = {}
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+    def peek(self, key: Hashable) -> T | None:
+        """What is kept and still good."""
         found = self._kept.get(key)
-        if found is not None and time.monotonic() - found[0] < self._seconds:
-            return found[1]
+        return found[1] if found and time.monotonic() - found[0] < self._seconds else None
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        if (found := self.peek(key)) is not None:
+            return found
         asked = time.monotonic()  # before it is made: what changes meanwhile makes it old
         value = make()
         if len(self._kept) >= self._size:
@@ -56,3 +60,15 @@ mark = Mark()
 #: The dashboard's figures as a fragment, by time zone. A change of status clears it, so that the
 #: counts are exact and only bytes and speed may be a second old.
 figures: Memo[tuple[str, str]] = Memo(1.0)
+
+
+class Row(NamedTuple):
+    """A job's row without buttons, its tag, and who alone would see more."""
+
+    html: str
+    tag: str
+    owner_id: int
+
+
+#: Rows of jobs, by job and time zone. A change of status clears them too.
+rows: Memo[Row] = Memo(1.0)

@@ -202,6 +202,7 @@ MAY = {
     "heads": set(),
     "fanout": {"frames", "heads", "queue"},
     "cookies": set(),
+    "polls": {"access", "cookies", "headers", "models", "services"},
     "guard": {"cookies", "database", "headers", "origins", "services"},
     "routes": {
         "access",

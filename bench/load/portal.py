@@ -23,9 +23,10 @@ from bench.load.commands import obey  # noqa: E402
 from portal import live, logs, rooms  # noqa: E402
 from portal.clock import now  # noqa: E402
 from portal.database import begin_write  # noqa: E402
-from portal.models import LoginSession, User, UserSettings  # noqa: E402
+from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
 from portal.serve import serve  # noqa: E402
 from portal.settings import Settings, load_settings  # noqa: E402
+from portal.states import JobStatus, Operation  # noqa: E402
 
 PEOPLE, SESSIONS = 250, 2500
 
@@ -61,6 +62,20 @@ def sign_everyone_in(settings: Settings) -> None:
             }
             for n, token in enumerate(tokens)
         ],
+    )
+    writing.add(
+        Job(
+            name="Nightly photos",
+            operation=Operation.COPY,
+            source="/srv/photos",
+            destination="/srv/archive",
+            status=JobStatus.COMPLETED,
+            owner_id=people[0],
+            started_at=now(),
+            bytes_transferred=4_294_967_296,
+            total_bytes=4_294_967_296,
+            percent=100.0,
+        )
     )
     writing.commit()
     flask = Flask("cookies")

@@ -22,5 +22,6 @@ def constant() -> str:
 
 
 if __name__ == "__main__":
+    door = fanout.Door("127.0.0.1", int(sys.argv[1]))
     print("ready", flush=True)
-    fanout.serve(app, "127.0.0.1", int(sys.argv[1]), most_requests=1000, request_timeout=60.0)
+    fanout.serve(app, door, most_requests=1000, request_timeout=60.0)

@@ -1,7 +1,8 @@
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from portal.access import address, background, job_or_404, me, requires
+from portal import memo
+from portal.access import address, background, job_or_404, may_change, me, requires
 from portal.error_pages import is_htmx
 from portal.errors import Invalid, NotFound
 from portal.forms import OPERATIONS, JobForm
@@ -74,6 +75,9 @@ def show(job_id: int) -> str:
 def progress(job_id: int) -> Response:
     job = job_or_404(job_id)
     user = me()
+    if not may_change(job, user):
+        kept = memo.rows.get((job.id, user.settings.timezone), lambda: _plain_row(job))
+        return unchanged(kept.tag) or fragment(kept.html, kept.tag)
     # What the row is made of. The age is part of it: a page that kept an old answer would take
     # old figures for new ones.
     started = relative(job.started_at or job.created_at)
@@ -99,6 +103,11 @@ def retry(job_id: int) -> Response | str:
 
 def _acted(job: Job) -> Response | str:
     return _row(job) if is_htmx() else redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+def _plain_row(job: Job) -> memo.Row:
+    html = _row(job)
+    return memo.Row(html, tag_of(html), job.owner_id)
 
 
 def _row(job: Job) -> str:
