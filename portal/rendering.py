@@ -120,6 +120,8 @@ def shortened(path: str, length: int = 48) -> str:
 def printable(text: str) -> str:
     """Text of a file system or a person, safe to show and to send: what is no character, and what
     would move the cursor or the reading direction, becomes visible."""
+    if text.isprintable():  # as nearly all of it is
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
