@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from portal import __version__, sockets
-from portal.services import jobs, statistics
+from portal.services import jobs, statistics, workers
 
 
 class _Portal(Collector):
@@ -28,32 +28,52 @@ class _Portal(Collector):
             "portal_moved_today_bytes", "Bytes moved since midnight UTC.", figures.moved_today
         )
         yield GaugeMetricFamily(
-            "portal_sockets", "Live connections of this process.", sockets.count()
+            "portal_queue_oldest_seconds",
+            "How long the oldest queued job has been waiting.",
+            statistics.longest_wait(),
         )
-        dropped = CounterMetricFamily(
-            "portal_sockets_dropped",
-            "Live connections ended for what they cost.",
-            labels=["reason"],
-        )
-        for reason, number in current_app.extensions.get("dropped", {}).items():
-            dropped.add_metric([reason], number)
-        yield dropped
-        ignored = CounterMetricFamily(
-            "portal_queue_messages_ignored",
-            "Messages between processes that were not sent or were no use.",
-            labels=["reason"],
-        )
-        for reason, number in current_app.extensions["ignored"].items():
-            ignored.add_metric([reason], number)
-        yield ignored
-        yield GaugeMetricFamily(
-            "portal_live_delayed",
-            "1 while events of other processes do not arrive.",
-            int(current_app.extensions["delayed"]()),
-        )
+        if current_app.extensions["settings"].scale_out:
+            by_state = GaugeMetricFamily("portal_workers", "Workers by state.", labels=["state"])
+            for state, number in workers.counts().items():
+                by_state.add_metric([state], number)
+            yield by_state
+        yield from _of_this_process()
         version = GaugeMetricFamily("portal_info", "Version.", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
+
+
+def _of_this_process() -> Iterator[Metric]:
+    """With a label that names the process: behind one port another one answers the next time."""
+    slot = str(current_app.extensions.get("slot", 0))
+    open_now = GaugeMetricFamily(
+        "portal_sockets", "Live connections of this process.", labels=["process"]
+    )
+    open_now.add_metric([slot], sockets.count())
+    yield open_now
+    dropped = CounterMetricFamily(
+        "portal_sockets_dropped",
+        "Live connections ended for what they cost.",
+        labels=["process", "reason"],
+    )
+    for reason, number in current_app.extensions.get("dropped", {}).items():
+        dropped.add_metric([slot, reason], number)
+    yield dropped
+    ignored = CounterMetricFamily(
+        "portal_queue_messages_ignored",
+        "Messages between processes that were not sent or were no use.",
+        labels=["process", "reason"],
+    )
+    for reason, number in current_app.extensions["ignored"].items():
+        ignored.add_metric([slot, reason], number)
+    yield ignored
+    delayed = GaugeMetricFamily(
+        "portal_live_delayed",
+        "1 while events of other processes do not arrive.",
+        labels=["process"],
+    )
+    delayed.add_metric([slot], int(current_app.extensions["delayed"]()))
+    yield delayed
 
 
 def registry() -> CollectorRegistry:

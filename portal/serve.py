@@ -59,6 +59,7 @@ def serve(
     offload.use(server["offload"])
     executor = Embedded(settings) if embedded else _doorbell(settings)
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
+    app.extensions["slot"] = lifeline.slot
     if embedded and (problem := app.extensions["rclone_problem"]):
         raise SettingsError(f"PORTAL_RCLONE: {problem}" if settings.rclone else problem)
     if not lifeline.supervised:

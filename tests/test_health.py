@@ -78,7 +78,7 @@ def test_metrics_tell_jobs_by_status_in_prometheus_text(browser: Any) -> None:
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain")
     assert 'portal_jobs{status="queued"} 0.0' in answer.text
-    assert "portal_sockets 0.0" in answer.text
+    assert 'portal_sockets{process="0"} 0.0' in answer.text
     assert "process_resident_memory_bytes" in answer.text
 
 

@@ -66,6 +66,12 @@ def _midnight(timezone: str) -> datetime:
     return here.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def longest_wait() -> float:
+    """Seconds for which the oldest queued job has been waiting; 0 where none is."""
+    since = session.scalar(select(func.min(Job.queued_at)).where(Job.status == JobStatus.QUEUED))
+    return max(0.0, (now() - since).total_seconds()) if since else 0.0
+
+
 def _recent(moment: datetime) -> tuple[int, ...]:
     last = moment.astimezone(UTC).replace(second=0, microsecond=0)
     first = last - timedelta(minutes=_MINUTES - 1)

@@ -4,6 +4,7 @@ them. All times are the database's."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -139,6 +140,12 @@ def listing() -> list[Worker]:
         Worker(row, _state(row, float(silent)), float(silent), tuple(jobs.get(row.id, ())))
         for row, silent in rows
     ]
+
+
+def counts() -> dict[str, int]:
+    """How many workers are in each state but stopped."""
+    states = Counter(worker.state for worker in listing())
+    return {state: states[state] for state in PRESENT}
 
 
 def pause(worker_id: int, *, actor: User, address: str) -> None:
