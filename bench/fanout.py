@@ -97,6 +97,10 @@ class Program:
         assert "error" not in heard, heard["error"]
         return heard
 
+    def until_done(self) -> None:
+        while self.hear() != "done":
+            pass
+
     def end(self) -> None:
         self.process.terminate()
         try:
@@ -107,14 +111,17 @@ class Program:
 
 
 class Server(Program):
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, command: list[str] | None = None, more: list[str] | None = None
+    ) -> None:
+        """``command`` of a server that is not compared here; ``more`` arguments of a portal."""
         self.name = name
         self.folder = tempfile.mkdtemp(prefix="portal-bench-")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        more = [self.folder] if name == "portal" else []
-        super().__init__([*SERVERS[name], str(self.port), *more], core=0)
+        rest = [self.folder, *(more or [])] if name == "portal" else []
+        super().__init__([*(command or SERVERS[name]), str(self.port), *rest], core=0)
         while self.hear() != "ready":
             pass  # the portal greets whoever started it
         self._wait_until_it_listens()
@@ -147,10 +154,6 @@ class Server(Program):
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize()
 
-    def until_done(self) -> None:
-        while self.hear() != "done":
-            pass
-
     def end(self) -> None:
         super().end()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -165,17 +168,26 @@ class Load(Program):
         return self.answer()["seconds"]
 
     def receive(
-        self, server: Server, events: int, *, tick: int = 1, every: float = 0, alone: bool = True
+        self,
+        server: Server,
+        events: int,
+        *,
+        tick: int = 1,
+        every: float = 0,
+        alone: bool = True,
+        teller: Program | None = None,
     ) -> dict[str, float]:
-        """What the client saw, and what the server spent on it."""
+        """What the client saw, and what the server spent on it. ``teller`` emits: the server, or
+        another process."""
+        teller = teller or server
         self.tell(expect=events, first=server.first)
         self.answer()
         before = server.seconds_used()
-        server.tell(
+        teller.tell(
             events=events, tick=tick, every=every, first=server.first, event=EVENT, alone=alone
         )
         seen = self.answer()
-        server.until_done()
+        teller.until_done()
         seen["used"] = server.seconds_used() - before
         server.first += events
         return seen

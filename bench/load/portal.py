@@ -88,9 +88,13 @@ def sign_everyone_in(settings: Settings) -> None:
 
 if __name__ == "__main__":
     logs.configure("text")
+    port, folder, *queue = sys.argv[1:]
     serve(
         load_settings(
-            port=int(sys.argv[1]), data_dir=Path(sys.argv[2]), admin_password="not-for-anybody"
+            port=int(port),
+            data_dir=Path(folder),
+            admin_password="not-for-anybody",
+            **dict(zip(("database_url", "redis_url"), queue, strict=False)),
         ),
         {"async_mode": "eventlet", "offload": tpool.execute},
         prepare=sign_everyone_in,

@@ -26,6 +26,10 @@ _LAST_SECONDS = 1.0
 #: told that it may have missed something.
 _MOST = 1000
 _AT_ONCE = 100
+#: For how long progress waits for more of it: who hears five in one go does little more than for
+#: one. Anything else goes at once, and takes along what waits.
+_GATHER_SECONDS = 0.1
+_MAY_WAIT = frozenset({"job_progress"})
 
 
 class Publisher:
@@ -40,7 +44,8 @@ class Publisher:
         self._channel = channel(self._redis.get_connection_kwargs().get("db") or 0)
         self._waiting: deque[bytes] = deque()
         self._lost = False
-        self._wake = threading.Event()
+        self._wake = threading.Event()  # something waits
+        self._hurry = threading.Event()  # and may not wait for more
         self._closing = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -65,12 +70,15 @@ class Publisher:
                 self._waiting.popleft()
             self._lost = True
         self._waiting.append(data)
+        if event not in _MAY_WAIT:
+            self._hurry.set()
         self._wake.set()
         self._start()
 
     def close(self) -> None:
         """Gives what waits a moment to leave."""
         self._closing = True
+        self._hurry.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(_LAST_SECONDS)
@@ -89,6 +97,9 @@ class Publisher:
             if not self._waiting and not self._lost:
                 self._wake.wait()
             self._wake.clear()
+            if self._waiting:  # else it was woken for what has just been sent
+                self._hurry.wait(_GATHER_SECONDS)
+            self._hurry.clear()
             if not self._send():
                 time.sleep(_AGAIN_SECONDS)
 

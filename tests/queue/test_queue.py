@@ -67,6 +67,19 @@ def test_everything_is_heard_in_the_order_of_its_publishing(mouth: Publisher, ea
     assert not mouth.broken
 
 
+def test_progress_waits_for_company_and_leaves_with_whatever_cannot_wait(
+    mouth: Publisher, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_GATHER_SECONDS", 60)
+    for n in range(3):
+        mouth.publish(Kind.EVENT, "topic:progress", "job_progress", {"n": n})
+    say(mouth, 3)
+    wait_for(lambda: ear.numbers == [0, 1, 2, 3])
+    monkeypatch.setattr(publishing, "_GATHER_SECONDS", 0.1)
+    mouth.publish(Kind.EVENT, "topic:progress", "job_progress", {"n": 4})
+    wait_for(lambda: ear.numbers == [0, 1, 2, 3, 4])
+
+
 def test_process_does_not_hear_itself(redis: Redis, mouth: Publisher, ear: Ear) -> None:
     itself = Ear(redis.url, origin=mouth.origin)
     wait_for(lambda: itself.stands == [True])
