@@ -17,9 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +51,6 @@ EVENT = {
     },
 }  # fmt: skip
 ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS = 50, 50, 60, 50, 5
-RETURNING, AT_ONCE = 2000, 500
 SETTLE = 1.0
 
 Figures = dict[str, list[float]]
@@ -225,40 +222,6 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
         server.end()
 
 
-def storm(name: str, clients: int, figures: Figures) -> None:
-    """Everybody returns at once, while somebody looks at pages."""
-    server, load = Server(name), Load()
-    path = "/jobs" if name == "portal" else "/"
-    cookie = server.cookies[-1] if server.cookies else ""
-    pages: list[float] = []
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.05):
-            request = urllib.request.Request(server.origin + path, headers={"Cookie": cookie})
-            begun = time.perf_counter()
-            with urllib.request.urlopen(request) as answer:
-                answer.read()
-            pages.append(time.perf_counter() - begun)
-
-    looking = threading.Thread(target=look)
-    try:
-        time.sleep(SETTLE)
-        looking.start()
-        time.sleep(SETTLE)
-        pages.clear()
-        before = server.seconds_used()
-        seconds = load.connect(server, clients, AT_ONCE)
-        figures["storm"].append(clients / seconds)
-        figures["storm, used"].append((server.seconds_used() - before) / clients * 1e6)
-        figures["storm, pages"].append(median(pages) * 1000 if pages else seconds * 1000)
-    finally:
-        over.set()
-        looking.join()
-        load.end()
-        server.end()
-
-
 # --- the report ---------------------------------------------------------------------------------
 
 ROWS = {
@@ -271,9 +234,6 @@ ROWS = {
     "spread, cpu": ("server seconds a million deliveries, 50 jobs, an event a second each", 3),
     "spread, 99th": ("ms from event to client there, 99th percentile", 0),
     "memory": ("KiB an idle client", 1),
-    "storm": ("clients a second in a storm of reconnects", 0),
-    "storm, used": ("µs of server time for one of them", 0),
-    "storm, pages": ("ms for a page meanwhile, median", 0),
 }
 WANTED = (
     ("one by one", "Node Socket.IO", ">=", 2.0),
@@ -282,8 +242,6 @@ WANTED = (
     ("latency, 99th", "Node Socket.IO", "<=", 1.0),
     ("spread, cpu", "Node Socket.IO", "<=", 0.3),
     ("memory", "Node Socket.IO", "<=", 1.4),
-    ("storm", None, ">=", 1000),
-    ("storm, pages", None, "<=", 200),
     ("spread, 99th", None, "<=", 300),
 )
 
@@ -294,14 +252,6 @@ the faster servers, so that the clock measures the client rather than them. The 
 event by itself; the portal gathers those of one tick into one write a client, which is why it can
 be faster than that. The references do without what the portal does beside: sessions, rooms by
 right, slow clients, a database."""
-STORM = """\
-In a storm of reconnects the time of the portal goes, by its profile, to the look at the session
-(30 %, of which SQLite itself needs a tenth and SQLAlchemy the rest), the signature of the cookie
-(12 %), the head of the request (10 %), Engine.IO and Socket.IO (30 %), and the line in the log
-(4 %). Tried, and kept: one query of eight columns in place of two of whole users and a second one
-only if a session ended meanwhile, handlers without Flask's request, no greenlet and no request kept
-after the handshake, rooms as plain dictionaries, a queue of 4,096 connections in place of 50. From
-3.1 ms a client this led to 1.5 ms, where Node, which asks for no session, needs 0.8 ms."""
 
 
 def compared(told: dict[str, Figures]) -> str:
@@ -364,9 +314,6 @@ def measure(options: argparse.Namespace, names: list[str]) -> tuple[dict[str, Fi
         for name in names:
             with noted(name):
                 fan_out(name, options.clients, told[name], full=True)
-            if options.returning and name != "bare loop":
-                with noted(name):
-                    storm(name, options.returning, told[name])
         for name in names if turn < options.chart_rounds else ():
             for size, figures in grown[name].items():
                 if size != options.clients:
@@ -385,7 +332,6 @@ def main() -> None:
     asked.add_argument("--clients", type=int, default=1000, help="where the servers are compared")
     asked.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="for the chart")
     asked.add_argument("--chart-rounds", type=int, default=5)
-    asked.add_argument("--returning", type=int, default=RETURNING, help="0: no storm")
     asked.add_argument("--only", choices=SERVERS, action="append", help="and publish nothing")
     options = asked.parse_args()
     told, grown = measure(options, options.only or list(SERVERS))
@@ -396,7 +342,7 @@ def main() -> None:
     text = (
         f"{options.clients:,} clients, {options.rounds} rounds by turns, a server on one core and "
         f"the load client on another: median (least to greatest).\n\n{READING}\n\n"
-        f"{compared(told)}\n\n{verdicts(told)}\n\n{STORM}\n"
+        f"{compared(told)}\n\n{verdicts(told)}\n"
     )
     if options.sizes:
         chart.draw(PAGE.parent / "fan-out.svg", grown)
