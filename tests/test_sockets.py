@@ -70,7 +70,7 @@ def numbers(server: PortalServer, alice: Person) -> dict[str, int]:
 
 def live_sockets(server: PortalServer) -> int:
     text = Person(server).ask("/metrics").text
-    return int(float(text.split("\nportal_sockets ")[1].split()[0]))
+    return int(float(text.split('\nportal_sockets{process="0"} ')[1].split()[0]))
 
 
 def status_of_upgrade(server: PortalServer, cookie: str = "", **options: Any) -> int:

@@ -64,7 +64,7 @@ def memory(server: PortalServer) -> int:
 
 def dropped(server: PortalServer, reason: str) -> int:
     text = Person(server).ask("/metrics").text
-    line = f'\nportal_sockets_dropped_total{{reason="{reason}"}} '
+    line = f'\nportal_sockets_dropped_total{{process="0",reason="{reason}"}} '
     return int(float(text.split(line)[1].split()[0])) if line in text else 0
 
 
