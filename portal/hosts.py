@@ -71,7 +71,8 @@ def _addresses(host: str) -> list[Address]:
     if literal is not None:
         return [literal]
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        # A dot at the end means the same name, which not every resolver knows.
+        found = socket.getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise HostRefused("No address is known for this name. Check its spelling.") from None
     return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
@@ -79,7 +80,7 @@ def _addresses(host: str) -> list[Address]:
 
 def _literal(host: str) -> Address | None:
     try:
-        found = ip_address(host.removeprefix("[").removesuffix("]"))
+        found = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     except ValueError:
         return None
     return None if isinstance(found, IPv6Address) and found.scope_id else found

@@ -1,0 +1,204 @@
+"""A secret goes to rclone's environment, and is found nowhere else; nor does what is typed into any
+field run, read or open anything."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal.backends import BACKENDS
+from portal.database import session
+from portal.models import AuditEntry, Job, Remote
+from portal.states import JobStatus
+from tests.conftest import Browser
+from tests.remotes.servers import typed
+from tests.scripts import python_program
+from tests.security.test_injection import payloads
+from tests.transfers import stored
+
+CANARY = 'Kanarie%nvogel & "7" ÿ'
+#: Enough of each backend to be saved, with the canary in each secret that takes any text.
+COMPLETE = {
+    "s3": {"provider": "Minio", "endpoint": "http://127.0.0.1:1", "access_key_id": "id"},
+    "sftp": {"host": "127.0.0.1", "port": "1", "user": "bob"},
+    "webdav": {"url": "http://127.0.0.1:1", "user": "bob"},
+    "ftp": {"host": "127.0.0.1", "port": "1", "user": "bob"},
+    "smb": {"host": "127.0.0.1", "port": "1", "user": "bob"},
+    "azureblob": {"account": "abc", "endpoint": "http://127.0.0.1:1"},
+    "gcs": {"anonymous": "true", "endpoint": "http://127.0.0.1:1"},
+    "b2": {"account": "0012", "endpoint": "http://127.0.0.1:1"},
+}
+STRUCTURED = {"key_pem", "sas_url", "service_account_credentials"}
+
+
+def filled(backend: str) -> dict[str, str]:
+    secrets = BACKENDS[backend].secrets - STRUCTURED
+    return COMPLETE[backend] | dict.fromkeys(secrets, CANARY)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    return tmp_path / "told.json"
+
+
+@pytest.fixture
+def talker(tmp_path: Path, told: Path) -> Path:
+    """In the place of rclone: writes down how it was called, repeats its whole environment in an
+    error, and fails."""
+    return python_program(
+        tmp_path / "rclone",
+        "import json, os, sys\n"
+        f"json.dump([sys.argv[1:], dict(os.environ)], open({str(told)!r}, 'w'))\n"
+        "for value in os.environ.values():\n"
+        "    said = {'level': 'error', 'msg': 'cannot use ' + value, 'object': value}\n"
+        "    print(json.dumps(said), file=sys.stderr)\n"
+        "    print('plainly: ' + value, file=sys.stderr, flush=True)\n"
+        "sys.exit(1)\n",
+    )
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capfd: Any) -> Callable[[], str]:
+    """All that was logged and printed so far."""
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+
+    def everything() -> str:
+        out, error = capfd.readouterr()
+        heard.extend((out, error))
+        return caplog.text + "".join(heard)
+
+    return everything
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_secret_reaches_rclone_by_its_environment_and_nothing_else(
+    browser: Callable[..., Browser],
+    new_remote: Any,
+    new_job: Any,
+    execute: Any,
+    events: Any,
+    settings: Any,
+    talker: Path,
+    told: Path,
+    said: Callable[[], str],
+    backend: str,
+) -> None:
+    remote = new_remote("there", backend, filled(backend))
+    job = new_job(destination="there:x", destination_remote_id=remote.id)
+    execute(job, rclone=talker)
+    arguments, environment = json.loads(told.read_text())
+    has_secrets = bool(BACKENDS[backend].secrets - STRUCTURED)
+    hidden = {CANARY, *(environment[name] for name in environment if name.endswith("_PASS"))}
+    assert any(CANARY in value for value in environment.values()) or not (
+        BACKENDS[backend].tokens - STRUCTURED
+    )
+    row = stored(job)
+    assert row.status == JobStatus.FAILED
+    assert "***" in json.dumps(row.error_lines) or not has_secrets
+    alice = browser("alice")
+    alice.post(f"/remotes/{remote.id}/test")
+    pages = [
+        alice.get(path).text
+        for path in (
+            *("/remotes", f"/remotes/{remote.id}", "/audit", "/jobs", f"/jobs/{job}", "/"),
+            *(f"/jobs/{job}/log", "/browse?at=there:", f"/api/jobs/{job}/progress"),
+        )
+    ]
+    session.remove()
+    tables = [
+        str(vars(one)) for kind in (Job, Remote, AuditEntry) for one in session.query(kind).all()
+    ]
+    session.remove()
+    database = b"".join(path.read_bytes() for path in settings.data_dir.glob("portal.sqlite*"))
+    for secret in hidden:
+        assert secret not in " ".join(arguments)
+        assert secret not in "".join(pages)
+        assert secret not in "".join(tables)
+        assert secret not in said()
+        assert secret not in str([event.data for event in events.all])
+        assert secret.encode() not in database
+        assert json.dumps(secret)[1:-1].encode() not in database
+
+
+@pytest.mark.parametrize(
+    ("backend", "fields"),
+    [
+        ("sftp", ("host", "port", "user", "pass", "key_pem", "host_keys", "pubkey", "shell_type")),
+        ("s3", ("provider", "access_key_id", "secret_access_key", "region", "endpoint", "acl")),
+        ("webdav", ("url", "vendor", "bearer_token")),
+        ("gcs", ("service_account_credentials", "location")),
+    ],
+)
+def test_payload_in_a_field_of_a_remote_does_nothing(
+    browser: Callable[..., Browser], tmp_path: Path, backend: str, fields: tuple[str, ...]
+) -> None:
+    canary = tmp_path / "owned"
+    alice = browser("alice")
+    token = alice.token()
+    made, answers = 0, set()
+    for payload in payloads(canary):
+        for field in ("name", "role", "start", *(f"option_{name}" for name in fields)):
+            form = typed(filled(backend), backend=backend, name=f"remote-{made}") | {field: payload}
+            answer = alice.client.post("/remotes", data={"csrf_token": token, **form})
+            answers.add(answer.status_code)
+            made += answer.status_code == 303
+    assert answers <= {303, 422}
+    assert 0 < made < len(payloads(canary)) * len(fields)
+    assert not canary.exists()
+
+
+def test_payload_that_is_a_password_or_a_user_is_nothing_else_to_rclone(
+    browser: Callable[..., Browser], new_remote: Any, tmp_path: Path
+) -> None:
+    canary = tmp_path / "owned"
+    alice = browser("alice")
+    plain = [text for text in payloads(canary) if text.isprintable()][::4]
+    for number, payload in enumerate(plain):
+        wish = filled("sftp") | {"user": payload.strip() or "x", "pass": payload}
+        remote = new_remote(f"remote-{number}", "sftp", wish)
+        assert alice.post(f"/remotes/{remote.id}/test").status_code == 303
+    assert "refuses the connection" in alice.get("/remotes").text
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_payload_behind_the_name_of_a_remote_is_a_path_or_refused(
+    browser: Callable[..., Browser],
+    new_remote: Any,
+    root: Path,
+    tmp_path: Path,
+    side: str,
+) -> None:
+    canary = tmp_path / "owned"
+    new_remote("there", "sftp", filled("sftp"))
+    bob = browser("bob")
+    token = bob.token()
+    (root / "from").mkdir()
+    jobs, texts = [], []
+    for payload in payloads(canary):
+        for text in (f"there:{payload}", f"there,{payload}:x", f"{payload}there:x"):
+            form = {
+                "name": "x",
+                "operation": "copy",
+                "source": str(root / "from"),
+                "destination": str(root / "to"),
+                side: text,
+            }
+            answer = bob.client.post("/jobs", data={"csrf_token": token, **form})
+            if answer.status_code == 303:
+                jobs.append(int(answer.location.rpartition("/")[2]))
+                assert stored(jobs[-1]).source_remote_id or stored(jobs[-1]).destination_remote_id
+                assert text.startswith("there:")
+                texts.append(text)
+            else:
+                assert answer.status_code == 422
+    assert len(jobs) > 20
+    for text in texts[::4]:  # as rclone itself sees them
+        assert "refuses the connection" in bob.get("/browse", query_string={"at": text}).text
+    assert not canary.exists()
