@@ -210,6 +210,7 @@ MAY = {
         "database",
         "error_pages",
         "forms",
+        "locations",
         "log_text",
         "metrics",
         "models",

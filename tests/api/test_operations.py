@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import update
 
 from portal.database import session
-from portal.models import AuditEntry, Job, Role
+from portal.models import AuditEntry, Job, Remote, Role
 from portal.routes.api.openapi import scope_for
 from portal.routes.api.operations import OPERATIONS, Operation
 from portal.states import JobStatus
@@ -28,6 +28,15 @@ NAMES = {Role.VIEWER: "charlie", Role.OPERATOR: "bob", Role.ADMIN: "alice"}
 BODIES = {
     "create_user": {"username": "dora", "role": "viewer"},
     "change_role": {"role": "viewer"},
+    "create_remote": {
+        "name": "vault",
+        "backend": "b2",
+        "options": {"account": "0012", "key": "K001"},
+    },
+    "change_remote": {
+        "version": 1,
+        "options": {"host": "192.0.2.7", "user": "carol", "pass": "a password"},
+    },
 }
 ACTIONS = {
     "create_job": "job.create",
@@ -37,7 +46,15 @@ ACTIONS = {
     "change_role": "user.role",
     "disable_user": "user.disable",
     "enable_user": "user.enable",
+    "create_remote": "remote.create",
+    "change_remote": "remote.change",
+    "test_remote": "remote.test",
+    "delete_remote": "remote.delete",
 }
+
+
+#: What is taken, changed meanwhile or gone; the others answer the same again.
+AGAIN = {"create_user": 422, "create_remote": 422, "change_remote": 409, "delete_remote": 404}
 
 
 @pytest.fixture
@@ -50,9 +67,14 @@ def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str
             session.execute(update(Job).values(status=JobStatus.FAILED))
         if one.name == "enable_user":
             session.execute(update(type(bella)).filter_by(id=bella.id).values(active=False))
+        # It leads to this machine, which is not allowed: nothing is asked.
+        here = Remote(name="nas", backend="sftp", options={"host": "127.0.0.1", "user": "bob"})
+        session.add(here)
         session.commit()
+        number = str(here.id)
         session.remove()
         path = one.rule.replace("<int:job_id>", str(job)).replace("<int:user_id>", str(bella.id))
+        path = path.replace("<int:remote_id>", number)
         return path, BODIES.get(one.name, wish if one.name == "create_job" else None)
 
     return fill
@@ -76,7 +98,7 @@ def test_operation_works_is_audited_and_a_second_call_is_harmless(
     assert first.status_code == min(one.answers, key=lambda status: -status), first.text
     assert ACTIONS[name] in audited()[-2:]
     second = asking.post(path, body)
-    assert second.status_code == {"create_user": 422}.get(name, first.status_code)
+    assert second.status_code == AGAIN.get(name, first.status_code)
 
 
 @pytest.mark.parametrize("name", MUTATING)
