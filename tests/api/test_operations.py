@@ -105,7 +105,7 @@ def test_operation_works_is_audited_and_a_second_call_is_harmless(
 def test_operation_refuses_get_and_other_methods(program: Any, asked: Any, name: str) -> None:
     path, _ = asked(MUTATING[name])
     asking = program("alice")
-    lists = path in ("/jobs", "/users")
+    lists = path in ("/jobs", "/users", "/remotes") or name == "change_remote"
     for method in ("GET", "PUT", "PATCH", "DELETE"):
         answer = asking.ask(method, path)
         assert answer.status_code == (200 if lists and method == "GET" else 405), method

@@ -141,6 +141,8 @@ PAGES_OF = {
     "charlie": {"dashboard": "/", "jobs": "/jobs", "doctor": "/connection"},
     "alice": {
         "dashboard": "/",
+        "remotes": "/remotes",
+        "new-remote": "/remotes/new?backend=s3",
         "users": "/users",
         "workers": "/workers",
         "audit": "/audit",

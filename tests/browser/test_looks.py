@@ -15,6 +15,8 @@ PAGES = (
     "/jobs",
     "/jobs/new",
     "/settings",
+    "/remotes",
+    "/remotes/new?backend=sftp",
     "/users",
     "/workers",
     "/audit",

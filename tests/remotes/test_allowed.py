@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable
-from pathlib import Path
+import subprocess
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from portal.backends import BACKENDS, Backend
 from portal.errors import Invalid
 from portal.hosts import HostRefused, host_in, refuse_local
 from portal.obscuring import obscured
-from tests.remotes.test_remote_pages import add, stored
-from tests.test_job_creation import errors_in
 
 #: Whatever an option of such a name does, nobody may set it here.
 FORBIDDEN = re.compile(
@@ -176,45 +173,7 @@ def test_private_key_reaches_rclone_on_one_line(known: Any) -> None:
 
 @pytest.mark.parametrize("password", ["a", "pä ss,%w", "x" * 200])
 def test_rclone_reads_what_was_obscured_for_it(password: str) -> None:
-    import subprocess
-
     told = subprocess.run(
         [engine.rclone_path(None), "reveal", obscured(password)], capture_output=True, text=True
     )
     assert told.stdout == password + "\n"
-
-
-class TestWhereLocalIsNotAllowed:
-    """The portal's usual state; the other tests here allow it."""
-
-    @pytest.fixture
-    def settings(self, tmp_path: Path, root: Path) -> Any:
-        from portal.settings import load_settings
-
-        return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,))
-
-    def test_remote_to_this_machine_is_refused_in_the_form(self, browser: Any) -> None:
-        alice = browser("alice")
-        for host in ("127.0.0.1", "localhost", "169.254.169.254"):
-            answer = add(alice, {"host": host, "user": "bob", "pass": "x"})
-            assert answer.status_code == 422
-            assert "own machine" in errors_in(answer.text)["option_host"]
-        answer = add(alice, {"provider": "Minio", "endpoint": "http://[::1]:9000"}, backend="s3")
-        assert "own machine" in errors_in(answer.text)["option_endpoint"]
-        assert stored() is None
-
-    def test_and_at_the_test_and_before_the_transfer(
-        self, browser: Callable[..., Any], app: Any, new_job: Any, execute: Any
-    ) -> None:
-        from portal.database import session
-        from portal.models import Remote
-
-        session.add(Remote(id=1, name="nas", backend="sftp", options={"host": "127.0.0.1"}))
-        session.commit()
-        alice = browser("alice")
-        alice.post("/remotes/1/test")
-        assert "own machine" in alice.get("/remotes/1").text
-        assert "own machine" in alice.get("/browse?at=nas:").text
-        job = new_job(destination="nas:x", destination_remote_id=1)
-        execute(job)
-        assert "own machine" in alice.get(f"/jobs/{job}").text

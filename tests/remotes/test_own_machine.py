@@ -1,0 +1,46 @@
+"""Remotes may not lead to the portal's own machine, which is its usual state; the other tests here
+allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal.database import session
+from portal.models import Remote
+from portal.settings import load_settings
+from tests.remotes.test_remote_pages import add, stored
+from tests.test_job_creation import errors_in
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path) -> Any:
+    return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,))
+
+
+def test_remote_to_this_machine_is_refused_in_the_form(browser: Any) -> None:
+    alice = browser("alice")
+    for host in ("127.0.0.1", "localhost", "169.254.169.254"):
+        answer = add(alice, {"host": host, "user": "bob", "pass": "x"})
+        assert answer.status_code == 422
+        assert "own machine" in errors_in(answer.text)["option_host"]
+    answer = add(alice, {"provider": "Minio", "endpoint": "http://[::1]:9000"}, backend="s3")
+    assert "own machine" in errors_in(answer.text)["option_endpoint"]
+    assert stored() is None
+
+
+def test_and_at_the_test_and_before_the_transfer(
+    browser: Callable[..., Any], app: Any, new_job: Any, execute: Any
+) -> None:
+    session.add(Remote(id=1, name="nas", backend="sftp", options={"host": "127.0.0.1"}))
+    session.commit()
+    alice = browser("alice")
+    alice.post("/remotes/1/test")
+    assert "own machine" in alice.get("/remotes/1").text
+    assert "own machine" in alice.get("/browse?at=nas:").text
+    job = new_job(destination="nas:x", destination_remote_id=1)
+    execute(job)
+    assert "own machine" in alice.get(f"/jobs/{job}").text
