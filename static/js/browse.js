@@ -63,7 +63,7 @@ export function attendBrowse({ document, htmx }) {
   panel.addEventListener('keydown', press);
   // What was pressed is gone with the old contents; the keys must find their place in the new ones.
   panel.addEventListener('htmx:afterSwap', ({ detail: { target, xhr } }) => {
-    if (target === panel && xhr.status < 400) panel.querySelector(`${ROWS}, button`)?.focus();
+    if (target === panel && xhr.status < 400) (panel.querySelector(ROWS) ?? panel.querySelector('button'))?.focus();
   });
   panel.addEventListener('htmx:sendError', () => { panel.textContent = 'There was no answer. Try again.'; });
   panel.addEventListener('htmx:timeout', () => { panel.textContent = 'There was no answer in time. Try again.'; });

@@ -1,0 +1,87 @@
+"""The dialog that looks for a folder: by keys alone, with many entries, and for everybody."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.people import Person
+from tests.browser.portal_server import PortalServer
+from tests.browser.test_pages import AXE, RUN
+
+MANY = 10_000
+
+
+@pytest.fixture(scope="module")
+def bob(portal: PortalServer) -> Person:
+    for name in ("archive", "photos/2025", "photos/2026 & more"):
+        (portal.root / name).mkdir(parents=True)
+    many = portal.root / "many"
+    many.mkdir()
+    for number in range(MANY):
+        (many / f"entry {number:05}").mkdir()
+    return Person(portal, "bob")
+
+
+@pytest.fixture
+def page(bob: Person, visit: Visit) -> Page:
+    return visit(bob, "/jobs/new")
+
+
+def rows(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator(".browse-name").all_inner_texts()]
+
+
+def test_escape_closes_and_changes_nothing(page: Page) -> None:
+    page.fill("#destination", "typed before")
+    page.click("[data-browse=destination]")
+    expect(page.locator(".browse-problem")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#destination")).to_be_focused()
+    expect(page.locator("#destination")).to_have_value("typed before")
+
+
+def test_ten_thousand_entries_do_not_freeze_the_page(page: Page, portal: PortalServer) -> None:
+    page.fill("#source", str(portal.root / "many"))
+    page.click("[data-browse=source]")
+    expect(page.locator("#browse-line")).to_have_text("10,000 entries")
+    assert len(rows(page)) == 200
+    page.click("[data-more]")
+    expect(page.locator(".browse-row")).to_have_count(400)
+    page.fill("#browse-q", "09999")
+    expect(page.locator(".browse-row")).to_have_count(1)
+    page.press("#browse-q", "ArrowDown")
+    expect(page.locator(".browse-row")).to_be_focused()
+
+
+def test_new_folder_is_made_and_a_wrong_name_said_beside_it(
+    page: Page, portal: PortalServer
+) -> None:
+    page.fill("#destination", str(portal.root / "archive"))
+    page.click("[data-browse=destination]")
+    page.fill("#browse-name", "a/b")
+    page.keyboard.press("Enter")
+    expect(page.locator("#browse-name-error")).to_be_visible()
+    expect(page.locator("#browse-name")).to_be_focused()
+    page.fill("#browse-name", "new")
+    page.keyboard.press("Enter")
+    expect(page.locator(".browse-trail [aria-current]")).to_have_text("new")
+    assert (portal.root / "archive" / "new").is_dir()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_dialog_is_for_everybody(
+    bob: Person, visit: Visit, portal: PortalServer, theme: str, width: int
+) -> None:
+    page = visit(bob, "/jobs/new", color_scheme=theme, viewport={"width": width, "height": 740})
+    page.evaluate(AXE.read_text())
+    for at in ("", str(portal.root), "/etc"):
+        page.fill("#source", at)
+        page.click("[data-browse=source]")
+        expect(page.locator(".browse-row").first).to_be_visible()
+        assert page.evaluate(RUN) == []
+        page.keyboard.press("Escape")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("portalLog.violations") == []
