@@ -177,18 +177,19 @@ def measure(webs: dict[int, Web], redis: Redis, chosen: argparse.Namespace) -> N
     dearer = median(two / one for one, two in zip(cost[1], cost[2], strict=True))
     faster = median(two / one for one, two in zip(rate[1], rate[2], strict=True))
     names = {1: "one process", 2: "two processes"}
+    held = "held" if faster >= 1.8 else "MISSED"
     publish(
         "Web processes",
         "python -m bench.processes",
         f"""
-{chosen.clients:,} clients, {chosen.events} events one at a time through Redis, {chosen.rounds} rounds by
-turns. The kernel spreads the clients over the processes.
+{chosen.clients:,} clients, {chosen.events} events one at a time through Redis, {chosen.rounds}
+rounds by turns. The kernel spreads the clients over the processes.
 
 {table({names[n]: values for n, values in cost.items()}, "µs of server time a delivery")}
 
 {table({names[n]: values for n, values in rate.items()}, BUSIEST, 0)}
 
-- two processes ÷ one, deliveries, median of the rounds' ratios: **{faster:.2f}**, at least 1.8 wanted: {"held" if faster >= 1.8 else "MISSED"}
+- two processes ÷ one, deliveries, median of ratios: **{faster:.2f}**, at least 1.8 wanted: {held}
 {verdict("two processes ÷ one, server time a delivery", dearer, 1.1)}
 """,
     )
