@@ -71,7 +71,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         bare, portal = Server(BARE, ROUTE), Server("portal")
         try:
-            told[BARE].append(Browsers(bare).per_second("/", 0, unchanged=False))
+            told[BARE].append(Browsers(bare).per_second("/", 1, unchanged=False))
             browsers = Browsers(portal)
             for name, (path, people, unchanged) in ASKED.items():
                 told[name].append(browsers.per_second(path, people, unchanged=unchanged))

@@ -113,12 +113,13 @@ class Listener:
 
     def _read(self, data: bytes) -> None:
         try:
-            message = decode(data)
+            messages = decode(data)
         except Unreadable as error:
             ignored[str(error)] += 1
             return
-        if message.origin != self._origin:
-            self._heard(message)
+        for message in messages:
+            if message.origin != self._origin:
+                self._heard(message)
 
     def _report(self, stands: bool) -> None:
         self._reported = stands

@@ -1,14 +1,19 @@
-"""Messages on the queue: JSON, checked by who reads one. What is none is ignored and counted."""
+"""Messages on the queue: JSON, checked by who reads one. What is none is ignored and counted.
+
+Several go together, as a list: to be heard costs a reader as much as to be understood.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-#: Bytes of a message. Ours have a few hundred; a longer one is a mistake or somebody else's.
+#: Bytes of what goes together. A message of ours has a few hundred; what is longer than this is a
+#: mistake or somebody else's.
 LONGEST = 16 * 1024
 
 #: Messages that were no use, by reason; read by the metrics.
@@ -49,15 +54,37 @@ def encode(message: Message) -> bytes:
     return text.encode()
 
 
-def decode(data: bytes) -> Message:
-    """Raises Unreadable."""
+def together(messages: Iterable[bytes]) -> list[bytes]:
+    """Encoded messages as few lists, none longer than is allowed, in their order."""
+    lists: list[list[bytes]] = []
+    room = 0
+    for message in messages:
+        room -= len(message) + 1
+        if room < 0 or not lists:
+            lists.append([])
+            room = LONGEST - len(message) - 2
+        lists[-1].append(message)
+    return [b"[%b]" % b",".join(each) for each in lists]
+
+
+def decode(data: bytes) -> list[Message]:
+    """Raises Unreadable, whichever of them it is that cannot be read."""
     if len(data) > LONGEST:
         raise Unreadable("too long")
     try:
-        fields = json.loads(data)
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("unreadable") from error
+    if not isinstance(found, list) or not found:
+        raise Unreadable("unreadable")
+    return [_understood(fields) for fields in found]
+
+
+def _understood(fields: Any) -> Message:
+    try:
         message = Message(**fields)
         message = Message(**{**fields, "kind": Kind(message.kind)})
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise Unreadable("unreadable") from error
     texts = (message.origin, message.room, message.event)
     if not all(isinstance(text, str) for text in texts) or not isinstance(message.payload, dict):

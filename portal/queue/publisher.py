@@ -14,7 +14,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from portal.queue.messages import LONGEST, Kind, Message, channel, encode, ignored
+from portal.queue.messages import LONGEST, Kind, Message, channel, encode, ignored, together
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Publisher:
     ) -> None:
         """In the order of the calls; returns at once."""
         data = encode(Message(self.origin, kind, room, event, payload or {}))
-        if len(data) > LONGEST:
+        if len(data) > LONGEST - 2:  # in a list of its own
             ignored["too long to publish"] += 1
             log.error("a message is too long for the queue", about=event, length=len(data))
             data = self._missed()
@@ -107,7 +107,7 @@ class Publisher:
         batch = list(self._waiting)[:_AT_ONCE]
         lost, self._lost = self._lost, False
         pipeline = self._redis.pipeline(transaction=False)
-        for data in [self._missed(), *batch] if lost else batch:
+        for data in together([self._missed(), *batch] if lost else batch):
             pipeline.publish(self._channel, data)
         try:
             pipeline.execute()

@@ -9,11 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portal.queue import listener as listening
 from portal.queue import publisher as publishing
 from portal.queue.listener import Listener
-from portal.queue.messages import LONGEST, Kind, Message, channel, ignored
+from portal.queue.messages import (
+    LONGEST,
+    Kind,
+    Message,
+    channel,
+    decode,
+    encode,
+    ignored,
+    together,
+)
 from portal.queue.publisher import Publisher
 from tests.conftest import wait_for
 from tests.faults.proxies import FaultyWay
@@ -110,12 +121,14 @@ def test_portals_in_two_databases_of_one_redis_do_not_hear_each_other(
         b"\x80\x04K\x01.",  # a pickle
         b"nothing",
         b"[]",
+        b"[[]]",
+        b"{}",
         b"[" * 5000,
-        b'{"origin": "x", "kind": "unheard of"}',
-        b'{"origin": "x", "kind": "event", "more": 1}',
-        b'{"origin": "x", "kind": "event", "room": 1}',
-        b'{"origin": "x", "kind": "event", "payload": []}',
-        json.dumps({"origin": "x", "kind": "event", "event": "x" * LONGEST}).encode(),
+        b'[{"origin": "x", "kind": "unheard of"}]',
+        b'[{"origin": "x", "kind": "event", "more": 1}]',
+        b'[{"origin": "x", "kind": "event", "room": 1}]',
+        b'[{"origin": "x", "kind": "event", "payload": []}]',
+        json.dumps([{"origin": "x", "kind": "event", "event": "x" * LONGEST}]).encode(),
     ],
 )
 def test_what_is_no_message_is_ignored_and_counted(
@@ -128,6 +141,14 @@ def test_what_is_no_message_is_ignored_and_counted(
     wait_for(lambda: ear.numbers == [1])
     assert ignored.total() >= before + 1
     assert len(ear.messages) == 1
+
+
+@given(st.lists(st.integers(0, LONGEST - 100), max_size=20))
+def test_messages_go_together_in_their_order_and_never_in_too_long_a_list(sizes: list[int]) -> None:
+    said = [Message("x", Kind.EVENT, event=f"{n}{'.' * size}") for n, size in enumerate(sizes)]
+    lists = together(map(encode, said))
+    assert [message for data in lists for message in decode(data)] == said
+    assert len(lists) <= len(sizes)
 
 
 def test_message_too_long_becomes_a_hint_to_fetch(mouth: Publisher, ear: Ear) -> None:
