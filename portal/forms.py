@@ -12,6 +12,7 @@ from wtforms import (
     BooleanField,
     DateField,
     Field,
+    HiddenField,
     IntegerField,
     PasswordField,
     SelectField,
@@ -68,6 +69,8 @@ class JobForm(FlaskForm):
     destination = StringField("Destination folder")
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
     dry_run = BooleanField("Dry run: only say what would be done")
+    #: Sent by the page, not by programs: what deletes files is shown and confirmed first.
+    guarded = HiddenField(default="y")
     include = TextAreaField("Only these files")
     exclude = TextAreaField("All but these files")
     min_age = StringField("Only files older than")
@@ -135,6 +138,14 @@ class JobForm(FlaskForm):
             for field, problem in invalid.errors.items():
                 self[field].errors = [problem]
             raise
+
+    @property
+    def wants_plan(self) -> bool:
+        return bool(self.guarded.raw_data)
+
+
+class ConfirmPlanForm(FlaskForm):
+    confirm = StringField("", render_kw={"autocomplete": "off", "spellcheck": "false"})
 
 
 class SettingsForm(FlaskForm):

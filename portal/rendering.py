@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from portal.clock import now
@@ -197,6 +197,36 @@ def _files(job: Job) -> str:
     if job.dry_run and job.operation != Operation.CHECK:
         return f"{files(job.files_total)} would move"
     return f"{count(job.files_transferred)} of {count(job.files_total)} files"
+
+
+def plan_words(job: Job) -> str:
+    """``Copies 1,203 files, 4.1 GiB; deletes 17 files, 12.0 MiB.``"""
+    plan = {"copies": 0, "copy_bytes": 0, "deletes": 0, "delete_bytes": 0} | (job.plan or {})
+    if not plan["copies"] and not plan["deletes"]:
+        return "Nothing to do: both sides are equal already."
+    copied = f"{files(plan['copies'])}, {size(plan['copy_bytes'])}" if plan["copies"] else "nothing"
+    deleted = (
+        f"{files(plan['deletes'])}, {size(plan['delete_bytes'])}" if plan["deletes"] else "nothing"
+    )
+    if job.operation == Operation.MOVE:
+        return f"Copies {copied}; deletes {deleted} at the source."
+    return f"Copies {copied}; deletes {deleted}."
+
+
+def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
+    """Of what is deleted and of what is copied, where there is any: a title, the first files, and
+    how many there are in all."""
+    plan = job.plan or {}
+    moves = job.operation == Operation.MOVE
+    lists = [
+        ("Deletes at the source" if moves else "Deletes", "first_deletes", "deletes"),
+        ("Copies", "first_copies", "copies"),
+    ]
+    return [
+        (title, plan.get(first, []), plan.get(number, 0))
+        for title, first, number in lists
+        if plan.get(number)
+    ]
 
 
 def options_words(job: Job) -> list[tuple[str, str]]:

@@ -162,6 +162,7 @@ MAY = {
         "services.remotes",
         "services.transitions",
     },
+    "services.plans": {"database", "models", "services.jobs"},
     "services.statistics": {"database", "models", "services.jobs"},
     "services.readiness": {"database", "services.workers"},
     "services.tokens": {"database", "models", "services.audit"},

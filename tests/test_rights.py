@@ -73,6 +73,7 @@ TABLE = {
     ("POST", "/audit/export"): ADMIN,
     ("POST", "/api/v1/jobs"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/confirm"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/retry"): OPERATOR,
     ("POST", "/api/v1/remotes"): ADMIN,
     ("POST", "/api/v1/remotes/<int:remote_id>"): ADMIN,
@@ -85,6 +86,7 @@ TABLE = {
     ("POST", "/browse/folders"): OPERATOR,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/confirm"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
     ("POST", "/login"): PUBLIC,
     ("POST", "/login/code"): PUBLIC,
@@ -165,6 +167,21 @@ def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
 
 
 @pytest.fixture
+def dry_run(app: Flask, job: Callable[..., int]) -> Callable[[], int]:
+    """A dry run of bob's that may be confirmed."""
+
+    def add() -> int:
+        number = job("bob", JobStatus.COMPLETED)
+        with app.app_context():
+            row = session.get_one(Job, number)
+            row.operation, row.dry_run, row.plan = Operation.SYNC, True, {"deletes": 0}
+            session.commit()
+        return number
+
+    return add
+
+
+@pytest.fixture
 def token(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
     """Gives somebody a token."""
 
@@ -221,6 +238,7 @@ def link(app: Flask, user: Callable[[str], User]) -> Callable[[], str]:
 def filled(
     root: Any,
     job: Callable[..., int],
+    dry_run: Callable[[], int],
     user: Callable[[str], User],
     token: Callable[..., int],
     live: Callable[[str], int],
@@ -267,6 +285,8 @@ def filled(
             "/users": {"username": "dora", "role": "viewer"},
             "/users/<int:user_id>/role": {"role": "viewer"},
         }.get("/" + rule.removeprefix(API) if rule.startswith(API) else rule, {})
+        if rule.endswith("/confirm"):
+            rule = rule.replace("<int:job_id>", str(dry_run()))
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
             rule = rule.replace("<int:job_id>", str(job(status=failed)))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -5,13 +7,13 @@ from portal import memo
 from portal.access import address, background, job_or_404, may_change, me, requires
 from portal.error_pages import is_htmx
 from portal.errors import Invalid, NotFound
-from portal.forms import OPERATIONS, JobForm
+from portal.forms import OPERATIONS, ConfirmPlanForm, JobForm
 from portal.models import Job, Role
 from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
-from portal.services import jobs, remotes, statistics
+from portal.services import jobs, plans, remotes, statistics
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -55,6 +57,8 @@ def create() -> Response | tuple[str, int]:
         )
     except Invalid:
         return _form(form), 422
+    if form.wants_plan and transfer.operation.deletes:
+        transfer = replace(transfer, dry_run=True)
     job = jobs.create(transfer, actor=me(), address=address())
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
@@ -62,11 +66,20 @@ def create() -> Response | tuple[str, int]:
 @blueprint.get("/jobs/<int:job_id>")
 @requires(Role.VIEWER)
 def show(job_id: int) -> str:
-    job = job_or_404(job_id)
-    events = jobs.events_of(job.id)
-    # A page that fetches its region anew follows the log by itself.
-    log = {} if is_htmx() else end_of(job, TAIL_LINES)
-    return render_template("jobs/job.html", job=job, events=events, **log)
+    return _page(job_or_404(job_id), ConfirmPlanForm())
+
+
+@blueprint.post("/jobs/<int:job_id>/confirm")
+@requires(Role.OPERATOR)
+def confirm(job_id: int) -> Response | tuple[str, int]:
+    shown = job_or_404(job_id, to_change=True)
+    form = ConfirmPlanForm()
+    try:
+        job, _ = plans.confirm(shown.id, form.confirm.data or "", actor=me(), address=address())
+    except Invalid as invalid:
+        form.confirm.errors = [invalid.errors["confirm"]]
+        return _page(shown, form), 422
+    return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
 @blueprint.get("/api/jobs/<int:job_id>/progress")
@@ -108,6 +121,19 @@ def _acted(job: Job) -> Response | str:
 def _plain_row(job: Job) -> memo.Row:
     html = _row(job)
     return memo.Row(html, tag_of(html), job.owner_id)
+
+
+def _page(job: Job, confirmation: ConfirmPlanForm) -> str:
+    # A page that fetches its region anew follows the log by itself.
+    log = {} if is_htmx() else end_of(job, TAIL_LINES)
+    return render_template(
+        "jobs/job.html",
+        job=job,
+        events=jobs.events_of(job.id),
+        **log,
+        confirmation=confirmation if plans.confirmable(job) else None,
+        confirmed_by=plans.confirmed_by(job.id) if job.dry_run else None,
+    )
 
 
 def _row(job: Job) -> str:

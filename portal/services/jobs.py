@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import current_app
 from sqlalchemy import ColumnElement, func, or_, select
@@ -44,7 +44,7 @@ class Transfer:
 
 
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
-    job = _insert(begin_write(), transfer, actor, address)
+    job = insert(begin_write(), transfer, actor, address)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 
@@ -56,7 +56,7 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
     if job is not None:
         return job, False
     try:
-        job = _insert(session(), transfer, actor, address, wish=wish)
+        job = insert(session(), transfer, actor, address, wish=wish)
     except IntegrityError:
         # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
         job = _wished(begin_write(), actor, wish)
@@ -82,7 +82,7 @@ def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:
 def add_sample(transfer: Transfer, *, username: str) -> None:
     """A job of a demonstration, queued before the executor starts."""
     owner = session.scalars(select(User).where(User.username == username)).one()
-    _insert(begin_write(), transfer, owner, address="")
+    insert(begin_write(), transfer, owner, address="")
 
 
 def retry(old: Job, *, actor: User, address: str) -> Job:
@@ -99,20 +99,28 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
     if job is not None:
         writing.rollback()
         return job
-    transfer = Transfer(
-        name=old.name,
-        operation=Operation(old.operation),
-        source=old.source,
-        destination=old.destination,
-        bandwidth_limit=old.bandwidth_limit,
-        dry_run=old.dry_run,
-        options=restored(old.options),
-        source_remote_id=old.source_remote_id,
-        destination_remote_id=old.destination_remote_id,
-    )
-    job = _insert(writing, transfer, actor, address, retry_of=old.id)
+    transfer = transfer_of(old)
+    if old.confirms_id is not None:
+        # What was confirmed is no longer what would happen: it is shown and asked for again.
+        transfer = replace(transfer, dry_run=True)
+    job = insert(writing, transfer, actor, address, retry_of=old.id)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
+
+
+def transfer_of(job: Job) -> Transfer:
+    """What was asked for when this job was made."""
+    return Transfer(
+        name=job.name,
+        operation=Operation(job.operation),
+        source=job.source,
+        destination=job.destination,
+        bandwidth_limit=job.bandwidth_limit,
+        dry_run=job.dry_run,
+        options=restored(job.options),
+        source_remote_id=job.source_remote_id,
+        destination_remote_id=job.destination_remote_id,
+    )
 
 
 def cancel(job_id: int, *, actor: User, address: str) -> Job:
@@ -142,16 +150,18 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
     return changed
 
 
-def _insert(
+def insert(
     writing: Session,
     transfer: Transfer,
     actor: User,
     address: str,
     *,
     retry_of: int | None = None,
+    confirms: Job | None = None,
     wish: Wish | None = None,
 ) -> Job:
-    """Raises Conflict if one of its remotes is gone, or not for this person any more."""
+    """A queued job, committed and published. ``confirms``: the dry run whose plan it must keep.
+    Raises Conflict if one of its remotes is gone, or not for this person any more."""
     try:
         remotes.hold(writing, (transfer.source_remote_id, transfer.destination_remote_id), actor)
     except Conflict:
@@ -168,7 +178,9 @@ def _insert(
         source_remote_id=transfer.source_remote_id,
         destination_remote_id=transfer.destination_remote_id,
         owner_id=actor.id,
-        retry_of_id=retry_of,
+        retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
+        confirms_id=confirms.id if confirms else None,
+        plan=confirms.plan if confirms else None,
     )
     writing.add(job)
     writing.flush()
@@ -182,12 +194,22 @@ def _insert(
         "job.retry" if retry_of else "job.create",
         actor=actor,
         target=f"job {job.id}",
-        detail=f"{job.operation} {job.source!r} to {job.destination!r}",
+        detail=f"{job.operation} {job.source!r} to {job.destination!r}{_confirmation(job)}",
         address=address,
     )
     writing.commit()
     live.created(job)
     return job
+
+
+def _confirmation(job: Job) -> str:
+    """For the audit log: who started what deletes, and what they had seen of it."""
+    if job.dry_run or not Operation(job.operation).deletes:
+        return ""
+    if job.confirms_id is None:
+        return "; started without a confirmed dry run"
+    deletes = (job.plan or {}).get("deletes", 0)
+    return f"; confirmed dry run {job.confirms_id}, which deletes {deletes} files"
 
 
 # --- lists --------------------------------------------------------------------------------------

@@ -84,6 +84,8 @@ class Ending:
     reason: str | None
     exit_code: int | None
     error_lines: tuple[str, ...] = ()
+    #: What a dry run found it would do; ``engine.Plan`` as plain data.
+    plan: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,9 @@ def finish(hold: Hold, ending: Ending, reading: Reading | None, *, moved: int) -
     whatever rclone made of it."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
     figures = {"exit_code": ending.exit_code, **_last_figures(reading)}
-    told = {"error": ending.reason, "error_lines": list(ending.error_lines)}
+    told: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
+    if ending.plan is not None:
+        told["plan"] = ending.plan
     _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", moved=moved)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -46,6 +46,18 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
 
 
+def _guard(job: Job) -> engine.Guard | None:
+    """What it must not go beyond, of a job that was confirmed."""
+    if job.confirms_id is None:
+        return None
+    plan = job.plan or {}
+    return engine.Guard(
+        deletes=int(plan.get("deletes", 0)),
+        fingerprint=str(plan.get("fingerprint", "")),
+        moment=float(plan.get("moment", 0.0)),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
@@ -74,6 +86,7 @@ class Attempt:
             bandwidth_limit=job.bandwidth_limit,
             dry_run=job.dry_run,
             options=restored(job.options),
+            guard=_guard(job),
         )
         self._ledger = ledger
         self._stopping = stopping
@@ -134,7 +147,10 @@ class Attempt:
                 self._records.collect(run)
         outcome = run.outcome()
         held.reading = outcome.progress or held.reading
-        return Ending(outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines)
+        plan = asdict(outcome.plan) if outcome.plan else None
+        return Ending(
+            outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines, plan
+        )
 
     def _follow(self, run: engine.Run, held: Held, watch: Callable[[int], None]) -> None:
         def begun(leader: int) -> None:

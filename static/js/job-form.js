@@ -2,8 +2,8 @@
 
 const SENTENCES = {
   copy: (from, to) => `Copies everything in ${from} to ${to}; nothing is deleted in ${to}.`,
-  sync: (from, to) => `Makes ${to} the same as ${from}; what is only in ${to} is deleted.`,
-  move: (from, to) => `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there.`,
+  sync: (from, to) => `Makes ${to} the same as ${from}; what is only in ${to} is deleted, after you have seen what that is.`,
+  move: (from, to) => `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there, after you have seen what that is.`,
   check: (from, to) => `Compares ${from} with ${to}; nothing is changed.`,
 };
 
@@ -16,6 +16,7 @@ export function sentence({ operation, source, destination, dryRun }) {
 
 export function attendJobForm(form) {
   const place = form.querySelector('[data-job-sentence]');
+  const button = form.querySelector('[data-check]');
   const say = () => {
     const values = new FormData(form);
     place.textContent = sentence({
@@ -24,6 +25,8 @@ export function attendJobForm(form) {
       destination: values.get('destination')?.trim(),
       dryRun: values.has('dry_run'),
     });
+    const deletes = ['sync', 'move'].includes(values.get('operation')) && !values.has('dry_run');
+    button.textContent = deletes ? button.dataset.check : button.dataset.start;
   };
   form.addEventListener('input', say);
   say();

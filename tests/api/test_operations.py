@@ -37,10 +37,12 @@ BODIES = {
         "version": 1,
         "options": {"host": "192.0.2.7", "user": "carol", "pass": "a password"},
     },
+    "confirm_job": {},
 }
 ACTIONS = {
     "create_job": "job.create",
     "cancel_job": "job.cancel",
+    "confirm_job": "job.create",
     "retry_job": "job.retry",
     "create_user": "user.create",
     "change_role": "user.role",
@@ -54,7 +56,13 @@ ACTIONS = {
 
 
 #: What is taken, changed meanwhile or gone; the others answer the same again.
-AGAIN = {"create_user": 422, "create_remote": 422, "change_remote": 409, "delete_remote": 404}
+AGAIN = {
+    "create_user": 422,
+    "confirm_job": 200,
+    "create_remote": 422,
+    "change_remote": 409,
+    "delete_remote": 404,
+}
 
 
 @pytest.fixture
@@ -63,6 +71,9 @@ def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str
 
     def fill(one: Operation) -> tuple[str, Any]:
         job, bella = new_job("bob"), user("bella")
+        if one.name == "confirm_job":
+            done = {"status": JobStatus.COMPLETED, "operation": "sync", "dry_run": True}
+            session.execute(update(Job).values(plan={"deletes": 0}, **done))
         if one.name == "retry_job":
             session.execute(update(Job).values(status=JobStatus.FAILED))
         if one.name == "enable_user":

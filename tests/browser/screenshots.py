@@ -203,7 +203,7 @@ def refused_form(page: Page, server: PortalServer) -> None:
     page.fill("[name=destination]", str(server.root / "copies"))
     page.click("[data-job-form] summary")
     page.fill("[name=bandwidth_limit]", "fast")
-    page.click("text=Start transfer")
+    page.click("[data-check]")
     page.wait_for_selector(".invalid-feedback")
 
 

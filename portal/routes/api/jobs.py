@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from flask import current_app, url_for
 from pydantic import Field
 
@@ -9,7 +11,7 @@ from portal.models import Role
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
-from portal.services import idempotency, jobs, remotes
+from portal.services import idempotency, jobs, plans, remotes
 from portal.services.idempotency import Wish
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -33,6 +35,22 @@ class JobOptions(Shown):
     timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
 
 
+class PlannedFile(Shown):
+    name: str
+    size: int
+
+
+class Plan(Shown):
+    """What a dry run found it would do."""
+
+    copies: int = Field(0, description="Files.")
+    copy_bytes: int = 0
+    deletes: int = Field(0, description="Files; of a move, those at the source.")
+    delete_bytes: int = 0
+    first_copies: list[PlannedFile] = Field([], description="The first ten by name.")
+    first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
+
+
 class Job(Shown):
     """One execution of one transfer."""
 
@@ -44,6 +62,13 @@ class Job(Shown):
     bandwidth_limit: str | None
     dry_run: bool
     options: JobOptions
+    plan: Plan | None = Field(
+        description="Of a completed dry run: what it would do. Of a job that was confirmed: what"
+        " had been shown."
+    )
+    confirms: int | None = Field(
+        description="The dry run that was confirmed; null of a job that nobody had to confirm."
+    )
     owner: str = Field(description="User name of whoever created it.")
     status: JobStatus
     retry_of: int | None = Field(description="The job that this one tries again.")
@@ -154,6 +179,15 @@ class NewJob(Given):
         )
 
 
+class Confirmation(Given):
+    confirm: str = Field(
+        "",
+        max_length=validation.NAME_LENGTH,
+        description="The number of files that it deletes, or the name of the job. Not needed where"
+        " it deletes none.",
+    )
+
+
 class Once(Asked):
     key: str | None = Field(
         None,
@@ -205,7 +239,11 @@ def list_jobs(query: JobsAsked) -> Answer:
     answer_headers=_LOCATION,
 )
 def create_job(body: NewJob, headers: Once) -> Answer:
-    """Create a job"""
+    """Create a job
+
+    A sync or a move that is not a dry run starts without a question. To see first what it deletes,
+    ask for a dry run and confirm that.
+    """
     transfer, new = body.transfer(), True
     if headers.key is None:
         job = jobs.create(transfer, actor=me(), address=address())
@@ -247,6 +285,30 @@ def cancel_job(job_id: int) -> Job:
 
 @operation(
     "POST",
+    "/jobs/<int:job_id>/confirm",
+    right=Role.OPERATOR,
+    body=Confirmation,
+    shape=Job,
+    answers={
+        201: "The new job, which does what the dry run has shown. It looks once more before it"
+        " starts, and fails if it would delete anything else.",
+        200: "The job that this dry run was confirmed as before.",
+    },
+    refusals={409: "This is no completed dry run of a sync or a move."},
+    answer_headers=_LOCATION,
+)
+def confirm_job(job_id: int, body: Confirmation) -> Answer:
+    """Confirm a dry run
+
+    Operators may confirm their own dry runs, admins everyone's.
+    """
+    shown = job_or_404(job_id, to_change=True)
+    job, new = plans.confirm(shown.id, body.confirm, actor=me(), address=address())
+    return _located(job, 201 if new else 200)
+
+
+@operation(
+    "POST",
     "/jobs/<int:job_id>/retry",
     right=Role.OPERATOR,
     shape=Job,
@@ -257,7 +319,8 @@ def cancel_job(job_id: int) -> Job:
 def retry_job(job_id: int) -> Answer:
     """Retry a failed, cancelled or interrupted job
 
-    Operators may retry their own jobs, admins everyone's. A retry is a new job.
+    Operators may retry their own jobs, admins everyone's. A retry is a new job; of one that was
+    confirmed it is a dry run, to be confirmed anew.
     """
     old = job_or_404(job_id, to_change=True)
     return _located(jobs.retry(old, actor=me(), address=address()), 200)
@@ -270,5 +333,17 @@ def _located(job: models.Job, status: int) -> Answer:
 def _shown(job: models.Job) -> Job:
     columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
     chosen = JobOptions.model_validate(options.restored(job.options))
-    named = {"options": chosen, "owner": job.owner.username, "retry_of": job.retry_of_id}
+    named = {
+        "options": chosen,
+        "plan": _plan(job.plan),
+        "confirms": job.confirms_id,
+        "owner": job.owner.username,
+        "retry_of": job.retry_of_id,
+    }
     return Job(**columns | named)
+
+
+def _plan(stored: dict[str, Any] | None) -> Plan | None:
+    if stored is None:
+        return None
+    return Plan(**{name: stored[name] for name in Plan.model_fields if name in stored})
