@@ -37,7 +37,7 @@ from portal.guard import Guard
 from portal.models import Role
 from portal.polls import Polls
 from portal.queue import messages
-from portal.services import connections, sealing, sessions, single_sign_on
+from portal.services import connections, sealing, sessions, single_sign_on, waiting
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
@@ -205,6 +205,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         size_of=rendering.size_of,
         event_words=rendering.event_words,
         options_words=rendering.options_words,
+        waiting_words=lambda job: rendering.place_words(waiting.place(job)),
         plan_words=rendering.plan_words,
         plan_lists=rendering.plan_lists,
         sparkline=rendering.sparkline,

@@ -144,6 +144,20 @@ class JobForm(FlaskForm):
         return bool(self.guarded.raw_data)
 
 
+class BandwidthForm(FlaskForm):
+    """Of a job that runs or waits."""
+
+    bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
+
+    def limit(self) -> str | None:
+        """Raises Invalid, and says the error beside the field."""
+        try:
+            return validation.bandwidth(self.bandwidth_limit.data or "")
+        except Invalid as invalid:
+            self.bandwidth_limit.errors = list(invalid.errors.values())
+            raise
+
+
 class ConfirmPlanForm(FlaskForm):
     confirm = StringField("", render_kw={"autocomplete": "off", "spellcheck": "false"})
 

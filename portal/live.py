@@ -85,6 +85,22 @@ def status_changed(job: Job, old: JobStatus) -> None:
     _emit("job_status_change", payload, topic_room(STATUS_CHANGE))
 
 
+def changed(job: Job) -> None:
+    """Paused, going on, or at another speed; its status is the same."""
+    _changed()
+    payload = {
+        "job_id": job.id,
+        "status": job.status,
+        "paused": job.paused_at is not None,
+        "bandwidth_limit": job.bandwidth_limit,
+        "seq": job.seq,
+        "timestamp": iso(now()),
+        "percent": job.percent,
+        "display": display(job),
+    }
+    _emit("job_changed", payload, topic_room(STATUS_CHANGE))
+
+
 def endings() -> int:
     """How often sessions were ended here; who compares it sees whether any was since."""
     return _endings

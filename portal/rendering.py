@@ -144,7 +144,15 @@ def _scaled(number: int) -> tuple[str, str]:
 def display(job: Job) -> dict[str, str]:
     """What every door shows of a job: page, poll, click and push. Ready words."""
     state = STATES[JobStatus(job.status)]
-    return {"status": state.label, "icon": state.icon, "tone": state.tone, **progress_display(job)}
+    shown = {"status": state.label, "icon": state.icon, "tone": state.tone}
+    if stands_still(job):
+        shown = {"status": "Paused", "icon": "paused", "tone": "yellow"}
+    return {**shown, **progress_display(job)}
+
+
+def stands_still(job: Job) -> bool:
+    """Whether it would run, had nobody paused it."""
+    return job.status == JobStatus.RUNNING and job.paused_at is not None
 
 
 def progress_display(job: Job) -> dict[str, str]:
@@ -166,7 +174,7 @@ def _spoken(words: dict[str, str]) -> list[str]:
 
 
 def _phase(job: Job) -> str:
-    if job.status != JobStatus.RUNNING:
+    if job.status != JobStatus.RUNNING or stands_still(job):
         return ""
     return _PHASES.get(job.phase or "", "Starting")
 
@@ -248,6 +256,16 @@ def options_words(job: Job) -> list[tuple[str, str]]:
         "Tries again": str(chosen.retries) if chosen.retries != USUAL.retries else "",
     }
     return [(name, value) for name, value in words.items() if value]
+
+
+def place_words(place: int | None) -> str:
+    """``next in the queue``, ``3rd in the queue``; of a place that is not known, far behind."""
+    if place is None:
+        return "far back in the queue"
+    if place == 1:
+        return "next in the queue"
+    last = {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
 def took(job: Job) -> float | None:

@@ -96,6 +96,15 @@ def transfer(
     )
 
 
+def bandwidth(text: str) -> str | None:
+    """A limit as it is stored, None for none. Raises Invalid."""
+    try:
+        limit = timetable.parse(text)
+    except timetable.NoTimetable as refused:
+        raise Invalid({"bandwidth_limit": str(refused)}) from None
+    return str(limit) if limit else None
+
+
 def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> Options:
     usual = options.USUAL
     return Options(

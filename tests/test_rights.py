@@ -73,7 +73,10 @@ TABLE = {
     ("POST", "/audit/export"): ADMIN,
     ("POST", "/api/v1/jobs"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/bandwidth"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/confirm"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/pause"): OPERATOR,
+    ("POST", "/api/v1/jobs/<int:job_id>/resume"): OPERATOR,
     ("POST", "/api/v1/jobs/<int:job_id>/retry"): OPERATOR,
     ("POST", "/api/v1/remotes"): ADMIN,
     ("POST", "/api/v1/remotes/<int:remote_id>"): ADMIN,
@@ -86,7 +89,10 @@ TABLE = {
     ("POST", "/browse/folders"): OPERATOR,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/bandwidth"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/confirm"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/pause"): OPERATOR,
+    ("POST", "/jobs/<int:job_id>/resume"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
     ("POST", "/login"): PUBLIC,
     ("POST", "/login/code"): PUBLIC,
@@ -273,6 +279,7 @@ def filled(
             },
             "/browse/folders": {"at": str(root), "name": "new"},
             "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
+            "/jobs/<int:job_id>/bandwidth": {"bandwidth_limit": "5M"},
             "/audit/export": {"format": "jsonl"},
             "/login": {"username": "bob", "password": PASSWORD},
             "/password/<token>": {"new_password": "a new one, long"},
@@ -289,6 +296,7 @@ def filled(
             rule = rule.replace("<int:job_id>", str(dry_run()))
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
+            failed = JobStatus.RUNNING if rule.endswith("/pause") else failed
             rule = rule.replace("<int:job_id>", str(job(status=failed)))
         if "remote_id" in rule:
             rule = rule.replace("<int:remote_id>", str(remote()))

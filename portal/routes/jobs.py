@@ -7,13 +7,13 @@ from portal import memo
 from portal.access import address, background, job_or_404, may_change, me, requires
 from portal.error_pages import is_htmx
 from portal.errors import Invalid, NotFound
-from portal.forms import OPERATIONS, ConfirmPlanForm, JobForm
+from portal.forms import OPERATIONS, BandwidthForm, ConfirmPlanForm, JobForm
 from portal.models import Job, Role
 from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
-from portal.services import jobs, plans, remotes, statistics
+from portal.services import control, jobs, plans, remotes, statistics
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -114,6 +114,33 @@ def retry(job_id: int) -> Response | str:
     return _acted(jobs.retry(old, actor=me(), address=address()))
 
 
+@blueprint.post("/jobs/<int:job_id>/pause")
+@requires(Role.OPERATOR)
+def pause(job_id: int) -> Response | str:
+    job_or_404(job_id, to_change=True)
+    return _acted(control.pause(job_id, actor=me(), address=address()))
+
+
+@blueprint.post("/jobs/<int:job_id>/resume")
+@requires(Role.OPERATOR)
+def resume(job_id: int) -> Response | str:
+    job_or_404(job_id, to_change=True)
+    return _acted(control.resume(job_id, actor=me(), address=address()))
+
+
+@blueprint.post("/jobs/<int:job_id>/bandwidth")
+@requires(Role.OPERATOR)
+def bandwidth(job_id: int) -> Response | tuple[str, int]:
+    job = job_or_404(job_id, to_change=True)
+    form = BandwidthForm()
+    try:
+        limit = form.limit()
+    except Invalid:
+        return _page(job, ConfirmPlanForm(), form), 422
+    control.limit(job_id, limit, actor=me(), address=address())
+    return redirect(url_for("jobs.show", job_id=job_id), 303)
+
+
 def _acted(job: Job) -> Response | str:
     return _row(job) if is_htmx() else redirect(url_for("jobs.show", job_id=job.id), 303)
 
@@ -123,7 +150,7 @@ def _plain_row(job: Job) -> memo.Row:
     return memo.Row(html, tag_of(html), job.owner_id)
 
 
-def _page(job: Job, confirmation: ConfirmPlanForm) -> str:
+def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None = None) -> str:
     # A page that fetches its region anew follows the log by itself.
     log = {} if is_htmx() else end_of(job, TAIL_LINES)
     return render_template(
@@ -131,6 +158,7 @@ def _page(job: Job, confirmation: ConfirmPlanForm) -> str:
         job=job,
         events=jobs.events_of(job.id),
         **log,
+        speed=speed or BandwidthForm(bandwidth_limit=job.bandwidth_limit),
         confirmation=confirmation if plans.confirmable(job) else None,
         confirmed_by=plans.confirmed_by(job.id) if job.dry_run else None,
     )

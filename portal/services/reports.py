@@ -97,6 +97,18 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Of one look at a job in work."""
+
+    standing: Standing
+    paused: bool
+    bandwidth_limit: str | None
+
+
+_GONE = Seen(Standing.LOST, paused=False, bandwidth_limit=None)
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A reading on its way; ``moved`` bytes are new since the last one."""
 
@@ -188,13 +200,24 @@ def _as_table(told: Sequence[Told]) -> CTE:
 
 def look(holds: Sequence[Hold]) -> dict[Hold, Standing]:
     """Whether these still are holds, without a word of progress."""
+    return {hold: seen.standing for hold, seen in survey(holds).items()}
+
+
+def survey(holds: Sequence[Hold]) -> dict[Hold, Seen]:
+    """As ``look``, with what people ask of these jobs meanwhile."""
     if not holds:
         return {}
     ids = [hold.job_id for hold in holds]
+    columns = (Job.id, Job.attempt, Job.status, Job.paused_at, Job.bandwidth_limit)
     with glance() as connection:
-        rows = connection.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(ids)))
-        found = {Hold(row.id, row.attempt): row.status for row in rows}
-    return {hold: _standing(found.get(hold)) for hold in holds}
+        rows = connection.execute(select(*columns).where(Job.id.in_(ids)))
+        found = {
+            Hold(row.id, row.attempt): Seen(
+                _standing(row.status), row.paused_at is not None, row.bandwidth_limit
+            )
+            for row in rows
+        }
+    return {hold: found.get(hold, _GONE) for hold in holds}
 
 
 def _standing(status: str | None) -> Standing:

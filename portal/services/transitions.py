@@ -58,7 +58,13 @@ def change(
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     if new in _ENDINGS:
-        values = {"finished_at": moment, "eta_seconds": None, "current_files": [], **values}
+        done: dict[str, Any] = {
+            "finished_at": moment,
+            "eta_seconds": None,
+            "current_files": [],
+            "paused_at": None,
+        }
+        values = done | values
     job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None

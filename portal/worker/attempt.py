@@ -18,7 +18,7 @@ from portal.paths import PathRefused
 from portal.records import Records
 from portal.services import reports
 from portal.services.connections import Unusable
-from portal.services.reports import Ending, Hold
+from portal.services.reports import Ending, Hold, Seen
 from portal.settings import Settings
 from portal.worker import sides
 from portal.worker.ledger import Held, Ledger, Stop
@@ -58,6 +58,16 @@ def _guard(job: Job) -> engine.Guard | None:
     )
 
 
+def _obey(run: engine.Run, held: Held, wishes: Seen) -> None:
+    run.limit(wishes.bandwidth_limit)
+    if not wishes.paused:
+        run.resume()
+        return
+    run.pause()
+    if held.reading is not None and held.reading.speed_bytes:
+        held.reading = replace(held.reading, speed_bytes=0, eta_seconds=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
@@ -91,6 +101,7 @@ class Attempt:
         self._ledger = ledger
         self._stopping = stopping
         self._patience = patience
+        self._paused = job.paused_at is not None
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._records = Records(job.id, job.attempt)
         self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
@@ -136,6 +147,7 @@ class Attempt:
             data_dir=self._settings.data_dir,
             grace=self._patience.grace,
             backoff=self._patience.backoff,
+            paused=self._paused,
         )
         if self._is_to_stop(held):
             return Ending(False, None, None)
@@ -165,6 +177,8 @@ class Attempt:
                 self._records.note(reading)
             if self._is_to_stop(held):
                 run.stop()
+            elif held.wishes is not None:
+                _obey(run, held, held.wishes)
             if held.stop not in (Stop.LOST, Stop.LAPSED):
                 self._records.keep(run)
 

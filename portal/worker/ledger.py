@@ -20,7 +20,7 @@ from portal import engine
 from portal.clock import elapsed
 from portal.database import session
 from portal.services import reports
-from portal.services.reports import Hold, Standing, Told
+from portal.services.reports import Hold, Seen, Standing, Told
 from portal.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,8 @@ class Held:
         #: The ledger writes these.
         self.stop: Stop | None = None
         self.fault: SQLAlchemyError | None = None
+        #: What people ask of it; none until the first look.
+        self.wishes: Seen | None = None
         #: When the last statement was sent that kept the hold, see ``clock.elapsed``.
         self.kept_at = claimed_at
         self.told_at = 0.0
@@ -161,7 +163,10 @@ class Ledger:
         self._beat(beating)
         seen = {*due, *beating}
         others = [one for one in open_ if one not in seen]
-        _note(others, reports.look([one.hold for one in others]))
+        seen_now = reports.survey([one.hold for one in others])
+        _note(others, {hold: seen.standing for hold, seen in seen_now.items()})
+        for one in others:
+            one.wishes = seen_now[one.hold]
         if self._lease and kept:
             self._lease.watchdog.kept(min(one.kept_at for one in kept))
 

@@ -124,6 +124,7 @@ function live() {
     if (document.hidden) headline.tick(); // Where the clock below is slowed down, and the title is all there is to see.
   });
   on('portal:status', (event) => { fresh(); jobs.moved(event); headline.tick(); notifier.told(event); });
+  on('portal:changed', (event) => { fresh(); jobs.moved({ ...event, new_status: event.status }); });
   on('portal:created', (event) => { fresh(); jobs.moved(event); });
   on('portal:missed', refresh.everybody);
   on('portal:role-changed', redrawPage);

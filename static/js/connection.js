@@ -10,6 +10,7 @@ const SERVER_EVENTS = {
   job_progress: 'portal:progress',
   job_status_change: 'portal:status',
   job_created: 'portal:created',
+  job_changed: 'portal:changed',
   refresh: 'portal:missed',
 };
 

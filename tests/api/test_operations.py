@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from portal.clock import now
 from portal.database import session
 from portal.models import AuditEntry, Job, Remote, Role
 from portal.routes.api.openapi import scope_for
@@ -38,11 +39,15 @@ BODIES = {
         "options": {"host": "192.0.2.7", "user": "carol", "pass": "a password"},
     },
     "confirm_job": {},
+    "limit_job": {"bandwidth_limit": "5M"},
 }
 ACTIONS = {
     "create_job": "job.create",
     "cancel_job": "job.cancel",
     "confirm_job": "job.create",
+    "limit_job": "job.limit",
+    "pause_job": "job.pause",
+    "resume_job": "job.resume",
     "retry_job": "job.retry",
     "create_user": "user.create",
     "change_role": "user.role",
@@ -74,6 +79,9 @@ def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str
         if one.name == "confirm_job":
             done = {"status": JobStatus.COMPLETED, "operation": "sync", "dry_run": True}
             session.execute(update(Job).values(plan={"deletes": 0}, **done))
+        if one.name in ("pause_job", "resume_job"):
+            paused_at = now() if one.name == "resume_job" else None
+            session.execute(update(Job).values(status=JobStatus.RUNNING, paused_at=paused_at))
         if one.name == "retry_job":
             session.execute(update(Job).values(status=JobStatus.FAILED))
         if one.name == "enable_user":

@@ -11,7 +11,7 @@ from portal.models import Role
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
-from portal.services import idempotency, jobs, plans, remotes
+from portal.services import control, idempotency, jobs, plans, remotes, waiting
 from portal.services.idempotency import Wish
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -71,6 +71,10 @@ class Job(Shown):
     )
     owner: str = Field(description="User name of whoever created it.")
     status: JobStatus
+    paused: bool = Field(description="Whether a person has it stand still.")
+    queue_place: int | None = Field(
+        description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
+    )
     retry_of: int | None = Field(description="The job that this one tries again.")
     attempt: int = Field(description="How often a worker has begun it.")
     seq: int = Field(description="Grows with every change of this job, as in the live events.")
@@ -179,6 +183,13 @@ class NewJob(Given):
         )
 
 
+class NewLimit(Given):
+    bandwidth_limit: str | None = Field(
+        max_length=validation.BANDWIDTH_LENGTH,
+        description="As of a new job; null or empty for no limit.",
+    )
+
+
 class Confirmation(Given):
     confirm: str = Field(
         "",
@@ -285,6 +296,60 @@ def cancel_job(job_id: int) -> Job:
 
 @operation(
     "POST",
+    "/jobs/<int:job_id>/pause",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job, paused. Asking again changes nothing."},
+    refusals={409: "It is not running."},
+)
+def pause_job(job_id: int) -> Job:
+    """Pause a running job
+
+    Operators may pause their own jobs, admins everyone's. Its rclone stands still and keeps its
+    place; the status stays running.
+    """
+    job_or_404(job_id, to_change=True)
+    return _shown(control.pause(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/resume",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job, going on. Asking again changes nothing."},
+    refusals={409: _TOO_LATE},
+)
+def resume_job(job_id: int) -> Job:
+    """Let a paused job go on
+
+    Operators may resume their own jobs, admins everyone's.
+    """
+    job_or_404(job_id, to_change=True)
+    return _shown(control.resume(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/bandwidth",
+    right=Role.OPERATOR,
+    body=NewLimit,
+    shape=Job,
+    answers={200: "The job. The limit is in force within a second or two."},
+    refusals={409: _TOO_LATE},
+)
+def limit_job(job_id: int, body: NewLimit) -> Job:
+    """Change the bandwidth limit of a job that runs or waits
+
+    Operators may change their own jobs, admins everyone's.
+    """
+    job_or_404(job_id, to_change=True)
+    limit = validation.bandwidth(body.bandwidth_limit or "")
+    return _shown(control.limit(job_id, limit, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
     "/jobs/<int:job_id>/confirm",
     right=Role.OPERATOR,
     body=Confirmation,
@@ -337,6 +402,8 @@ def _shown(job: models.Job) -> Job:
         "options": chosen,
         "plan": _plan(job.plan),
         "confirms": job.confirms_id,
+        "paused": job.paused_at is not None,
+        "queue_place": waiting.place(job),
         "owner": job.owner.username,
         "retry_of": job.retry_of_id,
     }

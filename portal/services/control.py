@@ -1,0 +1,75 @@
+"""What people ask of a job while it runs: stand still, go on, go at another speed.
+
+Each is a column that the job's worker reads with its next look, as with a cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from portal import live
+from portal.clock import now
+from portal.errors import Conflict
+from portal.models import Job, User
+from portal.services import audit
+from portal.services.transitions import changing, touch_row
+from portal.states import FINAL, JobStatus
+
+
+def pause(job_id: int, *, actor: User, address: str) -> Job:
+    """Of a running job. Asked again: harmless. Otherwise Conflict."""
+    with _open(job_id) as (writing, job):
+        if job.status != JobStatus.RUNNING:
+            raise Conflict(f"Only a running job can be paused; this one is {job.status}.")
+        if job.paused_at is not None:
+            return job
+        values = {"paused_at": now(), "speed_bytes": 0, "eta_seconds": None}
+        return _change(writing, job, "job.pause", actor, address, "", **values)
+
+
+def resume(job_id: int, *, actor: User, address: str) -> Job:
+    """Of a paused job, also where it went back to the queue meanwhile; of one that is not paused:
+    harmless. Of one that has ended: Conflict."""
+    with _open(job_id) as (writing, job):
+        _refuse_ended(job)
+        if job.paused_at is None:
+            return job
+        return _change(writing, job, "job.resume", actor, address, "", paused_at=None)
+
+
+def limit(job_id: int, bandwidth_limit: str | None, *, actor: User, address: str) -> Job:
+    """Another bandwidth limit (a rate or a timetable, validated; None for no limit) from now on.
+    Of a job that has ended: Conflict."""
+    with _open(job_id) as (writing, job):
+        _refuse_ended(job)
+        if job.bandwidth_limit == bandwidth_limit:
+            return job
+        detail = f"from {job.bandwidth_limit or 'none'} to {bandwidth_limit or 'none'}"
+        values = {"bandwidth_limit": bandwidth_limit}
+        return _change(writing, job, "job.limit", actor, address, detail, **values)
+
+
+def _refuse_ended(job: Job) -> None:
+    if job.status in (*FINAL, JobStatus.CANCELLING):
+        raise Conflict(f"This job is {job.status} already.")
+
+
+@contextmanager
+def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
+    with changing(job_id) as writing:
+        yield writing, writing.get_one(Job, job_id, populate_existing=True)
+
+
+def _change(
+    writing: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
+) -> Job:
+    changed = touch_row(writing, job.id, JobStatus(job.status), **values)
+    assert changed is not None  # noqa: S101 - the row was read under the write lock
+    audit.record(writing, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
+    writing.commit()
+    live.changed(changed)
+    return changed
