@@ -5,6 +5,7 @@ They can be killed, frozen and started again, and end with the process that star
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -39,6 +40,7 @@ class Part:
     def start(self) -> None:
         """Returns when it answers. Of one that runs: harmless."""
         if self.is_running:
+            self.thaw()
             return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -63,17 +65,21 @@ class Part:
 
     def freeze(self) -> None:
         """It accepts connections and never answers, until ``thaw()``."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self._send_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._send_all(signal.SIGCONT)
+
+    def _send_all(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.send_signal(signal.SIGCONT)
+            self.thaw()
             self._process.wait(_PATIENCE)
             self._process = None
 
@@ -182,6 +188,15 @@ class Redis(Part):
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if entry.read_bytes().rpartition(b")")[2].split()[1] == b"%d" % parent:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def _free_port() -> int:

@@ -87,6 +87,7 @@ class Bell:
         """What was rung before still goes out, if that is soon."""
         self._waiting.put(None)
         self._thread.join(_END_SECONDS)
+        self._redis.close()
 
     @property
     def is_alive(self) -> bool:
@@ -116,13 +117,27 @@ class Bell:
         return int(length)
 
     def _ring_forever(self) -> None:
+        is_over = False
+        while not is_over:
+            # One of its own: those of Celery's pool wait for one another, and stay open.
+            with self._app.connection_for_write() as connection:
+                is_over = self._ring_by(connection)
+
+    def _ring_by(self, connection: Any) -> bool:
+        """True at the end of all, False at the end of the connection."""
         while (wanted := self._waiting.get()) is not None:
             job_id, pool = wanted
             try:
-                self._app.send_task(
-                    TASK, (job_id,), queue=queue_name(pool), ignore_result=True, retry=False
-                )
+                self._send(connection, job_id, queue_name(pool))
             except (OperationalError, redis.RedisError, OSError) as error:
                 log.warning("a bell was not rung", job=job_id, error=str(error))
                 self._failed = True
                 time.sleep(_SECONDS / 4)
+                return False
+        return True
+
+    def _send(self, connection: Any, job_id: int, name: str) -> None:
+        with self._app.amqp.Producer(connection, auto_declare=False) as producer:
+            self._app.send_task(
+                TASK, (job_id,), queue=name, producer=producer, ignore_result=True, retry=False
+            )

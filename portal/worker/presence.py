@@ -55,6 +55,7 @@ class Presence:
                 workers.stopped(worker_id)
                 log.info("took back the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
+        self._beat()  # the first tells the time
         self._thread.start()
         return self.worker_id
 
@@ -71,15 +72,20 @@ class Presence:
     def _beat_forever(self) -> None:
         while not self._ended.wait(self._heartbeat):
             try:
-                orders = workers.beat(self.worker_id)
+                orders = self._beat()
             except SQLAlchemyError as error:
                 log.warning("no heartbeat", error=str(error))
-                continue
+            else:
+                if orders is not None:
+                    self._obey(orders)
             finally:
                 session.remove()
-            if orders is not None:
-                clock.follow(orders.now)
-                self._obey(orders)
+
+    def _beat(self) -> Orders | None:
+        orders = workers.beat(self.worker_id)
+        if orders is not None:
+            clock.follow(orders.now)
+        return orders
 
 
 def _machine() -> str:

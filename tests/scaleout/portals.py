@@ -17,10 +17,25 @@ START_SECONDS = 30
 STOP_SECONDS = 10
 
 
+#: manage.py, where the one place that reads the machine's clock finds it wrong.
+_SHIFTED = """
+from datetime import datetime, timedelta
+from portal import clock
+class Wrong(datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return datetime.now(zone) + timedelta(seconds={seconds})
+clock.datetime = Wrong
+from portal.cli import cli
+cli(obj={{}})
+"""
+
+
 class WorkerProcess:
     """`manage.py worker` as people start it."""
 
     def __init__(self, settings: Settings, log: Path, *arguments: str, scale: float) -> None:
+        self._program = ["manage.py"]
         self._arguments = arguments
         self._log = log
         self._environment = {
@@ -33,6 +48,13 @@ class WorkerProcess:
             **({"PORTAL_RCLONE": str(settings.rclone)} if settings.rclone else {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    def set(self, **variables: str) -> None:
+        self._environment |= variables
+
+    def shift_clock(self, hours: float) -> None:
+        """Its machine's clock is wrong by so much, from its start on."""
+        self._program = ["-c", _SHIFTED.format(seconds=hours * 3600)]
 
     @property
     def log(self) -> str:
@@ -53,7 +75,7 @@ class WorkerProcess:
         before = self.log.count("Worker ")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "worker", *self._arguments],
+                [sys.executable, *self._program, "worker", *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
