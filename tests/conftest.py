@@ -37,6 +37,7 @@ ALONE = (
     "engine/test_stubborn_processes",
     "fanout/",
     "faults/",
+    "scaleout",  # and scaleout_web
     "security/test_floods",
     "security/test_guessing",
     "security/test_sign_in_timing",
