@@ -34,6 +34,7 @@ USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "ope
 #: Files and folders of tests that run one after the other, with the machine to themselves.
 ALONE = (
     "browser/test_weight",
+    "engine/test_binary_and_leftovers",
     "engine/test_stubborn_processes",
     "fanout/",
     "faults/",

@@ -73,7 +73,7 @@ def test_new_job_is_announced_once_and_rings_the_executor(
     rung: list[int] = []
 
     class Bell(Idle):
-        def ring(self, job_id: int) -> None:
+        def ring(self, job_id: int, pool: str | None = None) -> None:
             rung.append(job_id)
 
     app.extensions["executor"] = Bell()

@@ -61,7 +61,7 @@ def test_job_runs_to_its_end_and_the_api_says_so(program: Any, wish: Any, execut
     assert asking.get("/statistics").json["completed_today"] == 1
 
 
-def test_all_that_is_wrong_is_said_at_once_by_field(program: Any, root: Any) -> None:
+def test_all_that_is_wrong_is_said_at_once_by_field(program: Any) -> None:
     wrong = {
         "name": "two\nlines",
         "operation": "copy",
@@ -71,7 +71,7 @@ def test_all_that_is_wrong_is_said_at_once_by_field(program: Any, root: Any) -> 
     }
     answer = program("bob").post("/jobs", wrong)
     assert_problem(answer, 422, "name", "source", "destination", "bandwidth_limit")
-    assert answer.json["errors"]["source"] == f"Enter a full path in {root}."
+    assert answer.json["errors"]["source"] == "There is no remote “sftp” that you may use."
     assert number_of_jobs() == 0
 
 

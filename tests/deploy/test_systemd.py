@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def settings_of(unit: Path) -> dict[str, list[str]]:
 def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path, tmp_path: Path) -> None:
     # It looks for the program; nothing else is changed.
     checked = tmp_path / unit.name.replace("@.", "@default.")
-    checked.write_text(unit.read_text().replace(PROGRAM, sys.executable))
+    checked.write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(checked)], capture_output=True, text=True
     )
