@@ -1,4 +1,4 @@
-"""Where a queued job stands, and what it waits for."""
+"""Where a queued job stands among those that wait."""
 
 from __future__ import annotations
 
