@@ -9,7 +9,7 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /source
 COPY requirements.txt ./
 RUN python3 -m venv /opt/transfer-portal
-RUN /opt/transfer-portal/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+RUN /opt/transfer-portal/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 COPY . .
 COPY --from=front /source/node_modules node_modules
 RUN python3 hatch_build.py

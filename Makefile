@@ -2,7 +2,8 @@
 # npm; another Python than the first one found: make run PYTHON=/path/to/python3.12
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
-PIP_INSTALL = $(VENV_PYTHON) -m pip install -qq --no-input --disable-pip-version-check --require-hashes
+# The lock names every package, so nothing is left to resolve: a newer release changes nothing.
+PIP_INSTALL = $(VENV_PYTHON) -m pip install -qq --no-input --disable-pip-version-check --no-deps --require-hashes
 
 .PHONY: help run demo test check bench lock clean
 .DEFAULT_GOAL = help
