@@ -140,8 +140,10 @@ def _end_here(room: str, reason: str) -> None:
     if socketio.server is None:
         return
     _emit_here("session_ended", {"reason": reason}, room)
-    for sid, _ in list(socketio.server.manager.get_participants("/", room)):
+    for sid, connection in list(socketio.server.manager.get_participants("/", room)):
         socketio.server.disconnect(sid)
+        # A client that only leaves the namespace would keep its connection for as long as it likes.
+        socketio.server.eio.disconnect(connection)
 
 
 def _emit(event: str, payload: dict[str, Any], room: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.portal_server import PortalServer
 from tests.conftest import wait_for
-from tests.server import Person, change_row, listening, with_users
+from tests.server import Person, change_row, listening, said, upgrade, with_users
 
 #: What the contract gives the word of an end, and a process to find out by itself.
 WORD, BY_ITSELF = 1.0, 15.0
@@ -63,6 +63,19 @@ def test_session_that_another_process_ended_loses_its_sockets_within_15_seconds(
         change_row(server, "DELETE FROM sessions WHERE id = (SELECT max(id) FROM sessions)")
         listener.wait_for("session_ended", BY_ITSELF)
         wait_for(lambda: listener.disconnected)
+
+
+def test_client_that_does_not_hang_up_is_hung_up_on(server: PortalServer) -> None:
+    bob = Person(server, "bob")
+    connection = upgrade(server, bob.cookie)
+    connection.send("40")
+    assert said(connection).startswith("40{")
+    connection.settimeout(WORD)
+
+    assert bob.fill("/logout").status_code == 303
+    assert said(connection) == '42["session_ended",{"reason":"logout"}]'
+    assert [said(connection) for _ in range(3)] == ["41", "1", ""]
+    connection.shutdown()
 
 
 def test_pings_and_messages_of_a_socket_are_no_visit(server: PortalServer) -> None:
