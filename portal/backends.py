@@ -14,7 +14,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Backend:
     """``options`` in the order of the form, the rarer ones in ``more``. ``passwords`` are obscured
-    for rclone; they and ``secrets`` are sealed at rest. ``endpoints`` name a server."""
+    for rclone; they and ``secrets`` are sealed at rest. ``endpoints`` name a server. ``pinned``:
+    rclone takes no other way to it, so that it is told the address that was looked at."""
 
     key: str
     rclone: str
@@ -26,6 +27,7 @@ class Backend:
     passwords: frozenset[str] = frozenset()
     tokens: frozenset[str] = frozenset()
     endpoints: tuple[str, ...] = ()
+    pinned: bool = False
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -110,6 +112,7 @@ _LIST = (
         needs=(("host",), ("user",)),
         passwords=frozenset({"pass"}),
         endpoints=("host",),
+        pinned=True,
     ),
     Backend(
         key="azureblob",

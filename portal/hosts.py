@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
+
+from portal.gate import Address, addresses, is_local
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
 _LONGEST = 253
-# Services of clouds that hand out credentials to whoever asks from inside; the well-known
-# 169.254.169.254 is link-local.
-_METADATA = {ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
-# 64:ff9b::/96, by which gateways reach IPv4.
-_NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
-
-Address = IPv4Address | IPv6Address
 
 
 class HostRefused(Exception):
@@ -54,16 +48,18 @@ def host_in(address: str) -> str:
     return host
 
 
-def refuse_local(host: str, *, allow_local: bool) -> None:
-    """Raises HostRefused if the name is unknown, or leads to this machine or its neighbourhood
-    where that is not allowed. Asks the network for the addresses."""
+def refuse_local(host: str, *, allow_local: bool) -> str:
+    """One of the host's addresses. Raises HostRefused if the name is unknown, or leads to this
+    machine or its neighbourhood where that is not allowed. Asks the network."""
     refuse_malformed(host)
-    for address in _addresses(host):
-        if not allow_local and _is_local(address):
+    found = _addresses(host)
+    for address in found:
+        if not allow_local and is_local(address):
             raise HostRefused(
                 "This leads to the portal's own machine or to a service that only it can see. "
                 "PORTAL_REMOTES_ALLOW_LOCAL would allow it."
             )
+    return str(found[0])
 
 
 def _addresses(host: str) -> list[Address]:
@@ -71,11 +67,9 @@ def _addresses(host: str) -> list[Address]:
     if literal is not None:
         return [literal]
     try:
-        # A dot at the end means the same name, which not every resolver knows.
-        found = socket.getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
+        return addresses(host)
     except (OSError, UnicodeError):
         raise HostRefused("No address is known for this name. Check its spelling.") from None
-    return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
 def _literal(host: str) -> Address | None:
@@ -84,26 +78,3 @@ def _literal(host: str) -> Address | None:
     except ValueError:
         return None
     return None if isinstance(found, IPv6Address) and found.scope_id else found
-
-
-def _is_local(address: Address) -> bool:
-    inner = _inner(address)
-    if inner is not None and _is_local(inner):
-        return True
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_multicast
-        or (isinstance(address, IPv4Address) and address.packed[0] == 0)
-        or address in _METADATA
-    )
-
-
-def _inner(address: Address) -> Address | None:
-    """The IPv4 address that an IPv6 one stands for."""
-    if isinstance(address, IPv4Address):
-        return None
-    if address.packed[:12] in (_NAT64, bytes(12)):
-        return IPv4Address(address.packed[-4:])
-    return address.ipv4_mapped or address.sixtofour

@@ -18,7 +18,8 @@ NEUTRAL = {"clock", "errors", "memo", "options", "states", "timetable"}
 
 #: Room → what it may import inside portal, beside itself and the neutral.
 MAY = {
-    "engine": set[str](),
+    "engine": {"gate"},
+    "gate": set[str](),
     "settings": set(),
     "states": set(),
     "errors": set(),
@@ -28,7 +29,7 @@ MAY = {
     "rooms": set(),
     "memo": set(),
     "paths": set(),
-    "hosts": set(),
+    "hosts": {"gate"},
     "obscuring": set(),
     "locations": {"paths"},
     "backends": set(),

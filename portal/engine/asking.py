@@ -14,7 +14,7 @@ from portal.engine.blackening import Blackening
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
 from portal.engine.progress import Tracker
-from portal.engine.remotes import Remote, variables
+from portal.engine.remotes import Remote, beginning, variables
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
@@ -51,11 +51,11 @@ def ask(
     """Waits at most ``seconds`` for at most ``most`` bytes. Raises EngineError if rclone cannot be
     started."""
     ensure_executable(rclone)
-    command = [setpriv_path(), "--pdeathsig", "TERM", "--", str(rclone), *arguments]
+    start = beginning(setpriv_path(), rclone, [remote] if remote else [])
     begun = time.monotonic()
     try:
         group = ProcessGroup(
-            [*command[:6], "--config", "", *_IMPATIENT, *command[6:]],
+            [*start, *arguments[:1], "--config", "", *_IMPATIENT, *arguments[1:]],
             {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
             output=True,
         )

@@ -11,7 +11,7 @@ from portal.engine.binary import SEARCH_PATH
 from portal.engine.errors import EngineError
 from portal.engine.plan import Guard
 from portal.engine.processes import owner_mark
-from portal.engine.remotes import Remote, variables
+from portal.engine.remotes import Remote, beginning, variables
 from portal.engine.workplace import Workplace
 from portal.options import Options
 
@@ -68,8 +68,8 @@ def command_line(
         if not known or "\0" in path:
             raise EngineError("Source and destination must be absolute local paths, or remotes.")
     return [
-        *(setpriv, "--pdeathsig", "TERM", "--", str(rclone), order.operation),
-        *("--config", ""),
+        *beginning(setpriv, rclone, order.remotes),
+        *(order.operation, "--config", ""),
         *("--use-json-log", "--log-level", "INFO"),
         *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
         *_options(order),

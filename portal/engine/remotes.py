@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from portal import gate
 from portal.engine.errors import EngineError
 
 # No underscore: the variables of two remotes could else be taken for one another's.
@@ -16,12 +19,14 @@ _PARAMETER = re.compile(r"[a-z0-9][a-z0-9_]*", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Remote:
     """``parameters`` by rclone's names, passwords obscured as rclone wants them. ``secrets`` are
-    texts that must not be repeated, whatever rclone says."""
+    texts that must not be repeated, whatever rclone says. ``confined``: its rclone goes through the
+    gate, which lets nothing reach this machine."""
 
     name: str
     backend: str
     parameters: Mapping[str, str] = field(repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    confined: bool = False
 
 
 def variables(remote: Remote) -> dict[str, str]:
@@ -35,6 +40,13 @@ def variables(remote: Remote) -> dict[str, str]:
             raise EngineError(f"The remote {remote.name} has a setting that rclone cannot be told.")
         told[begin + name.upper()] = value
     return told
+
+
+def beginning(setpriv: str, rclone: Path, remotes: Iterable[Remote]) -> list[str]:
+    """Of a command line: what starts rclone, ends it with the portal, and confines it."""
+    through = [remote for remote in remotes if remote.confined]
+    fence = [sys.executable, "-I", "-S", gate.__file__] if through else []
+    return [setpriv, "--pdeathsig", "TERM", "--", *fence, str(rclone)]
 
 
 def address(remote: Remote, path: str) -> str:

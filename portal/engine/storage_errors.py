@@ -6,6 +6,10 @@ import re
 
 _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
     (
+        ("not allowed by ruleset",),
+        "The storage leads to the portal's own machine, or to a service that only it can see.",
+    ),
+    (
         (
             "no such host",
             "server misbehaving",
@@ -24,6 +28,8 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         (
             "no route to host",
             "network is unreachable",
+            "host unreachable",
+            "network unreachable",
         ),
         "The storage's server cannot be reached from here. Check the network and the firewall.",
     ),
@@ -90,6 +96,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
             "deadline exceeded",
             "connection timed out",
             "handshake timeout",
+            "ttl expired",
         ),
         "The storage did not answer in time. Check the remote's address and the network.",
     ),

@@ -44,13 +44,18 @@ def known_options(backend: str) -> Mapping[str, engine.Option]:
 
 def refuse_hosts(backend: str, values: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with the servers that these values name, by option."""
-    wrong = {}
+    return _looked_up(backend, values)[1]
+
+
+def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """An address of each server, and what is wrong with others, by option."""
+    found, wrong = {}, {}
     for name, host in hosts(BACKENDS[backend], values).items():
         try:
-            refuse_local(host, allow_local=_allow_local)
+            found[name] = refuse_local(host, allow_local=_allow_local)
         except HostRefused as refused:
             wrong[name] = refused.reason
-    return wrong
+    return found, wrong
 
 
 def opened(remote: Remote) -> engine.Remote:
@@ -66,14 +71,19 @@ def opened(remote: Remote) -> engine.Remote:
             f"The secrets of the remote {remote.name} cannot be opened: the portal's secret key "
             "has changed. An admin has to type them again."
         )
-    if wrong := refuse_hosts(remote.backend, {**remote.options, **readable}):
+    found, wrong = _looked_up(remote.backend, {**remote.options, **readable})
+    if wrong:
         raise Unusable(f"The remote {remote.name} may not be used. {' '.join(wrong.values())}")
     told = {
         name: obscured(text) if name in backend.passwords else text
         for name, text in readable.items()
     }
     hidden = frozenset({*readable.values(), *told.values()})
-    return engine.Remote(remote.name, backend.rclone, {**remote.options, **told}, hidden)
+    if backend.pinned and not _allow_local:
+        told |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
+    return engine.Remote(
+        remote.name, backend.rclone, {**remote.options, **told}, hidden, confined=not _allow_local
+    )
 
 
 def of_job(job_id: int) -> tuple[engine.Remote, ...]:

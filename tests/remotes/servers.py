@@ -29,6 +29,16 @@ class Storage:
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
+    def __enter__(self) -> Storage:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def options(self, port: int | None = None, **changed: str) -> dict[str, str]:
         """As they are typed into the form of a remote."""
         port = port or self.port

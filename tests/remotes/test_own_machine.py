@@ -11,7 +11,9 @@ import pytest
 
 from portal.database import session
 from portal.models import Remote
+from portal.services import connections
 from portal.settings import load_settings
+from tests.remotes.servers import Storage
 from tests.remotes.test_remote_pages import add, stored
 from tests.test_job_creation import errors_in
 
@@ -44,3 +46,35 @@ def test_and_at_the_test_and_before_the_transfer(
     job = new_job(destination="nas:x", destination_remote_id=1)
     execute(job)
     assert "own machine" in alice.get(f"/jobs/{job}").text
+
+
+def test_name_that_leads_elsewhere_when_it_is_looked_at_and_here_when_it_is_used(
+    browser: Callable[..., Any],
+    new_job: Any,
+    execute: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The listing, the test and the transfer all go through the gate, which looks for itself."""
+    monkeypatch.setattr(connections, "refuse_local", lambda *_, **__: "192.0.2.7")
+    with Storage("webdav", tmp_path / "storage") as storage:
+        session.add(Remote(id=1, name="dav", backend="webdav", options={"url": storage.url}))
+        session.commit()
+        alice = browser("alice")
+        alice.post("/remotes/1/test")
+        job = new_job(destination="dav:x", destination_remote_id=1)
+        execute(job)
+        for path in ("/remotes/1", "/browse?at=dav:", f"/jobs/{job}"):
+            assert "leads to the portal&#39;s own machine" in alice.get(path).text, path
+    assert list((tmp_path / "storage").glob("x*")) == []
+
+
+def test_share_is_told_the_address_that_was_looked_at(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SMB is the one that rclone cannot send through the gate."""
+    options = {"host": "nas.example", "user": "bob"}
+    remote = Remote(name="nas", backend="smb", options=options, secrets={})
+    for found, told in (("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "[2001:db8::7]")):
+        monkeypatch.setattr(connections, "refuse_local", lambda *_, _a=found, **__: _a)
+        assert connections.opened(remote).parameters["host"] == told
