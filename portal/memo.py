@@ -33,6 +33,9 @@ class Memo(Generic[T]):
         self._kept[key] = asked, value
         return value
 
+    def drop(self, key: Hashable) -> None:
+        self._kept.pop(key, None)
+
     def clear(self) -> None:
         self._kept.clear()
 

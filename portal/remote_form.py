@@ -27,6 +27,7 @@ _OPTION = "option_"
 _CLEAR = "clear_"
 _WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
 _HELP_LENGTH = 220
+_AGAIN = "Type it again: what is secret does not come back with the page."
 #: Where rclone's help speaks to those who edit its own file of remotes.
 _HELP = {
     "access_key_id": "Empty for public buckets.",
@@ -94,6 +95,14 @@ class RemoteForm(FlaskForm):
         for key, problem in errors.items():
             name = key.replace("options.", _OPTION, 1)
             self[name if name in self else "name"].errors = [problem]
+
+    def ask_again(self) -> None:
+        """For the secrets that were typed: the page that says what is wrong does not hold them, and
+        an empty field would keep what was stored before."""
+        for name in self.backend.secrets:
+            field = self.option(name)
+            if field.data and not field.errors:
+                field.errors = [_AGAIN]
 
     @property
     def folded(self) -> bool:

@@ -22,8 +22,9 @@ def show() -> str:
     """``?at=`` as it stands in the field, ``?q=`` part of a name, ``?page=`` more of it; ``?side=``
     which field it is for."""
     number = page_number()
-    folder = _look(request.args.get("at", ""), request.args.get("q", "")[:200], number)
     rows_alone = number > 1 or request.args.get("part") == "rows"
+    text = request.args.get("q", "")[:200]
+    folder = _look(request.args.get("at", ""), text, number, again=rows_alone)
     return _rendered("browse/_rows.html" if rows_alone else "browse/_panel.html", folder, number)
 
 
@@ -40,8 +41,10 @@ def create() -> tuple[str, int]:
     return _rendered("browse/_panel.html", _look(made)), 201
 
 
-def _look(at: str, text: str = "", number: int = 1) -> Folder:
-    return folders.look(at[:_LONGEST], roots=_roots(), user=me(), text=text, number=number)
+def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> Folder:
+    return folders.look(
+        at[:_LONGEST], roots=_roots(), user=me(), text=text, number=number, again=again
+    )
 
 
 def _roots() -> tuple[Path, ...]:

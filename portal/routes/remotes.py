@@ -43,6 +43,7 @@ def create() -> Response | tuple[str, int]:
         )
     except Invalid as invalid:
         form.say(invalid.errors)
+        form.ask_again()
         return _page(form), 422
     flash(f"The remote {remote.name} is saved. Test it before it is used.")
     return redirect(url_for("remotes.edit", remote_id=remote.id), 303)
@@ -71,11 +72,13 @@ def change(remote_id: int) -> Response | tuple[str, int]:
         )
     except Invalid as invalid:
         form.say(invalid.errors)
+        form.ask_again()
         return _page(form, remote), 422
     except remotes.Stale as stale:
         # What was typed stays; saved once more, it knowingly replaces the other's.
         form.version.data = form.version.raw_data = None
         form.version.data = str(stale.current.version)
+        form.ask_again()
         return _page(form, stale.current, stale=stale.message), 409
     flash(f"The remote {remote.name} is saved. Test it before it is used.")
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)

@@ -21,8 +21,9 @@ from portal.services import audit, connections, remotes
 PAGE_SIZE = 200
 _MOST_LOCAL = 100_000
 _NAME_LENGTH = 255
+_EMPTY = "This folder is empty."
 #: A storage of objects cannot tell an empty folder from one that does not exist.
-_EMPTY = "Nothing is here yet. A transfer makes the folder if it does not exist."
+_MISSING = "Nothing is here yet. A transfer makes the folder if it does not exist."
 
 #: Pages and filters of one folder ask its storage once.
 _listings: Memo[Listing] = Memo(30.0, size=4)
@@ -77,15 +78,24 @@ def places(roots: Sequence[Path], user: User) -> tuple[Step, ...]:
     return (*local, *far)
 
 
-def look(at: str, *, roots: Sequence[Path], user: User, text: str = "", number: int = 1) -> Folder:
+def look(
+    at: str,
+    *,
+    roots: Sequence[Path],
+    user: User,
+    text: str = "",
+    number: int = 1,
+    again: bool = False,
+) -> Folder:
     """One page of the folder ``at``, from page 1; without a place that exists, the list of places
-    and what is wrong."""
+    and what is wrong. ``again``: of a folder that was shown a moment ago, which is then not asked
+    for anew."""
     begin = places(roots, user)
     if not at:
         return Folder("", places=begin)
     try:
         location = locations.locate(at, roots, remotes.names(user))
-        found = _found(location)
+        found = _found(location, again=again)
     except PathRefused as refused:
         return Folder("", places=begin, problem=refused.reason)
     except PortalError as error:
@@ -147,7 +157,7 @@ def _make_local(path: str) -> str | None:
     return None
 
 
-def _found(location: Location) -> _Found:
+def _found(location: Location, *, again: bool) -> _Found:
     """Raises PortalError with a sentence about what is wrong."""
     if location.remote_id is None:
         return offload(_scan, location.text)
@@ -155,15 +165,17 @@ def _found(location: Location) -> _Found:
     path = split(location.text)[1]
     key = remote.id, remote.changed_at, path
     session.rollback()  # the storage may take its time
+    if not again:
+        _listings.drop(key)
     listing = _listings.get(key, lambda: connections.list_folder(remote, path))
     if listing.missing:
-        return _Found((), _EMPTY)
+        return _Found((), _MISSING)
     if listing.problem:
         _listings.clear()
         raise connections.Unusable(listing.problem)
     if listing.partial:
         return _Found(listing.entries, "There is more than is shown. Type the path to go further.")
-    return _Found(listing.entries, "" if listing.entries else _EMPTY)
+    return _Found(listing.entries, "" if listing.entries else _MISSING)
 
 
 def _scan(path: str) -> _Found:
@@ -176,7 +188,7 @@ def _scan(path: str) -> _Found:
                 if (entry := _entry(item)) is not None:
                     entries.append(entry)
     except FileNotFoundError:
-        return _Found((), _EMPTY)
+        return _Found((), _MISSING)
     except NotADirectoryError:
         return _Found((), "This is a file.")
     except OSError as error:

@@ -195,14 +195,13 @@ def _values(
         locations.refuse_malformed(draft.start)
     except PathRefused as refused:
         errors["start"] = refused.reason
-    values: dict[str, str] = {}
     try:
         known = connections.known_options(backend.key)
         values = parameters.checked(backend, known, draft.options, kept)
-        wrong = connections.refuse_hosts(backend.key, values)
-        errors |= {f"options.{name}": reason for name, reason in wrong.items()}
     except Invalid as invalid:
-        errors |= invalid.errors
+        raise Invalid(errors | invalid.errors) from None
+    wrong = connections.refuse_hosts(backend.key, values)
+    errors |= {f"options.{name}": reason for name, reason in wrong.items()}
     typed = {name: text for name, text in values.items() if name in backend.secrets}
     options = {name: text for name, text in values.items() if name not in typed}
     if any(before.get(name) != options.get(name) for name in backend.target - backend.secrets):

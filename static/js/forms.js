@@ -65,6 +65,13 @@ export function attendForms(document) {
     event.stopPropagation();
     askOnce(document, button);
   }, { capture: true });
+  document.addEventListener('submit', (event) => {
+    const button = event.submitter;
+    if (!button?.dataset.pending || event.defaultPrevented) return;
+    if (button.ariaBusy === 'true') event.preventDefault(); // Asked once is enough.
+    button.ariaBusy = 'true';
+    button.textContent = button.dataset.pending;
+  });
   document.addEventListener('htmx:afterSwap', () => dropOrphans(document));
   document.addEventListener('htmx:afterSettle', (event) => {
     if (event.detail.xhr?.status === 422) focusFirstInvalid(event.detail.target);

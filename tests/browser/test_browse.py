@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.people import Person
@@ -53,6 +56,66 @@ def test_ten_thousand_entries_do_not_freeze_the_page(page: Page, portal: PortalS
     expect(page.locator(".browse-row")).to_have_count(1)
     page.press("#browse-q", "ArrowDown")
     expect(page.locator(".browse-row")).to_be_focused()
+
+
+def test_folder_of_many_entries_is_gone_through_by_keys(page: Page, portal: PortalServer) -> None:
+    page.fill("#source", str(portal.root / "many"))
+    page.click("[data-browse=source]")
+    focused = page.locator(".browse-row:focus .browse-name")
+    expect(focused).to_have_text("entry 00000")
+    page.keyboard.press("PageDown")
+    expect(focused).to_have_text("entry 00010")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page.locator(".browse-row")).to_have_count(400)
+    expect(focused).to_have_text("entry 00200")
+    page.keyboard.press("Home")
+    expect(focused).to_have_text("entry 00000")
+    page.keyboard.type("entry 0039")
+    expect(focused).to_have_text("entry 00390")
+    page.wait_for_timeout(1000)  # the beginning of a name is over
+    page.keyboard.type("entry 0777")  # not among those that are shown
+    expect(page.locator("#browse-q")).to_have_value("entry 0777")
+    expect(page.locator(".browse-row")).to_have_count(10)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".browse-trail [aria-current]")).to_have_text("entry 07770")
+    expect(page.locator("[data-choose-here]")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#source")).to_have_value(str(portal.root / "many" / "entry 07770"))
+    expect(page.locator("#source")).to_be_focused()
+
+
+def test_scrolling_brings_the_rest(page: Page, portal: PortalServer) -> None:
+    page.fill("#source", str(portal.root / "many"))
+    page.click("[data-browse=source]")
+    for shown in (400, 600):
+        page.locator("[data-more]").scroll_into_view_if_needed()
+        expect(page.locator(".browse-row")).to_have_count(shown)
+
+
+def test_late_answer_reaches_no_other_field(page: Page, portal: PortalServer) -> None:
+    """The first question is still on its way when the dialog is opened for the other field."""
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/browse?side=source**", hold)
+    page.click("[data-browse=source]")
+    expect(page.locator("#browse-said")).to_have_text("Looking…")
+    expect(page.locator("#browse-said")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.click("[data-browse=destination]")
+    expect(page.locator(".browse-row").first).to_be_focused()
+    with contextlib.suppress(Error):  # the browser has given it up
+        asked[0].fulfill(body='<p id="late">late</p>')
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".browse-trail [aria-current]")).to_have_text(re.compile("/files$"))
+    assert page.locator("#late").count() == 0
+    page.click("[data-choose-here]")
+    expect(page.locator("#destination")).to_have_value(str(portal.root))
+    expect(page.locator("#source")).to_have_value("")
 
 
 def test_new_folder_is_made_and_a_wrong_name_said_beside_it(

@@ -21,6 +21,14 @@ test('Home and End lead to the ends', () => {
   assert.equal(nextRow(rows, 'second', 'End'), 'third');
 });
 
+test('the page keys go over ten rows, to the ends at most', () => {
+  const many = Array.from({ length: 25 }, (_, number) => number);
+  assert.equal(nextRow(many, 2, 'PageDown'), 12);
+  assert.equal(nextRow(many, 20, 'PageDown'), 24);
+  assert.equal(nextRow(many, 12, 'PageUp'), 2);
+  assert.equal(nextRow(many, 2, 'PageUp'), 0);
+});
+
 test('other keys and an empty folder lead nowhere', () => {
   assert.equal(nextRow(rows, 'first', 'Enter'), null);
   assert.equal(nextRow([], 'the filter', 'ArrowDown'), null);

@@ -139,11 +139,26 @@ def test_later_of_two_editors_is_told_and_nothing_is_lost(
     assert "alice changed this remote while you edited it" in late.text
     assert 'value="second"' in late.text
     assert "first" in late.text
+    assert errors_in(late.text) == {}, "no secret was typed"
     assert the().options["user"] == "first"
     version = re.search(r'name="version"[^>]*value="(\d+)"', late.text)
     assert version is not None
     assert save(alice, SFTP | {"user": "second"}, int(version[1])).status_code == 303
     assert the().options["user"] == "second"
+
+
+def test_typed_secret_is_asked_for_again_with_the_page_that_does_not_hold_it(
+    alice: Browser,
+) -> None:
+    """Left empty it would keep the one before, and nobody would know."""
+    add(alice)
+    for version, wrong, code in ((1, {"port": "none"}, 422), (7, {}, 409)):
+        answer = save(alice, SFTP | {"pass": "another one"} | wrong, version)
+        assert answer.status_code == code
+        assert errors_in(answer.text)["option_pass"].startswith("Type it again")
+        assert "another one" not in answer.text
+    answer = save(alice, SFTP | {"pass": "", "port": "none"})
+    assert errors_in(answer.text).keys() == {"option_port"}
 
 
 def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(alice: Browser) -> None:
@@ -154,7 +169,8 @@ def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(alice: Brows
     )
     assert answer.status_code == 422
     said = errors_in(answer.text)
-    assert said.keys() == {"name", "role", "start", *(f"option_{name}" for name in wrong)}
+    secret = {"option_pass", "option_key_pem"}
+    assert said.keys() == {"name", "role", "start", *(f"option_{name}" for name in wrong)} | secret
     for text in ("two words", "70000", "many", "soon", "No Name", "a/../b"):
         assert f'value="{text}"' in answer.text
     assert PASSWORD not in answer.text
