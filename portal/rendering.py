@@ -109,6 +109,11 @@ def clock_time(moment: datetime, timezone: str) -> str:
     return moment.astimezone(ZoneInfo(timezone)).strftime("%H:%M:%S")
 
 
+def today(timezone: str) -> str:
+    """``2026-11-22`` in the reader's zone."""
+    return now().astimezone(ZoneInfo(timezone)).date().isoformat()
+
+
 def shortened(path: str, length: int = 48) -> str:
     """A long path with its middle left out."""
     if len(path) <= length:
@@ -270,9 +275,20 @@ def place_words(place: int | None) -> str:
 
 def took(job: Job) -> float | None:
     """Seconds from the start to the end, or until now."""
-    if job.started_at is None:
-        return None
-    return ((job.finished_at or now()) - job.started_at).total_seconds()
+    if job.started_at is None or job.finished_at is not None:
+        return job.seconds
+    return (now() - job.started_at).total_seconds()
+
+
+def moved_words(job: Job) -> str:
+    """Of a job that is over; a check and a dry run move nothing by their nature."""
+    moves = job.started_at is not None and not job.dry_run and job.operation != Operation.CHECK
+    return size(job.bytes_transferred) if moves else UNKNOWN
+
+
+def mean_speed(moved: int, seconds: int | None) -> int | None:
+    """Bytes a second on average; None where none is worth the name."""
+    return moved // max(1, seconds) if moved and seconds is not None else None
 
 
 def age(job: Job) -> str:

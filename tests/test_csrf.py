@@ -45,7 +45,7 @@ def test_refusal_is_a_fragment_for_htmx(browser: Any) -> None:
 
 def test_every_form_on_every_page_carries_a_token(browser: Any) -> None:
     alice = browser("alice")
-    for path in ("/", "/jobs", "/jobs/new", "/settings", "/users", "/audit"):
+    for path in ("/", "/jobs", "/jobs/new", "/history", "/settings", "/users", "/audit"):
         page = alice.get(path).text
         for form in page.split("<form")[1:]:
             head, body = form.split(">", 1)

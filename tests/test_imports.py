@@ -110,7 +110,9 @@ MAY = {
         "services.passwords",
         "services.sessions",
     },
-    "services.transitions": {"database", "live", "models"},
+    "services.totals": {"database", "models"},
+    "services.history": {"database", "locations", "models", "services.audit", "services.totals"},
+    "services.transitions": {"database", "live", "models", "services.totals"},
     "services.reports": {"database", "live", "models", "services.transitions"},
     "services.workers": {"database", "models", "pools", "services.audit"},
     "services.recovery": {

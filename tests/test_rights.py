@@ -44,6 +44,7 @@ TABLE = {
     ("GET", "/browse"): OPERATOR,
     ("GET", "/connection"): VIEWER,
     ("GET", "/healthz"): PUBLIC,
+    ("GET", "/history"): VIEWER,
     ("GET", "/jobs"): VIEWER,
     ("GET", "/jobs/<int:job_id>"): VIEWER,
     ("GET", "/jobs/<int:job_id>/log"): VIEWER,
@@ -87,6 +88,7 @@ TABLE = {
     ("POST", "/api/v1/users/<int:user_id>/enable"): ADMIN,
     ("POST", "/api/v1/users/<int:user_id>/role"): ADMIN,
     ("POST", "/browse/folders"): OPERATOR,
+    ("POST", "/history/export"): VIEWER,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/bandwidth"): OPERATOR,
@@ -388,7 +390,12 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     # The same request once more, as a double click sends it: with the token of the same page.
     second = alice.client.post(path, data={"csrf_token": token, **data})
 
-    works = {"/audit/export": 200, "/browse/folders": 201, **dict.fromkeys(OF_A_SECOND_FACTOR, 409)}
+    works = {
+        "/audit/export": 200,
+        "/history/export": 200,
+        "/browse/folders": 201,
+        **dict.fromkeys(OF_A_SECOND_FACTOR, 409),
+    }
     assert first.status_code == works.get(rule, 303), first.text
     # A taken name and a password that is no longer the current one are said beside the field; a
     # token dies with the session that it was made for; what was ended or used up is gone.

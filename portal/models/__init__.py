@@ -2,6 +2,7 @@
 
 from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
+from portal.models.history import HistoryTotal, Span
 from portal.models.identity import Identity
 from portal.models.job import Job, JobEvent
 from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
@@ -17,6 +18,7 @@ __all__ = [
     "ActivityMinute",
     "ApiToken",
     "AuditEntry",
+    "HistoryTotal",
     "IdempotencyKey",
     "Identity",
     "Job",
@@ -34,6 +36,7 @@ __all__ = [
     "Scope",
     "SecondFactor",
     "SignInLimit",
+    "Span",
     "User",
     "UserSettings",
     "WorkerProcess",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, text
@@ -14,6 +14,9 @@ from portal.states import JobStatus, Operation
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
+#: Workers say a word far more often.
+_SILENCE = timedelta(minutes=2)
+
 
 class Job(Base):
     """One execution of one transfer; a retry is a new row that points back to this one."""
@@ -21,13 +24,24 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_status_id", "status", "id"),
-        # Of the jobs that ended, with all that the history filters by and adds up: its figures
-        # are read from here alone. A running job is not in it, so that its progress costs nothing.
-        Index(
-            "ix_jobs_history",
-            *("finished_at", "id", "status", "owner_id", "bytes_transferred", "files_transferred"),
-            sqlite_where=text("finished_at IS NOT NULL"),
-            postgresql_where=text("finished_at IS NOT NULL"),
+        # The history in its order: of all jobs that ended, and of those that share what it is
+        # filtered by. No column that grows while a job runs is in any index: on PostgreSQL each
+        # word of progress would else write to all of them.
+        *(
+            Index(
+                name,
+                *columns,
+                sqlite_where=text("finished_at IS NOT NULL"),
+                postgresql_where=text("finished_at IS NOT NULL"),
+            )
+            for name, columns in {
+                "ix_jobs_history": ("finished_at", "id"),
+                "ix_jobs_history_status": ("status", "finished_at", "id"),
+            }.items()
+        ),
+        *(
+            Index(f"ix_jobs_{column}_history", column, "finished_at", "id")
+            for column in ("owner_id", "source_remote_id", "destination_remote_id")
         ),
         {"sqlite_autoincrement": True},
     )
@@ -39,8 +53,8 @@ class Job(Base):
     destination: Mapped[str] = mapped_column(Text)
     #: Of a side that is ``remote-name:path``. No foreign key: what a job says stays, whatever
     #: becomes of the remote.
-    source_remote_id: Mapped[int | None] = mapped_column(index=True)
-    destination_remote_id: Mapped[int | None] = mapped_column(index=True)
+    source_remote_id: Mapped[int | None]
+    destination_remote_id: Mapped[int | None]
     #: One rate or a timetable, see ``timetable``; changed while it runs.
     bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
     dry_run: Mapped[bool] = mapped_column(default=False)
@@ -50,7 +64,7 @@ class Job(Base):
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     #: The dry run whose plan a person confirmed, and that this job must not go beyond.
     confirms_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
 
     status: Mapped[JobStatus] = mapped_column(String(16), default=JobStatus.QUEUED)
@@ -96,6 +110,21 @@ class Job(Base):
     progress_at: Mapped[datetime | None] = mapped_column(Moment)
 
     owner: Mapped[User] = relationship(foreign_keys=owner_id, lazy="joined", innerjoin=True)
+
+    @property
+    def seconds(self) -> int | None:
+        return worked(self.started_at, self.heartbeat_at, self.finished_at)
+
+
+def worked(
+    started: datetime | None, heard: datetime | None, finished: datetime | None
+) -> int | None:
+    """Seconds from the start to the end, for what is over. One whose worker died, or gave it back,
+    and that was cancelled long after, worked until it was ``heard`` of last."""
+    if started is None or finished is None:
+        return None
+    end = heard if heard and finished - heard > _SILENCE else finished
+    return max(0, int((end - started).total_seconds()))
 
 
 class JobEvent(Base):

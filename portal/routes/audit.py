@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
@@ -11,8 +9,9 @@ from werkzeug.wrappers import Response
 from portal.access import address, me, requires
 from portal.clock import now
 from portal.errors import Invalid
-from portal.models import Role
+from portal.models import AuditEntry, Role
 from portal.routes import export
+from portal.routes.days import period
 from portal.routes.paging import page_number
 from portal.services import audit
 from portal.services.audit import Filter
@@ -23,6 +22,10 @@ _PAGE_SIZE = 50
 _FIELDS = ("who", "action", "outcome", "from", "to")
 _OUTCOMES = ("ok", "refused")
 _LONGEST = 128
+_COLUMNS = (
+    *("id", "at", "actor_id", "actor", "action", "target", "detail", "outcome", "address"),
+    "hash",
+)
 
 
 @blueprint.get("")
@@ -44,20 +47,23 @@ def index() -> str | tuple[str, int]:
 def download() -> Response:
     """A POST, for it is noted: no link of another site can fill the log."""
     form = request.form.get("format", "")
-    if form not in ("csv", "jsonl"):
+    if form not in export.FORMS:
         raise Invalid({"format": "Choose csv or jsonl."})
     chunks = audit.export(_filter(_typed(request.form)), actor=me(), form=form, address=address())
-    body = (
-        export.lines(chunks, export.as_csv, ",".join(export.COLUMNS) + "\r\n")
-        if form == "csv"
-        else export.lines(chunks, export.as_json)
-    )
-    kind = "text/csv" if form == "csv" else "application/jsonl"
-    response = Response(body, content_type=f"{kind}; charset=utf-8")
-    response.headers.set(
-        "Content-Disposition", "attachment", filename=f"audit-{now():%Y-%m-%d}.{form}"
-    )
-    return response
+    return export.attachment(form, "audit", now().date(), _COLUMNS, _rows(chunks))
+
+
+def _rows(chunks: Iterable[list[AuditEntry]]) -> Iterator[list[list[export.Value]]]:
+    for entries in chunks:
+        yield [
+            [
+                entry.at.isoformat(timespec="microseconds")
+                if name == "at"
+                else getattr(entry, name)
+                for name in _COLUMNS
+            ]
+            for entry in entries
+        ]
 
 
 def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: Any) -> str:
@@ -66,8 +72,8 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: 
         "audit.html",
         typed=typed,
         errors=errors or {},
-        actions=audit.actions(),
-        outcomes=_OUTCOMES,
+        actions=[(action, action) for action in audit.actions()],
+        outcomes=[(outcome, outcome) for outcome in _OUTCOMES],
         **found,
     )
 
@@ -78,29 +84,9 @@ def _typed(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _filter(typed: dict[str, str]) -> Filter:
-    """Days are those of the reader's time zone, both included. Raises Invalid."""
+    """Raises Invalid."""
     errors: dict[str, str] = {}
-    since = _midnight(typed, "from", 0, errors)
-    until = _midnight(typed, "to", 1, errors)
-    if since and until and since >= until:
-        errors["to"] = "This day is before the first one."
+    since, until = period(typed, me().settings.timezone, errors)
     if errors:
         raise Invalid(errors)
     return Filter(typed["who"], typed["action"], typed["outcome"], since, until)
-
-
-def _midnight(
-    typed: dict[str, str], name: str, later: int, errors: dict[str, str]
-) -> datetime | None:
-    if not typed[name]:
-        return None
-    try:
-        day = date.fromisoformat(typed[name]) + timedelta(days=later)
-        # As UTC, since a database knows no moment before the year 1 or after 9999.
-        return datetime.combine(day, time(), ZoneInfo(me().settings.timezone)).astimezone(_UTC)
-    except (ValueError, OverflowError):
-        errors[name] = "Write a day such as 2026-11-22."
-        return None
-
-
-_UTC = ZoneInfo("UTC")

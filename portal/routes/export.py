@@ -1,5 +1,5 @@
-"""Entries of the audit log as lines of a file, a few at a time, so that a long log needs no more
-memory than a short one."""
+"""Rows as lines of a file, a few at a time, so that a long list needs no more memory than a short
+one."""
 
 from __future__ import annotations
 
@@ -7,60 +7,49 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 
-from portal.models import AuditEntry
+from werkzeug.wrappers import Response
+
 from portal.rendering import printable
 
-COLUMNS = (
-    "id",
-    "at",
-    "actor_id",
-    "actor",
-    "action",
-    "target",
-    "detail",
-    "outcome",
-    "address",
-    "hash",
-)
+Value = str | int | None
+Table = Iterable[Sequence[Sequence[Value]]]
+
 #: With these a spreadsheet begins a formula; it also reads the full-width ones.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-
-Writer = Callable[[list[AuditEntry]], str]
-
-
-def as_json(entries: list[AuditEntry]) -> str:
-    """One object a line."""
-    return "".join(
-        json.dumps(dict(zip(COLUMNS, _values(entry), strict=True))) + "\n" for entry in entries
-    )
+_KINDS: Mapping[str, str] = {"csv": "text/csv", "jsonl": "application/jsonl"}
+FORMS = tuple(_KINDS)
 
 
-def as_csv(entries: list[AuditEntry]) -> str:
-    """RFC 4180 lines without the heading."""
-    text = io.StringIO()
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    for entry in entries:
-        writer.writerow([_cell(value) for value in _values(entry)])
-    return text.getvalue()
+def attachment(form: str, name: str, day: date, columns: Sequence[str], rows: Table) -> Response:
+    """``rows`` come in groups, each of which is sent before the next one is asked for."""
+    body = _csv(columns, rows) if form == "csv" else _json_lines(columns, rows)
+    response = Response(body, content_type=f"{_KINDS[form]}; charset=utf-8")
+    response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{day}.{form}")
+    return response
 
 
-def lines(chunks: Iterable[list[AuditEntry]], write: Writer, heading: str = "") -> Iterator[str]:
-    yield heading
-    for entries in chunks:
-        yield write(entries)
+def _csv(columns: Sequence[str], rows: Table) -> Iterator[str]:
+    """By RFC 4180."""
+    yield ",".join(columns) + "\r\n"
+    for group in rows:
+        text = io.StringIO()
+        writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+        writer.writerows([[_cell(value) for value in row] for row in group])
+        yield text.getvalue()
         time.sleep(0)  # the others of this process have their turn
 
 
-def _values(entry: AuditEntry) -> list[str | int | None]:
-    return [
-        entry.at.isoformat(timespec="microseconds") if name == "at" else getattr(entry, name)
-        for name in COLUMNS
-    ]
+def _json_lines(columns: Sequence[str], rows: Table) -> Iterator[str]:
+    """One object a line."""
+    for group in rows:
+        yield "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in group)
+        time.sleep(0)  # as above
 
 
-def _cell(value: str | int | None) -> str:
+def _cell(value: Value) -> str:
     """Text that no spreadsheet takes for a formula, and that stays on its line."""
     if not isinstance(value, str):
         return "" if value is None else str(value)

@@ -19,6 +19,7 @@ from portal import live
 from portal.clock import now
 from portal.database import begin_write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
+from portal.services import totals
 from portal.states import JobStatus, may_follow
 
 _ENDINGS = {
@@ -68,14 +69,16 @@ def change(
     job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
-    # In one order everywhere (job, event, minute, counters by name): two transactions that lock
-    # the same rows the other way round would wait for each other for ever.
+    # In one order everywhere (job, event, minute, counters by name, totals): two transactions that
+    # lock the same rows the other way round would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)
     session.flush()
     ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
     add_activity(session, moment, bytes_moved=moved, **ended)
     for status, by in sorted(((old, -1), (new, +1))):
         count(session, status, by)
+    if ended:
+        totals.add(session, job)
     return job
 
 

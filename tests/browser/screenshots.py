@@ -167,6 +167,8 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
                     pages |= {
                         "jobs-no-match": "/jobs?q=nowhere",
                         "jobs-failed": "/jobs?status=failed",
+                        "history": "/history",
+                        "history-errors": "/history?from=x&user=nobody",
                     }
                 for title, path in pages.items():
                     page.goto(server.url + path)
@@ -190,7 +192,7 @@ def invitation(server: PortalServer, theme: str) -> str:
 def photograph_empty(browser: Browser, server: PortalServer, folder: Path) -> None:
     for name in ("bob", "charlie"):
         with signed_in(browser, server, name, "light") as page:
-            for title, path in (("dashboard", "/"), ("jobs", "/jobs")):
+            for title, path in (("dashboard", "/"), ("jobs", "/jobs"), ("history", "/history")):
                 page.goto(server.url + path)
                 settle(page)
                 at_all_widths(page, folder, f"empty-{title}-{USERS[name]}")

@@ -14,6 +14,7 @@ PAGES = (
     "/",
     "/jobs",
     "/jobs/new",
+    "/history",
     "/settings",
     "/remotes",
     "/remotes/new?backend=sftp",

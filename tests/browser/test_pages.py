@@ -22,6 +22,8 @@ PAGES = (
     "/jobs/2",
     "/jobs/3",
     "/jobs/new",
+    "/history",
+    "/history?from=x&user=nobody",
     "/settings",
     "/remotes",
     "/remotes/new",
