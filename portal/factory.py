@@ -158,6 +158,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         if settings.redis_url:
             live.listen(settings.redis_url)
     sockets_wsgi = app.wsgi_app  # no sockets among the static files
+    if fanout is not None:
+        sockets_wsgi = fanout.entrance(socketio.server, sockets_wsgi)
     files = WhiteNoise(
         app.wsgi_app,
         max_age=31_536_000,
@@ -169,9 +171,11 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     served = Compressed(files, tree.STATIC, _static_prefix())
     cookies = Cookies(app)
     polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
-    app.wsgi_app = Guard(  # type: ignore[method-assign]
+    guard = Guard(
         cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
     )
+    app.extensions["look_ahead"] = guard.look_ahead
+    app.wsgi_app = guard  # type: ignore[method-assign]
     if settings.allowed_hosts:
         app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
     if settings.trusted_proxies:

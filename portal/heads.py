@@ -7,6 +7,7 @@ much as all else before the application together.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from http.client import HTTPMessage
 from typing import NamedTuple
 
@@ -34,3 +35,49 @@ def plain_head(line: bytes, buffered: bytes) -> Head | None:
         name, _, value = field.partition(":")
         headers.set_raw(name, value.lstrip("\t "))
     return Head(first[1].decode("ascii"), headers, rest.end())
+
+
+# --- of a socket --------------------------------------------------------------------------------
+
+_UPGRADE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+_MOST_FIELDS = 60
+_PLAIN = bytes([9, *range(32, 127)])
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_PLAIN = ("content-length", "content-type", "transfer-encoding", "expect")
+
+
+class Upgrade(NamedTuple):
+    """The fields as WSGI names them, and the bytes of the whole head."""
+
+    fields: dict[str, str]
+    length: int
+
+
+def upgrade_head(data: bytes) -> Upgrade | None:
+    """Of a request for a socket, as the browsers' client makes it. ``data``: the first bytes of a
+    connection."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or not data.startswith(_UPGRADE):
+        return None
+    head = data[len(_UPGRADE) : end]
+    lines = head.decode("latin-1").split("\r\n")
+    if len(lines) > _MOST_FIELDS or head.translate(None, _PLAIN) != b"\r\n" * (len(lines) - 1):
+        return None
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        key = _key(name)
+        if key is None or not colon:
+            return None
+        value = value.strip("\t ")
+        fields[key] = f"{fields[key]},{value}" if key in fields else value
+    fields.pop("", None)
+    return Upgrade(fields, end + 4) if "HTTP_HOST" in fields else None
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> str | None:
+    """The name in WSGI; empty for one that is left out, since it would pass for another there."""
+    if not _NAME.fullmatch(name) or name.lower() in _NOT_PLAIN:
+        return None
+    return "" if "_" in name else "HTTP_" + name.replace("-", "_").upper()

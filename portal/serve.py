@@ -98,9 +98,13 @@ def _serve_until_signalled(
     # Only here: importing it brings the cooperative loop with it.
     fanout = import_module("portal.fanout")
     door = fanout.Door(settings.host, settings.port)
-    limits = {"most_requests": _MOST_REQUESTS, "request_timeout": _REQUEST_TIMEOUT}
+    options = {
+        "most_requests": _MOST_REQUESTS,
+        "request_timeout": _REQUEST_TIMEOUT,
+        "look_ahead": app.extensions["look_ahead"],
+    }
     server = threading.Thread(
-        target=fanout.serve, args=(app, door), kwargs=limits, name="server", daemon=True
+        target=fanout.serve, args=(app, door), kwargs=options, name="server", daemon=True
     )
     server.start()
     lifeline.ready()

@@ -85,19 +85,18 @@ def connect(
         # the client count as connected.
         log.exception("connect failed")
         raise _refused() from error
-    finally:
-        session.remove()
     if seat is None:
         raise _refused()
     _seats[sid] = seat
     log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
+    enter = socketio.server.manager.enter_room
     for room in (
         *map(rooms.topic_room, rooms.TOPICS),
         rooms.role_room(seat.role),
         rooms.user_room(seat.user_id),
         rooms.session_room(seat.session_id),
     ):
-        socketio.server.enter_room(sid, room)
+        enter(sid, "/", room)
     _greet(sid)
 
 

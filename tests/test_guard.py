@@ -137,6 +137,57 @@ def test_ended_session_is_401(browser: Any, user: Any, knock: Any, end: str) -> 
     assert knock(bob) == 401
 
 
+@pytest.fixture
+def come_together(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., list[int]]:
+    """Asks for several upgrades at once; ``meanwhile`` runs once they were looked up."""
+
+    def inside(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        admitted.append(environ)
+        start_response("200 OK", [])
+        return [b""]
+
+    door = Guard(Cookies(app), sockets=inside, wsgi=inside, sockets_per_user=50)
+
+    def ask(*cookies: str, meanwhile: Callable[[], object] = lambda: None) -> list[int]:
+        environs = [
+            EnvironBuilder(path=ADDRESS, headers={"Cookie": cookie}).get_environ()
+            for cookie in cookies
+        ]
+        door.look_ahead(environs)
+        meanwhile()
+        return [int(run_wsgi_app(door, environ)[1].split()[0]) for environ in environs]
+
+    return ask
+
+
+def cookie_of(browser: Any) -> str:
+    return f"portal={browser.client.get_cookie('portal').value}"
+
+
+def test_those_who_come_together_are_told_apart(
+    browser: Any, come_together: Any, admitted: list[Any]
+) -> None:
+    bob, bella, gone = (browser(name) for name in ("bob", "bella", "charlie"))
+    ended = cookie_of(gone)
+    gone.post("/logout")
+    asked = (cookie_of(bob), "", ended, cookie_of(bella), "portal=x", cookie_of(bob))
+    assert come_together(*asked) == [200, 401, 401, 200, 401, 200]
+    assert [each["portal.caller"].username for each in admitted] == ["bob", "bella", "bob"]
+
+
+def test_who_signs_out_after_the_look_gets_no_socket(browser: Any, come_together: Any) -> None:
+    bob, bella = browser("bob"), browser("bella")
+    cookies = [cookie_of(bob), cookie_of(bella)]
+    assert come_together(*cookies, meanwhile=lambda: bob.post("/logout")) == [401, 200]
+
+
+def test_look_at_many_that_fails_refuses_each_by_itself(browser: Any, come_together: Any) -> None:
+    cookie = cookie_of(browser("bob"))
+    session.execute(text("ALTER TABLE sessions RENAME TO elsewhere"))
+    session.commit()
+    assert come_together(cookie, "") == [503, 401]
+
+
 def test_compression_is_not_negotiated(browser: Any, knock: Any, admitted: list[Any]) -> None:
     assert knock(browser("bob"), Sec_WebSocket_Extensions="permessage-deflate") == 200
     assert "HTTP_SEC_WEBSOCKET_EXTENSIONS" not in admitted[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import sys
 import warnings
 from datetime import timedelta
@@ -41,7 +42,7 @@ def emit(event: dict[str, Any], alone: bool) -> None:
 
 
 def sign_everyone_in(settings: Settings) -> None:
-    tokens = [f"{n:043}" for n in range(SESSIONS)]
+    tokens = [secrets.token_urlsafe(32) for _ in range(SESSIONS)]
     writing = begin_write()
     people = range(1000, 1000 + PEOPLE)
     writing.execute(

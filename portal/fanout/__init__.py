@@ -3,10 +3,11 @@
 Importing it brings the cooperative loop: only a serving process does.
 """
 
+from portal.fanout.door import Door
 from portal.fanout.manager import FanoutManager, OrderedFanoutManager
 from portal.fanout.outlet import BACKLOG, dropped
 from portal.fanout.pulse import Pulse
-from portal.fanout.server import Door, install, serve
+from portal.fanout.server import entrance, install, serve
 from portal.fanout.wire import Wire
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Pulse",
     "Wire",
     "dropped",
+    "entrance",
     "install",
     "serve",
 ]

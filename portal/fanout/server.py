@@ -1,28 +1,23 @@
-"""The web server of a serving process, and the door by which its sockets become wires."""
+"""The web server of a serving process, and how its sockets become wires."""
 
 from __future__ import annotations
 
-import errno
 import gc
-import resource
-import socket as sockets
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from types import MethodType
 from typing import Any
 
 import eventlet
 import eventlet.wsgi
-import structlog
 from engineio import packet
 from eventlet.hubs import notify_opened
 
-from portal.fanout.outlet import dropped, never
+from portal.fanout.door import WSGI, Door, Lobby, nothing
+from portal.fanout.outlet import never
 from portal.fanout.pulse import Pulse
 from portal.fanout.wire import Wire
 from portal.frames import accept_key, frame
 from portal.heads import plain_head
-
-log = structlog.get_logger(__name__)
 
 #: Objects that are made between two looks of the collector for those that died in circles.
 _YOUNG = 5_000
@@ -79,51 +74,18 @@ class _Taken:
     def close(self) -> None: ...
 
 
-class Door:
-    """The listening socket. Several processes may have one on the same port, and the kernel shares
-    the visitors out. It does not end the server when descriptors are short, and does when closed.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self._most = most - min(256, most // 4)  # the rest is for files and processes
-        family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
-        # After a restart everybody comes at once.
-        self._listening = eventlet.listen(address, family, backlog=4096)
-        self._closed = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._listening, name)
-
-    def close(self) -> None:
-        """Nobody comes in any more; the server answers those who are in, and ends."""
-        self._closed = True
-        with suppress(OSError):
-            self._listening.shutdown(sockets.SHUT_RDWR)
-
-    def accept(self) -> Any:
-        while True:
-            try:
-                client, address = self._listening.accept()
-            except OSError as error:
-                if self._closed:
-                    # What the web server takes for an orderly end.
-                    raise OSError(errno.ESHUTDOWN, "The door is closed") from None
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    raise
-                log.error("no connection can be accepted", reason=error.strerror)
-                eventlet.sleep(1)
-                continue
-            if client.fileno() < self._most:  # the lowest free number: it tells how many there are
-                return client, address
-            dropped["full"] += 1
-            client.close()
-
-
-def serve(app: Any, door: Door, *, most_requests: int, request_timeout: float) -> None:
+def serve(
+    app: Any,
+    door: Door,
+    *,
+    most_requests: int,
+    request_timeout: float,
+    look_ahead: Callable[[Sequence[dict[str, Any]]], None] = nothing,
+) -> None:
     """Serves an application until the door is closed and what was asked before is answered.
-    ``most_requests`` are those that are being answered."""
+    ``most_requests`` are those that are being answered; ``look_ahead`` sees the requests of those
+    who ask for a socket in the same moment before the application does."""
+    door.lobby = Lobby(app, look_ahead)
     # What was made until now stays: the collector need not look through it for each few clients
     # that come, and in a storm it would do so often.
     gc.collect()
@@ -153,24 +115,43 @@ def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
     eventlet.spawn_n(engine.pulse.run)
 
 
-def _handle_connect(
-    engine: Any, environ: dict[str, Any], start_response: Any, transport: str, jsonp: Any = None
-) -> Any:
-    """Opens a connection as the stock engine does, on a wire."""
-    key = environ.get("HTTP_SEC_WEBSOCKET_KEY")
-    if (
-        key is None
-        or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13"
-        or "upgrade" not in environ.get("HTTP_CONNECTION", "").lower()
-    ):
+def entrance(server: Any, wsgi: WSGI) -> WSGI:
+    """For who asks for a socket and nothing else; ``wsgi`` hears the others, and says what is wrong
+    with a handshake."""
+    engine = server.eio
+
+    def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "portal.plain" in environ and _is_handshake(environ):
+            return _open(engine, environ)
+        return wsgi(environ, start_response)
+
+    return enter
+
+
+def _is_handshake(environ: dict[str, Any]) -> bool:
+    return (
+        "HTTP_SEC_WEBSOCKET_KEY" in environ
+        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == "13"
+        and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+    )
+
+
+def _handle_connect(engine: Any, environ: dict[str, Any], *_more: object) -> Any:
+    if not _is_handshake(environ):
         return engine._bad_request("This is no WebSocket handshake")
+    return _open(engine, environ)
+
+
+def _open(engine: Any, environ: dict[str, Any]) -> list[bytes]:
+    """Opens a connection as the stock engine does, on a wire."""
     taken, early = environ["portal.take_socket"]()
     sid = engine.generate_id()
     wire = engine.sockets[sid] = Wire(engine, sid, environ.get("portal.ended", [never]).pop())
     # The rest of the request is not kept: it would take more memory than the wire.
     kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
     engine._trigger_event("connect", sid, kept, run_async=False)
-    wire.open(taken, _greeting(engine, sid, key), early)
+    wire.open(taken, _greeting(engine, sid, environ["HTTP_SEC_WEBSOCKET_KEY"]), early)
     wire.schedule_ping()
     return []
 

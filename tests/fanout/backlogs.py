@@ -1,4 +1,4 @@
-"""What waits for a client, for any socket. Run by test_backlogs.py in a process of its own."""
+"""What waits for a client, for any socket. Run by test_apart.py in a process of its own."""
 
 from __future__ import annotations
 

@@ -47,17 +47,25 @@ def masked(payload: bytes, first: int = 0x81) -> bytes:
 
 
 class Client:
-    def __init__(self, port: int, *, buffer: int | None = None, bite: int = 65536) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        buffer: int | None = None,
+        bite: int = 65536,
+        ask: Callable[[socket.socket, bytes], None] = socket.socket.sendall,
+    ) -> None:
         self.socket = socket.socket()
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.connect(("127.0.0.1", port))
-        self.socket.sendall(
+        request = (
             f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
             f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n".encode()
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
         )
+        ask(self.socket, request.encode())
         self.bite = bite
         self.bytes_read = 0
         self.rest = b""

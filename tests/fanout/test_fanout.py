@@ -317,6 +317,35 @@ def test_what_a_client_says_with_its_handshake_is_not_lost(shared: Server) -> No
     pump([client], lambda: client.connected)
 
 
+def test_sockets_that_come_by_the_way_of_pages_are_like_all_others(shared: Server) -> None:
+    def in_pieces(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(request[:40])
+        shared.state()  # the door has looked at it by now
+        connection.sendall(request[40:])
+
+    def after_a_page(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(b"GET /page HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 404")
+        connection.sendall(request)
+
+    def with_more(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(request + masked(b"40") + masked(b'427["enter","here"]'))
+
+    clients = [shared.client(ask=ask) for ask in (in_pieces, after_a_page, with_more)]
+    for client in clients[:2]:
+        client.connect()
+    pump(clients, lambda: all(client.connected for client in clients))
+    shared.emit([status(0)])
+    pump(clients, lambda: got(clients, 1))
+    assert (1, b'437["here"]') in clients[2].others
+
+
+def test_thousand_who_come_at_once_are_all_let_in(shared: Server) -> None:
+    clients = shared.clients(1000)
+    shared.emit([status(0)])
+    pump(clients, lambda: got(clients, 1))
+
+
 def test_client_that_leaves_while_it_is_let_in_leaves_nothing(shared: Server) -> None:
     client = shared.client()
     client.connect({"slow": True})

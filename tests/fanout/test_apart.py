@@ -1,4 +1,4 @@
-"""The properties of backlogs, in a process of their own.
+"""Properties that are tried in a process of their own.
 
 They import portal.fanout, and with it eventlet, which puts its own sockets into http.server: the
 servers of other tests in the same process would never answer.
@@ -10,16 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).resolve().parent
 
 
-def test_backlogs_keep_their_properties() -> None:
+@pytest.mark.parametrize(("name", "number"), [("backlogs", 2), ("environs", 3)])
+def test_properties_hold(name: str, number: int) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "backlogs.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / f"{name}.py"],
         cwd=HERE.parent.parent,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 passed" in run.stdout
+    assert f"{number} passed" in run.stdout
