@@ -1,4 +1,8 @@
-"""For tests in one process: a portal on SQLite, its users, a browser without JavaScript."""
+"""For tests in one process: a portal, its users, a browser without JavaScript.
+
+The portal is that of one process, on SQLite. Tests of jobs and their events run a second time with
+what a portal of several processes stands on: PostgreSQL, Redis, and workers that hold a lease.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,8 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from portal import database, migrate
+from portal import database, engine, live, migrate
+from portal.executors import Executor
 from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
@@ -24,7 +30,9 @@ from portal.models import User
 from portal.services import accounts, jobs, passwords, workers
 from portal.settings import Settings, load_settings
 from portal.states import Operation
-from portal.worker import Worker
+from portal.worker import Lease, Timing, Worker
+from portal.worker.presence import this_process
+from portal.worker.timing import GRACE
 from tests.parts import Postgres, Redis
 from tests.transfers import Recorder, fill
 
@@ -45,6 +53,14 @@ ALONE = (
     "test_nothing_lost",
     "test_packaging",
 )
+
+#: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
+BOTH_MODES = (
+    *("test_job_cancel", "test_job_control", "test_job_events", "test_job_list", "test_job_logs"),
+    *("test_job_retry", "test_job_row", "test_job_speeds", "test_job_states"),
+    *("test_plans", "test_pools", "test_worker.py"),
+)
+ONE_PROCESS, SCALED_OUT = "one process", "scaled out"
 
 # As the portal writes them: the default takes a second to paint an exception.
 structlog.configure(
@@ -120,6 +136,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("alone")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    file = str(metafunc.definition.path.relative_to(Path(__file__).parent))
+    if not file.startswith(BOTH_MODES) or "mode" not in metafunc.fixturenames:
+        return
+    if metafunc.definition.get_closest_marker("one_process") is None:
+        metafunc.parametrize("mode", [ONE_PROCESS, SCALED_OUT], indirect=True)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # To import eventlet is enough to put its sockets into http.server: the servers that other
     # tests run in threads then never answer.
@@ -136,8 +160,17 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, root: Path) -> Settings:
-    return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,))
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", ONE_PROCESS))
+
+
+@pytest.fixture
+def settings(mode: str, tmp_path: Path, root: Path, request: pytest.FixtureRequest) -> Settings:
+    more: dict[str, Any] = {}
+    if mode == SCALED_OUT:
+        more["database_url"] = request.getfixturevalue("postgres_url")
+        more["redis_url"] = request.getfixturevalue("redis").url
+    return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,), **more)
 
 
 @pytest.fixture(scope="session")
@@ -211,22 +244,47 @@ def redis(redis_server: Redis) -> Redis:
 def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     """The application, with nobody to run its jobs."""
     settings.prepare()
-    (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
+    if not settings.scale_out:
+        (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
+    workers._seen = workers._told = None  # of another test's database
     made = build_app(settings)
     made.testing = False
     yield made
+    live.use_queue("")
+    # One that looks at its jobs once more would be left with a connection of a pool that is gone.
+    for thread in threading.enumerate():
+        if thread.name == "ledger":
+            thread.join(5)
     database.session.remove()
     made.extensions["engine"].dispose()
 
 
 @pytest.fixture
-def executor(app: Flask, settings: Settings) -> Iterator[Embedded]:
-    """Runs the jobs of ``app`` until the test ends."""
-    running = Embedded(settings)
+def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executor]:
+    """Runs the jobs of ``app`` until the test ends; or has a real worker run them."""
+    running = _doorbell(settings) if settings.scale_out else Embedded(settings)
     app.extensions["executor"] = running
     running.start()
-    yield running
+    with _worker_beside(settings, tmp_path) if settings.scale_out else nullcontext():
+        yield running
     running.stop()
+
+
+def _doorbell(settings: Settings) -> Executor:
+    # Only here: Celery takes half a second to import.
+    from portal.executors.celery import Doorbell
+
+    return Doorbell(settings)
+
+
+@contextmanager
+def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
+    from tests.scaleout.portals import WorkerProcess  # which itself imports this file
+
+    live.listen(settings.redis_url)
+    worker = WorkerProcess(settings, folder / "worker.log", scale=1.0).start()
+    yield
+    worker.clean_up()
 
 
 @pytest.fixture
@@ -309,12 +367,25 @@ def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[...
 
 
 @pytest.fixture
-def execute(app: Flask, settings: Settings) -> Callable[..., None]:
+def lease(app: Flask, settings: Settings) -> Iterator[Lease | None]:
+    """Of the worker that the test itself is, where others might take its jobs."""
+    if not settings.scale_out:
+        yield None
+        return
+    timing = Timing()
+    watchdog = engine.Watchdog(timing.watchdog, GRACE)
+    watchdog.start()
+    yield Lease(workers.register(this_process((), 4)), timing, watchdog)
+    watchdog.close()
+
+
+@pytest.fixture
+def execute(settings: Settings, lease: Lease | None) -> Callable[..., None]:
     """Runs one job to its end in this thread, as a worker does."""
 
     def run(job_id: int, **changed: Any) -> None:
         configured = settings.model_copy(update=changed)
-        Worker(configured, "test:1", grace=2.0, backoff=0.1).execute(job_id)
+        Worker(configured, "test:1", grace=2.0, backoff=0.1, lease=lease).execute(job_id)
 
     return run
 
@@ -322,7 +393,7 @@ def execute(app: Flask, settings: Settings) -> Callable[..., None]:
 @pytest.fixture
 def events(app: Flask, settings: Settings) -> Iterator[Recorder]:
     """What leaves for the browsers. None leaves without a room, or before its commit."""
-    recorder = Recorder(settings.data_dir / "portal.sqlite")
+    recorder = Recorder(settings.database_url)
     recorder.set_server(socketio.server)
     socketio.server.manager = recorder
     yield recorder

@@ -252,8 +252,11 @@ def test_program_pauses_limits_and_resumes(bob: Browser, new_job: Callable[..., 
 
 
 def test_each_queued_job_says_its_place_to_everyone(
-    browser: Callable[..., Browser], new_job: Callable[..., int]
+    browser: Callable[..., Browser],
+    new_job: Callable[..., int],
+    worker_process: Callable[..., int],
 ) -> None:
+    worker_process()
     for _ in range(4):
         new_job()
     page = browser("charlie").get("/jobs").text
@@ -278,15 +281,19 @@ def test_places_are_counted_in_each_pool_by_itself(
 
 
 def test_page_of_queued_jobs_reads_the_queue_once(
-    app: Flask, bob: Browser, new_job: Callable[..., int]
+    app: Flask,
+    bob: Browser,
+    new_job: Callable[..., int],
+    worker_process: Callable[..., int],
 ) -> None:
+    worker_process()
     for _ in range(12):
         new_job()
     asked: list[str] = []
     engine = app.extensions["engine"]
 
     def note(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if "jobs.status = ?" in statement and "ORDER BY jobs.id" in statement:
+        if "jobs.status = " in statement and "ORDER BY jobs.id" in statement:
             asked.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)

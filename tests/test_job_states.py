@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +22,17 @@ from portal.models import Job
 from portal.services import jobs, recovery, reports
 from portal.services.reports import Ending, Hold, Standing
 from portal.services.transitions import change, changing
-from portal.settings import Settings
 from portal.states import FINAL, JobStatus, may_follow
-from tests.transfers import Recorder, history, miscounted, reading, standing, stored, tell
+from tests.transfers import (
+    Recorder,
+    history,
+    miscounted,
+    reading,
+    standing,
+    stored,
+    tell,
+    whole_row,
+)
 
 ENDINGS = {True: Ending(True, None, 0), False: Ending(False, "It broke.", 1, ("line",))}
 EDGES = {
@@ -60,24 +67,12 @@ def test_a_change_of_a_status_that_is_gone_changes_nothing(new_job: Any) -> None
     assert (history(job_id), miscounted(), stored(job_id).seq) == (["queued"], {}, 1)
 
 
-def row(database: str, job_id: int) -> tuple[Any, ...]:
-    connection = sqlite3.connect(database)
-    try:
-        found: tuple[Any, ...] = connection.execute(
-            "SELECT * FROM jobs WHERE id = ?", (job_id,)
-        ).fetchone()
-        return found
-    finally:
-        connection.close()
-
-
 class Portal(RuleBasedStateMachine):
     """Every report comes as it likes, also from workers that lost the job long ago."""
 
     make: Callable[..., int]
     app: Flask
     events: Recorder
-    database: str
     actor: Any
 
     ids = Bundle("ids")
@@ -103,10 +98,10 @@ class Portal(RuleBasedStateMachine):
         """Whether the report came from the worker that holds the job; if not, nothing changed."""
         attempt = self.attempt[job_id] - age
         holds = age == 0 and self.status[job_id] in ("running", "cancelling")
-        before = row(type(self).database, job_id)
+        before = whole_row(job_id)
         report(attempt)
         if not holds:
-            assert row(type(self).database, job_id) == before
+            assert whole_row(job_id) == before
         return holds
 
     @rule(job_id=ids)
@@ -216,11 +211,10 @@ class Portal(RuleBasedStateMachine):
 
 
 def test_no_order_of_acts_and_reports_breaks_a_job(
-    app: Flask, new_job: Any, events: Recorder, settings: Settings, user: Any
+    app: Flask, new_job: Any, events: Recorder, user: Any
 ) -> None:
     Portal.app, Portal.events, Portal.actor = app, events, user("alice")
     Portal.make = staticmethod(new_job)
-    Portal.database = str(settings.data_dir / "portal.sqlite")
     run_state_machine_as_test(Portal, settings=CALM)
 
 
@@ -234,20 +228,18 @@ CALM = settings(
 )
 
 
-def test_report_of_an_earlier_attempt_changes_nothing(
-    new_job: Any, settings: Settings, events: Recorder
-) -> None:
-    job_id, database = new_job(), str(settings.data_dir / "portal.sqlite")
+def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Recorder) -> None:
+    job_id = new_job()
     reports.claim(job_id, "lost:1")
     recovery.recover()
     reports.claim(job_id, "test:2")
-    before, told = row(database, job_id), len(events.all)
+    before, told = whole_row(job_id), len(events.all)
     assert tell(job_id, 1, reading(9, 10), moved=9) is Standing.LOST
     assert standing(job_id, 1) is Standing.LOST
     reports.heartbeat([Hold(job_id, 1)])
     reports.give_back(Hold(job_id, 1), None, moved=9)
     reports.finish(Hold(job_id, 1), ENDINGS[True], None, moved=9)
-    assert (row(database, job_id), len(events.all)) == (before, told)
+    assert (whole_row(job_id), len(events.all)) == (before, told)
 
 
 def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:

@@ -190,6 +190,7 @@ def test_two_workers_at_one_job_run_it_once(
     assert events.statuses(job_id) == ["running", "completed"]
 
 
+@pytest.mark.one_process
 def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     new_job: Any,
     begin: Any,
@@ -213,6 +214,7 @@ def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     assert miscounted() == {}
 
 
+@pytest.mark.one_process
 def test_pace_of_progress_holds_also_when_its_writes_have_to_wait(
     new_job: Any, begin: Any, settings: Settings, endless: Path, events: Recorder
 ) -> None:
@@ -233,6 +235,7 @@ def test_pace_of_progress_holds_also_when_its_writes_have_to_wait(
     assert all(b - a >= 0.99 for a, b in itertools.pairwise(times))
 
 
+@pytest.mark.one_process
 def test_database_that_is_away_for_longer_than_the_patience_loses_no_end(
     new_job: Any, begin: Any, settings: Settings, root: Path
 ) -> None:
@@ -316,6 +319,7 @@ def test_worker_that_lost_its_job_ends_rclone_and_writes_nothing(
     assert events.of(job_id)[-1].data["seq"] == second.seq
 
 
+@pytest.mark.one_process
 def test_fault_of_the_portal_is_recorded_and_rclone_ended(
     new_job: Any, begin: Any, endless: Path, settings: Settings
 ) -> None:
@@ -336,6 +340,7 @@ def test_fault_of_the_portal_is_recorded_and_rclone_ended(
     assert miscounted() == {}
 
 
+@pytest.mark.one_process
 def test_worker_that_is_stopped_gives_up_on_a_database_that_stays_away(
     new_job: Any, begin: Any, settings: Settings, endless: Path
 ) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from socketio import Manager
-from sqlalchemy import func, select
+from sqlalchemy import NullPool, create_engine, func, select
 
-from portal.database import session
+from portal.database import glance, session
 from portal.engine import Phase, Progress
 from portal.models import Job, JobCount, JobEvent
 from portal.services import reports
@@ -111,10 +111,18 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 def on_database(data_dir: Path, statement: str) -> None:
+    """Behind the back of the portal of one process."""
     connection = sqlite3.connect(data_dir / "portal.sqlite")
     connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+def whole_row(job_id: int) -> tuple[Any, ...] | None:
+    """Every column, as other connections see it."""
+    with glance() as connection:
+        found = connection.execute(select(Job.__table__).where(Job.id == job_id)).one_or_none()
+        return tuple(found) if found else None
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -134,12 +142,13 @@ class Emitted:
 class Recorder(Manager):
     """A client manager that writes down what leaves, then sends it as always."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database_url: str) -> None:
         super().__init__()
         self.all: list[Emitted] = []
         #: Seconds that a sender may be held up, at random: time for another one to overtake it.
         self.hold_up = 0.0
-        self._database = database
+        #: A connection of its own for each look: what it reads was committed.
+        self._database = create_engine(database_url, poolclass=NullPool)
         self._lock = threading.Lock()
 
     def emit(self, event: str, data: Any, namespace: str, room: Any = None, **options: Any) -> Any:
@@ -160,12 +169,8 @@ class Recorder(Manager):
         return [str(event.data["new_status"]) for event in self.of(job_id, "job_status_change")]
 
     def _committed(self, job_id: int) -> int:
-        connection = sqlite3.connect(self._database)
-        try:
-            row = connection.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        finally:
-            connection.close()
-        return row[0] if row else 0
+        with self._database.connect() as connection:
+            return connection.scalar(select(Job.seq).where(Job.id == job_id)) or 0
 
 
 # --- files and processes ------------------------------------------------------------------------

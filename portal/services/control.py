@@ -16,7 +16,7 @@ from portal.clock import now
 from portal.errors import Conflict
 from portal.models import Job, User
 from portal.services import audit
-from portal.services.transitions import changing, touch_row
+from portal.services.transitions import changing, held, touch_row
 from portal.states import FINAL, JobStatus
 
 
@@ -61,14 +61,14 @@ def _refuse_ended(job: Job) -> None:
 @contextmanager
 def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
     with changing(job_id) as writing:
-        yield writing, writing.get_one(Job, job_id, populate_existing=True)
+        yield writing, held(writing, job_id)
 
 
 def _change(
     writing: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
 ) -> Job:
     changed = touch_row(writing, job.id, JobStatus(job.status), **values)
-    assert changed is not None  # noqa: S101 - the row was read under the write lock
+    assert changed is not None  # noqa: S101 - the row is held
     audit.record(writing, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
     writing.commit()
     live.changed(changed)

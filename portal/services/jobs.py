@@ -17,7 +17,7 @@ from portal.models import Job, JobCount, JobEvent, User
 from portal.options import Options, restored
 from portal.services import audit, idempotency, remotes
 from portal.services.idempotency import Wish
-from portal.services.transitions import add_event, change, changing, count
+from portal.services.transitions import add_event, change, changing, count, held
 from portal.states import ACTIVE, CANCELLABLE, FINAL, RETRYABLE, JobStatus, Operation
 
 PAGE_SIZE = 25
@@ -38,6 +38,8 @@ class Transfer:
     options: Options = field(default_factory=Options)
     source_remote_id: int | None = None
     destination_remote_id: int | None = None
+    #: Whose workers alone may run it; None for those of no special pool.
+    pool: str | None = None
 
 
 # --- acts ---------------------------------------------------------------------------------------
@@ -88,11 +90,11 @@ def add_sample(transfer: Transfer, *, username: str) -> None:
 def retry(old: Job, *, actor: User, address: str) -> Job:
     """A new job that points back. A second click finds the first click's job while that is open."""
     writing = begin_write()
-    old = writing.get_one(Job, old.id, populate_existing=True)
+    old = held(writing, old.id)
     if old.status not in RETRYABLE:
         writing.rollback()
         raise Conflict(f"A {old.status} job cannot be retried.")
-    # Looked for under the write lock: of two clicks at once the second finds the first one's.
+    # Looked for while the old one is held: of two clicks at once the second finds the first one's.
     job = writing.scalar(
         select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
     )
@@ -120,6 +122,7 @@ def transfer_of(job: Job) -> Transfer:
         options=restored(job.options),
         source_remote_id=job.source_remote_id,
         destination_remote_id=job.destination_remote_id,
+        pool=job.pool,
     )
 
 
@@ -127,7 +130,7 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
     """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
     harmless. Completed or failed: Conflict, with the word for it."""
     with changing(job_id) as writing:
-        job = writing.get_one(Job, job_id, populate_existing=True)
+        job = held(writing, job_id)
         old = JobStatus(job.status)
         if old in (JobStatus.CANCELLING, JobStatus.CANCELLED):
             return job
@@ -143,7 +146,7 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
             cancel_requested_at=now(),
             cancel_requested_by_id=actor.id,
         )
-        assert changed is not None  # noqa: S101 - the row was read under the write lock
+        assert changed is not None  # noqa: S101 - the row is held
         audit.record(writing, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
         writing.commit()
         live.status_changed(changed, old)
@@ -177,6 +180,7 @@ def insert(
         options=transfer.options.stored(),
         source_remote_id=transfer.source_remote_id,
         destination_remote_id=transfer.destination_remote_id,
+        pool=transfer.pool,
         owner_id=actor.id,
         retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
         confirms_id=confirms.id if confirms else None,

@@ -15,6 +15,7 @@ from portal.database import begin_write, session
 from portal.errors import Conflict, Invalid
 from portal.models import Job, User
 from portal.services import jobs
+from portal.services.transitions import held
 from portal.states import JobStatus, Operation
 
 
@@ -34,8 +35,8 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
     name of the job or the number of files that it deletes; where it deletes none, anything. Raises
     Conflict or Invalid."""
     writing = begin_write()
-    shown = writing.get_one(Job, job_id, populate_existing=True)
-    # Looked for under the write lock: of two clicks at once the second finds the first one's.
+    shown = held(writing, job_id)
+    # Looked for while the dry run is held: of two clicks at once the second finds the first one's.
     job = confirmed_by(job_id)
     if job is not None:
         writing.rollback()

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    cast,
     column,
     exists,
     select,
@@ -41,6 +42,7 @@ _FIGURES = (
     "files_listed",
     "current_files",
 )
+_MAY_BE_UNKNOWN = ("total_bytes", "percent", "eta_seconds")
 
 
 class Standing(Enum):
@@ -172,7 +174,10 @@ def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
 def _write_readings(writing: Session, told: Sequence[Told]) -> Sequence[Job]:
     # One statement for all: a hundred running jobs cost the database hardly more than one.
     new = _as_table(told)
-    figures = {name: new.c[name] for name in _FIGURES}
+    figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in _FIGURES}
+    for name in _MAY_BE_UNKNOWN:
+        # PostgreSQL takes a column of which no row knows anything for text.
+        figures[name] = cast(new.c[name], Job.__table__.c[name].type)
     return writing.scalars(
         update(Job)
         .where(

@@ -41,6 +41,13 @@ def changing(*job_ids: int) -> Iterator[Session]:
             session.rollback()
 
 
+def held(session: Session, job_id: int) -> Job:
+    """The row as it is now; nobody else changes it until the transaction ends. PostgreSQL has no
+    write lock for all, and of two clicks at once the second must see what the first one did."""
+    only_this: Any = {"of": Job, "key_share": True}
+    return session.get_one(Job, job_id, populate_existing=True, with_for_update=only_this)
+
+
 def change(
     session: Session,
     job_id: int,
