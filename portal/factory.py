@@ -34,10 +34,10 @@ from portal.cookies import Cookies
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
-from portal.models import Role
+from portal.models import Job, Role
 from portal.polls import Polls
 from portal.queue import messages
-from portal.services import connections, sealing, sessions, single_sign_on, waiting
+from portal.services import connections, sealing, sessions, single_sign_on, waiting, workers
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
@@ -212,7 +212,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         size_of=rendering.size_of,
         event_words=rendering.event_words,
         options_words=rendering.options_words,
-        waiting_words=lambda job: rendering.place_words(waiting.place(job)),
+        waiting_words=lambda job: _waiting_words(app, job),
         plan_words=rendering.plan_words,
         plan_lists=rendering.plan_lists,
         sparkline=rendering.sparkline,
@@ -224,6 +224,12 @@ def _templates(app: Flask, settings: Settings) -> None:
         time_scale=settings.test_time_scale,
         page_url=_page_url,
     )
+
+
+def _waiting_words(app: Flask, job: Job) -> str:
+    if app.extensions["settings"].scale_out and not workers.has_worker(job.pool):
+        return rendering.unserved_words(job.pool)
+    return rendering.place_words(waiting.place(job))
 
 
 def _page_url(endpoint: str, **arguments: Any) -> str:

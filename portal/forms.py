@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
@@ -69,6 +69,8 @@ class JobForm(FlaskForm):
     destination = StringField("Destination folder")
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
     dry_run = BooleanField("Dry run: only say what would be done")
+    #: Not drawn where there is nothing to choose; see ``offer``.
+    pool = SelectField("Workers", choices=[SelectChoice("", "Any")], validate_choice=False)
     #: Sent by the page, not by programs: what deletes files is shown and confirmed first.
     guarded = HiddenField(default="y")
     include = TextAreaField("Only these files")
@@ -104,6 +106,16 @@ class JobForm(FlaskForm):
             for name in self.FOLDED
         )
 
+    def offer(self, pools: Mapping[str, bool]) -> None:
+        """``pools``: whether a living worker serves each."""
+        self.pool.choices = [
+            SelectChoice("", "Those of no special pool"),
+            *(
+                SelectChoice(name, f"Pool {name}" if lives else f"Pool {name} – none at the moment")
+                for name, lives in pools.items()
+            ),
+        ]
+
     def typed(self) -> Typed:
         return Typed(
             include=(self.include.data or "").splitlines(),
@@ -117,10 +129,14 @@ class JobForm(FlaskForm):
         )
 
     def transfer(
-        self, roots: Sequence[Path], remotes: Mapping[str, int], timezone: str
+        self,
+        roots: Sequence[Path],
+        remotes: Mapping[str, int],
+        timezone: str,
+        pools: Collection[str] = (),
     ) -> Transfer:
-        """What was asked for by somebody in this time zone, who may use these remotes. Raises
-        Invalid, and says each error beside its field."""
+        """What was asked for by somebody in this time zone, who may use these remotes; ``pools``
+        are those that there are. Raises Invalid, and says each error beside its field."""
         try:
             return validation.transfer(
                 name=self.name.data or "",
@@ -133,6 +149,8 @@ class JobForm(FlaskForm):
                 remotes=remotes,
                 typed=self.typed(),
                 timezone=timezone,
+                pool=self.pool.data or "",
+                pools=pools,
             )
         except Invalid as invalid:
             for field, problem in invalid.errors.items():

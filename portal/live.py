@@ -101,6 +101,11 @@ def changed(job: Job) -> None:
     _emit("job_changed", payload, topic_room(STATUS_CHANGE))
 
 
+def pools_changed() -> None:
+    """For this process' own pages: each process sees it for itself."""
+    _refresh()
+
+
 def endings() -> int:
     """How often sessions were ended here; who compares it sees whether any was since."""
     return _endings
@@ -219,8 +224,11 @@ def _line_stands(stands: bool) -> None:
 
 def _missed() -> None:
     """Anything may have happened: pages fetch, and sessions are looked up anew."""
-    global _endings  # noqa: PLW0603 - one process, one count
-    _endings += 1
+    user_changed()
+    _refresh()
+
+
+def _refresh() -> None:
     _changed()
     for role in Role:
         _emit_here("refresh", {}, role_room(role))

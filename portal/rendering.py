@@ -273,6 +273,11 @@ def place_words(place: int | None) -> str:
     return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
+def unserved_words(pool: str | None) -> str:
+    """Of a queued job that no living worker can take."""
+    return f"no worker in pool {pool} takes jobs" if pool else "no worker takes jobs"
+
+
 def took(job: Job) -> float | None:
     """Seconds from the start to the end, or until now."""
     if job.started_at is None or job.finished_at is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from portal.errors import Invalid
 from portal.locations import Location, locate, overlap
 from portal.options import Options
 from portal.paths import PathRefused
+from portal.pools import DEFAULT_POOL
 from portal.services.jobs import Transfer
 from portal.states import Operation
 
@@ -68,9 +69,12 @@ def transfer(
     remotes: Mapping[str, int],
     typed: Typed = NOTHING_TYPED,
     timezone: str = "UTC",
+    pool: str = "",
+    pools: Collection[str] = (),
 ) -> Transfer:
     """What was asked for, with paths resolved. Raises Invalid with all that is wrong at once.
-    ``remotes``: name → id of those that whoever asks may use; ``timezone`` is theirs."""
+    ``remotes``: name → id of those that whoever asks may use; ``timezone`` is theirs; ``pools`` are
+    those that there are beside the default one."""
     found = _Findings()
     title = found.checked("name", "", _name, name)
     wanted = found.checked("operation", "", _operation, operation)
@@ -79,6 +83,7 @@ def transfer(
     end = found.checked("destination", none, _place, destination, *places, "Say where to copy to.")
     limit = found.checked("bandwidth_limit", None, timetable.parse, bandwidth_limit)
     chosen = _options(found, typed, wanted, timezone if limit and not limit.constant else "UTC")
+    workers = found.checked("pool", None, _pool, pool, pools)
     if begin.text and end.text and overlap(begin.text, end.text):
         found.errors["destination"] = "This lies inside the source, or the source inside it."
     if found.errors:
@@ -93,6 +98,7 @@ def transfer(
         options=chosen,
         source_remote_id=begin.remote_id,
         destination_remote_id=end.remote_id,
+        pool=workers,
     )
 
 
@@ -149,6 +155,14 @@ def _name(text: str) -> str:
 def _operation(text: str) -> str:
     if text not in tuple(Operation):
         raise _Refused("Choose copy, sync, move or check.")
+    return text
+
+
+def _pool(text: str, pools: Collection[str]) -> str | None:
+    if text in ("", DEFAULT_POOL):
+        return None
+    if text not in pools:
+        raise _Refused("No worker serves this pool. Choose one of those that are offered.")
     return text
 
 

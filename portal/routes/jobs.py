@@ -13,7 +13,7 @@ from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
-from portal.services import control, jobs, plans, remotes, statistics
+from portal.services import control, jobs, plans, remotes, statistics, workers
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -54,6 +54,7 @@ def create() -> Response | tuple[str, int]:
             current_app.extensions["settings"].transfer_roots,
             remotes.names(me()),
             me().settings.timezone,
+            workers.pools(),
         )
     except Invalid:
         return _form(form), 422
@@ -170,6 +171,7 @@ def _row(job: Job) -> str:
 
 def _form(form: JobForm) -> str:
     roots = current_app.extensions["settings"].transfer_roots
+    form.offer(workers.pools())
     return render_template(
         "jobs/new.html",
         form=form,

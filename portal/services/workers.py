@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, extract, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, extract, func, select, update
 
+from portal import live
 from portal.database import begin_write, database_time, glance, session
 from portal.errors import Conflict, NotFound
 from portal.models import Job, User, WorkerProcess
@@ -201,31 +202,56 @@ def _state(row: WorkerProcess, silent: float) -> str:
 # --- pools --------------------------------------------------------------------------------------
 
 _seen: tuple[float, frozenset[str]] | None = None
+_told: frozenset[str] | None = None
 
 
-def pools() -> list[str]:
-    """Names of the pools that a living worker serves, the default one left out."""
-    return sorted(_living_pools() - {DEFAULT_POOL})
+def pools() -> dict[str, bool]:
+    """The pools that workers serve or, within a day, have served, by name; and whether a living one
+    takes their jobs. The default one is left out."""
+    found: dict[str, bool] = {}
+    with glance() as connection:
+        for names, takes in connection.execute(select(WorkerProcess.pools, and_(*_taking()))):
+            for name in names:
+                found[name] = found.get(name, False) or bool(takes)
+    found.pop(DEFAULT_POOL, None)
+    return dict(sorted(found.items()))
+
+
+def watch() -> None:
+    """Has the pages of this process fetched anew where a pool has got its first worker that takes
+    jobs, or has lost its last one, since this was last called: jobs that wait say so."""
+    global _told  # noqa: PLW0603 - one process, one memory
+    served = _served_pools()
+    if _told not in (None, served):
+        live.pools_changed()
+    _told = served
 
 
 def has_worker(pool: str | None) -> bool:
-    """Whether a living worker serves the pool; known for a moment."""
+    """Whether a living worker takes jobs of the pool; known for a moment."""
     global _seen  # noqa: PLW0603 - one process, one memory
     if _seen is None or time.monotonic() > _seen[0] + _MEMORY:
-        _seen = time.monotonic(), _living_pools()
+        _seen = time.monotonic(), _served_pools()
     return (pool or DEFAULT_POOL) in _seen[1]
 
 
 def any_lives() -> bool:
     """Whether a worker of any pool lives."""
-    return bool(_living_pools())
-
-
-def _living_pools() -> frozenset[str]:
-    living = (
-        WorkerProcess.stopped_at.is_(None),
-        WorkerProcess.heartbeat_at >= database_time(ago=SILENT),
-    )
     with glance() as connection:
-        found = connection.scalars(select(WorkerProcess.pools).where(*living))
+        return bool(connection.scalar(select(exists().where(*_living()))))
+
+
+def _served_pools() -> frozenset[str]:
+    with glance() as connection:
+        found = connection.scalars(select(WorkerProcess.pools).where(*_taking()))
         return frozenset(pool for pools in found for pool in pools)
+
+
+def _living() -> tuple[ColumnElement[bool], ...]:
+    heard = WorkerProcess.heartbeat_at >= database_time(ago=SILENT)
+    return WorkerProcess.stopped_at.is_(None), heard
+
+
+def _taking() -> tuple[ColumnElement[bool], ...]:
+    idle = (WorkerProcess.paused_at.is_(None), WorkerProcess.draining_at.is_(None))
+    return *_living(), *idle

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal.clock import elapsed
 from portal.database import session
-from portal.services import connections, recovery, reports, sealing
+from portal.services import connections, recovery, reports, sealing, workers
 from portal.services.recovery import Waiting
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, Patience
@@ -56,6 +56,7 @@ def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
     """Takes back what was lost; the jobs to ring for, or all that wait."""
     try:
         waiting = recovery.sweep(timing.silent, timing.unheard)
+        workers.watch()
         return recovery.all_queued() if everything else waiting
     finally:
         session.remove()

@@ -8,10 +8,11 @@ from pydantic import Field
 from portal import models, options, validation
 from portal.access import address, job_or_404, me
 from portal.models import Role
+from portal.pools import POOL_LENGTH
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
-from portal.services import control, idempotency, jobs, plans, remotes, waiting
+from portal.services import control, idempotency, jobs, plans, remotes, waiting, workers
 from portal.services.idempotency import Wish
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -70,6 +71,9 @@ class Job(Shown):
         description="The dry run that was confirmed; null of a job that nobody had to confirm."
     )
     owner: str = Field(description="User name of whoever created it.")
+    pool: str | None = Field(
+        description="Whose workers alone run it; null for those of no special pool."
+    )
     status: JobStatus
     paused: bool = Field(description="Whether a person has it stand still.")
     queue_place: int | None = Field(
@@ -157,6 +161,12 @@ class NewJob(Given):
         le=options.MOST_RETRIES,
         description="How often it is begun again after an error that may pass.",
     )
+    pool: str | None = Field(
+        None,
+        max_length=POOL_LENGTH,
+        description="Whose workers alone are to run it, such as those of a site that reaches its"
+        " storage. Without it: those of no special pool.",
+    )
 
     def transfer(self) -> Transfer:
         """By the rules of the form. Raises Invalid."""
@@ -180,6 +190,8 @@ class NewJob(Given):
                 retries=str(self.retries),
             ),
             timezone=me().settings.timezone,
+            pool=self.pool or "",
+            pools=workers.pools(),
         )
 
 
