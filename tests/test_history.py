@@ -97,6 +97,16 @@ def test_transfer_that_ended_is_there_with_what_it_moved(
     assert history.total(Filter())[JobStatus.COMPLETED].bytes_moved == moved
 
 
+def test_transfer_that_began_anew_says_whose_figures_these_are(
+    charlie: Browser, fill: Fill
+) -> None:
+    fill(ended(1, NOON, attempt=1), ended(2, NOON, attempt=2))
+    once, again = charlie.get("/history").text.split('<tr id="history-1"')[::-1]
+    assert "attempt" not in once
+    assert "The figures are those of this attempt" in again
+    assert "attempt 2</span>" in again
+
+
 def test_job_that_was_cancelled_before_it_began_took_no_time(
     charlie: Browser, browser: Any, new_job: Any
 ) -> None:
