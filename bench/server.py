@@ -28,6 +28,13 @@ class Client:
         assert answer.status_code == 303, f"{path}: {answer.status_code}\n{answer.text}"
         return answer.headers["Location"]
 
+    @property
+    def cookie(self) -> str:
+        return "; ".join(f"{one.name}={one.value}" for one in self._http.cookies)
+
+    def text(self, path: str) -> str:
+        return self._http.get(self._url + path).text
+
     def seconds(self, path: str) -> float:
         """How long a GET of this path takes, its body read."""
         begun = time.perf_counter()

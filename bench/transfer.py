@@ -13,7 +13,8 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,7 @@ from bench.report import publish, table, verdict
 from bench.server import Client, prepared
 from portal.engine.binary import rclone_path, setpriv_path
 from portal.engine.command import Order, command_line, environment
+from portal.engine.workplace import Workplace
 from tests.browser.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000
@@ -69,13 +71,32 @@ def measure(ways: dict[str, Callable[[Path], Timing]], copies: Path) -> dict[str
 
 
 def bare(source: Path, copies: Path) -> Timing:
-    order = Order(1, 1, "copy", str(source), str(copies), None, False)
-    command = command_line(setpriv_path(), rclone_path(None), order, STATS_INTERVAL)
+    with rclone(Order(1, 1, "copy", str(source), str(copies), None, False)) as (process, begun):
+        first = first_byte(copies)
+        assert process.wait(PATIENCE) == 0
+        return first - begun, time.time() - begun
+
+
+@contextmanager
+def rclone(order: Order) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """Started as the portal starts it, with nobody to listen to it; and when."""
+    workplace = Workplace()
+    command = command_line(
+        setpriv_path(),
+        rclone_path(None),
+        order,
+        STATS_INTERVAL,
+        workplace=workplace,
+        moment=time.time(),
+    )
     begun = time.time()
     process = subprocess.Popen(command, env=environment(order, None), stderr=subprocess.DEVNULL)
-    first = first_byte(copies)
-    assert process.wait(PATIENCE) == 0
-    return first - begun, time.time() - begun
+    try:
+        yield process, begun
+    finally:
+        process.kill()
+        process.wait()
+        workplace.remove()
 
 
 def through_portal(server: PortalServer, client: Client, source: Path, copies: Path) -> Timing:

@@ -19,7 +19,7 @@ from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
 # One try, and short waits: a person waits for the answer.
-_IMPATIENT = (
+IMPATIENT = (
     *("--contimeout", "5s", "--timeout", "10s", "--retries", "1", "--low-level-retries", "1"),
     *("--use-json-log", "--log-level", "ERROR"),
 )
@@ -55,7 +55,7 @@ def ask(
     begun = time.monotonic()
     try:
         group = ProcessGroup(
-            [*start, *arguments[:1], "--config", "", *_IMPATIENT, *arguments[1:]],
+            [*start, *arguments[:1], "--config", "", *IMPATIENT, *arguments[1:]],
             {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
             output=True,
         )

@@ -148,6 +148,9 @@ class Door:
         family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
         # After a restart everybody comes at once.
         self._listening = eventlet.listen(address, family, backlog=4096)
+        # What is accepted has it too. The head of an answer goes out before its body, which would
+        # else wait until the other side has acknowledged that: 40 ms as a rule.
+        self._listening.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         if hasattr(sockets, "TCP_DEFER_ACCEPT"):
             # Whoever comes has said what for.
             self._listening.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_DEFER_ACCEPT, _SILENCE)
