@@ -212,7 +212,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         size_of=rendering.size_of,
         event_words=rendering.event_words,
         options_words=rendering.options_words,
-        waiting_words=lambda job: _waiting_words(app, job),
+        place_words=lambda job: rendering.place_words(waiting.place(job)),
+        waits_words=lambda job: _waits_words(app, job),
         plan_words=rendering.plan_words,
         plan_lists=rendering.plan_lists,
         sparkline=rendering.sparkline,
@@ -226,10 +227,9 @@ def _templates(app: Flask, settings: Settings) -> None:
     )
 
 
-def _waiting_words(app: Flask, job: Job) -> str:
-    if app.extensions["settings"].scale_out and not workers.has_worker(job.pool):
-        return rendering.unserved_words(job.pool)
-    return rendering.place_words(waiting.place(job))
+def _waits_words(app: Flask, job: Job) -> str:
+    unserved = app.extensions["settings"].scale_out and not workers.has_worker(job.pool)
+    return rendering.waits_words(job, unserved=unserved)
 
 
 def _page_url(endpoint: str, **arguments: Any) -> str:

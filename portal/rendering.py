@@ -273,9 +273,13 @@ def place_words(place: int | None) -> str:
     return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
-def unserved_words(pool: str | None) -> str:
-    """Of a queued job that no living worker can take."""
-    return f"no worker in pool {pool} takes jobs" if pool else "no worker takes jobs"
+def waits_words(job: Job, *, unserved: bool) -> str:
+    """What a queued job waits for; ``unserved``: no living worker takes it."""
+    if job.paused_at is not None:
+        return "waits to be resumed"
+    if unserved:
+        return f"no worker in pool {job.pool} takes jobs" if job.pool else "no worker takes jobs"
+    return f"waits for a free place in pool {job.pool}" if job.pool else "waits for a free place"
 
 
 def took(job: Job) -> float | None:

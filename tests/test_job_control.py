@@ -268,6 +268,18 @@ def test_each_queued_job_says_its_place_to_everyone(
     assert found == [None, 1, 3]
 
 
+@pytest.mark.one_process  # tests/test_pools.py tells of workers
+def test_queued_job_says_what_it_waits_for(bob: Browser, new_job: Callable[..., int]) -> None:
+    new_job()
+    page = bob.get("/jobs").text
+    assert page.count(">waits for a free place<") == 1
+    session.get_one(Job, 1).paused_at = now()
+    session.commit()
+    assert ">waits to be resumed<" in bob.get("/jobs/1").text
+    bob.post("/jobs/1/cancel")
+    assert "job-waits" not in bob.get("/jobs/1").text
+
+
 def test_places_are_counted_in_each_pool_by_itself(
     browser: Callable[..., Browser], new_job: Callable[..., int]
 ) -> None:

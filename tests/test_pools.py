@@ -101,8 +101,9 @@ def test_job_without_a_living_worker_says_so_on_its_row(
     new_job(pool="site-b")
     charlie: Browser = browser("charlie")
     page = charlie.get("/jobs").text
-    assert page.count("no worker takes jobs") == 1
-    assert "next in the queue" in page
+    assert page.count(">no worker takes jobs<") == 1
+    assert page.count(">waits for a free place in pool site-b<") == 1
+    assert page.count("next in the queue") == 2, "each pool has a queue of its own"
 
     browser("alice").post(f"/workers/{site_b}/pause")
     assert "no worker in pool site-b takes jobs" in charlie.get("/jobs").text
