@@ -1,7 +1,7 @@
-"""What a page costs with a long history, beside the same page with a short one.
+"""What a page and a file cost with a long history, beside the same with a short one.
 
 Two portals, one with 100 finished jobs and one with 100,000, are asked in turns for the same page,
-over one open connection each.
+over one open connection each. Then each of two gives its whole history as a file.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from sqlalchemy import insert, update
 
@@ -20,16 +22,20 @@ from bench.report import publish, table, verdict
 from bench.server import Client, prepared
 from portal import database
 from portal.clock import now
-from portal.models import ActivityMinute, Job, JobCount, JobEvent
+from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent
 from portal.states import JobStatus
 from tests.browser.portal_server import PortalServer
+from tests.histories import totals_of
 
 SHORT, LONG = 100, 100_000
 ROUNDS = 100
 WANTED = 1.2
 STATS = "/api/dashboard/stats"
-HELD = (STATS, "/jobs")
-BESIDE = ("/", "/jobs?status=completed", "/jobs?page=3")
+#: The last but one page of the history stands before its hundredth job, however many there are.
+HELD = (STATS, "/jobs", "/history", "/history?before=100")
+BESIDE = ("/", "/jobs?status=completed", "/jobs?page=3", "/history?user=alice&status=completed")
+#: Jobs in a short and in a long file, and how much more memory the long one may need.
+SHORT_FILE, FILES, WANTED_OF_A_FILE = 1_000, 5, 1.1
 #: The portal keeps the figures for a second; after this they are made anew.
 PAUSE, PAUSED_ROUNDS = 1.1, 40
 #: One job every five minutes: the long history is nearly a year.
@@ -40,19 +46,27 @@ CHUNK = 5_000
 def main() -> None:
     told: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as folder:
-        servers = [PortalServer(Path(folder) / str(jobs)) for jobs in (SHORT, LONG)]
-        try:
-            for server, jobs in zip(servers, (SHORT, LONG), strict=True):
-                prepared(server)
-                fill(server, jobs)
-                server.start()
+        with portals(Path(folder) / "pages", (SHORT, LONG)) as servers:
             clients = [Client(server) for server in servers]
             for path in (*HELD, *BESIDE):
                 told[path] = measure(clients, path)
-        finally:
-            for server in servers:
-                server.clean_up()
-    report(told)
+        with portals(Path(folder) / "files", (SHORT_FILE, LONG)) as servers:
+            peaks, speeds = files(servers)
+    report(told, peaks, speeds)
+
+
+@contextmanager
+def portals(folder: Path, sizes: tuple[int, int]) -> Iterator[list[PortalServer]]:
+    servers = [PortalServer(folder / str(jobs)) for jobs in sizes]
+    try:
+        for server, jobs in zip(servers, sizes, strict=True):
+            prepared(server)
+            fill(server, jobs)
+            server.start()
+        yield servers
+    finally:
+        for server in servers:
+            server.clean_up()
 
 
 def fill(server: PortalServer, jobs: int) -> None:
@@ -60,14 +74,16 @@ def fill(server: PortalServer, jobs: int) -> None:
     engine = database.connect(f"sqlite:///{server.data / 'portal.sqlite'}")
     writing = database.begin_write()
     counts = dict.fromkeys(JobStatus, 0)
-    last = now().replace(microsecond=0)
+    last, ended = now().replace(microsecond=0), list[dict[str, Any]]()
     for first in range(0, jobs, CHUNK):
         rows = list(finished_jobs(first, min(CHUNK, jobs - first), last - STEP * jobs))
         writing.execute(insert(Job), rows)
         writing.execute(insert(JobEvent), [event for row in rows for event in events_of(row)])
         writing.execute(insert(ActivityMinute), [minute_of(row) for row in rows])
+        ended += rows
         for row in rows:
             counts[row["status"]] += 1
+    writing.execute(insert(HistoryTotal), totals_of(ended))
     for status, number in counts.items():
         writing.execute(update(JobCount).where(JobCount.status == status).values(jobs=number))
     writing.commit()
@@ -75,7 +91,7 @@ def fill(server: PortalServer, jobs: int) -> None:
     engine.dispose()
 
 
-def finished_jobs(first: int, number: int, begun: datetime) -> Iterator[dict[str, object]]:
+def finished_jobs(first: int, number: int, begun: datetime) -> Iterator[dict[str, Any]]:
     for index in range(first, first + number):
         status = {0: JobStatus.FAILED, 1: JobStatus.CANCELLED}.get(index % 20, JobStatus.COMPLETED)
         moment = begun + STEP * index
@@ -85,6 +101,8 @@ def finished_jobs(first: int, number: int, begun: datetime) -> Iterator[dict[str
             "operation": "copy",
             "source": f"/srv/data/photos/{index % 365}",
             "destination": f"/mnt/backup/photos/{index % 365}",
+            "source_remote_id": None,
+            "destination_remote_id": None,
             "owner_id": 1,
             "status": status,
             "attempt": 1,
@@ -101,7 +119,7 @@ def finished_jobs(first: int, number: int, begun: datetime) -> Iterator[dict[str
         }
 
 
-def events_of(row: dict[str, object]) -> Iterator[dict[str, object]]:
+def events_of(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     steps = (None, JobStatus.QUEUED, JobStatus.RUNNING, row["status"])
     for seq, (old, new) in enumerate(pairwise(steps), start=1):
         yield {
@@ -113,7 +131,7 @@ def events_of(row: dict[str, object]) -> Iterator[dict[str, object]]:
         }
 
 
-def minute_of(row: dict[str, object]) -> dict[str, object]:
+def minute_of(row: dict[str, Any]) -> dict[str, Any]:
     moment = row["finished_at"]
     assert isinstance(moment, datetime)
     return {
@@ -135,7 +153,33 @@ def measure(clients: list[Client], path: str) -> list[list[float]]:
     return told
 
 
-def report(told: dict[str, list[list[float]]]) -> None:
+def files(servers: list[PortalServer]) -> tuple[list[list[float]], list[float]]:
+    """MiB of memory of each server at its peak while it gave its file, and rows a second of the
+    long one."""
+    clients = [Client(server) for server in servers]
+    peaks: list[list[float]] = [[], []]
+    speeds = []
+    for _ in range(FILES):
+        for number, rows in enumerate((SHORT_FILE, LONG)):
+            # From here on: a password that was checked before took more than any file.
+            Path(f"/proc/{servers[number].pid}/clear_refs").write_text("5")
+            begun = time.perf_counter()
+            assert clients[number].lines("/history/export") == rows + 1
+            if rows == LONG:
+                speeds.append(rows / (time.perf_counter() - begun))
+            peaks[number].append(peak(servers[number]))
+    return peaks, speeds
+
+
+def peak(server: PortalServer) -> float:
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+def report(
+    told: dict[str, list[list[float]]], peaks: list[list[float]], speeds: list[float]
+) -> None:
     rows = {
         f"{path}, {jobs:,} jobs": values
         for path, both in told.items()
@@ -147,6 +191,8 @@ def report(told: dict[str, list[list[float]]]) -> None:
         verdict(f"`{path}`, {LONG:,} ÷ {SHORT} jobs, medians", ratios[path], WANTED)
         for path in HELD
     )
+    memory = {f"a file of {n:,} jobs": of for n, of in zip((SHORT_FILE, LONG), peaks, strict=True)}
+    file = f"memory at the peak, a file of {LONG:,} jobs ÷ one of {SHORT_FILE:,}, medians"
     text = f"""
 {ROUNDS} requests of each page to each of two portals, by turns; the statistics {PAUSED_ROUNDS}
 times, with a pause before each, so that they are made anew.
@@ -155,6 +201,14 @@ times, with a pause before each, so that they are made anew.
 
 {lines}
 - beside them: {beside}
+
+The whole history as a file, {FILES} times from each of two more portals, by turns:
+
+{table({f"a file of {LONG:,} jobs": speeds}, "rows a second", 0)}
+
+{table(memory, "MiB of the server at its peak", 1)}
+
+{verdict(file, median(peaks[1]) / median(peaks[0]), WANTED_OF_A_FILE)}
 """
     publish("A long history", "python -m bench.history", text)
 
