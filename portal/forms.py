@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
@@ -24,8 +25,9 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from portal import validation
 from portal.errors import Invalid
+from portal.locations import Location
 from portal.models import Role, Scope, User
-from portal.options import MOST_RETRIES, MOST_TRANSFERS, USUAL
+from portal.options import MOST_RETRIES, MOST_TRANSFERS, USUAL, Options
 from portal.services.jobs import Transfer
 from portal.states import Operation
 from portal.validation import BANDWIDTH_LENGTH, Typed
@@ -137,7 +139,7 @@ class JobForm(FlaskForm):
     ) -> Transfer:
         """What was asked for by somebody in this time zone, who may use these remotes; ``pools``
         are those that there are. Raises Invalid, and says each error beside its field."""
-        try:
+        with self._beside_fields():
             return validation.transfer(
                 name=self.name.data or "",
                 operation=self.operation.data or "",
@@ -152,6 +154,20 @@ class JobForm(FlaskForm):
                 pool=self.pool.data or "",
                 pools=pools,
             )
+
+    def selection(
+        self, roots: Sequence[Path], remotes: Mapping[str, int]
+    ) -> tuple[Location, Options]:
+        """Which files were asked for, whatever the rest of the form says. Raises as above."""
+        with self._beside_fields():
+            return validation.selection(
+                self.source.data or "", self.typed(), roots=roots, remotes=remotes
+            )
+
+    @contextmanager
+    def _beside_fields(self) -> Iterator[None]:
+        try:
+            yield
         except Invalid as invalid:
             for field, problem in invalid.errors.items():
                 self[field].errors = [problem]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portal import options, timetable
 from portal.errors import Invalid
@@ -102,6 +102,20 @@ def transfer(
     )
 
 
+def selection(
+    source: str, typed: Typed, *, roots: Sequence[Path], remotes: Mapping[str, int]
+) -> tuple[Location, Options]:
+    """Where files are to be taken from, and which of them. Raises Invalid as ``transfer``."""
+    found = _Findings()
+    begin = found.checked(
+        "source", Location(""), _place, source, roots, remotes, "Say where to copy from."
+    )
+    chosen = Options(**_filters(found, typed))
+    if found.errors:
+        raise Invalid(found.errors)
+    return begin, chosen
+
+
 def bandwidth(text: str) -> str | None:
     """A limit as it is stored, None for none. Raises Invalid."""
     try:
@@ -114,10 +128,7 @@ def bandwidth(text: str) -> str | None:
 def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> Options:
     usual = options.USUAL
     return Options(
-        include=found.checked("include", (), options.patterns, typed.include),
-        exclude=found.checked("exclude", (), options.patterns, typed.exclude),
-        min_age=found.checked("min_age", None, options.age, typed.min_age),
-        max_size=found.checked("max_size", None, options.size, typed.max_size),
+        **_filters(found, typed),
         checksum=typed.checksum,
         verify=found.checked("verify", False, _verify, typed.verify, operation),
         transfers=found.checked(
@@ -128,6 +139,16 @@ def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> O
         ),
         timezone=timezone,
     )
+
+
+def _filters(found: _Findings, typed: Typed) -> dict[str, Any]:
+    none: tuple[str, ...] = ()
+    return {
+        "include": found.checked("include", none, options.patterns, typed.include),
+        "exclude": found.checked("exclude", none, options.patterns, typed.exclude),
+        "min_age": found.checked("min_age", None, options.age, typed.min_age),
+        "max_size": found.checked("max_size", None, options.size, typed.max_size),
+    }
 
 
 def _verify(wanted: bool, operation: str) -> bool:

@@ -203,7 +203,7 @@ MAY = {
     "access": {"database", "extensions", "models", "services"},
     "startup": {"database", "models", "services.accounts", "services.passwords", "settings"},
     "supervisor": {"database", "migrate", "settings", "startup"},
-    "forms": {"models", "services", "validation"},
+    "forms": {"locations", "models", "services", "validation"},
     "remote_form": {"backends", "models", "parameters", "services"},
     "validation": {"locations", "paths", "pools", "services.jobs"},
     "error_pages": {"access", "database", "extensions"},

@@ -90,7 +90,7 @@ def test_every_wrong_option_is_named_at_once_and_stays_as_typed(
     assert answer.status_code == 422
     assert errors_in(answer.text).keys() == wrong.keys()
     assert errors_in(answer.text)["include"] == "“[abc” is no pattern: a [ is not closed."
-    assert '<details class="options" open>' in answer.text
+    assert '<details class="options" id="job-options" open>' in answer.text
     for typed in ("[abc</textarea>", 'value="long ago"', 'value="33"'):
         assert typed in answer.text
     assert jobs_in_table() == 0

@@ -90,6 +90,7 @@ TABLE = {
     ("POST", "/browse/folders"): OPERATOR,
     ("POST", "/history/export"): VIEWER,
     ("POST", "/jobs"): OPERATOR,
+    ("POST", "/jobs/preview"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/bandwidth"): OPERATOR,
     ("POST", "/jobs/<int:job_id>/confirm"): OPERATOR,
@@ -265,6 +266,7 @@ def filled(
                 "source": str(root / "from"),
                 "destination": str(root / "to"),
             },
+            "/jobs/preview": {"source": str(root / "from"), "exclude": "*.tmp"},
             "/remotes": {
                 "backend": "b2",
                 "name": "vault",
@@ -393,6 +395,7 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
     works = {
         "/audit/export": 200,
         "/history/export": 200,
+        "/jobs/preview": 200,
         "/browse/folders": 201,
         **dict.fromkeys(OF_A_SECOND_FACTOR, 409),
     }

@@ -6,6 +6,7 @@ from portal.engine.errors import EngineError
 from portal.engine.leftovers import sweep_leftovers, sweep_owner
 from portal.engine.listing import Entry, Listing, list_folder, make_folder
 from portal.engine.log import LogLine
+from portal.engine.matching import Matching, MatchingFile, list_matching
 from portal.engine.plan import Guard, Plan
 from portal.engine.processes import owner_lives, owner_mark
 from portal.engine.progress import Phase, Progress
@@ -23,6 +24,8 @@ __all__ = [
     "Guard",
     "Listing",
     "LogLine",
+    "Matching",
+    "MatchingFile",
     "Option",
     "Order",
     "Outcome",
@@ -35,6 +38,7 @@ __all__ = [
     "Watchdog",
     "check_rclone",
     "list_folder",
+    "list_matching",
     "make_folder",
     "options_of",
     "owner_lives",

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -13,7 +14,7 @@ from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.paging import page_number
-from portal.services import control, jobs, plans, remotes, statistics, workers
+from portal.services import control, folders, jobs, plans, remotes, statistics, workers
 from portal.states import JobStatus
 
 blueprint = Blueprint("jobs", __name__)
@@ -62,6 +63,19 @@ def create() -> Response | tuple[str, int]:
         transfer = replace(transfer, dry_run=True)
     job = jobs.create(transfer, actor=me(), address=address())
     return redirect(url_for("jobs.show", job_id=job.id), 303)
+
+
+@blueprint.post("/jobs/preview")
+@requires(Role.OPERATOR)
+def preview() -> str | tuple[str, int]:
+    """The form again, with the files that its filters leave of its source."""
+    form = JobForm()
+    roots = current_app.extensions["settings"].transfer_roots
+    try:
+        source, options = form.selection(roots, remotes.names(me()))
+    except Invalid:
+        return _form(form, unfolded=True), 422
+    return _form(form, unfolded=True, matching=folders.matching(source, options), looked_at=source)
 
 
 @blueprint.get("/jobs/<int:job_id>")
@@ -169,7 +183,7 @@ def _row(job: Job) -> str:
     return render_template("jobs/_row.html", job=job)
 
 
-def _form(form: JobForm) -> str:
+def _form(form: JobForm, **shown: Any) -> str:
     roots = current_app.extensions["settings"].transfer_roots
     form.offer(workers.pools())
     return render_template(
@@ -178,4 +192,5 @@ def _form(form: JobForm) -> str:
         operations=OPERATIONS,
         roots=roots,
         remotes=remotes.usable(me()),
+        **shown,
     )

@@ -14,6 +14,7 @@ from portal.errors import Conflict, Unavailable
 from portal.hosts import HostRefused, refuse_local
 from portal.models import Job, Remote, User
 from portal.obscuring import obscured
+from portal.options import Options
 from portal.parameters import hosts
 from portal.services import sealing
 
@@ -133,6 +134,17 @@ def make_folder(remote: Remote, path: str) -> str | None:
     with _turn():
         try:
             return engine.make_folder(engine.rclone_path(_rclone), told, path, seconds=PATIENCE)
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+
+
+def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
+    """Of a local path without a remote. Raises as ``list_folder``."""
+    told = opened(remote) if remote is not None else None
+    with _turn():
+        try:
+            rclone = engine.rclone_path(_rclone)
+            return engine.list_matching(rclone, told, path, options, seconds=PATIENCE)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 

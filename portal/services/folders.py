@@ -9,12 +9,13 @@ from pathlib import Path
 
 from portal import locations
 from portal.database import begin_write, session
-from portal.engine import Entry, Listing
+from portal.engine import Entry, Listing, Matching
 from portal.errors import Invalid, PortalError
 from portal.locations import Location, split
 from portal.memo import Memo
 from portal.models import User
 from portal.offload import offload
+from portal.options import Options
 from portal.paths import PathRefused
 from portal.services import audit, connections, remotes
 
@@ -112,6 +113,16 @@ def look(
         left=max(0, len(matching) - first - PAGE_SIZE),
         note=found.note,
     )
+
+
+def matching(source: Location, options: Options) -> Matching:
+    """What a transfer from there would take. ``problem`` says why it could not be found out."""
+    try:
+        remote = remotes.find(source.remote_id) if source.remote_id is not None else None
+        session.rollback()  # the storage may take its time
+        return connections.list_matching(remote, split(source.text)[1], options)
+    except PortalError as error:
+        return Matching(0, 0, (), partial=False, problem=error.message)
 
 
 def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str) -> str:

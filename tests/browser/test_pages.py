@@ -23,7 +23,6 @@ PAGES = (
     "/jobs/3",
     "/jobs/new",
     "/history",
-    "/history?from=x&user=nobody",
     "/settings",
     "/remotes",
     "/remotes/new",

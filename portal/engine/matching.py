@@ -1,0 +1,94 @@
+"""Which files of a source a transfer would take: rclone's own answer, by the very same filters."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portal.engine import flags
+from portal.engine.asking import ask
+from portal.engine.errors import EngineError
+from portal.engine.listing import problem
+from portal.engine.remotes import Remote, address
+from portal.engine.workplace import Workplace
+from portal.options import Options
+
+#: A hundred thousand files or so.
+_MOST = 24 * 1024 * 1024
+_SHOWN = 20
+_BREATH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingFile:
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """``first``: a few by name. ``partial``: there was more to look at than time or room.
+    ``problem``: a sentence for a person if it could not be found out."""
+
+    files: int
+    size: int
+    first: tuple[MatchingFile, ...]
+    partial: bool
+    problem: str | None
+
+
+def list_matching(
+    rclone: Path, remote: Remote | None, path: str, options: Options, *, seconds: float
+) -> Matching:
+    """``path``: on the remote, or an absolute local one. Raises EngineError if rclone cannot be
+    started."""
+    if remote is None and (not path.startswith("/") or "\0" in path):
+        raise EngineError("A folder of this machine must be an absolute path.")
+    try:
+        workplace = Workplace()
+    except OSError as error:
+        raise EngineError(f"There is no room for the filters: {error.strerror}.") from error
+    try:
+        rules = workplace.filters(options)
+        filters = flags.of_filters(options, rules, time.time())
+        wanted = ["lsjson", "--recursive", "--files-only", "--no-mimetype", *filters, "--"]
+        where = path if remote is None else address(remote, path)
+        answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST)
+    finally:
+        workplace.remove()
+    partial = answer.cut or answer.full
+    return _summed(answer.output, partial, None if partial else problem(answer, seconds))
+
+
+def _summed(output: bytes, partial: bool, problem: str | None) -> Matching:
+    first: list[MatchingFile] = []
+    number = size = 0
+    for file in _files(output):
+        number, size = number + 1, size + file.size
+        first.append(file)
+        if number % _BREATH == 0:
+            first = heapq.nsmallest(_SHOWN, first, key=_name)
+            time.sleep(0)  # the others of this process have their turn
+    shown = tuple(heapq.nsmallest(_SHOWN, first, key=_name))
+    return Matching(number, size, shown, partial, problem)
+
+
+def _name(file: MatchingFile) -> str:
+    return file.name
+
+
+def _files(output: bytes) -> Iterator[MatchingFile]:
+    """lsjson writes one file a line, so that one that was cut off is simply none."""
+    for line in output.splitlines():
+        if not line.startswith(b"{"):
+            continue
+        try:
+            told: Any = json.loads(line.rstrip(b", "))
+        except ValueError:
+            continue
+        yield MatchingFile(str(told.get("Path", "")), max(0, int(told.get("Size") or 0)))
