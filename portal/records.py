@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal.clock import now
 from portal.database import session
-from portal.engine import LogLine, Progress, Run
+from portal.engine import LogLine, Run
 from portal.series import Series
 from portal.services import job_logs, job_speeds
 
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 #: Seconds between two writes of the log, and of the speed.
 LOG_PACE = 1.0
 SPEED_PACE = 10.0
+#: The first of the speed; each further one comes as late again, up to the pace.
+FIRST_SPEED = 2.0
 
 
 class Records:
@@ -30,7 +32,8 @@ class Records:
     def __init__(self, job_id: int, attempt: int) -> None:
         self._job_id, self._attempt = job_id, attempt
         self._began, self._started_at = time.monotonic(), now()
-        self._log_at = self._speed_at = self._began
+        self._log_at = self._began
+        self._speed_due = self._began + FIRST_SPEED
         self._said: list[LogLine] = []
         self._left_out = 0
         self._tail: job_logs.Tail | None = None
@@ -42,12 +45,12 @@ class Records:
         """A line of the portal's own."""
         self._said.append(LogLine(time.time(), level, "", message))
 
-    def note(self, reading: Progress) -> None:
-        """A reading, for the curve. The last of a transfer tells its average, so that each counts
-        only when the next one comes."""
+    def note(self, speed_bytes: int) -> None:
+        """The speed by a reading, for the curve. The last of a transfer tells its average, so that
+        each counts only when the next one comes."""
         if self._latest is not None:
             self._series.add(*self._latest)
-        self._latest = time.monotonic() - self._began, reading.speed_bytes
+        self._latest = time.monotonic() - self._began, speed_bytes
 
     def collect(self, transfer: Run) -> None:
         """Takes over what rclone has said."""
@@ -65,8 +68,8 @@ class Records:
                 if self._write_log():
                     self.collect(transfer)
                     self._write_log()
-            if moment - self._speed_at >= SPEED_PACE:
-                self._speed_at = moment
+            if moment >= self._speed_due:
+                self._speed_due = moment + min(SPEED_PACE, moment - self._began)
                 self._write_speed()
         except OperationalError as error:
             log.warning("the log was not written", job=self._job_id, error=str(error.orig))

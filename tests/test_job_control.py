@@ -16,6 +16,7 @@ from portal.clock import now
 from portal.database import session
 from portal.engine.processes import look
 from portal.models import AuditEntry, Job
+from portal.services import job_speeds
 from portal.settings import Settings
 from portal.states import JobStatus
 from portal.worker import Worker
@@ -322,3 +323,25 @@ def test_paused_in_a_row_of_an_old_job_breaks_nothing(
     row.status, row.paused_at = JobStatus.COMPLETED, now()
     session.commit()
     assert ">Paused<" not in bob.get("/jobs/1").text
+
+
+def test_pause_is_zero_in_the_curve_and_no_gap(
+    bob: Browser, running: Callable[..., Running]
+) -> None:
+    job = running()
+    time.sleep(1.2)  # long enough for a point
+    bob.post("/jobs/1/pause")
+    wait_for(lambda: curve()[-2:] == [0, 0])
+    bob.post("/jobs/1/bandwidth", {"bandwidth_limit": ""})
+    bob.post("/jobs/1/resume")
+    assert job.end() == JobStatus.COMPLETED
+    points = curve()
+    first = next(at for at, point in enumerate(points) if point)
+    assert None not in points[first:]
+    assert 0 in points[first:]
+
+
+def curve() -> list[int | None]:
+    found = job_speeds.of(stored(1))
+    session.remove()
+    return found.points if found else []

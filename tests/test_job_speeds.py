@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.database import session
+from portal import records
 from portal.models import JobSpeed
 from portal.series import MOST_POINTS, Series
 from portal.services import job_speeds
-from tests.transfers import MIB, fill
+from portal.worker import attempt
+from tests.transfers import MIB, Recorder, fill, scripted_rclone, stored
 
 STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def saved(job_id: int) -> JobSpeed:
-    session.remove()
-    found = job_speeds.of(job_id)
+    found = job_speeds.of(stored(job_id))
     assert found is not None
     return found
 
@@ -74,9 +74,44 @@ def test_steady_speed_stays_what_it_is_over_two_days() -> None:
 @pytest.mark.parametrize("attempts", [(1, 2), (2, 1)])
 def test_curve_is_that_of_the_last_attempt(new_job: Any, attempts: tuple[int, int]) -> None:
     job_id = new_job()
-    for attempt in attempts:
-        job_speeds.save(job_id, attempt, STARTED, Series(points=[attempt], peak=attempt))
+    for number in attempts:
+        job_speeds.save(job_id, number, STARTED, Series(points=[number], peak=number))
     assert (saved(job_id).attempt, saved(job_id).points) == (2, [2])
+
+
+def test_transfer_that_says_nothing_is_told_to_stand_still(
+    new_job: Any, execute: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Recorder
+) -> None:
+    monkeypatch.setattr(attempt, "SILENT", 0.5)
+    script = """
+        for number in range(1, 7):
+            tell(number * 1000, 9000, elapsedTime=0.25 * number)
+            time.sleep(0.25)
+        time.sleep(3.5)
+        tell(9000, 9000, transfers=1, elapsedTime=5.0)
+    """
+    job_id = new_job()
+    execute(job_id, rclone=scripted_rclone(tmp_path, script))
+    told = [event.data["speed_bytes"] for event in events.of(job_id, "job_progress")]
+    assert told[0] > 0
+    assert 0 in told[1:]
+    points = saved(job_id).points
+    assert max(point or 0 for point in points[:2]) > 0
+    assert points[2:4] == [0, 0]
+
+
+def test_curve_is_written_soon_and_then_more_and_more_seldom(monkeypatch: Any) -> None:
+    moment = 0.0
+    monkeypatch.setattr(records.time, "monotonic", lambda: moment)
+    written: list[float] = []
+    monkeypatch.setattr(job_speeds, "save", lambda *_: written.append(moment))
+    monkeypatch.setattr(records.Records, "_write_log", lambda _: False)
+    kept = records.Records(1, 1)
+    while moment < 60:
+        moment = round(moment + 0.25, 2)
+        kept.note(5)
+        kept.keep(None)  # type: ignore[arg-type]
+    assert written == [2, 4, 8, 16, 26, 36, 46, 56]
 
 
 def test_real_transfer_leaves_its_curve(new_job: Any, execute: Any, root: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.database import begin_write, session
-from portal.models import JobSpeed
+from portal.models import Job, JobLog, JobSpeed
 from portal.series import Series
+from portal.states import ACTIVE
 
 
 def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> None:
@@ -32,5 +34,14 @@ def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> Non
     writing.commit()
 
 
-def of(job_id: int) -> JobSpeed | None:
-    return session.get(JobSpeed, job_id)
+def of(job: Job) -> JobSpeed | None:
+    """Of its last attempt that was measured; none while a new one was not yet."""
+    speed = session.get(JobSpeed, job.id)
+    if speed is None or (job.status in ACTIVE and speed.attempt != job.attempt):
+        return None
+    return speed
+
+
+def removed_at(job: Job) -> datetime | None:
+    """When it was removed together with the job's log, because it was old."""
+    return session.scalar(select(JobLog.removed_at).where(JobLog.job_id == job.id))

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: The shortest step, seconds.
 TICK = 0.1
+#: Seconds of silence after which a transfer is told to stand still; the speed is that of as many.
+SILENT = 3.0
 #: Seconds for which a worker that is stopped still tries to reach a database that is away.
 LAST_TRIES = 3.0
 
@@ -56,16 +58,6 @@ def _guard(job: Job) -> engine.Guard | None:
         fingerprint=str(plan.get("fingerprint", "")),
         moment=float(plan.get("moment", 0.0)),
     )
-
-
-def _obey(run: engine.Run, held: Held, wishes: Seen) -> None:
-    run.limit(wishes.bandwidth_limit)
-    if not wishes.paused:
-        run.resume()
-        return
-    run.pause()
-    if held.reading is not None and held.reading.speed_bytes:
-        held.reading = replace(held.reading, speed_bytes=0, eta_seconds=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +163,34 @@ class Attempt:
             if self._is_to_stop(held):
                 run.stop()
 
+        heard_at = time.monotonic()
         for reading in run.readings(begun, tick=TICK):
             if reading is not None:
+                heard_at = time.monotonic()
                 held.reading = reading
-                self._records.note(reading)
+                self._records.note(reading.speed_bytes)
+            elif time.monotonic() - heard_at > SILENT:
+                # It waits for another try, say: the last speed is not that of now.
+                self._stands_still(held)
             if self._is_to_stop(held):
                 run.stop()
             elif held.wishes is not None:
-                _obey(run, held, held.wishes)
+                self._obey(run, held, held.wishes)
             if held.stop not in (Stop.LOST, Stop.LAPSED):
                 self._records.keep(run)
+
+    def _obey(self, run: engine.Run, held: Held, wishes: Seen) -> None:
+        run.limit(wishes.bandwidth_limit)
+        if wishes.paused:
+            run.pause()
+            self._stands_still(held)
+        else:
+            run.resume()
+
+    def _stands_still(self, held: Held) -> None:
+        self._records.note(0)
+        if held.reading is not None and held.reading.speed_bytes:
+            held.reading = replace(held.reading, speed_bytes=0, eta_seconds=None)
 
     def _is_to_stop(self, held: Held) -> bool:
         if held.stop is None and self._stopping.is_set():
