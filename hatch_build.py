@@ -26,12 +26,15 @@ SCRIPTS_AND_STYLES = {
     "htmx.min.js": "node_modules/htmx.org/dist/htmx.min.js",
     "idiomorph-ext.min.js": "node_modules/idiomorph/dist/idiomorph-ext.min.js",
     "socket.io.esm.min.js": "node_modules/socket.io-client/dist/socket.io.esm.min.js",
+    "uPlot.iife.min.js": "node_modules/uplot/dist/uPlot.iife.min.js",
+    "uPlot.min.css": "node_modules/uplot/dist/uPlot.min.css",
 }
 LICENCES = {
     "tabler.LICENCE.txt": "licences/tabler.txt",  # Its package carries none.
     "htmx.LICENCE.txt": "node_modules/htmx.org/LICENSE",
     "idiomorph.LICENCE.txt": "node_modules/idiomorph/LICENSE",
     "socket.io.LICENCE.txt": "node_modules/socket.io-client/LICENSE",
+    "uPlot.LICENCE.txt": "node_modules/uplot/LICENSE",
 }
 # What the installed portal reads from its own folder, and of which kinds. Nothing else is packed,
 # whatever lies about there.

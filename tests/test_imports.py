@@ -175,6 +175,7 @@ MAY = {
     "services.waiting": {"database", "models"},
     "services.plans": {"database", "models", "services.jobs", "services.transitions"},
     "services.statistics": {"database", "models", "services.jobs"},
+    "charts": {"models", "rendering", "services.statistics"},
     "services.readiness": {"database", "services.workers"},
     "services.tokens": {"database", "models", "services.audit"},
     "series": set(),
@@ -219,6 +220,7 @@ MAY = {
     "routes": {
         "access",
         "backends",
+        "charts",
         "database",
         "error_pages",
         "forms",

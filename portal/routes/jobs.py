@@ -13,6 +13,7 @@ from portal.models import Job, Role
 from portal.rendering import age, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
+from portal.routes.job_speeds import chart_of
 from portal.routes.paging import page_number
 from portal.services import control, folders, jobs, plans, remotes, statistics, workers
 from portal.states import JobStatus
@@ -173,6 +174,7 @@ def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None =
         job=job,
         events=jobs.events_of(job.id),
         **log,
+        **chart_of(job),
         speed=speed or BandwidthForm(bandwidth_limit=job.bandwidth_limit),
         confirmation=confirmation if plans.confirmable(job) else None,
         confirmed_by=plans.confirmed_by(job.id) if job.dry_run else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
@@ -32,6 +33,33 @@ class Statistics:
     @property
     def running(self) -> int:
         return sum(self.counts[status] for status in ACTIVE)
+
+
+class Period(StrEnum):
+    HOUR = "hour"
+    DAY = "day"
+
+
+#: Minutes of each, and the time of a point.
+_SPANS = {
+    Period.HOUR: (60, timedelta(minutes=1)),
+    Period.DAY: (1440, timedelta(minutes=5)),
+}
+#: Seconds of a point that make it worth telling.
+_SHORTEST = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """``points[i]`` is the average of all jobs together in the ``step`` seconds from
+    ``start + i * step`` on, in bytes a second; the last is of what has passed of it, null in its
+    first moments. ``moved``: bytes in all."""
+
+    period: Period
+    start: datetime
+    step: int
+    points: tuple[int | None, ...]
+    moved: int
 
 
 def gather(timezone: str) -> Statistics:
@@ -72,17 +100,37 @@ def longest_wait() -> float:
     return max(0.0, (now() - since).total_seconds()) if since else 0.0
 
 
+def throughput(period: Period) -> Throughput:
+    """What all jobs together moved in the last hour or day."""
+    moment = now().astimezone(UTC)
+    minutes, step = _SPANS[period]
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    last = hour + (moment - hour) // step * step
+    start = last - timedelta(minutes=minutes) + step
+    moved = _moved_since(start)
+    sums = [0] * (timedelta(minutes=minutes) // step)
+    for minute, number in moved.items():
+        if start <= minute < last + step:
+            sums[(minute - start) // step] += number
+    seconds = int(step.total_seconds())
+    passed = (moment - last).total_seconds()
+    # The last point is of what has passed of it, or it would always dip; of a moment it would leap.
+    newest = int(sums[-1] / passed) if passed >= _SHORTEST else None
+    points = (*(number // seconds for number in sums[:-1]), newest)
+    return Throughput(period, start, seconds, points, sum(sums))
+
+
 def _recent(moment: datetime) -> tuple[int, ...]:
     last = moment.astimezone(UTC).replace(second=0, microsecond=0)
     first = last - timedelta(minutes=_MINUTES - 1)
-    moved = dict(
-        session.execute(
-            select(ActivityMinute.minute, ActivityMinute.bytes_moved).where(
-                ActivityMinute.minute >= first
-            )
-        ).all()
-    )
+    moved = _moved_since(first)
     minutes = [moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES)]
     # The last minute is not over: measured against what has passed of it, or it would always dip.
     passed = max(1.0, (moment - last).total_seconds())
     return (*(number // 60 for number in minutes[:-1]), int(minutes[-1] / passed))
+
+
+def _moved_since(first: datetime) -> dict[datetime, int]:
+    """Bytes by minute, of those in which any were moved."""
+    columns = select(ActivityMinute.minute, ActivityMinute.bytes_moved)
+    return dict(session.execute(columns.where(ActivityMinute.minute >= first)).all())

@@ -4,8 +4,8 @@
 import { createAges } from './age.js';
 import { createBanner } from './banner.js';
 import { attendBrowse } from './browse.js';
+import { attendCharts } from './charting.js';
 import { createClock, repeat } from './clock.js';
-import { runDoctor } from './doctor.js';
 import { attendForms } from './forms.js';
 import { createHeadline } from './headline.js';
 import { attendJobForm } from './job-form.js';
@@ -81,6 +81,7 @@ function live() {
       return document.querySelector('[data-region]') !== null;
     },
   });
+  const charts = attendCharts({ window });
   const ages = createAges({
     clock,
     activeRows,
@@ -121,6 +122,7 @@ function live() {
   on('portal:progress', (event) => {
     fresh();
     jobs.progress(event);
+    charts.progress(event);
     if (document.hidden) headline.tick(); // Where the clock below is slowed down, and the title is all there is to see.
   });
   on('portal:status', (event) => { fresh(); jobs.moved(event); headline.tick(); notifier.told(event); });
@@ -128,7 +130,7 @@ function live() {
   on('portal:created', (event) => { fresh(); jobs.moved(event); });
   on('portal:missed', refresh.everybody);
   on('portal:role-changed', redrawPage);
-  on('htmx:afterSwap', () => { jobs.reconcile(rows()); lookAround(); });
+  on('htmx:afterSwap', () => { jobs.reconcile(rows()); charts.look(); lookAround(); });
 
   followLifecycle({ document, window, clock, share, returned: refresh.now, looked: checkSignedIn });
   attendForms(document);
@@ -138,7 +140,7 @@ function live() {
   attendBrowse({ document, htmx });
   document.querySelectorAll('[data-log]').forEach((box) => attendLog({ document, box, connection: state }));
   share.start();
-  if (body.dataset.page === 'doctor') runDoctor({ document, window, clock });
+  if (body.dataset.page === 'doctor') import('./doctor.js').then(({ runDoctor }) => runDoctor({ document, window, clock }));
 }
 
 if (document.body.dataset.user) live();

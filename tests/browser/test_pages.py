@@ -16,6 +16,7 @@ SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": "2"}
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = (
     "/",
+    "/?period=day",
     "/jobs",
     "/jobs?status=failed&q=nothing",
     "/jobs/1",

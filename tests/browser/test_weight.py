@@ -42,6 +42,9 @@ WATCH = """() => {
 def test_first_visit_is_light_and_asks_no_other_host(
     portal: PortalServer, new_context: Callable[..., BrowserContext]
 ) -> None:
+    bob = Person(portal, "bob")
+    moved = scripted.script(portal.root / "moved", [scripted.transferring(62, 100)] * 3)
+    bob.wait_for(bob.transfer("Moved", source=moved), "completed")
     page = new_context().new_page()
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
@@ -54,6 +57,7 @@ def test_first_visit_is_light_and_asks_no_other_host(
     page.fill("[name=password]", PASSWORD)
     page.press("[name=password]", "Enter")
     recorder.wait_for_state(page, "connected")
+    page.wait_for_selector("#throughput .chart-canvas[tabindex]")
     page.goto(f"{portal.url}/jobs")
     recorder.wait_for_state(page, "connected")
 

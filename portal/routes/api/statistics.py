@@ -20,7 +20,7 @@ class Statistics(Shown):
     moved_today: int = Field(description="Bytes.")
     speed_now: int = Field(description="Bytes a second, of all running jobs.")
     recent: list[int] = Field(
-        description="Bytes moved in each of the last ten minutes, oldest first."
+        description="Bytes a second, on average of each of the last ten minutes, oldest first."
     )
     timezone: str = Field(description="Where today began at midnight: the user's time zone.")
 

@@ -1,0 +1,75 @@
+// One curve: what the server has written of it, and what was heard since. A gap stays a gap.
+
+/** Seconds for which a value holds back to the one before it; figures arrive every 1.2 s. */
+const HOLDS = 3;
+const MOST_HEARD = 1000;
+
+/** The points of `data` (see portal/charts.py), gone on with by `heard`, pairs of seconds and bytes a second in order. */
+export function merged({ step, points }, heard) {
+  const all = [...points];
+  const lots = [];
+  let before = points.length ? points.length * step - 0.001 : -Infinity;
+  for (const [seconds, value] of heard) {
+    const index = Math.floor(seconds / step);
+    const from = seconds - before <= HOLDS ? Math.floor(before / step) + 1 : index;
+    for (let at = Math.max(from, points.length); at < index; at += 1) lots[at] = [value];
+    if (index >= points.length) (lots[index] ??= []).push(value);
+    before = seconds;
+  }
+  for (let at = points.length; at < lots.length; at += 1) {
+    const lot = lots[at];
+    all.push(lot ? Math.round(lot.reduce((sum, value) => sum + value, 0) / lot.length) : null);
+  }
+  return all;
+}
+
+/** The top of a scale: doubled until nothing is above it. */
+export function grown(top, points) {
+  const highest = Math.max(0, ...points.filter((value) => value !== null));
+  let reached = top;
+  while (reached < highest) reached *= 2;
+  return reached;
+}
+
+/** Where points stand alone between gaps: as a line they would not be seen. */
+export function lonely(points) {
+  const known = (at) => typeof points[at] === 'number';
+  return [...points.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
+}
+
+export function createCurve() {
+  let data = null;
+  let heard = [];
+  let scale = { top: 0, parts: 1 };
+  let drawn = null;
+
+  /** What the server says now. What it has not written yet stays. */
+  function replace(fresh) {
+    const later = data ? (fresh.start - data.start) / 1000 : 0;
+    const end = fresh.points.length * fresh.step;
+    heard = fresh.job === null ? [] : heard.map(([at, value]) => [at - later, value]).filter(([at]) => at >= end);
+    // The scale stays where it is: only what is above it may move it.
+    if (fresh.top > scale.top) scale = { top: fresh.top, parts: fresh.parts };
+    data = fresh;
+    drawn = null;
+  }
+
+  /** A live figure; `timestamp` is the server's, so that no clock of the reader's matters. */
+  function add(timestamp, value) {
+    const at = (Date.parse(timestamp) - data.start) / 1000;
+    if (at < data.points.length * data.step || at <= (heard.at(-1)?.[0] ?? -1)) return;
+    heard.push([at, value]);
+    if (heard.length > MOST_HEARD) heard.shift();
+    drawn = null;
+  }
+
+  function shown() {
+    if (drawn) return drawn;
+    const points = merged(data, heard);
+    scale = { ...scale, top: grown(scale.top, points) };
+    drawn = { ...data, ...scale, points };
+    return drawn;
+  }
+
+  return { replace, add, shown };
+}
