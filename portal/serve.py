@@ -21,7 +21,7 @@ from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.lifeline import Lifeline
-from portal.services import audit, job_logs
+from portal.services import audit, job_logs, statistics
 from portal.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,8 @@ _REQUEST_TIMEOUT = 65.0
 #: Seconds in which requests that were under way at the end are answered.
 _LAST_ANSWERS = 1.5
 _REMOVE_EVERY = 3600.0
+#: Of which the minutes are kept. Nothing looks further back than two days, in any time zone.
+_ACTIVITY_DAYS = 32
 
 
 class ServerEnded(PortalError):
@@ -126,6 +128,7 @@ def _remove_what_is_old(settings: Settings) -> None:
     for what, remove, days in (
         ("audit entries", audit.cut, settings.audit_days),
         ("logs of jobs", job_logs.remove_old, settings.log_days),
+        ("minutes of activity", statistics.remove_old, _ACTIVITY_DAYS),
     ):
         if days:
             socketio.start_background_task(_remove_forever, what, remove, days)

@@ -58,7 +58,7 @@ ALONE = (
 BOTH_MODES = (
     *("test_job_cancel", "test_job_control", "test_job_events", "test_job_list", "test_job_logs"),
     *("test_job_retry", "test_job_row", "test_job_speeds", "test_job_states"),
-    *("test_plans", "test_pools", "test_worker.py"),
+    *("test_plans", "test_pools", "test_throughput", "test_worker.py"),
 )
 ONE_PROCESS, SCALED_OUT = "one process", "scaled out"
 

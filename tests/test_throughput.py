@@ -99,6 +99,7 @@ def test_silence_is_zero(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(Period.DAY).points.count(0) == 287
 
 
+@pytest.mark.one_process
 def test_cost_is_one_question_about_the_time_in_view(app: Any) -> None:
     writing = begin_write()
     begin = now().astimezone(UTC).replace(second=0, microsecond=0) - timedelta(days=30)
@@ -211,3 +212,16 @@ def test_throughput_for_programs(bob: Browser) -> None:
     day = bob.get("/api/v1/statistics/throughput?period=day").json
     assert (day["period"], day["step"], len(day["points"])) == ("day", 300, 288)
     assert bob.get("/api/v1/statistics/throughput?period=week").status_code == 422
+
+
+# --- its rows -----------------------------------------------------------------------------------
+
+
+def test_old_minutes_are_removed_and_nothing_that_is_shown(app: Any) -> None:
+    for days in (400, 399, 33, 31, 1, 0):
+        note(now() - timedelta(days=days), 60)
+    assert statistics.remove_old(32) == 3
+    assert statistics.remove_old(32) == 0
+    assert len(session.scalars(select(ActivityMinute)).all()) == 3
+    session.remove()
+    assert told(Period.DAY).moved >= 60

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from portal.clock import now
-from portal.database import session
+from portal.database import begin_write, session
 from portal.models import ActivityMinute, Job
 from portal.services import jobs
 from portal.states import ACTIVE, JobStatus
@@ -128,6 +128,29 @@ def _recent(moment: datetime) -> tuple[int, ...]:
     # The last minute is not over: measured against what has passed of it, or it would always dip.
     passed = max(1.0, (moment - last).total_seconds())
     return (*(number // 60 for number in minutes[:-1]), int(minutes[-1] / passed))
+
+
+def remove_old(days: int) -> int:
+    """Removes minutes before so many days, at which no figure looks any more; how many. A day in a
+    transaction, so that nobody waits for it long."""
+    before, removed = now() - timedelta(days=days), 0
+    while True:
+        writing = begin_write()
+        try:
+            oldest = writing.scalar(select(func.min(ActivityMinute.minute)))
+            if oldest is None or oldest >= before:
+                return removed
+            until = min(before, oldest + timedelta(days=1))
+            gone = writing.scalars(
+                delete(ActivityMinute)
+                .where(ActivityMinute.minute < until)
+                .returning(ActivityMinute.minute),
+                execution_options={"synchronize_session": False},
+            ).all()
+            writing.commit()
+            removed += len(gone)
+        finally:
+            writing.rollback()
 
 
 def _moved_since(first: datetime) -> dict[datetime, int]:

@@ -133,6 +133,7 @@ def fill(server: PortalServer, waiting: Sequence[Sample]) -> dict[str, str]:
 PAGES_OF = {
     "bob": {
         "dashboard": "/",
+        "dashboard-day": "/?period=day",
         "jobs": "/jobs",
         "settings": "/settings",
         "sessions": "/sessions",
@@ -210,8 +211,10 @@ def refused_form(page: Page, server: PortalServer) -> None:
 
 
 def settle(page: Page) -> None:
-    """Until the page is live and the word for it has gone back to "Live"."""
+    """Until the page is live, and its chart is drawn if it has one that does not rest."""
     page.wait_for_selector("body[data-state=connected]", state="attached", timeout=15_000)
+    drawn = "document.querySelector('.uplot')"
+    page.wait_for_function(f"!document.querySelector('[data-chart]:not([data-rests])') || {drawn}")
 
 
 def at_all_widths(page: Page, folder: Path, name: str) -> None:
