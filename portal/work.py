@@ -15,6 +15,7 @@ from portal import database, engine, live, worker
 from portal.errors import PortalError
 from portal.executors.bell import TASK, celery_app, pool_of, queue_name
 from portal.executors.celery import Doorbell
+from portal.executors.places import Places
 from portal.pools import DEFAULT_POOL
 from portal.services.workers import Orders
 from portal.settings import Settings, SettingsError
@@ -99,7 +100,7 @@ class _Process:
         self._consuming = self._celery.WorkController(
             app=self._celery,
             hostname=f"portal@{self._presence.process.name.replace(':', '-')}",
-            pool_cls="threads",
+            pool_cls=Places,
             concurrency=self._concurrency,
             without_gossip=True,
             without_mingle=True,

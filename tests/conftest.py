@@ -282,7 +282,7 @@ def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
     from tests.scaleout.portals import WorkerProcess  # which itself imports this file
 
     live.listen(settings.redis_url)
-    worker = WorkerProcess(settings, folder / "worker.log", scale=1.0).start()
+    worker = WorkerProcess(settings, folder / "worker.log").start()
     yield
     worker.clean_up()
 

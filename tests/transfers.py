@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sqlite3
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from portal.engine import Phase, Progress
 from portal.models import Job, JobCount, JobEvent
 from portal.services import reports
 from portal.services.reports import Hold, Standing, Told
-from portal.states import JobStatus
+from portal.states import FINAL, JobStatus, may_follow
 from tests.scripts import python_program
 
 MIB = 1024 * 1024
@@ -49,6 +50,35 @@ def history(job_id: int) -> list[str]:
     found = select(JobEvent.new_status).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
     try:
         return [str(status) for status in session.scalars(found)]
+    finally:
+        session.remove()
+
+
+def assert_ended_once(job_ids: Iterable[int]) -> None:
+    """Each has one terminal status, its last, and the table of events tells of it without a gap:
+    every change begins where the one before ended, and no ``seq`` is missing but those of progress,
+    which only a running job makes."""
+    for job_id in job_ids:
+        job = stored(job_id)
+        told = events_of(job_id)
+        statuses = [event.new_status for event in told]
+        assert sum(status in FINAL for status in statuses) == 1, (job_id, statuses)
+        assert (told[-1].new_status, told[-1].seq) == (job.status, job.seq), job_id
+        assert (told[0].old_status, told[0].seq) == (None, 1), job_id
+        for before, after in itertools.pairwise(told):
+            assert after.old_status == before.new_status, (job_id, statuses)
+            assert may_follow(JobStatus(before.new_status), JobStatus(after.new_status))
+            without_gap = after.seq == before.seq + 1
+            progressed = before.new_status == JobStatus.RUNNING and after.seq > before.seq
+            assert without_gap or progressed, (job_id, before.seq, after.seq)
+        assert job.attempt == statuses.count(JobStatus.RUNNING), (job_id, statuses)
+        assert job.interruptions == statuses.count(JobStatus.INTERRUPTED), (job_id, statuses)
+
+
+def events_of(job_id: int) -> list[JobEvent]:
+    found = select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    try:
+        return list(session.scalars(found))
     finally:
         session.remove()
 

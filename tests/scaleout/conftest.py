@@ -11,6 +11,7 @@ from flask import Flask
 from portal import database
 from portal.executors.celery import Doorbell
 from portal.factory import build_app
+from portal.services import audit
 from portal.settings import Settings, load_settings
 from tests.conftest import wait_for
 from tests.parts import Redis
@@ -22,13 +23,18 @@ SCALE = 0.1
 
 
 @pytest.fixture
-def settings(tmp_path: Path, root: Path, postgres_url: str, redis: Redis) -> Settings:
+def scale() -> float:
+    return SCALE
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path, postgres_url: str, redis: Redis, scale: float) -> Settings:
     return load_settings(
         data_dir=tmp_path / "data",
         transfer_roots=(root,),
         database_url=postgres_url,
         redis_url=redis.url,
-        test_time_scale=SCALE,
+        test_time_scale=scale,
     )
 
 
@@ -51,12 +57,12 @@ Start = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    """Starts a worker; ``start=False`` leaves that to the test."""
+    """Starts a worker; ``launch=False`` leaves that to the test."""
     made: list[WorkerProcess] = []
 
-    def start(*arguments: str, scale: float = SCALE, launch: bool = True) -> WorkerProcess:
+    def start(*arguments: str, launch: bool = True) -> WorkerProcess:
         log = tmp_path / f"worker {len(made)}.log"
-        made.append(WorkerProcess(settings, log, *arguments, scale=scale))
+        made.append(WorkerProcess(settings, log, *arguments))
         return made[-1].start() if launch else made[-1]
 
     yield start
@@ -64,3 +70,5 @@ def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
         one.clean_up()
     wait_for(lambda: rclones(settings.data_dir) == [])
     assert miscounted() == {}
+    assert audit.verify(None).fault == ""
+    database.session.remove()

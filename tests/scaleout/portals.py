@@ -34,7 +34,7 @@ cli(obj={{}})
 class WorkerProcess:
     """`manage.py worker` as people start it."""
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str, scale: float) -> None:
+    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
         self._program = ["manage.py"]
         self._arguments = arguments
         self._log = log
@@ -44,7 +44,7 @@ class WorkerProcess:
             "PORTAL_DATABASE_URL": settings.database_url,
             "PORTAL_REDIS_URL": settings.redis_url,
             "PORTAL_TRANSFER_ROOTS": ":".join(map(str, settings.transfer_roots)),
-            "PORTAL_TEST_TIME_SCALE": str(scale),
+            "PORTAL_TEST_TIME_SCALE": str(settings.test_time_scale),
             **({"PORTAL_RCLONE": str(settings.rclone)} if settings.rclone else {}),
         }
         self.process: subprocess.Popen[bytes] | None = None

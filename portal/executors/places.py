@@ -1,0 +1,28 @@
+"""The threads of a worker that run its jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.concurrency.thread import TaskPool
+from kombu.asynchronous import get_event_loop
+
+
+class Places(TaskPool):
+    """Celery takes no message while all places are taken, and by itself looks only once a second
+    whether one is free: it is woken when a job ends."""
+
+    def on_apply(self, *arguments: Any, **options: Any) -> Any:
+        given = super().on_apply(*arguments, **options)
+        given.f.add_done_callback(_wake)
+        return given
+
+
+def _wake(_ended: object) -> None:
+    loop = get_event_loop()
+    if loop is not None:
+        wake: Any = loop.call_soon  # a library without types
+        wake(_nothing)
+
+
+def _nothing() -> None: ...

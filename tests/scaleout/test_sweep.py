@@ -1,0 +1,157 @@
+"""The sweep: one process at a time, and whoever dies or freezes in it hinders nobody for long."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from portal import database
+from portal.database import database_time, session
+from portal.models import Job
+from portal.services import recovery, reports
+from portal.settings import Settings
+from tests.browser.portal_server import ROOT
+from tests.conftest import wait_for
+from tests.transfers import assert_ended_once, history, status_of, stored
+
+#: A process that sweeps and comes to no end of it.
+SWEEPER = """
+import sys, time
+from portal import database
+from portal.services import recovery
+database.connect(sys.argv[1])
+database._EXCLUSIVE_SILENCE = sys.argv[2]
+with database.exclusively(recovery._SWEEP) as alone:
+    print(alone, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """Nobody sweeps but the tests."""
+    from portal.factory import build_app
+
+    settings.prepare()
+    made = build_app(settings)
+    yield made
+    database.session.remove()
+    made.extensions["engine"].dispose()
+
+
+@contextmanager
+def sweeper(settings: Settings, silence: str = "60s") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", SWEEPER, settings.database_url, silence]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        try:
+            assert process.stdout.readline() == "True\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def silent(new_job: Callable[..., int]) -> Callable[..., int]:
+    """A job whose worker was last heard of a minute ago."""
+
+    def make(**options: Any) -> int:
+        job_id = new_job(**options)
+        reports.claim(job_id, "lost:1")
+        minute = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
+        session.execute(minute)
+        session.commit()
+        session.remove()
+        return job_id
+
+    return make
+
+
+def swept(job_id: int) -> bool:
+    recovery.sweep(45, 60)
+    return status_of(job_id) == "queued"
+
+
+def test_of_two_sweeps_at_once_one_finds_nothing_to_do(
+    settings: Settings, silent: Callable[..., int]
+) -> None:
+    job_id = silent()
+    with sweeper(settings):
+        assert recovery.sweep(45, 60) == []
+        assert status_of(job_id) == "running"
+    wait_for(lambda: swept(job_id), 5)
+    assert history(job_id) == ["queued", "running", "interrupted", "queued"]
+
+
+def test_sweeper_that_is_killed_leaves_its_work_to_the_next_one(
+    settings: Settings, silent: Callable[..., int]
+) -> None:
+    job_id = silent()
+    with sweeper(settings) as process:
+        process.send_signal(signal.SIGKILL)
+        wait_for(lambda: swept(job_id), 5)
+
+
+def test_sweeper_that_freezes_loses_its_right(
+    settings: Settings, silent: Callable[..., int]
+) -> None:
+    job_id = silent()
+    with sweeper(settings, "1s") as process:
+        process.send_signal(signal.SIGSTOP)
+        assert not swept(job_id)
+        wait_for(lambda: swept(job_id), 10)
+        assert process.poll() is None
+
+
+def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
+    app: Flask, silent: Callable[..., int]
+) -> None:
+    job_id = silent()
+    for lost in range(1, 4):
+        recovery.sweep(45, 60)
+        assert (status_of(job_id), stored(job_id).interruptions) == ("queued", lost)
+        reports.claim(job_id, f"lost:{lost + 1}")
+        session.execute(
+            update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
+        )
+        session.commit()
+    recovery.sweep(45, 60)
+    job = stored(job_id)
+    assert job.status == "failed"
+    assert job.error == "Interrupted 4 times; the transfer was given up."
+    assert_ended_once([job_id])
+
+
+def test_row_that_somebody_spoiled_does_not_stop_the_sweep(
+    app: Flask, silent: Callable[..., int]
+) -> None:
+    spoiled, sound = silent(), silent()
+    session.execute(update(Job).where(Job.id == spoiled).values(operation="dance"))
+    unheard = {"heartbeat_at": None, "started_at": database_time(ago=60)}
+    session.execute(update(Job).where(Job.id == sound).values(**unheard))
+    session.commit()
+    recovery.sweep(45, 60)
+    assert status_of(sound) == "queued"
+    assert status_of(spoiled) in ("running", "interrupted")
+
+
+def test_job_nobody_heard_of_for_a_minute_is_rung_for_again_once_a_minute(
+    app: Flask, new_job: Callable[..., int]
+) -> None:
+    job_id = new_job(pool="site-b")
+    assert recovery.sweep(45, 60) == []
+    session.execute(update(Job).where(Job.id == job_id).values(queued_at=database_time(ago=61)))
+    session.commit()
+    rung = recovery.sweep(45, 60)
+    assert [(one.job_id, one.pool) for one in rung] == [(job_id, "site-b")]
+    assert recovery.sweep(45, 60) == []
