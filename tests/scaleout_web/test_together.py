@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -13,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from portal.services.sign_in_limits import ACCOUNT
 from tests.browser.portal_server import ROOT, START_SECONDS
 from tests.conftest import wait_for
 from tests.parts import Postgres, Redis
-from tests.scaleout_web.web import Web
+from tests.scaleout_web.web import Web, heard_of, new_job, scale_out, status_of, worker_of
 from tests.server import Listener, Person, listening
-from tests.transfers import fill
 
 pytestmark = pytest.mark.faults
 
@@ -88,42 +89,14 @@ def test_end_of_a_session_reaches_its_sockets_in_every_process(
         assert alice.fill(f"/users/{number}/role", role="operator").status_code == 303
 
 
-@contextmanager
-def worker_of(web: Web) -> Iterator[None]:
-    log = web.root.parent / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "worker", "--concurrency", "2"],
-            cwd=ROOT,
-            env={**web.environment, "PORTAL_DATA_DIR": str(web.root.parent / "worker")},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        wait_for(lambda: "Worker " in log.read_text(), START_SECONDS)
-        yield
-    finally:
-        process.terminate()
-        process.wait(15)
+def test_guesses_are_counted_by_all_processes_together(web: Web) -> None:
+    begun = time.monotonic()
+    codes = [Person(web).sign_in("bella", "wrong").status_code for _ in range(24)]
+    waited = math.log2(time.monotonic() - begun + 1)  # 1 s for a try more, 2 s for the next, 4 …
 
-
-def new_job(web: Web, person: Person, name: str, **more: str) -> int:
-    source = web.root / name
-    fill(source)
-    answer = person.fill(
-        "/jobs",
-        name=name,
-        operation="copy",
-        source=str(source),
-        destination=str(web.root / f"{name} copied"),
-        **more,
-    )
-    assert answer.status_code == 303, answer.text
-    return int(answer.headers["Location"].rpartition("/")[2])
-
-
-def status_of(person: Person, job: int) -> str:
-    return person.ask(f"/api/jobs/{job}/progress").text.partition('data-status="')[2].split('"')[0]
+    assert set(codes) == {401, 429}
+    assert ACCOUNT.free <= codes.count(401) <= ACCOUNT.free + waited + 1 < 2 * ACCOUNT.free
+    wait_for(lambda: Person(web).sign_in("bella").status_code == 303, 2**waited + 60)
 
 
 def test_events_of_a_job_reach_the_clients_of_every_process(web: Web) -> None:
@@ -171,14 +144,47 @@ def test_without_redis_pages_sign_in_new_jobs_and_cancels_go_on(web: Web, redis:
             wait_for(lambda one=one: heard_end_of(one, later))  # type: ignore[misc]
 
 
+def test_web_that_starts_while_redis_is_down_says_so_and_is_live_when_it_is_there(
+    module_database: str, redis: Redis, tmp_path: Path
+) -> None:
+    redis.kill()
+    early = scale_out(tmp_path, module_database, redis.url)
+    early.start()
+    try:
+        bob = Person(early, "bob")
+        queue = Person(early).ask("/readyz").json()["parts"]["queue"]
+        assert queue.startswith("Redis does not answer")
+        with in_each_process(early, bob) as listeners:
+            wait_for(lambda: all(delays(one)[-1:] == [True] for one in listeners))
+            redis.start()
+            wait_for(lambda: all(delays(one)[-1:] == [False] for one in listeners), BACK)
+            job = new_job(early, bob, "late")
+            assert bob.fill(f"/jobs/{job}/cancel").status_code == 303
+            for one in listeners:
+                wait_for(lambda one=one: "cancelled" in heard_of(one, job))  # type: ignore[misc]
+    finally:
+        early.clean_up()
+
+
+def test_web_that_starts_without_its_database_says_so_and_ends(
+    redis: Redis, tmp_path: Path
+) -> None:
+    nowhere = scale_out(tmp_path, "postgresql://postgres@127.0.0.1:1/portal", redis.url)
+    command = [sys.executable, "manage.py", "run", "--processes", "2"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=nowhere.environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "Error: The database cannot be used: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def delays(listener: Listener) -> list[bool]:
     return [event["delayed"] for event in listener.events("live_delayed")]
 
 
 def heard_end_of(listener: Listener, job: int) -> bool:
-    return (job, "completed") in [
-        (event["job_id"], event["new_status"]) for event in listener.events("job_status_change")
-    ]
+    return "completed" in heard_of(listener, job)
 
 
 def test_death_of_one_process_leaves_the_clients_of_the_other_and_takes_those_back(

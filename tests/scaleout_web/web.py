@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from portal.engine import processes
-from tests.browser.portal_server import START_SECONDS, PortalServer
+from tests.browser.portal_server import ROOT, START_SECONDS, PortalServer
 from tests.conftest import wait_for
+from tests.server import Listener, Person
+from tests.transfers import fill
 
 #: What a supervisor prints once all of its processes serve.
 _SERVING = "Transfer Portal on"
@@ -34,6 +40,50 @@ class Web(PortalServer):
 
     def is_whole(self) -> bool:
         return len(self.children()) == int(self.options[1])
+
+
+@contextmanager
+def worker_of(web: Web, name: str = "worker") -> Iterator[subprocess.Popen[bytes]]:
+    log = web.root.parent / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker", "--concurrency", "2"],
+            cwd=ROOT,
+            env={**web.environment, "PORTAL_DATA_DIR": str(web.root.parent / name)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: "Worker " in log.read_text(), START_SECONDS)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def new_job(web: Web, person: Person, name: str, *, size: int = 1000, **more: str) -> int:
+    source = web.root / name
+    fill(source, size)
+    answer = person.fill(
+        "/jobs",
+        name=name,
+        operation="copy",
+        source=str(source),
+        destination=str(web.root / f"{name} copied"),
+        **more,
+    )
+    assert answer.status_code == 303, answer.text
+    return int(answer.headers["Location"].rpartition("/")[2])
+
+
+def status_of(person: Person, job: int) -> str:
+    return person.ask(f"/api/jobs/{job}/progress").text.partition('data-status="')[2].split('"')[0]
+
+
+def heard_of(listener: Listener, job: int) -> list[str]:
+    """The statuses of the job that this client was told of."""
+    told = listener.events("job_status_change")
+    return [event["new_status"] for event in told if event["job_id"] == job]
 
 
 def alive_of(supervisor: int) -> list[int]:
