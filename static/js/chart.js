@@ -5,7 +5,7 @@ import { speedText } from './units.js';
 
 const AXIS = { x: 30, y: 84 }; // Pixels, kept free for the longest word.
 const FAR = 10;
-const NARROW = 480; // As in chart.css: every other mark would run into its neighbour.
+const NARROW = 480; // As in chart.css: every other mark of some words would run into its neighbour.
 
 /** The point to go to for a key, of `number`; null where the key means something else. */
 export function nextPoint(number, current, key) {
@@ -16,7 +16,7 @@ export function nextPoint(number, current, key) {
   return to === undefined || !number ? null : Math.max(0, Math.min(number - 1, to));
 }
 
-function options({ size, style, shown, pointed }) {
+function options({ size, style, shown, pointed, wordy }) {
   const colour = (name) => () => style().getPropertyValue(name).trim();
   const axis = { stroke: colour('--portal-grey'), font: `12px ${style().fontFamily}`, ticks: { show: false } };
   const heights = () => Array.from({ length: shown().parts + 1 }, (_, part) => (shown().top * part) / shown().parts);
@@ -35,7 +35,7 @@ function options({ size, style, shown, pointed }) {
         grid: { show: false },
         size: AXIS.x,
         splits: () => shown().marks.map(([second]) => second),
-        values: (plot) => shown().marks.map(([, words], number) => (plot.width < NARROW && number % 2 ? '' : words)),
+        values: ({ width }) => shown().marks.map(([, words], number) => (wordy && width < NARROW && number % 2 ? '' : words)),
       },
       {
         ...axis,
@@ -72,7 +72,8 @@ export function drawChart({ window, uPlot, canvas, shown, point }) {
     point(current);
   }
 
-  const plot = new uPlot(options({ size, style, shown, pointed }), columns(), canvas);
+  const wordy = canvas.closest('.chart-wordy') !== null;
+  const plot = new uPlot(options({ size, style, shown, pointed, wordy }), columns(), canvas);
 
   function press(event) {
     const to = nextPoint(shown().points.length, current, event.key);
