@@ -113,8 +113,8 @@ def test_only_the_first_by_name_of_many_are_named(bob: Browser, root: Path) -> N
         (root / "many" / f"{number:04}.txt").write_text("x")
     page = bob.post("/jobs/preview", {"source": str(root / "many")}).text
     assert words(page).startswith("1,234 files, 1.2 KiB, match in")
-    assert names(page) == [f"{number:04}.txt" for number in range(20)]
-    assert "and 1,214 files more" in page
+    assert names(page) == [f"{number:04}.txt" for number in range(10)]
+    assert "and 1,224 files more" in page
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_sync_from_the_page_is_a_dry_run_first_and_one_from_a_program_starts(
     entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "job.create")).all()
     told = [entry.detail.partition(";")[2].strip() for entry in entries]
     assert told == ["", "started without a confirmed dry run"]
+    assert [entry.detail.partition(" '")[0] for entry in entries] == ["dry run of sync", "sync"]
     assert "no: started without a dry run" in bob.get("/jobs/2").text
 
 

@@ -20,7 +20,7 @@ from portal.options import Options
 
 #: A hundred thousand files or so.
 _MOST = 24 * 1024 * 1024
-_SHOWN = 20
+_SHOWN = 10
 _BREATH = 1_000
 
 

@@ -198,12 +198,17 @@ def insert(
         "job.retry" if retry_of else "job.create",
         actor=actor,
         target=f"job {job.id}",
-        detail=f"{job.operation} {job.source!r} to {job.destination!r}{_confirmation(job)}",
+        detail=f"{_act(job)} {job.source!r} to {job.destination!r}{_confirmation(job)}",
         address=address,
     )
     writing.commit()
     live.created(job)
     return job
+
+
+def _act(job: Job) -> str:
+    """For the audit log, where a dry run must not read like the deed."""
+    return f"dry run of {job.operation}" if job.dry_run else str(job.operation)
 
 
 def _confirmation(job: Job) -> str:

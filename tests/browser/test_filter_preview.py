@@ -37,7 +37,7 @@ def test_files_that_match_are_shown_in_place_and_nothing_typed_is_lost(
     page.keyboard.press("Enter")
     said = page.locator(".preview [role=status]")
     expect(said).to_contain_text("30 files, 30.0 KiB, match")
-    expect(said).to_contain_text("and 10 files more")
+    expect(said).to_contain_text("and 20 files more")
     expect(page.locator("#preview")).to_be_focused()
     assert page.url.endswith("/jobs/new")
     expect(page.locator("[name=name]")).to_have_value("Half typed")
