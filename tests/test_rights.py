@@ -32,6 +32,7 @@ TABLE = {
     ("GET", "/api/session"): VIEWER,
     ("GET", "/api/v1/docs"): VIEWER,
     ("GET", "/api/v1/events"): VIEWER,
+    ("GET", "/api/v1/history"): VIEWER,
     ("GET", "/api/v1/jobs"): VIEWER,
     ("GET", "/api/v1/jobs/<int:job_id>"): VIEWER,
     ("GET", "/api/v1/jobs/<int:job_id>/events"): VIEWER,

@@ -1,7 +1,17 @@
 """JSON for programs, below ``/api/v1/``. What stands in one module per noun is declared once, and
 the rest follows: see ``operations``."""
 
-from portal.routes.api import events, jobs, openapi, remotes, speeds, statistics, users
+from portal.routes.api import events, history, jobs, openapi, remotes, speeds, statistics, users
 from portal.routes.api.operations import blueprint
 
-__all__ = ["blueprint", "events", "jobs", "openapi", "remotes", "speeds", "statistics", "users"]
+__all__ = [
+    "blueprint",
+    "events",
+    "history",
+    "jobs",
+    "openapi",
+    "remotes",
+    "speeds",
+    "statistics",
+    "users",
+]

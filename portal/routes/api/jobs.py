@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from flask import current_app, url_for
 from pydantic import Field
 
@@ -9,10 +7,11 @@ from portal import models, options, validation
 from portal.access import address, job_or_404, me
 from portal.models import Role
 from portal.pools import POOL_LENGTH
+from portal.routes.api.job_shapes import Job, shown
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
-from portal.routes.api.shapes import Asked, Given, Shown, Timestamp
-from portal.services import control, idempotency, jobs, plans, remotes, waiting, workers
+from portal.routes.api.shapes import Asked, Given
+from portal.services import control, idempotency, jobs, plans, remotes, workers
 from portal.services.idempotency import Wish
 from portal.services.jobs import Transfer
 from portal.states import JobStatus, Operation
@@ -20,84 +19,6 @@ from portal.states import JobStatus, Operation
 _PATH_LENGTH = 4095
 _TOO_LATE = "The job is no longer in a state that allows this."
 _LOCATION = {"Location": "Path of the job."}
-
-
-class JobOptions(Shown):
-    """How it is done."""
-
-    include: list[str]
-    exclude: list[str]
-    min_age: int | None = Field(description="Seconds.")
-    max_size: int | None = Field(description="Bytes.")
-    checksum: bool
-    verify: bool
-    transfers: int
-    retries: int
-    timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
-
-
-class PlannedFile(Shown):
-    name: str
-    size: int
-
-
-class Plan(Shown):
-    """What a dry run found it would do."""
-
-    copies: int = Field(0, description="Files.")
-    copy_bytes: int = 0
-    deletes: int = Field(0, description="Files; of a move, those at the source.")
-    delete_bytes: int = 0
-    first_copies: list[PlannedFile] = Field([], description="The first ten by name.")
-    first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
-
-
-class Job(Shown):
-    """One execution of one transfer."""
-
-    id: int
-    name: str
-    operation: Operation
-    source: str
-    destination: str
-    bandwidth_limit: str | None
-    dry_run: bool
-    options: JobOptions
-    plan: Plan | None = Field(
-        description="Of a completed dry run: what it would do. Of a job that was confirmed: what"
-        " had been shown."
-    )
-    confirms: int | None = Field(
-        description="The dry run that was confirmed; null of a job that nobody had to confirm."
-    )
-    owner: str = Field(description="User name of whoever created it.")
-    pool: str | None = Field(
-        description="Whose workers alone run it; null for those of no special pool."
-    )
-    status: JobStatus
-    paused: bool = Field(description="Whether a person has it stand still.")
-    queue_place: int | None = Field(
-        description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
-    )
-    retry_of: int | None = Field(description="The job that this one tries again.")
-    attempt: int = Field(description="How often a worker has begun it.")
-    seq: int = Field(description="Grows with every change of this job, as in the live events.")
-    created_at: Timestamp
-    started_at: Timestamp | None
-    finished_at: Timestamp | None
-    phase: str | None = Field(
-        description="While it runs: scanning, transferring, checking or finishing."
-    )
-    bytes_transferred: int
-    total_bytes: int | None = Field(description="Null while it is not known.")
-    percent: float | None = Field(description="0 to 100; null while the total is not known.")
-    speed_bytes: int = Field(description="Bytes a second.")
-    eta_seconds: int | None
-    files_transferred: int
-    files_total: int
-    error: str | None = Field(description="Why it failed, in words.")
-    error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
-    exit_code: int | None = Field(description="rclone's.")
 
 
 class JobPage(Paged):
@@ -238,14 +159,14 @@ def list_jobs(query: JobsAsked) -> Answer:
     Running ones first, then the newest.
     """
     page = jobs.listing(query.status, jobs.search_words(query.q), query.page, query.per_page)
-    shown = JobPage(
-        items=[_shown(job) for job in page.jobs] if page.number == query.page else [],
+    told = JobPage(
+        items=[shown(job) for job in page.jobs] if page.number == query.page else [],
         page=query.page,
         per_page=query.per_page,
         pages=page.pages,
         total=page.total,
     )
-    return Answer(shown, headers=links(query, page.pages))
+    return Answer(told, headers=links(query, page.pages))
 
 
 @operation(
@@ -285,7 +206,7 @@ def create_job(body: NewJob, headers: Once) -> Answer:
 )
 def get_job(job_id: int) -> Job:
     """Get one job"""
-    return _shown(job_or_404(job_id))
+    return shown(job_or_404(job_id))
 
 
 @operation(
@@ -303,7 +224,7 @@ def cancel_job(job_id: int) -> Job:
     rclone has ended.
     """
     job_or_404(job_id, to_change=True)
-    return _shown(jobs.cancel(job_id, actor=me(), address=address()))
+    return shown(jobs.cancel(job_id, actor=me(), address=address()))
 
 
 @operation(
@@ -321,7 +242,7 @@ def pause_job(job_id: int) -> Job:
     place; the status stays running.
     """
     job_or_404(job_id, to_change=True)
-    return _shown(control.pause(job_id, actor=me(), address=address()))
+    return shown(control.pause(job_id, actor=me(), address=address()))
 
 
 @operation(
@@ -338,7 +259,7 @@ def resume_job(job_id: int) -> Job:
     Operators may resume their own jobs, admins everyone's.
     """
     job_or_404(job_id, to_change=True)
-    return _shown(control.resume(job_id, actor=me(), address=address()))
+    return shown(control.resume(job_id, actor=me(), address=address()))
 
 
 @operation(
@@ -357,7 +278,7 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
     """
     job_or_404(job_id, to_change=True)
     limit = validation.bandwidth(body.bandwidth_limit or "")
-    return _shown(control.limit(job_id, limit, actor=me(), address=address()))
+    return shown(control.limit(job_id, limit, actor=me(), address=address()))
 
 
 @operation(
@@ -379,8 +300,8 @@ def confirm_job(job_id: int, body: Confirmation) -> Answer:
 
     Operators may confirm their own dry runs, admins everyone's.
     """
-    shown = job_or_404(job_id, to_change=True)
-    job, new = plans.confirm(shown.id, body.confirm, actor=me(), address=address())
+    dry_run = job_or_404(job_id, to_change=True)
+    job, new = plans.confirm(dry_run.id, body.confirm, actor=me(), address=address())
     return _located(job, 201 if new else 200)
 
 
@@ -404,25 +325,4 @@ def retry_job(job_id: int) -> Answer:
 
 
 def _located(job: models.Job, status: int) -> Answer:
-    return Answer(_shown(job), status, {"Location": url_for("api.get_job", job_id=job.id)})
-
-
-def _shown(job: models.Job) -> Job:
-    columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
-    chosen = JobOptions.model_validate(options.restored(job.options))
-    named = {
-        "options": chosen,
-        "plan": _plan(job.plan),
-        "confirms": job.confirms_id,
-        "paused": job.paused_at is not None,
-        "queue_place": waiting.place(job),
-        "owner": job.owner.username,
-        "retry_of": job.retry_of_id,
-    }
-    return Job(**columns | named)
-
-
-def _plan(stored: dict[str, Any] | None) -> Plan | None:
-    if stored is None:
-        return None
-    return Plan(**{name: stored[name] for name in Plan.model_fields if name in stored})
+    return Answer(shown(job), status, {"Location": url_for("api.get_job", job_id=job.id)})

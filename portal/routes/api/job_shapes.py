@@ -1,0 +1,111 @@
+"""What JSON says of a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from portal import models, options
+from portal.routes.api.shapes import Shown, Timestamp
+from portal.services import waiting
+from portal.states import JobStatus, Operation
+
+
+class JobOptions(Shown):
+    """How it is done."""
+
+    include: list[str]
+    exclude: list[str]
+    min_age: int | None = Field(description="Seconds.")
+    max_size: int | None = Field(description="Bytes.")
+    checksum: bool
+    verify: bool
+    transfers: int
+    retries: int
+    timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
+
+
+class PlannedFile(Shown):
+    name: str
+    size: int
+
+
+class Plan(Shown):
+    """What a dry run found it would do."""
+
+    copies: int = Field(0, description="Files.")
+    copy_bytes: int = 0
+    deletes: int = Field(0, description="Files; of a move, those at the source.")
+    delete_bytes: int = 0
+    first_copies: list[PlannedFile] = Field([], description="The first ten by name.")
+    first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
+
+
+class Job(Shown):
+    """One execution of one transfer."""
+
+    id: int
+    name: str
+    operation: Operation
+    source: str
+    destination: str
+    bandwidth_limit: str | None
+    dry_run: bool
+    options: JobOptions
+    plan: Plan | None = Field(
+        description="Of a completed dry run: what it would do. Of a job that was confirmed: what"
+        " had been shown."
+    )
+    confirms: int | None = Field(
+        description="The dry run that was confirmed; null of a job that nobody had to confirm."
+    )
+    owner: str = Field(description="User name of whoever created it.")
+    pool: str | None = Field(
+        description="Whose workers alone run it; null for those of no special pool."
+    )
+    status: JobStatus
+    paused: bool = Field(description="Whether a person has it stand still.")
+    queue_place: int | None = Field(
+        description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
+    )
+    retry_of: int | None = Field(description="The job that this one tries again.")
+    attempt: int = Field(description="How often a worker has begun it.")
+    seq: int = Field(description="Grows with every change of this job, as in the live events.")
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    phase: str | None = Field(
+        description="While it runs: scanning, transferring, checking or finishing."
+    )
+    bytes_transferred: int
+    total_bytes: int | None = Field(description="Null while it is not known.")
+    percent: float | None = Field(description="0 to 100; null while the total is not known.")
+    speed_bytes: int = Field(description="Bytes a second.")
+    eta_seconds: int | None
+    files_transferred: int
+    files_total: int
+    error: str | None = Field(description="Why it failed, in words.")
+    error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
+    exit_code: int | None = Field(description="rclone's.")
+
+
+def shown(job: models.Job) -> Job:
+    columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
+    chosen = JobOptions.model_validate(options.restored(job.options))
+    named = {
+        "options": chosen,
+        "plan": _plan(job.plan),
+        "confirms": job.confirms_id,
+        "paused": job.paused_at is not None,
+        "queue_place": waiting.place(job),
+        "owner": job.owner.username,
+        "retry_of": job.retry_of_id,
+    }
+    return Job(**columns | named)
+
+
+def _plan(stored: dict[str, Any] | None) -> Plan | None:
+    if stored is None:
+        return None
+    return Plan(**{name: stored[name] for name in Plan.model_fields if name in stored})
