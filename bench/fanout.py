@@ -144,6 +144,12 @@ class Server(Program):
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
+    def idles(self, seconds: float) -> float:
+        """Processor time a second while nothing is asked of it."""
+        before = self.seconds_used()
+        time.sleep(seconds)
+        return (self.seconds_used() - before) / seconds
+
     def bytes_held(self) -> int:
         """Its resident memory, once garbage is gone."""
         self.tell(events=0, tick=1, every=0, first=0, event={}, alone=True)
