@@ -123,9 +123,9 @@ def report(told: dict[str, dict[str, list[float]]]) -> None:
         "Fan-out through Redis",
         "python -m bench.queue",
         f"{CLIENTS:,} clients, {ROUNDS} rounds by turns: median (least to greatest). Server time "
-        "is that of the web process, which reads, orders and frames each event, less what it spends "
-        "in as many seconds when nothing is sent: with Redis it also looks for jobs whose worker "
-        f"has gone. Of the first two rows, a round counts by the median of {TIMES}.\n\n"
+        "is that of the web process, which reads, orders and frames each event, less what it "
+        "spends in as many seconds when nothing is sent: with Redis it also looks for jobs whose "
+        f"worker has gone. Of the first two rows, a round counts by the median of {TIMES}.\n\n"
         f"{table}\n\n{told_so}\n",
     )
 

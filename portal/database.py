@@ -44,6 +44,7 @@ _EXCLUSIVE_SILENCE = "20s"
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
 session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
+_glances: list[Engine] = []
 
 
 class Base(DeclarativeBase):
@@ -115,13 +116,14 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
         engine = postgres.engine(url, answer_within=answer_within)
     session.remove()
     session.configure(bind=engine)
+    _glances[:] = [engine.execution_options(sqlite_begin="")]
     return engine
 
 
 def glance() -> Connection:
-    """A connection for one short look, without what ``session`` keeps about rows."""
-    engine: Engine = session.session_factory.kw["bind"]
-    return engine.connect()
+    """A connection for one SELECT, without what ``session`` keeps about rows. On SQLite it stands
+    in no transaction, whose begin and end cost more than the look."""
+    return _glances[0].connect()
 
 
 @contextmanager
@@ -174,5 +176,5 @@ def _sqlite_begin(connection: Any) -> None:
     if begin is None:
         # It takes no lock, so that it cannot fail, and every look at the database begins by it.
         connection.connection.driver_connection.execute("BEGIN")
-    else:
+    elif begin:
         connection.exec_driver_sql(begin)

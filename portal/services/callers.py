@@ -1,7 +1,7 @@
 """Who is calling: what sockets and polls need of a session, looked up for many at once.
 
 After a restart everybody returns in the same second, and pages without a socket ask every other
-second. Those who ask in the same turn of the event loop share one query.
+second. Those who ask while a query is under way share the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from portal.models import LoginSession, User, UserSettings
 from portal.services.sessions import REVIEW_SECONDS, digest, has_arrived, is_good
 
 #: Tokens of one query: more would keep pages waiting for it.
-_MOST_AT_ONCE = 50
+_MOST_AT_ONCE = 200
 #: For how long a poll is believed to be whom it was. Whatever ends in this process ends that at
 #: once; a word of another process does too, and this bounds it where no word comes.
 _BELIEVED_SECONDS = 2.0
@@ -65,6 +65,7 @@ _COLUMNS = (
     .join(UserSettings)
 )
 
+_BY_ONE_MARK = _COLUMNS.where(LoginSession.token_hash == bindparam("mark"))
 _MARKS: Any = bindparam("marks", expanding=True)
 _BY_MARK = _COLUMNS.where(LoginSession.token_hash.in_(_MARKS))
 _BY_REPLACED = _COLUMNS.where(
@@ -82,11 +83,11 @@ class _Batch:
         self.marks: set[str] = set()
         self.found: Rows | None = None
         self.error: SQLAlchemyError | None = None
-        self.over = threading.Event()
 
 
 _gathering = threading.Lock()
-_open: _Batch | None = None
+_looking = threading.Lock()
+_open: _Batch | None = None  # gathers while another one is looked up
 _believed: dict[str, Caller] = {}
 
 
@@ -149,16 +150,13 @@ def _holds(known: Caller, seconds: float) -> bool:
 def _look(mark: str) -> Rows:
     global _open  # noqa: PLW0603 - one process, one batch that gathers
     with _gathering:
-        leads = _open is None or len(_open.marks) >= _MOST_AT_ONCE
-        if leads:
+        if _open is None or len(_open.marks) >= _MOST_AT_ONCE:
             _open = _Batch()
         batch = _open
-        assert batch is not None  # noqa: S101 - for the type checker
         batch.marks.add(mark)
-    if leads:
-        _run(batch)
-    else:
-        batch.over.wait()
+    with _looking:
+        if batch.found is None and batch.error is None:  # the first of them: it looks for all
+            _run(batch)
     if batch.found is None:
         raise batch.error or SQLAlchemyError("the look-up was given up")
     return batch.found
@@ -166,21 +164,21 @@ def _look(mark: str) -> Rows:
 
 def _run(batch: _Batch) -> None:
     global _open  # noqa: PLW0603 - one process, one batch that gathers
+    with _gathering:
+        if _open is batch:
+            _open = None
     try:
-        time.sleep(0)  # the others of this turn of the event loop come in
-        with _gathering:
-            if _open is batch:
-                _open = None
         batch.found = _rows(batch.marks)
     except SQLAlchemyError as error:
         batch.error = error
-    finally:
-        batch.over.set()
 
 
 def _rows(marks: set[str]) -> Rows:
     with glance() as connection:
-        rows = connection.execute(_BY_MARK, {"marks": list(marks)})
+        if len(marks) == 1:
+            rows = connection.execute(_BY_ONE_MARK, {"mark": next(iter(marks))})
+        else:
+            rows = connection.execute(_BY_MARK, {"marks": list(marks)})
         found = {row.token_hash: row for row in rows}
         if missing := marks - found.keys():
             rows = connection.execute(_BY_REPLACED, {"marks": list(missing), "moment": now()})
