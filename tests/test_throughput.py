@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import event, select
 
 from portal.clock import now
 from portal.database import begin_write, session
 from portal.models import ActivityMinute
 from portal.routes import dashboard
-from portal.services import recovery, reports, statistics
+from portal.services import recovery, reports, statistics, transitions
 from portal.services.reports import Ending, Hold, Standing, Told
 from portal.services.statistics import Period, Throughput
 from portal.services.transitions import add_activity
@@ -174,6 +176,43 @@ def test_totals_are_of_the_transaction_that_tells_the_figures(
     assert (told().moved, session.scalars(select(ActivityMinute)).all()) == (0, [])
     reports.tell([Told(hold, reading(500, 1000), 500)])
     assert told().moved == 500
+
+
+def test_bytes_that_could_not_be_told_for_a_while_are_shared_among_their_minutes(
+    new_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = claimed(new_job())
+    monkeypatch.setattr(reports, "now", lambda: MOMENT)
+    monkeypatch.setattr(transitions, "now", lambda: MOMENT)
+    at(monkeypatch, MOMENT)
+    since = MOMENT - timedelta(minutes=10)
+    assert reports.tell([Told(hold, reading(6000, 9000), 6000, since)])
+    hour = told()
+    assert hour.points[-12:] == (0, 5, *[10] * 9, 10)
+    assert hour.moved == 6000
+    reports.finish(
+        hold, Ending(True, None, 0), None, moved=1201, since=since + timedelta(minutes=8)
+    )
+    assert told().points[-4:] == (10, 15, 20, 20)
+    assert told().moved == 7201
+
+
+@given(st.integers(0, 2**60), st.floats(0, 200_000))
+def test_shares_add_up_and_each_minute_comes_once(moved: int, seconds: float) -> None:
+    found = transitions.shares(moved, MOMENT - timedelta(seconds=seconds), MOMENT)
+    assert sum(share for _, share in found) == moved
+    assert all(share >= 0 for _, share in found)
+    minutes = [minute.replace(second=0, microsecond=0) for minute, _ in found]
+    assert sorted(set(minutes)) == minutes
+    assert found[-1][0] == MOMENT
+    assert len(found) <= 1441
+
+
+def test_what_is_told_at_once_is_of_its_minute() -> None:
+    assert transitions.shares(50, MOMENT - timedelta(seconds=59), MOMENT) == [(MOMENT, 50)]
+    assert transitions.shares(50, None, MOMENT) == [(MOMENT, 50)]
+    # A clock that was set back.
+    assert transitions.shares(50, MOMENT + timedelta(hours=1), MOMENT) == [(MOMENT, 50)]
 
 
 # --- its card -----------------------------------------------------------------------------------

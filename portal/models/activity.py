@@ -22,8 +22,8 @@ class JobCount(Base):
 
 
 class ActivityMinute(Base):
-    """What happened within one minute (UTC): bytes moved, jobs ended. Bytes count in the minute in
-    which they are told, a second or so after; old minutes are removed."""
+    """What happened within one minute (UTC): bytes moved, jobs ended. Old minutes are
+    removed."""
 
     __tablename__ = "activity_minutes"
 

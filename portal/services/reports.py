@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -26,7 +28,7 @@ from portal import live
 from portal.clock import now
 from portal.database import begin_write, database_time, glance
 from portal.models import Job, WorkerProcess
-from portal.services.transitions import add_activity, change, changing
+from portal.services.transitions import add_activity, change, changing, shares
 from portal.states import ACTIVE, JobStatus
 
 #: Columns of a job that a reading fills.
@@ -112,11 +114,12 @@ _GONE = Seen(Standing.LOST, paused=False, bandwidth_limit=None)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A reading on its way; ``moved`` bytes are new since the last one."""
+    """A reading on its way; ``moved`` bytes are new since the last one that arrived."""
 
     hold: Hold
     reading: Reading
     moved: int
+    since: datetime | None = None
 
 
 def claim(job_id: int, worker: str, worker_id: int | None = None) -> Job | None:
@@ -162,13 +165,21 @@ def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
         return {}
     with changing(*(one.hold.job_id for one in told)) as writing:
         jobs = {Hold(job.id, job.attempt): job for job in _write_readings(writing, told)}
-        moved = sum(one.moved for one in told if one.hold in jobs)
-        add_activity(writing, now(), bytes_moved=moved)
+        _count(writing, [one for one in told if one.hold in jobs])
         writing.commit()
         for job in jobs.values():
             live.progress(job)
     others = [one.hold for one in told if one.hold not in jobs]
     return dict.fromkeys(jobs, Standing.HOLDS) | look(others)
+
+
+def _count(writing: Session, told: Sequence[Told]) -> None:
+    moment, minutes = now(), Counter[datetime]()
+    for one in told:
+        minutes.update(dict(shares(one.moved, one.since, moment)))
+    # Oldest first, as everywhere: see ``transitions.change``.
+    for minute, moved in sorted(minutes.items()):
+        add_activity(writing, minute, bytes_moved=moved)
 
 
 def _write_readings(writing: Session, told: Sequence[Told]) -> Sequence[Job]:
@@ -252,7 +263,14 @@ def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
     return {hold: _standing(found.get(hold)) for hold in holds}
 
 
-def finish(hold: Hold, ending: Ending, reading: Reading | None, *, moved: int) -> None:
+def finish(
+    hold: Hold,
+    ending: Ending,
+    reading: Reading | None,
+    *,
+    moved: int,
+    since: datetime | None = None,
+) -> None:
     """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
     whatever rclone made of it."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
@@ -260,18 +278,24 @@ def finish(hold: Hold, ending: Ending, reading: Reading | None, *, moved: int) -
     told: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
     if ending.plan is not None:
         told["plan"] = ending.plan
-    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", moved=moved)
+    of = {"moved": moved, "moved_since": since}
+    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", of=of)
 
 
-def give_back(hold: Hold, reading: Reading | None, *, moved: int) -> None:
+def give_back(
+    hold: Hold, reading: Reading | None, *, moved: int, since: datetime | None = None
+) -> None:
     """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
     queued = {"queued_at": database_time(), "worker": None, "worker_id": None, **blank_figures()}
     figures = _last_figures(reading)
     note = "the worker was stopped"
-    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, moved=moved)
+    of = {"moved": moved, "moved_since": since}
+    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, of=of)
 
 
-def interrupt(hold: Hold, reason: str, reading: Reading | None, *, moved: int) -> None:
+def interrupt(
+    hold: Hold, reason: str, reading: Reading | None, *, moved: int, since: datetime | None = None
+) -> None:
     """The worker could not keep its hold and has ended rclone; ``reason`` is for a person."""
     figures = _last_figures(reading)
     lost = figures | {
@@ -280,7 +304,8 @@ def interrupt(hold: Hold, reason: str, reading: Reading | None, *, moved: int) -
         "eta_seconds": None,
         "error": reason,
     }
-    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, moved=moved)
+    of = {"moved": moved, "moved_since": since}
+    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, of=of)
 
 
 def _end(
@@ -290,10 +315,10 @@ def _end(
     *,
     cancelled: dict[str, Any],
     note: str,
-    moved: int,
+    of: dict[str, Any],
 ) -> None:
     """From running to ``new``; from cancelling to cancelled."""
-    of: dict[str, Any] = {"of_attempt": hold.attempt, "moved": moved}
+    of = {"of_attempt": hold.attempt, **of}
     with changing(hold.job_id) as writing:
         old = JobStatus.RUNNING
         job = change(writing, hold.job_id, old, new, note=note, **of, **values)

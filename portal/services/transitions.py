@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, update
@@ -27,6 +27,8 @@ _ENDINGS = {
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "cancelled",
 }
+
+_LONGEST_SHARED = timedelta(days=1)
 
 
 @contextmanager
@@ -59,10 +61,11 @@ def change(
     actor: str = "",
     note: str = "",
     moved: int = 0,
+    moved_since: datetime | None = None,
     **values: Any,
 ) -> Job | None:
     """The job after the change, or None: it no longer had the status (or the attempt).
-    ``moved`` bytes are added to the totals of this minute."""
+    ``moved`` bytes are added to the totals, see ``shares``."""
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     if new in _ENDINGS:
@@ -81,7 +84,10 @@ def change(
     add_event(session, job, old, actor=actor, note=note)
     session.flush()
     ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
-    add_activity(session, moment, bytes_moved=moved, **ended)
+    *earlier, (_, last) = shares(moved, moved_since, moment)
+    for minute, share in earlier:
+        add_activity(session, minute, bytes_moved=share)
+    add_activity(session, moment, bytes_moved=last, **ended)
     for status, by in sorted(((old, -1), (new, +1))):
         count(session, status, by)
     if ended:
@@ -143,3 +149,18 @@ def add_activity(session: Session, moment: datetime, **figures: int) -> None:
             set_={name: getattr(ActivityMinute, name) + by for name, by in figures.items()},
         )
     )
+
+
+def shares(moved: int, since: datetime | None, until: datetime) -> list[tuple[datetime, int]]:
+    """Bytes that were moved between the two, by minute, oldest first, the last one always there.
+    What could not be told for a while, the database being away, would else be a leap in the minute
+    in which it is told."""
+    since = max(since or until, until - _LONGEST_SHARED)
+    if until - since < timedelta(minutes=1):
+        return [(until, moved)]
+    found, shared, minute = [], 0, since.replace(second=0, microsecond=0)
+    while (following := minute + timedelta(minutes=1)) < until:
+        so_far = int(moved * ((following - since) / (until - since)))
+        found.append((minute, so_far - shared))
+        shared, minute = so_far, following
+    return [*found, (until, moved - shared)]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -123,13 +124,14 @@ class Attempt:
             self._persist(lambda: self._report_end(held, ending))
 
     def _report_end(self, held: Held, ending: Ending) -> None:
+        moved: dict[str, Any] = {"moved": held.moved(), "since": held.credited_at}
         # A transfer that was done before the stop reached it has nothing to begin again.
         if held.stop is Stop.GIVE_BACK and not ending.succeeded:
-            reports.give_back(self._hold, held.reading, moved=held.moved())
+            reports.give_back(self._hold, held.reading, **moved)
         elif held.stop is Stop.LAPSED and not ending.succeeded:
-            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, moved=held.moved())
+            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, **moved)
         else:
-            reports.finish(self._hold, ending, held.reading, moved=held.moved())
+            reports.finish(self._hold, ending, held.reading, **moved)
 
     def _transfer(self, held: Held) -> Ending:
         remotes = sides.checked(self._order, self._settings.transfer_roots)

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from portal import engine
-from portal.clock import elapsed
+from portal.clock import elapsed, now
 from portal.database import session
 from portal.services import reports
 from portal.services.reports import Hold, Seen, Standing, Told
@@ -54,6 +54,7 @@ class Held:
         self.reading: engine.Progress | None = None
         #: Bytes that the totals have counted.
         self.credited = 0
+        self.credited_at = now()
         #: Nothing more is told of it: its end is on the way.
         self.ending = False
         #: The ledger writes these.
@@ -175,7 +176,7 @@ class Ledger:
         readings = [(one, one.reading) for one in due if one.reading is not None]
         try:
             standings = reports.tell(
-                [Told(one.hold, reading, one.moved()) for one, reading in readings]
+                [Told(one.hold, reading, one.moved(), one.credited_at) for one, reading in readings]
             )
         except OperationalError:
             # Counted from when it went out: one that had to wait must not bring two close.
@@ -195,6 +196,7 @@ class Ledger:
             one.told_at = elapsed()
             if standings[one.hold] is Standing.HOLDS:
                 one.credited = max(one.credited, reading.bytes_transferred)
+                one.credited_at = now()
                 one.kept_at = sent_at
         _note(due, standings)
 
