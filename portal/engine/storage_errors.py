@@ -92,6 +92,15 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         (
+            "insufficient storage",
+            "quotaexceeded",
+            "quota exceeded",
+            "exceeded storage allocation",
+        ),
+        "The storage has no room left. Free some there, then retry.",
+    ),
+    (
+        (
             "i/o timeout",
             "deadline exceeded",
             "connection timed out",
@@ -109,6 +118,17 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
             "connection lost",
         ),
         "The connection to the storage broke. Retry when it is stable.",
+    ),
+    (
+        (
+            "internalerror",
+            "statuscode: 500",
+            "statuscode: 503",
+            "500 internal server error",
+            "503 service",
+            "ssh_fx_failure",
+        ),
+        "The storage itself failed; it may be full or busy. Look at it, then retry.",
     ),
 )
 

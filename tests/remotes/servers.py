@@ -20,10 +20,12 @@ SECRET = "secret/access+key=1"
 
 
 class Storage:
-    """``kind``: s3, sftp, webdav or ftp. ``stop`` and ``start`` keep its folder and its port."""
+    """``kind``: s3, sftp, webdav or ftp. ``stop`` and ``start`` keep its folder and its port. It
+    has no room for a file that is larger than ``largest_file``."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, largest_file: int | None = None) -> None:
         self.kind = kind
+        self._largest_file = largest_file
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,6 +73,8 @@ class Storage:
             serve += ["--auth-key", f"{KEY},{SECRET}"]
         else:
             serve += ["--user", USER, "--pass", PASSWORD]
+        if self._largest_file is not None:
+            serve = ["prlimit", f"--fsize={self._largest_file}", *serve]
         self._process = subprocess.Popen(
             serve,
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},

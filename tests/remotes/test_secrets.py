@@ -5,15 +5,24 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portal import parameters
 from portal.backends import BACKENDS
 from portal.database import session
-from portal.models import AuditEntry, Job, Remote
+from portal.engine import Order, Remote, Run, list_folder, options_of, rclone_path
+from portal.engine.processes import look, pids
+from portal.errors import Invalid
+from portal.hosts import HostRefused
+from portal.models import AuditEntry, Job
+from portal.models import Remote as Stored
+from portal.obscuring import obscured
+from portal.parameters import hosts
 from portal.states import JobStatus
 from tests.conftest import Browser
 from tests.remotes.servers import typed
@@ -108,11 +117,16 @@ def test_secret_reaches_rclone_by_its_environment_and_nothing_else(
         for path in (
             *("/remotes", f"/remotes/{remote.id}", "/audit", "/jobs", f"/jobs/{job}", "/"),
             *(f"/jobs/{job}/log", "/browse?at=there:", f"/api/jobs/{job}/progress"),
+            *(f"/jobs/{job}/log/download", f"/api/jobs/{job}/log", "/metrics"),
         )
     ]
+    pages += [alice.post("/audit/export", {"format": form}).text for form in ("csv", "jsonl")]
+    pages.append(alice.post("/history/export").text)
+    assert "remote there" in pages[-2]
+    assert "there:x" in pages[-1]
     session.remove()
     tables = [
-        str(vars(one)) for kind in (Job, Remote, AuditEntry) for one in session.query(kind).all()
+        str(vars(one)) for kind in (Job, Stored, AuditEntry) for one in session.query(kind).all()
     ]
     session.remove()
     database = b"".join(path.read_bytes() for path in settings.data_dir.glob("portal.sqlite*"))
@@ -126,13 +140,63 @@ def test_secret_reaches_rclone_by_its_environment_and_nothing_else(
         assert json.dumps(secret)[1:-1].encode() not in database
 
 
+@pytest.mark.parametrize("confined", [False, True])
+def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confined: bool) -> None:
+    """The kernel is asked, while a real rclone waits for its storage: setpriv, gate and rclone."""
+    hidden = obscured(CANARY)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "user": "x"}
+        remote = Remote("there", "webdav", {**options, "pass": hidden}, confined=confined)
+        order = Order(7, 1, "copy", "there:x", str(tmp_path), None, False, remotes=(remote,))
+        run, leaders, lines = Run(rclone_path(None), order, grace=5.0), list[int](), set[bytes]()
+        for _ in run.readings(leaders.append, tick=0.02):
+            for pid in pids():
+                sight = look(pid)
+                if sight is not None and leaders and sight.group == leaders[0]:
+                    lines.add(Path(f"/proc/{pid}/cmdline").read_bytes())
+                    if b"rclone" in (line := max(lines, key=len)) and b"there:x" in line:
+                        run.stop()
+        run.close()
+    assert any(b"there:x" in line for line in lines)
+    assert not [line for line in lines if hidden.encode() in line or CANARY.encode() in line]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_payload_in_every_field_of_every_storage_does_nothing(tmp_path: Path, backend: str) -> None:
+    """It is refused, or a mere value to the real rclone, which is asked with as many of them at
+    once as are taken."""
+    canary = tmp_path / "owned"
+    kind, rclone = BACKENDS[backend], rclone_path(None)
+    known = options_of(rclone)[kind.rclone]
+    asked = []
+    for number, payload in enumerate(payloads(canary)):
+        taken: dict[str, str] = {}
+        for name in kind.allowed:
+            wish = filled(backend) | {name: payload}
+            try:
+                value = parameters.checked(kind, known, wish).get(name)
+                hosts(kind, wish)
+            except (Invalid, HostRefused):
+                continue
+            if value is not None:
+                taken[name] = obscured(value) if name in kind.passwords else value
+        for name in kind.endpoints:
+            taken.pop(name, None)
+        if number % 4 == 0 and taken not in asked:
+            asked.append(taken)
+    for taken in asked:
+        remote = Remote("there", kind.rclone, {**COMPLETE[backend], **taken})
+        found = list_folder(rclone, remote, "x", seconds=10)
+        assert found.problem or found.missing
+    assert len(asked) > 3
+    assert not canary.exists()
+
+
 @pytest.mark.parametrize(
     ("backend", "fields"),
     [
-        ("sftp", ("host", "port", "user", "pass", "key_pem", "host_keys", "pubkey", "shell_type")),
-        ("s3", ("provider", "access_key_id", "secret_access_key", "region", "endpoint", "acl")),
-        ("webdav", ("url", "vendor", "bearer_token")),
-        ("gcs", ("service_account_credentials", "location")),
+        ("sftp", ("host", "port", "pass", "key_pem")),
+        ("s3", ("provider", "secret_access_key", "endpoint")),
     ],
 )
 def test_payload_in_a_field_of_a_remote_does_nothing(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from portal.models import Job
+from portal.options import Options
 from portal.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.conftest import KINDS
@@ -74,7 +75,7 @@ def test_from_storage_to_storage(
     assert sums(storages(end).folder / "inbox" / begin) == sent
 
 
-def test_five_thousand_objects_arrive(
+def test_five_thousand_objects_arrive_and_go_back(
     storages: Callable[[str], Storage], new_remote: Any, run: Callable[..., Job], root: Path
 ) -> None:
     many = storages("s3").folder / "many"
@@ -83,6 +84,11 @@ def test_five_thousand_objects_arrive(
     assert (job.status, job.error) == (JobStatus.COMPLETED, None)
     assert (job.files_transferred, job.files_total) == (5000, 5000)
     assert sums(root / "many") == sums(many)
+    back = {"destination": "bucket:many-again", "destination_remote_id": remote.id}
+    job = run(source=root / "many", **back, options=Options(transfers=16))
+    assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+    assert job.files_transferred == 5000
+    assert sums(storages("s3").folder / "many-again") == sums(many)
 
 
 @pytest.mark.parametrize("kind", KINDS)
