@@ -167,7 +167,7 @@ def test_no_transaction_is_open_between_two_parts_and_none_is_asked_for_once_the
     event.listen(engine, "before_cursor_execute", note)
     answer = charlie.client.post("/history/export", data={"csrf_token": token}, buffered=False)
     parts = answer.iter_encoded()
-    assert [len(next(parts).splitlines()) for _ in range(3)] == [1, 500, 500]
+    assert [len(next(parts).splitlines()) for _ in range(3)] == [1, 200, 200]
     assert not session().in_transaction()
     assert engine.pool.checkedout() == 0
     before = len(asked)

@@ -19,7 +19,7 @@ from portal.states import JobStatus
 
 #: In place of the id of a remote: neither side is on one.
 LOCAL = 0
-_CHUNK = 500
+_CHUNK = 200
 _LARGEST_ID = 2**63 - 1
 
 
