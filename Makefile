@@ -26,7 +26,7 @@ test: .venv/.dev ## Set up everything the tests need, then do what CI does
 
 check: test ## The same as make test
 
-bench: .venv/.dev ## Measure, and compare with the reference beside each benchmark
+bench: .venv/.dev ## Measure, beside references (BENCH_QUICK=1: try the benchmarks)
 	@$(VENV_PYTHON) hatch_build.py
 	@exec $(VENV_PYTHON) -m bench
 

@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from bench.load import chart
-from bench.report import PAGE, ROOT, publish
+from bench.report import PAGE, QUICK, ROOT, publish, rounds
 
 HERE = Path(__file__).parent
 PYTHON = [sys.executable, "-m"]
@@ -205,12 +205,13 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
         load.connect(server, clients)
         time.sleep(SETTLE)
         figures["memory"].append((server.bytes_held() - empty) / clients / 1024)
-        load.receive(server, 20)  # what is compiled at first use
-        seen = load.receive(server, ONE_BY_ONE)
-        figures["one by one"].append(ONE_BY_ONE * clients / seen["used"])
-        figures["one by one, to the last"].append(ONE_BY_ONE * clients / seen["seconds"])
+        load.receive(server, 20 if full else 5)  # what is compiled at first use
+        events, latencies = (ONE_BY_ONE, LATENCIES) if full else (20, 20)
+        seen = load.receive(server, events)
+        figures["one by one"].append(events * clients / seen["used"])
+        figures["one by one, to the last"].append(events * clients / seen["seconds"])
         every = max(0.05, clients / 20_000)  # that one is over before the next
-        seen = load.receive(server, LATENCIES if full else 20, every=every)
+        seen = load.receive(server, latencies, every=every)
         figures["latency, median"].append(seen["last_p50"] * 1000)
         figures["latency, 99th"].append(seen["last_p99"] * 1000)
         if full:
@@ -334,10 +335,10 @@ def measure(options: argparse.Namespace, names: list[str]) -> tuple[dict[str, Fi
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--rounds", type=int, default=5)
+    asked.add_argument("--rounds", type=int, default=rounds(5))
     asked.add_argument("--clients", type=int, default=1000, help="where the servers are compared")
-    asked.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="for the chart")
-    asked.add_argument("--chart-rounds", type=int, default=5)
+    asked.add_argument("--sizes", type=int, nargs="*", default=() if QUICK else SIZES)
+    asked.add_argument("--chart-rounds", type=int, default=1, help="of the sizes for the chart")
     asked.add_argument("--only", choices=SERVERS, action="append", help="and publish nothing")
     options = asked.parse_args()
     told, grown = measure(options, options.only or list(SERVERS))
@@ -347,7 +348,8 @@ def main() -> None:
         return
     text = (
         f"{options.clients:,} clients, {options.rounds} rounds by turns, a server on one core and "
-        f"the load client on another: median (least to greatest).\n\n{READING}\n\n"
+        f"the load client on another: median (least to greatest). Other sizes, for the chart, have "
+        f"{options.chart_rounds} of them.\n\n{READING}\n\n"
         f"{compared(told)}\n\n{verdicts(told)}\n"
     )
     if options.sizes:

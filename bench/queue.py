@@ -24,10 +24,10 @@ from bench.fanout import (
     Program,
     Server,
 )
-from bench.report import publish
+from bench.report import publish, rounds
 from tests.parts import Postgres, Redis
 
-CLIENTS, ROUNDS, TIMES = 1000, 5, 5
+CLIENTS, ROUNDS, TIMES = 1000, rounds(5), 5
 #: A whole number of the sweeps and reviews that a web process makes by itself.
 IDLE_SECONDS = 5.0
 WANTED = 0.9

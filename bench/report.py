@@ -13,6 +13,8 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
+#: One round of each, to see that they work; what they print is then no measurement.
+QUICK = bool(os.environ.get("BENCH_QUICK"))
 HEAD = """# Performance
 
 Measured by the scripts in `bench/`; `make bench` runs them all and writes these sections anew. Each
@@ -21,10 +23,12 @@ compares in the same run, by turns, so that a busy machine slows both sides alik
 
 
 def publish(title: str, command: str, text: str) -> None:
-    """Prints a section and puts it in its place in docs/performance.md."""
+    """Prints a section and puts it in its place in docs/performance.md, unless it was quick."""
     where = f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {machine()}"
     section = f"## {title}\n\n{where}\n\n{text.strip()}\n"
     print(f"\n{section}", flush=True)
+    if QUICK:
+        return
     page = PAGE.read_text() if PAGE.exists() else HEAD
     there = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if there.search(page):
@@ -32,6 +36,10 @@ def publish(title: str, command: str, text: str) -> None:
     else:
         page = f"{page.rstrip()}\n\n{section}"
     PAGE.write_text(page.rstrip() + "\n")
+
+
+def rounds(number: int) -> int:
+    return 1 if QUICK else number
 
 
 def table(rows: dict[str, list[float]], unit: str, digits: int = 2) -> str:
