@@ -38,6 +38,7 @@ def sweep_owner(mark: str) -> int:
 def _end(found: list[Sighting]) -> int:
     # rclone removes its partial files on SIGTERM, so it gets the time to.
     _signal_all(found, signal.SIGTERM)
+    _signal_all(found, signal.SIGCONT)  # one that was paused hears nothing else
     deadline = time.monotonic() + _GRACE
     while any(_still(sight) for sight in found) and time.monotonic() < deadline:
         time.sleep(0.02)
