@@ -27,7 +27,7 @@ test: .venv/.dev ## Set up everything the tests need, then do what CI does
 check: test ## The same as make test
 
 bench: .venv/.dev ## Measure, beside references (BENCH_QUICK=1: try the benchmarks)
-	@$(VENV_PYTHON) hatch_build.py
+	@$(VENV_PYTHON) hatch_build.py --dev
 	@exec $(VENV_PYTHON) -m bench
 
 lock: .venv/.dev ## Write the pinned requirements anew from pyproject.toml

@@ -267,14 +267,14 @@ def compared(told: dict[str, Figures]) -> str:
         "| --- |" + " ---: |" * (len(told) + 1),
     ]
     for key, (words, digits) in ROWS.items():
-        cells = [_cell(figures.get(key, []), digits) for figures in told.values()]
+        cells = [cell(figures.get(key, []), digits) for figures in told.values()]
         portal, node = told["portal"].get(key), told["Node Socket.IO"].get(key)
         ratio = f"**{median(portal) / median(node):.2f}**" if portal and node else ""
         lines.append(f"| {words} | " + " | ".join(cells) + f" | {ratio} |")
     return "\n".join(lines)
 
 
-def _cell(values: list[float], digits: int) -> str:
+def cell(values: list[float], digits: int) -> str:
     if not values:
         return "–"
     shown, least, most = (
@@ -286,7 +286,8 @@ def _cell(values: list[float], digits: int) -> str:
 def verdicts(told: dict[str, Figures]) -> str:
     lines = []
     for key, beside, sign, limit in WANTED:
-        if not told["portal"].get(key):
+        if not told["portal"].get(key) or (beside and not told[beside].get(key)):
+            lines.append(f"- {ROWS[key][0]}: not measured")
             continue
         value = median(told["portal"][key])
         name = ROWS[key][0]

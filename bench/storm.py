@@ -14,7 +14,7 @@ import urllib.request
 from collections import defaultdict
 from statistics import median
 
-from bench.fanout import SETTLE, Figures, Load, Server, noted
+from bench.fanout import SETTLE, Figures, Load, Server, cell, noted
 from bench.report import publish, rounds
 
 RETURNING, AT_ONCE, ROUNDS = 2000, 500, rounds(5)
@@ -73,14 +73,10 @@ def main() -> None:
         print(f"round {turn + 1}", file=sys.stderr, flush=True)
     lines = ["| | " + " | ".join(NAMES) + " |", "| --- |" + " ---: |" * len(NAMES)]
     for key, words in ROWS.items():
-        cells = [
-            f"{median(told[name][key]):,.0f} ({min(told[name][key]):,.0f} to "
-            f"{max(told[name][key]):,.0f})"
-            for name in NAMES
-        ]
+        cells = [cell(told[name].get(key, []), 0) for name in NAMES]
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     lines.append("")
-    for key, limit in {**LEAST, **MOST}.items():
+    for key, limit in {**LEAST, **MOST}.items() if told["portal"] else ():
         value = median(told["portal"][key])
         held = value >= limit if key in LEAST else value <= limit
         bound = "at least" if key in LEAST else "at most"
