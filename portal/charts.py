@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from portal.clock import now
 from portal.models import Job, JobSpeed
-from portal.rendering import duration, size, speed, took
+from portal.rendering import clock_time, duration, size, speed, took
 from portal.services.statistics import Period, Throughput
 from portal.states import ACTIVE
 
@@ -120,7 +120,11 @@ def of_job(job: Job, measured: JobSpeed | None) -> Chart | None:
 def of_throughput(told: Throughput, timezone: str) -> Chart:
     known = [point for point in told.points if point is not None]
     top, parts = _top(max(known))
-    words = f"Peak {_rate(max(known))}, average {_rate(_mean(known))}, {size(told.moved)} moved"
+    # With its moment: the figures beside it are renewed more often.
+    words = (
+        f"Peak {_rate(max(known))}, average {_rate(_mean(known))},"
+        f" {size(told.moved)} moved until {clock_time(told.until, timezone)}"
+    )
     width = len(told.points) * told.step
     marks = _clock_marks(told.start, width, 900 if told.period is Period.HOUR else 21_600, timezone)
     return Chart(

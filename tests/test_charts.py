@@ -95,7 +95,9 @@ def test_marks_are_few_and_lie_inside(width: int) -> None:
 
 def throughput(start: datetime, period: Period, *points: int | None) -> Throughput:
     step = 60 if period is Period.HOUR else 300
-    return Throughput(period, start, step, points, sum(step * (point or 0) for point in points))
+    return Throughput(
+        period, start, step, points, sum(step * (point or 0) for point in points), start
+    )
 
 
 def test_marks_of_a_day_are_hours_of_the_readers_clock() -> None:

@@ -84,10 +84,10 @@ def test_day_has_a_point_for_each_five_minutes(app: Any, monkeypatch: pytest.Mon
     assert day.moved == 600 * (5 * 287 + 4)
 
 
-def test_point_of_a_moment_is_not_told_yet(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_point_of_a_moment_does_not_leap(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     note(MOMENT, 5000)
-    at(monkeypatch, MOMENT.replace(second=9))
-    assert (told().points[-1], told().moved) == (None, 5000)
+    at(monkeypatch, MOMENT.replace(second=1))
+    assert (told().points[-1], told().moved) == (1000, 5000)
     at(monkeypatch, MOMENT.replace(second=10))
     assert told().points[-1] == 500
 
@@ -222,12 +222,16 @@ def test_card_says_what_was_moved_and_its_links_work_without_scripts(bob: Browse
     note(now() - timedelta(minutes=5), 60 * 3 * MIB)
     note(now() - timedelta(hours=5), 60 * 3 * MIB)
     page = bob.get("/").text
-    assert re.search(r"Peak 3\.0 MiB/s, average \d+\.\d KiB/s, 180\.0 MiB moved$", card(page))
+    assert re.search(
+        r"Peak 3\.0 MiB/s, average \d+\.\d KiB/s, 180\.0 MiB moved until [\d:]{8}$", card(page)
+    )
     assert 'href="/?period=day#throughput"' in page
     assert re.search(r'id="period-hour"[^>]*aria-current="true"', page)
     assert 'hx-get="/?period=hour" hx-select="#dashboard-region > *"' in page
     day = bob.get("/?period=day").text
-    assert re.search(r"Peak 614\.4 KiB/s, average [\d.]+ KiB/s, 360\.0 MiB moved$", card(day))
+    assert re.search(
+        r"Peak 614\.4 KiB/s, average [\d.]+ KiB/s, 360\.0 MiB moved until [\d:]{8}$", card(day)
+    )
     assert re.search(r'id="period-day"[^>]*aria-current="true"', day)
     assert 'hx-get="/?period=day" hx-select="#dashboard-region > *"' in day
 

@@ -45,21 +45,22 @@ _SPANS = {
     Period.HOUR: (60, timedelta(minutes=1)),
     Period.DAY: (1440, timedelta(minutes=5)),
 }
-#: Seconds of a point that make it worth telling.
-_SHORTEST = 10.0
+#: Seconds against which the newest point is measured at least.
+_SHORTEST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
     """``points[i]`` is the average of all jobs together in the ``step`` seconds from
-    ``start + i * step`` on, in bytes a second; the last is of what has passed of it, null in its
-    first moments. ``moved``: bytes in all."""
+    ``start + i * step`` on, in bytes a second; the last is of what has passed of it.
+    ``moved``: bytes in all, ``until`` this moment."""
 
     period: Period
     start: datetime
     step: int
     points: tuple[int | None, ...]
     moved: int
+    until: datetime
 
 
 def gather(timezone: str) -> Statistics:
@@ -115,9 +116,9 @@ def throughput(period: Period) -> Throughput:
     seconds = int(step.total_seconds())
     passed = (moment - last).total_seconds()
     # The last point is of what has passed of it, or it would always dip; of a moment it would leap.
-    newest = int(sums[-1] / passed) if passed >= _SHORTEST else None
+    newest = int(sums[-1] / max(passed, _SHORTEST))
     points = (*(number // seconds for number in sums[:-1]), newest)
-    return Throughput(period, start, seconds, points, sum(sums))
+    return Throughput(period, start, seconds, points, sum(sums), moment)
 
 
 def _recent(moment: datetime) -> tuple[int, ...]:

@@ -228,7 +228,7 @@ def at_all_widths(page: Page, folder: Path, name: str) -> None:
 
 def readme_picture(browser: Browser, server: PortalServer) -> None:
     with signed_in(browser, server, "bob", "light") as page:
-        page.set_viewport_size({"width": 1440, "height": 690})
+        page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(server.url)
         settle(page)
         # Bars that have come some way show what the page is for.

@@ -34,7 +34,7 @@ class Throughput(Shown):
     step: int = Field(description="Seconds of a point.")
     points: list[int | None] = Field(
         description="The average of each step in bytes a second, oldest first. The last one is of"
-        " what has passed of it, and null in its first ten seconds."
+        " what has passed of it."
     )
     moved: int = Field(description="Bytes in all.")
 
