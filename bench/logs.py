@@ -21,7 +21,7 @@ from statistics import median
 
 import socketio
 
-from bench.report import publish, table, verdict
+from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from portal import database
 from portal.engine import LogLine
@@ -30,7 +30,7 @@ from portal.settings import load_settings
 from tests.browser.portal_server import PortalServer
 from tests.scripts import python_program
 
-LINES_A_SECOND, OTHERS, CANCELS, ROUNDS, WARM = 1000, 20, 40, 7, 3.0
+LINES_A_SECOND, OTHERS, CANCELS, ROUNDS, WARM = 1000, 20, 40, rounds(7), 3.0
 LONG, SHORT, PAGES = 1_000_000, 1_000, 15
 QUIET, LOUD = "with its statistics alone", f"with {LINES_A_SECOND:,} lines a second"
 WANTED_EVENTS, WANTED_PAGE, WANTED_SECONDS = 1.1, 1.25, 0.5

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
 
-from bench.report import publish, table, verdict
+from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from bench.transfer import PATIENCE, finished, rclone
 from portal.engine import Order, Remote, rclone_path
@@ -28,8 +28,8 @@ from portal.obscuring import obscured
 from tests.browser.portal_server import PortalServer
 from tests.remotes.servers import Storage, typed
 
-ENTRIES, LOOKS = 10_000, 7
-FILES, SIZE, ROUNDS = 100, 5_000_000, 5
+ENTRIES, LOOKS = 10_000, rounds(7)
+FILES, SIZE, ROUNDS = 100, 5_000_000, rounds(5)
 WANTED_BEYOND, WANTED_RATIO = 0.5, 1.05
 BARE, THROUGH = "bare rclone", "portal"
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from bench.report import publish, table, verdict
+from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from portal.engine.binary import rclone_path, setpriv_path
 from portal.engine.command import Order, command_line, environment
@@ -27,7 +27,7 @@ from portal.engine.workplace import Workplace
 from tests.browser.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000
-ROUNDS = 9
+ROUNDS = rounds(9)
 PATIENCE = 120.0
 STATS_INTERVAL = 0.25  # what the worker asks for
 WANTED_RATIO, WANTED_FIRST_BYTE = 1.05, 0.5
