@@ -191,7 +191,7 @@ def _bytes(job: Job) -> str:
     if job.operation == Operation.CHECK:
         return UNKNOWN  # it compares; its percent counts files
     if job.dry_run:
-        return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} would move"
+        return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} {_would(job)}"
     if job.status in (JobStatus.QUEUED, JobStatus.INTERRUPTED) or job.total_bytes is None:
         return UNKNOWN if not job.bytes_transferred else size(job.bytes_transferred)
     return size_of(job.bytes_transferred, job.total_bytes)
@@ -208,8 +208,13 @@ def _files(job: Job) -> str:
     if not job.files_total:
         return UNKNOWN
     if job.dry_run and job.operation != Operation.CHECK:
-        return f"{files(job.files_total)} would move"
+        return f"{files(job.files_total)} {_would(job)}"
     return f"{count(job.files_transferred)} of {count(job.files_total)} files"
+
+
+def _would(job: Job) -> str:
+    """Of a dry run. Only a move moves: of a copy the word would frighten."""
+    return "would move" if job.operation == Operation.MOVE else "would be copied"
 
 
 def plan_words(job: Job) -> str:

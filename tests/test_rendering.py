@@ -206,6 +206,16 @@ def test_dry_run_and_check_claim_no_moved_bytes(status: str, kind: dict[str, Any
     assert not words["valuetext"].startswith("not known")
 
 
+@pytest.mark.parametrize(
+    ("operation", "words"), [("copy", "be copied"), ("sync", "be copied"), ("move", "move")]
+)
+def test_dry_run_says_what_the_operation_would_do(operation: str, words: str) -> None:
+    figures = {"total_bytes": 4 * GIB, "files_total": 3}
+    shown = rendering.display(a_job("completed", operation=operation, dry_run=True, **figures))
+    assert shown["bytes"] == f"4.0 GiB would {words}"
+    assert shown["files"] == f"3 files would {words}"
+
+
 def test_phase_and_time_left_belong_to_a_running_job_alone() -> None:
     for status in JobStatus:
         words = rendering.display(a_job(status, phase="transferring", eta_seconds=65))
