@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, url_for
+from flask import Flask, Response, url_for
 from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
@@ -37,6 +37,7 @@ from portal.guard import Guard
 from portal.models import Job, Role
 from portal.polls import Polls
 from portal.queue import messages
+from portal.releases import HEADER, AnyRelease
 from portal.services import connections, sealing, sessions, single_sign_on, waiting, workers
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
@@ -168,7 +169,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         add_headers_function=headers.of_static_files,
     )
     files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
-    served = Compressed(files, tree.STATIC, _static_prefix())
+    served = AnyRelease(Compressed(files, tree.STATIC, _static_prefix()), _static_prefix())
     cookies = Cookies(app)
     polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
     guard = Guard(
@@ -185,6 +186,14 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
 
 def _templates(app: Flask, settings: Settings) -> None:
     prefix = _static_prefix()
+    release = prefix.split("/")[2]
+
+    def name_release(response: Response) -> Response:
+        if error_pages.is_htmx():
+            response.headers[HEADER] = release
+        return response
+
+    app.after_request(name_release)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         size=rendering.size,
@@ -201,6 +210,7 @@ def _templates(app: Flask, settings: Settings) -> None:
     )
     app.jinja_env.globals.update(
         asset=lambda path: f"{prefix}{path}",
+        release=release,
         csrf_token=generate_csrf,
         display=rendering.display,
         age=rendering.age,

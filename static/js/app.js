@@ -20,7 +20,7 @@ import { createNotifier } from './notify.js';
 import { createPolling } from './polling.js';
 import { redraw } from './redraw.js';
 import { createRefresh } from './refresh.js';
-import { guardRequests } from './requests.js';
+import { guardRequests, watchRelease } from './requests.js';
 import { askSession, isStill } from './session.js';
 
 const { htmx, Idiomorph } = window;
@@ -61,6 +61,7 @@ function live() {
   });
   const jobs = createJobs({ rowsOf: (job) => document.querySelectorAll(`[data-job="${job}"][data-seq]`), refresh });
   const notices = createNotices({ document, clock });
+  watchRelease({ document, ours: body.dataset.release, note: document.querySelector('[data-new-release]') });
   const banner = createBanner({
     root: document.getElementById('connection'),
     clock,

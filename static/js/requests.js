@@ -52,3 +52,14 @@ export function guardRequests({ document, state, tell, answered, refused, mayRep
   };
   for (const [name, handler] of Object.entries(handlers)) document.addEventListener(name, handler);
 }
+
+/**
+ * After an upgrade an open page is of the release before (`ours`). It goes on, and shows `note`: nothing half-typed is
+ * lost by a reload that nobody asked for.
+ */
+export function watchRelease({ document, ours, note }) {
+  document.addEventListener('htmx:afterRequest', ({ detail }) => {
+    const theirs = detail.xhr?.getResponseHeader('Portal-Release');
+    if (theirs && theirs !== ours && note) note.hidden = false;
+  });
+}
