@@ -22,8 +22,11 @@ from eventlet.hubs import get_hub
 
 log = structlog.get_logger(__name__)
 
-#: Bytes that may wait for one client here; those in the kernel are bounded by ``wire``.
-BACKLOG = 192 * 1024
+#: Bytes that may wait for one client here, with what each frame costs beside its bytes. With those
+#: in the kernel, which ``wire`` bounds, a client that reads nothing costs at most 256 KiB.
+BACKLOG = 128 * 1024
+#: Of one frame that waits: the heads of objects, and its place in the dictionary.
+BOOKS = 160
 _MOUTHFUL = 16 * 1024
 
 Part = tuple[Hashable, bytes]
@@ -91,8 +94,8 @@ class Outlet(Socket):
     def _wait(self, key: Hashable, data: bytes) -> None:
         if self._waiting is None or self._mute:
             return
-        older = self._waiting.pop(key, b"")
-        self._waiting_bytes += len(data) - len(older)
+        older = self._waiting.pop(key, None)
+        self._waiting_bytes += len(data) - len(older) if older is not None else len(data) + BOOKS
         self._waiting[key] = data
         if self._waiting_bytes + len(self._rest) > BACKLOG:
             self.drop("backlog")
@@ -128,7 +131,7 @@ class Outlet(Socket):
             size += len(taken[-1])
             if size > _MOUTHFUL:
                 break
-        self._waiting_bytes -= size
+        self._waiting_bytes -= size + len(taken) * BOOKS
         return b"".join(taken)
 
     def _stop_writing(self) -> None:

@@ -22,8 +22,9 @@ from portal.frames import BINARY, CLOSE, PING, PONG, Broken, Reader, close_frame
 
 log = structlog.get_logger(__name__)
 
-#: Bytes that may wait for one client in the kernel, whose own choice grows to megabytes.
-_SEND_BUFFER = 64 * 1024
+#: Bytes that may wait for one client in the kernel, whose own choice grows to megabytes. It takes
+#: twice that for them and its books.
+_SEND_BUFFER = 48 * 1024
 #: Messages of one client that may wait to be answered.
 _INBOX = 16
 

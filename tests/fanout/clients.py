@@ -72,6 +72,7 @@ class Client:
         self.head: bytes | None = None
         self.events: list[tuple[str, Any]] = []
         self.others: list[tuple[int, bytes]] = []
+        self.pings = 0
         self.ended = False
 
     def connect(self, auth: object = None) -> None:
@@ -101,13 +102,14 @@ class Client:
             self.head = head
         if self.head.startswith(b"HTTP/1.1 101"):
             assert ACCEPT in self.head
-            assert b"Extensions" not in self.head
+            assert b"extensions" not in self.head.lower()
             frames, self.rest = parse(self.rest)
             for kind, payload in frames:
                 self._take(kind, payload)
 
     def _take(self, kind: int, payload: bytes) -> None:
         if kind == 1 and payload == b"2":
+            self.pings += 1
             self.send("3")
         elif kind == 1 and payload.startswith(b"42"):
             name, data = json.loads(payload[2:])

@@ -8,14 +8,19 @@ import eventlet  # noqa: E402
 
 eventlet.monkey_patch()
 
-import gc  # noqa: E402 - all of them after the patch
+import fcntl  # noqa: E402 - all of them after the patch
+import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
+import socket  # noqa: E402
+import struct  # noqa: E402
 import sys  # noqa: E402
+import termios  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+import greenlet  # noqa: E402
 import socketio  # noqa: E402
 from eventlet.hubs import get_hub, trampoline  # noqa: E402
 from socketio.exceptions import ConnectionRefusedError as Refused  # noqa: E402
@@ -38,6 +43,10 @@ server = socketio.Server(
 )
 fanout.install(server)
 ended: list[str] = []
+
+#: getsockopt's number for what a socket costs the kernel (SO_MEMINFO): nine numbers, of which the
+#: sixth is the memory of what was written and not yet acknowledged.
+MEMINFO, WRITTEN = 55, 5
 
 
 @server.on("connect")
@@ -66,6 +75,36 @@ def disconnect(sid: str, reason: str) -> None:
     ended.append(reason)
 
 
+def in_the_kernel(connection: Any) -> dict[str, int]:
+    """Bytes that were written and not acknowledged, and the memory that they take."""
+    bytes_there = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+    books = connection.getsockopt(socket.SOL_SOCKET, MEMINFO, 36)
+    return {
+        "bytes": struct.unpack("i", bytes_there)[0],
+        "memory": struct.unpack("9I", books)[WRITTEN],
+    }
+
+
+def held_for(wire: Any) -> dict[str, int]:
+    """What one client costs: here, every object on its way with its books, and in the kernel."""
+    there = in_the_kernel(wire._socket)
+    waiting = wire._waiting or {}
+    objects = [wire._rest, waiting, *waiting, *waiting.values()]
+    return {
+        "parts": len(waiting),
+        "here": wire._waiting_bytes + len(wire._rest),
+        "objects": sum(map(sys.getsizeof, objects)),
+        "kernel": there["bytes"],
+        "kernel memory": there["memory"],
+    }
+
+
+def greenlets() -> int:
+    """Those that have a stack. Of one that is over, the event loop keeps the shell."""
+    found = [one for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
+    return sum(not one.dead for one in found)
+
+
 def state() -> dict[str, Any]:
     gc.collect()
     hub = get_hub()
@@ -85,6 +124,8 @@ def state() -> dict[str, Any]:
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "waiting": max((wire._waiting_bytes + len(wire._rest) for wire in wires), default=0),
         "behind": len(server.eio.pulse.behind),
+        "held": [held_for(wire) for wire in server.eio.pulse.behind if wire._socket is not None],
+        "greenlets": greenlets(),
         "dropped": dict(fanout.dropped),
         "ended": len(ended),
     }

@@ -167,25 +167,104 @@ def test_every_client_gets_whole_frames_beside_one_that_reads_byte_by_byte(serve
     assert server.state()["dropped"] == {}
 
 
-def test_client_that_reads_nothing_costs_bounded_memory_and_misses_no_status(
+def cost(held: dict[str, int]) -> int:
+    """Bytes of memory: objects of the process and what the kernel took."""
+    return held["objects"] + held["kernel memory"]
+
+
+def test_client_that_reads_nothing_for_long_costs_little_and_misses_no_status(
     start: Callable[..., Server],
 ) -> None:
-    server = start(timeout=30)
-    idle = server.clients(1, buffer=4096)[0]
+    """Thirty seconds and more of 50 jobs with an event a second each, and 60 changes of status."""
+    server = start(timeout=60)
+    idle = server.clients(1)[0]
     others = server.clients(20)
-    for turn in range(20):
-        # 5 MB of progress in all, of which the client that is behind needs 5 events.
-        events = [progress(turn * 100 + index, 5000) for index in range(50)]
-        server.emit([*events, status(turn)], every=0.001)
+    for turn in range(60):
+        events = [progress(turn * 50 + index, 80, jobs=50) for index in range(50)]
+        # What comes with a change of status leaves with it: nothing waits for a fifth of a second.
+        server.emit([*events, status(turn)])
+        # The others have everything while the idle one has read nothing.
         pump(others, lambda turn=turn: got(others, turn + 1))
+        for held in server.state()["held"]:
+            assert held["here"] <= 128 * KIB
+            assert cost(held) <= 256 * KIB
+    newest = {n % 50: n for n in range(59 * 50, 60 * 50)}
+    assert all(client.newest() == newest for client in others)
     after = server.state()
     assert after["behind"] == 1
-    assert after["waiting"] <= 192 * KIB
-    pump([idle], lambda: got([idle], 20))
-    pump([*others, idle], lambda: idle.newest() == others[0].newest())
-    assert idle.statuses() == others[0].statuses() == list(range(20))
-    assert idle.bytes_read < 500 * KIB
+    [held] = after["held"]
+    # The newest of each job and some of the changes are still to be sent, all of it unread.
+    assert held["parts"] >= 50
+    assert held["kernel"] > 0
+    assert idle.events == []
+    pump([idle], lambda: got([idle], 60) and idle.newest() == newest)
+    assert idle.statuses() == list(range(60))
+    assert len(idle.events) < len(others[0].events)
+    assert idle.rest == b""
     pump([idle], lambda: server.state()["behind"] == 0)
+    assert server.state()["dropped"] == {}
+
+
+@pytest.mark.parametrize("size", [1, 300, 9000])
+def test_no_client_costs_more_than_256_kib_until_it_is_dropped(
+    start: Callable[..., Server], size: int
+) -> None:
+    """However long events are: what each costs beside its bytes counts as well."""
+    server = start(timeout=60)
+    server.clients(1, buffer=4096)
+    most = 0
+    at_once = max(1, 20_000 // (size + 200))
+    for turn in range(100):
+        server.emit([status(turn * at_once + index, size) for index in range(at_once)])
+        found = server.state()
+        most = max([most, *map(cost, found["held"])])
+        if found["dropped"]:
+            break
+    assert found["dropped"] == {"backlog": 1}
+    assert found["held"] == []
+    assert 128 * KIB < most <= 256 * KIB
+
+
+def test_idle_clients_have_no_greenlet_and_one_sweep_pings_them_all(
+    start: Callable[..., Server],
+) -> None:
+    server = start(interval=0.3, timeout=60)
+    few = server.clients(5)
+    before = server.state()["greenlets"]
+    clients = [*few, *server.clients(100)]
+    pump(clients, lambda: all(client.pings >= 2 for client in clients))
+    assert server.state()["greenlets"] == before
+    for client in clients:
+        client.pings = 0
+    pump(clients, lambda: all(client.pings >= 1 for client in clients))
+    assert server.state()["greenlets"] == before
+
+
+def test_compression_that_is_offered_is_not_taken(shared: Server) -> None:
+    asked = b"Sec-WebSocket-Extensions: permessage-deflate"
+    offers: list[bytes] = []
+
+    def ask(connection: socket.socket, request: bytes) -> None:
+        offers.append(request)
+        connection.sendall(request)
+
+    def after_a_page(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(b"GET /page HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 404")
+        ask(connection, request)
+
+    clients = [shared.client(ask=way) for way in (ask, after_a_page)]
+    for client in clients:
+        client.connect()
+    pump(clients, lambda: all(client.connected for client in clients))
+    shared.emit([status(0, 5000)])
+    pump(clients, lambda: got(clients, 1))
+    assert all(asked in offer for offer in offers)
+    for client in clients:
+        assert client.head is not None
+        assert b"extensions" not in client.head.lower()
+        # Nobody made it shorter: a frame that was would have its second bit set, and be refused.
+        assert client.bytes_read > 5000
 
 
 def test_client_that_stays_behind_is_dropped_after_the_ping_timeout(
