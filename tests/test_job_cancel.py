@@ -78,7 +78,7 @@ def test_running_job_is_cancelling_until_its_rclone_is_dead(
     assert status_of(job_id) in ("cancelling", "cancelled")
     wait_for(lambda: status_of(job_id) == "cancelled")
     assert rclones(settings.data_dir) == []
-    assert events.statuses(job_id) == ["running", "cancelling", "cancelled"]
+    wait_for(lambda: events.statuses(job_id) == ["running", "cancelling", "cancelled"])
     assert history(job_id) == ["queued", "running", "cancelling", "cancelled"]
     job = stored(job_id)
     assert (job.error, job.error_lines) == (None, [])
@@ -167,7 +167,7 @@ def test_job_whose_worker_died_while_cancelling_is_cancelled(
     recovery.recover()
     job = stored(job_id)
     assert (job.status, job.bytes_transferred, job.speed_bytes) == ("cancelled", 500, 0)
-    assert events.statuses(job_id) == ["running", "cancelling", "cancelled"]
+    wait_for(lambda: events.statuses(job_id) == ["running", "cancelling", "cancelled"])
 
 
 def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(

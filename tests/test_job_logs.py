@@ -350,7 +350,12 @@ def test_sweep_removes_logs_and_speeds_of_jobs_that_ended_long_ago(new_job: Any)
     assert job_logs.remove_old(30) == 0
     session.remove()
     assert [bool(stored_chunks(job_id)) for job_id in ids] == [False, False, True, True]
-    assert [job_speeds.of(job_id) is None for job_id in ids] == [True, True, False, False]
+    assert [job_speeds.of(session.get_one(Job, job_id)) is None for job_id in ids] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     gone = log_of(ids[0])
     assert gone.removed_at is not None
     assert (gone.lines, gone.kept_lines, gone.kept_bytes) == (3_000, 0, 0)
