@@ -50,6 +50,7 @@ def measure(figures: dict[str, list[float]], server: Server, teller: Program) ->
         return events * CLIENTS / (seen["used"] - idle * (time.monotonic() - begun))
 
     try:
+        load.sign_in(server)
         time.sleep(SETTLE)
         load.connect(server, CLIENTS)
         time.sleep(SETTLE)

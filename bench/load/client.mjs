@@ -3,6 +3,7 @@
 // get the very same bytes in the same place.
 import { createInterface } from 'node:readline'
 import WebSocket from 'ws'
+import { signInEach } from './form.mjs'
 
 const clients = []
 let first = 0 // number of the event that is awaited first, and how many
@@ -79,6 +80,10 @@ async function connect(order) {
   say({ seconds: (performance.now() - begin) / 1000 })
 }
 
+function enter({ origin, people }) {
+  signInEach(origin, people).then((cookies) => say({ cookies }), (error) => fail(error.message))
+}
+
 function expect(order) {
   first = order.first
   expected = order.expect
@@ -91,6 +96,7 @@ function expect(order) {
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const order = JSON.parse(line)
-  if (order.connect) connect(order)
+  if (order.people) enter(order)
+  else if (order.connect) connect(order)
   else expect(order)
 })
