@@ -2,7 +2,8 @@
 
 A restart of it is ridden through: whoever needs a new connection tries again for a moment. Once
 that moment has passed, everybody fails at once until it is back, so that a portal without its
-database says so instead of hanging. No connection is handed out before it has answered.
+database says so instead of hanging. No connection is handed out before it has answered. An outage
+whose end nobody noticed is forgotten, so that the next restart is ridden through as well.
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ _POOL_PATIENCE = 5.0
 #: Seconds for which new connections are tried again after the first that failed.
 _RESTART = 5.0
 _TRY_EVERY = 0.1
+#: Seconds without a failure after which the next one is of another outage. The processes of
+#: the scale-out mode look oftener than that while they know of one.
+_FORGOTTEN = 5.0
 #: Seconds for one attempt to connect, if nobody refuses it.
 _CONNECT_PATIENCE = 3
+#: Where a connection's record keeps the pool that it belongs to.
+_POOL = "portal.pool"
 
 
 def engine(url: str, *, answer_within: float | None = None) -> Engine:
@@ -40,36 +46,77 @@ def engine(url: str, *, answer_within: float | None = None) -> Engine:
         pool_timeout=_POOL_PATIENCE,
         connect_args={"connect_timeout": _CONNECT_PATIENCE},
     )
-    event.listen(made, "do_connect", _Connecting(answer_within))
+    connecting = _Connecting(made, answer_within)
+    event.listen(made, "do_connect", connecting)
+    event.listen(made, "checkout", connecting.answered)
+    event.listen(made, "checkin", connecting.returned)
     return made
 
 
 class _Connecting:
-    def __init__(self, answer_within: float | None) -> None:
+    def __init__(self, engine: Engine, answer_within: float | None) -> None:
+        self._engine = engine
         self._kind = _impatient(answer_within) if answer_within else psycopg.Connection
-        self._away_since: float | None = None
+        self._outage = Outage()
 
     def __call__(
-        self, _dialect: object, _record: object, _arguments: object, options: dict[str, Any]
+        self, _dialect: object, record: Any, _arguments: object, options: dict[str, Any]
     ) -> Any:
+        record.info[_POOL] = self._engine.pool
         while True:
+            begun = time.monotonic()
             try:
                 made = self._kind.connect(**options)
             except psycopg.OperationalError as error:
-                if self._has_been_away_for_long(error):
+                self._outage.failed(str(error), begun, time.monotonic())
+                if self._outage.is_long or record.info[_POOL] is not self._engine.pool:
                     raise
                 time.sleep(_TRY_EVERY)
             else:
-                if self._away_since is not None:
-                    log.info("the database answers again")
-                    self._away_since = None
+                self._outage.ended()
                 return made
 
-    def _has_been_away_for_long(self, error: Exception) -> bool:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            log.warning("the database does not answer", error=str(error))
-        return time.monotonic() - self._away_since > _RESTART
+    def answered(self, _connection: object, _record: object, _proxy: object) -> None:
+        """Whoever gets a connection that was open already has heard from the database too."""
+        self._outage.ended()
+
+    def returned(self, connection: psycopg.Connection[Any] | None, record: Any) -> None:
+        """Closes what comes back after the engine was disposed of: nobody would ever take it."""
+        if connection is not None and record.info.get(_POOL) is not self._engine.pool:
+            connection.close()
+
+
+class Outage:
+    """What a process knows of the time in which the database does not answer."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._failed_at = 0.0
+        self._said = False
+
+    @property
+    def is_going_on(self) -> bool:
+        return self._since is not None
+
+    @property
+    def is_long(self) -> bool:
+        """Longer than a restart takes."""
+        return self._since is not None and self._failed_at - self._since > _RESTART
+
+    def failed(self, reason: str, begun: float, ended: float) -> None:
+        """Of an attempt: when it began and when it failed, see ``time.monotonic``."""
+        if self._since is None or begun - self._failed_at > _FORGOTTEN:
+            self._since = ended
+        self._failed_at = ended
+        if not self._said:
+            self._said = True
+            log.warning("the database does not answer", error=reason)
+
+    def ended(self) -> None:
+        self._since = None
+        if self._said:
+            self._said = False
+            log.info("the database answers again")
 
 
 def _impatient(seconds: float) -> type[psycopg.Connection[Any]]:

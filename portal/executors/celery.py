@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at Redis.
 _GLANCE = 1.0
+#: Seconds that a sweep which is under way gets to end.
+_END_SECONDS = 2.0
 
 
 class Doorbell:
@@ -36,8 +38,12 @@ class Doorbell:
         self._bell.ring(job_id, pool)
 
     def stop(self) -> None:
+        """A sweep that waits for a database without an answer is left behind; its connection is
+        closed when the engine is disposed of, or with the process."""
         self._stopped.set()
         self._bell.stop()
+        if self._thread.is_alive():
+            self._thread.join(_END_SECONDS)
 
     def is_alive(self) -> bool:
         return self._thread.is_alive() and self._bell.is_alive

@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import update
 
 from portal import database
 from portal.database import database_time, session
+from portal.executors.celery import Doorbell
 from portal.models import Job
 from portal.services import recovery, reports
 from portal.settings import Settings
@@ -32,6 +35,13 @@ database._EXCLUSIVE_SILENCE = sys.argv[2]
 with database.exclusively(recovery._SWEEP) as alone:
     print(alone, flush=True)
     time.sleep(600)
+"""
+
+
+#: How many wait for a lock on a table of this database.
+WAITING = """
+    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND NOT granted
 """
 
 
@@ -130,6 +140,28 @@ def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
     assert job.status == "failed"
     assert job.error == "Interrupted 4 times; the transfer was given up."
     assert_ended_once([job_id])
+
+
+def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
+    app: Flask, settings: Settings
+) -> None:
+    doorbell = Doorbell(settings)
+    released = threading.Event()
+    with psycopg.connect(settings.database_url) as blocker:
+        blocker.execute("LOCK TABLE jobs, workers IN ACCESS EXCLUSIVE MODE")
+        doorbell.start()
+        wait_for(lambda: blocker.execute(WAITING).fetchone() == (1,))
+
+        def release() -> None:
+            blocker.rollback()
+            released.set()
+
+        later = threading.Timer(0.5, release)
+        later.start()
+        doorbell.stop()
+        assert released.is_set()
+        assert not doorbell.is_alive()
+        later.join()
 
 
 def test_row_that_somebody_spoiled_does_not_stop_the_sweep(

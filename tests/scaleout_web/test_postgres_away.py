@@ -118,7 +118,7 @@ def test_sockets_that_are_open_stay_open_through_a_restart(bob: Person, postgres
 def test_restart_of_a_moment_is_ridden_through_without_an_error(
     web: Web, bob: Person, postgres: Postgres
 ) -> None:
-    # A process that has not looked since it was away the last time has no patience left.
+    # One outage for each process: the last one is over for both.
     wait_for(lambda: not is_refused(bob) and web.log.count(BACK) == web.log.count(AWAY))
     noticed = web.log.count(AWAY)
     postgres.stop()
