@@ -106,6 +106,11 @@ def pools_changed() -> None:
     _refresh()
 
 
+def workers_changed() -> None:
+    """The page of workers is the admins' alone."""
+    _emit("refresh", {}, role_room(Role.ADMIN))
+
+
 def endings() -> int:
     """How often sessions were ended here; who compares it sees whether any was since."""
     return _endings

@@ -18,6 +18,7 @@ from portal.services import workers
 from portal.settings import Settings
 from portal.states import JobStatus
 from tests.conftest import Browser
+from tests.transfers import Recorder
 
 
 @pytest.fixture
@@ -129,6 +130,23 @@ def test_worker_that_has_ended_can_be_asked_nothing(
 
     assert alice.post(f"/workers/{worker}/pause").status_code == 409
     assert alice.post("/workers/999/pause").status_code == 404
+
+
+def test_pages_of_admins_follow_what_happens_to_a_worker_and_nobody_elses_do(
+    scale_out: Flask, browser: Any, worker_process: Callable[..., int], events: Recorder
+) -> None:
+    def told() -> list[str]:
+        return [str(event.room) for event in events.all if event.name == "refresh"]
+
+    alice: Browser = browser("alice")
+    assert told() == []
+    worker = worker_process()
+    for number, verb in enumerate(("pause", "resume", "drain"), 2):
+        alice.post(f"/workers/{worker}/{verb}")
+        assert told() == ["role:admin"] * number
+    workers.stopped(worker)
+    assert alice.post(f"/workers/{worker}/pause").status_code == 409
+    assert told() == ["role:admin"] * 5
 
 
 def test_navigation_leads_admins_to_it_and_nobody_else(browser: Any) -> None:

@@ -86,6 +86,7 @@ def register(process: Process) -> int:
     writing.flush()
     number = row.id
     writing.commit()
+    live.workers_changed()
     return number
 
 
@@ -114,6 +115,7 @@ def stopped(worker_id: int) -> None:
     """It has ended in an orderly way, or is certainly dead."""
     _write(worker_id, stopped_at=database_time())
     session().commit()
+    live.workers_changed()
 
 
 def unended(machine: str) -> list[tuple[int, str]]:
@@ -168,6 +170,7 @@ def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) 
     writing = session()
     audit.record(writing, action, actor=actor, target=f"worker {name}", address=address)
     writing.commit()
+    live.workers_changed()
 
 
 def _write(worker_id: int, **values: Any) -> str:
