@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.faults
 
 #: What is promised for the word of an ended session, and for live events after Redis is back.
 WORD, BACK = 1.0, 5.0
+#: How many times that each single round may take on a machine that does other things as well.
+NOISE = 5
 
 
 def sockets_of(pid: int) -> int:
@@ -67,26 +70,39 @@ def all_told(listeners: list[Listener], reason: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("act", ["logout", "role_changed", "disabled"])
-def test_end_of_a_session_reaches_its_sockets_in_every_process(
-    web: Web, alice: Person, act: str
-) -> None:
+def seconds_until_told(web: Web, alice: Person, act: str) -> float:
+    """From the answer to the act until the last of bella's clients, some in each process, has
+    heard of it and is closed. What it takes longer than it may fails at once."""
     bella = Person(web, "bella")
     number = number_of(alice, "bella")
+    undo: dict[str, Any] = {}
     with in_each_process(web, bella) as listeners:
-        begun = time.monotonic()
         if act == "logout":
-            assert bella.fill("/logout").status_code == 303
+            answer = bella.fill("/logout")
         elif act == "role_changed":
-            assert alice.fill(f"/users/{number}/role", role="viewer").status_code == 303
+            answer = alice.fill(f"/users/{number}/role", role="viewer")
+            undo = {"path": f"/users/{number}/role", "role": "operator"}
         else:
-            assert alice.fill(f"/users/{number}/disable").status_code == 303
+            answer = alice.fill(f"/users/{number}/disable")
+            undo = {"path": f"/users/{number}/enable"}
         answered = time.monotonic()
-        wait_for(lambda: all_told(listeners, act), (answered - begun) + 3 * WORD)
-    if act == "disabled":
-        assert alice.fill(f"/users/{number}/enable").status_code == 303
-    if act == "role_changed":
-        assert alice.fill(f"/users/{number}/role", role="operator").status_code == 303
+        assert answer.status_code == 303
+        wait_for(lambda: all_told(listeners, act), NOISE * WORD)
+        took = time.monotonic() - answered
+    if undo:
+        assert alice.fill(**undo).status_code == 303
+    return took
+
+
+@pytest.mark.parametrize("act", ["logout", "role_changed", "disabled"])
+def test_end_of_a_session_reaches_its_sockets_in_every_process_within_a_second(
+    web: Web, alice: Person, act: str
+) -> None:
+    rounds: list[float] = []
+    # A machine that does other things as well may miss it, but not three times.
+    while len(rounds) < 3 and min(rounds, default=WORD) >= WORD:
+        rounds.append(seconds_until_told(web, alice, act))
+    assert min(rounds) < WORD, rounds
 
 
 def test_guesses_are_counted_by_all_processes_together(web: Web) -> None:
@@ -115,6 +131,21 @@ def test_events_of_a_job_reach_the_clients_of_every_process(web: Web) -> None:
                     ]
                 )
             )
+
+
+def test_admins_hear_in_every_process_that_a_worker_came_and_what_was_asked_of_it(
+    web: Web, alice: Person
+) -> None:
+    with in_each_process(web, alice) as admins, worker_of(web):
+        wait_for(lambda: all(one.events("refresh") for one in admins))
+        before = [len(one.events("refresh")) for one in admins]
+        present = alice.ask("/workers").text.partition('action="/workers/')[2].partition("/")[0]
+        assert alice.fill(f"/workers/{present}/resume").status_code == 303
+        wait_for(
+            lambda: all(
+                len(one.events("refresh")) > told for one, told in zip(admins, before, strict=True)
+            )
+        )
 
 
 def test_without_redis_pages_sign_in_new_jobs_and_cancels_go_on(web: Web, redis: Redis) -> None:
