@@ -40,6 +40,11 @@ _PATIENCE = 10.0
 #: and has gone silent.
 _EXCLUSIVE_SILENCE = "20s"
 
+#: How SQLite and PostgreSQL name a write for which there is no room. SQLite says the second of a
+#: limit that is not the disk's own, such as one of a file's size, and of a broken disk.
+_UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+_DISK_FULL = "53100"
+
 #: What it raises while the database does not answer.
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
@@ -159,6 +164,14 @@ def begin_write() -> Session:
             time.sleep(0.02)
         else:
             return session()
+
+
+def has_no_room(error: Exception) -> bool:
+    """Whether it is about a write that the disk did not take."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorname", "") in _UNWRITABLE
+    return getattr(cause, "sqlstate", None) == _DISK_FULL
 
 
 def _is_busy(error: OperationalError) -> bool:

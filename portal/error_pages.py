@@ -21,12 +21,17 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.access import API, SignedOut
-from portal.database import AWAY, session
+from portal.database import AWAY, has_no_room, session
 from portal.errors import Invalid, PortalError, TooMany, Unavailable
 from portal.extensions import login_manager
 
 log = structlog.get_logger(__name__)
 
+_AWAY = "The database does not answer. Try again in a moment."
+_NO_ROOM = (
+    "Nothing can be stored now: the disk of the database seems to be full. "
+    "Nothing of what you asked for was done; try again once there is room."
+)
 #: Seconds; a page that could not be made asks again by itself.
 _RETRY_AFTER = 5
 _TITLES = {
@@ -103,7 +108,7 @@ def _database_away(error: Exception) -> Response:
     session.rollback()
     # Who asks is in the database too; the page that says so is nobody's.
     g._login_user = login_manager.anonymous_user()
-    response = _portal_error(Unavailable("The database does not answer. Try again in a moment."))
+    response = _portal_error(Unavailable(_NO_ROOM if has_no_room(error) else _AWAY))
     response.headers["Retry-After"] = str(_RETRY_AFTER)
     return response
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 
@@ -12,6 +14,21 @@ _QUIET = (
     # Celery's word for each message; the job's own line says more.
     *("celery.worker.strategy", "celery.app.trace"),
 )
+
+
+class _Lossy:
+    """A stream that loses what there is no room for: the portal serves without a log, too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(form: str) -> None:
@@ -36,7 +53,8 @@ def configure(form: str) -> None:
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         foreign_pre_chain=shared,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    stream: Any = _Lossy(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     # Who logs it is told by the event; looking up the frame, thread and process costs more than all
     # the rest of a line.
@@ -50,7 +68,7 @@ def configure(form: str) -> None:
     # Our own lines do not go by the library's loggers, which would make each twice as dear.
     structlog.configure(
         processors=[*shared, *renderer],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
