@@ -92,6 +92,10 @@ def test_pages_fit_a_small_screen_and_their_text_has_contrast(
         page.goto(portal_server.url + path)
         page.wait_for_selector("body[data-state=connected]", state="attached")
         faults += [f"{path}: {fault}" for fault in look(page)]
+    page.goto(f"{portal_server.url}/settings")
+    page.click("form[action='/settings'] >> text=Save")
+    page.wait_for_selector("[role=status] >> text=Your settings are saved.")
+    faults += [f"a notice: {fault}" for fault in look(page)]
 
     assert not faults, "\n".join(faults)
 

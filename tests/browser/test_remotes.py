@@ -30,8 +30,8 @@ def test_admin_comes_from_an_empty_page_to_a_transfer_and_its_log(
 ) -> None:
     sent = sums(fill(portal.root / "from"))
     page = visit(Person(portal, "alice"), "/remotes")
-    expect(page.locator(".remote-first")).to_contain_text("There is no remote yet.")
-    page.click(".remote-first a")
+    expect(page.locator(".empty-note")).to_contain_text("There is no remote yet.")
+    page.click(".empty-note a")
     page.click(".backend:has-text('SFTP')")
     page.fill("[name=name]", "nas")
     page.fill("[name=option_host]", "two words")
