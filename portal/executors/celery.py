@@ -41,9 +41,10 @@ class Doorbell:
         """A sweep that waits for a database without an answer is left behind; its connection is
         closed when the engine is disposed of, or with the process."""
         self._stopped.set()
-        self._bell.stop()
+        # Before the bell closes the connection to Redis, from which the sweep may just be reading.
         if self._thread.is_alive():
             self._thread.join(_END_SECONDS)
+        self._bell.stop()
 
     def is_alive(self) -> bool:
         return self._thread.is_alive() and self._bell.is_alive
