@@ -3,6 +3,7 @@
 from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
 from portal.engine.errors import EngineError
+from portal.engine.found import Found
 from portal.engine.leftovers import sweep_leftovers, sweep_owner
 from portal.engine.listing import Entry, Listing, list_folder, make_folder
 from portal.engine.log import LogLine
@@ -21,6 +22,7 @@ __all__ = [
     "CurrentFile",
     "EngineError",
     "Entry",
+    "Found",
     "Guard",
     "Listing",
     "LogLine",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from portal.engine import control
@@ -13,6 +13,7 @@ from portal.engine.blackening import Blackening
 from portal.engine.command import Order, command_line, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
+from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.log import LogLine
 from portal.engine.plan import Ledger, Plan
@@ -39,6 +40,7 @@ class Outcome:
     error_lines: tuple[str, ...]
     progress: Progress | None
     plan: Plan | None = None
+    found: Found = field(default_factory=Found)
 
 
 class Transfer:

@@ -108,6 +108,27 @@ class Job(Base):
     files_listed: Mapped[int] = mapped_column(default=0)
     current_files: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     progress_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: Files that were equal on both sides, and files that were deleted.
+    files_unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
+    files_deleted: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    #: Of a check that ended: "equal" or "different". None of anything else.
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    #: By what two files were judged equal: hash, size_and_time, size or bytes.
+    compared_by: Mapped[str | None] = mapped_column(String(16))
+    #: Of a check: counts and the first names of what differs.
+    differences: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    #: What was not copied because it is no file: links; devices, FIFOs and sockets; and names that
+    #: the storage cannot hold.
+    links_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
+    specials_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
+    left_out_names: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    #: Where source and destination are, whatever they are called: two texts of which one begins
+    #: with the other are places that overlap. None of a job that was made by an older release.
+    source_key: Mapped[str | None] = mapped_column(Text)
+    destination_key: Mapped[str | None] = mapped_column(Text)
+    #: Since when nothing has arrived from a storage of a running job.
+    storage_silent_since: Mapped[datetime | None] = mapped_column(Moment)
 
     owner: Mapped[User] = relationship(foreign_keys=owner_id, lazy="joined", innerjoin=True)
 

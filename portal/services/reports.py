@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -90,6 +90,8 @@ class Ending:
     error_lines: tuple[str, ...] = ()
     #: What a dry run found it would do; ``engine.Plan`` as plain data.
     plan: dict[str, Any] | None = None
+    #: Columns of the job with what was found, see ``engine.Found``.
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,7 @@ def finish(
     """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
     whatever rclone made of it."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
-    figures = {"exit_code": ending.exit_code, **_last_figures(reading)}
+    figures = {"exit_code": ending.exit_code, **_last_figures(reading), **ending.found}
     told: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
     if ending.plan is not None:
         told["plan"] = ending.plan

@@ -155,7 +155,12 @@ class Attempt:
         held.reading = outcome.progress or held.reading
         plan = asdict(outcome.plan) if outcome.plan else None
         return Ending(
-            outcome.succeeded, outcome.reason, outcome.exit_code, outcome.error_lines, plan
+            outcome.succeeded,
+            outcome.reason,
+            outcome.exit_code,
+            outcome.error_lines,
+            plan,
+            asdict(outcome.found),
         )
 
     def _follow(self, run: engine.Run, held: Held, watch: Callable[[int], None]) -> None:

@@ -1,0 +1,35 @@
+"""what a job found, what it left out, and where it writes"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+COUNTS = ("files_unchanged", "files_deleted", "links_left_out", "specials_left_out")
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("outcome", sa.String(length=16), nullable=True))
+    op.add_column("jobs", sa.Column("compared_by", sa.String(length=16), nullable=True))
+    op.add_column("jobs", sa.Column("differences", sa.JSON(), nullable=True))
+    op.add_column("jobs", sa.Column("left_out_names", sa.JSON(), nullable=True))
+    for name in COUNTS:
+        op.add_column("jobs", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
+    for side in ("source", "destination"):
+        op.add_column("jobs", sa.Column(f"{side}_key", sa.Text(), nullable=True))
+    op.add_column(
+        "jobs", sa.Column("storage_silent_since", sa.DateTime(timezone=True), nullable=True)
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("jobs", "storage_silent_since")
+    for side in ("source", "destination"):
+        op.drop_column("jobs", f"{side}_key")
+    for name in COUNTS:
+        op.drop_column("jobs", name)
+    for name in ("left_out_names", "differences", "compared_by", "outcome"):
+        op.drop_column("jobs", name)
