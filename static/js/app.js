@@ -1,27 +1,27 @@
 // Wires the live page together. Everything here is a hint on top of pages that are right without it;
 // where nobody is signed in there is nothing to do.
 
-import { createAges } from './age.js';
-import { createBanner } from './banner.js';
-import { attendBrowse } from './browse.js';
-import { attendCharts } from './charting.js';
-import { createClock, repeat } from './clock.js';
-import { attendForms } from './forms.js';
-import { createHeadline } from './headline.js';
-import { attendJobForm } from './job-form.js';
-import { ACTIVE, createJobs } from './jobs.js';
-import { followLifecycle } from './lifecycle.js';
-import { openLine } from './line.js';
-import { attendLog } from './log.js';
-import { attendMenus } from './menus.js';
-import { morphCallbacks } from './morphing.js';
-import { createNotices, wordsOf } from './notices.js';
-import { createNotifier } from './notify.js';
-import { createPolling } from './polling.js';
-import { redraw } from './redraw.js';
-import { createRefresh } from './refresh.js';
-import { guardRequests, watchRelease } from './requests.js';
-import { askSession, isStill } from './session.js';
+import { createAges } from './jobs/age.js';
+import { createBanner } from './connection/banner.js';
+import { initBrowse } from './forms/browse.js';
+import { initCharts } from './charts/chart-loader.js';
+import { createClock, repeat } from './lib/clock.js';
+import { initForms } from './forms/forms.js';
+import { createPageTitle } from './jobs/page-title.js';
+import { initJobForm } from './forms/job-form.js';
+import { ACTIVE, createJobs } from './jobs/jobs.js';
+import { followLifecycle } from './connection/lifecycle.js';
+import { openLiveConnection } from './connection/live-connection.js';
+import { initLog } from './jobs/log.js';
+import { initMenus } from './lib/menus.js';
+import { morphCallbacks } from './lib/morphing.js';
+import { createNotices, wordsOf } from './lib/notices.js';
+import { createNotifier } from './jobs/notify.js';
+import { createPolling } from './connection/polling.js';
+import { redraw } from './connection/resync.js';
+import { createRefresh } from './connection/refresh.js';
+import { guardRequests, watchRelease } from './connection/requests.js';
+import { askSession, isStill } from './connection/session.js';
 
 const { htmx, Idiomorph } = window;
 
@@ -43,7 +43,7 @@ function live() {
   const activeRows = () => rows().filter((row) => ACTIVE.has(row.dataset.status));
   const redrawPage = () => redraw({ document, location, fetch, Idiomorph, htmx });
 
-  const share = openLine({ window, user: body.dataset.user, clock, deliver });
+  const share = openLiveConnection({ window, user: body.dataset.user, clock, deliver });
   const { state, tell } = share;
 
   function deliver(name, detail) {
@@ -65,11 +65,11 @@ function live() {
   const banner = createBanner({
     root: document.getElementById('connection'),
     clock,
-    tryNow: () => tell('hurry'),
+    tryNow: () => tell('retry-now'),
     lastData: () => lastData,
     nextPath: () => location.pathname + location.search,
   });
-  const headline = createHeadline({ document, rows, say: notices.say });
+  const pageTitle = createPageTitle({ document, rows, say: notices.say });
   const notifier = createNotifier({ document, Notification: window.Notification, leads: share.leads });
   const polling = createPolling({
     clock,
@@ -82,13 +82,13 @@ function live() {
       return document.querySelector('[data-region]') !== null;
     },
   });
-  const charts = attendCharts({ window });
+  const charts = initCharts({ window });
   const ages = createAges({
     clock,
     activeRows,
     silent: () => {
       if (state() !== 'connected') return;
-      tell('hurry');
+      tell('retry-now');
       refresh.soon();
     },
   });
@@ -99,7 +99,7 @@ function live() {
 
   function lookAround() {
     ages.tick();
-    headline.tick();
+    pageTitle.tick();
   }
 
   Object.assign(Idiomorph.defaults.callbacks, morphCallbacks(jobs.mayReplace));
@@ -124,9 +124,9 @@ function live() {
     fresh();
     jobs.progress(event);
     charts.progress(event);
-    if (document.hidden) headline.tick(); // Where the clock below is slowed down, and the title is all there is to see.
+    if (document.hidden) pageTitle.tick(); // Where the clock below is slowed down, and the title is all there is to see.
   });
-  on('portal:status', (event) => { fresh(); jobs.moved(event); headline.tick(); notifier.told(event); });
+  on('portal:status', (event) => { fresh(); jobs.moved(event); pageTitle.tick(); notifier.told(event); });
   on('portal:changed', (event) => { fresh(); jobs.moved({ ...event, new_status: event.status }); });
   on('portal:created', (event) => { fresh(); jobs.moved(event); });
   on('portal:missed', refresh.everybody);
@@ -134,14 +134,14 @@ function live() {
   on('htmx:afterSwap', () => { jobs.reconcile(rows()); charts.look(); lookAround(); });
 
   followLifecycle({ document, window, clock, share, returned: refresh.now, looked: checkSignedIn });
-  attendForms(document);
-  attendMenus(document);
+  initForms(document);
+  initMenus(document);
   repeat(createClock(), 1, lookAround);
-  document.querySelectorAll('[data-job-form]').forEach(attendJobForm);
-  attendBrowse({ document, htmx });
-  document.querySelectorAll('[data-log]').forEach((box) => attendLog({ document, box, connection: state }));
+  document.querySelectorAll('[data-job-form]').forEach(initJobForm);
+  initBrowse({ document, htmx });
+  document.querySelectorAll('[data-log]').forEach((box) => initLog({ document, box, connection: state }));
   share.start();
-  if (body.dataset.page === 'doctor') import('./doctor.js').then(({ runDoctor }) => runDoctor({ document, window, clock }));
+  if (body.dataset.page === 'doctor') import('./connection/doctor.js').then(({ runDoctor }) => runDoctor({ document, window, clock }));
 }
 
 if (document.body.dataset.user) live();

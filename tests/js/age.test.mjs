@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createAges } from '../../static/js/age.js';
-import { createJobs } from '../../static/js/jobs.js';
+import { createAges } from '../../static/js/jobs/age.js';
+import { createJobs } from '../../static/js/jobs/jobs.js';
 import { jobRow, progress } from './elements.mjs';
 import { fakeClock } from './fakes.mjs';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createBanner } from '../../static/js/banner.js';
+import { createBanner } from '../../static/js/connection/banner.js';
 import { element } from './elements.mjs';
 import { fakeClock } from './fakes.mjs';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createConnection } from '../../static/js/connection.js';
+import { createConnection } from '../../static/js/connection/connection.js';
 import { fakeClock, fakeSockets, settle, silent } from './fakes.mjs';
 
 function begin({ supported = true, session = 'live' } = {}) {
@@ -94,7 +94,7 @@ test('without WebSocket the page polls at once and never attempts', () => {
   const { clock, sockets, connection, state } = begin({ supported: false });
   assert.equal(state(), 'polling');
   clock.pass(3600);
-  connection.tell('hurry');
+  connection.tell('retry-now');
   assert.deepEqual(sockets.attempts, []);
   connection.tell('poll-failed');
   assert.equal(state(), 'offline');
@@ -107,8 +107,8 @@ test('"Try now" attempts at once, once, and starts the ladder again', () => {
   for (let i = 0; i < 5; i += 1) { sockets.fail(); clock.pass(30); }
   sockets.fail();
   const count = sockets.attempts.length;
-  connection.tell('hurry');
-  connection.tell('hurry');
+  connection.tell('retry-now');
+  connection.tell('retry-now');
   assert.equal(sockets.attempts.length, count + 1);
   sockets.fail();
   clock.pass(1);
@@ -178,7 +178,7 @@ test('a line that looks open but does not answer is lost after 5 s', () => {
   const { clock, sockets, connection, state } = begin();
   sockets.succeed();
   sockets.answers = false;
-  connection.tell('hurry');
+  connection.tell('retry-now');
   clock.pass(4.9);
   assert.equal(state(), 'connected');
   clock.pass(0.1);
@@ -213,7 +213,7 @@ test('whatever happens: one attempt or timer at most, and never stuck without ei
   const at = begin();
   const acts = [
     () => at.sockets.succeed(), () => at.sockets.fail(), () => at.sockets.drop(), () => at.sockets.drop('ping timeout'),
-    () => at.connection.tell('hurry'), () => at.connection.tell('poll-failed'), () => at.connection.tell('poll-succeeded'),
+    () => at.connection.tell('retry-now'), () => at.connection.tell('poll-failed'), () => at.connection.tell('poll-succeeded'),
     () => at.sockets.last.hear('session_ended', { reason: 'role_changed' }),
     () => at.clock.pass(dice(40)), () => at.clock.pass(dice(10) / 10),
   ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compare, createJobs } from '../../static/js/jobs.js';
+import { compare, createJobs } from '../../static/js/jobs/jobs.js';
 import { change, jobRow, progress } from './elements.mjs';
 
 function page(...rows) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createConnection } from '../../static/js/connection.js';
-import { shareConnection } from '../../static/js/leader.js';
+import { createConnection } from '../../static/js/connection/connection.js';
+import { shareConnection } from '../../static/js/connection/leader.js';
 import { fakeAir, fakeClock, fakeLocks, fakeSockets, settle, silent } from './fakes.mjs';
 
 function browser({ shared = true } = {}) {
@@ -85,7 +85,7 @@ test('"Try now" in any tab reaches the one that leads', async () => {
   sockets.drop();
   sockets.live = [];
   await settle();
-  tabs[5].tell('hurry');
+  tabs[5].tell('retry-now');
   await settle();
   assert.equal(sockets.attempts.length, 2);
   assert.equal(sockets.attempts[1], clock.now());

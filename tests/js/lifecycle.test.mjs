@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { followLifecycle } from '../../static/js/lifecycle.js';
+import { followLifecycle } from '../../static/js/connection/lifecycle.js';
 import { fakeClock } from './fakes.mjs';
 
 function tab(state = 'connected') {
@@ -31,7 +31,7 @@ test('a tab hidden for less only makes sure of its line', () => {
   hide();
   clock.pass(59);
   show();
-  assert.deepEqual(calls, ['tell hurry', 'look']);
+  assert.deepEqual(calls, ['tell retry-now', 'look']);
 });
 
 test('a page that is left lets go of everything, and one that comes back takes part and refetches', () => {
@@ -59,10 +59,10 @@ test('a frozen tab that is thawed does the same, once', () => {
 test('back on the network means an attempt at once; off it, doubt only of a line that seems to stand', () => {
   const standing = tab('connected');
   standing.fire('offline');
-  assert.deepEqual(standing.calls, ['tell hurry']);
+  assert.deepEqual(standing.calls, ['tell retry-now']);
   const broken = tab('reconnecting');
   broken.fire('offline');
   assert.deepEqual(broken.calls, []);
   broken.fire('online');
-  assert.deepEqual(broken.calls, ['tell hurry']);
+  assert.deepEqual(broken.calls, ['tell retry-now']);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { mayAsk } from '../../static/js/log.js';
+import { mayAsk } from '../../static/js/jobs/log.js';
 
 const LOOKING = { paused: false, hidden: false, folded: false, connection: 'connected' };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createPolling } from '../../static/js/polling.js';
+import { createPolling } from '../../static/js/connection/polling.js';
 import { jobRow } from './elements.mjs';
 import { fakeClock, settle } from './fakes.mjs';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRefresh } from '../../static/js/refresh.js';
+import { createRefresh } from '../../static/js/connection/refresh.js';
 import { fakeClock } from './fakes.mjs';
 
 function page() {

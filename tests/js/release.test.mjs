@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { watchRelease } from '../../static/js/requests.js';
+import { watchRelease } from '../../static/js/connection/requests.js';
 
 function page() {
   const document = new EventTarget();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { guardRequests, verdict } from '../../static/js/requests.js';
+import { guardRequests, verdict } from '../../static/js/connection/requests.js';
 import { jobRow } from './elements.mjs';
 
 function page(state) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { typedAhead } from '../../static/js/type-ahead.js';
+import { typedAhead } from '../../static/js/forms/type-ahead.js';
 
 const names = ['archive', 'Photos 2025', 'photos 2026', 'public'];
 

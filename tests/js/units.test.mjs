@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { momentText } from '../../static/js/charts.js';
-import { durationText, speedText } from '../../static/js/units.js';
+import { momentText } from '../../static/js/charts/live-chart.js';
+import { durationText, speedText } from '../../static/js/charts/units.js';
 
 const table = JSON.parse(readFileSync(new URL('units.json', import.meta.url), 'utf8'));
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TABLE } from '../../static/js/machine.js';
-import { sentence } from '../../static/js/job-form.js';
-import { quarter, titled } from '../../static/js/headline.js';
-import { notice } from '../../static/js/notify.js';
-import { WORDS, clockTime, countdown, facts, stripText } from '../../static/js/words.js';
+import { TABLE } from '../../static/js/connection/connection-state.js';
+import { sentence } from '../../static/js/forms/job-form.js';
+import { quarter, titled } from '../../static/js/jobs/page-title.js';
+import { notice } from '../../static/js/jobs/notify.js';
+import { WORDS, clockTime, countdown, facts, stripText } from '../../static/js/connection/connection-words.js';
 
 const noon = new Date(2026, 0, 5, 12, 3, 10).getTime();
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { delay } from '../../static/js/ladder.js';
+import { delay } from '../../static/js/connection/backoff.js';
 
 test('the waits are 1, 2, 4, 8, 16, 30, 30 … seconds', () => {
   assert.deepEqual([0, 1, 2, 3, 4, 5, 6, 7, 1000].map((n) => delay(n, 0.5)), [1, 2, 4, 8, 16, 30, 30, 30, 30]);

@@ -14,7 +14,7 @@ export function sentence({ operation, source, destination, dryRun }) {
   return dryRun ? `${said} Dry run: nothing is changed, only reported.` : said;
 }
 
-export function attendJobForm(form) {
+export function initJobForm(form) {
   const place = form.querySelector('[data-job-sentence]');
   const button = form.querySelector('[data-check]');
   const say = () => {

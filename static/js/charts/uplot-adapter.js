@@ -1,6 +1,6 @@
 // Draws one chart with uPlot, in the colours and words of the page; its points can be gone through by pointer and by keys.
 
-import { lonely } from './curve.js';
+import { lonely } from './chart-data.js';
 import { speedText } from './units.js';
 
 const AXIS = { x: 30, y: 84 }; // Pixels, kept free for the longest word.
@@ -56,7 +56,7 @@ function options({ size, style, shown, pointed, wordy }) {
   };
 }
 
-/** `shown()` gives what is to be drawn (see curve.js), `point(index)` says what is under the pointer, null for nothing. */
+/** `shown()` gives what is to be drawn (see chart-data.js), `point(index)` says what is under the pointer, null for nothing. */
 export function drawChart({ window, uPlot, canvas, shown, point }) {
   const style = () => window.getComputedStyle(canvas);
   const size = () => ({ width: canvas.clientWidth, height: canvas.clientHeight });

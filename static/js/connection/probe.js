@@ -4,7 +4,7 @@
 export const TOPICS = ['progress', 'status_change'];
 const ANSWER_SECONDS = 5;
 
-export function createProbe({ dialer, clock, answered, silent }) {
+export function createProbe({ reconnector, clock, answered, silent }) {
   let limit = null;
 
   function cancel() {
@@ -16,7 +16,7 @@ export function createProbe({ dialer, clock, answered, silent }) {
     const asked = clock.now();
     cancel();
     limit = clock.after(ANSWER_SECONDS, silent);
-    dialer.ask(TOPICS, (answer) => {
+    reconnector.ask(TOPICS, (answer) => {
       cancel();
       answered(answer, Math.round((clock.now() - asked) * 1000));
     });

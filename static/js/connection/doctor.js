@@ -1,8 +1,8 @@
 // The connection doctor: tests from this very browser what the live page needs, and says of each what passed
 // or what to change. Every check resolves to { passed, text }; none throws.
 
-import { io } from '../vendor/socket.io.esm.min.js';
-import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from './verdicts.js';
+import { io } from '../../vendor/socket.io.esm.min.js';
+import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from './doctor-verdicts.js';
 
 const LIMIT = 5000;
 const ECHOES = 10;

@@ -1,8 +1,8 @@
 // The one module that owns the socket: it tells the state machine what happens to it and publishes the outcome.
 // Only one tab of a browser runs it (leader.js); every tab learns of it by what it publishes.
 
-import { createDialer } from './dialer.js';
-import { FIRST, next } from './machine.js';
+import { createReconnector } from './reconnector.js';
+import { FIRST, next } from './connection-state.js';
 import { createProbe } from './probe.js';
 
 const DEADLINE_SECONDS = 10;
@@ -16,8 +16,8 @@ const SERVER_EVENTS = {
 
 /** `publish(name, detail)` gets `portal:connection` and the server's events; `askSession()` resolves to live, ended or unknown. */
 export function createConnection({ openSocket, supported, askSession, clock, random, publish, log }) {
-  const dialer = createDialer({ openSocket, clock, random, heard });
-  const probe = createProbe({ dialer, clock, answered, silent: () => lost('no answer') });
+  const reconnector = createReconnector({ openSocket, clock, random, heard });
+  const probe = createProbe({ reconnector, clock, answered, silent: () => lost('no answer') });
   let record = FIRST;
   let since = clock.wall();
   let reason = null;
@@ -28,8 +28,8 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   const snapshot = () => ({
     state: record.state,
     attempts: record.failures,
-    attempting: dialer.attempting(),
-    nextAttemptAt: dialer.nextAttemptAt(),
+    attempting: reconnector.attempting(),
+    nextAttemptAt: reconnector.nextAttemptAt(),
     since,
     reason,
     roundTrip,
@@ -47,7 +47,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     reason = why;
     deadline?.cancel();
     probe.cancel();
-    if (record.state === 'signed-out') dialer.hangUp();
+    if (record.state === 'signed-out') reconnector.hangUp();
     return true;
   }
 
@@ -81,7 +81,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
 
   function failed({ refused, why }) {
     step('attempt-failed', why);
-    dialer.wait();
+    reconnector.wait();
     announce();
     // The browser hides why an upgrade failed; only HTTP can tell "signed out" from "blocked".
     if (refused || record.failures % 2 === 0) checkSession();
@@ -90,7 +90,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   function lost(why) {
     log.info(`Portal: disconnected after ${Math.round((clock.wall() - since) / 1000)} s (${why})`);
     step('lost', why);
-    dialer.wait();
+    reconnector.wait();
     announce();
     if (why === 'io server disconnect') checkSession();
   }
@@ -99,8 +99,8 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     log.info(`Portal: session ended (${why})`);
     if (why !== 'role_changed') return tell('session-ended', why);
     step('role-changed', why);
-    dialer.hangUp();
-    dialer.dial();
+    reconnector.hangUp();
+    reconnector.dial();
     announce();
     publish('portal:role-changed', {});
   }
@@ -110,7 +110,7 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   }
 
   function attempt() {
-    if (supported) dialer.dial();
+    if (supported) reconnector.dial();
     else step('unsupported', 'no WebSocket in this browser');
     if (record.state === 'connecting') deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
     announce();
@@ -125,18 +125,18 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
     else attempt();
   }
 
-  /** What pages have to say: an event of the machine, or `hurry`: attempt at once (when connected: make sure). */
+  /** What pages have to say: an event of the machine, or `retry-now`: attempt at once (when connected: make sure). */
   function tell(event, why) {
-    if (event === 'hurry') hurry();
+    if (event === 'retry-now') retryNow();
     else if (step(event, why)) record.state === 'connecting' ? attempt() : announce();
   }
 
-  function hurry() {
+  function retryNow() {
     if (record.state === 'connected') {
       probe.ask();
     } else if (record.state !== 'signed-out' && supported) {
-      dialer.startOver();
-      dialer.dial();
+      reconnector.startOver();
+      reconnector.dial();
     }
     announce();
   }
@@ -144,8 +144,8 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   function close() {
     deadline?.cancel();
     probe.cancel();
-    dialer.hangUp();
+    reconnector.hangUp();
   }
 
-  return { start, tell, close, snapshot, pending: dialer.pending };
+  return { start, tell, close, snapshot, pending: reconnector.pending };
 }

@@ -111,7 +111,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
       return join();
     }
     channel?.postMessage({ name: 'tell', event, why });
-    if (event === 'hurry' && queue) expectWord();
+    if (event === 'retry-now' && queue) expectWord();
   }
 
   return { start, suspend, tell, leads: () => letGo !== null, state: () => last?.state ?? 'connecting' };

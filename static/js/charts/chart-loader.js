@@ -27,7 +27,7 @@ async function fetchAll(window, { library, style }) {
   const stands = !isLanguage(navigator.language);
   if (stands) Object.defineProperty(navigator, 'language', { value: 'en', configurable: true });
   const parts = [Object.assign(document.createElement('script'), { src: library }), Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style })];
-  const [{ createChart }] = await Promise.all([import('./charts.js').catch(() => ({})), ...parts.map((part) => fetched(document, part))]);
+  const [{ createChart }] = await Promise.all([import('./live-chart.js').catch(() => ({})), ...parts.map((part) => fetched(document, part))]);
   if (stands) delete navigator.language;
   if (createChart && window.uPlot) return (figure) => createChart(window, window.uPlot, figure);
   loading = null;
@@ -45,7 +45,7 @@ function untouched(figure, draw) {
   for (const name of ['pointerenter', 'focus']) canvas.addEventListener(name, () => draw(figure), { once: true });
 }
 
-export function attendCharts({ window }) {
+export function initCharts({ window }) {
   let charts = [];
 
   async function draw(figure) {

@@ -1,8 +1,8 @@
 // Shows the connection in the badge, its panel and the strip, and has it read out where that helps.
 // A state is put in words only once it lasts; the countdown is for the eye alone.
 
-import { repeat } from './clock.js';
-import { ANNOUNCE_AFTER, DELAYED, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './words.js';
+import { repeat } from '../lib/clock.js';
+import { ANNOUNCE_AFTER, DELAYED, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './connection-words.js';
 
 const TRIES = new Set(['reconnecting', 'polling', 'offline']);
 

@@ -1,6 +1,6 @@
-// Puts Socket.IO's client behind the small face that dialer.js expects: one attempt, one socket, no reconnection of its own.
+// Puts Socket.IO's client behind the small face that reconnector.js expects: one attempt, one socket, no reconnection of its own.
 
-import { io } from '../vendor/socket.io.esm.min.js';
+import { io } from '../../vendor/socket.io.esm.min.js';
 
 /** An attempt that begins at once; `listener` hears open, failed, closed and every server event. */
 export function openSocket(listener) {
@@ -9,7 +9,7 @@ export function openSocket(listener) {
     reconnection: false,
     autoConnect: false,
     forceNew: true,
-    timeout: false, // The dialer limits the whole attempt, handshake included.
+    timeout: false, // The reconnector limits the whole attempt, handshake included.
   });
   socket.on('connect', () => listener('open'));
   // A refusal by the server leaves the socket inactive; a blocked line would leave it waiting.

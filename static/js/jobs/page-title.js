@@ -18,7 +18,7 @@ export function titled(title, percents) {
 export const quarter = (percent) => Math.min(3, Math.floor((percent ?? 0) / 25));
 
 /** `rows()` lists the elements of jobs, `say(text)` reads out; both run after anything has changed. */
-export function createHeadline({ document, rows, say }) {
+export function createPageTitle({ document, rows, say }) {
   const heard = new Map();
 
   const percentOf = (row) => row.querySelector('[data-field-bar][value]')?.value ?? NaN;

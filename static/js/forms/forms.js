@@ -56,7 +56,7 @@ function focusFirstInvalid(root) {
   root.querySelector('[aria-invalid="true"], .is-invalid')?.focus();
 }
 
-export function attendForms(document) {
+export function initForms(document) {
   // Before htmx and before the browser's own submit: a click that is only a question must reach neither.
   document.addEventListener('click', (event) => {
     const button = event.target.closest('[data-confirm]');

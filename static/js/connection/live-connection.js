@@ -6,7 +6,7 @@ import { askSession } from './session.js';
 import { openSocket } from './socket.js';
 
 /** `deliver(name, detail)` gets the connection's state and the server's events. */
-export function openLine({ window, user, clock, deliver }) {
+export function openLiveConnection({ window, user, clock, deliver }) {
   const { BroadcastChannel, WebSocket, navigator } = window;
   const supported = Boolean(WebSocket);
   return shareConnection({

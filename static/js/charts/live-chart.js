@@ -1,7 +1,7 @@
 // Keeps one chart at what is known: by what the server has written, and by live figures in between.
 
-import { drawChart } from './chart.js';
-import { createCurve } from './curve.js';
+import { drawChart } from './uplot-adapter.js';
+import { createCurve } from './chart-data.js';
 import { durationText, speedText } from './units.js';
 
 /** When a point was: since the start of a job, or by the reader's clock. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FIRST, next } from '../../static/js/machine.js';
+import { FIRST, next } from '../../static/js/connection/connection-state.js';
 
 // Every state by every event; '.' means that the event changes nothing. The counts: one failure before, none reset.
 const EVENTS = ['open', 'attempt-failed', 'lost', 'deadline', 'unsupported', 'poll-failed', 'poll-succeeded', 'session-ended', 'role-changed', 'signed-in'];

@@ -1,7 +1,7 @@
 // Holds at most one socket and at most one timer: an attempt under way, or the wait for the next.
 // It climbs the ladder and reports what happened; what that means for the page is decided elsewhere.
 
-import { delay } from './ladder.js';
+import { delay } from './backoff.js';
 
 const ATTEMPT_SECONDS = 5;
 
@@ -9,7 +9,7 @@ const ATTEMPT_SECONDS = 5;
  * `openSocket(listener)` starts an attempt and returns `{ close(), ask(topics, answered) }`. It calls the listener,
  * never before it has returned, with `open`, `failed` {refused, why}, `closed` {why} or the name of a server event.
  */
-export function createDialer({ openSocket, clock, random, heard }) {
+export function createReconnector({ openSocket, clock, random, heard }) {
   let socket = null;
   let timer = null;
   let waiting = false;

@@ -13,7 +13,7 @@ export function nextRow(rows, current, key) {
   return to === undefined ? null : rows[Math.max(0, Math.min(rows.length - 1, to))] ?? null;
 }
 
-export function attendBrowse({ document, htmx }) {
+export function initBrowse({ document, htmx }) {
   const dialog = document.getElementById('browse');
   if (!dialog) return;
   const panel = dialog.querySelector('#browse-panel');

@@ -1,7 +1,7 @@
 // Without a socket the page fetches: each running job every 2 s, the regions every 5 s.
 // It runs in `polling`, in `offline` as the probe that finds the way back, and while events are delayed; else never.
 
-import { repeat } from './clock.js';
+import { repeat } from '../lib/clock.js';
 
 const JOB_SECONDS = 2;
 const PAGE_SECONDS = 5;

@@ -13,7 +13,7 @@ export function mayAsk({ paused, hidden, folded, connection }) {
 }
 
 /** `box` scrolls and holds the lines and, last, the element that asks; `connection()` is the page's state. */
-export function attendLog({ document, box, connection }) {
+export function initLog({ document, box, connection }) {
   const status = document.querySelector('[data-log-status]');
   const follow = document.querySelector('[data-log-follow]');
   let paused = false;

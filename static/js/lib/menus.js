@@ -2,7 +2,7 @@
 
 const OPEN = 'details[data-menu][open]';
 
-export function attendMenus(document) {
+export function initMenus(document) {
   document.addEventListener('click', (event) => {
     for (const menu of document.querySelectorAll(OPEN)) if (!menu.contains(event.target)) menu.open = false;
   });

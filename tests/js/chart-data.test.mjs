@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { nextPoint } from '../../static/js/chart.js';
-import { createCurve, grown, lonely, merged } from '../../static/js/curve.js';
+import { nextPoint } from '../../static/js/charts/uplot-adapter.js';
+import { createCurve, grown, lonely, merged } from '../../static/js/charts/chart-data.js';
 
 const START = Date.parse('2026-11-22T12:00:00.000Z');
 const data = (more = {}) => ({ job: 7, start: START, step: 1, points: [], width: 60, top: 1024, parts: 4, marks: [], zone: null, ...more });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from '../../static/js/verdicts.js';
+import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from '../../static/js/connection/doctor-verdicts.js';
 
 const here = { protocol: 'https:', host: 'portal.example' };
 const seen = { scheme: 'https', host: 'portal.example', remote_addr: '192.0.2.1', forwarded: {}, trusted_proxies: 0 };

@@ -26,7 +26,7 @@ export function followLifecycle({ document, window, clock, share, returned, look
   function shown() {
     const hiddenFor = hiddenAt === null ? 0 : clock.now() - hiddenAt;
     hiddenAt = null;
-    share.tell('hurry');
+    share.tell('retry-now');
     looked();
     if (hiddenFor > HIDDEN_TOO_LONG) returned();
   }
@@ -39,7 +39,7 @@ export function followLifecycle({ document, window, clock, share, returned, look
   document.addEventListener('resume', wake);
   window.addEventListener('pagehide', sleep);
   window.addEventListener('pageshow', (event) => event.persisted && wake());
-  window.addEventListener('online', () => share.tell('hurry'));
+  window.addEventListener('online', () => share.tell('retry-now'));
   // A doubt rather than a fact: the browser may be off the network, and this server on the same machine.
-  window.addEventListener('offline', () => share.state() === 'connected' && share.tell('hurry'));
+  window.addEventListener('offline', () => share.state() === 'connected' && share.tell('retry-now'));
 }
