@@ -44,6 +44,12 @@ class Order:
         """Whether bytes travel, so that there is a speed to limit."""
         return self.operation != "check" and not self.dry_run
 
+    @property
+    def storage(self) -> str:
+        """What a person is told that a failing connection leads to."""
+        names = [remote.name for remote in self.remotes]
+        return names[0] if len(names) == 1 else "the storage"
+
 
 def command_line(
     setpriv: str,

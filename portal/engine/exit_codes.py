@@ -6,77 +6,85 @@ import re
 import signal
 from collections.abc import Sequence
 
+from portal.engine.reasons import Reason
 from portal.engine.storage_errors import STORAGE_ERRORS
 
 # The first pattern that one of the last errors holds wins, so the particular stand first.
-_ERRORS: tuple[tuple[str, str], ...] = (
-    (
+_ERRORS: tuple[Reason, ...] = (
+    Reason(
         r"no space left on device|file too big for remaining disk space",
         "The destination disk is full. Free some space there, then retry.",
     ),
-    (
+    Reason(
         r"disk quota exceeded",
         "The disk quota at the destination is used up. Free some space there, then retry.",
     ),
-    (
+    Reason(
         r"read-only file system",
         "A file system is read-only. Make it writable, or choose another folder.",
     ),
-    (
+    Reason(
         r"can't (copy|sync|move|sync or move)[^\n]* overlapping",
         "Source and destination overlap. Choose two folders of which neither lies in the other.",
     ),
-    (
+    Reason(
         # A storage of objects says no more than this when it does not let somebody look.
         r"for \"[a-z0-9-]+:[^\"]*\": is a file not a directory",
         "The destination is a file, or these credentials may not look at it. Test the remote.",
     ),
-    (
+    Reason(
         r"is a file not a directory|not a directory",
         "The destination is, or lies below, a file. Choose a folder.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"file name too long",
         "A file name is too long for the destination. Shorten it, then retry.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"permission denied|operation not permitted",
         "The portal may not read or write one of the files. Change their permissions, then retry.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"input/output error",
         "A disk reported an input/output error. Check that disk before you retry.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"file too large",
         "A file is larger than the destination can hold. Choose another folder.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"too many open files",
         "The machine ran out of open files. Raise the limit of the portal, then retry.",
+        may_pass=None,
     ),
     *STORAGE_ERRORS,
-    (
+    Reason(
         r"error reading source root directory: directory not found",
         "The source folder does not exist. Check its path, then retry.",
     ),
-    (
+    Reason(
         r"can't copy - source file is being updated|corrupted on transfer",
         "A file changed while it was read. Retry when nothing writes to the source.",
+        may_pass=None,
     ),
-    (
+    Reason(
         r"--max-delete threshold reached",
         "It came to delete more than was confirmed, and was stopped. Check again, then confirm.",
     ),
-    (
+    Reason(
         r"failed to reload \"filter\" options",
         "rclone does not understand one of the patterns. Look at them, then retry.",
     ),
-    (
+    Reason(
         r"invalid argument \"[^\"]*\" for \"--bwlimit\"",
         "rclone does not understand the bandwidth limit. Use a form such as 10M.",
     ),
-    (
+    Reason(
         r"setpriv: failed to execute|exec format error",
         "rclone could not be started. Ask an administrator to look at the installation.",
     ),
@@ -93,6 +101,10 @@ _CODES: dict[int, str] = {
     9: "There was nothing to transfer.",
     10: "The time limit is reached.",
 }
+#: For errors of which rclone itself knows that they may pass.
+_MAY_PASS = 5
+#: Wrong options, nothing there, a fatal error, a limit that was reached.
+_LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Look at the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
 # rclone answers these two by itself and then exits with 128 + number.
@@ -109,14 +121,38 @@ def reason_for(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> str
             "portal. Retry, and find out what ended it if it happens again."
         )
     said = "\n".join(error_lines)
-    for pattern, sentence in _ERRORS:
-        if re.search(pattern, said, re.IGNORECASE):
-            return sentence
+    if reason := _found(said):
+        return reason.sentence
     if found := _DIFFERENCES.search(said):
         count = int(found[1])
         noun = "difference" if count == 1 else "differences"
         return f"Source and destination differ: {count} {noun}. The errors name the files."
     return _CODES.get(exit_code, _OTHER)
+
+
+def may_pass(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
+    """Whether another try may well succeed. One error that lasts decides against all that may pass:
+    with the wrong password nothing is gained by trying again."""
+    if stopped or _signal_of(exit_code) is not None or exit_code in _LASTING:
+        return False
+    reasons = [reason for line in error_lines if (reason := _found(line)) is not None]
+    verdicts = {reason.may_pass for reason in reasons}
+    if False in verdicts:
+        return False
+    return True in verdicts or exit_code == _MAY_PASS
+
+
+def passing(error_lines: Sequence[str]) -> Reason | None:
+    """The newest of these errors that may pass."""
+    found = (_found(line) for line in reversed(error_lines))
+    return next((reason for reason in found if reason is not None and reason.may_pass), None)
+
+
+def _found(said: str) -> Reason | None:
+    for reason in _ERRORS:
+        if re.search(reason.pattern, said, re.IGNORECASE):
+            return reason
+    return None
 
 
 def _signal_of(exit_code: int) -> int | None:

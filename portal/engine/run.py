@@ -17,8 +17,6 @@ from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.tally import Tally, scanning
 from portal.engine.transfer import Outcome, Transfer
 
-#: rclone's exit code for errors of which it knows that they may pass.
-_MAY_PASS = 5
 _LONGEST_WAIT = 300.0
 
 Readings = Generator[Progress | None, None, Outcome]
@@ -136,9 +134,9 @@ class Run:
     def _move(self, tick: float) -> Readings:
         outcome = yield from _shown(self._one(self._order, tick), self._told)
         for number in range(1, self._order.options.retries + 1):
-            if outcome.exit_code != _MAY_PASS or outcome.stopped or self._stopped:
+            if not outcome.may_pass or self._stopped:
                 break
-            yield from self._wait(number, tick)
+            yield from self._wait(number, outcome.told, tick)
             self._tally.again()
             outcome = yield from _shown(self._one(self._order, tick), self._told)
         final = outcome.progress and self._tally.read(outcome.progress)
@@ -150,11 +148,13 @@ class Run:
             return replace(reading, phase=Phase.CHECKING, percent=ALMOST, eta_seconds=None)
         return reading
 
-    def _wait(self, number: int, tick: float) -> Iterator[None]:
+    def _wait(self, number: int, told: str, tick: float) -> Iterator[None]:
         # Spread, so that what failed together does not come back together.
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         seconds = min(_LONGEST_WAIT, self._backoff * 2.0 ** (number - 1) * spread)
-        self._note(f"A temporary error ended try {number}; the next begins in {seconds:.0f} s.")
+        said = told or f"A temporary error ended try {number}"
+        tries = self._order.options.retries + 1
+        self._note(f"{said}; try {number + 1} of {tries} begins in {seconds:.0f} s.")
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             time.sleep(min(tick, left))

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import re
 
-_SAID: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
+from portal.engine.reasons import Reason
+
+
+def _reason(
+    said: tuple[str, ...], sentence: str, *, told: str = "", one_file: bool = False
+) -> Reason:
+    """``told``: only of what may pass; ``one_file``: nothing is said of the others by it."""
+    pattern = "|".join(map(re.escape, said))
+    return Reason(pattern, sentence, None if one_file else bool(told), told)
+
+
+#: The particular first.
+STORAGE_ERRORS: tuple[Reason, ...] = (
+    _reason(
         ("not allowed by ruleset",),
         "The storage leads to the portal's own machine, or to a service that only it can see.",
     ),
-    (
-        (
-            "no such host",
-            "server misbehaving",
-        ),
+    _reason(
+        ("no such host",),
         "The name of the storage's server is not known. Check the remote's address.",
     ),
-    (
+    _reason(
+        ("server misbehaving", "temporary failure in name resolution"),
+        "The name of the storage's server could not be looked up. Check the network's name server.",
+        told="The name of {storage}'s server cannot be looked up",
+    ),
+    _reason(
         ("connection refused",),
         "The storage's server refuses the connection. Check the remote's address and port.",
+        told="{storage} refuses the connection",
     ),
-    (
+    _reason(
         ("ssh-agent", "ssh agent"),
         "The remote has neither a password nor a key. Give it one.",
     ),
-    (
+    _reason(
         (
             "no route to host",
             "network is unreachable",
@@ -32,8 +47,9 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
             "network unreachable",
         ),
         "The storage's server cannot be reached from here. Check the network and the firewall.",
+        told="{storage} cannot be reached",
     ),
-    (
+    _reason(
         (
             "host key mismatch",
             "knownhosts: ",
@@ -41,7 +57,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "The server's host key is not the pinned one. Find out why before you change the remote.",
     ),
-    (
+    _reason(
         (
             "unable to authenticate",
             "signaturedoesnotmatch",
@@ -60,7 +76,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "The storage did not accept the credentials. Check the remote's user, keys or password.",
     ),
-    (
+    _reason(
         (
             "accessdenied",
             "access denied",
@@ -70,7 +86,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "The storage does not allow this with these credentials. Check what they may do there.",
     ),
-    (
+    _reason(
         (
             "x509: ",
             "tls: ",
@@ -79,7 +95,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "No safe connection could be made. Check the remote's address and certificate.",
     ),
-    (
+    _reason(
         (
             "nosuchbucket",
             "bucket does not exist",
@@ -90,7 +106,7 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "There is no such bucket. Check the path behind the remote's name.",
     ),
-    (
+    _reason(
         (
             "insufficient storage",
             "quotaexceeded",
@@ -99,38 +115,72 @@ _SAID: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
         "The storage has no room left. Free some there, then retry.",
     ),
-    (
+    _reason(
         (
             "i/o timeout",
             "deadline exceeded",
             "connection timed out",
             "handshake timeout",
             "ttl expired",
+            "requesttimeout",
+            "request timeout",
+            "timeout awaiting response",
         ),
         "The storage did not answer in time. Check the remote's address and the network.",
+        told="{storage} does not answer",
     ),
-    (
+    _reason(
         (
             "connection reset",
+            "connection aborted",
+            "connection closed",
+            "connection broken",
             "broken pipe",
+            ": eof",
             "unexpected eof",
             "use of closed network connection",
             "connection lost",
+            "server closed idle connection",
+            "server sent goaway",
+            "failed to send packet",
         ),
         "The connection to the storage broke. Retry when it is stable.",
+        told="The connection to {storage} broke",
     ),
-    (
+    _reason(
+        (
+            "429 too many",
+            "statuscode: 429",
+            "toomanyrequests",
+            "too many requests",
+            "slowdown",
+            "reduce your request rate",
+            "ratelimitexceeded",
+        ),
+        "The storage was asked too often at once. Retry later, with fewer files at a time.",
+        told="{storage} asks for fewer requests",
+    ),
+    _reason(
         (
             "internalerror",
-            "statuscode: 500",
-            "statuscode: 503",
+            "internal error",
+            *(f"statuscode: {code}" for code in (500, 502, 503, 504)),
             "500 internal server error",
+            "502 bad gateway",
             "503 service",
-            "ssh_fx_failure",
+            "504 gateway",
+            "service unavailable",
+            "service not available",
+            "can't open data connection",
+            "serverbusy",
+            "temporarily unavailable",
         ),
         "The storage itself failed; it may be full or busy. Look at it, then retry.",
+        told="{storage} failed",
+    ),
+    _reason(
+        ("ssh_fx_failure",),
+        "The storage itself failed; it may be full or busy. Look at it, then retry.",
+        one_file=True,
     ),
 )
-
-#: Pattern and sentence, the particular first. Looked for without regard to case.
-STORAGE_ERRORS = tuple(("|".join(map(re.escape, said)), sentence) for said, sentence in _SAID)

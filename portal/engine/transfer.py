@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.blackening import Blackening
 from portal.engine.command import Order, command_line, environment
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import reason_for
+from portal.engine.exit_codes import may_pass, passing, reason_for
 from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.log import LogLine
@@ -31,7 +31,8 @@ _ERROR_LENGTH = 500
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How it ended. `stopped` holds whatever the exit code, which is negative for a signal, and
-    None where no rclone ended. `plan` is there of a dry run that succeeded."""
+    None where no rclone ended. `plan` is there of a dry run that succeeded. `may_pass`: another
+    try may well succeed; `told` then says in a few words why this one did not."""
 
     succeeded: bool
     stopped: bool
@@ -41,6 +42,8 @@ class Outcome:
     progress: Progress | None
     plan: Plan | None = None
     found: Found = field(default_factory=Found)
+    may_pass: bool = False
+    told: str = ""
 
 
 class Transfer:
@@ -151,6 +154,8 @@ class Transfer:
             error_lines=lines,
             progress=self._tracker.finish(succeeded),
             plan=self._plan(reader) if succeeded else None,
+            may_pass=not succeeded and may_pass(group.exit_code, group.stopped, lines),
+            told=self._told(lines),
         )
 
     def close(self) -> None:
@@ -164,6 +169,11 @@ class Transfer:
             reader.wait(_DRAIN)
         if self._workplace is not None:
             self._workplace.remove()
+
+    def _told(self, lines: Sequence[str]) -> str:
+        reason = passing(lines)
+        said = reason.told.format(storage=self._order.storage) if reason else ""
+        return said[:1].upper() + said[1:] if said.startswith("the ") else said
 
     def _plan(self, reader: Reader) -> Plan | None:
         # A line that was too long to be read was about a file that nobody would have been shown.

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Phase
-from portal.engine.exit_codes import reason_for
+from portal.engine.exit_codes import may_pass, passing, reason_for
 from portal.engine.progress import Tracker
 from portal.engine.statistics import Statistics, parse, printable
 from portal.engine.stderr import LONGEST_LINE, _Lines
@@ -171,3 +171,63 @@ def test_sync_that_deletes_before_it_has_copied_is_finishing():
 def test_each_end_has_a_sentence(code, line, start):
     assert reason_for(code, False, [line]).startswith(start)
     assert reason_for(code, True, [line]) == "The transfer was stopped."
+
+
+PASSES = [
+    "dial tcp 10.0.0.1:22: connect: connection refused",
+    "read tcp 10.0.0.1:5->10.0.0.2:22: read: connection reset by peer",
+    "write: broken pipe",
+    'Put "https://nas/x": EOF',
+    "unexpected EOF",
+    "dial tcp 10.0.0.1:22: i/o timeout",
+    "net/http: TLS handshake timeout",
+    "lookup nas.lan on 127.0.0.53:53: server misbehaving",
+    "lookup nas.lan: Temporary failure in name resolution",
+    "429 Too Many Requests",
+    "operation error S3: PutObject, https response error StatusCode: 503, SlowDown",
+    "operation error S3: HeadObject, https response error StatusCode: 500, InternalError",
+    "502 Bad Gateway",
+    "RESPONSE 504: 504 Gateway Timeout",
+    "connect: no route to host",
+    "421 Service not available",
+]
+LASTS = [
+    "ssh: handshake failed: ssh: unable to authenticate",
+    "https response error StatusCode: 403, api error AccessDenied",
+    "api error NoSuchBucket: The specified bucket does not exist",
+    "write a: no space left on device",
+    "507 Insufficient Storage",
+    "socks connect tcp 127.0.0.1:1->10.0.0.1:22: connection not allowed by ruleset",
+    "lookup nsa.lan: no such host",
+    "x509: certificate signed by unknown authority",
+    "knownhosts: key mismatch",
+    "error reading source root directory: directory not found",
+]
+
+
+@pytest.mark.parametrize("line", PASSES)
+@pytest.mark.parametrize("code", [1, 5, 6])
+def test_error_that_may_pass_is_tried_again_whatever_the_exit_code(code, line):
+    assert may_pass(code, False, [line])
+    assert passing(["something new", line, "something new"]).told
+    assert not may_pass(code, True, [line])
+
+
+@pytest.mark.parametrize("line", LASTS)
+@pytest.mark.parametrize("code", [1, 5, 6])
+def test_error_that_lasts_is_not_tried_again_even_beside_one_that_may_pass(code, line):
+    assert not may_pass(code, False, [line])
+    assert not may_pass(code, False, [PASSES[0], line])
+    assert not may_pass(code, False, [line, PASSES[0]])
+
+
+def test_error_of_one_file_leaves_the_others_to_another_try():
+    denied = "open a: permission denied"
+    assert may_pass(1, False, [denied, PASSES[0]])
+    assert may_pass(5, False, [denied])
+    assert not may_pass(1, False, [denied])
+
+
+@pytest.mark.parametrize("code", [2, 3, 7, 8, 10, -9, 143])
+def test_end_that_no_try_would_change_is_not_tried_again(code):
+    assert not may_pass(code, False, [PASSES[0]])
