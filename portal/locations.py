@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from portal import names
 from portal.paths import PathRefused, nested, resolve
 
 NAME_LENGTH = 32
@@ -52,7 +53,7 @@ def split(text: str) -> tuple[str | None, str]:
 
 def refuse_malformed(path: str) -> None:
     """Raises PathRefused for what must not stand behind a remote's name."""
-    if not path.isprintable():
+    if not names.is_name(path):
         raise PathRefused("A path on a remote cannot contain line breaks or control characters.")
     if {".", ".."} & set(re.split(r"[/\\]", path)):
         raise PathRefused("A path cannot contain “.” or “..” as a folder.")

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from portal.names import visible
+
 _QUIET = (
     *("engineio.server", "socketio.server", "alembic"),
     # Celery's word for each message; the job's own line says more.
@@ -83,13 +85,6 @@ def _visible(
 
 
 def _escaped(value: object) -> object:
-    if not isinstance(value, (str, list, tuple)) or (
-        isinstance(value, str) and value.isprintable()
-    ):
+    if not isinstance(value, (str, list, tuple)):
         return value
-    return "".join(
-        character
-        if character.isprintable() or character == "\n"
-        else character.encode("unicode_escape").decode("ascii")
-        for character in str(value)
-    )
+    return "\n".join(visible(line) for line in str(value).split("\n"))

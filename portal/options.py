@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from portal.names import is_name
+
 MOST_TRANSFERS = 32
 MOST_RETRIES = 10
 MOST_PATTERNS = 100
@@ -151,8 +153,8 @@ def _problem(pattern: str) -> str:
     """Why it is no pattern; empty if it is one."""
     if len(pattern) > PATTERN_LENGTH:
         return f"it is longer than {PATTERN_LENGTH} characters."
-    if not pattern.isprintable():
-        return "it has a character that cannot be seen."
+    if not is_name(pattern):
+        return "it has a line break or a control character."
     if "***" in pattern:
         return "three stars in a row mean nothing; use * or **."
     if "{{" in pattern:

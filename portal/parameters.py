@@ -12,6 +12,7 @@ from portal.backends import Backend
 from portal.engine import Option
 from portal.errors import Invalid
 from portal.hosts import HostRefused, host_in, refuse_malformed
+from portal.names import is_line, is_name
 
 LONGEST = 4_000
 LONGEST_KEY = 16_000
@@ -117,8 +118,8 @@ def _value(backend: Backend, option: Option, text: str) -> str:
         return ""
     if len(text) > LONGEST:
         raise Refused(f"Use at most {LONGEST} characters.")
-    if not text.isprintable():
-        raise Refused("Use plain characters, without line breaks.")
+    if not (is_line(text) if option.name in backend.secrets else is_name(text)):
+        raise Refused("Leave out line breaks and control characters.")
     if allowed := choices(option):
         return _chosen(text, [value for value, _ in allowed])
     if option.name == "account" and backend.key == "azureblob":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from portal.clock import now
+from portal.names import visible
 from portal.options import USUAL, age_text, restored
 from portal.states import ACTIVE, STATES, JobStatus, Operation
 
@@ -125,12 +126,7 @@ def shortened(path: str, length: int = 48) -> str:
 def printable(text: str) -> str:
     """Text of a file system or a person, safe to show and to send: what is no character, and what
     would move the cursor or the reading direction, becomes visible."""
-    if text.isprintable():  # as nearly all of it is
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    return visible(text)
 
 
 def _scaled(number: int) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from portal import options, timetable
 from portal.errors import Invalid
 from portal.locations import Location, locate, overlap
+from portal.names import is_name
 from portal.options import Options
 from portal.paths import PathRefused
 from portal.pools import DEFAULT_POOL
@@ -167,9 +168,9 @@ def _name(text: str) -> str:
         raise _Refused("Give the transfer a name.")
     if len(text) > NAME_LENGTH:
         raise _Refused(f"Use at most {NAME_LENGTH} characters.")
-    if not text.isprintable():
-        # One line of characters: anything else would break a list or a log.
-        raise _Refused("Use plain characters, without line breaks.")
+    if not is_name(text):
+        # Anything else would break a list or a log.
+        raise _Refused("Leave out line breaks and control characters.")
     return text
 
 

@@ -123,9 +123,9 @@ def test_bad_name_is_refused(bob: Browser, wish: dict[str, str]) -> None:
         "   ": "Give the transfer a name.",
         "x" * 201: "Use at most 200 characters.",
         "x" * 10_000: "Use at most 200 characters.",
-        "a\0b": "Use plain characters, without line breaks.",
-        "a\nb": "Use plain characters, without line breaks.",
-        "a\u202eb": "Use plain characters, without line breaks.",
+        "a\0b": "Leave out line breaks and control characters.",
+        "a\nb": "Leave out line breaks and control characters.",
+        "a\u202eb": "Leave out line breaks and control characters.",
     }
     for name, sentence in sentences.items():
         answer = bob.post("/jobs", wish | {"name": name})

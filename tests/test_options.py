@@ -57,8 +57,8 @@ BAD = {
     "{{.*}}": "regular expressions",
     "x\\": "backslash",
     "\\q": "backslash",
-    "a\x00b": "cannot be seen",
-    "a\u202eb": "cannot be seen",
+    "a\x00b": "a line break or a control character",
+    "a\u202eb": "a line break or a control character",
     "x" * 501: "longer than 500",
 }
 

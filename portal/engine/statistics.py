@@ -8,6 +8,7 @@ from typing import Any
 
 from portal.engine.plan import Skipped
 from portal.engine.redaction import masked
+from portal.names import visible
 
 _LARGEST = 2**63 - 1
 _NAME_LENGTH = 1000
@@ -100,12 +101,8 @@ def _skipped(entry: dict[str, Any]) -> Skipped | None:
 
 
 def printable(text: str, limit: int) -> str:
-    """At most `limit` characters, with control and other invisible characters escaped."""
-    if not text.isprintable():
-        text = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode()
-            for char in text[:limit]
-        )
+    """At most `limit` characters, with all that may not stand in a name escaped."""
+    text = visible(text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

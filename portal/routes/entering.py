@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from portal.access import address, load_user, me, user_or_404
 from portal.models import User
+from portal.names import is_line
 from portal.services import half_way, second_factor, sign_in
 from portal.services.half_way import Half
 from portal.services.sign_in import Proof
@@ -88,7 +89,7 @@ def is_own_path(target: str) -> bool:
         target.startswith("/")
         and not target.startswith("//")
         and "\\" not in target
-        and target.isprintable()
+        and is_line(target)
     )
 
 

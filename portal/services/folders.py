@@ -14,6 +14,7 @@ from portal.errors import Invalid, PortalError
 from portal.locations import Location, split
 from portal.memo import Memo
 from portal.models import User
+from portal.names import is_name
 from portal.offload import offload
 from portal.options import Options
 from portal.paths import PathRefused
@@ -42,7 +43,8 @@ class Step:
 class Folder:
     """One page of a folder. ``at`` is empty for the list of places. ``total`` entries are in it,
     ``matching`` of them hold the text that was looked for, ``left`` of these come on later pages.
-    ``problem``: why it cannot be shown; ``note``: what to know about it."""
+    ``problem``: why it cannot be shown; ``note``: what to know about it; ``hidden``: how many more
+    have names that no page can show, ``links`` are not followed by transfers."""
 
     at: str
     trail: tuple[Step, ...] = ()
@@ -53,6 +55,19 @@ class Folder:
     left: int = 0
     problem: str = ""
     note: str = ""
+    hidden: int = 0
+    links: int = 0
+
+    @property
+    def told(self) -> str:
+        """How much is in it, and what of it is not shown."""
+        told = [self.note or _number(self.total, "entry", "entries")]
+        if self.hidden:
+            whose = "name" if self.hidden == 1 else "names"
+            told.append(f"{self.hidden:,} more whose {whose} cannot be shown")
+        if self.links:
+            told.append(f"{_number(self.links, 'link', 'links')}, which transfers do not follow")
+        return "; ".join([told[0].rstrip("."), *told[1:]]) if told[1:] else told[0]
 
     def inner(self, name: str) -> str:
         """How an entry is written."""
@@ -63,6 +78,12 @@ class Folder:
 class _Found:
     entries: tuple[Entry, ...]
     note: str = ""
+    hidden: int = 0
+    links: int = 0
+
+
+def _number(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def join(at: str, name: str) -> str:
@@ -112,6 +133,8 @@ def look(
         matching=len(matching),
         left=max(0, len(matching) - first - PAGE_SIZE),
         note=found.note,
+        hidden=found.hidden,
+        links=found.links,
     )
 
 
@@ -130,8 +153,8 @@ def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str)
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
         raise Invalid({"name": f"Give a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
-    if not name.isprintable():
-        raise Invalid({"name": "Use plain characters, without line breaks."})
+    if not is_name(name):
+        raise Invalid({"name": "Leave out line breaks and control characters."})
     try:
         inside = locations.locate(at, roots, remotes.names(user))
         made = locations.locate(join(inside.text, name), roots, remotes.names(user))
@@ -184,19 +207,27 @@ def _found(location: Location, *, again: bool) -> _Found:
     if listing.problem:
         _listings.clear()
         raise connections.Unusable(listing.problem)
+    # What is not UTF-8 text comes from rclone with U+FFFD in it, and would be found under no name.
+    named = tuple(one for one in listing.entries if is_name(one.name) and "\ufffd" not in one.name)
+    hidden = len(listing.entries) - len(named)
     if listing.partial:
-        return _Found(listing.entries, "There is more than is shown. Type the path to go further.")
-    return _Found(listing.entries, "" if listing.entries else _MISSING)
+        return _Found(named, "There is more than is shown. Type the path to go further.", hidden)
+    return _Found(named, "" if listing.entries else _MISSING, hidden)
 
 
 def _scan(path: str) -> _Found:
     entries: list[Entry] = []
+    hidden = links = 0
     try:
         with os.scandir(path) as found:
             for item in found:
                 if len(entries) >= _MOST_LOCAL:
                     break
-                if (entry := _entry(item)) is not None:
+                if item.is_symlink():
+                    links += 1
+                elif not is_name(item.name):
+                    hidden += 1
+                elif (entry := _entry(item)) is not None:
                     entries.append(entry)
     except FileNotFoundError:
         return _Found((), _MISSING)
@@ -205,13 +236,10 @@ def _scan(path: str) -> _Found:
     except OSError as error:
         raise connections.Unusable(f"This folder cannot be read: {error.strerror}.") from None
     entries.sort(key=lambda entry: (not entry.folder, entry.name))
-    return _Found(tuple(entries), "" if entries else _EMPTY)
+    return _Found(tuple(entries), "" if entries or hidden or links else _EMPTY, hidden, links)
 
 
 def _entry(item: os.DirEntry[str]) -> Entry | None:
-    """None of links, which transfers do not follow, and of names that no field can hold."""
-    if item.is_symlink() or not item.name.isprintable():
-        return None
     try:
         folder = item.is_dir(follow_symlinks=False)
         size = None if folder else item.stat(follow_symlinks=False).st_size

@@ -13,6 +13,7 @@ from portal.clock import iso, now
 from portal.database import begin_write, session
 from portal.errors import Forbidden, Invalid, NotFound
 from portal.models import ApiToken, Scope, User
+from portal.names import is_name
 from portal.services import audit
 
 #: By it people, logs and scanners of repositories recognise a token that lies where it should not.
@@ -117,8 +118,8 @@ def _problems(name: str, scope: str, expires_at: datetime) -> dict[str, str]:
         errors["name"] = "Give the token a name."
     elif len(name) > NAME_LENGTH:
         errors["name"] = f"Use at most {NAME_LENGTH} characters."
-    elif not name.isprintable():
-        errors["name"] = "Use plain characters, without line breaks."
+    elif not is_name(name):
+        errors["name"] = "Leave out line breaks and control characters."
     if scope not in tuple(Scope):
         errors["scope"] = "Choose read, operate or admin."
     if not now() < expires_at <= now() + LONGEST_LIFE:

@@ -1,0 +1,57 @@
+"""What may stand in a name (of a file, a folder, a job, a pattern, a token) and how one is shown.
+
+Refused is only what a name cannot be told apart by, or what breaks the line that it stands on:
+
+* control characters, line and paragraph separators: Unicode's general categories Cc, Zl and Zp.
+  POSIX advises against the first (it defines a portable filename without them), and rclone writes
+  pictures in their place (``Ctl`` and ``Del`` of its encodings);
+* surrogates (Cs): how Python carries bytes that are not UTF-8. No field, row or page can hold one;
+* bidi controls: Unicode's property Bidi_Control (UAX 9, PropList.txt). They turn the text after
+  them around, so that ``exe.gpj`` is read as ``jpg.exe``: see Unicode TR 36 and "Trojan Source".
+
+Everything else is a name like any other: every space (U+3000, U+00A0), joiners and variation
+selectors (emoji are made of them), private use, and characters that are newer than Python's own
+table. ``str.isprintable()`` refuses all of these, so it is no test for a name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: PropList.txt of Unicode: the letter, left-to-right and right-to-left marks; embeddings and
+#: overrides; isolates.
+BIDI_CONTROLS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+
+_BROKEN = frozenset({"Cc", "Zl", "Zp", "Cs"})
+
+
+def _class_of(characters: list[str]) -> str:
+    return "[" + "".join(f"\\U{ord(character):08x}" for character in characters) + "]"
+
+
+#: All of these categories lie below U+10000, and no version of Unicode may add to them.
+_CONTROLS = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in _BROKEN]
+_NO_LINE = re.compile(_class_of(_CONTROLS))
+_NO_NAME = re.compile(_class_of([*_CONTROLS, *sorted(BIDI_CONTROLS)]))
+
+
+def is_line(text: str) -> bool:
+    """Whether it is one line of text: what is asked of a password, which nobody is shown."""
+    return _NO_LINE.search(text) is None
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be shown as it is and be told apart from any other name."""
+    return _NO_NAME.search(text) is None
+
+
+def visible(text: str) -> str:
+    """The text with all that may not stand in a name escaped, as ``\\x1b`` or ``\\u202e``."""
+    return _NO_NAME.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
