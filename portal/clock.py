@@ -4,7 +4,9 @@ it is the database's, so that no machine's own clock matters."""
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from zoneinfo import ZoneInfo
 
 #: Differences below this are the way to the database and back.
 _SLACK = timedelta(seconds=1)
@@ -34,3 +36,11 @@ def iso(moment: datetime) -> str:
     return (
         moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
     )
+
+
+def day_begins(day: date, timezone: str) -> datetime:
+    """The first moment of a day, in UTC; raises OverflowError outside of the years 1 to 9999. Where
+    clocks are set back over midnight a day has two: the first counts, for else what was counted
+    since would be forgotten for an hour. Where they are set forward over it, there is none, and the
+    day begins with the first moment after."""
+    return datetime.combine(day, time_of_day(), ZoneInfo(timezone)).astimezone(UTC)

@@ -100,7 +100,7 @@ def test_odd_names_in_work_are_kept_and_shown_as_text(
         file = {"name": name.decode("utf-8", "replace"), "size": 9, "bytes": 1}
         line = json.dumps({"stats": stats | {"transferring": [file]}})
         figures = Tracker("copy", False).read(parse(line.encode()).statistics)
-        tell(job_id, attempt, figures, moved=0)
+        tell(job_id, attempt, figures)
         page = charlie.get(f"/jobs/{job_id}").text
         assert "Files in transfer" in page
         assert "<img src=x" not in page

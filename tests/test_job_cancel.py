@@ -139,7 +139,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 ) -> None:
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
-    reports.finish(Hold(job_id, job.attempt), Ending(succeeded, None, 0), None, moved=0)
+    reports.finish(Hold(job_id, job.attempt), Ending(succeeded, None, 0), None)
     answer = browser("bob").post(f"/jobs/{job_id}/cancel")
     word = "completed" if succeeded else "failed"
     assert answer.status_code == 409
@@ -162,7 +162,7 @@ def test_job_whose_worker_died_while_cancelling_is_cancelled(
 ) -> None:
     job_id = new_job()
     job = reports.claim(job_id, "gone:1")
-    tell(job_id, job.attempt, reading(500, 1000), moved=500)
+    tell(job_id, job.attempt, reading(500, 1000))
     browser("bob").post(f"/jobs/{job_id}/cancel")
     recovery.recover()
     job = stored(job_id)
@@ -176,7 +176,7 @@ def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    reports.finish(Hold(job_id, job.attempt), DONE, reading(1000, 1000), moved=1000)
+    reports.finish(Hold(job_id, job.attempt), DONE, reading(1000, 1000))
     assert (status_of(job_id), stored(job_id).bytes_transferred) == ("cancelled", 1000)
 
 
@@ -202,7 +202,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
         asking = threading.Thread(target=cancel)
         asking.start()
         start.wait()
-        reports.finish(Hold(job_id, attempt), DONE, reading(9, 9), moved=9)
+        reports.finish(Hold(job_id, attempt), DONE, reading(9, 9))
         asking.join()
         end = status_of(job_id)
         assert (end, answers) in (

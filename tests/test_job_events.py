@@ -102,7 +102,7 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
     job_id = new_job()
     attempt = reports.claim(job_id, "test:1").attempt
     unknown = reading(0, None, speed_bytes=0, eta_seconds=None, phase="scanning", files_listed=7)
-    tell(job_id, attempt, unknown, moved=0)
+    tell(job_id, attempt, unknown)
     data = events.of(job_id, "job_progress")[0].data
     assert_progress_of_the_contract(data)
     assert (data["total_bytes"], data["percent"], data["eta_seconds"]) == (None, None, None)
@@ -113,9 +113,7 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
 def test_failure_carries_the_figures_so_far(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
     attempt = reports.claim(job_id, "test:1").attempt
-    reports.finish(
-        Hold(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000), moved=300
-    )
+    reports.finish(Hold(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000))
     data = events.of(job_id)[-1].data
     assert_change_of_the_contract(data)
     assert (data["new_status"], data["bytes_transferred"], data["percent"]) == ("failed", 300, 30.0)
@@ -132,8 +130,8 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
 
     def report(job_id: int) -> None:
         for done in range(15):
-            tell(job_id, attempts[job_id], reading(done, 100), moved=1)
-        reports.finish(Hold(job_id, attempts[job_id]), Ending(True, None, 0), None, moved=0)
+            tell(job_id, attempts[job_id], reading(done, 100))
+        reports.finish(Hold(job_id, attempts[job_id]), Ending(True, None, 0), None)
 
     def cancel(job_id: int) -> None:
         # Too late is an answer too: the reports may have come to their end first.

@@ -30,7 +30,7 @@ def ended(new_job: Any) -> Callable[..., int]:
             recovery.recover()
         else:
             ending = Ending(True, None, 0) if status == "completed" else FAILED
-            reports.finish(Hold(job_id, job.attempt), ending, None, moved=0)
+            reports.finish(Hold(job_id, job.attempt), ending, None)
         assert status_of(job_id) == status
         return job_id
 

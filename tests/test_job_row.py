@@ -33,14 +33,14 @@ def job_in(new_job: Any, browser: Any) -> Any:
             return job_id
         attempt = reports.claim(job_id, "test:1").attempt
         figures = reading(300_000, 1_000_000)
-        tell(job_id, attempt, figures, moved=1)
+        tell(job_id, attempt, figures)
         if status == "cancelling":
             browser("bob").post(f"/jobs/{job_id}/cancel")
         if status == "interrupted":
             recovery.recover()
         if status in ("completed", "failed"):
             ending = Ending(status == "completed", None, 0)
-            reports.finish(Hold(job_id, attempt), ending, figures, moved=1)
+            reports.finish(Hold(job_id, attempt), ending, figures)
         return job_id
 
     return make
@@ -127,7 +127,7 @@ def test_row_of_an_unknown_total_has_a_bar_without_a_value(browser: Any, new_job
     assert re.search(r'<progress[^>]* value="0"', bob.get("/jobs").text)
     reports.claim(job_id, "test:1")
     assert not re.search(r"<progress[^>]* value=", bob.get("/jobs").text)
-    tell(job_id, 1, reading(621, 1000), moved=0)
+    tell(job_id, 1, reading(621, 1000))
     assert re.search(r'<progress[^>]* value="62.1"', bob.get("/jobs").text)
 
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from portal.engine import Progress
 from portal.errors import Conflict
 from portal.models import Job
 from portal.services import jobs, recovery, reports
@@ -25,6 +26,7 @@ from portal.services.transitions import change, changing
 from portal.states import FINAL, JobStatus, may_follow
 from tests.transfers import (
     Recorder,
+    counted_bytes,
     history,
     miscounted,
     reading,
@@ -67,6 +69,14 @@ def test_a_change_of_a_status_that_is_gone_changes_nothing(new_job: Any) -> None
     assert (history(job_id), miscounted(), stored(job_id).seq) == (["queued"], {}, 1)
 
 
+#: Bytes of the last reading of an attempt; None where it has none.
+AMOUNTS = strategies.none() | strategies.integers(0, 2**40)
+
+
+def figures(done: int | None) -> Progress | None:
+    return None if done is None else reading(done, 2**40)
+
+
 class Portal(RuleBasedStateMachine):
     """Every report comes as it likes, also from workers that lost the job long ago."""
 
@@ -83,6 +93,7 @@ class Portal(RuleBasedStateMachine):
         self.attempt: dict[int, int] = {}
         self.interruptions: dict[int, int] = {}
         self.operation: dict[int, str] = {}
+        self.moved: dict[int, int] = {}
         self.untouched: list[tuple[int, tuple[Any, ...]]] = []
 
     @rule(target=ids, operation=strategies.sampled_from(["copy", "check", "sync", "move"]))
@@ -91,7 +102,7 @@ class Portal(RuleBasedStateMachine):
             return multiple()
         job_id = type(self).make(operation=operation, source="/nowhere", destination="/to")
         self.status[job_id], self.operation[job_id] = "queued", operation
-        self.attempt[job_id] = self.interruptions[job_id] = 0
+        self.attempt[job_id] = self.interruptions[job_id] = self.moved[job_id] = 0
         return job_id
 
     def _report(self, job_id: int, age: int, report: Callable[[int], Any]) -> bool:
@@ -111,11 +122,9 @@ class Portal(RuleBasedStateMachine):
         if job is not None:
             self.attempt[job_id] += 1
             self.status[job_id] = "running"
-            assert (job.attempt, job.percent, job.bytes_transferred) == (
-                self.attempt[job_id],
-                None,
-                0,
-            )
+            assert job.attempt == self.attempt[job_id]
+            assert (job.phase, job.speed_bytes, job.current_files) == (None, 0, [])
+            assert job.bytes_transferred == self.moved[job_id]
 
     @rule(job_id=ids, done=strategies.integers(0, 2**40), age=strategies.sampled_from([0, 0, 1]))
     def progress(self, job_id: int, done: int, age: int) -> None:
@@ -123,30 +132,53 @@ class Portal(RuleBasedStateMachine):
         holds = self._report(
             job_id,
             age,
-            lambda attempt: answers.append(tell(job_id, attempt, reading(done, 2**40), moved=1)),
+            lambda attempt: answers.append(tell(job_id, attempt, reading(done, 2**40))),
         )
         cancelled = self.status[job_id] == "cancelling"
         wanted = (Standing.CANCELLED if cancelled else Standing.HOLDS) if holds else Standing.LOST
         assert answers == [wanted]
+        if wanted is Standing.HOLDS:
+            self.moved[job_id] = max(self.moved[job_id], done)
         assert standing(job_id, self.attempt[job_id] - age) is wanted
 
-    @rule(job_id=ids, succeeded=strategies.booleans(), age=strategies.sampled_from([0, 0, 1]))
-    def finish(self, job_id: int, succeeded: bool, age: int) -> None:
-        end = ENDINGS[succeeded]
+    @rule(
+        job_id=ids,
+        succeeded=strategies.booleans(),
+        done=AMOUNTS,
+        age=strategies.sampled_from([0, 0, 1]),
+    )
+    def finish(self, job_id: int, succeeded: bool, done: int | None, age: int) -> None:
+        end, last = ENDINGS[succeeded], figures(done)
         if self._report(
-            job_id, age, lambda attempt: reports.finish(Hold(job_id, attempt), end, None, moved=0)
+            job_id, age, lambda attempt: reports.finish(Hold(job_id, attempt), end, last)
         ):
+            self.moved[job_id] = max(self.moved[job_id], done or 0)
             running = self.status[job_id] == "running"
             self.status[job_id] = (
                 ("completed" if succeeded else "failed") if running else "cancelled"
             )
 
-    @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
-    def give_back(self, job_id: int, age: int) -> None:
+    @rule(job_id=ids, done=AMOUNTS, age=strategies.sampled_from([0, 1]))
+    def give_back(self, job_id: int, done: int | None, age: int) -> None:
+        last = figures(done)
         if self._report(
-            job_id, age, lambda attempt: reports.give_back(Hold(job_id, attempt), None, moved=0)
+            job_id, age, lambda attempt: reports.give_back(Hold(job_id, attempt), last)
         ):
+            self.moved[job_id] = max(self.moved[job_id], done or 0)
             self.status[job_id] = "queued" if self.status[job_id] == "running" else "cancelled"
+
+    @rule(job_id=ids, done=AMOUNTS)
+    def lose_the_database(self, job_id: int, done: int | None) -> None:
+        last = figures(done)
+        if self._report(
+            job_id,
+            0,
+            lambda attempt: reports.interrupt(Hold(job_id, attempt), "Out of reach.", last),
+        ):
+            self.moved[job_id] = max(self.moved[job_id], done or 0)
+            running = self.status[job_id] == "running"
+            self.interruptions[job_id] += running
+            self.status[job_id] = "interrupted" if running else "cancelled"
 
     @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
     def heartbeat(self, job_id: int, age: int) -> None:
@@ -173,13 +205,18 @@ class Portal(RuleBasedStateMachine):
             elif status == "running":
                 self.interruptions[job_id] += 1
                 self.status[job_id] = "interrupted"
-                if self.operation[job_id] in ("copy", "check"):
-                    again = self.interruptions[job_id] <= 3
-                    self.status[job_id] = "queued" if again else "failed"
+        self._what_may_goes_on()
 
     @rule()
     def sweep(self) -> None:
         recovery.requeue_interrupted()
+        self._what_may_goes_on()
+
+    def _what_may_goes_on(self) -> None:
+        for job_id, status in self.status.items():
+            if status == "interrupted" and self.operation[job_id] in ("copy", "check"):
+                again = self.interruptions[job_id] <= 3
+                self.status[job_id] = "queued" if again else "failed"
 
     @invariant()
     def the_rows_are_what_was_asked_for(self) -> None:
@@ -195,6 +232,14 @@ class Portal(RuleBasedStateMachine):
     @invariant()
     def the_counters_equal_the_table(self) -> None:
         assert miscounted() == {}
+
+    @invariant()
+    def dashboard_history_and_jobs_agree_to_the_byte(self) -> None:
+        assert {job_id: stored(job_id).bytes_transferred for job_id in self.moved} == self.moved
+        sums = counted_bytes()
+        ended = {job_id for job_id, status in self.status.items() if JobStatus(status) in FINAL}
+        assert sums.dashboard == sum(self.moved.values())
+        assert sums.history == sum(self.moved[job_id] for job_id in ended)
 
     @invariant()
     def every_event_left_once_in_order_and_none_after_the_end(self) -> None:
@@ -234,11 +279,11 @@ def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Reco
     recovery.recover()
     reports.claim(job_id, "test:2")
     before, told = whole_row(job_id), len(events.all)
-    assert tell(job_id, 1, reading(9, 10), moved=9) is Standing.LOST
+    assert tell(job_id, 1, reading(9, 10)) is Standing.LOST
     assert standing(job_id, 1) is Standing.LOST
     reports.heartbeat([Hold(job_id, 1)])
-    reports.give_back(Hold(job_id, 1), None, moved=9)
-    reports.finish(Hold(job_id, 1), ENDINGS[True], None, moved=9)
+    reports.give_back(Hold(job_id, 1), reading(9, 10))
+    reports.finish(Hold(job_id, 1), ENDINGS[True], reading(9, 10))
     assert (whole_row(job_id), len(events.all)) == (before, told)
 
 
@@ -271,13 +316,14 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
     )
 
 
-def test_interrupted_job_shows_no_speed_and_starts_again_from_nothing(new_job: Any) -> None:
+def test_interrupted_job_shows_no_speed_and_keeps_what_it_has_done(new_job: Any) -> None:
     sync, copy = new_job(operation="sync"), new_job()
     for job_id in (sync, copy):
         job = reports.claim(job_id, "gone:1")
-        tell(job_id, job.attempt, reading(500, 1000), moved=500)
+        tell(job_id, job.attempt, reading(500, 1000))
     recovery.recover()
     job = stored(sync)
     assert (job.speed_bytes, job.eta_seconds, job.bytes_transferred) == (0, None, 500)
     job = stored(copy)
-    assert (job.status, job.percent, job.bytes_transferred, job.worker) == ("queued", None, 0, None)
+    assert (job.status, job.percent, job.bytes_transferred) == ("queued", 50.0, 500)
+    assert (job.speed_bytes, job.worker) == (0, None)

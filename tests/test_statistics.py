@@ -13,9 +13,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal.clock import now
+from portal.clock import day_begins, now
 from portal.database import begin_write, session
 from portal.models import ActivityMinute
+from portal.routes.days import period
 from portal.services import reports, statistics
 from portal.services.reports import Ending, Hold
 from portal.services.statistics import Statistics
@@ -40,7 +41,7 @@ def note(moment: datetime, **figures: int) -> None:
 
 
 def quarters_today(zone: str, start: datetime, number: int) -> int:
-    midnight = now().astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = day_begins(now().astimezone(ZoneInfo(zone)).date(), zone)
     return sum(start + step * timedelta(minutes=15) >= midnight for step in range(number))
 
 
@@ -56,6 +57,51 @@ def test_today_begins_at_midnight_of_the_reader(app: Flask) -> None:
         number = told.failed_today
         assert number in (before, after), zone  # midnight may pass meanwhile
         assert (told.moved_today, told.completed_today) == (100 * number, 2 * number)
+
+
+DAYS = [
+    # Clocks go back from 1:00 to 0:00: two midnights.
+    ("Atlantic/Azores", "2026-10-25", "2026-10-25T00:00", 25),
+    ("America/Havana", "2026-11-01", "2026-11-01T04:00", 25),
+    # From 0:01 to 23:01 of the day before, which comes a second time.
+    ("America/St_Johns", "2010-11-07", "2010-11-07T02:30", 25),
+    # Forward from 0:00 to 1:00: no midnight.
+    ("America/Havana", "2026-03-08", "2026-03-08T05:00", 23),
+    ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00", 23),
+    # Back from 0:00 to 23:00 of the day before.
+    ("America/Sao_Paulo", "2018-02-18", "2018-02-18T03:00", 24),
+    # By half an hour.
+    ("Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00", 24.5),
+    ("Australia/Lord_Howe", "2026-10-04", "2026-10-03T13:30", 23.5),
+    ("UTC", "2026-03-29", "2026-03-29T00:00", 24),
+]
+
+
+@pytest.mark.parametrize(("zone", "day", "begins", "hours"), DAYS)
+def test_day_of_a_reader_lasts_from_its_first_moment_to_that_of_the_next(
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    zone: str,
+    day: str,
+    begins: str,
+    hours: float,
+) -> None:
+    start = datetime.fromisoformat(begins).replace(tzinfo=UTC)
+    errors: dict[str, str] = {}
+    since, until = period({"from": day, "to": day}, zone, errors)
+    assert (since, errors) == (start, {})
+    assert until is not None
+    assert until - start == timedelta(hours=hours)
+    note(start - timedelta(minutes=1), bytes_moved=1000)
+    note(start, bytes_moved=1)
+    told = []
+    for quarter in range(int(hours * 4)):
+        moment = start + quarter * timedelta(minutes=15)
+        monkeypatch.setattr(statistics, "now", lambda moment=moment: moment)
+        if moment.astimezone(ZoneInfo(zone)).date().isoformat() == day:
+            told.append(gathered(zone).moved_today)
+    assert told
+    assert set(told) == {1}, "it never falls, and never counts the day before"
 
 
 def test_reader_sees_the_figures_of_their_own_day(browser: Any, app: Flask) -> None:
@@ -104,9 +150,9 @@ def test_speed_now_adds_up_what_runs(new_job: Any) -> None:
     for _ in range(3):
         job_id = new_job()
         attempt = reports.claim(job_id, "test:1").attempt
-        tell(job_id, attempt, reading(10, 100), moved=10)
+        tell(job_id, attempt, reading(10, 100))
     assert (gathered().speed_now, gathered().running, gathered().moved_today) == (3000, 3, 30)
-    reports.finish(Hold(job_id, attempt), Ending(True, None, 0), reading(100, 100), moved=90)
+    reports.finish(Hold(job_id, attempt), Ending(True, None, 0), reading(100, 100))
     assert (gathered().speed_now, gathered().completed_today) == (2000, 1)
     assert gathered().moved_today == 120
 

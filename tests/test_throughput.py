@@ -132,32 +132,34 @@ def claimed(job_id: int, worker: str = "test:1") -> Hold:
 def test_two_workers_count_what_each_has_moved(new_job: Any) -> None:
     one, two = claimed(new_job(), "filer1:1"), claimed(new_job(), "filer2:1")
     for done in (100, 200, 300):
-        reports.tell([Told(one, reading(done, 1000), 100)])
-        reports.tell([Told(two, reading(2 * done, 1000), 200)])
-    reports.finish(one, Ending(True, None, 0), reading(350, 350), moved=50)
+        reports.tell([Told(one, reading(done, 1000))])
+        reports.tell([Told(two, reading(2 * done, 1000))])
+    reports.finish(one, Ending(True, None, 0), reading(350, 350))
     assert told().moved == 950
 
 
 def test_worker_that_lost_its_job_counts_nothing_more(new_job: Any) -> None:
     job_id = new_job()
     old = claimed(job_id)
-    assert tell(job_id, old.attempt, reading(500, 1000), moved=500) is Standing.HOLDS
+    assert tell(job_id, old.attempt, reading(500, 1000)) is Standing.HOLDS
     recovery.recover()
     assert status_of(job_id) == JobStatus.QUEUED
     new = claimed(job_id, "test:2")
-    assert tell(job_id, old.attempt, reading(900, 1000), moved=400) is Standing.LOST
-    reports.finish(old, Ending(True, None, 0), reading(1000, 1000), moved=500)
+    assert tell(job_id, old.attempt, reading(900, 1000)) is Standing.LOST
+    reports.finish(old, Ending(True, None, 0), reading(1000, 1000))
     assert told().moved == 500
-    # What it has to move once more is moved once more.
-    reports.finish(new, Ending(True, None, 0), reading(1000, 1000), moved=1000)
-    assert told().moved == 1500
+    # What it has to send once more counts once.
+    assert tell(job_id, new.attempt, reading(200, 1000)) is Standing.HOLDS
+    assert told().moved == 500
+    reports.finish(new, Ending(True, None, 0), reading(1000, 1000))
+    assert told().moved == 1000
 
 
 def test_retry_that_finds_all_in_place_moves_nothing(new_job: Any) -> None:
     hold = claimed(new_job())
-    reports.finish(hold, Ending(False, "x", 1), reading(700, 1000), moved=700)
+    reports.finish(hold, Ending(False, "x", 1), reading(700, 1000))
     again = claimed(new_job())
-    reports.finish(again, Ending(True, None, 0), reading(0, 0), moved=0)
+    reports.finish(again, Ending(True, None, 0), reading(0, 0))
     assert told().moved == 700
 
 
@@ -171,10 +173,10 @@ def test_totals_are_of_the_transaction_that_tells_the_figures(
 
     monkeypatch.setattr(reports, "add_activity", fails)
     with pytest.raises(RuntimeError):
-        reports.tell([Told(hold, reading(500, 1000), 500)])
+        reports.tell([Told(hold, reading(500, 1000))])
     monkeypatch.undo()
     assert (told().moved, session.scalars(select(ActivityMinute)).all()) == (0, [])
-    reports.tell([Told(hold, reading(500, 1000), 500)])
+    reports.tell([Told(hold, reading(500, 1000))])
     assert told().moved == 500
 
 
@@ -186,12 +188,12 @@ def test_bytes_that_could_not_be_told_for_a_while_are_shared_among_their_minutes
     monkeypatch.setattr(transitions, "now", lambda: MOMENT)
     at(monkeypatch, MOMENT)
     since = MOMENT - timedelta(minutes=10)
-    assert reports.tell([Told(hold, reading(6000, 9000), 6000, since)])
+    assert reports.tell([Told(hold, reading(6000, 9000), since)])
     hour = told()
     assert hour.points[-12:] == (0, 5, *[10] * 9, 10)
     assert hour.moved == 6000
     reports.finish(
-        hold, Ending(True, None, 0), None, moved=1201, since=since + timedelta(minutes=8)
+        hold, Ending(True, None, 0), reading(7201, 9000), since=since + timedelta(minutes=8)
     )
     assert told().points[-4:] == (10, 15, 20, 20)
     assert told().moved == 7201

@@ -20,7 +20,7 @@ from sqlalchemy import NullPool, create_engine, func, select
 
 from portal.database import glance, session
 from portal.engine import Phase, Progress
-from portal.models import Job, JobCount, JobEvent
+from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span
 from portal.services import reports
 from portal.services.reports import Hold, Standing, Told
 from portal.states import FINAL, JobStatus, may_follow
@@ -98,6 +98,27 @@ def miscounted() -> dict[str, tuple[int, int]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Bytes as the dashboard, the history and the rows of all jobs have them."""
+
+    dashboard: int
+    history: int
+    jobs: int
+
+
+def counted_bytes() -> Counted:
+    try:
+        minutes = session.scalar(select(func.sum(ActivityMinute.bytes_moved)))
+        totals = session.scalar(
+            select(func.sum(HistoryTotal.bytes_moved)).where(HistoryTotal.span == Span.MONTH)
+        )
+        rows = session.scalar(select(func.sum(Job.bytes_transferred)))
+        return Counted(int(minutes or 0), int(totals or 0), int(rows or 0))
+    finally:
+        session.remove()
+
+
 def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress:
     """What the engine would tell of a transfer that has moved ``done`` bytes."""
     percent = min(99.9, done * 1000 // total / 10) if total else None
@@ -117,10 +138,10 @@ def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress
     return replace(plain, **figures)
 
 
-def tell(job_id: int, attempt: int, figures: Progress, *, moved: int = 0) -> Standing:
+def tell(job_id: int, attempt: int, figures: Progress) -> Standing:
     """What a worker tells of one job."""
     hold = Hold(job_id, attempt)
-    return reports.tell([Told(hold, figures, moved)])[hold]
+    return reports.tell([Told(hold, figures)])[hold]
 
 
 def standing(job_id: int, attempt: int) -> Standing:

@@ -8,7 +8,13 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-COUNTS = ("files_unchanged", "files_deleted", "links_left_out", "specials_left_out")
+COUNTS = (
+    "files_unchanged",
+    "files_deleted",
+    "links_left_out",
+    "specials_left_out",
+    "earlier_seconds",
+)
 
 
 def upgrade() -> None:
@@ -18,6 +24,10 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("left_out_names", sa.JSON(), nullable=True))
     for name in COUNTS:
         op.add_column("jobs", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "jobs", sa.Column("bytes_arrived", sa.BigInteger(), nullable=False, server_default="0")
+    )
+    op.add_column("jobs", sa.Column("difference_names", sa.JSON(), nullable=True))
     for side in ("source", "destination"):
         op.add_column("jobs", sa.Column(f"{side}_key", sa.Text(), nullable=True))
     op.add_column(
@@ -31,5 +41,6 @@ def downgrade() -> None:
         op.drop_column("jobs", f"{side}_key")
     for name in COUNTS:
         op.drop_column("jobs", name)
-    for name in ("left_out_names", "differences", "compared_by", "outcome"):
+    op.drop_column("jobs", "bytes_arrived")
+    for name in ("difference_names", "left_out_names", "differences", "compared_by", "outcome"):
         op.drop_column("jobs", name)

@@ -77,7 +77,10 @@ class Job(Base):
 
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     queued_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    #: Of the newest attempt.
     started_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: For how long the attempts before it have worked.
+    earlier_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
     heartbeat_at: Mapped[datetime | None] = mapped_column(Moment)
     #: Name of the pool whose workers alone may run it; none: the pool of all the others.
@@ -98,7 +101,10 @@ class Job(Base):
     exit_code: Mapped[int | None]
 
     phase: Mapped[str | None] = mapped_column(String(16))
+    #: Of all attempts, as all figures are. No byte counts twice that had to be sent again.
     bytes_transferred: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: Of these, the ones in files that have arrived whole, which no later attempt sends again.
+    bytes_arrived: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     percent: Mapped[float | None]
     speed_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -116,8 +122,12 @@ class Job(Base):
     outcome: Mapped[str | None] = mapped_column(String(16))
     #: By what two files were judged equal: hash, size_and_time, size or bytes.
     compared_by: Mapped[str | None] = mapped_column(String(16))
-    #: Of a check: counts and the first names of what differs.
+    #: Of a check, or of a comparison after a copy: how many files differ in which way, and the
+    #: first few names; and more of the names, which no list of jobs has to load.
     differences: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    difference_names: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), deferred=True
+    )
     #: What was not copied because it is no file: links; devices, FIFOs and sockets; and names that
     #: the storage cannot hold.
     links_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -134,7 +144,10 @@ class Job(Base):
 
     @property
     def seconds(self) -> int | None:
-        return worked(self.started_at, self.heartbeat_at, self.finished_at)
+        """Of all attempts."""
+        return all_worked(
+            self.earlier_seconds, self.started_at, self.heartbeat_at, self.finished_at
+        )
 
 
 def worked(
@@ -146,6 +159,14 @@ def worked(
         return None
     end = heard if heard and finished - heard > _SILENCE else finished
     return max(0, int((end - started).total_seconds()))
+
+
+def all_worked(
+    earlier: int, started: datetime | None, heard: datetime | None, finished: datetime | None
+) -> int | None:
+    """As ``worked``, with the attempts before."""
+    last = worked(started, heard, finished)
+    return None if last is None else earlier + last
 
 
 class JobEvent(Base):

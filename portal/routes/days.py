@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta
 
-_UTC = ZoneInfo("UTC")
+from portal.clock import day_begins
 
 
 def period(
@@ -27,8 +26,7 @@ def _midnight(
         return None
     try:
         day = date.fromisoformat(typed[name]) + timedelta(days=later)
-        # As UTC, since a database knows no moment before the year 1 or after 9999.
-        return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(_UTC)
+        return day_begins(day, timezone)
     except (ValueError, OverflowError):
         errors[name] = "Write a day such as 2026-11-22."
         return None

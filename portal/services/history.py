@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, tuple_
 from portal import locations
 from portal.database import begin_write, session
 from portal.models import HistoryTotal, Job, Remote, Span, User
-from portal.models.job import worked
+from portal.models.job import all_worked
 from portal.services import audit, totals
 from portal.services.totals import Total
 from portal.states import JobStatus
@@ -228,7 +228,7 @@ def _rows(wanted: Filter, key: tuple[datetime, int] | None) -> list[Row[*tuple[A
 _COLUMNS = (
     *(Job.id, Job.name, Job.operation, Job.dry_run, Job.source, Job.destination, Job.status),
     *(User.username, Job.created_at, Job.started_at, Job.heartbeat_at, Job.finished_at),
-    *(Job.bytes_transferred, Job.files_transferred, Job.error),
+    *(Job.bytes_transferred, Job.files_transferred, Job.error, Job.earlier_seconds),
 )
 
 
@@ -245,7 +245,7 @@ def _line(row: Any) -> Line:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        seconds=worked(row.started_at, row.heartbeat_at, row.finished_at),
+        seconds=all_worked(row.earlier_seconds, row.started_at, row.heartbeat_at, row.finished_at),
         bytes_moved=row.bytes_transferred,
         files=row.files_transferred,
         error=row.error or "",

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import live
 from portal.database import begin_write, database_time, exclusively, session
 from portal.models import Job
-from portal.services.reports import blank_figures
+from portal.services.reports import standing_still
 from portal.services.transitions import change, changing
 from portal.states import ACTIVE, MAX_INTERRUPTIONS, JobStatus, Operation
 
@@ -152,7 +152,7 @@ def _requeue(job: Found) -> None:
         return
     nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
     since = database_time()
-    _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **blank_figures())
+    _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **standing_still())
 
 
 def _move(

@@ -28,7 +28,8 @@ from portal import live
 from portal.clock import now
 from portal.database import begin_write, database_time, glance
 from portal.models import Job, WorkerProcess
-from portal.services.transitions import add_activity, change, changing, shares
+from portal.models.job import worked
+from portal.services.transitions import add_activity, bytes_counted, change, changing, shares
 from portal.states import ACTIVE, JobStatus
 
 #: Columns of a job that a reading fills.
@@ -116,11 +117,10 @@ _GONE = Seen(Standing.LOST, paused=False, bandwidth_limit=None)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A reading on its way; ``moved`` bytes are new since the last one that arrived."""
+    """A reading on its way; ``since``: when the last one before it arrived."""
 
     hold: Hold
     reading: Reading
-    moved: int
     since: datetime | None = None
 
 
@@ -137,15 +137,25 @@ def claim(job_id: int, worker: str, worker_id: int | None = None) -> Job | None:
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
+            earlier_seconds=_seconds_so_far(writing, job_id),
             started_at=database_time(),
             heartbeat_at=database_time(),
-            **blank_figures(),
+            **standing_still(),
         )
         if job is None:
             return None
         writing.commit()
         live.status_changed(job, JobStatus.QUEUED)
     return job
+
+
+def _seconds_so_far(writing: Session, job_id: int) -> int:
+    """For how long the attempts before have worked at a job."""
+    columns = (Job.earlier_seconds, Job.started_at, Job.heartbeat_at)
+    row = writing.execute(select(*columns).where(Job.id == job_id)).one_or_none()
+    if row is None:
+        return 0
+    return int(row.earlier_seconds) + (worked(row.started_at, None, row.heartbeat_at) or 0)
 
 
 def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
@@ -166,8 +176,10 @@ def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
     if not told:
         return {}
     with changing(*(one.hold.job_id for one in told)) as writing:
-        jobs = {Hold(job.id, job.attempt): job for job in _write_readings(writing, told)}
-        _count(writing, [one for one in told if one.hold in jobs])
+        before = bytes_counted(writing, *(one.hold.job_id for one in told))
+        rows = _write_readings(writing, told, before)
+        jobs = {Hold(job.id, job.attempt): job for job in rows}
+        _count(writing, [one for one in told if one.hold in jobs], jobs, before)
         writing.commit()
         for job in jobs.values():
             live.progress(job)
@@ -175,18 +187,25 @@ def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
     return dict.fromkeys(jobs, Standing.HOLDS) | look(others)
 
 
-def _count(writing: Session, told: Sequence[Told]) -> None:
+def _count(
+    writing: Session, told: Sequence[Told], jobs: dict[Hold, Job], before: dict[int, int]
+) -> None:
+    # What the row has gained, and nothing that a worker remembers: after a commit of which the
+    # answer was lost, the two would differ, and so would dashboard and history.
     moment, minutes = now(), Counter[datetime]()
     for one in told:
-        minutes.update(dict(shares(one.moved, one.since, moment)))
+        gained = jobs[one.hold].bytes_transferred - before[one.hold.job_id]
+        minutes.update(dict(shares(gained, one.since, moment)))
     # Oldest first, as everywhere: see ``transitions.change``.
     for minute, moved in sorted(minutes.items()):
         add_activity(writing, minute, bytes_moved=moved)
 
 
-def _write_readings(writing: Session, told: Sequence[Told]) -> Sequence[Job]:
+def _write_readings(
+    writing: Session, told: Sequence[Told], before: dict[int, int]
+) -> Sequence[Job]:
     # One statement for all: a hundred running jobs cost the database hardly more than one.
-    new = _as_table(told)
+    new = _as_table(told, before)
     figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in _FIGURES}
     for name in _MAY_BE_UNKNOWN:
         # PostgreSQL takes a column of which no row knows anything for text.
@@ -209,9 +228,15 @@ def _write_readings(writing: Session, told: Sequence[Told]) -> Sequence[Job]:
     ).all()
 
 
-def _as_table(told: Sequence[Told]) -> CTE:
+def _as_table(told: Sequence[Told], before: dict[int, int]) -> CTE:
     columns = [column(name, Job.__table__.c[name].type) for name in _FIGURES]
-    rows = [(one.hold.job_id, one.hold.attempt, *_figures(one.reading).values()) for one in told]
+    rows = []
+    for one in told:
+        figures = _figures(one.reading)
+        counted = before.get(one.hold.job_id, 0)
+        # What was counted once is not taken back.
+        figures["bytes_transferred"] = max(counted, one.reading.bytes_transferred)
+        rows.append((one.hold.job_id, one.hold.attempt, *figures.values()))
     keys = (column("job_id", BigInteger), column("attempt", Integer))
     return values(*keys, *columns, name="told").data(rows).cte("told")
 
@@ -266,37 +291,29 @@ def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
 
 
 def finish(
-    hold: Hold,
-    ending: Ending,
-    reading: Reading | None,
-    *,
-    moved: int,
-    since: datetime | None = None,
+    hold: Hold, ending: Ending, reading: Reading | None, *, since: datetime | None = None
 ) -> None:
     """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
-    whatever rclone made of it."""
+    whatever rclone made of it. ``since``: when the last reading before this one arrived."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
     figures = {"exit_code": ending.exit_code, **_last_figures(reading), **ending.found}
     told: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
     if ending.plan is not None:
         told["plan"] = ending.plan
-    of = {"moved": moved, "moved_since": since}
-    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", of=of)
+    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", since=since)
 
 
-def give_back(
-    hold: Hold, reading: Reading | None, *, moved: int, since: datetime | None = None
-) -> None:
+def give_back(hold: Hold, reading: Reading | None, *, since: datetime | None = None) -> None:
     """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
-    queued = {"queued_at": database_time(), "worker": None, "worker_id": None, **blank_figures()}
-    figures = _last_figures(reading)
+    figures = _last_figures(reading) | {"heartbeat_at": database_time()}
+    nobody = {"worker": None, "worker_id": None}
+    queued = {**figures, "queued_at": database_time(), **nobody, **standing_still()}
     note = "the worker was stopped"
-    of = {"moved": moved, "moved_since": since}
-    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, of=of)
+    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, since=since)
 
 
 def interrupt(
-    hold: Hold, reason: str, reading: Reading | None, *, moved: int, since: datetime | None = None
+    hold: Hold, reason: str, reading: Reading | None, *, since: datetime | None = None
 ) -> None:
     """The worker could not keep its hold and has ended rclone; ``reason`` is for a person."""
     figures = _last_figures(reading)
@@ -306,8 +323,7 @@ def interrupt(
         "eta_seconds": None,
         "error": reason,
     }
-    of = {"moved": moved, "moved_since": since}
-    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, of=of)
+    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, since=since)
 
 
 def _end(
@@ -317,10 +333,10 @@ def _end(
     *,
     cancelled: dict[str, Any],
     note: str,
-    of: dict[str, Any],
+    since: datetime | None,
 ) -> None:
     """From running to ``new``; from cancelling to cancelled."""
-    of = {"of_attempt": hold.attempt, **of}
+    of: dict[str, Any] = {"of_attempt": hold.attempt, "moved_since": since}
     with changing(hold.job_id) as writing:
         old = JobStatus.RUNNING
         job = change(writing, hold.job_id, old, new, note=note, **of, **values)
@@ -341,17 +357,13 @@ def _figures(reading: Reading) -> dict[str, Any]:
     return figures | {"current_files": [asdict(file) for file in reading.current_files]}
 
 
-def blank_figures() -> dict[str, Any]:
+def standing_still() -> dict[str, Any]:
+    """Figures of a job on which nobody works. Those of what was done so far stay: a job's figures
+    are those of all its attempts."""
     return {
         "phase": None,
-        "bytes_transferred": 0,
-        "total_bytes": None,
-        "percent": None,
         "speed_bytes": 0,
         "eta_seconds": None,
-        "files_transferred": 0,
-        "files_total": 0,
-        "files_listed": 0,
         "current_files": [],
         "progress_at": None,
     }

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, func, select
 
-from portal.clock import now
+from portal.clock import day_begins, now
 from portal.database import begin_write, session
 from portal.models import ActivityMinute, Job
 from portal.services import jobs
@@ -91,8 +91,7 @@ def failed_today(timezone: str) -> int:
 
 
 def _midnight(timezone: str) -> datetime:
-    here = now().astimezone(ZoneInfo(timezone))
-    return here.replace(hour=0, minute=0, second=0, microsecond=0)
+    return day_begins(now().astimezone(ZoneInfo(timezone)).date(), timezone)
 
 
 def longest_wait() -> float:

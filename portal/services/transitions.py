@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -60,12 +60,11 @@ def change(
     only_if: Sequence[ColumnElement[bool]] = (),
     actor: str = "",
     note: str = "",
-    moved: int = 0,
     moved_since: datetime | None = None,
     **values: Any,
 ) -> Job | None:
-    """The job after the change, or None: it no longer had the status (or the attempt).
-    ``moved`` bytes are added to the totals, see ``shares``."""
+    """The job after the change, or None: it no longer had the status (or the attempt). The bytes
+    that its row gains are added to the totals, see ``shares``; it never loses any."""
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     if new in _ENDINGS:
@@ -76,6 +75,11 @@ def change(
             "paused_at": None,
         }
         values = done | values
+    moved = 0
+    if "bytes_transferred" in values:
+        before = bytes_counted(session, job_id).get(job_id, 0)
+        values["bytes_transferred"] = max(before, values["bytes_transferred"])
+        moved = values["bytes_transferred"] - before
     job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
@@ -93,6 +97,14 @@ def change(
     if ended:
         totals.add(session, job)
     return job
+
+
+def bytes_counted(session: Session, *job_ids: int) -> dict[int, int]:
+    """The bytes of these jobs that the totals have counted; they stand until the transaction
+    ends."""
+    only_these: Any = {"of": Job, "key_share": True}
+    found = select(Job.id, Job.bytes_transferred).where(Job.id.in_(job_ids)).order_by(Job.id)
+    return dict(session.execute(found.with_for_update(**only_these)).all())
 
 
 def touch_row(

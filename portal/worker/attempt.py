@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -124,14 +123,14 @@ class Attempt:
             self._persist(lambda: self._report_end(held, ending))
 
     def _report_end(self, held: Held, ending: Ending) -> None:
-        moved: dict[str, Any] = {"moved": held.moved(), "since": held.credited_at}
+        since = held.credited_at
         # A transfer that was done before the stop reached it has nothing to begin again.
         if held.stop is Stop.GIVE_BACK and not ending.succeeded:
-            reports.give_back(self._hold, held.reading, **moved)
+            reports.give_back(self._hold, held.reading, since=since)
         elif held.stop is Stop.LAPSED and not ending.succeeded:
-            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, **moved)
+            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, since=since)
         else:
-            reports.finish(self._hold, ending, held.reading, **moved)
+            reports.finish(self._hold, ending, held.reading, since=since)
 
     def _transfer(self, held: Held) -> Ending:
         remotes = sides.checked(self._order, self._settings.transfer_roots)

@@ -52,8 +52,7 @@ class Held:
         self.hold = hold
         #: The newest reading; the job's thread writes it.
         self.reading: engine.Progress | None = None
-        #: Bytes that the totals have counted.
-        self.credited = 0
+        #: When the last reading arrived.
         self.credited_at = now()
         #: Nothing more is told of it: its end is on the way.
         self.ending = False
@@ -65,10 +64,6 @@ class Held:
         #: When the last statement was sent that kept the hold, see ``clock.elapsed``.
         self.kept_at = claimed_at
         self.told_at = 0.0
-
-    def moved(self) -> int:
-        """Bytes that no total has counted yet."""
-        return max(0, (self.reading.bytes_transferred if self.reading else 0) - self.credited)
 
 
 class Ledger:
@@ -176,7 +171,7 @@ class Ledger:
         readings = [(one, one.reading) for one in due if one.reading is not None]
         try:
             standings = reports.tell(
-                [Told(one.hold, reading, one.moved(), one.credited_at) for one, reading in readings]
+                [Told(one.hold, reading, one.credited_at) for one, reading in readings]
             )
         except OperationalError:
             # Counted from when it went out: one that had to wait must not bring two close.
@@ -192,10 +187,9 @@ class Ledger:
                 for one in due:
                     self._tell([one])
             return
-        for one, reading in readings:
+        for one, _ in readings:
             one.told_at = elapsed()
             if standings[one.hold] is Standing.HOLDS:
-                one.credited = max(one.credited, reading.bytes_transferred)
                 one.credited_at = now()
                 one.kept_at = sent_at
         _note(due, standings)
