@@ -185,6 +185,18 @@ test('a line that looks open but does not answer is lost after 5 s', () => {
   assert.equal(state(), 'reconnecting');
 });
 
+test('who asks again while an answer is awaited puts the end of a dead line off by nothing', () => {
+  const { clock, sockets, connection, state } = begin();
+  sockets.succeed();
+  sockets.answers = false;
+  for (let i = 0; i < 5; i += 1) {
+    assert.equal(state(), 'connected');
+    connection.tell('retry-now');
+    clock.pass(1);
+  }
+  assert.equal(state(), 'reconnecting');
+});
+
 test('server events are passed on under the page\'s names', () => {
   const { sockets, published } = begin();
   sockets.succeed();

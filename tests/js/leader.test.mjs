@@ -153,6 +153,22 @@ test('a leader that answers nobody loses its place, and queues up behind the thi
   assert.ok(stuck.leads());
 });
 
+test('a leader that is stuck is replaced in 3 s, however often it is asked meanwhile', async () => {
+  const at = browser();
+  const stuck = await at.openTab();
+  at.sockets.succeed();
+  const second = await at.openTab();
+  at.mute(true);
+  for (let i = 0; i < 3; i += 1) {
+    assert.ok(!second.leads());
+    second.tell('retry-now');
+    at.clock.pass(1);
+    await settle();
+  }
+  at.mute(false);
+  assert.ok(second.leads() && !stuck.leads());
+});
+
 test('without locks or channels each tab holds its own socket', async () => {
   const { openTab, sockets } = browser({ shared: false });
   const one = await openTab();

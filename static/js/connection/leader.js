@@ -39,7 +39,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
     } else if (name === 'tell') {
       if (letGo) connection.tell(event, why);
     } else if (!letGo) {
-      silence?.cancel();
+      hasSpoken();
       spread(name, detail);
     } else if (detail.state === 'signed-out') {
       connection.tell('session-ended', detail.reason); // It ended just as this tab took over.
@@ -47,7 +47,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
   }
 
   function lead() {
-    silence?.cancel();
+    hasSpoken();
     return new Promise((resolve) => {
       letGo = resolve;
       connection.start(last);
@@ -65,10 +65,17 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
     });
   }
 
-  /** A leader that does not answer is stuck: take its place. */
+  /** A leader that does not answer is stuck: take its place. Being asked again gives it no more time. */
   function expectWord() {
+    silence ??= clock.after(SILENCE_SECONDS, () => {
+      silence = null;
+      ask({ steal: true });
+    });
+  }
+
+  function hasSpoken() {
     silence?.cancel();
-    silence = clock.after(SILENCE_SECONDS, () => ask({ steal: true }));
+    silence = null;
   }
 
   function join() {
@@ -83,7 +90,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
   function leave() {
     queue?.abort();
     queue = null;
-    silence?.cancel();
+    hasSpoken();
     letGo?.();
     letGo = null;
     connection.close();

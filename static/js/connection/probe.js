@@ -12,9 +12,10 @@ export function createProbe({ reconnector, clock, answered, silent }) {
     limit = null;
   }
 
+  /** A question that waits for its answer stands: one that came after it and began the wait anew would put off the end. */
   function ask() {
+    if (limit) return;
     const asked = clock.now();
-    cancel();
     limit = clock.after(ANSWER_SECONDS, silent);
     reconnector.ask(TOPICS, (answer) => {
       cancel();
