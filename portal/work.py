@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -30,12 +31,13 @@ _GRACE = 4.0
 _PATIENCE = 8.5
 
 
-class NotMigrated(PortalError):
-    """The tables are those of another version."""
+class WorkerEnded(PortalError):
+    """It should work until somebody asks it to end."""
 
 
 def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) -> None:
-    """Works until SIGTERM or SIGINT, or until it is drained."""
+    """Works until SIGTERM or SIGINT, or until it is drained. Raises WorkerEnded if it cannot go on,
+    once it has given its jobs back."""
     if not settings.scale_out:
         raise SettingsError(
             "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
@@ -67,6 +69,7 @@ class _Process:
         self._stopping = threading.Event()
         self._worker: worker.Worker | None = None
         self._consuming: Any = None
+        self._fault: Exception | None = None
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,27 +89,48 @@ class _Process:
         consumer.start()
         me = self._presence.process
         print(f"Worker {me.name}, pools: {', '.join(me.pools)}", flush=True)  # noqa: T201 - as `run`
-        while not self._stopping.wait(0.5):
-            if not consumer.is_alive():
-                log.error("the consumer ended by itself")
-                break
-        self._end(consumer)
+        ended = ""
+        while not ended and not self._stopping.wait(0.5):
+            ended = self._what_ended(consumer)
+        self._end(consumer, ended)
+
+    def _what_ended(self, consumer: threading.Thread) -> str:
+        """A sentence about a part that should work on and does not; empty while all do."""
+        # After a fault it waits for the jobs that run, which are to be given back at once.
+        if self._fault or not consumer.is_alive():
+            reason = repr(self._fault) if self._fault else "it gave no reason"
+            return f"The part that takes jobs from Redis has ended: {reason}."
+        if not self._presence.is_alive:
+            return "The part that says that this worker lives has ended; the log says why."
+        if not self._doorbell.is_alive():
+            return "The part that looks after waiting jobs has ended; the log says why."
+        return ""
 
     def _consume(self) -> None:
         @self._celery.task(name=TASK, bind=True, ignore_result=True)
         def run(task: Any, job_id: int) -> None:
             self._execute(job_id, task.request.delivery_info["routing_key"])
 
-        self._consuming = self._celery.WorkController(
-            app=self._celery,
-            hostname=f"portal@{self._presence.process.name.replace(':', '-')}",
-            pool_cls=Places,
-            concurrency=self._concurrency,
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-        )
-        self._consuming.start()
+        try:
+            self._consuming = self._celery.WorkController(
+                app=self._celery,
+                hostname=f"portal@{self._presence.process.name.replace(':', '-')}",
+                pool_cls=Places,
+                concurrency=self._concurrency,
+                without_gossip=True,
+                without_mingle=True,
+                without_heartbeat=True,
+            )
+            # As its own start() does, which would keep the reason of an end to itself.
+            self._consuming.blueprint.start(self._consuming)
+        except SystemExit:
+            log.info("takes no more jobs")
+        except Exception as error:
+            log.exception("the part that takes jobs from Redis has failed")
+            self._fault = error
+        finally:
+            if self._consuming is not None:
+                self._consuming.stop()
 
     def _execute(self, job_id: int, queue: str) -> None:
         assert self._worker is not None  # noqa: S101 - made before the first message
@@ -123,6 +147,8 @@ class _Process:
             )
 
     def _obey(self, orders: Orders) -> None:
+        if self._consuming is None:
+            return  # it has only just started; the next heartbeat brings the orders again
         paused = orders.paused or orders.draining
         if paused != self._paused:
             self._paused = paused
@@ -144,8 +170,8 @@ class _Process:
 
         consumer.call_soon(turn_all)
 
-    def _end(self, consumer: threading.Thread) -> None:
-        log.info("stopping")
+    def _end(self, consumer: threading.Thread, ended: str) -> None:
+        log.info("stopping", reason=ended or "asked to")
         deadline = time.monotonic() + _PATIENCE
         assert self._worker is not None  # noqa: S101 - made before
         self._worker.stop()
@@ -157,4 +183,9 @@ class _Process:
         live.use_queue("")
         log.info("stopped")
         if consumer.is_alive():
-            os._exit(os.EX_OK)  # it still waits for a server that is away
+            # It still waits for a server that is away.
+            if ended:
+                print(f"Error: {ended}", file=sys.stderr, flush=True)  # noqa: T201 - as the command line does
+            os._exit(1 if ended else os.EX_OK)
+        if ended:
+            raise WorkerEnded(ended)

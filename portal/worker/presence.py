@@ -59,6 +59,10 @@ class Presence:
         self._thread.start()
         return self.worker_id
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def end(self) -> None:
         """Says that it has ended, if the database can be reached."""
         self._ended.set()

@@ -17,7 +17,12 @@ START_SECONDS = 30
 STOP_SECONDS = 10
 
 
-#: manage.py, where the one place that reads the machine's clock finds it wrong.
+#: What manage.py does.
+_COMMANDS = """
+from portal.cli import cli
+cli(obj={})
+"""
+#: The one place that reads the machine's clock finds it wrong.
 _SHIFTED = """
 from datetime import datetime, timedelta
 from portal import clock
@@ -26,8 +31,6 @@ class Wrong(datetime):
     def now(cls, zone=None):
         return datetime.now(zone) + timedelta(seconds={seconds})
 clock.datetime = Wrong
-from portal.cli import cli
-cli(obj={{}})
 """
 
 
@@ -54,7 +57,11 @@ class WorkerProcess:
 
     def shift_clock(self, hours: float) -> None:
         """Its machine's clock is wrong by so much, from its start on."""
-        self._program = ["-c", _SHIFTED.format(seconds=hours * 3600)]
+        self.break_by(_SHIFTED.format(seconds=hours * 3600))
+
+    def break_by(self, code: str) -> None:
+        """It runs this before it begins."""
+        self._program = ["-c", code + _COMMANDS]
 
     @property
     def log(self) -> str:
