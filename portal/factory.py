@@ -216,6 +216,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         age=rendering.age,
         took=rendering.took,
         moved_words=rendering.moved_words,
+        left_out_words=rendering.left_out_words,
         mean_speed=rendering.mean_speed,
         today=rendering.today,
         may_change=may_change,

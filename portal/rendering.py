@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from portal import left_out
 from portal.clock import now
 from portal.names import visible
 from portal.options import USUAL, age_text, restored
@@ -294,6 +295,11 @@ def moved_words(job: Job) -> str:
     """Of a job that is over; a check and a dry run move nothing by their nature."""
     moves = job.started_at is not None and not job.dry_run and job.operation != Operation.CHECK
     return size(job.bytes_transferred) if moves else UNKNOWN
+
+
+def left_out_words(job: Job) -> str:
+    """What was not taken because it is no file: ``4 links, 2 special files``; empty if nothing."""
+    return left_out.left_out_words(job.links_left_out, job.specials_left_out, job.left_out_names)
 
 
 def mean_speed(moved: int, seconds: int | None) -> int | None:

@@ -93,6 +93,8 @@ def test_file_holds_each_job_exactly(charlie: Browser, user: Any) -> None:
         "files": "1200",
         "bytes_per_second": "150119987579016",
         "error": "",
+        "links_left_out": "0",
+        "specials_left_out": "0",
     }
     assert (second["id"], second["started_at"], second["seconds"]) == ("2", "", "")
     assert (second["bytes"], second["bytes_per_second"]) == ("0", "")

@@ -14,7 +14,7 @@ PORTAL = ROOT / "portal"
 
 #: Known to all, know nobody: the time, a memory for figures, the words for errors and statuses,
 #: what may be asked of a transfer, and what may stand in a name.
-NEUTRAL = {"clock", "errors", "memo", "names", "options", "states", "timetable"}
+NEUTRAL = {"clock", "errors", "left_out", "memo", "names", "options", "states", "timetable"}
 
 #: Room → what it may import inside portal, beside itself and the neutral.
 MAY = {
@@ -24,6 +24,7 @@ MAY = {
     "states": set(),
     "errors": set(),
     "clock": set(),
+    "left_out": set(),
     "names": set(),
     "options": set(),
     "timetable": set(),

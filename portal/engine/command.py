@@ -17,6 +17,8 @@ from portal.options import Options
 
 OPERATIONS = ("copy", "sync", "move", "check")
 PARTIAL_SUFFIX = ".portal-part"
+#: Storages of objects, to which a folder is a part of a name.
+_WITHOUT_FOLDERS = frozenset({"s3", "google cloud storage", "b2", "azureblob", "swift"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,42 @@ class Order:
     guard: Guard | None = None
     #: Of a check: whether what is only at the destination counts as no difference.
     one_way: bool = False
+    #: False for a destination that was found unable to hold the modes of files.
+    modes: bool = True
+
+    @property
+    def local_source(self) -> Path | None:
+        return _local(self.source)
+
+    @property
+    def local_destination(self) -> Path | None:
+        return _local(self.destination)
+
+    @property
+    def keeps_modes(self) -> bool:
+        """Whether files get the modes of those that they are made from."""
+        local = self.local_source is not None and self.local_destination is not None
+        return local and self.moves and self.modes
+
+    @property
+    def destination_holds_folders(self) -> bool:
+        """Whether a folder can be there in which there is nothing."""
+        if self.local_destination is not None:
+            return True
+        name, _, _ = self.destination.partition(":")
+        found = [remote for remote in self.remotes if remote.name == name]
+        return all(
+            remote.backend not in _WITHOUT_FOLDERS
+            or remote.parameters.get("directory_markers") == "true"
+            for remote in found
+        )
+
+    @property
+    def takes_folders(self) -> bool:
+        """Whether folders are made for their own sake. Where only some files are wanted, a tree of
+        empty folders is not."""
+        some = self.options.include or self.options.min_age or self.options.max_size
+        return self.operation != "check" and not some
 
     @property
     def moves(self) -> bool:
@@ -49,6 +87,10 @@ class Order:
         """What a person is told that a failing connection leads to."""
         names = [remote.name for remote in self.remotes]
         return names[0] if len(names) == 1 else "the storage"
+
+
+def _local(path: str) -> Path | None:
+    return Path(path) if path.startswith("/") else None
 
 
 def command_line(
@@ -95,10 +137,20 @@ def _options(order: Order) -> list[str]:
         options += flags.of_copying(order.options)
     elif order.one_way:
         options.append("--one-way")
+    if order.takes_folders:
+        options.append("--create-empty-src-dirs")
+    disabled: list[str] = []
     if order.operation == "move":
         # Renaming the folder as a whole would take an allowed root itself away, and tell
         # neither files nor bytes.
-        options += ["--disable", "DirMove"]
+        disabled.append("DirMove")
+    if order.keeps_modes:
+        # Owner and group stay as the system sets them: a -1 changes nothing. Folders get their
+        # modes last, see ``folder_modes``: nothing could be written into one that is read-only.
+        options += ["--metadata", "--metadata-set", "uid=-1", "--metadata-set", "gid=-1"]
+        disabled += ["MkdirMetadata", "WriteDirMetadata"]
+    if disabled:
+        options += ["--disable", ",".join(disabled)]
     if order.guard is not None:
         options.append(f"--max-delete={order.guard.deletes}")
     if order.bandwidth_limit and order.moves:

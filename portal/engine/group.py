@@ -18,9 +18,14 @@ class ProcessGroup:
     `stdout`; it has no other channel."""
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], *, output: bool = False
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        output: bool = False,
+        umask: int = -1,
     ) -> None:
-        """Starts it; raises OSError if that fails."""
+        """Starts it; raises OSError if that fails. ``umask``: another one than this process has."""
         reading, writing = os.pipe()
         self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
         try:
@@ -36,6 +41,7 @@ class ProcessGroup:
                 env=environment,
                 cwd="/",
                 start_new_session=True,
+                umask=umask,
             )
         except OSError:
             self.stderr.close()

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from portal.engine.command import Order
+from portal.engine.folder_modes import Folders
 from portal.engine.governor import Governor
+from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
 from portal.engine.progress import ALMOST, Phase, Progress
@@ -47,13 +49,15 @@ class Run:
         self._moment = order.guard.moment if order.guard else time.time()
         self._governor = Governor(order.bandwidth_limit, order.options.timezone)
         self._tally = Tally()
+        self._left_out = LeftOut(order.local_source, order.local_destination)
+        self._begun_at = time.time()
         self._paused = paused
         self._stopped = False
         self._begun: Callable[[int], None] | None = None
         self._current: Transfer | None = None
         self._outcome: Outcome | None = None
         self._lines: list[LogLine] = []
-        self._left_out = 0
+        self._lines_left_out = 0
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -97,13 +101,14 @@ class Run:
     def take_log(self) -> tuple[list[LogLine], int]:
         """As `Transfer.take_log`, of all rclones so far."""
         self._keep_log()
-        taken = self._lines, self._left_out
-        self._lines, self._left_out = [], 0
+        taken = self._lines, self._lines_left_out
+        self._lines, self._lines_left_out = [], 0
         return taken
 
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
-        return self._outcome or self._interrupted()
+        outcome = self._outcome or self._interrupted()
+        return replace(outcome, found=replace(outcome.found, **self._left_out.found()))
 
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
@@ -133,14 +138,39 @@ class Run:
 
     def _move(self, tick: float) -> Readings:
         outcome = yield from _shown(self._one(self._order, tick), self._told)
+        if self._order.keeps_modes and not self._stopped and _modes_failed(outcome):
+            self._note("The destination does not keep the modes of files; it copies without them.")
+            self._order = replace(self._order, modes=False)
+            self._tally.again()
+            outcome = yield from _shown(self._one(self._order, tick), self._told)
         for number in range(1, self._order.options.retries + 1):
             if not outcome.may_pass or self._stopped:
                 break
             yield from self._wait(number, outcome.told, tick)
             self._tally.again()
             outcome = yield from _shown(self._one(self._order, tick), self._told)
+        if not (outcome.stopped or self._stopped):
+            yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._tally.read(outcome.progress)
         return replace(outcome, progress=final)
+
+    def _settle_folders(self, succeeded: bool) -> Iterator[None]:
+        order = self._order
+        if order.local_source is None or not order.moves:
+            return
+        holds = order.destination_holds_folders
+        removes = succeeded and holds and order.operation == "move" and order.takes_folders
+        if order.keeps_modes or removes or not holds:
+            folders = Folders(
+                order.local_source,
+                order.local_destination,
+                modes=order.keeps_modes,
+                remove=removes,
+                since=self._begun_at,
+            )
+            yield from folders.settle()
+            if not holds:
+                self._left_out.empty_folders = folders.empty
 
     def _told(self, reading: Progress) -> Progress:
         reading = self._tally.read(reading)
@@ -186,6 +216,7 @@ class Run:
             stats_interval=self._stats_interval,
             grace=self._grace,
             moment=self._moment,
+            left_out=self._left_out,
         )
         self._current = transfer
         transfer.start()
@@ -213,11 +244,18 @@ class Run:
         if self._current is not None:
             lines, left_out = self._current.take_log()
             self._lines += lines
-            self._left_out += left_out
+            self._lines_left_out += left_out
 
     def _note(self, words: str) -> None:
         self._keep_log()
         self._lines.append(LogLine(time.time(), "notice", "", words))
+
+
+def _modes_failed(outcome: Outcome) -> bool:
+    said = ("failed to change permissions", "failed to set metadata", "failed to read metadata")
+    return not outcome.succeeded and any(
+        words in line for line in outcome.error_lines for words in said
+    )
 
 
 def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> Readings:

@@ -9,6 +9,7 @@ from collections import deque
 from typing import IO
 
 from portal.engine.blackening import Blackening
+from portal.engine.left_out import LeftOut
 from portal.engine.log import Backlog
 from portal.engine.plan import Ledger
 from portal.engine.progress import Progress, Tracker
@@ -21,7 +22,7 @@ _KEPT_ERRORS = 20
 class Reader:
     """Keeps the newest reading and the last errors, older ones are replaced, not queued; and the
     lines of the log until they are taken. What a dry run left out goes to the ledger, if there is
-    one."""
+    one, and what is no file to ``left_out``."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Reader:
         tracker: Tracker,
         blackening: Blackening | None = None,
         ledger: Ledger | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self.dropped_lines = 0
         #: When it last got a turn with something to read, by the monotonic clock.
@@ -39,6 +41,7 @@ class Reader:
         self._tracker = tracker
         self._blackening = blackening or Blackening(())
         self._ledger = ledger
+        self._left_out = left_out
         self._newest: Progress | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -83,6 +86,8 @@ class Reader:
     def _take_in(self, line: Line) -> None:
         if line.skipped is not None and self._ledger is not None:
             self._ledger.add(line.skipped)
+        if line.level and self._left_out is not None:
+            self._left_out.note(line.object, line.message)
         if line.level:
             self.log.add(line.level, line.object, line.message)
         if line.error is not None:

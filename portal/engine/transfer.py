@@ -15,6 +15,7 @@ from portal.engine.errors import EngineError
 from portal.engine.exit_codes import may_pass, passing, reason_for
 from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
+from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
@@ -26,6 +27,8 @@ _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
 _LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 _ERROR_LENGTH = 500
+#: What is copied is its owner's alone until it has the mode of its source.
+_PRIVATE = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,10 @@ class Transfer:
         stats_interval: float = 0.25,
         grace: float = 10.0,
         moment: float | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         """`data_dir` marks the process for `sweep_leftovers`; ages of files count from `moment`, in
-        seconds since 1970, or from now."""
+        seconds since 1970, or from now. What is no file is counted in `left_out`."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
@@ -73,6 +77,7 @@ class Transfer:
         self._tracker = Tracker(order.operation, order.dry_run)
         self._moment = time.time() if moment is None else moment
         self._ledger = Ledger(order.operation, self._moment) if order.dry_run else None
+        self._left_out = left_out
         self._running: tuple[ProcessGroup, Reader] | None = None
         self._workplace: Workplace | None = None
 
@@ -89,11 +94,15 @@ class Transfer:
                 workplace=self._workplace,
                 moment=self._moment,
             )
-            group = ProcessGroup(command, environment(self._order, self._data_dir))
+            group = ProcessGroup(
+                command,
+                environment(self._order, self._data_dir),
+                umask=_PRIVATE if self._order.keeps_modes else -1,
+            )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         blackening = Blackening(_secrets(self._order))
-        reader = Reader(group.stderr, self._tracker, blackening, self._ledger)
+        reader = Reader(group.stderr, self._tracker, blackening, self._ledger, self._left_out)
         self._running = group, reader
         reader.start()
 

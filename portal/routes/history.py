@@ -26,7 +26,7 @@ _PAGE_SIZE = 50
 _COLUMNS = (
     *("id", "name", "operation", "dry_run", "source", "destination", "status", "owner"),
     *("created_at", "started_at", "finished_at", "seconds", "bytes", "files"),
-    *("bytes_per_second", "error"),
+    *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
 )
 
 
@@ -80,6 +80,8 @@ def _values(line: Line) -> list[export.Value]:
         line.files,
         mean_speed(line.bytes_moved, line.seconds),
         line.error,
+        line.links_left_out,
+        line.specials_left_out,
     ]
 
 

@@ -72,6 +72,8 @@ class Line:
     bytes_moved: int
     files: int
     error: str
+    links_left_out: int
+    specials_left_out: int
 
 
 # --- what there is to choose from ---------------------------------------------------------------
@@ -229,6 +231,7 @@ _COLUMNS = (
     *(Job.id, Job.name, Job.operation, Job.dry_run, Job.source, Job.destination, Job.status),
     *(User.username, Job.created_at, Job.started_at, Job.heartbeat_at, Job.finished_at),
     *(Job.bytes_transferred, Job.files_transferred, Job.error, Job.earlier_seconds),
+    *(Job.links_left_out, Job.specials_left_out),
 )
 
 
@@ -249,4 +252,6 @@ def _line(row: Any) -> Line:
         bytes_moved=row.bytes_transferred,
         files=row.files_transferred,
         error=row.error or "",
+        links_left_out=row.links_left_out,
+        specials_left_out=row.specials_left_out,
     )

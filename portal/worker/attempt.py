@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from portal import engine
 from portal.database import session
+from portal.left_out import left_out_words
 from portal.models import Job
 from portal.options import restored
 from portal.paths import PathRefused
@@ -46,6 +47,17 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     if stop is Stop.LAPSED:
         return "error", f"The attempt was given up. {_OUT_OF_TOUCH}"
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
+
+
+def _left_out(ending: Ending) -> str:
+    """What stayed behind because it is no file; empty if nothing did."""
+    found = ending.found
+    words = left_out_words(
+        found.get("links_left_out", 0),
+        found.get("specials_left_out", 0),
+        found.get("left_out_names"),
+    )
+    return f"Left out: {words}." if words else ""
 
 
 def _guard(job: Job) -> engine.Guard | None:
@@ -117,6 +129,8 @@ class Attempt:
         )
         if held.stop is not Stop.LOST:
             self._ledger.settle(held)
+            if words := _left_out(ending):
+                self._records.say("notice", words)
             self._records.say(*_last_words(ending, held.stop))
             # Before the status is final, so that whoever hears of it finds the log complete.
             self._persist(self._records.end)

@@ -54,6 +54,33 @@ def test_there_and_back_again(
     assert (compared.status, compared.error) == (JobStatus.COMPLETED, None)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_empty_folders_arrive_or_are_counted(
+    storages: Callable[[str], Storage],
+    new_remote: Any,
+    run: Callable[..., Job],
+    root: Path,
+    kind: str,
+    operation: str,
+) -> None:
+    remote = new_remote("there", kind, storages(kind).options())
+    for name in ("one", "two/inner"):
+        (root / "sent" / name).mkdir(parents=True)
+        os.utime(root / "sent" / name, (1e9, 1e9))
+    (root / "sent" / "full").mkdir()
+    (root / "sent" / "full" / "file").write_text("hello")
+    there = {"destination": f"there:bucket/empty {operation}", "destination_remote_id": remote.id}
+    job = run(source=root / "sent", operation=operation, **there)
+    assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+    arrived = storages(kind).folder / "bucket" / f"empty {operation}"
+    holds = kind != "s3"
+    assert (arrived / "two" / "inner").is_dir() == (arrived / "one").is_dir() == holds
+    assert job.left_out_names == (None if holds else {"empty_folders": 2})
+    kept = operation == "copy" or not holds
+    assert (root / "sent" / "two" / "inner").is_dir() == kept
+
+
 @pytest.mark.parametrize(("begin", "end"), [("s3", "sftp"), ("webdav", "s3"), ("ftp", "webdav")])
 def test_from_storage_to_storage(
     storages: Callable[[str], Storage],

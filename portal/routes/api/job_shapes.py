@@ -42,6 +42,16 @@ class Plan(Shown):
     first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
 
 
+class LeftOut(Shown):
+    """What was not taken because it is no file, or because the destination cannot hold it."""
+
+    links: int = Field(description="Symbolic links.")
+    specials: int = Field(description="Devices, FIFOs and sockets.")
+    names: int = Field(0, description="Names that the destination cannot hold.")
+    first_names: list[str] = Field([], description="The first ten of these.")
+    empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
+
+
 class Job(Shown):
     """One execution of one transfer."""
 
@@ -85,6 +95,7 @@ class Job(Shown):
     eta_seconds: int | None
     files_transferred: int
     files_total: int
+    left_out: LeftOut
     error: str | None = Field(description="Why it failed, in words.")
     error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
     exit_code: int | None = Field(description="rclone's.")
@@ -101,6 +112,9 @@ def shown(job: models.Job) -> Job:
         "queue_place": waiting.place(job),
         "owner": job.owner.username,
         "retry_of": job.retry_of_id,
+        "left_out": LeftOut(
+            links=job.links_left_out, specials=job.specials_left_out, **(job.left_out_names or {})
+        ),
     }
     return Job(**columns | named)
 

@@ -1,0 +1,121 @@
+"""What is left to do with the folders of a local source once its files have gone: those at a local
+destination get their modes, and those that a move has emptied are removed.
+
+rclone sets the mode of a folder before it writes into it, so that without the rights of root it
+cannot copy a folder that is read-only; and it removes an emptied source together with its top.
+
+Others may change both trees meanwhile: every folder is opened by its real path without following
+links, and is used only by what was opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_BREATH = 500
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Folders:
+    """``destination`` is None where it is no folder of this machine; all such folders of the source
+    are then taken to have arrived."""
+
+    def __init__(
+        self,
+        source: Path,
+        destination: Path | None,
+        *,
+        modes: bool = False,
+        remove: bool = False,
+        since: float = math.inf,
+    ) -> None:
+        """``modes``: give those at the destination the modes of the source's. ``remove``: remove
+        what is empty at the source, its top excepted. ``since``, in seconds since 1970: what was
+        changed after it was perhaps emptied by the transfer itself."""
+        self._source = source
+        self._destination = destination
+        self._modes = modes
+        self._remove = remove
+        self._since = since
+        #: How many folders of the source have been empty for longer.
+        self.empty = 0
+
+    def settle(self) -> Iterator[None]:
+        """Does it in small steps."""
+        steps = 0
+        found: list[tuple[str, ...]] = []
+        waiting: list[tuple[str, ...]] = [()]
+        while waiting:
+            parts = waiting.pop()
+            for inner in self._look(parts):
+                waiting.append((*parts, inner))
+                steps += 1
+                if steps % _BREATH == 0:
+                    time.sleep(0)  # the others of this process have their turn
+                    yield None
+            if parts and self._remove:
+                found.append(parts)
+        for parts in reversed(found):
+            # Every folder stands behind the one that holds it.
+            self._remove_empty(parts)
+            steps += 1
+            if steps % _BREATH == 0:
+                time.sleep(0)
+                yield None
+
+    def _look(self, parts: tuple[str, ...]) -> list[str]:
+        """The names of the folders in one of the source."""
+        try:
+            with _opened(self._source.joinpath(*parts)) as folder, os.scandir(folder) as entries:
+                inner, number = [], 0
+                for entry in entries:
+                    number += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        inner.append(entry.name)
+                about = os.fstat(folder)
+                self.empty += bool(parts) and number == 0 and about.st_mtime < self._since
+                if parts and self._modes:
+                    self._set_mode(parts, stat.S_IMODE(about.st_mode))
+                return inner
+        except OSError:
+            return []  # gone meanwhile, or not ours to read: rclone has told of it
+
+    def _set_mode(self, parts: tuple[str, ...], wanted: int) -> None:
+        assert self._destination is not None  # noqa: S101 - ``modes`` is for two local sides
+        with (
+            contextlib.suppress(OSError),  # not made, or somebody else's
+            _opened(self._destination.joinpath(*parts)) as folder,
+        ):
+            present = stat.S_IMODE(os.fstat(folder).st_mode)
+            # A bit such as setgid is the destination's own affair.
+            mode = present & 0o7000 | wanted & 0o777
+            if mode != present:
+                os.fchmod(folder, mode)
+
+    def _remove_empty(self, parts: tuple[str, ...]) -> None:
+        with contextlib.suppress(OSError):  # it holds something that stays
+            if self._destination is not None:
+                # One that has not arrived is kept.
+                with _opened(self._destination.joinpath(*parts)):
+                    pass
+            with _opened(self._source.joinpath(*parts[:-1])) as holder:
+                os.rmdir(parts[-1], dir_fd=holder)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A handle of the folder; raises OSError if there is none, or a link on the way to it."""
+    folder = os.open(path, _FOLDER)
+    try:
+        if Path(f"/proc/self/fd/{folder}").readlink() != path:
+            raise NotADirectoryError(f"{path} leads elsewhere")
+        yield folder
+    finally:
+        os.close(folder)

@@ -1,0 +1,103 @@
+"""What rclone passes over because it is no file, counted by name, once whatever number of rclones
+come upon it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: rclone's own words, which it says once of each such entry of a listing.
+_LINK = "Can't follow symlink"
+_SPECIAL = "Can't transfer non file/directory"
+#: A name that the storage cannot hold. The second is what FAT and its like say of a colon.
+_NAME = re.compile(r"file name too long|\b(?:open|mkdir) .*: invalid argument", re.IGNORECASE)
+_FIRST = 10
+_NAME_LENGTH = 500
+
+
+class LeftOut:
+    """``source`` and ``destination``: the folders of the two sides that are local. rclone reads
+    both sides and does not say which of them an entry lies in; what only the destination has was
+    not left out."""
+
+    def __init__(self, source: Path | None, destination: Path | None) -> None:
+        self._source = source
+        self._destination = destination
+        self._links = _Distinct()
+        self._specials = _Distinct()
+        self._names = _Distinct()
+        self._first_names: list[str] = []
+        #: Empty folders of the source, at a destination that cannot hold any.
+        self.empty_folders = 0
+
+    def note(self, name: str, message: str) -> None:
+        """Any line of the log about the entry ``name``."""
+        if message.startswith(_LINK):
+            if self._is_of_source(name, stat.S_ISLNK):
+                self._links.add(name)
+        elif message.startswith(_SPECIAL):
+            if self._is_of_source(name, _is_special):
+                self._specials.add(name)
+        elif _NAME.search(message) and self._names.add(name) and len(self._first_names) < _FIRST:
+            self._first_names.append(name[:_NAME_LENGTH])
+
+    def found(self) -> dict[str, Any]:
+        """Fields of ``engine.Found``."""
+        names: dict[str, Any] = {}
+        if self._names.count:
+            names |= {"names": self._names.count, "first_names": self._first_names}
+        if self.empty_folders:
+            names["empty_folders"] = self.empty_folders
+        return {
+            "links_left_out": self._links.count,
+            "specials_left_out": self._specials.count,
+            "left_out_names": names or None,
+        }
+
+    def _is_of_source(self, name: str, kind: Callable[[int], bool]) -> bool:
+        if self._source is not None and (mode := _mode(self._source, name)) is not None:
+            return kind(mode)
+        if self._destination is None:
+            return True
+        mode = _mode(self._destination, name)
+        return mode is None or not kind(mode)
+
+
+class _Distinct:
+    """Counts different names in eight bytes for each."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._packed = array("q")
+
+    def add(self, name: str) -> bool:
+        """Whether it is new, as far as is known at once."""
+        mark = hash(name)
+        if mark in self._seen:
+            return False
+        self._seen.add(mark)
+        if len(self._seen) >= 10_000:
+            # A set takes ten times the room of an array.
+            self._packed.extend(self._seen)
+            self._seen.clear()
+        return True
+
+    @property
+    def count(self) -> int:
+        return len(self._seen.union(self._packed))
+
+
+def _mode(folder: Path, name: str) -> int | None:
+    try:
+        return os.lstat(folder / name).st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def _is_special(mode: int) -> bool:
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
