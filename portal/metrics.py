@@ -32,6 +32,11 @@ class _Portal(Collector):
             "How long the oldest queued job has been waiting.",
             statistics.longest_wait(),
         )
+        yield GaugeMetricFamily(
+            "portal_unreadable_lines",
+            "Lines of rclone's log that could not be read, of all jobs.",
+            jobs.unreadable_lines(),
+        )
         if current_app.extensions["settings"].scale_out:
             by_state = GaugeMetricFamily("portal_workers", "Workers by state.", labels=["state"])
             for state, number in workers.counts().items():

@@ -14,6 +14,7 @@ COUNTS = (
     "links_left_out",
     "specials_left_out",
     "earlier_seconds",
+    "unreadable_lines",
 )
 
 
@@ -33,9 +34,18 @@ def upgrade() -> None:
     op.add_column(
         "jobs", sa.Column("storage_silent_since", sa.DateTime(timezone=True), nullable=True)
     )
+    some = sa.text("unreadable_lines > 0")
+    op.create_index(
+        "ix_jobs_unreadable_lines",
+        "jobs",
+        ["unreadable_lines"],
+        sqlite_where=some,
+        postgresql_where=some,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_unreadable_lines", "jobs")
     op.drop_column("jobs", "storage_silent_since")
     for side in ("source", "destination"):
         op.drop_column("jobs", f"{side}_key")

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portal.engine.binary import SEARCH_PATH, ensure_executable, setpriv_path
-from portal.engine.blackening import Blackening
+from portal.engine.error_names import names_of
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
 from portal.engine.progress import Tracker
+from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import Remote, beginning, variables
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
@@ -30,11 +31,13 @@ _ERROR_LENGTH = 500
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``cut``: it was ended because its time was over; ``full``: because it said too much.
-    ``seconds``: how long it took."""
+    ``seconds``: how long it took. ``errors`` may be shown; ``said`` are rclone's words without the
+    names in them, for whoever looks for a reason."""
 
     exit_code: int
     output: bytes
     errors: tuple[str, ...]
+    said: tuple[str, ...]
     cut: bool
     full: bool
     seconds: float
@@ -65,19 +68,22 @@ def ask(
     clock = threading.Timer(seconds, _give_up, (group, late))
     clock.daemon = True
     clock.start()
-    said = Reader(
-        group.stderr, Tracker("copy", False), Blackening(remote.secrets if remote else ())
+    reader = Reader(
+        group.stderr, Tracker("copy", False), SecretRedactor(remote.secrets if remote else ())
     )
-    said.start()
+    reader.start()
     try:
         output, full = _read(group, most)
     finally:
         clock.cancel()
         _end(group, wait=not late.is_set())
-    said.wait(2.0)
-    lines = tuple(printable(line, _ERROR_LENGTH) for line in list(said.errors))
+    reader.wait(2.0)
+    errors = list(reader.errors)
+    lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
+    names = names_of(arguments[-1], remote)
+    said = tuple(names.without(error) for error in errors)
     took = time.monotonic() - begun
-    return Answer(group.exit_code or 0, output, lines, late.is_set(), full, took)
+    return Answer(group.exit_code or 0, output, lines, said, late.is_set(), full, took)
 
 
 def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:

@@ -142,6 +142,11 @@ def may_pass(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
     return True in verdicts or exit_code == _MAY_PASS
 
 
+def is_reason(text: str) -> bool:
+    """Whether one would be read in these words."""
+    return _found(text) is not None or _DIFFERENCES.search(text) is not None
+
+
 def passing(error_lines: Sequence[str]) -> Reason | None:
     """The newest of these errors that may pass."""
     found = (_found(line) for line in reversed(error_lines))

@@ -16,3 +16,4 @@ class Found:
     links_left_out: int = 0
     specials_left_out: int = 0
     left_out_names: dict[str, Any] | None = None
+    unreadable_lines: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from portal.engine.remotes import Remote, address
 #: A hundred thousand entries or so; who has more finds by name.
 _MOST = 24 * 1024 * 1024
 _MISSING = 3
+_UNREADABLE = "Some of what rclone told about this folder could not be read. Look again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,11 @@ def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> L
     """Folders first, then files, each by name. Raises EngineError if rclone cannot be started."""
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
     answer = ask(rclone, wanted, remote, seconds=seconds, most=_MOST)
-    entries = sorted(_entries(answer.output), key=lambda entry: (not entry.folder, entry.name))
+    told = Told(answer)
+    entries = sorted(map(_entry, told.entries()), key=lambda entry: (not entry.folder, entry.name))
     return Listing(
         entries=tuple(entries),
-        problem=problem(answer, seconds),
+        problem=problem(answer, seconds) or told.problem,
         missing=answer.exit_code == _MISSING,
         partial=answer.full,
         seconds=answer.seconds,
@@ -69,23 +72,46 @@ def problem(answer: Answer, seconds: float) -> str | None:
         return None
     if answer.exit_code == _MISSING:
         return "There is no such folder."
-    return reason_for(answer.exit_code, False, answer.errors)
+    return reason_for(answer.exit_code, False, answer.said)
 
 
-def _entries(output: bytes) -> list[Entry]:
-    """lsjson writes one entry a line, so that one that was cut off is simply no entry."""
-    lines = (line.strip().rstrip(b",") for line in output.splitlines())
-    return [entry for line in lines if (entry := _entry(line)) is not None]
+class Told:
+    """What ``lsjson`` told: one entry a line between a line ``[`` and a line ``]``."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._lines = answer.output.splitlines()
+        #: It was ended before it had told all, so that its last line may be half of one.
+        self._cut = answer.cut or answer.full
+        self._failed = answer.exit_code != 0
+        self._broken = 0
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Each with a ``Path`` and a ``Name`` that are texts."""
+        for line in self._lines:
+            text = line.strip().rstrip(b",")
+            if text in (b"", b"[", b"]", b"[]"):
+                continue
+            try:
+                told: Any = json.loads(text)
+            except (ValueError, RecursionError):
+                told = None
+            if isinstance(told, dict) and all(
+                isinstance(told.get(name), str) for name in ("Path", "Name")
+            ):
+                yield told
+            else:
+                self._broken += 1
+
+    @property
+    def problem(self) -> str | None:
+        """After all entries: why they are not all, in a sentence, though rclone had no error."""
+        if self._cut or self._failed:
+            return None
+        ended = self._lines and self._lines[-1].strip().endswith(b"]")
+        return None if ended and not self._broken else _UNREADABLE
 
 
-def _entry(line: bytes) -> Entry | None:
-    if not line.startswith(b"{"):
-        return None
-    try:
-        told: Any = json.loads(line)
-    except ValueError:
-        return None
-    size = told.get("Size")
-    folder = bool(told.get("IsDir"))
+def _entry(told: dict[str, Any]) -> Entry:
+    size, folder = told.get("Size"), bool(told.get("IsDir"))
     known = isinstance(size, int) and size >= 0 and not folder
-    return Entry(str(told.get("Name", "")), folder, size if known else None)
+    return Entry(told["Name"], folder, size if known else None)

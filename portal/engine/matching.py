@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portal.engine import flags
-from portal.engine.asking import ask
+from portal.engine.asking import Answer, ask
 from portal.engine.errors import EngineError
-from portal.engine.listing import problem
+from portal.engine.listing import Told, problem
 from portal.engine.remotes import Remote, address
 from portal.engine.workplace import Workplace
 from portal.options import Options
@@ -61,34 +59,29 @@ def list_matching(
         answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST)
     finally:
         workplace.remove()
-    partial = answer.cut or answer.full
-    return _summed(answer.output, partial, None if partial else problem(answer, seconds))
+    return _summed(answer, seconds)
 
 
-def _summed(output: bytes, partial: bool, problem: str | None) -> Matching:
+def _summed(answer: Answer, seconds: float) -> Matching:
     first: list[MatchingFile] = []
     number = size = 0
-    for file in _files(output):
+    told = Told(answer)
+    for file in map(_file, told.entries()):
         number, size = number + 1, size + file.size
         first.append(file)
         if number % _BREATH == 0:
             first = heapq.nsmallest(_SHOWN, first, key=_name)
             time.sleep(0)  # the others of this process have their turn
     shown = tuple(heapq.nsmallest(_SHOWN, first, key=_name))
-    return Matching(number, size, shown, partial, problem)
+    partial = answer.cut or answer.full
+    why = None if partial else problem(answer, seconds) or told.problem
+    return Matching(number, size, shown, partial, why)
 
 
 def _name(file: MatchingFile) -> str:
     return file.name
 
 
-def _files(output: bytes) -> Iterator[MatchingFile]:
-    """lsjson writes one file a line, so that one that was cut off is simply none."""
-    for line in output.splitlines():
-        if not line.startswith(b"{"):
-            continue
-        try:
-            told: Any = json.loads(line.rstrip(b", "))
-        except ValueError:
-            continue
-        yield MatchingFile(str(told.get("Path", "")), max(0, int(told.get("Size") or 0)))
+def _file(told: dict[str, Any]) -> MatchingFile:
+    size = told.get("Size")
+    return MatchingFile(told["Path"], max(0, size) if isinstance(size, int) else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FIRST = 10
@@ -58,15 +59,25 @@ class Guard:
 class Ledger:
     """Adds up what a dry run of one operation tells."""
 
-    def __init__(self, operation: str, moment: float) -> None:
+    def __init__(
+        self, operation: str, moment: float, shown: Callable[[str], str] = lambda name: name
+    ) -> None:
+        """``shown`` makes of a name what a person may see; all else goes by the names as they
+        are."""
         self._operation = operation
         self._moment = moment
+        self._shown = shown
         self._copies = _Side()
         self._deletes = _Side()
         self._sum = 0
+        #: How many files rclone said that it did not copy or move, and did not delete.
+        self.transfers = 0
+        self.removals = 0
 
     def add(self, skipped: Skipped) -> None:
+        self.removals += skipped.deed == "delete"
         if skipped.deed in _COPIES:
+            self.transfers += 1
             self._copies.add(skipped)
         if skipped.deed in _DELETES.get(self._operation, ()):
             self._deletes.add(skipped)
@@ -81,8 +92,8 @@ class Ledger:
             copy_bytes=self._copies.bytes,
             deletes=self._deletes.files,
             delete_bytes=self._deletes.bytes,
-            first_copies=tuple(self._copies.named()),
-            first_deletes=tuple(self._deletes.named()),
+            first_copies=tuple(self._copies.named(self._shown)),
+            first_deletes=tuple(self._deletes.named(self._shown)),
             fingerprint=f"{self._sum:064x}",
             moment=self._moment,
         )
@@ -101,8 +112,8 @@ class _Side:
             insort(self._first, (skipped.name, skipped.size))
             del self._first[FIRST:]
 
-    def named(self) -> list[Named]:
+    def named(self, shown: Callable[[str], str]) -> list[Named]:
         return [
-            Named(name.encode("utf-8", "backslashreplace").decode()[:_NAME_LENGTH], size)
+            Named(shown(name).encode("utf-8", "backslashreplace").decode()[:_NAME_LENGTH], size)
             for name, size in self._first
         ]

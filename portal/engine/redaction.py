@@ -1,8 +1,16 @@
-"""What looks like a credential, masked: more people read a log than a password is meant for."""
+"""Takes credentials out of texts that leave: more people read a log than a password is meant for.
+
+Only texts are redacted, never the lines of rclone's protocol: a password such as ``2048`` stands in
+sizes and names too, and a line without them is no longer what rclone said.
+"""
 
 from __future__ import annotations
 
+import html
+import json
 import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 
@@ -38,3 +46,97 @@ def masked(text: str) -> str:
         for rule, instead in _RULES:
             text = rule.sub(instead, text)
     return text
+
+
+# --- secrets that are known ---------------------------------------------------------------------
+
+_SHORTEST = 4  # shorter ones would mask innocent words
+#: A longer one (a key) is looked for in its usual spellings only.
+_LONGEST = 200
+#: Without one of these a text spells every character as it is.
+_SPELLED = re.compile(r"[\\%&]")
+
+
+class SecretRedactor:
+    """Masks the secrets of remotes, however they are spelled (in an address, in JSON within JSON,
+    with some characters escaped and others not), and all that looks like a credential."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = [secret for secret in secrets if len(secret) >= _SHORTEST]
+        forms = {form for secret in known for form in _forms(secret)}
+        # The longest first, so that no end of one is left over.
+        self._forms = sorted(forms, key=len, reverse=True)
+        spellings = [
+            _spellings(secret)
+            for secret in sorted(known, key=len, reverse=True)
+            if len(secret) <= _LONGEST
+        ]
+        self._spellings = re.compile("|".join(spellings)) if spellings else None
+
+    def redact(self, text: str) -> str:
+        """For words: a message, an error, the name of a side."""
+        return masked(self.without_secrets(text))
+
+    def without_secrets(self, text: str) -> str:
+        """For names of files, of which many look like credentials."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        if self._spellings is not None and _SPELLED.search(text):
+            text = self._spellings.sub(MASK, text)
+        return text
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, in an address, in HTML, and each of these in JSON."""
+    plain = {
+        *(secret, html.escape(secret), html.escape(secret, quote=False)),
+        *(
+            _quoted(secret),
+            quote(secret, safe="", errors="replace"),
+            quote_plus(secret, errors="replace"),
+        ),
+    }
+    written = {
+        json.dumps(text, ensure_ascii=escaped)[1:-1] for text in plain for escaped in (False, True)
+    }
+    return plain | written
+
+
+def _quoted(secret: str) -> str:
+    return quote(secret, errors="replace")
+
+
+#: Control characters that JSON and Go escape by a letter.
+_SHORT = {"\n": "n", "\t": "t", "\r": "r", "\b": "b", "\f": "f"}
+
+
+def _spellings(secret: str) -> str:
+    """A pattern of the secret with each of its characters spelled in any way of these."""
+    return "".join(f"(?:{'|'.join(_ways(character))})" for character in secret)
+
+
+def _ways(character: str) -> list[str]:
+    code, written = ord(character), character.encode("utf-8", "surrogatepass")
+    units = character.encode("utf-16-be", "surrogatepass")
+    escaped = "".join(
+        rf"\\+u(?i:{units[at]:02x}{units[at + 1]:02x})" for at in range(0, len(units), 2)
+    )
+    ways = [
+        rf"\\*{re.escape(character)}" if not character.isalnum() else re.escape(character),
+        escaped,
+        rf"\\+U(?i:{code:08x})",
+        "".join(rf"\\+x(?i:{byte:02x})" for byte in written),
+        "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in written),
+        rf"&#0*{code};",
+        rf"&#[xX]0*(?i:{code:x});",
+    ]
+    if character == "\\":
+        ways[0] = r"\\+"
+    if (entity := html.escape(character)) != character:
+        ways.append(entity)
+    if character == " ":
+        ways.append(r"\+")
+    if character in _SHORT:
+        ways.append(rf"\\+{_SHORT[character]}")
+    return ways

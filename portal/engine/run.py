@@ -58,6 +58,7 @@ class Run:
         self._outcome: Outcome | None = None
         self._lines: list[LogLine] = []
         self._lines_left_out = 0
+        self._unreadable = 0
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -108,12 +109,14 @@ class Run:
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         outcome = self._outcome or self._interrupted()
-        return replace(outcome, found=replace(outcome.found, **self._left_out.found()))
+        found = {**self._left_out.found(), "unreadable_lines": self._unreadable}
+        return replace(outcome, found=replace(outcome.found, **found))
 
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
         if self._current is not None:
             self._current.close()
+            self._unreadable += self._current.unreadable_lines
             self._keep_log()
             self._current = None
 

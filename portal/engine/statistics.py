@@ -1,13 +1,13 @@
-"""One line of rclone's log, read without trust: any bytes give a Line or None, never an error."""
+"""One line of rclone's log, read without trust: any bytes give a Line, never an error."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from portal.engine.plan import Skipped
-from portal.engine.redaction import masked
+from portal.engine.redaction import SecretRedactor
 from portal.names import visible
 
 _LARGEST = 2**63 - 1
@@ -54,50 +54,87 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Error:
+    """``object`` and ``message`` as rclone gave them, for whoever looks for a reason in them; they
+    may hold secrets. ``text`` is what may be shown."""
+
+    text: str
+    object: str = field(default="", repr=False)
+    message: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a line says: figures, or words; of these some are an error. Credentials are masked in
-    all of them. ``level`` is empty where there are no words."""
+    all texts that are shown, not in the name of what was skipped. ``level`` is empty where there
+    are no words. ``broken``: it should have been one of rclone's own, and cannot be read."""
 
     statistics: Statistics | None = None
-    error: str | None = None
+    error: Error | None = None
     level: str = ""
     object: str = ""
     message: str = ""
     skipped: Skipped | None = None
+    broken: bool = False
 
 
-def parse(raw: bytes) -> Line:
-    """Reads one line. What is not JSON comes from outside rclone's log (setpriv, a crash)."""
+_NO_SECRETS = SecretRedactor()
+
+
+def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> Line:
+    """Reads one line. What does not begin as JSON comes from outside rclone's log (setpriv, a
+    crash)."""
     entry = _decode(raw)
     if entry is None:
-        text = masked(raw[:_TEXT_LENGTH].decode("utf-8", "replace").strip())
-        return (
-            Line(error=text, level="error", message=printable(text, _TEXT_LENGTH))
-            if text
-            else Line()
-        )
+        return _outside(raw, redactor)
     stats = entry.get("stats")
     if isinstance(stats, dict):
-        return Line(statistics=_statistics(stats))
-    message = masked(_text(entry.get("msg")).strip())
-    subject = masked(_text(entry.get("object")))
+        return Line(statistics=_statistics(stats, redactor))
+    message, subject = _text(entry.get("msg")).strip(), _text(entry.get("object"))
+    skipped = _skipped(entry)
+    broken = skipped is None and "skipped" in entry
     if not message and not subject:
-        return Line()
+        return Line(skipped=skipped, broken=broken)
     level = _text(entry.get("level"))
+    told, about = redactor.redact(message), redactor.redact(subject)
+    error = None
+    # The closing line ("Failed to copy: …") is a mere notice.
+    if level in _ERROR_LEVELS or message.startswith("Failed to "):
+        text = f"{about}: {told}" if about else told
+        error = Error(text[:_TEXT_LENGTH], subject, message)
     return Line(
-        error=_error(level, subject, message),
+        error=error,
         level=_LEVELS.get(level, "error"),
-        object=printable(subject, _NAME_LENGTH),
-        message=printable(message, _TEXT_LENGTH),
-        skipped=_skipped(entry),
+        object=printable(about, _NAME_LENGTH),
+        message=printable(told, _TEXT_LENGTH),
+        skipped=skipped,
+        broken=broken,
     )
 
 
+def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
+    # Redacted before it is cut: half a secret would be found by nobody.
+    text = redactor.redact(raw.decode("utf-8", "replace").strip())[:_TEXT_LENGTH]
+    if not text:
+        return Line()
+    broken = raw.startswith(b"{")
+    if broken:
+        # Its words are torn out of names and figures, so that no reason can be read in them.
+        said = f"A line of rclone's log cannot be read: {text}"[:_TEXT_LENGTH]
+        error = Error(said)
+    else:
+        said = text
+        error = Error(text, message=text)
+    return Line(error=error, level="error", message=printable(said, _TEXT_LENGTH), broken=broken)
+
+
 def _skipped(entry: dict[str, Any]) -> Skipped | None:
-    deed = entry.get("skipped")
-    if not isinstance(deed, str):
+    """None if nothing was skipped, or if it cannot be said what."""
+    deed, name, size = entry.get("skipped"), entry.get("object"), entry.get("size", 0)
+    if not isinstance(deed, str) or not isinstance(name, str) or isinstance(size, bool):
         return None
-    return Skipped(deed, _text(entry.get("object")), _count(entry.get("size")))
+    # A size that the storage does not tell is negative.
+    return Skipped(deed, name, _count(size)) if isinstance(size, int) else None
 
 
 def printable(text: str, limit: int) -> str:
@@ -116,14 +153,7 @@ def _decode(raw: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _error(level: str, subject: str, message: str) -> str | None:
-    # The closing line ("Failed to copy: …") is a mere notice.
-    if level not in _ERROR_LEVELS and not message.startswith("Failed to "):
-        return None
-    return (f"{subject}: {message}" if subject else message)[:_TEXT_LENGTH]
-
-
-def _statistics(stats: dict[str, Any]) -> Statistics:
+def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> Statistics:
     done = _count(stats.get("bytes"))
     renamed = _count(stats.get("serverSideMoveBytes"))
     return Statistics(
@@ -139,30 +169,34 @@ def _statistics(stats: dict[str, Any]) -> Statistics:
         travelled=max(0, done - renamed),
         elapsed=_seconds(stats.get("elapsedTime")),
         transfer_time=_seconds(stats.get("transferTime")),
-        transferring=_files(stats.get("transferring")),
-        checking=_files(stats.get("checking")),
+        transferring=_files(stats.get("transferring"), redactor),
+        checking=_files(stats.get("checking"), redactor),
     )
 
 
-def _files(entries: object) -> tuple[CurrentFile, ...]:
+def _files(entries: object, redactor: SecretRedactor) -> tuple[CurrentFile, ...]:
     if not isinstance(entries, list):
         return ()
-    return tuple(_file(entry) for entry in entries[:10])
+    return tuple(_file(entry, redactor) for entry in entries[:10])
 
 
-def _file(entry: object) -> CurrentFile:
+def _file(entry: object, redactor: SecretRedactor) -> CurrentFile:
     if not isinstance(entry, dict):
-        return CurrentFile(printable(_text(entry), _NAME_LENGTH), None, 0, None, 0)
+        return CurrentFile(_shown(entry, redactor), None, 0, None, 0)
     told = entry.get("size")
     size = None if _is_negative(told) else _count(told)
     done = _count(entry.get("bytes"))
     return CurrentFile(
-        name=printable(_text(entry.get("name")), _NAME_LENGTH),
+        name=_shown(entry.get("name"), redactor),
         size=size,
         bytes_transferred=done,
         percent=min(100.0, done * 1000 // size / 10) if size else None,
         speed_bytes=_count(entry.get("speed")),
     )
+
+
+def _shown(name: object, redactor: SecretRedactor) -> str:
+    return printable(redactor.without_secrets(_text(name)), _NAME_LENGTH)
 
 
 def _text(value: object) -> str:

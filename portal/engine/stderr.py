@@ -8,14 +8,16 @@ import time
 from collections import deque
 from typing import IO
 
-from portal.engine.blackening import Blackening
 from portal.engine.left_out import LeftOut
 from portal.engine.log import Backlog
 from portal.engine.plan import Ledger
 from portal.engine.progress import Progress, Tracker
-from portal.engine.statistics import Line, parse
+from portal.engine.redaction import SecretRedactor
+from portal.engine.statistics import Error, Line, Statistics, parse
 
-LONGEST_LINE = 64 * 1024
+#: Of 32 files in work, each with the longest name and that escaped, rclone tells in less.
+LONGEST_LINE = 1024 * 1024
+_CHUNK = 64 * 1024
 _KEPT_ERRORS = 20
 
 
@@ -28,18 +30,21 @@ class Reader:
         self,
         stream: IO[bytes],
         tracker: Tracker,
-        blackening: Blackening | None = None,
+        redactor: SecretRedactor | None = None,
         ledger: Ledger | None = None,
         left_out: LeftOut | None = None,
     ) -> None:
-        self.dropped_lines = 0
+        #: Lines that rclone wrote and nobody could read: too long, or cut off in the middle.
+        self.broken_lines = 0
+        #: The last figures.
+        self.statistics: Statistics | None = None
         #: When it last got a turn with something to read, by the monotonic clock.
         self.read_at = time.monotonic()
-        self.errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
+        self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
         self.log = Backlog()
         self._stream = stream
         self._tracker = tracker
-        self._blackening = blackening or Blackening(())
+        self._redactor = redactor or SecretRedactor()
         self._ledger = ledger
         self._left_out = left_out
         self._newest: Progress | None = None
@@ -71,19 +76,23 @@ class Reader:
     def _drain(self) -> None:
         lines = _Lines()
         with self._stream:
-            while chunk := os.read(self._stream.fileno(), LONGEST_LINE):
+            while chunk := os.read(self._stream.fileno(), _CHUNK):
                 self.read_at = time.monotonic()
+                dropped = lines.dropped
                 for raw in lines.feed(chunk):
-                    self._take_in(parse(self._blackening.clean(raw)))
-                self.dropped_lines = lines.dropped
+                    self._take_in(parse(raw, self._redactor))
+                for _ in range(lines.dropped - dropped):
+                    self.broken_lines += 1
+                    self.log.add("error", "", "A line of rclone's log is too long to be read.")
                 # A green thread that always finds data would never let another one run.
                 time.sleep(0)
             if rest := lines.rest():
-                self._take_in(parse(self._blackening.clean(rest)))
+                self._take_in(parse(rest, self._redactor))
         self._ended = True
         self._news.set()
 
     def _take_in(self, line: Line) -> None:
+        self.broken_lines += line.broken
         if line.skipped is not None and self._ledger is not None:
             self._ledger.add(line.skipped)
         if line.level and self._left_out is not None:
@@ -93,6 +102,7 @@ class Reader:
         if line.error is not None:
             self.errors.append(line.error)
         if line.statistics is not None:
+            self.statistics = line.statistics
             reading = self._tracker.read(line.statistics)
             with self._lock:
                 self._newest = reading

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from portal.engine import control
 from portal.engine.binary import ensure_executable, setpriv_path
-from portal.engine.blackening import Blackening
 from portal.engine.command import Order, command_line, environment
+from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import may_pass, passing, reason_for
 from portal.engine.found import Found
@@ -19,6 +19,7 @@ from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
+from portal.engine.redaction import SecretRedactor
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 from portal.engine.workplace import Workplace
@@ -29,6 +30,10 @@ _LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 _ERROR_LENGTH = 500
 #: What is copied is its owner's alone until it has the mode of its source.
 _PRIVATE = 0o077
+_UNREADABLE = (
+    "Some of what rclone told could not be read, so that this plan would not name everything. "
+    "Nothing was done; check again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,12 @@ class Transfer:
         self._grace = grace
         self._tracker = Tracker(order.operation, order.dry_run)
         self._moment = time.time() if moment is None else moment
-        self._ledger = Ledger(order.operation, self._moment) if order.dry_run else None
+        self._redactor = SecretRedactor(_secrets(order))
+        self._ledger = (
+            Ledger(order.operation, self._moment, self._redactor.without_secrets)
+            if order.dry_run
+            else None
+        )
         self._left_out = left_out
         self._running: tuple[ProcessGroup, Reader] | None = None
         self._workplace: Workplace | None = None
@@ -101,8 +111,7 @@ class Transfer:
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        blackening = Blackening(_secrets(self._order))
-        reader = Reader(group.stderr, self._tracker, blackening, self._ledger, self._left_out)
+        reader = Reader(group.stderr, self._tracker, self._redactor, self._ledger, self._left_out)
         self._running = group, reader
         reader.start()
 
@@ -110,6 +119,11 @@ class Transfer:
     def pid(self) -> int:
         """Of the leader of rclone's process group."""
         return self._started()[0].pid
+
+    @property
+    def unreadable_lines(self) -> int:
+        """How much of what rclone wrote to its log nobody could read."""
+        return self._running[1].broken_lines if self._running is not None else 0
 
     def readings(self, tick: float = 0.25) -> Iterator[Progress | None]:
         """Each reading as it comes (the newest, if the caller is slow), the final one last.
@@ -120,7 +134,7 @@ class Transfer:
         group, reader = self._started()
         while not _over(group, reader):
             yield _next(group, reader, tick)
-        yield self._tracker.finish(_succeeded(group))
+        yield self._tracker.finish(_succeeded(group) and self._plan_is_whole(reader))
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and
@@ -153,18 +167,25 @@ class Transfer:
         group, reader = self._started()
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
-        succeeded = _succeeded(group)
-        lines = tuple(printable(line, _ERROR_LENGTH) for line in list(reader.errors))
+        ended_well = _succeeded(group)
+        succeeded = ended_well and self._plan_is_whole(reader)
+        errors = list(reader.errors)
+        lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
+        names = Names((self._order.source, self._order.destination), self._order.remotes)
+        said = [names.without(error) for error in errors]
+        reason = None
+        if not succeeded:
+            reason = _UNREADABLE if ended_well else reason_for(group.exit_code, group.stopped, said)
         return Outcome(
             succeeded=succeeded,
             stopped=group.stopped,
             exit_code=group.exit_code,
-            reason=None if succeeded else reason_for(group.exit_code, group.stopped, lines),
+            reason=reason,
             error_lines=lines,
             progress=self._tracker.finish(succeeded),
-            plan=self._plan(reader) if succeeded else None,
-            may_pass=not succeeded and may_pass(group.exit_code, group.stopped, lines),
-            told=self._told(lines),
+            plan=self._ledger.plan() if self._ledger and succeeded else None,
+            may_pass=not ended_well and may_pass(group.exit_code, group.stopped, said),
+            told=self._told(said),
         )
 
     def close(self) -> None:
@@ -179,14 +200,24 @@ class Transfer:
         if self._workplace is not None:
             self._workplace.remove()
 
-    def _told(self, lines: Sequence[str]) -> str:
-        reason = passing(lines)
-        said = reason.told.format(storage=self._order.storage) if reason else ""
-        return said[:1].upper() + said[1:] if said.startswith("the ") else said
+    def _told(self, said: Sequence[str]) -> str:
+        reason = passing(said)
+        words = reason.told.format(storage=self._order.storage) if reason else ""
+        return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
-    def _plan(self, reader: Reader) -> Plan | None:
-        # A line that was too long to be read was about a file that nobody would have been shown.
-        return self._ledger.plan() if self._ledger and not reader.dropped_lines else None
+    def _plan_is_whole(self, reader: Reader) -> bool:
+        """True of what makes no plan. A line that could not be read was about a file that nobody
+        would be shown, and rclone's own count tells whether one is missing."""
+        if self._ledger is None:
+            return True
+        counted = reader.statistics
+        return (
+            reader.ended
+            and not reader.broken_lines
+            and counted is not None
+            and counted.deletes <= self._ledger.removals
+            and counted.transfers <= self._ledger.transfers
+        )
 
     def _started(self) -> tuple[ProcessGroup, Reader]:
         if self._running is None:

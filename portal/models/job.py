@@ -39,6 +39,13 @@ class Job(Base):
                 "ix_jobs_history_status": ("status", "finished_at", "id"),
             }.items()
         ),
+        # Hardly a job is in it.
+        Index(
+            "ix_jobs_unreadable_lines",
+            "unreadable_lines",
+            sqlite_where=text("unreadable_lines > 0"),
+            postgresql_where=text("unreadable_lines > 0"),
+        ),
         *(
             Index(f"ix_jobs_{column}_history", column, "finished_at", "id")
             for column in ("owner_id", "source_remote_id", "destination_remote_id")
@@ -133,6 +140,8 @@ class Job(Base):
     links_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     specials_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     left_out_names: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    #: Lines of rclone's log that its last attempt could not read.
+    unreadable_lines: Mapped[int] = mapped_column(default=0, server_default="0")
     #: Where source and destination are, whatever they are called: two texts of which one begins
     #: with the other are places that overlap. None of a job that was made by an older release.
     source_key: Mapped[str | None] = mapped_column(Text)

@@ -291,6 +291,12 @@ def counts() -> dict[JobStatus, int]:
     return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
 
 
+def unreadable_lines() -> int:
+    """Lines of rclone's log that could not be read, of all jobs."""
+    found = select(func.sum(Job.unreadable_lines)).where(Job.unreadable_lines > 0)
+    return session.scalar(found) or 0
+
+
 def running() -> list[Job]:
     return list(session.scalars(select(Job).where(Job.status.in_(ACTIVE)).order_by(Job.id)))
 

@@ -166,6 +166,10 @@ class Attempt:
                 self._records.collect(run)
         outcome = run.outcome()
         held.reading = outcome.progress or held.reading
+        if outcome.found.unreadable_lines:
+            self._log.warning(
+                "lines of rclone's log could not be read", lines=outcome.found.unreadable_lines
+            )
         plan = asdict(outcome.plan) if outcome.plan else None
         return Ending(
             outcome.succeeded,

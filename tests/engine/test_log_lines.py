@@ -85,7 +85,7 @@ def test_what_looks_like_a_credential_is_masked(text):
         said(level="error", msg=f"failed: {text}"),
         said(level="error", msg="x", object=text),
     ):
-        for shown in (line.message, line.object, line.error):
+        for shown in (line.message, line.object, line.error.text):
             assert CANARY not in shown
     assert MASK in masked(text)
     assert CANARY not in parse(text.encode()).message

@@ -149,7 +149,7 @@ def test_one_line_of_50_mb_is_dropped_and_what_follows_is_read(bench):
         f"""
         for _ in range(50):
             sys.stderr.buffer.write(b'{{' * 1_000_000)
-        sys.stderr.buffer.write(b'\\n{STATS % 33}\\n' + b'y' * 70_000 + b'\\nshort')
+        sys.stderr.buffer.write(b'\\n{STATS % 33}\\n' + b'y' * 1_100_000 + b'\\nshort')
         sys.exit(1)
         """
     )
