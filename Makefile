@@ -22,6 +22,7 @@ demo: .venv/.runtime ## The same with three users and a few slow transfers
 test: .venv/.dev ## Set up everything the tests need, then do what CI does
 	@$(VENV_PYTHON) hatch_build.py --dev
 	@$(VENV_PYTHON) tests/browser/chromium.py
+	@$(VENV_PYTHON) tests/shipped/environment.py
 	@exec $(VENV_PYTHON) manage.py check
 
 check: test ## The same as make test

@@ -8,7 +8,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from click.testing import CliRunner, Result
 from portal import __version__, database
 from portal.cli import cli
 from tests.browser.portal_server import PASSWORD, ROOT, PortalServer, free_port
+from tests.shipped import environment as shipped
 
 Command = Callable[..., Result]
 
@@ -55,9 +55,9 @@ def command(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
 def manage(server: PortalServer, *arguments: str, **variables: str) -> tuple[int, str]:
     """Exit code and output of a real process that should end by itself."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [shipped.python(), "manage.py", *arguments],
         cwd=ROOT,
-        env={**server.environment, **variables},
+        env=shipped.environment({**server.environment, **variables}),
         capture_output=True,
         text=True,
         timeout=30,

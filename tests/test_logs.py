@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.shipped import environment as shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,8 +45,9 @@ structlog.get_logger("portal").debug("nobody needs this")
 def lines(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
     """The form, and every line that a process wrote of the nasty names and of a failure."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, request.param, json.dumps(NASTY)],
+        [shipped.python(), "-c", SCRIPT, request.param, json.dumps(NASTY)],
         cwd=ROOT,
+        env=shipped.environment(),
         capture_output=True,
         timeout=30,
         check=True,

@@ -7,12 +7,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.shipped import environment as shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer"}
@@ -71,7 +72,7 @@ class PortalServer:
         self._settings.update(settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "run", *self.options],
+                [shipped.python(), "manage.py", "run", *self.options],
                 cwd=ROOT,
                 env=measured_as_server(self.environment),
                 stdin=subprocess.DEVNULL,
@@ -92,9 +93,9 @@ class PortalServer:
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a command of manage.py on this portal's data; gives what it printed."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [shipped.python(), "manage.py", *arguments],
             cwd=ROOT,
-            env=self.environment,
+            env=shipped.environment(self.environment),
             input=stdin,
             capture_output=True,
             text=True,
@@ -140,9 +141,9 @@ class PortalServer:
 def measured_as_server(environment: dict[str, str]) -> dict[str, str]:
     """The same, but a coverage run measures the process as one of greenlets."""
     if environment.pop("COVERAGE_PROCESS_CONFIG", None) is None:
-        return environment
+        return shipped.environment(environment)
     start = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
-    return {**environment, **start, "COVERAGE_CONCURRENCY": "greenlet"}
+    return shipped.environment({**environment, **start, "COVERAGE_CONCURRENCY": "greenlet"})
 
 
 def free_port() -> int:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import sysconfig
 import textwrap
 from pathlib import Path
@@ -17,6 +16,7 @@ from portal.engine import EngineError, check_rclone, rclone_path, sweep_leftover
 from portal.engine.leftovers import _signal_all
 from portal.engine.processes import look, owner_lives, owner_mark, variables
 from tests.scripts import python_program
+from tests.shipped import environment as shipped
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,12 +99,12 @@ for reading in transfer.readings():
 
 
 def portal_with_a_transfer(rclone, source, tmp_path):
-    command = [sys.executable, "-c", PARENT, rclone, source, tmp_path / "to", tmp_path / "data"]
+    command = [shipped.python(), "-c", PARENT, rclone, source, tmp_path / "to", tmp_path / "data"]
     portal = subprocess.Popen(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=shipped.environment(),
     )
     assert portal.stdout.readline() == b"running\n"
     return portal
@@ -239,7 +239,7 @@ def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(sou
         ),
     )
     command = [
-        sys.executable,
+        shipped.python(),
         "-W",
         "ignore",
         "-c",
@@ -252,7 +252,7 @@ def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(sou
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=shipped.environment(),
         capture_output=True,
         timeout=30,
     )

@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fanout.clients import Client, masked, parse, pump
+from tests.shipped import environment as shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024
@@ -31,12 +31,13 @@ class Server:
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
             [
-                sys.executable,
+                shipped.python(),
                 "-m",
                 "tests.fanout.server",
                 *map(str, (self.port, interval, timeout)),
             ],
             cwd=ROOT,
+            env=shipped.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from portal.settings import Settings
 from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
+from tests.shipped import environment as shipped
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -82,9 +82,9 @@ class WorkerProcess:
         before = self.log.count("Worker ")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self._program, "worker", *self._arguments],
+                [shipped.python(), *self._program, "worker", *self._arguments],
                 cwd=ROOT,
-                env=self._environment,
+                env=shipped.environment(self._environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from portal.services import recovery, reports
 from portal.settings import Settings
 from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
+from tests.shipped import environment as shipped
 from tests.transfers import assert_ended_once, history, status_of, stored
 
 #: A process that sweeps and comes to no end of it.
@@ -59,8 +59,10 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 @contextmanager
 def sweeper(settings: Settings, silence: str = "60s") -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", SWEEPER, settings.database_url, silence]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    command = [shipped.python(), "-c", SWEEPER, settings.database_url, silence]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=shipped.environment(), stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     with process.stdout:
         try:

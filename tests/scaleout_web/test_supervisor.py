@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.browser.portal_server import ROOT, START_SECONDS
 from tests.conftest import wait_for
 from tests.scaleout_web.web import Web, alive_of, wait_until_gone
 from tests.server import Person
+from tests.shipped import environment as shipped
 
 pytestmark = pytest.mark.faults
 
@@ -55,8 +55,10 @@ def test_hangup_replaces_every_process_and_no_request_is_refused(web: Web) -> No
 
 def test_second_portal_on_the_port_is_refused(web: Web, tmp_path: Path) -> None:
     environment = {**web.environment, "PORTAL_DATA_DIR": str(tmp_path)}
-    second = [sys.executable, "manage.py", "run", "--processes", "2"]
-    done = subprocess.run(second, cwd=ROOT, env=environment, capture_output=True, text=True)
+    second = [shipped.python(), "manage.py", "run", "--processes", "2"]
+    done = subprocess.run(
+        second, cwd=ROOT, env=shipped.environment(environment), capture_output=True, text=True
+    )
 
     assert done.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{web.port}: Address already in use." in done.stderr
@@ -109,9 +111,11 @@ SUPERVISE = """
 def supervise(program: Path) -> subprocess.Popen[bytes]:
     with (program.parent / "log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SUPERVISE), str(program)],
+            [shipped.python(), "-c", textwrap.dedent(SUPERVISE), str(program)],
             cwd=ROOT,
-            env={**os.environ, "PORTAL_DATA_DIR": str(program.parent / "data")},
+            env=shipped.environment(
+                {**os.environ, "PORTAL_DATA_DIR": str(program.parent / "data")}
+            ),
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from tests.conftest import wait_for
 from tests.parts import Postgres, Redis
 from tests.scaleout_web.web import Web, heard_of, new_job, scale_out, status_of, worker_of
 from tests.server import Listener, Person, listening
+from tests.shipped import environment as shipped
 
 pytestmark = pytest.mark.faults
 
@@ -201,9 +201,14 @@ def test_web_that_starts_without_its_database_says_so_and_ends(
     redis: Redis, tmp_path: Path
 ) -> None:
     nowhere = scale_out(tmp_path, "postgresql://postgres@127.0.0.1:1/portal", redis.url)
-    command = [sys.executable, "manage.py", "run", "--processes", "2"]
+    command = [shipped.python(), "manage.py", "run", "--processes", "2"]
     done = subprocess.run(
-        command, cwd=ROOT, env=nowhere.environment, capture_output=True, text=True, timeout=60
+        command,
+        cwd=ROOT,
+        env=shipped.environment(nowhere.environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 1
     assert "Error: The database cannot be used: " in done.stderr

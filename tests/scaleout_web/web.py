@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from portal.engine import processes
 from tests.browser.portal_server import ROOT, START_SECONDS, PortalServer
 from tests.conftest import wait_for
 from tests.server import Listener, Person
+from tests.shipped import environment as shipped
 from tests.transfers import fill
 
 #: What a supervisor prints once all of its processes serve.
@@ -47,9 +47,11 @@ def worker_of(web: Web, name: str = "worker") -> Iterator[subprocess.Popen[bytes
     log = web.root.parent / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "worker", "--concurrency", "2"],
+            [shipped.python(), "manage.py", "worker", "--concurrency", "2"],
             cwd=ROOT,
-            env={**web.environment, "PORTAL_DATA_DIR": str(web.root.parent / name)},
+            env=shipped.environment(
+                {**web.environment, "PORTAL_DATA_DIR": str(web.root.parent / name)}
+            ),
             stdout=output,
             stderr=output,
         )
