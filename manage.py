@@ -2,16 +2,16 @@
 """Prepares the process for the command, then hands over to ``portal.cli``."""
 
 import os
-import re
 import sys
 import warnings
 from typing import Any
 
+from portal import process_one
+
 
 def main() -> None:
     server: dict[str, Any] = {}
-    several = re.search(r"--processes[ =](?!0*1( |$))", " ".join(sys.argv))
-    if sys.argv[1:2] in (["run"], ["demo"]) and not several:
+    if process_one.begin(sys.argv[1:]):
         # A server is cooperative, a supervisor of several is not: patched before other imports.
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
         warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")

@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from portal import __version__, database, logs, migrate
+from portal import __version__, database, logs, migrate, stopping
 from portal.errors import Invalid, PortalError
 from portal.models import Role
 from portal.pools import POOL_NAME
 from portal.settings import Settings, SettingsError, load_settings
 
 _HASH_LENGTH = 64
+_ABOUT_THE_DATABASE = "PORTAL_DATABASE_URL: the database cannot be used: "
 
 
 class _Failure(click.ClickException):
@@ -28,12 +29,23 @@ class _Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except stopping.StopAsked:
+            context.exit(0)
         except PortalError as error:
             raise _Failure(error.message) from None
         except CommandError as error:
             raise _Failure(f"{error}.") from None
         except DBAPIError as error:
-            raise _Failure(f"The database cannot be used: {error.orig}.") from None
+            raise _Failure(f"{_ABOUT_THE_DATABASE}{_one_line(error.orig)}.") from None
+        except SQLAlchemyError as error:
+            raise _Failure(f"{_ABOUT_THE_DATABASE}{_one_line(error)}.") from None
+        finally:
+            database.close()
+            stopping.close_ears()
+
+
+def _one_line(reason: object) -> str:
+    return " ".join(str(reason).split()).rstrip(".")
 
 
 class _Pool(click.ParamType[str]):

@@ -11,10 +11,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -34,6 +36,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
 from sqlalchemy.sql.functions import FunctionElement
 
+from portal import addresses, private
+from portal.errors import SettingsError
+
+log = structlog.get_logger(__name__)
+
 _SQLITE_WAIT = 0.05
 _PATIENCE = 10.0
 #: Seconds after which PostgreSQL ends the session of a process that holds an exclusive right
@@ -50,6 +57,8 @@ AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
 session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
 _glances: list[Engine] = []
+#: Connections to SQLite, whoever holds them; see ``close``.
+_open: set[sqlite3.Connection] = set()
 
 
 class Base(DeclarativeBase):
@@ -111,9 +120,11 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
 
     ``answer_within``: seconds that a statement on PostgreSQL may take; longer is an error.
     """
-    if url.startswith("sqlite"):
+    if file := addresses.sqlite_file(url):
+        _keep_private(file)
         engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT})
         event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "close", lambda connection, _record: _open.discard(connection))
         event.listen(engine, "begin", _sqlite_begin)
     else:
         from portal import postgres  # only here: most processes never need its driver
@@ -123,6 +134,50 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
     session.configure(bind=engine)
     _glances[:] = [engine.execution_options(sqlite_begin="")]
     return engine
+
+
+def close() -> None:
+    """Closes every connection of this process, at its end. SQLite's newest commits are then in its
+    one file, with no companions beside it, unless another process still works on it."""
+    engine: Engine | None = session.session_factory.kw["bind"]
+    if engine is None:
+        return
+    session.remove()
+    engine.dispose()
+    if file := addresses.sqlite_file(engine.url.render_as_string(hide_password=False)):
+        for connection in list(_open):  # of those who did not end in time
+            with suppress(sqlite3.Error):
+                connection.close()
+        _open.clear()
+        _gather(file)
+
+
+def _gather(file: Path) -> None:
+    """Brings what the companions of the file hold into the file itself."""
+    with suppress(sqlite3.Error), closing(_opened(file)) as connection:
+        # The last one to close removes the companions, but would not say why it could not.
+        blocked, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if blocked:
+            log.info("another process works on the database", file=str(file))
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Never makes the file: it may have been removed on purpose."""
+    return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1.0)
+
+
+def _keep_private(file: Path) -> None:
+    """SQLite gives the companions of a file the mode of the file."""
+    try:
+        # Nobody opens one that is there: closing it again would take SQLite's locks away.
+        if not file.exists():
+            private.make_file(file)
+    except OSError as error:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: the database {file} cannot be opened: {error.strerror}"
+        ) from None
+    for path in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))):
+        private.close_to_others(path)
 
 
 def glance() -> Connection:
@@ -180,6 +235,7 @@ def _is_busy(error: OperationalError) -> bool:
 
 def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
+    _open.add(connection)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

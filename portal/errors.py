@@ -49,3 +49,7 @@ class Unavailable(PortalError):
     """A part the portal stands on does not answer now; trying again later may help."""
 
     status = 503
+
+
+class SettingsError(PortalError):
+    """A variable's name and what is wrong with its value, or with what it names."""

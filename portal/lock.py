@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from portal.errors import PortalError
+from portal.errors import PortalError, SettingsError
 
 
 class Locked(PortalError):
@@ -15,17 +16,32 @@ class Locked(PortalError):
 
 def acquire(path: Path) -> int:
     """The descriptor that holds the lock until this process ends, however it ends."""
-    # Not inheritable: a child that outlived us would hold on to it.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Not inheritable: a child that outlived us would hold on to it.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"PORTAL_DATA_DIR: the lock file {path} cannot be opened: {error.strerror}"
+        ) from None
+    with suppress(OSError):  # it is somebody else's
+        os.fchmod(descriptor, 0o600)
+    if not take(descriptor):
         holder = os.read(descriptor, 64).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise Locked(
             f"Another portal (process {holder}) runs on {path.parent}. Stop it first, or give this "
             "one its own PORTAL_DATA_DIR."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+        )
+    with suppress(OSError):  # a full disk: the number is for people, the lock is the kernel's
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor
+
+
+def take(descriptor: int) -> bool:
+    """Whether the file of this descriptor was nobody's, and now is ours."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -21,16 +21,18 @@ _QUIET = (
 class _Lossy:
     """A stream that loses what there is no room for: the portal serves without a log, too."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream  # None where standard error was closed before the start
 
     def write(self, text: str) -> None:
-        with suppress(OSError):
-            self._stream.write(text)
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.write(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.flush()
 
 
 def configure(form: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
-from portal import tree
+from portal import stopping, tree
 from portal.settings import Settings
 
 
@@ -17,7 +18,12 @@ def _config(settings: Settings) -> Config:
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    command.upgrade(_config(settings), revision)
+    """Raises StopAsked where the process was asked to end meanwhile: then nothing was changed."""
+    try:
+        command.upgrade(_config(settings), revision)
+    except DBAPIError:
+        stopping.go_on()
+        raise
 
 
 def downgrade(settings: Settings, revision: str = "-1") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +13,15 @@ import structlog
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal import database, lock, migrate, offload, sockets, startup
+from portal import database, lock, migrate, offload, sockets, startup, stopping, tree
+from portal.database_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.executors import Executor
 from portal.executors.embedded import Embedded
 from portal.extensions import socketio
 from portal.factory import build_app
 from portal.lifeline import Lifeline
+from portal.lock import Locked
 from portal.services import audit, job_logs, statistics
 from portal.settings import Settings, SettingsError
 
@@ -47,36 +48,44 @@ def serve(
     prepare: Callable[[Settings], None] | None = None,
     lifeline: Lifeline | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. ``prepare`` runs once the database is ready; ``lifeline``
-    leads to the supervisor, which has seen to address, database and first user."""
+    """Serves until SIGTERM, SIGINT or SIGHUP. ``prepare`` runs once the database is ready;
+    ``lifeline`` leads to the supervisor, which has seen to address, database and first user."""
     lifeline = lifeline or Lifeline()
+    stopping.listen(hangup_ends=not lifeline.supervised)
     settings.prepare()
+    tree.refuse_incomplete()
+    settings.signing_key()
     embedded = not settings.scale_out
+    held = DatabaseLock(settings.database_url, alone=embedded)
     if embedded:
         lock.acquire(settings.lock_file)
     if not lifeline.supervised:
         startup.reserve(settings.host, settings.port).close()
+        held.acquire()
         if migrate_first:
             migrate.upgrade(settings)
     offload.use(server["offload"])
     executor = Embedded(settings) if embedded else _doorbell(settings)
+    stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     app.extensions["slot"] = lifeline.slot
     if embedded and (problem := app.extensions["rclone_problem"]):
-        raise SettingsError(f"PORTAL_RCLONE: {problem}" if settings.rclone else problem)
+        raise SettingsError(f"PORTAL_RCLONE: {problem}")
     if not lifeline.supervised:
         startup.first_admin(settings)
     if prepare is not None:
         prepare(settings)
     database.session.remove()
+    stopping.go_on()
     executor.start()
     socketio.start_background_task(sockets.review_forever)
     if lifeline.slot == 0:
         _remove_what_is_old(settings)
     try:
-        _serve_until_signalled(app, settings, lifeline, executor)
+        _serve_until_signalled(app, settings, lifeline, executor, held)
     finally:
         executor.stop()
+        held.release()
     log.info("stopped", slot=lifeline.slot)
     # Else the interpreter goes through all that was ever imported, several times, before it ends.
     gc.freeze()
@@ -90,13 +99,12 @@ def _doorbell(settings: Settings) -> Executor:
 
 
 def _serve_until_signalled(
-    app: Flask, settings: Settings, lifeline: Lifeline, executor: Executor
+    app: Flask,
+    settings: Settings,
+    lifeline: Lifeline,
+    executor: Executor,
+    held: DatabaseLock,
 ) -> None:
-    # A handler may run in the middle of anything, the event loop included, so it sets a flag and
-    # nothing else. The first signal counts; more of them change nothing.
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda caught, _frame: stopping.append(caught))
     # Only here: importing it brings the cooperative loop with it.
     fanout = import_module("portal.fanout")
     door = fanout.Door(settings.host, settings.port)
@@ -110,15 +118,16 @@ def _serve_until_signalled(
     )
     server.start()
     lifeline.ready()
-    url = f"http://{settings.host}:{settings.port}"
-    log.info("serving", url=url, slot=lifeline.slot)
+    log.info("serving", url=settings.own_url, slot=lifeline.slot)
     if not lifeline.supervised:
-        print(f"Transfer Portal on {url}", flush=True)  # noqa: T201 - for the person who started it
-    while not stopping and not lifeline.is_cut():
+        startup.say(f"Transfer Portal on {settings.own_url}")
+    while not (asked := stopping.asked()) and not lifeline.is_cut():
         time.sleep(0.1)
         if not server.is_alive():
             raise ServerEnded("The server ended by itself; the log says why.")
-    log.info("stopping", signal=signal.Signals(stopping[0]).name if stopping else "no supervisor")
+        if held.lost_to:
+            raise Locked(f"Another portal ({held.lost_to}) has taken the database meanwhile.")
+    log.info("stopping", signal=asked.name if asked else "no supervisor")
     door.close()
     executor.stop()
     server.join(_LAST_ANSWERS)  # so that nobody who asked in time is left without an answer

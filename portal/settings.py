@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -13,7 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from portal.errors import PortalError
+from portal import addresses, private, secret_files
+from portal.errors import SettingsError
+
+__all__ = ["ROLE_NAMES", "SECRETS", "RoleName", "Settings", "SettingsError", "load_settings"]
 
 #: A name or an address, with a port or without; a leading dot means every subdomain too.
 _HOST = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
@@ -23,10 +25,6 @@ RoleName = Literal["viewer", "operator", "admin"]
 ROLE_NAMES = get_args(RoleName)
 
 
-class SettingsError(PortalError):
-    """A variable's name and what is wrong with its value."""
-
-
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PORTAL_", env_ignore_empty=True, frozen=True)
 
@@ -34,7 +32,9 @@ class Settings(BaseSettings):
         Path("instance"), description="Folder of the database, the secret key and the lock file."
     )
     database_url: str = Field(
-        "", description="SQLAlchemy address of the database. Default: SQLite in the data folder."
+        "",
+        repr=False,
+        description="SQLAlchemy address of the database. Default: SQLite in the data folder.",
     )
     redis_url: str = Field(
         "",
@@ -272,29 +272,31 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if value and not re.match(r"(sqlite|postgres(ql)?)(\+[a-z0-9_]+)?://", value):
-            raise ValueError("must begin with sqlite:// or postgresql://")
-        return value
+        return addresses.database_url(value) if value else value
 
     @field_validator("redis_url")
     @classmethod
     def _beside_postgresql(cls, value: str, info: ValidationInfo) -> str:
-        if value and not re.match(r"rediss?://[^/]", value):
-            raise ValueError("must begin with redis:// or rediss://")
-        if value and not info.data.get("database_url", "postgres").startswith("postgres"):
+        if not value:
+            return value
+        addresses.refuse_bad_redis_url(value)
+        if not info.data.get("database_url", "postgres").startswith("postgres"):
             raise ValueError(
                 "several processes cannot share SQLite; set PORTAL_DATABASE_URL to a "
                 "postgresql:// address too, or unset it"
             )
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, value: str) -> str:
+        return value[1:-1] if re.fullmatch(r"\[[0-9A-Fa-f:.%\w]+\]", value) else value
+
     @model_validator(mode="after")
     def _complete(self) -> Settings:
         data = self.data_dir.absolute()
         roots = self.transfer_roots or (data / "files",)
-        url = self.database_url or f"sqlite:///{data / 'portal.sqlite'}"
-        if url.startswith("postgres://"):
-            url = "postgresql://" + url.removeprefix("postgres://")
+        url = self.database_url or addresses.of_sqlite(data / "portal.sqlite")
         for name, completed in (
             ("data_dir", data),
             ("transfer_roots", roots),
@@ -309,6 +311,12 @@ class Settings(BaseSettings):
         return bool(self.redis_url)
 
     @property
+    def own_url(self) -> str:
+        """Where it listens, for people of this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
     def lock_file(self) -> Path:
         return self.data_dir / "portal.lock"
 
@@ -321,12 +329,18 @@ class Settings(BaseSettings):
                 "pip install 'transfer-portal[oidc]', or unset the variable."
             )
         try:
-            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.make_folder(self.data_dir)
             if self.transfer_roots == (default_root,):
-                default_root.mkdir(exist_ok=True)
+                private.make_folder(default_root)
         except OSError as error:
             raise SettingsError(
                 f"PORTAL_DATA_DIR: cannot make the folder {error.filename}: {error.strerror}"
+            ) from None
+        try:
+            private.refuse_unwritable(self.data_dir)
+        except OSError as error:
+            raise SettingsError(
+                f"PORTAL_DATA_DIR: cannot write in the folder {self.data_dir}: {error.strerror}"
             ) from None
         for root in self.transfer_roots:
             if not root.is_dir():
@@ -334,29 +348,28 @@ class Settings(BaseSettings):
 
     def signing_key(self) -> str:
         """The secret key; generated into the data folder (mode 0600) when none was given."""
-        if self.secret_key:
-            return self.secret_key
-        path = self.data_dir / "secret_key"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text(encoding="ascii").strip()
-        key = secrets.token_urlsafe(48)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key)
-        return key
+        return self.secret_key or secret_files.own_key(self.data_dir / "secret_key")
+
+
+#: Settings that hold secrets; each may also be given as ``…_FILE``, which names a file with it.
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if not field.repr)
 
 
 def load_settings(**values: object) -> Settings:
     """Settings from the environment; raises SettingsError with the variable's name."""
+    read, problems = secret_files.from_environment(SECRETS)
     try:
-        return Settings(**values)  # type: ignore[arg-type]
+        settings = Settings(**(read | values))  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(item) for item in error.errors())) from None
+        wrong = [_sentence(item, read) for item in error.errors()]
+        raise SettingsError("\n".join(problems + wrong)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
 
 
-def _sentence(item: object) -> str:
+def _sentence(item: object, from_files: Mapping[str, str]) -> str:
     assert isinstance(item, dict)  # noqa: S101 - the shape of pydantic's error list
     name = "_".join(str(part) for part in item["loc"][:1])
     reason = str(item["msg"]).removeprefix("Value error, ")
-    return f"PORTAL_{name.upper()}: {reason}"
+    return f"PORTAL_{name.upper()}{'_FILE' if name in from_files else ''}: {reason}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
+from contextlib import suppress
 
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -27,7 +30,7 @@ def reserve(host: str, port: int) -> socket.socket:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise SettingsError(f"PORTAL_HOST: {host} is no address of this machine") from None
     family, kind, protocol, _, address = found[0]
     # Those who serve share the port by SO_REUSEPORT, and so would two portals, silently. Who binds
@@ -47,9 +50,30 @@ def _bound(
         made.bind(address)
     except OSError as error:
         made.close()
-        host, port = address[:2]
-        raise AddressInUse(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        raise AddressInUse(_refusal(error, *address[:2])) from None
     return made
+
+
+def _refusal(error: OSError, host: object, port: object) -> str:
+    where = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    about_the_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+    variable = "PORTAL_PORT" if about_the_port else "PORTAL_HOST"
+    return f"{variable}: cannot listen on {where}: {error.strerror}."
+
+
+def say(line: str) -> None:
+    """To the person who started it, on standard output; nobody may be there to read it."""
+    with suppress(OSError, ValueError):  # such as a full disk, or a stream that was closed
+        print(line, flush=True)  # noqa: T201
+
+
+def _can_say() -> bool:
+    """Whether standard output takes a line. Without one an empty write would not tell."""
+    try:
+        print("First start: the user admin is made.", flush=True)  # noqa: T201
+    except (OSError, ValueError):
+        return False
+    return sys.stdout is not None
 
 
 def first_admin(settings: Settings) -> None:
@@ -57,6 +81,11 @@ def first_admin(settings: Settings) -> None:
     try:
         if accounts.has_users():
             return
+        if not settings.admin_password and not _can_say():
+            raise SettingsError(
+                "PORTAL_ADMIN_PASSWORD: standard output cannot be written, so that nobody would "
+                "see the password that is generated for admin; set one"
+            )
         password = settings.admin_password or passwords.generated()
         accounts.create_user("admin", Role.ADMIN, password)
     except (Invalid, IntegrityError):
@@ -67,4 +96,4 @@ def first_admin(settings: Settings) -> None:
         if weakness := passwords.weakness(password, "admin"):
             log.warning("PORTAL_ADMIN_PASSWORD is weak", reason=weakness)
     else:
-        print(f"First start: sign in as admin with the password {password}", flush=True)  # noqa: T201
+        say(f"First start: sign in as admin with the password {password}")

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from portal import database, migrate, startup
+from portal import database, migrate, startup, stopping, tree
+from portal.database_lock import DatabaseLock
 from portal.errors import PortalError
+from portal.lock import Locked
 from portal.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -52,33 +54,41 @@ class _Child:
 def supervise(settings: Settings, processes: int, *, migrate_first: bool = True) -> None:
     """Serves by so many processes until SIGTERM or SIGINT. SIGHUP replaces them, one by one, by
     what is installed by then."""
+    stopping.listen(hangup_ends=False)
     settings.prepare()
+    tree.refuse_incomplete()
     settings.signing_key()  # made once, before several would
     reserved = startup.reserve(settings.host, settings.port)
+    held = DatabaseLock(settings.database_url, alone=False)
+    held.acquire()
     if migrate_first:
         migrate.upgrade(settings)
     engine = database.connect(settings.database_url)
     startup.first_admin(settings)
     engine.dispose()
+    stopping.go_on()
     with reserved:
-        Supervisor(settings, processes, migrate_first=migrate_first).run()
+        Supervisor(settings, processes, held, migrate_first=migrate_first).run()
+    held.release()
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, processes: int, *, migrate_first: bool) -> None:
+    def __init__(
+        self, settings: Settings, processes: int, held: DatabaseLock, *, migrate_first: bool
+    ) -> None:
         self._settings = settings
         self._slots = range(processes)
+        self._held = held
         self._migrate_first = migrate_first
         self._children: dict[int, _Child] = {}
         self._leaving: list[_Child] = []
         self._delays = dict.fromkeys(self._slots, 0.0)
         self._due: dict[int, float] = {}
-        self._signals: list[int] = []
+        self._hangups: list[int] = []
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # A handler may run in the middle of anything, so it notes the signal and nothing else.
-            signal.signal(number, lambda caught, _frame: self._signals.append(caught))
+        # A handler may run in the middle of anything, so it notes the signal and nothing else.
+        signal.signal(signal.SIGHUP, lambda caught, _frame: self._hangups.append(caught))
         try:
             self._start_all()
             self._look_after_them()
@@ -101,18 +111,20 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise StartFailed(f"Not all processes serve after {_START_PATIENCE:.0f} s.")
             time.sleep(_LOOK)
-        url = f"http://{self._settings.host}:{self._settings.port}"
+        url = self._settings.own_url
         log.info("serving", url=url, processes=len(self._slots), pid=os.getpid())
-        print(f"Transfer Portal on {url}", flush=True)  # noqa: T201 - for the person who started it
+        startup.say(f"Transfer Portal on {url}")
 
     def _look_after_them(self) -> None:
         while not self._is_stopping():
             self._look()
-            if signal.SIGHUP in self._signals:
-                self._signals.remove(signal.SIGHUP)
+            if self._hangups:
+                self._hangups.pop()
                 self._replace_all()
+            if self._held.lost_to:
+                raise Locked(f"Another portal ({self._held.lost_to}) has taken the database.")
             time.sleep(_LOOK)
-        log.info("stopping", signal=signal.Signals(self._signals[0]).name)
+        log.info("stopping", signal=stopping.asked())
 
     def _started(self, slot: int) -> _Child:
         reading, writing = os.pipe()
@@ -220,7 +232,7 @@ class Supervisor:
         self._leaving = []
 
     def _is_stopping(self) -> bool:
-        return any(number != signal.SIGHUP for number in self._signals)
+        return stopping.asked() is not None
 
 
 def _says_ready(child: _Child) -> bool:

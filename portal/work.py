@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -12,7 +11,8 @@ from typing import Any
 import structlog
 from celery.worker import state as celery_state
 
-from portal import database, engine, live, worker
+from portal import database, engine, live, startup, stopping, worker
+from portal.database_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.executors.bell import TASK, celery_app, pool_of, queue_name
 from portal.executors.celery import Doorbell
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 #: ends whatever is still under way; then rclone ends with it.
 _GRACE = 4.0
 _PATIENCE = 8.5
+#: Between two looks whether it is asked to end.
+_LOOK = 0.1
 
 
 class WorkerEnded(PortalError):
@@ -43,20 +45,27 @@ def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) ->
             "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
             "runs the transfers itself, and no worker is needed."
         )
+    stopping.listen()
     settings.prepare()
     try:
         engine.check_rclone(engine.rclone_path(settings.rclone))
     except engine.EngineError as error:
         raise SettingsError(f"PORTAL_RCLONE: {error}") from None
+    held = DatabaseLock(settings.database_url, alone=False)
+    held.acquire()
     database.connect(settings.database_url)
     live.use_queue(settings.redis_url)
-    _Process(settings, pools, concurrency or settings.max_running_jobs).run()
+    stopping.go_on()
+    _Process(settings, pools, concurrency or settings.max_running_jobs, held).run()
 
 
 class _Process:
-    def __init__(self, settings: Settings, pools: tuple[str, ...], concurrency: int) -> None:
+    def __init__(
+        self, settings: Settings, pools: tuple[str, ...], concurrency: int, held: DatabaseLock
+    ) -> None:
         timing = worker.Timing().scaled(settings.test_time_scale)
         self._settings = settings
+        self._held = held
         self._concurrency = concurrency
         self._presence = Presence(this_process(pools, concurrency), timing.heartbeat, self._obey)
         self._watchdog = engine.Watchdog(timing.watchdog, min(GRACE, timing.heartbeat))
@@ -72,8 +81,6 @@ class _Process:
         self._fault: Exception | None = None
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda caught, _frame: self._stopping.set())
         lease = worker.Lease(self._presence.begin(), self._timing, self._watchdog)
         database.session.remove()
         self._watchdog.start()
@@ -88,14 +95,16 @@ class _Process:
         consumer = threading.Thread(target=self._consume, name="celery", daemon=True)
         consumer.start()
         me = self._presence.process
-        print(f"Worker {me.name}, pools: {', '.join(me.pools)}", flush=True)  # noqa: T201 - as `run`
+        startup.say(f"Worker {me.name}, pools: {', '.join(me.pools)}")
         ended = ""
-        while not ended and not self._stopping.wait(0.5):
+        while not (ended or stopping.asked()) and not self._stopping.wait(_LOOK):
             ended = self._what_ended(consumer)
         self._end(consumer, ended)
 
     def _what_ended(self, consumer: threading.Thread) -> str:
         """A sentence about a part that should work on and does not; empty while all do."""
+        if self._held.lost_to:
+            return f"Another portal ({self._held.lost_to}) has taken the database."
         # After a fault it waits for the jobs that run, which are to be given back at once.
         if self._fault or not consumer.is_alive():
             reason = repr(self._fault) if self._fault else "it gave no reason"
@@ -180,6 +189,7 @@ class _Process:
         self._doorbell.stop()
         self._presence.end()
         self._watchdog.close()
+        self._held.release()
         live.use_queue("")
         log.info("stopped")
         if consumer.is_alive():

@@ -150,7 +150,10 @@ def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, dat
     for arguments in (["db", "upgrade"], ["create-user", "dora", "--role", "viewer"]):
         done = command(*arguments)
         assert done.exit_code == 1
-        assert "The database cannot be used: file is not a database." in done.output
+        assert (
+            "PORTAL_DATABASE_URL: the database cannot be used: file is not a database."
+            in done.output
+        )
 
 
 # --- wrong values -------------------------------------------------------------------------------
@@ -218,7 +221,7 @@ def test_second_portal_on_the_same_data_refuses_and_says_why(server: PortalServe
 def test_port_that_is_taken_is_said(server: PortalServer, tmp_path: Path) -> None:
     code, said = manage(server, "run", PORTAL_DATA_DIR=str(tmp_path / "other"))
     assert code == 1
-    assert f"Cannot listen on 127.0.0.1:{server.port}: Address already in use." in said
+    assert f"PORTAL_PORT: cannot listen on 127.0.0.1:{server.port}: Address already in use." in said
 
 
 def test_rclone_that_cannot_be_used_stops_the_start(server: PortalServer, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class Embedded:
             self._bell.put(job_id)
 
     def stop(self) -> None:
+        if self._stopped.is_set():
+            return
         self._stopped.set()
         self._worker.stop()
         for _ in self._threads:

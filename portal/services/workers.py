@@ -112,10 +112,19 @@ def beat(worker_id: int) -> Orders | None:
 
 
 def stopped(worker_id: int) -> None:
-    """It has ended in an orderly way, or is certainly dead."""
-    _write(worker_id, stopped_at=database_time())
-    session().commit()
-    live.workers_changed()
+    """It has ended in an orderly way, or is certainly dead. Others may have found so before:
+    workers that start together find the same dead ones."""
+    writing = begin_write()
+    ended = writing.execute(
+        update(WorkerProcess)
+        .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
+        .values(stopped_at=database_time())
+        .returning(WorkerProcess.id),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    writing.commit()
+    if ended is not None:
+        live.workers_changed()
 
 
 def unended(machine: str) -> list[tuple[int, str]]:

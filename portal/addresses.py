@@ -1,0 +1,85 @@
+"""Addresses of the database and of Redis, looked at before anything connects to them.
+
+A message of ours never repeats the address: it may hold a password.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+#: The one driver of each that is installed with the portal.
+_DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "postgres": "psycopg"}
+_ENCODE = "in a user name or password, write / as %2F, @ as %40, : as %3A, # as %23 and ? as %3F"
+
+
+def database_url(value: str) -> str:
+    """The address as SQLAlchemy wants it. Raises ValueError with what is wrong with it."""
+    backend, _, driver = value.partition("://")[0].partition("+")
+    if "://" not in value or backend not in _DRIVERS:
+        raise ValueError("must begin with sqlite:// or postgresql://")
+    if driver not in ("", _DRIVERS[backend]):
+        raise ValueError(
+            f"the portal reaches {backend} by {_DRIVERS[backend]}, not by {driver}; "
+            f"write {backend}:// without +{driver}"
+        )
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"is no address of a database; the port is a number, and {_ENCODE}") from (
+            None
+        )
+    if backend == "sqlite":
+        return _sqlite(url).render_as_string()
+    if url.port is not None and not 0 < url.port <= 65535:
+        raise ValueError("the port must lie between 1 and 65535")
+    url = url.set(drivername=url.drivername.replace("postgres+", "postgresql+"))
+    if url.drivername == "postgres":
+        url = url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def of_sqlite(file: Path) -> str:
+    """Not put together by hand: a folder's name may hold what has a meaning in an address."""
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file of an address that ``database_url`` has seen; None for PostgreSQL."""
+    url = make_url(address)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def refuse_bad_redis_url(value: str) -> None:
+    """Raises ValueError with what is wrong with it."""
+    scheme = value.partition("://")[0]
+    if "://" not in value or scheme not in ("redis", "rediss"):
+        raise ValueError("must begin with redis:// or rediss://")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(
+            f"is no address of Redis; the port is a number up to 65535, and {_ENCODE}"
+        ) from None
+    if not host or port == 0 or parts.fragment:
+        raise ValueError(f"names no server; write redis://host:6379/0, and {_ENCODE}")
+    database = parts.path.strip("/")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ValueError(f"the database is a number, as in redis://host:6379/0; {_ENCODE}")
+
+
+def _sqlite(url: URL) -> URL:
+    if not url.database or url.database == ":memory:":
+        raise ValueError(
+            "names no file, so that everything would be lost at the end; write "
+            "sqlite:////full/path/portal.sqlite"
+        )
+    if url.database.startswith("file:"):
+        raise ValueError("write the plain path: sqlite:////full/path/portal.sqlite")
+    if url.host or url.port or url.username:
+        raise ValueError("a full path needs four slashes: sqlite:////full/path/portal.sqlite")
+    return url.set(database=str(Path(url.database).absolute()))
