@@ -15,7 +15,8 @@ from dataclasses import dataclass
 class Backend:
     """``options`` in the order of the form, the rarer ones in ``more``. ``passwords`` are obscured
     for rclone; they and ``secrets`` are sealed at rest. ``endpoints`` name a server. ``pinned``:
-    rclone takes no other way to it, so that it is told the address that was looked at."""
+    rclone takes no other way to it, so that it is told the address that was looked at. ``top``: the
+    word for its uppermost folders. ``objects``: below them it keeps no folder that is empty."""
 
     key: str
     rclone: str
@@ -28,6 +29,8 @@ class Backend:
     tokens: frozenset[str] = frozenset()
     endpoints: tuple[str, ...] = ()
     pinned: bool = False
+    top: str = "folder"
+    objects: bool = False
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -60,6 +63,8 @@ _LIST = (
         needs=(("provider",),),
         tokens=frozenset({"secret_access_key", "session_token"}),
         endpoints=("endpoint",),
+        top="bucket",
+        objects=True,
     ),
     Backend(
         key="sftp",
@@ -92,7 +97,7 @@ _LIST = (
         key="ftp",
         rclone="ftp",
         title="FTP",
-        about="A server of FTP, better with TLS: without, passwords travel in the clear.",
+        about="A server of FTP, with TLS where it has it: without, passwords travel in the clear.",
         options=("host", "port", "user", "pass", "explicit_tls", "tls"),
         more=(
             *("no_check_certificate", "disable_tls13", "concurrency", "disable_epsv"),
@@ -113,6 +118,7 @@ _LIST = (
         passwords=frozenset({"pass"}),
         endpoints=("host",),
         pinned=True,
+        top="share",
     ),
     Backend(
         key="azureblob",
@@ -127,6 +133,8 @@ _LIST = (
         needs=(("account", "sas_url"),),
         tokens=frozenset({"key", "sas_url", "client_secret"}),
         endpoints=("endpoint", "sas_url"),
+        top="container",
+        objects=True,
     ),
     Backend(
         key="gcs",
@@ -141,6 +149,8 @@ _LIST = (
         needs=(("service_account_credentials", "anonymous"),),
         tokens=frozenset({"service_account_credentials"}),
         endpoints=("endpoint",),
+        top="bucket",
+        objects=True,
     ),
     Backend(
         key="b2",
@@ -152,6 +162,8 @@ _LIST = (
         needs=(("account",), ("key",)),
         tokens=frozenset({"key"}),
         endpoints=("endpoint",),
+        top="bucket",
+        objects=True,
     ),
 )
 

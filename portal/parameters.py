@@ -13,11 +13,12 @@ from portal.engine import Option
 from portal.errors import Invalid
 from portal.hosts import HostRefused, host_in, refuse_malformed
 from portal.names import is_line, is_name
+from portal.remote_words import label
 
 LONGEST = 4_000
 LONGEST_KEY = 16_000
 #: Of more than one line.
-LONG = frozenset({"key_pem", "service_account_credentials"})
+LONG = frozenset({"key_pem", "service_account_credentials", "host_keys"})
 
 _SIZE = re.compile(r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d{1,6}(\.\d{1,3})?(ms|s|m|h))+", re.ASCII)
@@ -35,6 +36,9 @@ _CHOICES = frozenset(
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n"
     r"[A-Za-z0-9+/=:,. \n-]+-----END [A-Z ]*PRIVATE KEY-----"
+)
+_HOST_KEY = re.compile(
+    r"(?:^|[\s,])((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+) (AAAA[A-Za-z0-9+/]+={0,2})(?=[\s,]|$)", re.ASCII
 )
 _GOOGLES = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token")
 _OF_AN_ACCOUNT = (
@@ -69,7 +73,9 @@ def checked(
             values[name] = value
     for names in backend.needs:
         if not any(name in values or name in stored or _key(name) in errors for name in names):
-            errors[_key(names[0])] = _missing(names)
+            errors[_key(names[0])] = _missing(backend, names)
+    if {"tls", "explicit_tls"} <= values.keys():
+        errors[_key("tls")] = "Tick only one of Explicit TLS and Implicit TLS."
     if errors:
         raise Invalid(errors)
     return values
@@ -91,23 +97,12 @@ def choices(option: Option) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in option.examples if pair[0])
 
 
-def label(name: str) -> str:
-    """``access_key_id`` as a person reads it."""
-    words = _LABELS.get(name) or name.replace("_", " ").capitalize()
-    return re.sub(
-        r"\b(id|acl|tls|url|sas|http2|utf8|tls13|epsv|mlsd|spn)\b",
-        lambda found: found[0].upper(),
-        words,
-        flags=re.IGNORECASE,
-    )
-
-
 def _key(name: str) -> str:
     return f"options.{name[:60]}"
 
 
-def _missing(names: tuple[str, ...]) -> str:
-    return f"Give {' or '.join(label(name) for name in names)}."
+def _missing(backend: Backend, names: tuple[str, ...]) -> str:
+    return f"Give {' or '.join(label(name, backend.key) for name in names)}."
 
 
 def _value(backend: Backend, option: Option, text: str) -> str:
@@ -194,6 +189,17 @@ def _pem(text: str) -> str:
     return text.replace("\n", "\\n")
 
 
+def _host_keys(text: str) -> str:
+    """``algorithm key``, separated by commas, as rclone wants them. Lines of ssh-keyscan and of
+    known_hosts begin with the host; a public key may end with a comment."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    found = [_HOST_KEY.findall(line) for line in lines]
+    if len(text) > LONGEST_KEY or not all(found):
+        raise Refused("Paste the lines that ssh-keyscan prints: host, algorithm and key.")
+    keys = [f"{algorithm} {key}" for line in found for algorithm, key in line]
+    return ",".join(dict.fromkeys(keys))
+
+
 def _service_account(text: str) -> str:
     """Only a key as Google hands it out: other kinds of credentials name files to read, programs to
     run and addresses to ask."""
@@ -224,18 +230,6 @@ _RULES: dict[str, Callable[[str], str]] = {
     "region": lambda text: _matching(_LABEL, text, "Use letters, digits and dashes."),
     "tenant": lambda text: _matching(_NAMES, text, "Use letters, digits, dots and dashes."),
     "key_pem": _pem,
+    "host_keys": _host_keys,
     "service_account_credentials": _service_account,
-}
-_LABELS = {
-    "pass": "Password",
-    "key_pem": "Private key",
-    "key_file_pass": "Passphrase of the key",
-    "pubkey": "Certificate of the key",
-    "tls": "Implicit TLS",
-    "explicit_tls": "Explicit TLS",
-    "url": "Address",
-    "service_account_credentials": "Key of the service account",
-    "sas_url": "SAS address",
-    "set_modtime": "Set modification times",
-    "project_number": "Project number",
 }

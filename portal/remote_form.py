@@ -17,9 +17,10 @@ from wtforms import (
 )
 from wtforms.fields.choices import SelectChoice
 
-from portal import parameters
+from portal import parameters, remote_words
 from portal.backends import Backend
 from portal.models import Remote
+from portal.remote_words import help_text
 from portal.services import connections, remotes
 from portal.services.remotes import Draft
 
@@ -28,28 +29,8 @@ _CLEAR = "clear_"
 _WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
 _HELP_LENGTH = 220
 _AGAIN = "Type it again: what is secret does not come back with the page."
-#: Where rclone's help speaks to those who edit its own file of remotes.
-_HELP = {
-    "access_key_id": "Empty for public buckets.",
-    "secret_access_key": "",
-    "endpoint": "Address of the service, such as s3.example.org. Empty: the provider's own.",
-    "provider": "",
-    "pass": "",
-    "key_pem": "In PEM form, from its line BEGIN to its line END.",
-    "key_file_pass": "Only if the private key has one.",
-    "pubkey": "A signed certificate, if the server asks for one.",
-    "host": "Name or address, such as files.example.org.",
-    "url": "Such as https://cloud.example.org/remote.php/dav/files/bob.",
-    "user": "",
-    "service_account_credentials": "The JSON key file of the service account, all of it.",
-    "anonymous": "For public buckets, without a key.",
-    "host_keys": "The server must have one of these keys. Algorithm and key as ssh-keyscan prints "
-    "them, separated by commas.",
-    "sas_url": "Instead of account and key: an address with a signature.",
-    "account": "",
-    "key": "",
-    "hard_delete": "Otherwise deleted files are hidden, and kept.",
-}
+#: Options that a new remote begins with, where that is safer than rclone's own default.
+_BEGIN_WITH = {("ftp", "explicit_tls"): True}
 
 
 class SecretArea(TextAreaField):
@@ -124,8 +105,8 @@ def form_for(backend: Backend, remote: Remote | None = None, **options: Any) -> 
 
 def help_of(backend: Backend, name: str) -> str:
     """In a line or two."""
-    if name in _HELP:
-        return _HELP[name]
+    if (ours := help_text(name, backend.key)) is not None:
+        return ours
     text = connections.known_options(backend.key)[name].help.split("\n\n")[0].replace("\n", " ")
     text = text.replace("`", "").strip()
     return text if len(text) <= _HELP_LENGTH else text[:_HELP_LENGTH].rpartition(" ")[0] + " …"
@@ -143,13 +124,14 @@ def _fields(backend: Backend) -> dict[str, Any]:
 
 
 def _field(backend: Backend, name: str, option: Any) -> Any:
-    label = parameters.label(name)
+    label = remote_words.label(name, backend.key)
     if name in parameters.LONG:
-        return SecretArea(label)
+        return SecretArea(label) if name in backend.secrets else TextAreaField(label)
     if name in backend.secrets:
         return PasswordField(label)
     if option.kind == "bool":
-        return BooleanField(label, default=option.default == "true")
+        begin = _BEGIN_WITH.get((backend.key, name), option.default == "true")
+        return BooleanField(label, default=begin)
     if allowed := parameters.choices(option):
         pairs = [SelectChoice(value, _choice(value, words)) for value, words in allowed]
         return SelectField(
@@ -172,10 +154,15 @@ def _choice(value: str, words: str) -> str:
 
 def _data(remote: Remote) -> dict[str, Any]:
     known = connections.known_options(remote.backend)
-    values = {
-        _OPTION + name: text == "true" if known[name].kind == "bool" else text
+    values: dict[str, Any] = {
+        _OPTION + name: (remote.options.get(name) or option.default) == "true"
+        for name, option in known.items()
+        if option.kind == "bool"
+    }
+    values |= {
+        _OPTION + name: text
         for name, text in remote.options.items()
-        if name in known
+        if name in known and known[name].kind != "bool"
     }
     kept = {"name": remote.name, "role": remote.role, "start": remote.start}
     return {**values, **kept, "version": str(remote.version)}

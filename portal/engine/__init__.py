@@ -5,7 +5,13 @@ from portal.engine.command import Order
 from portal.engine.errors import EngineError
 from portal.engine.found import Found
 from portal.engine.leftovers import sweep_leftovers, sweep_owner
-from portal.engine.listing import Entry, Listing, list_folder, make_folder
+from portal.engine.listing import (
+    Entry,
+    Listing,
+    answers_to_anything,
+    list_folder,
+    make_folder,
+)
 from portal.engine.log import LogLine
 from portal.engine.matching import Matching, MatchingFile, list_matching
 from portal.engine.plan import Guard, Plan
@@ -38,6 +44,7 @@ __all__ = [
     "Run",
     "Transfer",
     "Watchdog",
+    "answers_to_anything",
     "check_rclone",
     "list_folder",
     "list_matching",

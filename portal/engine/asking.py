@@ -25,7 +25,7 @@ IMPATIENT = (
     *("--use-json-log", "--log-level", "ERROR"),
 )
 _POLL = 0.01
-_ERROR_LENGTH = 500
+_ERROR_LENGTH = 2_000
 
 
 @dataclass(frozen=True, slots=True)

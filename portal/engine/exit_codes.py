@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
+from portal.engine.connection_errors import CONNECTION_ERRORS, FIRST_CONTACT
 from portal.engine.reasons import Reason
 from portal.engine.storage_errors import STORAGE_ERRORS
 
@@ -62,14 +63,21 @@ _ERRORS: tuple[Reason, ...] = (
         "The machine ran out of open files. Raise the limit of the portal, then retry.",
         may_pass=None,
     ),
+    *CONNECTION_ERRORS,
     *STORAGE_ERRORS,
     Reason(
         r"error reading source root directory: directory not found",
         "The source folder does not exist. Check its path, then retry.",
     ),
     Reason(
-        r"can't copy - source file is being updated|corrupted on transfer",
+        r"can't copy - source file is being updated",
         "A file changed while it was read. Retry when nothing writes to the source.",
+        may_pass=None,
+    ),
+    Reason(
+        r"corrupted on transfer",
+        "What arrived is not what was sent, and was thrown away. Retry; with FTP and TLS, tick "
+        "“Disable TLS 1.3” in the remote: some servers lose the end of a file with it.",
         may_pass=None,
     ),
     Reason(
@@ -130,6 +138,14 @@ def reason_for(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> str
     return _CODES.get(exit_code, _OTHER)
 
 
+def cause_of(error_lines: Sequence[str]) -> str | None:
+    """Why a first question to a storage failed; None if these words are not known."""
+    for line in reversed(error_lines):
+        if reason := _found(line, (*FIRST_CONTACT, *_ERRORS)):
+            return reason.sentence
+    return None
+
+
 def may_pass(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
     """Whether another try may well succeed. One error that lasts decides against all that may pass:
     with the wrong password nothing is gained by trying again."""
@@ -153,8 +169,8 @@ def passing(error_lines: Sequence[str]) -> Reason | None:
     return next((reason for reason in found if reason is not None and reason.may_pass), None)
 
 
-def _found(said: str) -> Reason | None:
-    for reason in _ERRORS:
+def _found(said: str, reasons: tuple[Reason, ...] = _ERRORS) -> Reason | None:
+    for reason in reasons:
         if re.search(reason.pattern, said, re.IGNORECASE):
             return reason
     return None

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portal.engine.asking import Answer, ask
-from portal.engine.exit_codes import reason_for
+from portal.engine.exit_codes import cause_of, reason_for
 from portal.engine.remotes import Remote, address
 
 #: A hundred thousand entries or so; who has more finds by name.
 _MOST = 24 * 1024 * 1024
 _MISSING = 3
 _UNREADABLE = "Some of what rclone told about this folder could not be read. Look again."
+#: What Go ends with where rclone did not expect an answer such as the storage's.
+_PANIC = 2
+#: Of rclone's own words.
+_WORDS = 300
+_WAY = re.compile(r'^(error listing: |Failed to create file system for "[^"]*": |NewFs: )+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,15 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """``problem`` is a sentence for a person if it could not be listed; ``missing``: because there
-    is no such folder. ``partial``: there is more than was read."""
+    is no such folder. ``partial``: there is more than was read. ``unknown``: rclone's last words,
+    if they are none of which we know what they mean."""
 
     entries: tuple[Entry, ...]
     problem: str | None
     missing: bool
     partial: bool
     seconds: float
+    unknown: str = ""
 
 
 def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> Listing:
@@ -51,7 +60,16 @@ def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> L
         missing=answer.exit_code == _MISSING,
         partial=answer.full,
         seconds=answer.seconds,
+        unknown=_unknown(answer),
     )
+
+
+def answers_to_anything(rclone: Path, remote: Remote, *, seconds: float) -> bool:
+    """Whether it lists even a folder that cannot exist, as a web page does that answers to whatever
+    is asked. Raises EngineError if rclone cannot be started."""
+    name = f"no-such-{secrets.token_hex(8)}"
+    wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, name)]
+    return ask(rclone, wanted, remote, seconds=seconds, most=_MOST).exit_code in (0, _PANIC)
 
 
 def make_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> str | None:
@@ -72,7 +90,23 @@ def problem(answer: Answer, seconds: float) -> str | None:
         return None
     if answer.exit_code == _MISSING:
         return "There is no such folder."
+    if cause := cause_of(answer.said):
+        return cause
+    if answer.exit_code == _PANIC:
+        return "What answers there makes no sense to rclone. Check the address."
+    if words := _unknown(answer):
+        return f"It failed. rclone says: {words}"
     return reason_for(answer.exit_code, False, answer.said)
+
+
+def _unknown(answer: Answer) -> str:
+    """Without rclone's own way to it, which names what the person knows already."""
+    if answer.cut or answer.full or answer.exit_code in (0, _PANIC, _MISSING):
+        return ""
+    if not answer.errors or cause_of(answer.said):
+        return ""
+    words = _WAY.sub("", answer.errors[-1])
+    return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
 
 
 class Told:

@@ -100,7 +100,6 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "nosuchbucket",
             "bucket does not exist",
             "bucket not found",
-            "invalidbucketname",
             "nosuchcontainer",
             "containernotfound",
         ),

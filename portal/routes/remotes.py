@@ -5,8 +5,8 @@ from portal.access import address, me, requires
 from portal.backends import BACKENDS, Backend
 from portal.errors import Invalid, NotFound
 from portal.models import Remote, Role
-from portal.parameters import label
 from portal.remote_form import RemoteForm, form_for, help_of
+from portal.remote_words import label
 from portal.services import remotes
 
 blueprint = Blueprint("remotes", __name__, url_prefix="/remotes")
@@ -121,7 +121,7 @@ def _theirs(form: RemoteForm, remote: Remote) -> dict[str, str]:
     """What is stored now where something else was typed, by what the field is called."""
     draft = form.draft()
     found = {
-        label(name): remote.options.get(name) or "empty"
+        label(name, form.backend.key): remote.options.get(name) or "empty"
         for name in form.backend.allowed
         if name not in form.backend.secrets
         and (draft.options[name] not in ("", "false") or name in remote.options)

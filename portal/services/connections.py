@@ -130,10 +130,32 @@ def list_folder(remote: Remote, path: str) -> engine.Listing:
 
 def make_folder(remote: Remote, path: str) -> str | None:
     """Why it was not made; raises as ``list_folder``."""
+    backend = BACKENDS[remote.backend]
+    at_the_top = "/" not in path.strip("/")
+    if at_the_top and backend.top == "share":
+        return "Shares are made on the server. Open one, and make the folder in it."
     told = opened(remote)
     with _turn():
         try:
-            return engine.make_folder(engine.rclone_path(_rclone), told, path, seconds=PATIENCE)
+            rclone = engine.rclone_path(_rclone)
+            problem = engine.make_folder(rclone, told, path, seconds=PATIENCE)
+            if problem or (backend.objects and not at_the_top):
+                return problem
+            # Some say that it is made, and make nothing.
+            if engine.list_folder(rclone, told, path, seconds=PATIENCE).missing:
+                return f"The storage made no such {backend.top if at_the_top else 'folder'}."
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+    return None
+
+
+def answers_to_anything(remote: Remote) -> bool:
+    """Whether what answers there is no such storage at all; raises as ``list_folder``."""
+    told = opened(remote)
+    with _turn():
+        try:
+            rclone = engine.rclone_path(_rclone)
+            return engine.answers_to_anything(rclone, told, seconds=PATIENCE)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 

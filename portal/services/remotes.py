@@ -218,13 +218,29 @@ def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
     except connections.Unusable as unusable:
         return False, unusable.message
     took = f"{found.seconds:.1f} s"
-    if found.missing and start:
-        return False, f"It answers, but there is no folder “{start}” ({took})."
+    backend = BACKENDS[remote.backend]
+    if found.missing:
+        return False, f"{_nothing_there(backend, start)} ({took})"
+    if found.unknown:
+        return False, f"The test failed. rclone says: {found.unknown} ({took})"
     if found.problem:
         return False, f"{found.problem} ({took})"
+    if not found.entries and not found.partial and connections.answers_to_anything(remote):
+        return False, (
+            f"Something answers there, but it is no {backend.title}: it says yes to whatever it is "
+            f"asked, like a page for people. Check the address. ({took})"
+        )
     count = len(found.entries)
     entries = "1 entry" if count == 1 else f"{count:,} entries"
     return True, f"Works: {entries} at “{remote.name}:{start}” in {took}."
+
+
+def _nothing_there(backend: Backend, start: str) -> str:
+    if not start:
+        return "A server answers, but has nothing at this address. Check the whole of the address."
+    if backend.top == "folder" or "/" in start.strip("/"):
+        return f"It answers, but there is no folder “{start}”."
+    return f"It answers, but there is no {backend.top} “{start}”."
 
 
 def _open_jobs(remote_id: int) -> Any:

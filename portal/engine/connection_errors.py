@@ -1,0 +1,242 @@
+"""What storages say when no connection comes about at all, and what to do about it.
+
+Each pattern was seen with a real server, or is the recorded answer of a service that nobody can run
+here: tests/storages/test_connection_causes.py. None of these passes by itself.
+"""
+
+from __future__ import annotations
+
+from portal.engine.reasons import Reason
+
+_CREDENTIALS = (
+    "The storage did not accept the credentials. Check the remote's user, keys or password."
+)
+_CLOCKS = (
+    "The clocks of this machine and of the storage differ too much. Set this machine's clock right."
+)
+_FORBIDDEN = "The storage does not allow this with these credentials. Check what they may do there."
+
+#: The particular first. Looked for before ``STORAGE_ERRORS``, whose patterns are wider.
+CONNECTION_ERRORS: tuple[Reason, ...] = (
+    # --- clocks ---
+    Reason(
+        r"requesttimetooskewed|request date header too old|short-lived token \(60 minutes\)",
+        _CLOCKS,
+    ),
+    # --- FTP ---
+    Reason(
+        r"ssl/tls required|must use encryption|policy requires ssl|use auth (tls|first)"
+        r"|(tls|ssl|encryption|secure connection)( is)? required|cleartext sessions are not",
+        "The server lets nobody in without TLS. Tick “Explicit TLS” in the remote.",
+    ),
+    Reason(
+        r"failed to make ftp connection[^\n]*: (50[0-4] |530 \"please log|550 \"action not taken)",
+        "The server does not know explicit TLS. Ask for it there; in a network that you trust, "
+        "untick “Explicit TLS” in the remote.",
+    ),
+    Reason(
+        r"failed to make ftp connection[^\n]*tls: first record does not look like a tls handshake",
+        "The server does not begin with TLS at this port. Tick “Explicit TLS” instead of "
+        "“Implicit TLS” in the remote, or give the port for implicit TLS (usually 990).",
+    ),
+    Reason(r"530 \"", _CREDENTIALS),
+    Reason(
+        r"421 \"[^\n]*(too many|maximum)",
+        "The server allows fewer connections at once. Lower “Concurrency” in the remote.",
+        may_pass=True,
+        told="{storage} has too many connections",
+    ),
+    Reason(
+        r"501 \"no such directory",
+        "The server says in an unusual way that a folder is missing, so rclone takes it for an "
+        "error. Make the folder first, or tick “Disable MLSD” in the remote.",
+    ),
+    # --- SFTP ---
+    Reason(
+        r"this private key is passphrase protected",
+        "The private key has a passphrase. Type it into “Passphrase of the key”.",
+    ),
+    Reason(
+        r"decryption password incorrect",
+        "The passphrase does not open the private key. Type it again.",
+    ),
+    Reason(
+        r"failed to parse private key",
+        "The private key is damaged or not complete. Paste all of it, from the line BEGIN to the "
+        "line END.",
+    ),
+    Reason(
+        r"couldn't parse host_keys",
+        "The pinned host key is not complete. Paste algorithm and key as ssh-keyscan prints them.",
+    ),
+    Reason(r"unexpected message type 51 \(expected 60\)", _CREDENTIALS),
+    Reason(
+        r"subsystem request failed",
+        "The server lets the user in, but offers no SFTP. Switch it on there.",
+    ),
+    Reason(
+        r"no common algorithm",
+        "The server and rclone know no way of encryption in common. Update the server's SSH.",
+    ),
+    # --- SMB ---
+    Reason(
+        r"couldn't initialize smb[^\n]*(file does not exist|network name|share name)",
+        "There is no such share. The path must begin with the name of a share.",
+    ),
+    Reason(
+        r"account is currently (disabled|locked out)|account has been (disabled|locked)"
+        r"|password (of this user )?(has expired|must be changed)|account has expired",
+        "The server knows the user, but the account is locked, disabled or needs a new password.",
+    ),
+    Reason(
+        r"couldn't connect smb[^\n]*(invalid transport format|invalid response format)",
+        "What answers at this port does not speak SMB. Check the port (usually 445).",
+    ),
+    # --- S3 ---
+    Reason(
+        r"permanentredirect|movedpermanently|authorizationheadermalformed[^\n]*region"
+        r"|illegallocationconstraint|is not in region|statuscode: 301",
+        "The bucket lies in another region. Set “Region” in the remote, and an “Endpoint” of that "
+        "region.",
+    ),
+    Reason(
+        r"static credentials are empty|failed to (retrieve|refresh cached) credentials",
+        "The remote has no access key. Give it “Access key ID” and “Secret access key”.",
+    ),
+    Reason(
+        r"listbuckets, [^\n]*statuscode: (404|405|501)",
+        "What answers at this address is no S3 service. Check “Endpoint”.",
+    ),
+    Reason(
+        r"bucketalreadyexists|bucket name is not available|bucket name is already in use",
+        "Somebody else has a bucket of this name. Choose another one.",
+    ),
+    Reason(
+        r"invalidbucketname|specified bucket is not valid|error code: invalidresourcename"
+        r"|invalid bucket name",
+        "A bucket cannot have this name. Use 3 to 63 small letters, digits and dashes.",
+    ),
+    # --- Azure ---
+    Reason(
+        r"signature not valid in the specified time frame",
+        "The SAS address has expired, or is not valid yet. Make a new one in the Azure portal.",
+    ),
+    Reason(
+        r"decode account key",
+        "The key is damaged or not complete. Copy all of key1 or key2 from the Azure portal.",
+    ),
+    Reason(
+        r"lookup [a-z0-9-]+\.blob\.core\.windows\.net[^\n]*no such host",
+        "There is no storage account of this name. Check “Storage account” in the remote.",
+    ),
+    Reason(
+        r"keybasedauthenticationnotpermitted|publicaccessnotpermitted",
+        "The storage account does not allow this way to sign in. Use a SAS address or another key.",
+    ),
+    Reason(
+        r"error code: authorizationfailure",
+        "Azure did not accept account and key, or its network rules do not let this machine in. "
+        "Check the remote, and the storage account's networking.",
+    ),
+    Reason(
+        r"error code: (invalidqueryparametervalue|invaliduri|outofrangeinput)",
+        "This is no address of a storage account. Leave “Endpoint” empty, or write one such as "
+        "https://account.blob.core.windows.net.",
+    ),
+    # --- Google ---
+    Reason(
+        r"can't list buckets without project|required parameter: project",
+        "Without a project, Google lists no buckets. Give “Project number”, or put a bucket into "
+        "“Start at”.",
+    ),
+    Reason(
+        r"private key should be a pem|error processing credentials|could not parse (json|key)",
+        "The key of the service account is damaged. Paste its whole JSON file again.",
+    ),
+    Reason(
+        r"account not found|invalid jwt signature|account has been deleted",
+        "Google does not know this key any more. Make a new key for the service account.",
+    ),
+    Reason(
+        r"could not find default credentials",
+        "The remote has no key. Paste the JSON key of a service account, or tick “Anonymous”.",
+    ),
+    Reason(
+        r"accessnotconfigured|api has not been used in project|billing account [^\n]*disabled",
+        "Cloud Storage or its billing is switched off in this Google project. Switch it on there.",
+    ),
+    Reason(r"googleapi: error 403|does not have storage\.", _FORBIDDEN),
+    # --- Backblaze ---
+    Reason(
+        r"failed to authorize account",
+        "Backblaze did not accept the key. Check “keyID” and “applicationKey”: both are shown when "
+        "an application key is made.",
+    ),
+    # --- HTTP, WebDAV ---
+    Reason(r"couldn't list files: 401|401 not authorized", _CREDENTIALS),
+    Reason(
+        r"couldn't list files: (405|501) ",
+        "What answers at this address is no WebDAV. Write the whole address, such as "
+        "https://cloud.example.org/remote.php/dav/files/bob.",
+    ),
+    Reason(
+        r"stopped after 10 redirects",
+        "The server sends every request on to another address, perhaps to a page for signing in. "
+        "Check the address.",
+    ),
+    Reason(
+        r"server gave http response to https client",
+        "The server speaks HTTP without TLS at this port. Give the port of HTTPS; in a network "
+        "that you trust, begin the address with http://.",
+    ),
+    Reason(
+        r"http request (was sent )?to (an? )?https|malformed http response \"\\x15\\x03",
+        "The server wants TLS. Begin the address with https://.",
+    ),
+    Reason(
+        r"malformed http response",
+        "What answers at this port does not speak HTTP. Check the address and its port.",
+    ),
+    # --- certificates ---
+    Reason(
+        r"certificate signed by unknown authority|certificate is not trusted",
+        "The server's certificate comes from an authority that this machine does not know. Have "
+        "that authority installed on the portal's machine; for FTP, “Accept any certificate” in "
+        "the remote goes without.",
+    ),
+    Reason(
+        r"certificate is valid for|doesn't contain any (ip|dns) sans|not valid for any names",
+        "The server's certificate is for another name. Use the name that it gives.",
+    ),
+    Reason(
+        r"certificate has expired or is not yet valid",
+        "The server's certificate has expired, or this machine's clock is wrong.",
+    ),
+    Reason(
+        r"first record does not look like a tls handshake",
+        "The server does not speak TLS at this port. Check the port; in a network that you trust, "
+        "begin the address with http://.",
+    ),
+)
+
+#: What such words mean of a short question, which asks once and asks for little.
+FIRST_CONTACT: tuple[Reason, ...] = (
+    Reason(
+        r"listbuckets[^\n]*accessdenied|storage\.buckets\.list access",
+        "These credentials may not list all buckets. If they may use one, put it into “Start at”.",
+    ),
+    Reason(
+        r"dial tcp[^\n]*(i/o timeout|connection timed out)",
+        "Nothing answers at this address and port. Check both, and the firewall.",
+    ),
+    Reason(
+        r"connection reset|broken pipe|: eof",
+        "The server broke the connection off. Check the port, and whether the server wants TLS (an "
+        "address of https://) or none. If it worked before, try again.",
+    ),
+    Reason(
+        r"i/o timeout|timeout awaiting response|deadline exceeded",
+        "Something accepts the connection, but does not answer. Check the port and the firewall. "
+        "If it worked before, try again.",
+    ),
+)

@@ -1,0 +1,37 @@
+"""Storages of all kinds, as real as they can be had, and remotes that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal.database import session
+from portal.models import Remote, User
+from portal.services import remotes
+
+# Fixtures, which pytest finds here.
+from tests.remotes.conftest import new_remote, settings, storages
+
+__all__ = ["new_remote", "settings", "storages"]
+
+
+@pytest.fixture
+def verdict_on(
+    app: Flask, user: Callable[[str], User], new_remote: Callable[..., Remote]
+) -> Callable[..., str]:
+    """What Test connection says of a storage; begins with “Works” if it does."""
+    number = iter(range(1000))
+
+    def look(backend: str, options: dict[str, str], start: str = "") -> str:
+        remote = new_remote(f"nas-{next(number)}", backend, options, start=start)
+        with app.app_context():
+            tested = remotes.test(remote.id, actor=user("alice"), address="")
+            said: Any = tested.verdict
+            assert tested.works is said.startswith("Works")
+        session.remove()
+        return str(said)
+
+    return look
