@@ -34,11 +34,11 @@ from portal.cookies import Cookies
 from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
-from portal.models import Job, Role
+from portal.models import Role
 from portal.polls import Polls
 from portal.queue import messages
 from portal.releases import HEADER, AnyRelease
-from portal.services import connections, sealing, sessions, single_sign_on, waiting, workers
+from portal.services import connections, sealing, sessions, single_sign_on, waiting
 from portal.services.oidc import Provider
 from portal.settings import Settings, load_settings
 from portal.states import CANCELLABLE, RETRYABLE, STATES
@@ -224,7 +224,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         event_words=rendering.event_words,
         options_words=rendering.options_words,
         place_words=lambda job: rendering.place_words(waiting.place(job)),
-        waits_words=lambda job: _waits_words(app, job),
+        waits_for=waiting.waits_for,
+        waits_words=rendering.waits_words,
         plan_words=rendering.plan_words,
         plan_lists=rendering.plan_lists,
         sparkline=rendering.sparkline,
@@ -236,11 +237,6 @@ def _templates(app: Flask, settings: Settings) -> None:
         time_scale=settings.test_time_scale,
         page_url=_page_url,
     )
-
-
-def _waits_words(app: Flask, job: Job) -> str:
-    unserved = app.extensions["settings"].scale_out and not workers.has_worker(job.pool)
-    return rendering.waits_words(job, unserved=unserved)
 
 
 def _page_url(endpoint: str, **arguments: Any) -> str:

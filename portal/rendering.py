@@ -275,13 +275,22 @@ def place_words(place: int | None) -> str:
     return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
-def waits_words(job: Job, *, unserved: bool) -> str:
-    """What a queued job waits for; ``unserved``: no living worker takes it."""
-    if job.paused_at is not None:
-        return "waits to be resumed"
-    if unserved:
-        return f"no worker in pool {job.pool} takes jobs" if job.pool else "no worker takes jobs"
-    return f"waits for a free place in pool {job.pool}" if job.pool else "waits for a free place"
+def waits_words(
+    job: Job, reason: str, other: int | None = None, *, paused: bool = False
+) -> tuple[str, str, str]:
+    """What a queued job waits for: words, the job that they link to, and the words behind it.
+    ``other`` writes to the same place; ``paused``: it stands still."""
+    match reason:
+        case "paused":
+            return "waits to be resumed", "", ""
+        case "no_worker":
+            words = f"no worker in pool {job.pool} takes jobs" if job.pool else ""
+            return words or "no worker takes jobs", "", ""
+        case "destination":
+            which = "is paused and writes" if paused else "writes"
+            return "Waits for ", f"job {other}", f", which {which} to the same folder."
+    words = f"waits for a free place in pool {job.pool}" if job.pool else "waits for a free place"
+    return words, "", ""
 
 
 def took(job: Job) -> float | None:

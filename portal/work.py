@@ -92,6 +92,8 @@ class _Process:
             ring=self._doorbell.ring,
         )
         self._doorbell.start()
+        for one in self._presence.freed:
+            self._doorbell.ring(one.job_id, one.pool)
         consumer = threading.Thread(target=self._consume, name="celery", daemon=True)
         consumer.start()
         me = self._presence.process

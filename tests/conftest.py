@@ -29,12 +29,12 @@ from portal.factory import build_app
 from portal.models import User
 from portal.services import accounts, jobs, passwords, workers
 from portal.settings import Settings, load_settings
-from portal.states import Operation
+from portal.states import FINAL, Operation
 from portal.worker import Lease, Timing, Worker
 from portal.worker.presence import this_process
 from portal.worker.timing import GRACE
 from tests.parts import Postgres, Redis
-from tests.transfers import Recorder, fill
+from tests.transfers import Recorder, fill, status_of
 
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
@@ -59,6 +59,7 @@ BOTH_MODES = (
     *("test_job_cancel", "test_job_control", "test_job_events", "test_job_list", "test_job_logs"),
     *("test_job_retry", "test_job_row", "test_job_speeds", "test_job_states"),
     *("test_plans", "test_pools", "test_throughput", "test_worker.py"),
+    "safety/test_two_writers",
 )
 ONE_PROCESS, SCALED_OUT = "one process", "scaled out"
 
@@ -345,7 +346,13 @@ def worker_process(app: Flask) -> Callable[..., int]:
 
 @pytest.fixture
 def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[..., int]:
-    """Makes a job as the form does, and gives its id. Without a source: three small files."""
+    """Makes a job as the form does, and gives its id. Without a source: three small files. Without
+    a destination: ``to``, or ``to 2`` and so on while others are open, for which it would wait."""
+    made: list[int] = []
+
+    def folder() -> Path:
+        still_open = sum(status_of(job_id) not in FINAL for job_id in made)
+        return root / (f"to {still_open + 1}" if still_open else "to")
 
     def make(owner: str = "bob", **options: Any) -> int:
         order: dict[str, Any] = {
@@ -358,10 +365,15 @@ def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[...
         } | options
         if "source" not in options:
             fill(root / "from")
+        if "destination" not in options:
+            order["destination"] = folder()
         for side in ("source", "destination"):
             order[side] = str(order[side])
         with app.app_context():
-            return jobs.create(jobs.Transfer(**order), actor=user(owner), address="").id
+            job_id = jobs.create(jobs.Transfer(**order), actor=user(owner), address="").id
+        if "destination" not in options:
+            made.append(job_id)
+        return job_id
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,10 @@ class Portal(RuleBasedStateMachine):
     def create(self, operation: str) -> Any:
         if len(self.status) >= 3:
             return multiple()
-        job_id = type(self).make(operation=operation, source="/nowhere", destination="/to")
+        folder = f"/nowhere/{uuid.uuid4()}"  # of its own, or it would wait for another
+        job_id = type(self).make(
+            operation=operation, source=f"{folder}/from", destination=f"{folder}/to"
+        )
         self.status[job_id], self.operation[job_id] = "queued", operation
         self.attempt[job_id] = self.interruptions[job_id] = self.moved[job_id] = 0
         return job_id

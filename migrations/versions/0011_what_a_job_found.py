@@ -8,6 +8,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+PLACE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 COUNTS = (
     "files_unchanged",
     "files_deleted",
@@ -43,9 +44,21 @@ def upgrade() -> None:
         postgresql_where=some,
     )
 
+    op.create_table(
+        "job_places",
+        sa.Column("key", PLACE, nullable=False),
+        sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_job_places_job_id_jobs"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key", "job_id", name=op.f("pk_job_places")),
+    )
+    op.create_index("ix_job_places_job_id", "job_places", ["job_id"])
+
 
 def downgrade() -> None:
     op.drop_index("ix_jobs_unreadable_lines", "jobs")
+    op.drop_table("job_places")
     op.drop_column("jobs", "storage_silent_since")
     for side in ("source", "destination"):
         op.drop_column("jobs", f"{side}_key")

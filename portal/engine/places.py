@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from portal.engine.remotes import Remote
+from portal.gate import addresses
 
 _MOUNTS = Path("/proc/self/mountinfo")
 #: Their device numbers are made up by each machine; what they show is named by their source.
@@ -27,6 +28,12 @@ _OF_NETWORKS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs"})
 #: Their names differ by more than by case, always.
 _WITHOUT_CASE = frozenset({"vfat", "msdos", "exfat", "hfs", "hfsplus"})
 
+#: Addresses of one name that are looked at.
+_ADDRESSES = 8
+#: What stands for the servers of a provider that has many.
+_CLOUDS = frozenset(
+    {"amazonaws.com", "amazonaws.com.cn", "api.backblazeb2.com", "storage.googleapis.com"}
+)
 _PORTS = {"ftp": 21, "sftp": 22, "smb": 445, "http": 80, "https": 443}
 
 
@@ -77,6 +84,11 @@ def of_local(path: str) -> str:
     folder lies."""
     real = os.path.realpath(path)
     return _readable(_mount_of(real, mounts()).key(real))
+
+
+def by_path(path: str) -> str:
+    """By the path alone: the same on every machine that sees a folder under one name."""
+    return _readable(_slashed(os.path.realpath(path)))
 
 
 def of_mounts_below(path: str) -> list[str]:
@@ -158,15 +170,35 @@ def _information(handle: int) -> str:
 # --- storages elsewhere -------------------------------------------------------------------------
 
 
-def of_remote(backend: str, parameters: Mapping[str, str], path: str) -> str:
+def of_remote(
+    backend: str, parameters: Mapping[str, str], path: str, *, address: str | None = None
+) -> str:
     """``backend`` and ``parameters`` by rclone's names; no secret but Azure's ``sas_url`` is
-    looked at, and of that only where it leads."""
+    looked at, and of that only where it leads. ``address`` stands for the server's name."""
     kind, server, inner = _server(backend, parameters)
+    if address is not None:
+        server = f"{address}:{server.rpartition(':')[2]}"
     place = _slashed(inner, path)
     # Nearly every server of SMB takes names that differ in case for one.
     if backend == "smb" and parameters.get("case_insensitive", "true") != "false":
         place = place.casefold()
     return f"{kind}:{server}{place}"
+
+
+def by_address(backend: str, parameters: Mapping[str, str], path: str) -> list[str]:
+    """The keys by each address that the server's name has now: of `nas` and `192.168.1.5` the names
+    alone tell nothing. Asks the network. None of a public cloud, whose addresses belong to many."""
+    host = _server(backend, parameters)[1].rpartition(":")[0]
+    if not host or host in _CLOUDS or host.endswith(".blob.core.windows.net"):
+        return []
+    try:
+        found = addresses(host)
+    except (OSError, UnicodeError):
+        return []
+    return [
+        of_remote(backend, parameters, path, address=str(address))
+        for address in dict.fromkeys(found[:_ADDRESSES])
+    ]
 
 
 def _server(backend: str, parameters: Mapping[str, str]) -> tuple[str, str, str]:

@@ -24,7 +24,8 @@ _ENOUGH = 0
 class Embedded:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._worker = worker.Worker(settings, f"{socket.gethostname()}:{os.getpid()}", grace=4.0)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self._worker = worker.Worker(settings, name, grace=4.0, ring=self.ring)
         self._bell: queue.PriorityQueue[int] = queue.PriorityQueue()  # the oldest job first
         self._waiting: set[int] = set()
         self._stopped = threading.Event()

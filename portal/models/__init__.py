@@ -4,7 +4,7 @@ from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
 from portal.models.history import HistoryTotal, Span
 from portal.models.identity import Identity
-from portal.models.job import Job, JobEvent
+from portal.models.job import Job, JobEvent, JobPlace
 from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
 from portal.models.remote import Remote
 from portal.models.second_factor import RecoveryCode, SecondFactor
@@ -26,6 +26,7 @@ __all__ = [
     "JobEvent",
     "JobLog",
     "JobLogChunk",
+    "JobPlace",
     "JobSpeed",
     "KnownAddress",
     "LoginSession",

@@ -178,6 +178,19 @@ def all_worked(
     return None if last is None else earlier + last
 
 
+class JobPlace(Base):
+    """A place that an open job writes to, see ``services.places``; gone when the job ends."""
+
+    __tablename__ = "job_places"
+    __table_args__ = (Index("ix_job_places_job_id", "job_id"),)
+
+    #: Compared byte by byte, so that all that lies below a place stands together in the index.
+    key: Mapped[str] = mapped_column(
+        Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True
+    )
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+
+
 class JobEvent(Base):
     """One change of status, written in the transaction that made it."""
 

@@ -15,8 +15,9 @@ from portal.database import begin_write, session
 from portal.errors import Conflict, Invalid
 from portal.models import Job, JobCount, JobEvent, User
 from portal.options import Options, restored
-from portal.services import audit, idempotency, remotes
+from portal.services import audit, idempotency, places, remotes
 from portal.services.idempotency import Wish
+from portal.services.places import Places, ends_of
 from portal.services.transitions import add_event, change, changing, count, held
 from portal.states import ACTIVE, CANCELLABLE, FINAL, RETRYABLE, JobStatus, Operation
 
@@ -46,7 +47,8 @@ class Transfer:
 
 
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
-    job = insert(begin_write(), transfer, actor, address)
+    found = places.look_up(ends_of(transfer))
+    job = insert(begin_write(), transfer, actor, address, found=found)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 
@@ -54,11 +56,12 @@ def create(transfer: Transfer, *, actor: User, address: str) -> Job:
 def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) -> tuple[Job, bool]:
     """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
     stands for another one."""
+    found = places.look_up(ends_of(transfer))
     job = _wished(begin_write(), actor, wish)
     if job is not None:
         return job, False
     try:
-        job = insert(session(), transfer, actor, address, wish=wish)
+        job = insert(session(), transfer, actor, address, found=found, wish=wish)
     except IntegrityError:
         # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
         job = _wished(begin_write(), actor, wish)
@@ -84,11 +87,17 @@ def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:
 def add_sample(transfer: Transfer, *, username: str) -> None:
     """A job of a demonstration, queued before the executor starts."""
     owner = session.scalars(select(User).where(User.username == username)).one()
-    insert(begin_write(), transfer, owner, address="")
+    found = places.look_up(ends_of(transfer))
+    insert(begin_write(), transfer, owner, address="", found=found)
 
 
 def retry(old: Job, *, actor: User, address: str) -> Job:
     """A new job that points back. A second click finds the first click's job while that is open."""
+    transfer = transfer_of(old)
+    if old.confirms_id is not None:
+        # What was confirmed is no longer what would happen: it is shown and asked for again.
+        transfer = replace(transfer, dry_run=True)
+    found = places.look_up(ends_of(transfer))
     writing = begin_write()
     old = held(writing, old.id)
     if old.status not in RETRYABLE:
@@ -101,11 +110,8 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
     if job is not None:
         writing.rollback()
         return job
-    transfer = transfer_of(old)
-    if old.confirms_id is not None:
-        # What was confirmed is no longer what would happen: it is shown and asked for again.
-        transfer = replace(transfer, dry_run=True)
-    job = insert(writing, transfer, actor, address, retry_of=old.id)
+    transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
+    job = insert(writing, transfer, actor, address, found=found, retry_of=old.id)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 
@@ -137,6 +143,7 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
+        written = places.keys_of(writing.connection(), job_id)
         changed = change(
             writing,
             job_id,
@@ -150,6 +157,9 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
         audit.record(writing, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
         writing.commit()
         live.status_changed(changed, old)
+    if new is JobStatus.CANCELLED:
+        for one in places.freed(written):
+            current_app.extensions["executor"].ring(one.job_id, one.pool)
     return changed
 
 
@@ -159,11 +169,13 @@ def insert(
     actor: User,
     address: str,
     *,
+    found: Places,
     retry_of: int | None = None,
     confirms: Job | None = None,
     wish: Wish | None = None,
 ) -> Job:
-    """A queued job, committed and published. ``confirms``: the dry run whose plan it must keep.
+    """A queued job, committed and published. ``found``: where it writes; ``confirms``: the dry run
+    whose plan it must keep.
     Raises Conflict if one of its remotes is gone, or not for this person any more."""
     try:
         remotes.hold(writing, (transfer.source_remote_id, transfer.destination_remote_id), actor)
@@ -181,6 +193,8 @@ def insert(
         source_remote_id=transfer.source_remote_id,
         destination_remote_id=transfer.destination_remote_id,
         pool=transfer.pool,
+        source_key=found.source,
+        destination_key=found.destination,
         owner_id=actor.id,
         retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
         confirms_id=confirms.id if confirms else None,
@@ -188,6 +202,7 @@ def insert(
     )
     writing.add(job)
     writing.flush()
+    places.keep(writing, job.id, found)
     if wish is not None:
         idempotency.remember(writing, actor, wish, job)
     count(writing, JobStatus.QUEUED, +1)

@@ -14,7 +14,8 @@ from sqlalchemy import select
 from portal.database import begin_write, session
 from portal.errors import Conflict, Invalid
 from portal.models import Job, User
-from portal.services import jobs
+from portal.services import jobs, places
+from portal.services.places import ends_of
 from portal.services.transitions import held
 from portal.states import JobStatus, Operation
 
@@ -34,6 +35,8 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
     """The job, and whether it was made just now: one dry run is confirmed once. ``typed`` is the
     name of the job or the number of files that it deletes; where it deletes none, anything. Raises
     Conflict or Invalid."""
+    asked = session.get_one(Job, job_id)
+    found = places.look_up(replace(ends_of(asked), dry_run=False))
     writing = begin_write()
     shown = held(writing, job_id)
     # Looked for while the dry run is held: of two clicks at once the second finds the first one's.
@@ -49,6 +52,6 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
         writing.rollback()
         raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
     transfer = replace(jobs.transfer_of(shown), dry_run=False)
-    job = jobs.insert(writing, transfer, actor, address, confirms=shown)
+    job = jobs.insert(writing, transfer, actor, address, found=found, confirms=shown)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job, True

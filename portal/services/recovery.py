@@ -7,7 +7,6 @@ and a worker that was only slow is never robbed by mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -17,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import live
 from portal.database import begin_write, database_time, exclusively, session
 from portal.models import Job
+from portal.services import places
+from portal.services.places import Waiting
 from portal.services.reports import standing_still
 from portal.services.transitions import change, changing
 from portal.states import ACTIVE, MAX_INTERRUPTIONS, JobStatus, Operation
@@ -31,14 +32,6 @@ _DIED = "Its worker died."
 Found = Row[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job that waits for a worker of its pool."""
-
-    job_id: int
-    pool: str | None
-
-
 def recover() -> None:
     """Takes back every job whose worker is gone. For the moment when no worker can be alive:
     the start of the only process."""
@@ -46,38 +39,41 @@ def recover() -> None:
     requeue_interrupted()
 
 
-def take_back_of(worker_id: int) -> None:
-    """Takes back the jobs of a worker process that is certainly dead."""
-    _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
+def take_back_of(worker_id: int) -> list[Waiting]:
+    """Takes back the jobs of a worker process that is certainly dead; those that waited for them
+    alone."""
+    return places.freed(
+        _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
+    )
 
 
 def sweep(silent: float, unheard: float) -> list[Waiting]:
     """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
-    and brings what was interrupted on its way. Gives the jobs to ring for: those, and the ones
-    that have waited for ``unheard`` seconds since somebody last rang. One process at a time;
-    others find nothing to do."""
+    and brings what was interrupted on its way. Gives the jobs to ring for: those, the ones that
+    waited for them alone, and the ones that have waited for ``unheard`` seconds since somebody last
+    rang. One process at a time; others find nothing to do."""
     with exclusively(_SWEEP) as alone:
         if not alone:
             return []
         # A heartbeat that was never written is no reason to wait for ever.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
         stale = heard < database_time(ago=silent)
-        _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
-        requeue_interrupted()
-        return _to_ring_for(unheard)
+        left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
+        left |= requeue_interrupted()
+        freed = places.freed(left)
+        known = {one.job_id for one in freed}
+        return freed + [one for one in _to_ring_for(unheard) if one.job_id not in known]
 
 
-def requeue_interrupted() -> None:
-    """Copies and checks go on by themselves, a few times; what deletes waits for a person."""
-    _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
+def requeue_interrupted() -> set[str]:
+    """Copies and checks go on by themselves, a few times; what deletes waits for a person. Gives
+    the places that nobody writes to any more."""
+    return _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
 
 
 def queued_ids() -> list[int]:
-    """Jobs that wait, in the order in which they are to run."""
-    ids = session.scalars(select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id))
-    found = list(ids)
-    session.rollback()
-    return found
+    """Jobs that wait for nothing but a worker, in the order in which they are to run."""
+    return [one.job_id for one in places.ready()]
 
 
 def all_queued() -> list[Waiting]:
@@ -86,7 +82,8 @@ def all_queued() -> list[Waiting]:
 
 
 def _to_ring_for(unheard: float) -> list[Waiting]:
-    """Notes that somebody rings for them now."""
+    """Notes that somebody rings for them now. One that waits for another job is rung for when that
+    has ended."""
     rung = func.coalesce(Job.rung_at, Job.queued_at)
     # One that was brought back has no bell of its own yet.
     mute = (Job.rung_at.is_(None)) & (Job.interruptions > 0)
@@ -103,20 +100,24 @@ def _to_ring_for(unheard: float) -> list[Waiting]:
         writing.commit()
     finally:
         writing.rollback()
-    return [Waiting(row.id, row.pool) for row in sorted(rows)]
+    rung_for = {row.id for row in rows}
+    return [one for one in places.ready() if one.job_id in rung_for] if rung_for else []
 
 
-def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], None]) -> None:
-    """The step for each row; one that cannot be helped is logged and does not stop the others."""
+def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
+    """The step for each row; one that cannot be helped is logged and does not stop the others.
+    Gives the places that nobody writes to any more."""
     # Columns, not objects: a row that somebody spoiled must not spoil the list.
     rows: Sequence[Found] = session.execute(query).all()
     session.rollback()
+    left: set[str] = set()
     for row in rows:
         try:
-            step(row)
+            left |= step(row)
         except (SQLAlchemyError, ValueError):
             log.exception("a job could not be brought back", job=row.id)
             session.rollback()
+    return left
 
 
 def _held(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -128,7 +129,7 @@ def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(*columns).where(*condition).order_by(Job.id)
 
 
-def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> None:
+def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
     left: dict[str, Any] = {
         "speed_bytes": 0,
         "eta_seconds": None,
@@ -136,23 +137,23 @@ def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> None:
         "error_lines": [],
     }
     if job.status == JobStatus.CANCELLING:
-        _move(job, JobStatus.CANCELLED, only_if, note="its worker had died", **left)
-        return
+        return _move(job, JobStatus.CANCELLED, only_if, note="its worker had died", **left)
     lost = job.interruptions + 1
     note = "its worker died"
-    _move(job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left)
+    return _move(
+        job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left
+    )
 
 
-def _requeue(job: Found) -> None:
+def _requeue(job: Found) -> frozenset[str]:
     if Operation(job.operation).deletes:
-        return
+        return frozenset()
     if job.interruptions > MAX_INTERRUPTIONS:
         reason = f"Interrupted {job.interruptions} times; the transfer was given up."
-        _move(job, JobStatus.FAILED, note=reason, error=reason)
-        return
+        return _move(job, JobStatus.FAILED, note=reason, error=reason)
     nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
     since = database_time()
-    _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **standing_still())
+    return _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **standing_still())
 
 
 def _move(
@@ -162,13 +163,17 @@ def _move(
     *,
     note: str = "",
     **values: Any,
-) -> None:
+) -> frozenset[str]:
+    """Gives the places that the job does not write to any more, if it was moved."""
     old = JobStatus(job.status)
     attempt = job.attempt
     with changing(job.id) as writing:
+        written = places.keys_of(writing.connection(), job.id)
         moved = change(
             writing, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
-        if moved is not None:
-            writing.commit()
-            live.status_changed(moved, old)
+        if moved is None:
+            return frozenset()
+        writing.commit()
+        live.status_changed(moved, old)
+    return written

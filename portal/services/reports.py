@@ -29,6 +29,8 @@ from portal.clock import now
 from portal.database import begin_write, database_time, glance
 from portal.models import Job, WorkerProcess
 from portal.models.job import worked
+from portal.services import places
+from portal.services.places import Places
 from portal.services.transitions import add_activity, bytes_counted, change, changing, shares
 from portal.states import ACTIVE, JobStatus
 
@@ -124,28 +126,39 @@ class Told:
     since: datetime | None = None
 
 
-def claim(job_id: int, worker: str, worker_id: int | None = None) -> Job | None:
-    """The job, now running in a new attempt of ``worker``; None when it is not queued, or when
-    the row of this worker says that it takes no more jobs."""
+def claim(
+    job_id: int, worker: str, worker_id: int | None = None, found: Places | None = None
+) -> Job | None:
+    """The job, now running in a new attempt of ``worker``; None when it is not queued, when
+    another one writes to the same place (``found``: where this one does, as of now), or when the
+    row of this worker says that it takes no more jobs."""
+    written = _written(job_id, found)
+    if written is None:
+        return None
     with changing(job_id) as writing:
+        places.claim_in_turn(writing)
+        if found is not None:
+            places.keep(writing, job_id, found)
         job = change(
             writing,
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=_takes_jobs(worker_id),
+            only_if=[*_takes_jobs(worker_id), *_is_alone(job_id, written)],
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
             earlier_seconds=_seconds_so_far(writing, job_id),
             started_at=database_time(),
             heartbeat_at=database_time(),
+            **_keys(found),
             **standing_still(),
         )
-        if job is None:
-            return None
-        writing.commit()
-        live.status_changed(job, JobStatus.QUEUED)
+        if job is not None:
+            writing.commit()
+            live.status_changed(job, JobStatus.QUEUED)
+    if job is None:
+        _written(job_id, found)  # another claim came first: who ends that job finds this one
     return job
 
 
@@ -156,6 +169,31 @@ def _seconds_so_far(writing: Session, job_id: int) -> int:
     if row is None:
         return 0
     return int(row.earlier_seconds) + (worked(row.started_at, None, row.heartbeat_at) or 0)
+
+
+def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
+    """The places that the job writes to; None if it has to wait for another one. Only a look: who
+    waits takes no lock."""
+    with glance() as connection:
+        known = places.keys_of(connection, job_id)
+        written = known if found is None else found.written
+        waits = places.blocker(connection, job_id, written) is not None
+    if waits and found is not None and written != known:
+        # By these it is found again when the other one ends.
+        writing = begin_write()
+        places.keep(writing, job_id, found)
+        writing.commit()
+    return None if waits else written
+
+
+def _keys(found: Places | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"source_key": found.source, "destination_key": found.destination}
+
+
+def _is_alone(job_id: int, written: frozenset[str]) -> list[ColumnElement[bool]]:
+    return [~exists(places.in_the_way(job_id, written))] if written else []
 
 
 def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:

@@ -19,8 +19,8 @@ from portal import live
 from portal.clock import now
 from portal.database import begin_write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
-from portal.services import totals
-from portal.states import JobStatus, may_follow
+from portal.services import places, totals
+from portal.states import JobStatus, Operation, may_follow
 
 _ENDINGS = {
     JobStatus.COMPLETED: "completed",
@@ -83,6 +83,8 @@ def change(
     job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
+    if new in _ENDINGS or (new is JobStatus.INTERRUPTED and Operation(job.operation).deletes):
+        places.forget(session, job_id)
     # In one order everywhere (job, event, minute, counters by name, totals): two transactions that
     # lock the same rows the other way round would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)

@@ -1,18 +1,55 @@
-"""Where a queued job stands among those that wait."""
+"""Where a queued job stands among those that wait, and what it waits for."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
+from enum import StrEnum
 
-from flask import g
+from flask import current_app, g
 from sqlalchemy import select
 
-from portal.database import session
+from portal.database import glance, session
 from portal.models import Job
+from portal.services import places, workers
 from portal.states import JobStatus
 
 #: Places beyond this one are not told apart: the look into the queue stays short.
 MOST = 1000
+
+
+class Reason(StrEnum):
+    """The first that holds."""
+
+    PAUSED = "paused"
+    NO_WORKER = "no_worker"
+    DESTINATION = "destination"
+    SLOT = "slot"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsFor:
+    """``job_id``: the one that writes to the same place; ``paused``: whether it stands still."""
+
+    reason: Reason
+    job_id: int | None = None
+    paused: bool = False
+
+
+def waits_for(job: Job) -> WaitsFor | None:
+    """None of a job that is not queued."""
+    if job.status != JobStatus.QUEUED:
+        return None
+    if job.paused_at is not None:
+        return WaitsFor(Reason.PAUSED)
+    if current_app.extensions["settings"].scale_out and not workers.has_worker(job.pool):
+        return WaitsFor(Reason.NO_WORKER)
+    with glance() as connection:
+        found = places.blocker(connection, job.id)
+        if found is None:
+            return WaitsFor(Reason.SLOT)
+        paused_at = connection.scalar(select(Job.paused_at).where(Job.id == found))
+    return WaitsFor(Reason.DESTINATION, found, paused_at is not None)
 
 
 def place(job: Job) -> int | None:

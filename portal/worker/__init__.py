@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 
 from portal.clock import elapsed
 from portal.database import session
-from portal.services import connections, recovery, reports, sealing, workers
-from portal.services.recovery import Waiting
+from portal.services import connections, places, recovery, reports, sealing, workers
+from portal.services.places import Places, Waiting
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
@@ -64,8 +64,8 @@ def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
 
 class Worker:
     """``name`` tells people and rows which process it is, such as ``web1:4711``. Where others may
-    take its jobs it has a ``lease``, and ``ring`` for those that it gives back; the only process of
-    a portal needs neither."""
+    take its jobs it has a ``lease``; the only process of a portal needs none. ``ring`` is for jobs
+    that it gives back, and for those that waited for one of its own."""
 
     def __init__(
         self,
@@ -98,16 +98,28 @@ class Worker:
         return len(self._ledger)
 
     def execute(self, job_id: int) -> None:
-        """Runs the job to its end. Does nothing if it is not queued (any more)."""
+        """Runs the job to its end. Does nothing if it is not queued (any more), or if it has to
+        wait for another one: whoever ends that rings again."""
         if self._stopping.is_set():
             return
         try:
-            claimed_at = elapsed()
-            job = reports.claim(job_id, self._name, self._lease.worker_id if self._lease else None)
-            if job is not None:
-                attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._patience)
-                attempt.run(claimed_at)
-                if self._ring is not None and self._stopping.is_set():
-                    self._ring(job.id, job.pool)  # for the others; harmless if it has ended
+            found = places.of_queued(job_id)
+            if found is not None:
+                self._run(job_id, found)
         finally:
             session.remove()
+
+    def _run(self, job_id: int, found: Places) -> None:
+        claimed_at = elapsed()
+        worker_id = self._lease.worker_id if self._lease else None
+        job = reports.claim(job_id, self._name, worker_id, found)
+        if job is None:
+            return
+        attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._patience)
+        attempt.run(claimed_at)
+        if self._ring is None:
+            return
+        if self._stopping.is_set():
+            self._ring(job.id, job.pool)  # for the others; harmless if it has ended
+        for one in places.freed(found.written):
+            self._ring(one.job_id, one.pool)

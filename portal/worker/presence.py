@@ -16,6 +16,7 @@ from portal import __version__, clock, engine
 from portal.database import session
 from portal.pools import DEFAULT_POOL
 from portal.services import recovery, workers
+from portal.services.places import Waiting
 from portal.services.workers import Orders, Process
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,8 @@ class Presence:
     def __init__(self, process: Process, heartbeat: float, obey: Callable[[Orders], None]) -> None:
         self.process = process
         self.worker_id = 0
+        #: Jobs that waited for one that a dead predecessor had, to be rung for.
+        self.freed: list[Waiting] = []
         self._heartbeat = heartbeat
         self._obey = obey
         self._ended = threading.Event()
@@ -51,7 +54,7 @@ class Presence:
         for worker_id, mark in workers.unended(self.process.machine):
             if not engine.owner_lives(mark):
                 engine.sweep_owner(mark)
-                recovery.take_back_of(worker_id)
+                self.freed += recovery.take_back_of(worker_id)
                 workers.stopped(worker_id)
                 log.info("took back the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)

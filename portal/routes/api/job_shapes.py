@@ -52,6 +52,17 @@ class LeftOut(Shown):
     empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
 
 
+class WaitingFor(Shown):
+    """Why a queued job does not run yet."""
+
+    reason: waiting.Reason = Field(
+        description="destination: another job, job_id, writes to the same folder, to one in it or"
+        " to one that holds it. slot: no place is free. paused: a person has it stand still."
+        " no_worker: no living worker takes jobs of its pool."
+    )
+    job_id: int | None
+
+
 class Job(Shown):
     """One execution of one transfer."""
 
@@ -79,6 +90,7 @@ class Job(Shown):
     queue_place: int | None = Field(
         description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
     )
+    waiting_for: WaitingFor | None = Field(description="Null of a job that is not queued.")
     retry_of: int | None = Field(description="The job that this one tries again.")
     attempt: int = Field(description="How often a worker has begun it.")
     seq: int = Field(description="Grows with every change of this job, as in the live events.")
@@ -110,6 +122,7 @@ def shown(job: models.Job) -> Job:
         "confirms": job.confirms_id,
         "paused": job.paused_at is not None,
         "queue_place": waiting.place(job),
+        "waiting_for": _waiting_for(job),
         "owner": job.owner.username,
         "retry_of": job.retry_of_id,
         "left_out": LeftOut(
@@ -117,6 +130,13 @@ def shown(job: models.Job) -> Job:
         ),
     }
     return Job(**columns | named)
+
+
+def _waiting_for(job: models.Job) -> WaitingFor | None:
+    waits = waiting.waits_for(job)
+    if waits is None:
+        return None
+    return WaitingFor(reason=waits.reason, job_id=waits.job_id)
 
 
 def _plan(stored: dict[str, Any] | None) -> Plan | None:

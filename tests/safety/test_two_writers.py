@@ -1,0 +1,458 @@
+"""Two jobs that write to one place: never at once, whatever the place is called."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from portal.database import glance, session
+from portal.engine.places import overlap
+from portal.executors.embedded import Embedded
+from portal.models import JobPlace, Remote, Role
+from portal.services import control, jobs, places, recovery, reports
+from portal.services.reports import Ending, Hold
+from portal.settings import Settings
+from portal.states import FINAL, JobStatus, Operation
+from tests.conftest import Browser, wait_for
+from tests.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
+
+COMPLETED = Ending(True, None, 0)
+
+
+def end(job_id: int, ending: Ending = COMPLETED) -> None:
+    reports.finish(Hold(job_id, stored(job_id).attempt), ending, None)
+
+
+def claim(job_id: int) -> bool:
+    """As a worker does, by what it sees now."""
+    try:
+        found = places.of_queued(job_id)
+        return found is not None and reports.claim(job_id, "test:1", None, found) is not None
+    finally:
+        session.remove()
+
+
+def times_of(job_id: int) -> tuple[int, int]:
+    """Ids of the events by which it began last, and ended."""
+    told = events_of(job_id)
+    begun = [event.id for event in told if event.new_status == JobStatus.RUNNING]
+    return begun[-1], told[-1].id
+
+
+# --- what overlaps ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def same(root: Path) -> Iterator[Path]:
+    """Folders that are one under two names: `link` of `to`, and `bound`, `deep/bound` where root
+    permits it."""
+    (root / "to/inner").mkdir(parents=True)
+    (root / "link").symlink_to(root / "to")
+    bound = [root / "bound", root / "deep/bound"]
+    for folder in bound:
+        folder.mkdir(parents=True)
+    mounted = [
+        folder
+        for folder in bound
+        if subprocess.run(["mount", "--bind", root / "to", folder], check=False).returncode == 0
+    ]
+    yield root
+    for folder in mounted:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+OVERLAPS = [
+    ("to", "to", True),
+    ("to", "to/inner", True),
+    ("to/inner/new", "to", True),
+    ("link", "to/inner", True),
+    ("link/new", "to/new/deeper", True),
+    (".", "to", True),
+    ("to/inner", "to/other", False),
+    ("to", "to-old", False),
+    ("other", "to", False),
+    ("bound/x", "to/x/y", True),
+    ("bound", "deep/bound/inner", True),
+    # What is mounted below a folder is written to as well.
+    ("deep", "to/inner", True),
+    ("deep/elsewhere", "to/inner", False),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "waits"), OVERLAPS)
+def test_second_job_waits_only_for_what_overlaps(
+    same: Path, new_job: Any, first: str, second: str, waits: bool
+) -> None:
+    if first.startswith(("bound", "deep")) and not (same / "deep/bound/inner").is_dir():
+        pytest.skip("nobody but root may mount")
+    for one, other in ((first, second), (second, first)):
+        running, behind = new_job(destination=same / one), new_job(destination=same / other)
+        assert claim(running)
+        assert claim(behind) is not waits
+        end(running)
+        if waits:
+            assert claim(behind)
+        end(behind)
+
+
+def test_move_writes_at_its_source_too(root: Path, new_job: Any) -> None:
+    source = fill(root / "from")
+    moving = new_job(operation=Operation.MOVE, source=source, destination=root / "away")
+    into = new_job(source=fill(root / "new"), destination=source / "in")
+    assert claim(moving)
+    assert not claim(into)
+    reading = new_job(source=source, destination=root / "copy")
+    assert claim(reading)
+
+
+@pytest.mark.parametrize("more", [{"operation": Operation.CHECK}, {"dry_run": True}])
+def test_job_that_writes_nothing_waits_for_nobody_and_nobody_for_it(
+    root: Path, new_job: Any, more: dict[str, Any]
+) -> None:
+    looking = new_job(destination=root / "to", **more)
+    writing = new_job(destination=root / "to")
+    again = new_job(destination=root / "to", **more)
+    assert claim(looking)
+    assert claim(writing)
+    assert claim(again)
+
+
+def test_older_job_goes_first_also_while_it_is_paused_or_was_interrupted(
+    root: Path, new_job: Any
+) -> None:
+    first, second = new_job(destination=root / "to"), new_job(destination=root / "to")
+    assert not claim(second)
+    assert claim(first)
+    recovery.recover()  # its worker is dead; a copy goes on by itself
+    assert status_of(first) == "queued"
+    assert not claim(second)
+    assert claim(first)
+    end(first)
+    assert claim(second)
+
+
+def test_nobody_waits_for_an_interrupted_sync_that_waits_for_a_person(
+    root: Path, new_job: Any
+) -> None:
+    first = new_job(operation=Operation.SYNC, destination=root / "to")
+    second = new_job(destination=root / "to")
+    assert claim(first)
+    recovery.recover()
+    assert status_of(first) == "interrupted"
+    assert claim(second)
+
+
+def test_folder_that_became_a_link_since_is_found_at_the_claim(root: Path, new_job: Any) -> None:
+    (root / "a").mkdir()
+    first, second = new_job(destination=root / "a"), new_job(destination=root / "b")
+    (root / "b").symlink_to(root / "a")
+    assert claim(first)
+    assert not claim(second)
+    # And it is found again when it may run.
+    written = places.of_queued(second)
+    end(first)
+    assert written is not None
+    assert [one.job_id for one in places.freed(written.written)] == [second]
+
+
+@pytest.fixture
+def remote(app: Flask) -> Callable[..., int]:
+    """Puts a remote into the database; its id."""
+
+    def add(name: str, backend: str, **options: str) -> int:
+        row = Remote(name=name, backend=backend, options=options, secrets={}, role=Role.OPERATOR)
+        row.start, row.changed_by = "", "alice"
+        session.add(row)
+        session.commit()
+        number = row.id
+        session.remove()
+        return number
+
+    return add
+
+
+def test_two_remotes_of_one_server_are_one_place(new_job: Any, remote: Callable[..., int]) -> None:
+    one = remote("dav", "webdav", url="http://127.0.0.1:81", user="bob")
+    two = remote("dav-admin", "webdav", url="http://localhost:81/team/", user="root")
+    first = new_job(destination="dav:team/photos", destination_remote_id=one)
+    second = new_job(destination="dav-admin:photos/2024", destination_remote_id=two)
+    third = new_job(destination="dav-admin:music", destination_remote_id=two)
+    assert claim(first)
+    assert not claim(second)
+    assert claim(third)
+    end(first)
+    assert claim(second)
+
+
+def test_remote_that_leads_elsewhere_since_is_looked_at_again(
+    new_job: Any, remote: Callable[..., int]
+) -> None:
+    one = remote("nas", "sftp", host="192.0.2.1", user="bob")
+    two = remote("old-nas", "sftp", host="192.0.2.2", user="bob")
+    first = new_job(destination="nas:photos", destination_remote_id=one)
+    second = new_job(destination="old-nas:photos", destination_remote_id=two)
+    session.get_one(Remote, two).options = {"host": "192.0.2.1", "user": "eve"}
+    session.commit()
+    session.remove()
+    assert claim(first)
+    assert not claim(second)
+
+
+# --- who runs, and when -------------------------------------------------------------------------
+
+
+def test_two_jobs_of_one_folder_run_one_after_the_other_and_lose_nothing(
+    executor: Any, root: Path, new_job: Any
+) -> None:
+    source = fill(root / "from", MIB, 3)
+    ids = [
+        new_job(source=source, destination=root / "to", operation=Operation(operation))
+        for operation in ("copy", "copy", "sync", "sync", "copy")
+    ]
+    wait_for(lambda: all(status_of(job_id) in FINAL for job_id in ids), 40)
+    assert [str(status_of(job_id)) for job_id in ids] == ["completed"] * 5
+    spans = [times_of(job_id) for job_id in ids]
+    for before, after in itertools.pairwise(spans):
+        assert before[1] < after[0], spans
+    assert tree(root / "to") == tree(source)
+
+
+def test_one_that_waits_takes_no_place_from_others(
+    app: Flask, settings: Settings, root: Path, new_job: Any
+) -> None:
+    running = Embedded(settings.model_copy(update={"max_running_jobs": 2}))
+    app.extensions["executor"] = running
+    running.start()
+    try:
+        slow = new_job(
+            source=fill(root / "slow", MIB, 8), destination=root / "to", bandwidth_limit="1M"
+        )
+        wait_for(lambda: status_of(slow) == "running")
+        behind = [new_job(destination=root / "to/in") for _ in range(5)]
+        free = new_job(destination=root / "elsewhere")
+        wait_for(lambda: status_of(free) == "completed")
+        assert {str(status_of(job_id)) for job_id in behind} == {"queued"}
+        assert status_of(slow) == "running"
+    finally:
+        running.stop()
+
+
+def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
+    executor: Any, root: Path, new_job: Any, events: Recorder, app: Flask, user: Any, mode: str
+) -> None:
+    source = fill(root / "slow", MIB, 8)
+    first = new_job(source=source, destination=root / "to", bandwidth_limit="1M")
+    wait_for(lambda: status_of(first) == "running")
+    second = new_job(source=source, destination=root / "to", bandwidth_limit="1M")
+    third = new_job(destination=root / "to")
+    with app.app_context():
+        jobs.cancel(second, actor=user("bob"), address="")
+        jobs.cancel(first, actor=user("bob"), address="")
+    wait_for(lambda: status_of(third) == "completed")
+    ended = events_of(first)[-1].at
+    begun = next(event.at for event in events_of(third) if event.new_status == JobStatus.RUNNING)
+    limit = 0.1 if mode == "one process" else 0.5
+    assert 0 <= (begun - ended).total_seconds() < limit
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_reason_stands_in_the_api_and_on_the_row_with_a_link(
+    root: Path,
+    new_job: Any,
+    browser: Callable[..., Browser],
+    worker_process: Any,
+    app: Flask,
+    user: Any,
+    paused: bool,
+) -> None:
+    worker_process()
+    first, second = new_job(destination=root / "to"), new_job(destination=root / "to/in")
+    third = new_job(destination=root / "elsewhere")
+    assert claim(first)
+    if paused:
+        with app.app_context():
+            control.pause(first, actor=user("bob"), address="")
+    bob = browser("bob")
+    told = {job["id"]: job["waiting_for"] for job in bob.get("/api/v1/jobs").json["items"]}
+    assert told == {
+        first: None,
+        second: {"reason": "destination", "job_id": first},
+        third: {"reason": "slot", "job_id": None},
+    }
+    which = "is paused and writes" if paused else "writes"
+    for page in ("/jobs", f"/jobs/{second}", f"/api/jobs/{second}/progress"):
+        text = bob.get(page).text
+        assert f"Waits for job {first}, which {which} to the same folder." in text
+        assert f'href="/jobs/{first}">job {first}</a>' in text
+    end(first)
+    text = bob.get(f"/api/jobs/{second}/progress").text
+    assert "waits for a free place" in text
+
+
+def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any) -> None:
+    ids = [new_job(destination=root / f"to {number}") for number in range(3)]
+    moved = new_job(operation=Operation.MOVE, destination=root / "to")
+    for job_id in (*ids, moved):
+        assert claim(job_id)
+    end(ids[0])
+    end(ids[1], Ending(False, "It failed.", 1))
+    recovery.recover()
+    with glance() as connection:
+        left = set(connection.scalars(select(JobPlace.job_id)))
+    assert left == {ids[2]}
+
+
+def test_name_of_any_length_has_its_place(root: Path, new_job: Any) -> None:
+    deep = root.joinpath(*(f"{'x' * 200}{number}" for number in range(12)))
+    first, second = new_job(destination=deep / "a"), new_job(destination=deep / "b")
+    assert claim(first)
+    assert not claim(second)  # they cannot be told apart, so that they wait
+
+
+# --- races --------------------------------------------------------------------------------------
+
+
+def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
+    start = threading.Barrier(len(acts))
+    answers: list[Any] = [None] * len(acts)
+
+    def go(index: int) -> None:
+        start.wait()
+        answers[index] = acts[index]()
+
+    threads = [threading.Thread(target=go, args=(index,)) for index in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return answers
+
+
+def test_of_many_claims_at_once_one_gets_the_folder(root: Path, new_job: Any) -> None:
+    for round_ in range(6):
+        folder = root / f"to {round_}"
+        ids = [new_job(destination=folder / name) for name in (".", "a", "a/b", ".")]
+        answers = at_once([partial(claim, job_id) for job_id in ids])
+        assert answers == [True, False, False, False]
+        assert [str(status_of(job_id)) for job_id in ids] == ["running"] + ["queued"] * 3
+        end(ids[0])
+        for job_id in ids[1:]:
+            assert claim(job_id)
+            end(job_id)
+
+
+def test_of_many_workers_that_claim_one_job_and_its_neighbours_one_gets_it(
+    root: Path, new_job: Any
+) -> None:
+    """Nobody is ahead of the other: each is the oldest of those that its worker sees."""
+    for round_ in range(6):
+        folder = root / f"to {round_}"
+        older, younger = new_job(destination=folder), new_job(destination=folder / "in")
+        # Of the older one nothing keeps the younger but that it runs.
+        answers = at_once([partial(claim, one) for one in (older, younger, older, younger)])
+        assert sum(answers) == 1
+        assert status_of(older) == "running"
+        end(older)
+        assert claim(younger)
+        end(younger)
+
+
+def test_claim_does_not_overtake_one_that_is_just_being_made(root: Path, new_job: Any) -> None:
+    """Ids are given before the rows can be seen: the older job may come to light last."""
+    for round_ in range(5):
+        made: list[int] = []
+        folder = root / f"to {round_}"
+
+        def make_and_claim(made: list[int] = made, folder: Path = folder) -> None:
+            job_id = new_job(destination=folder)
+            made.append(job_id)
+            claim(job_id)
+
+        at_once([make_and_claim] * 4)
+        running = [job_id for job_id in made if status_of(job_id) == "running"]
+        assert len(running) <= 1
+        for job_id in sorted(made):
+            if job_id not in running:
+                continue
+            end(job_id)
+        for job_id in sorted(made):
+            if status_of(job_id) == "queued":
+                assert claim(job_id)
+                end(job_id)
+
+
+class Workers:
+    """Four threads that claim and end jobs as they are rung for, and note whom they met."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.met: list[tuple[int, int]] = []
+        self._ids = ids
+        self._bell = [one.job_id for one in places.ready()]
+        self._running: dict[int, frozenset[str]] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self._work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+    def _work(self) -> None:
+        while not all(status_of(job_id) in FINAL for job_id in self._ids):
+            with self._lock:
+                job_id = self._bell.pop(0) if self._bell else None
+            if job_id is None:
+                time.sleep(0.01)
+            else:
+                self._try(job_id)
+            session.remove()
+
+    def _try(self, job_id: int) -> None:
+        found = places.of_queued(job_id)
+        if found is None or reports.claim(job_id, "test:1", None, found) is None:
+            return
+        with self._lock:
+            for other, written in self._running.items():
+                if any(overlap(a, b) for a in found.written for b in written):
+                    self.met.append((job_id, other))
+            self._running[job_id] = found.written
+        time.sleep(0.005)
+        with self._lock:
+            del self._running[job_id]
+        end(job_id)
+        with self._lock:
+            self._bell += [one.job_id for one in places.freed(found.written)]
+
+
+def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(
+    root: Path, new_job: Any
+) -> None:
+    chance = random.Random(5)  # noqa: S311 - no secret
+    names = ["a", "a/b", "a/b/c", "d", "d/e", "."]
+    (root / "x").mkdir()
+    ids = [
+        new_job(
+            operation=Operation(chance.choice(["copy", "sync", "move"])),
+            source=root / "x" / chance.choice(names),
+            destination=root / "y" / chance.choice(names),
+        )
+        for _ in range(24)
+    ]
+    workers = Workers(ids)
+    workers.run()
+    assert workers.met == []
+    assert {str(status_of(job_id)) for job_id in ids} == {"completed"}
+    with glance() as connection:
+        assert connection.scalar(select(func.count()).select_from(JobPlace)) == 0
