@@ -153,6 +153,30 @@ def test_source_that_is_no_folder_breaks_nothing(bob: Browser, source: Path, nam
     assert ("There is no such folder." in said) == (name == "missing")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"max_size": "1M"}, "No file in"),
+        ({"exclude": "*.bin"}, "No file in"),
+        ({"max_size": "5M"}, "1 file, 2.9 MiB, matches in"),
+        ({"include": "big.*"}, "1 file, 2.9 MiB, matches in"),
+        ({}, "1 file, 2.9 MiB, matches in"),
+    ],
+)
+def test_source_that_is_one_file_is_judged_by_the_filters_too(
+    bob: Browser, source: Path, root: Path, execute: Any, typed: dict[str, str], said: str
+) -> None:
+    form = {"name": "One", "operation": "move", "source": str(source / "big.bin"), **typed}
+    assert words(bob.post("/jobs/preview", form).text).startswith(said)
+    bob.post("/jobs", form | {"destination": str(root / "to")})
+    execute(1)
+    session.remove()
+    assert session.get_one(Job, 1).status == "completed"
+    moved = said.startswith("1 file")
+    assert ((root / "to" / "big.bin").exists(), (source / "big.bin").exists()) == (moved, not moved)
+    assert (source / "a.jpg").exists()
+
+
 def test_hostile_names_are_shown_as_text(bob: Browser, root: Path) -> None:
     (root / "odd").mkdir()
     (root / "odd" / "<script>alert(1)<script>").write_text("x")

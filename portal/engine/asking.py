@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +50,10 @@ def ask(
     *,
     seconds: float,
     most: int,
+    began: Callable[[Callable[[], None]], None] | None = None,
 ) -> Answer:
-    """Waits at most ``seconds`` for at most ``most`` bytes. Raises EngineError if rclone cannot be
-    started."""
+    """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is given what ends it early,
+    from any thread. Raises EngineError if rclone cannot be started."""
     ensure_executable(rclone)
     start = beginning(setpriv_path(), rclone, [remote] if remote else [])
     begun = time.monotonic()
@@ -68,6 +69,8 @@ def ask(
     clock = threading.Timer(seconds, _give_up, (group, late))
     clock.daemon = True
     clock.start()
+    if began is not None:
+        began(lambda: _give_up(group, late))
     reader = Reader(
         group.stderr, Tracker("copy", False), SecretRedactor(remote.secrets if remote else ())
     )

@@ -40,6 +40,8 @@ class Order:
     guard: Guard | None = None
     #: Of a check: whether what is only at the destination counts as no difference.
     one_way: bool = False
+    #: The name of the one file of the source that is meant; None for all of them.
+    only: str | None = None
     #: False for a destination that was found unable to hold the modes of files.
     modes: bool = True
 
@@ -74,8 +76,14 @@ class Order:
     def takes_folders(self) -> bool:
         """Whether folders are made for their own sake. Where only some files are wanted, a tree of
         empty folders is not."""
+        if self.only is not None:
+            return False
         some = self.options.include or self.options.min_age or self.options.max_size
         return self.operation != "check" and not some
+
+    @property
+    def compares_one_way(self) -> bool:
+        return self.one_way or self.only is not None
 
     @property
     def moves(self) -> bool:
@@ -117,14 +125,20 @@ def command_line(
             raise EngineError("Source and destination must be absolute local paths, or remotes.")
     return [
         *beginning(setpriv, rclone, order.remotes),
-        *(order.operation, "--config", ""),
+        *(_verb(order), "--config", ""),
         *("--use-json-log", "--log-level", "INFO"),
         *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
         *_options(order),
-        *flags.of_filters(order.options, workplace.filters(order.options), moment),
+        *flags.of_filters(order.options, workplace.filters(order.options, order.only), moment),
         *flags.of_control(workplace.socket if order.moves else None),
         *("--", order.source, order.destination),
     ]
+
+
+def _verb(order: Order) -> str:
+    # One file is never a reason to delete others, nor one of its own name if a filter leaves it
+    # out.
+    return "copy" if order.only is not None and order.operation == "sync" else order.operation
 
 
 def _options(order: Order) -> list[str]:
@@ -135,8 +149,12 @@ def _options(order: Order) -> list[str]:
         # Totals are known before the first byte moves.
         options += ["--check-first", "--partial-suffix", PARTIAL_SUFFIX]
         options += flags.of_copying(order.options)
-    elif order.one_way:
+    elif order.compares_one_way:
         options.append("--one-way")
+    if order.only is not None:
+        # A large destination is not listed for the sake of one file.
+        looks = [] if order.operation == "check" else ["--no-traverse"]
+        options += ["--max-depth=1", "--no-update-dir-modtime", *looks]
     if order.takes_folders:
         options.append("--create-empty-src-dirs")
     disabled: list[str] = []
@@ -151,6 +169,11 @@ def _options(order: Order) -> list[str]:
         disabled += ["MkdirMetadata", "WriteDirMetadata"]
     if disabled:
         options += ["--disable", ",".join(disabled)]
+    return options + _limits(order)
+
+
+def _limits(order: Order) -> list[str]:
+    options: list[str] = []
     if order.guard is not None:
         options.append(f"--max-delete={order.guard.deletes}")
     if order.bandwidth_limit and order.moves:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portal.engine import flags
+from portal.engine import flags, single_file
 from portal.engine.asking import Answer, ask
 from portal.engine.errors import EngineError
 from portal.engine.listing import Told, problem
@@ -52,9 +52,17 @@ def list_matching(
     except OSError as error:
         raise EngineError(f"There is no room for the filters: {error.strerror}.") from error
     try:
-        rules = workplace.filters(options)
-        filters = flags.of_filters(options, rules, time.time())
-        wanted = ["lsjson", "--recursive", "--files-only", "--no-mimetype", *filters, "--"]
+        only = None
+        if options.filters:
+            shape = single_file.shape_of(rclone, remote, path)
+            if shape.problem:
+                return Matching(0, 0, (), partial=False, problem=shape.problem)
+            only = shape.name
+        if only is not None:
+            path = single_file.split(path)[0]
+        filters = flags.of_filters(options, workplace.filters(options, only), time.time())
+        depth = "--max-depth=1" if only is not None else "--recursive"
+        wanted = ["lsjson", depth, "--files-only", "--no-mimetype", *filters, "--"]
         where = path if remote is None else address(remote, path)
         answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST)
     finally:

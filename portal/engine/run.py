@@ -16,6 +16,7 @@ from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
 from portal.engine.progress import ALMOST, Phase, Progress
+from portal.engine.single_file import Lookup, Shape, narrowed
 from portal.engine.tally import Tally, scanning
 from portal.engine.transfer import Outcome, Transfer
 
@@ -59,6 +60,7 @@ class Run:
         self._lines: list[LogLine] = []
         self._lines_left_out = 0
         self._unreadable = 0
+        self._shape: Shape | None = None
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -210,6 +212,11 @@ class Run:
         while self._paused and not self._stopped:
             time.sleep(tick)
             yield None
+        shape = yield from self._look_at_source(tick)
+        if shape.name is not None:
+            order = narrowed(order, shape.name)
+        if shape.problem and not self._stopped:
+            return _unknown(shape)
         if self._stopped:
             return self._interrupted()
         transfer = Transfer(
@@ -232,7 +239,20 @@ class Run:
             if order.moves and not self._paused:
                 self._govern(transfer)
         self.close()
-        return transfer.outcome()
+        outcome = transfer.outcome()
+        if order.only is not None and outcome.succeeded and transfer.found_nothing:
+            self._note("The filters leave out this file: nothing was transferred.")
+        return outcome
+
+    def _look_at_source(self, tick: float) -> Generator[None, None, Shape]:
+        """Whether it is one file, where that matters; asked again after a problem."""
+        if not self._order.options.filters:
+            return Shape()
+        if self._shape is None or self._shape.problem:
+            lookup = Lookup(self._rclone, self._order)
+            yield from lookup.wait(tick, lambda: self._stopped)
+            self._shape = lookup.shape
+        return self._shape
 
     def _govern(self, transfer: Transfer) -> None:
         rate = self._governor.attend(transfer)
@@ -252,6 +272,19 @@ class Run:
     def _note(self, words: str) -> None:
         self._keep_log()
         self._lines.append(LogLine(time.time(), "notice", "", words))
+
+
+def _unknown(shape: Shape) -> Outcome:
+    return Outcome(
+        False,
+        False,
+        shape.exit_code,
+        shape.problem,
+        shape.errors,
+        None,
+        may_pass=shape.may_pass,
+        told="The storage does not say what the source is" if shape.may_pass else "",
+    )
 
 
 def _modes_failed(outcome: Outcome) -> bool:

@@ -125,6 +125,12 @@ class Transfer:
         """How much of what rclone wrote to its log nobody could read."""
         return self._running[1].broken_lines if self._running is not None else 0
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether no file was there to be copied, or to be compared."""
+        counted = self._running[1].statistics if self._running is not None else None
+        return counted is not None and not (counted.transfers or counted.checks)
+
     def readings(self, tick: float = 0.25) -> Iterator[Progress | None]:
         """Each reading as it comes (the newest, if the caller is slow), the final one last.
 

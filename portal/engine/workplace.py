@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from portal.engine import single_file
 from portal.engine.processes import owner_lives, owner_mark
 from portal.options import Options
 
@@ -29,10 +30,11 @@ class Workplace:
         path = self.folder / "rc"
         return path if len(bytes(path)) <= _LONGEST_SOCKET else None
 
-    def filters(self, options: Options) -> Path | None:
+    def filters(self, options: Options, only: str | None = None) -> Path | None:
         """The rules as rclone reads them from a file, where no line can be taken for an option;
-        None without patterns."""
-        rules = [f"- {pattern}" for pattern in options.exclude]
+        None without patterns. ``only``: the name of the one file that may be taken."""
+        rules = [] if only is None else single_file.rules(only)
+        rules += [f"- {pattern}" for pattern in options.exclude]
         # That a folder stands for all in it, rclone takes so only where it is left out.
         rules += [f"+ {one}**" if one.endswith("/") else f"+ {one}" for one in options.include]
         if options.include:

@@ -1,0 +1,185 @@
+"""A source that is one file, of which options may leave out even that.
+
+rclone's filters do not apply where its source is a file: one of 5 GB is moved past ``--max-size
+1M``. It is given the folder instead, and rules that leave out all but this name, so that every
+filter holds; and it still only copies into the destination, whatever else lies there.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portal.engine.asking import Answer, ask
+from portal.engine.errors import EngineError
+from portal.engine.exit_codes import may_pass, reason_for
+from portal.engine.remotes import Remote
+
+if TYPE_CHECKING:
+    from portal.engine.command import Order
+
+#: Seconds for which a storage is asked.
+_PATIENCE = 20.0
+_MOST = 1024 * 1024
+_NOT_FOUND = frozenset({3, 4})
+#: Regular expressions may be nested only so deep.
+_PIECE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``name``: of a source that is one file, as rclone lists it in its folder; None of any other
+    source. ``problem``: why that is not known, in a sentence, and whether it ``may_pass``."""
+
+    name: str | None = None
+    problem: str = ""
+    may_pass: bool = False
+    errors: tuple[str, ...] = ()
+    exit_code: int | None = None
+
+
+def shape_of(
+    rclone: Path,
+    remote: Remote | None,
+    path: str,
+    *,
+    began: Callable[[Callable[[], None]], None] | None = None,
+) -> Shape:
+    """``path``: on the remote, or an absolute local one. What does not exist is no file. ``began``
+    is given what ends the question. Raises EngineError if rclone cannot be started."""
+    folder, name = split(path)
+    if not name:
+        return Shape()
+    if remote is None:
+        return Shape(_listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
+    where = f"{remote.name}:{folder}{name}"
+    wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
+    answer = ask(rclone, wanted, remote, seconds=_PATIENCE, most=_MOST, began=began)
+    if answer.exit_code in _NOT_FOUND and not answer.cut:
+        return Shape()
+    if answer.exit_code == 0 and (is_folder := _is_folder(answer.output)) is not None:
+        return Shape() if is_folder else Shape(name)
+    return _unknown(answer)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # rclone will say why
+
+
+def _unknown(answer: Answer) -> Shape:
+    if answer.cut:
+        problem, passes = f"The storage did not answer within {_PATIENCE:.0f} s.", True
+    else:
+        problem = reason_for(answer.exit_code, False, answer.said)
+        passes = may_pass(answer.exit_code, False, answer.said)
+    return Shape(None, problem, passes, answer.errors, answer.exit_code)
+
+
+def _is_folder(output: bytes) -> bool | None:
+    try:
+        told = json.loads(output)
+    except (ValueError, RecursionError):
+        return None
+    found = told.get("IsDir") if isinstance(told, dict) else None
+    return found if isinstance(found, bool) else None
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder with its last slash, and the name in it: ``/a/b`` → ``/a/``, ``b``."""
+    head, slash, name = path.rstrip("/").rpartition("/")
+    return f"{head}{slash}", name
+
+
+def _listed(name: str) -> str:
+    """As rclone lists a local file: with pictures of control characters, and pictures marked."""
+    return "".join(_LISTED.get(character, character) for character in name)
+
+
+_CONTROLS = {**{chr(code): chr(0x2400 + code) for code in range(1, 0x20)}, "\x7f": "\u2421"}
+_LISTED = {**_CONTROLS, **{picture: f"\u201b{picture}" for picture in _CONTROLS.values()}}
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+def rules(name: str) -> list[str]:
+    """Lines of a filter that leave out every folder, and every file but this one. They come first;
+    what others say of the file itself still holds."""
+    return ["- /*/**", f"- /{{{{{_all_but(name)}}}}}"]
+
+
+def _all_but(name: str) -> str:
+    """A regular expression for every text but the name. There is no word for "not" in rclone's."""
+    texts = []
+    for begin in range(0, len(name), _PIECE):
+        before = "".join(map(_literal, name[:begin]))
+        texts.append(f"{before}{_parting(name[begin : begin + _PIECE])}")
+    texts.append(f"{''.join(map(_literal, name))}.+")
+    return f"(?s:{'|'.join(texts)})"
+
+
+def _parting(piece: str) -> str:
+    """Every text that ends within this piece, or turns away from it there."""
+    found = ""
+    for character in reversed(piece):
+        inner = f"|{_literal(character)}{found}" if found else ""
+        found = f"(?:|[^{_literal(character)}].*{inner})"
+    return found
+
+
+def _literal(character: str) -> str:
+    return f"\\x{{{ord(character):x}}}"
+
+
+# --- of an order --------------------------------------------------------------------------------
+
+
+class Lookup:
+    """Finds out the shape of an order's source, while others have their turn."""
+
+    def __init__(self, rclone: Path, order: Order) -> None:
+        self._rclone = rclone
+        name, _, self._path = order.source.partition(":")
+        local = order.source.startswith("/")
+        self._path = order.source if local else self._path
+        self._remote = None if local else next(one for one in order.remotes if one.name == name)
+        self._end: Callable[[], None] | None = None
+        self._error: EngineError | None = None
+        self.shape = Shape(problem="The transfer was stopped.")
+
+    def wait(self, tick: float, stopped: Callable[[], bool]) -> Iterator[None]:
+        """None after each tick. Raises EngineError."""
+        thread = threading.Thread(target=self._look, name="source-shape", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(tick)
+            if thread.is_alive():
+                if stopped() and self._end is not None:
+                    self._end()
+                yield None
+        if self._error is not None:
+            raise self._error
+
+    def _look(self) -> None:
+        try:
+            self.shape = shape_of(self._rclone, self._remote, self._path, began=self._began)
+        except EngineError as error:
+            self._error = error
+
+    def _began(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+
+def narrowed(order: Order, name: str) -> Order:
+    """The same order of the folder that the file lies in."""
+    if order.source.startswith("/"):
+        return replace(order, source=split(order.source)[0], only=name)
+    remote, _, path = order.source.partition(":")
+    return replace(order, source=f"{remote}:{split(path)[0]}", only=name)
