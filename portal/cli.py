@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -156,6 +157,20 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
     click.echo(f"Created {role} {name.lower()}.")
     if not password_stdin:
         click.echo(f"Password: {password}")
+
+
+@cli.command("accept-mount")
+@click.argument("folder", type=click.Path(path_type=Path))
+def accept_mount(folder: Path) -> None:
+    """Say that the disk which is mounted at FOLDER now is right, or that none is to be."""
+    from portal import startup
+
+    settings = _settings()
+    settings.prepare()
+    if startup.accept_mount(settings, str(folder.absolute())):
+        click.echo(f"From now on {folder} is right as it is.")
+    else:
+        click.echo(f"{folder} was right already.")
 
 
 @cli.command("reset-second-factor")

@@ -22,6 +22,7 @@ from portal import (
     headers,
     live,
     origins,
+    paths,
     rendering,
     routes,
     sockets,
@@ -35,6 +36,7 @@ from portal.executors import Executor, Idle
 from portal.extensions import csrf, socketio
 from portal.guard import Guard
 from portal.models import Role
+from portal.own_files import OwnFiles
 from portal.polls import Polls
 from portal.queue import messages
 from portal.releases import HEADER, AnyRelease
@@ -72,6 +74,7 @@ def build_app(
     sessions.use(lives)
     sealing.use(settings.signing_key(), settings.previous_secret_keys)
     connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
+    paths.use(OwnFiles(settings).refusal)
     single_sign_on.use(_provider(settings))
     app.config.update(
         SECRET_KEY=settings.signing_key(),

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _LONGEST = 4095  # PATH_MAX of Linux, without its closing NUL
+
+
+#: Why a path that lies in a root may still not be used; see ``own_files``.
+_refusal: Callable[[Path], str | None] | None = None
+
+
+def use(refusal: Callable[[Path], str | None]) -> None:
+    """Chosen once at the start: ``refusal`` says why a path is the portal's own, or gives None."""
+    global _refusal  # noqa: PLW0603 - one process, one portal
+    _refusal = refusal
 
 
 class PathRefused(Exception):
@@ -33,6 +43,8 @@ def resolve(text: str, roots: Sequence[Path]) -> Path:
         raise PathRefused(f"The path cannot be followed: {error.strerror}.") from error
     if not allowed:
         raise PathRefused(f"The path must lie in {_listed(roots)}.")
+    if _refusal is not None and (reason := _refusal(path)):
+        raise PathRefused(reason)
     return path
 
 

@@ -60,6 +60,7 @@ def serve(
     if embedded:
         lock.acquire(settings.lock_file)
     if not lifeline.supervised:
+        startup.look_at_roots(settings)
         startup.reserve(settings.host, settings.port).close()
         held.acquire()
         if migrate_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -343,8 +344,17 @@ class Settings(BaseSettings):
                 f"PORTAL_DATA_DIR: cannot write in the folder {self.data_dir}: {error.strerror}"
             ) from None
         for root in self.transfer_roots:
-            if not root.is_dir():
+            if not root.is_dir() and not self._was_mounted(root):
                 raise SettingsError(f"PORTAL_TRANSFER_ROOTS: there is no folder {root}")
+
+    def _was_mounted(self, root: Path) -> bool:
+        """Whether it was on a disk that may come back: the portal serves the others meanwhile. See
+        ``engine.KnownMounts``."""
+        try:
+            known = json.loads((self.data_dir / "mounts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return any(root.is_relative_to(point) for point in known)
 
     def signing_key(self) -> str:
         """The secret key; generated into the data folder (mode 0600) when none was given."""

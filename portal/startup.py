@@ -11,8 +11,10 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from portal.database import session
+from portal.engine import KnownMounts
 from portal.errors import Invalid, PortalError
 from portal.models import Role
+from portal.own_files import OwnFiles
 from portal.services import accounts, passwords
 from portal.settings import Settings, SettingsError
 
@@ -21,6 +23,24 @@ log = structlog.get_logger(__name__)
 
 class AddressInUse(PortalError):
     """Something else listens there."""
+
+
+def look_at_roots(settings: Settings) -> None:
+    """Raises SettingsError where a transfer could reach what is the portal's own; remembers which
+    disks are mounted, and warns of those that are away."""
+    OwnFiles(settings).refuse_roots(settings)
+    mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
+    try:
+        mounts.note()
+    except OSError as error:
+        log.warning("the mounted disks were not written down", error=error.strerror)
+    for problem in mounts.problems():
+        log.warning("a folder that is open to transfers is not there", problem=problem)
+
+
+def accept_mount(settings: Settings, point: str) -> bool:
+    """What is mounted there now, or that nothing is, is right; whether that is news."""
+    return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
 
 
 def reserve(host: str, port: int) -> socket.socket:

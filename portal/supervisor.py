@@ -57,6 +57,7 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     stopping.listen(hangup_ends=False)
     settings.prepare()
     tree.refuse_incomplete()
+    startup.look_at_roots(settings)
     settings.signing_key()  # made once, before several would
     reserved = startup.reserve(settings.host, settings.port)
     held = DatabaseLock(settings.database_url, alone=False)

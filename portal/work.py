@@ -47,6 +47,7 @@ def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) ->
         )
     stopping.listen()
     settings.prepare()
+    startup.look_at_roots(settings)
     try:
         engine.check_rclone(engine.rclone_path(settings.rclone))
     except engine.EngineError as error:

@@ -41,7 +41,7 @@ def test_readyz_is_200_when_every_part_answers(browser: Any, executor: Any) -> N
     assert answer.status_code == 200
     assert answer.json == {
         "status": "ready",
-        "parts": {"database": "ok", "queue": "ok", "rclone": "ok"},
+        "parts": {"database": "ok", "queue": "ok", "rclone": "ok", "roots": "ok"},
     }
 
 

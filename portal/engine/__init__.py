@@ -4,6 +4,7 @@ from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
 from portal.engine.errors import EngineError
 from portal.engine.found import Found
+from portal.engine.known_mounts import KnownMounts
 from portal.engine.leftovers import sweep_leftovers, sweep_owner
 from portal.engine.listing import (
     Entry,
@@ -30,6 +31,7 @@ __all__ = [
     "Entry",
     "Found",
     "Guard",
+    "KnownMounts",
     "Listing",
     "LogLine",
     "Matching",

@@ -7,17 +7,26 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import session
+from portal.engine import KnownMounts
 from portal.services import workers
+from portal.settings import Settings
 
 
 def parts(app: Flask) -> dict[str, str]:
-    """``ok``, or a sentence, for ``database``, ``queue`` and ``rclone``; and for ``workers`` where
-    they run the jobs. They looked at their rclone when they started."""
+    """``ok``, or a sentence, for ``database``, ``queue``, ``rclone`` and ``roots``; for ``workers``
+    in place of the roots where they run the jobs. They looked at their rclone when they started."""
     own_rclone = app.extensions["rclone_problem"] or "ok"
     found = {"database": _database(), "queue": _queue(app), "rclone": own_rclone}
     if app.extensions["settings"].scale_out:
         found["workers"] = found["rclone"] = _workers()
+    else:
+        found["roots"] = _roots(app.extensions["settings"])
     return found
+
+
+def _roots(settings: Settings) -> str:
+    # Where others run the jobs, the folders are on their machines.
+    return " ".join(KnownMounts(settings.data_dir, settings.transfer_roots).problems()) or "ok"
 
 
 def _database() -> str:

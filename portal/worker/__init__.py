@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
 
+from portal import paths
 from portal.clock import elapsed
 from portal.database import session
+from portal.own_files import OwnFiles
 from portal.services import connections, places, recovery, reports, sealing, workers
 from portal.services.places import Places, Waiting
 from portal.settings import Settings
@@ -87,6 +89,7 @@ class Worker:
         self._stopping = threading.Event()
         sealing.use(settings.signing_key(), settings.previous_secret_keys)
         connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
+        paths.use(OwnFiles(settings).refusal)
 
     def stop(self) -> None:
         """Running transfers are ended and given back to the queue; nothing new is claimed."""

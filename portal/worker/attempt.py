@@ -147,7 +147,9 @@ class Attempt:
             reports.finish(self._hold, ending, held.reading, since=since)
 
     def _transfer(self, held: Held) -> Ending:
-        remotes = sides.checked(self._order, self._settings.transfer_roots)
+        roots = self._settings.transfer_roots
+        mounts = engine.KnownMounts(self._settings.data_dir, roots)
+        remotes = sides.checked(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             replace(self._order, remotes=remotes),

@@ -76,7 +76,7 @@ def portal_with_users(
     """Data of a portal with alice, bob and charlie: made once, since each hash takes its time."""
     if DATA not in pytestconfig.stash:
         pytestconfig.stash[DATA] = data = tmp_path_factory.mktemp("portal with users")
-        settings = load_settings(data_dir=data, transfer_roots=(data,))
+        settings = load_settings(data_dir=data, transfer_roots=(data / "files",))
         migrate.upgrade(settings)
         engine = database.connect(settings.database_url)
         for name, role in USERS.items():

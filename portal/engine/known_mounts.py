@@ -1,0 +1,183 @@
+"""Which disks were mounted at or below the roots, so that the empty folder that is left of a mount
+is not taken for the disk: what is written there lands on the system disk and looks like a copy.
+
+Kept in a file, for the disk may be away when the portal starts again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from portal.engine import places
+from portal.engine.places import Mount
+
+FILE = "mounts.json"
+_BY_UUID = Path("/dev/disk/by-uuid")
+#: Their ``f_fsid`` is made of what stands on the disk; that of others is the number of a device,
+#: which is another one when the disk comes back.
+_LASTING = frozenset({"ext2", "ext3", "ext4", "btrfs", "zfs", "f2fs"})
+_MOST = 1_000
+
+#: What a disk is known by, one dict for each that was accepted at a mount point.
+Known = dict[str, list[dict[str, str]]]
+
+
+class KnownMounts:
+    """Those of this machine. Every question is answered by what is mounted now."""
+
+    def __init__(self, data_dir: Path, roots: Sequence[Path]) -> None:
+        self._file = data_dir / FILE
+        self._roots = [os.path.realpath(root) for root in roots]
+
+    def note(self) -> None:
+        """Remembers what is mounted at, above or below a root and was not known. Raises OSError if
+        that cannot be written down."""
+        known = self._read()
+        new = [mount for mount in self._present().values() if mount.point not in known]
+        if new:
+            with self._changing() as stored:
+                for mount in new[:_MOST]:
+                    stored.setdefault(mount.point, [_identity(mount)])
+
+    def accept(self, point: str) -> bool:
+        """From now on what is mounted there, or that nothing is, is right; whether that is news."""
+        mount = self._present().get(point)
+        with self._changing() as stored:
+            if mount is None:
+                return stored.pop(point, None) is not None
+            known = stored.setdefault(point, [])
+            if any(_same(_identity(mount), one) for one in known):
+                return False
+            known.append(_identity(mount))
+            return True
+
+    def problem(self, path: str) -> str | None:
+        """Why what stands at this path cannot be what it was: a sentence; None if all is well."""
+        return self._problem(os.path.realpath(path), self._read(), self._present())
+
+    def problems(self) -> list[str]:
+        """The same of every root that is not there."""
+        known, present = self._read(), self._present()
+        found = []
+        for root in self._roots:
+            if problem := self._problem(root, known, present):
+                found.append(problem)
+            elif not Path(root).is_dir():
+                found.append(_is_not_there(root))
+        return found
+
+    def _problem(self, real: str, known: Known, present: dict[str, Mount]) -> str | None:
+        for point, disks in sorted(known.items()):
+            if not _inside(real, point):
+                continue
+            mount = present.get(point)
+            if mount is None:
+                return (
+                    f"The folder {point} is not there: the disk that was mounted at it is away. "
+                    "Mount it again, then retry. If it is meant to be an ordinary folder now, an "
+                    f"administrator runs: manage.py accept-mount {point}"
+                )
+            if not any(_same(_identity(mount), one) for one in disks):
+                return (
+                    f"Another disk is mounted at {point} than before. Mount the right one, then "
+                    "retry. If this one is right too, an administrator runs: "
+                    f"manage.py accept-mount {point}"
+                )
+        root = next((root for root in self._roots if _inside(real, root)), None)
+        if root is not None and not Path(root).is_dir():
+            return _is_not_there(root)
+        return None
+
+    def _present(self) -> dict[str, Mount]:
+        """By mount point, those that concern a root; of several at one point the last, which covers
+        the others."""
+        for root in self._roots:
+            # What is mounted on demand is mounted by this.
+            with contextlib.suppress(OSError):
+                Path(root).stat()
+        return {
+            mount.point: mount
+            for mount in places.mounts()
+            if mount.point != "/" and any(self._concerns(mount.point, root) for root in self._roots)
+        }
+
+    @staticmethod
+    def _concerns(point: str, root: str) -> bool:
+        return _inside(point, root) or _inside(root, point)
+
+    def _read(self) -> Known:
+        try:
+            told: Any = json.loads(self._file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            return {}  # damaged: as if all were seen for the first time
+        return {
+            point: [one for one in disks if isinstance(one, dict)]
+            for point, disks in told.items()
+            if isinstance(disks, list)
+        }
+
+    @contextmanager
+    def _changing(self) -> Iterator[Known]:
+        """What is known, to be changed by nobody else meanwhile, and then written down whole."""
+        lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self._read()
+            yield known
+            handle, name = tempfile.mkstemp(dir=self._file.parent, prefix=FILE)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(known, file, indent=1, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self._file)
+        finally:
+            os.close(lock)
+
+
+def _is_not_there(root: str) -> str:
+    return f"The folder {root} is not there. Make it or mount it again, then retry."
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _identity(mount: Mount) -> dict[str, str]:
+    told = {"kind": mount.kind, "source": mount.source, "root": mount.root}
+    if uuid := _uuid(mount.source):
+        told["uuid"] = uuid
+    if mount.kind in _LASTING:
+        with contextlib.suppress(OSError):
+            told["fsid"] = f"{os.statvfs(mount.point).f_fsid:x}"
+    return told
+
+
+def _same(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether both are the same part of the same file system, whatever its device is called now."""
+    if one.get("root") != other.get("root") or one.get("kind") != other.get("kind"):
+        return False
+    for name in ("uuid", "fsid"):
+        if name in one and name in other:
+            return one[name] == other[name]
+    return one.get("source") == other.get("source")
+
+
+def _uuid(source: str) -> str | None:
+    if not source.startswith("/dev/"):
+        return None
+    device = os.path.realpath(source)
+    with contextlib.suppress(OSError):
+        for link in _BY_UUID.iterdir():
+            if os.path.realpath(link) == device:
+                return link.name
+    return None

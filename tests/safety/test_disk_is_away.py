@@ -1,0 +1,187 @@
+"""A disk that was mounted at a root or below it is away: nothing is written to the folder that is
+left of it, which lies on the system disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from portal.engine import KnownMounts
+from portal.models import Job
+from portal.settings import Settings, load_settings
+from portal.startup import accept_mount, look_at_roots
+from portal.states import JobStatus, Operation
+from tests.conftest import Browser
+from tests.safety.mounts import Mounts
+from tests.transfers import fill, stored
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Mounts]:
+    with Mounts(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def usb(tmp_path: Path, mounts: Mounts) -> Path:
+    """A root that is a disk."""
+    point = tmp_path / "media" / "usb"
+    mounts.disk(tmp_path / "image", point)
+    return point
+
+
+@pytest.fixture
+def settings(tmp_path: Path, root: Path, usb: Path) -> Settings:
+    return load_settings(data_dir=tmp_path / "data", transfer_roots=(root, usb))
+
+
+@pytest.fixture
+def started(settings: Settings, app: object) -> Settings:
+    look_at_roots(settings)
+    return settings
+
+
+@pytest.fixture
+def copy(
+    new_job: Callable[..., int], execute: Callable[..., None], root: Path, usb: Path
+) -> Callable[..., Job]:
+    fill(root / "photos")
+
+    def run(**wish: object) -> Job:
+        number = new_job(**{"source": root / "photos", "destination": usb / "backup", **wish})
+        execute(number)
+        return stored(number)
+
+    return run
+
+
+def test_nothing_is_written_while_the_disk_is_away(
+    started: Settings,
+    copy: Callable[..., Job],
+    usb: Path,
+    tmp_path: Path,
+    mounts: Mounts,
+    browser: Callable[..., Browser],
+) -> None:
+    assert copy().status == JobStatus.COMPLETED
+    assert browser().get("/readyz").json["parts"]["roots"] == "ok"
+    mounts.away(usb)
+    job = copy()
+    assert (job.status, job.exit_code) == (JobStatus.FAILED, None)
+    assert str(job.error).startswith(f"The folder {usb} is not there: the disk that was mounted")
+    assert list(usb.iterdir()) == []
+    answer = browser().get("/readyz")
+    assert answer.status_code == 503
+    assert f"The folder {usb} is not there" in answer.json["parts"]["roots"]
+    mounts.disk(tmp_path / "image", usb)
+    assert browser().get("/readyz").json["parts"]["roots"] == "ok"
+    assert copy().status == JobStatus.COMPLETED
+    assert {path.name for path in (usb / "backup").iterdir()} == {"file 0", "file 1", "file 2"}
+
+
+def test_the_folder_itself_is_away(
+    started: Settings, copy: Callable[..., Job], usb: Path, mounts: Mounts
+) -> None:
+    mounts.away(usb)
+    usb.rmdir()
+    job = copy()
+    assert f"The folder {usb} is not there" in str(job.error)
+    assert not usb.exists()
+
+
+def test_nothing_is_deleted_where_the_source_is_a_disk_that_is_away(
+    started: Settings, copy: Callable[..., Job], root: Path, usb: Path, mounts: Mounts
+) -> None:
+    """The empty folder would make a sync empty its destination."""
+    fill(usb / "originals")
+    mounts.away(usb)
+    job = copy(source=usb, destination=root / "photos", operation=Operation.SYNC)
+    assert job.status == JobStatus.FAILED
+    assert len(list((root / "photos").iterdir())) == 3
+
+
+def test_start_without_the_disk_does_not_take_its_folder_for_it(
+    started: Settings, copy: Callable[..., Job], usb: Path, mounts: Mounts
+) -> None:
+    mounts.away(usb)
+    look_at_roots(started)
+    assert copy().status == JobStatus.FAILED
+    usb.rmdir()
+    started.prepare()
+    look_at_roots(started)
+    assert copy().status == JobStatus.FAILED
+    assert not usb.exists()
+
+
+def test_disk_below_a_root(
+    tmp_path: Path, root: Path, copy: Callable[..., Job], started: Settings, mounts: Mounts
+) -> None:
+    """The root is /media, and what is plugged in comes after the start."""
+    stick = root / "media" / "stick"
+    mounts.disk(tmp_path / "stick", stick)
+    assert copy(destination=stick / "backup").status == JobStatus.COMPLETED
+    mounts.away(stick)
+    job = copy(destination=stick / "backup")
+    assert f"The folder {stick} is not there" in str(job.error)
+    assert list(stick.iterdir()) == []
+    assert copy(destination=root / "media" / "elsewhere").status == JobStatus.COMPLETED
+
+
+def test_another_disk_is_not_taken_for_the_one_before_until_it_is_accepted(
+    tmp_path: Path, started: Settings, copy: Callable[..., Job], usb: Path, mounts: Mounts
+) -> None:
+    mounts.away(usb)
+    mounts.disk(tmp_path / "another image", usb)
+    job = copy()
+    assert str(job.error).startswith(f"Another disk is mounted at {usb} than before.")
+    assert not (usb / "backup").exists()
+    assert accept_mount(started, str(usb))
+    assert copy().status == JobStatus.COMPLETED
+    mounts.away(usb)
+    mounts.disk(tmp_path / "image", usb)
+    assert copy().status == JobStatus.COMPLETED
+
+
+def test_disk_that_is_given_up_is_forgotten(
+    started: Settings, copy: Callable[..., Job], usb: Path, mounts: Mounts
+) -> None:
+    mounts.away(usb)
+    assert copy().status == JobStatus.FAILED
+    assert accept_mount(started, str(usb))
+    assert copy().status == JobStatus.COMPLETED
+
+
+def test_file_system_in_memory_may_come_back(tmp_path: Path, mounts: Mounts) -> None:
+    point = tmp_path / "memory"
+    mounts.memory(point)
+    known = KnownMounts(tmp_path, [point])
+    known.note()
+    mounts.away(point)
+    assert known.problem(f"{point}/folder") is not None
+    mounts.memory(point)
+    assert known.problem(f"{point}/folder") is None
+
+
+def test_damaged_memory_of_mounts_is_begun_anew(
+    tmp_path: Path, usb: Path, settings: Settings
+) -> None:
+    settings.prepare()
+    (settings.data_dir / "mounts.json").write_text("{")
+    look_at_roots(settings)
+    assert str(usb) in (settings.data_dir / "mounts.json").read_text()
+    assert (settings.data_dir / "mounts.json").stat().st_mode & 0o077 == 0
+
+
+def test_root_that_was_removed_is_named(
+    started: Settings, copy: Callable[..., Job], root: Path, usb: Path
+) -> None:
+    fill(usb / "originals")
+    shutil.rmtree(root)
+    said = f"The folder {root} is not there. Make it or mount it again, then retry."
+    assert KnownMounts(started.data_dir, started.transfer_roots).problems() == [said]
+    job = copy(source=usb / "originals", destination=root / "to")
+    assert (job.status, job.error) == (JobStatus.FAILED, said)
+    assert not root.exists()
