@@ -220,6 +220,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         took=rendering.took,
         moved_words=rendering.moved_words,
         left_out_words=rendering.left_out_words,
+        result_line=rendering.result_line,
+        differing=rendering.differing,
         mean_speed=rendering.mean_speed,
         today=rendering.today,
         may_change=may_change,

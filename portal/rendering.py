@@ -149,6 +149,8 @@ def display(job: Job) -> dict[str, str]:
     shown = {"status": state.label, "icon": state.icon, "tone": state.tone}
     if stands_still(job):
         shown = {"status": "Paused", "icon": "paused", "tone": "yellow"}
+    if is_different(job):
+        shown = {"status": "Different", "icon": "different", "tone": "yellow"}
     return {**shown, **progress_display(job)}
 
 
@@ -165,6 +167,7 @@ def progress_display(job: Job) -> dict[str, str]:
         "speed": speed(job.speed_bytes),
         "eta": _eta(job),
         "files": _files(job),
+        "result": result_words(job),
     }
     return {**words, "valuetext": ", ".join(_spoken(words))}
 
@@ -186,10 +189,13 @@ def _bytes(job: Job) -> str:
         found = f"{files(job.files_listed)} found"
         return f"Scanning… {found}" if job.files_listed else "Scanning…"
     if job.operation == Operation.CHECK:
-        return UNKNOWN  # it compares; its percent counts files
+        # It compares, and its percent counts files; when it is over it has an answer.
+        return _answer(job) or UNKNOWN
+    if nothing := _nothing_words(job):
+        return nothing
     if job.dry_run:
         return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} {_would(job)}"
-    if job.status in (JobStatus.QUEUED, JobStatus.INTERRUPTED) or job.total_bytes is None:
+    if job.total_bytes is None:
         return UNKNOWN if not job.bytes_transferred else size(job.bytes_transferred)
     return size_of(job.bytes_transferred, job.total_bytes)
 
@@ -203,7 +209,7 @@ def _eta(job: Job) -> str:
 
 def _files(job: Job) -> str:
     if not job.files_total:
-        return UNKNOWN
+        return "" if _nothing_words(job) else UNKNOWN
     if job.dry_run and job.operation != Operation.CHECK:
         return f"{files(job.files_total)} {_would(job)}"
     return f"{count(job.files_transferred)} of {count(job.files_total)} files"
@@ -212,6 +218,118 @@ def _files(job: Job) -> str:
 def _would(job: Job) -> str:
     """Of a dry run. Only a move moves: of a copy the word would frighten."""
     return "would move" if job.operation == Operation.MOVE else "would be copied"
+
+
+def is_different(job: Job) -> bool:
+    """Whether it is a check that has found differences, which is its answer and no failure."""
+    return job.status == JobStatus.COMPLETED and job.outcome == "different"
+
+
+def differing(job: Job) -> int:
+    """Files that a check, or the comparison after a copy, has found to differ."""
+    return sum(one["count"] for one in (job.differences or {}).values())
+
+
+def _answer(job: Job) -> str:
+    """``2 files differ``; of a check that is not over, nothing."""
+    if job.status != JobStatus.COMPLETED or job.outcome is None:
+        return ""
+    if number := differing(job):
+        return f"{files(number)} {'differs' if number == 1 else 'differ'}"
+    number = job.files_unchanged or job.files_transferred
+    if not number:
+        return "No files on either side"
+    return "1 file is the same" if number == 1 else f"{files(number)} are the same"
+
+
+#: What is done to the files of each operation, and what was done.
+_DEEDS = {Operation.COPY: ("copy", "copied"), Operation.SYNC: ("copy", "copied"),
+          Operation.MOVE: ("move", "moved")}  # fmt: skip
+
+
+def _nothing_words(job: Job) -> str:
+    """``Nothing to copy: 3 files are there already``, of a transfer that had nothing to do."""
+    over = job.status == JobStatus.COMPLETED and job.operation in _DEEDS
+    if not over or job.files_total or job.bytes_transferred or job.files_deleted:
+        return ""
+    plan = job.plan or {}
+    if job.dry_run and (plan.get("copies") or plan.get("deletes")):
+        return ""
+    deed = _DEEDS[Operation(job.operation)][0]
+    if job.operation == Operation.SYNC:
+        deed = "copy or delete"
+    number = job.files_unchanged
+    if not number:
+        return f"Nothing to {deed}: no files were found"
+    there = "is there already" if number == 1 else "are there already"
+    return f"Nothing to {deed}: {files(number)} {there}"
+
+
+def result_words(job: Job) -> str:
+    """What a job has done, once it is over: ``Copied 2, deleted 17, unchanged 3``; of a check:
+    ``1 different, 2 only at the source, 3 the same``."""
+    if job.status != JobStatus.COMPLETED:
+        return ""
+    if job.operation == Operation.CHECK:
+        return _kinds_of_difference(job) if is_different(job) else ""
+    if job.dry_run:
+        return _would_words(job)
+    if _nothing_words(job):
+        return ""
+    parts = [f"{_DEEDS[Operation(job.operation)][1]} {count(job.files_transferred)}"]
+    if job.operation == Operation.SYNC:
+        parts.append(f"deleted {count(job.files_deleted)}")
+    if job.files_unchanged or job.operation == Operation.SYNC:
+        parts.append(f"unchanged {count(job.files_unchanged)}")
+    said = ", ".join(parts)
+    return said[0].upper() + said[1:] if len(parts) > 1 else ""
+
+
+def result_line(job: Job) -> str:
+    """What a job has come to, in a list of those that are over; empty where the figures say it."""
+    return _answer(job) or _nothing_words(job) or result_words(job)
+
+
+#: Of ``engine.Differences``, in the order in which they are shown.
+KINDS_OF_DIFFERENCE = {
+    "different": "different",
+    "only_source": "only at the source",
+    "only_destination": "only at the destination",
+}
+
+
+def difference_lists(job: Job) -> list[tuple[str, int, list[str]]]:
+    """Of what was found to differ: a title, how many files, and their first names."""
+    named = job.difference_names or {}
+    return [
+        (words[0].upper() + words[1:], one["count"], named.get(kind, one["names"]))
+        for kind, words in KINDS_OF_DIFFERENCE.items()
+        if (one := (job.differences or {}).get(kind)) and one["count"]
+    ]
+
+
+def _kinds_of_difference(job: Job) -> str:
+    counted = {kind: (job.differences or {}).get(kind, {}) for kind in KINDS_OF_DIFFERENCE}
+    parts = [
+        f"{count(counted[kind]['count'])} {words}"
+        for kind, words in KINDS_OF_DIFFERENCE.items()
+        if counted[kind].get("count")
+    ]
+    return ", ".join([*parts, f"{count(job.files_unchanged)} the same"])
+
+
+def _would_words(job: Job) -> str:
+    """``Would copy 2, delete 17, leave 3``, of a dry run that was summed up."""
+    plan = job.plan
+    if plan is None or _nothing_words(job):
+        return ""
+    parts = [f"{_DEEDS[Operation(job.operation)][0]} {count(plan['copies'])}"]
+    # A move deletes each file that it moves: what else it deletes is there already.
+    if job.operation == Operation.SYNC:
+        parts.append(f"delete {count(plan['deletes'])}")
+    if "unchanged" in plan:
+        parts.append(f"leave {count(plan['unchanged'])}")
+    return f"Would {', '.join(parts)}"
 
 
 def plan_words(job: Job) -> str:
@@ -225,7 +343,8 @@ def plan_words(job: Job) -> str:
     )
     if job.operation == Operation.MOVE:
         return f"Copies {copied}; deletes {deleted} at the source."
-    return f"Copies {copied}; deletes {deleted}."
+    left = f"; leaves {files(plan['unchanged'])} as they are" if plan.get("unchanged") else ""
+    return f"Copies {copied}; deletes {deleted}{left}."
 
 
 def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
@@ -346,7 +465,10 @@ def event_words(event: JobEvent) -> str:
 
 def _achieved(job: Job) -> str:
     if job.operation == Operation.CHECK:
-        return f"{files(job.files_transferred)} compared"
+        compared = f"{files(job.files_transferred)} compared"
+        return _answer(job) if is_different(job) else compared
+    if said := _nothing_words(job):
+        return said[0].lower() + said[1:] + ","
     return "nothing moved, a dry run," if job.dry_run else size(job.bytes_transferred)
 
 

@@ -97,13 +97,34 @@ def test_transfer_that_ended_is_there_with_what_it_moved(
     assert history.total(Filter())[JobStatus.COMPLETED].bytes_moved == moved
 
 
+def test_check_that_found_differences_is_an_answer_with_a_chip_of_its_own(
+    charlie: Browser, new_job: Any, execute: Any, root: Path
+) -> None:
+    for name in ("to", "same"):
+        (root / name).mkdir()
+    execute(same := new_job(operation="check", source=root / "to", destination=root / "same"))
+    execute(different := new_job(operation="check"))
+    page = charlie.get("/history").text
+    counts = {"All": "2", "Completed": "2", "Different": "1", "Failed": "0", "Cancelled": "0"}
+    assert chips(page) == counts
+    assert "3 files differ" in page
+    only = charlie.get("/history?status=different").text
+    assert (ids(only), figures(only)["Transfers"]) == ([different], "1")
+    assert sorted(ids(charlie.get("/history?status=completed").text)) == [same, different]
+    assert charlie.get("/history?status=unlike").status_code == 404
+    shown = charlie.get(f"/jobs/{different}").text
+    assert "This transfer failed" not in shown
+    assert "Only at the source" in shown
+    assert "file 2" in shown
+
+
 def test_transfer_that_began_anew_says_whose_figures_these_are(
     charlie: Browser, fill: Fill
 ) -> None:
     fill(ended(1, NOON, attempt=1), ended(2, NOON, attempt=2))
     once, again = charlie.get("/history").text.split('<tr id="history-1"')[::-1]
     assert "attempt" not in once
-    assert "The figures are those of this attempt" in again
+    assert "The figures are those of all attempts together." in again
     assert "attempt 2</span>" in again
 
 

@@ -95,6 +95,10 @@ def test_file_holds_each_job_exactly(charlie: Browser, user: Any) -> None:
         "error": "",
         "links_left_out": "0",
         "specials_left_out": "0",
+        "outcome": "",
+        "unchanged": "0",
+        "deleted": "0",
+        "different": "",
     }
     assert (second["id"], second["started_at"], second["seconds"]) == ("2", "", "")
     assert (second["bytes"], second["bytes_per_second"]) == ("0", "")

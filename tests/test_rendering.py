@@ -30,6 +30,9 @@ def a_job(status: str = "running", operation: str = "copy", **figures: Any) -> J
         "files_transferred": 0,
         "files_total": 0,
         "files_listed": 0,
+        "files_unchanged": 0,
+        "files_deleted": 0,
+        "earlier_seconds": 0,
         "dry_run": False,
         "queued_at": MOMENT,
         "started_at": None,
@@ -215,6 +218,90 @@ def test_dry_run_says_what_the_operation_would_do(operation: str, words: str) ->
     shown = rendering.display(a_job("completed", operation=operation, dry_run=True, **figures))
     assert shown["bytes"] == f"4.0 GiB would {words}"
     assert shown["files"] == f"3 files would {words}"
+
+
+DIFFERENCES = {
+    "different": {"count": 1, "names": ["a"]},
+    "only_source": {"count": 0, "names": []},
+    "only_destination": {"count": 1200, "names": ["b"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "figures", "shown", "result"),
+    [
+        ("copy", {"files_unchanged": 3}, "Nothing to copy: 3 files are there already", ""),
+        ("copy", {"files_unchanged": 1}, "Nothing to copy: 1 file is there already", ""),
+        ("move", {"files_unchanged": 1200}, "Nothing to move: 1,200 files are there already", ""),
+        (
+            "sync",
+            {"files_unchanged": 3},
+            "Nothing to copy or delete: 3 files are there already",
+            "",
+        ),
+        ("copy", {}, "Nothing to copy: no files were found", ""),
+        ("copy", {"files_total": 2, "files_transferred": 2}, "0 of 0 B", ""),
+        (
+            "copy",
+            {"files_total": 2, "files_transferred": 2, "files_unchanged": 3},
+            "0 of 0 B",
+            "Copied 2, unchanged 3",
+        ),
+        (
+            "move",
+            {"files_total": 2, "files_transferred": 2, "files_unchanged": 3},
+            "0 of 0 B",
+            "Moved 2, unchanged 3",
+        ),
+        (
+            "sync",
+            {"files_total": 2, "files_transferred": 2, "files_unchanged": 3, "files_deleted": 17},
+            "0 of 0 B",
+            "Copied 2, deleted 17, unchanged 3",
+        ),
+        ("sync", {"files_deleted": 17}, "0 of 0 B", "Copied 0, deleted 17, unchanged 0"),
+        (
+            "copy",
+            {
+                "dry_run": True,
+                "files_total": 2,
+                "plan": {"copies": 2, "deletes": 0, "unchanged": 3},
+            },
+            "0 B would be copied",
+            "Would copy 2, leave 3",
+        ),
+        (
+            "sync",
+            {"dry_run": True, "plan": {"copies": 2, "deletes": 17, "unchanged": 3}},
+            "0 B would be copied",
+            "Would copy 2, delete 17, leave 3",
+        ),
+        ("check", {"outcome": "equal", "files_unchanged": 3}, "3 files are the same", ""),
+        ("check", {"outcome": "equal", "files_unchanged": 1}, "1 file is the same", ""),
+        ("check", {"outcome": "equal"}, "No files on either side", ""),
+        (
+            "check",
+            {"outcome": "different", "differences": DIFFERENCES, "files_unchanged": 5},
+            "1,201 files differ",
+            "1 different, 1,200 only at the destination, 5 the same",
+        ),
+    ],
+)
+def test_end_of_a_job_says_what_was_done(
+    operation: str, figures: dict[str, Any], shown: str, result: str
+) -> None:
+    job = a_job("completed", operation=operation, total_bytes=0, percent=100.0, **figures)
+    words = rendering.display(job)
+    assert (words["bytes"], words["result"]) == (shown, result)
+    different = figures.get("outcome") == "different"
+    assert (words["status"], words["tone"]) == (
+        ("Different", "yellow") if different else ("Completed", "green")
+    )
+    for status in JobStatus:
+        if status != "completed":
+            over = rendering.display(a_job(status, operation=operation, **figures))
+            assert over["result"] == ""
+            assert "Nothing" not in over["bytes"]
 
 
 def test_phase_and_time_left_belong_to_a_running_job_alone() -> None:

@@ -21,7 +21,9 @@ from portal.worker import Worker
 from tests.conftest import wait_for
 from tests.transfers import (
     MIB,
+    Counted,
     Recorder,
+    counted_bytes,
     fill,
     history,
     locked,
@@ -109,15 +111,18 @@ def test_sync_move_and_check_do_what_their_names_say(
     assert [status_of(job_id) for job_id in (sync, check, move)] == ["completed"] * 3
 
 
-def test_check_of_unequal_folders_fails_and_counts_the_differences(
+def test_check_of_unequal_folders_completes_with_what_differs(
     new_job: Any, execute: Any, root: Path
 ) -> None:
     (root / "to").mkdir()
     execute(job_id := new_job(operation="check"))
     job = stored(job_id)
-    assert job.status == "failed"
-    assert job.error.startswith("Source and destination differ: 3 differences.")
-    assert len(job.error_lines) >= 3
+    assert (job.status, job.outcome, job.error) == ("completed", "different", None)
+    assert job.differences is not None
+    assert job.differences["only_source"] == {
+        "count": 3,
+        "names": ["file 0", "file 1", "file 2"],
+    }
 
 
 def test_missing_source_fails_in_plain_words(new_job: Any, execute: Any, root: Path) -> None:
@@ -263,12 +268,22 @@ def test_stop_gives_the_job_back_with_no_rclone_left(
     assert running.ended(5)
     assert rclones(settings.data_dir) == []
     job = stored(job_id)
-    assert (job.status, job.worker, job.bytes_transferred) == ("queued", None, 0)
-    assert (job.percent, job.attempt, job.interruptions) == (None, 1, 0)
+    assert (job.status, job.worker, job.attempt, job.interruptions) == ("queued", None, 1, 0)
+    assert MIB < job.bytes_transferred < 6 * MIB
+    so_far = job.percent
+    assert so_far is not None
+    assert so_far > 0
+    assert counted_bytes().dashboard == job.bytes_transferred
     running.worker.execute(job_id)  # one that was stopped claims nothing
     assert status_of(job_id) == "queued"
     assert begin(job_id).ended(30)
-    assert (status_of(job_id), stored(job_id).attempt) == ("completed", 2)
+    job = stored(job_id)
+    assert (job.status, job.attempt) == ("completed", 2)
+    assert (job.bytes_transferred, job.total_bytes) == (6 * MIB, 6 * MIB)
+    assert (job.files_transferred, job.files_total, job.files_unchanged) == (6, 6, 0)
+    assert counted_bytes() == Counted(6 * MIB, 6 * MIB, 6 * MIB)
+    percents = [event.data["percent"] for event in events.of(job_id, "job_progress")]
+    assert percents == sorted(percents, key=lambda percent: percent or 0)
     assert tree(root / "to") == tree(source)
     assert events.statuses(job_id) == ["running", "queued", "running", "completed"]
 
@@ -299,7 +314,7 @@ def test_stop_against_the_end_of_a_transfer_leaves_it_done_or_queued(
         running.worker.stop()
         assert running.ended()
         job = stored(job_id)
-        assert (job.status, job.percent) in (("completed", 100.0), ("queued", None))
+        assert (job.status, job.percent == 100.0) in (("completed", True), ("queued", False))
     assert miscounted() == {}
 
 
@@ -402,3 +417,32 @@ def test_environment_of_rclone_holds_nothing_of_the_portals(
     assert "RCLONE_DRY_RUN" not in told.read_text()
     assert "PORTAL_SECRET_KEY" not in told.read_text()
     assert os.environ["PORTAL_SECRET_KEY"] not in told.read_text()
+
+
+@pytest.mark.parametrize("operation", ["copy", "check"])
+def test_job_whose_worker_died_ends_with_the_figures_of_all_attempts(
+    new_job: Any, begin: Any, events: Recorder, root: Path, operation: str
+) -> None:
+    source = fill(root / "from", MIB, 8)
+    fill(root / "to" / "older", 100, 2)
+    moves = operation == "copy"
+    job_id = new_job(source=source, operation=operation, bandwidth_limit="3M" if moves else None)
+    first = begin(job_id)
+    wait_for(lambda: stored(job_id).bytes_transferred > 2 * MIB or not moves)
+    recovery.recover()  # as the start of a portal does that was killed
+    before = stored(job_id)
+    assert first.ended(5)
+    assert begin(job_id).ended(30)
+    job = stored(job_id)
+    assert job.status == "completed"
+    moved = 8 * MIB if moves else 0
+    assert (job.bytes_transferred, job.total_bytes) == (moved, moved)
+    assert counted_bytes() == Counted(moved, moved, moved)
+    if moves:
+        assert before.bytes_transferred > 2 * MIB
+        assert (job.files_transferred, job.files_total, job.files_unchanged) == (8, 8, 0)
+        assert (job.attempt, job.interruptions) == (2, 1)
+    told = [event.data for event in events.of(job_id, "job_progress")]
+    for name in ("bytes_transferred", "percent", "files_transferred"):
+        values = [event[name] or 0 for event in told]
+        assert values == sorted(values), name

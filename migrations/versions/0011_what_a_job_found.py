@@ -30,6 +30,13 @@ def upgrade() -> None:
         "jobs", sa.Column("bytes_arrived", sa.BigInteger(), nullable=False, server_default="0")
     )
     op.add_column("jobs", sa.Column("difference_names", sa.JSON(), nullable=True))
+    op.create_index(
+        "ix_jobs_outcome_history",
+        "jobs",
+        ["outcome", "finished_at", "id"],
+        sqlite_where=sa.text("outcome IS NOT NULL"),
+        postgresql_where=sa.text("outcome IS NOT NULL"),
+    )
     for side in ("source", "destination"):
         op.add_column("jobs", sa.Column(f"{side}_key", sa.Text(), nullable=True))
     op.add_column(
@@ -59,6 +66,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_jobs_unreadable_lines", "jobs")
     op.drop_table("job_places")
+    op.drop_index("ix_jobs_outcome_history", "jobs")
     op.drop_column("jobs", "storage_silent_since")
     for side in ("source", "destination"):
         op.drop_column("jobs", f"{side}_key")

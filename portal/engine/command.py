@@ -128,6 +128,7 @@ def command_line(
         *(_verb(order), "--config", ""),
         *("--use-json-log", "--log-level", "INFO"),
         *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
+        *(("--combined", "-") if reports(order) else ()),
         *_options(order),
         *flags.of_filters(order.options, workplace.filters(order.options, order.only), moment),
         *flags.of_control(workplace.socket if order.moves else None),
@@ -139,6 +140,12 @@ def _verb(order: Order) -> str:
     # One file is never a reason to delete others, nor one of its own name if a filter leaves it
     # out.
     return "copy" if order.only is not None and order.operation == "sync" else order.operation
+
+
+def reports(order: Order) -> bool:
+    """Whether rclone is to report each file that it has compared. A copy or move that does would
+    list folders of the destination too in which nothing of the source lies."""
+    return _verb(order) in ("check", "sync") or order.dry_run
 
 
 def _options(order: Order) -> list[str]:

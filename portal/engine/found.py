@@ -13,6 +13,7 @@ class Found:
     outcome: str | None = None
     compared_by: str | None = None
     differences: dict[str, Any] | None = None
+    difference_names: dict[str, Any] | None = None
     links_left_out: int = 0
     specials_left_out: int = 0
     left_out_names: dict[str, Any] | None = None

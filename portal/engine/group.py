@@ -27,17 +27,20 @@ class ProcessGroup:
     ) -> None:
         """Starts it; raises OSError if that fails. ``umask``: another one than this process has."""
         reading, writing = os.pipe()
+        out_reading, out_writing = os.pipe() if output else (-1, -1)
         self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
+        if output:
+            self.stdout = cast(IO[bytes], os.fdopen(out_reading, "rb", buffering=0))
         try:
             self._process = subprocess.Popen(
                 command,
                 bufsize=0,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if output else subprocess.DEVNULL,
+                stdout=out_writing if output else subprocess.DEVNULL,
                 stderr=writing,
                 # It keeps its own stderr open for reading: when the portal dies, it would else
                 # be killed by its first line of log, in the middle of tidying up.
-                pass_fds=(reading,),
+                pass_fds=(reading, out_reading) if output else (reading,),
                 env=environment,
                 cwd="/",
                 start_new_session=True,
@@ -45,10 +48,13 @@ class ProcessGroup:
             )
         except OSError:
             self.stderr.close()
+            if output:
+                self.stdout.close()
             raise
         finally:
             os.close(writing)
-        self.stdout = cast(IO[bytes], self._process.stdout)
+            if output:
+                os.close(out_writing)
         self.stopped = False
         self._paused = False
         self.exit_code: int | None = None

@@ -45,6 +45,8 @@ class Plan:
     first_deletes: tuple[Named, ...]
     fingerprint: str
     moment: float
+    #: Files that it would leave as they are, since both sides have them.
+    unchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

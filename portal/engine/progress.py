@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from portal.engine.statistics import CurrentFile, Statistics
+from portal.engine.report import EQUAL, Report
+from portal.engine.statistics import CurrentFile, Deed, Done, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # readings of that window at most, should rclone's clock stand still
@@ -27,7 +28,10 @@ class Progress:
     """One reading.
 
     `percent` has one decimal, never falls within one transfer, and says 100 only of one that
-    has succeeded. `total_bytes` and `percent` are None until the source is listed.
+    has succeeded. `total_bytes` and `percent` are None until the source is listed. Of the
+    `bytes_transferred`, `bytes_arrived` are those of files that are whole at the destination; what
+    had to be sent again is in neither. `files_unchanged` are known to be the same on both sides: at
+    least so many while it runs, and after a failure.
     """
 
     phase: Phase
@@ -41,26 +45,48 @@ class Progress:
     files_listed: int
     errors: int
     current_files: tuple[CurrentFile, ...]
+    bytes_arrived: int = 0
+    files_unchanged: int = 0
+    files_deleted: int = 0
 
 
 class Tracker:
-    """Turns the statistics of one rclone, in their order, into readings."""
+    """Turns what one rclone says, in its order, into readings.
 
-    def __init__(self, operation: str, dry_run: bool) -> None:
+    Its own sum of bytes holds what it had to send again, and its totals lose each file that has
+    failed. So the files that it says have arrived are added up here, and the totals are kept at
+    their highest.
+    """
+
+    def __init__(self, operation: str, dry_run: bool, report: Report | None = None) -> None:
         self._check = operation == "check"
         self._sync = operation == "sync"
         self._dry_run = dry_run
+        self._report = report
+        self._deeds = _Deeds(operation)
         self._transferring = False
         self._total = 0
+        self._files_total = 0
+        self._done = 0
         self._percent: float | None = None
         self._last: Statistics | None = None
         self._reading: Progress | None = None
         self._speeds: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
+    @property
+    def errors(self) -> int:
+        """As rclone counts them; each difference that it finds is one of them."""
+        return self._last.errors if self._last else 0
+
+    def note(self, done: Done) -> None:
+        """What has become of one file."""
+        self._deeds.add(done)
+
     def read(self, stats: Statistics) -> Progress:
         """The reading of the next line of statistics."""
         before, self._last = self._last, stats
         self._transferring |= bool(stats.bytes or stats.transfers or stats.transferring)
+        self._transferring |= self._deeds.arrived > 0 or self._deeds.failed > 0
         phase = self._phase(stats)
         if self._check:
             files_done, files_total = stats.checks, max(stats.total_checks, stats.listed // 2)
@@ -70,38 +96,48 @@ class Tracker:
             # A check moves no bytes; its percent counts files.
             total = None if self._percent is None else 0
         else:
-            files_done, files_total = stats.transfers, stats.total_transfers
+            files_done = stats.transfers
+            failed = self._deeds.failed
+            self._files_total = max(self._files_total, stats.total_transfers, files_done + failed)
+            files_total = self._files_total
             total = self._bytes_total(stats)
             if total is not None:
-                self._advance(stats.bytes or files_done, total or files_total)
+                self._advance(self._done if total else files_done, total or files_total)
         speed = self._speed(stats)
         self._reading = Progress(
             phase=phase,
-            bytes_transferred=0 if self._dry_run or self._check else stats.bytes,
+            bytes_transferred=0 if self._dry_run or self._check else self._done,
             total_bytes=total,
             percent=self._percent,
             speed_bytes=speed,
-            eta_seconds=_eta(total, stats.bytes, speed),
+            eta_seconds=_eta(total, self._done, speed),
             files_transferred=0 if self._dry_run and not self._check else files_done,
             files_total=files_total,
             files_listed=stats.listed,
             errors=stats.errors,
             current_files=stats.transferring or stats.checking,
+            bytes_arrived=0 if self._dry_run else min(self._done, self._arrived(stats)),
+            files_unchanged=self._unchanged(stats),
+            files_deleted=self._deeds.deleted if self._sync and not self._dry_run else 0,
         )
         return self._reading
 
     def finish(self, succeeded: bool) -> Progress | None:
         """The final figures: the last reading, with the average speed; complete if it succeeded."""
         stats = self._last or Statistics()
-        if not succeeded:
-            return self._reading and replace(
-                self._reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
+        # Once more: what the report and the log have told since belongs to it.
+        reading = self.read(stats) if succeeded or self._reading else None
+        if reading is None or not succeeded:
+            return reading and replace(
+                reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
             )
-        reading = self._reading or self.read(stats)
+        # A file that was not there any more when its turn came is none of those that arrived.
+        told = self._deeds.arrived or self._check
+        done = reading.bytes_transferred
         return replace(
             reading,
             phase=Phase.FINISHING,
-            total_bytes=max(stats.bytes, stats.total_bytes),
+            total_bytes=done if told else max(done, self._total, stats.total_bytes),
             percent=100.0,
             speed_bytes=self._average(stats),
             eta_seconds=0,
@@ -125,8 +161,28 @@ class Tracker:
         unseen = self._total == 0 and self._percent is None
         if not self._transferring or (remainder and unseen):
             return None
-        self._total = max(self._total, stats.total_bytes, stats.bytes)
+        done = self._bytes_done(stats)
+        # What is left to do, and what is done: with what was sent twice in neither.
+        self._total = max(self._total, done + max(0, stats.total_bytes - stats.bytes))
+        self._done = max(self._done, min(done, self._total))
         return self._total
+
+    def _bytes_done(self, stats: Statistics) -> int:
+        if not self._deeds.arrived and not stats.in_flight and not stats.errors:
+            return stats.bytes
+        under_way = self._deeds.not_yet_told(stats.in_flight)
+        return self._arrived(stats) + under_way
+
+    def _arrived(self, stats: Statistics) -> int:
+        """Of what is renamed on the storage itself no size is told, and nothing is sent twice."""
+        return self._deeds.bytes + stats.renamed
+
+    def _unchanged(self, stats: Statistics) -> int:
+        if self._report is not None:
+            return self._report.count(EQUAL)
+        if self._check or (not self._transferring and not self._deeds.compared):
+            return 0
+        return self._deeds.unchanged(stats, self._files_total)
 
     def _advance(self, done: int, total: int) -> None:
         if total > 0:
@@ -151,6 +207,53 @@ class Tracker:
     def _average(self, stats: Statistics) -> int:
         seconds = stats.transfer_time or stats.elapsed
         return 0 if self._dry_run or seconds <= 0 else int(stats.travelled / seconds)
+
+
+class _Deeds:
+    """What has become of the files, one by one, as the log of one rclone tells it."""
+
+    def __init__(self, operation: str) -> None:
+        self._move = operation == "move"
+        self.compared = False
+        self.bytes = 0
+        self.arrived = 0
+        self.failed = 0
+        self.deleted = 0
+        self._replaced = 0
+        self._deleted_first = 0
+        self._pairs = 0
+        #: Files that have arrived since the last statistics, which may still list them.
+        self._just_arrived: set[str] = set()
+
+    def add(self, done: Done) -> None:
+        if done.deed is Deed.COMPARED:
+            self.compared = True
+        elif done.deed is Deed.DELETED:
+            self.deleted += 1
+            self._deleted_first += not self.compared
+        elif done.deed is Deed.FAILED:
+            self.failed += 1
+        else:
+            self.arrived += 1
+            self.bytes += done.size
+            self._replaced += done.deed is Deed.REPLACED
+            self._just_arrived.add(done.name)
+
+    def not_yet_told(self, in_flight: tuple[tuple[str, int], ...]) -> int:
+        """Bytes of files under way, without those that have arrived meanwhile."""
+        self._just_arrived &= {name for name, _ in in_flight}
+        return sum(sent for name, sent in in_flight if name not in self._just_arrived)
+
+    def unchanged(self, stats: Statistics, files_total: int) -> int:
+        """Files of which it is certain that both sides had them already, and the same."""
+        if self._move:
+            # Such a file is deleted at the source before the first one is moved.
+            return self._deleted_first
+        # rclone counts a deletion as a check too. Of a file that is still to be copied nobody
+        # knows whether an older one is there.
+        self._pairs = max(self._pairs, stats.checks - stats.deletes)
+        to_come = max(0, files_total - self.arrived)
+        return max(0, self._pairs - self._replaced - to_come)
 
 
 def _eta(total: int | None, done: int, speed: int) -> int | None:

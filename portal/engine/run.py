@@ -16,11 +16,14 @@ from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
 from portal.engine.progress import ALMOST, Phase, Progress
+from portal.engine.report import Differences
 from portal.engine.single_file import Lookup, Shape, narrowed
-from portal.engine.tally import Tally, scanning
+from portal.engine.tally import Before, Tally, scanning
 from portal.engine.transfer import Outcome, Transfer
 
 _LONGEST_WAIT = 300.0
+#: Files that the sentence of a failed comparison names.
+_NAMED = 3
 
 Readings = Generator[Progress | None, None, Outcome]
 
@@ -39,8 +42,10 @@ class Run:
         grace: float = 10.0,
         backoff: float = 5.0,
         paused: bool = False,
+        before: Before | None = None,
     ) -> None:
-        """`backoff`: seconds before the second try; each further wait is twice as long."""
+        """`backoff`: seconds before the second try; each further wait is twice as long. `before`:
+        what earlier attempts have done."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
@@ -49,7 +54,7 @@ class Run:
         self._backoff = backoff
         self._moment = order.guard.moment if order.guard else time.time()
         self._governor = Governor(order.bandwidth_limit, order.options.timezone)
-        self._tally = Tally()
+        self._tally = Tally(order.operation, order.dry_run, before)
         self._left_out = LeftOut(order.local_source, order.local_destination)
         self._begun_at = time.time()
         self._paused = paused
@@ -199,13 +204,19 @@ class Run:
         self._note("All is copied; both sides are compared.")
         order = replace(self._order, operation="check", guard=None, one_way=True)
         outcome = yield from _shown(self._one(order, tick), self._tally.comparing)
-        if outcome.succeeded:
+        differences = outcome.differences
+        if differences is not None and not differences.total:
             return moved
-        reason = outcome.reason
-        if not outcome.stopped:
-            reason = f"All was copied, but the comparison afterwards failed. {reason}"
         last = moved.progress and self._tally.comparing(moved.progress)
-        return replace(outcome, reason=reason, progress=last)
+        found = moved.found
+        reason = outcome.reason
+        if differences is not None:
+            reason = _differ(differences)
+            short, names = differences.short(), differences.names
+            found = replace(found, differences=short, difference_names=names)
+        elif not outcome.stopped:
+            reason = f"All was copied, but the comparison afterwards failed. {reason}"
+        return replace(outcome, succeeded=False, reason=reason, progress=last, found=found)
 
     def _one(self, order: Order, tick: float, *, logged: bool = True) -> Readings:
         """One rclone from its start to its end."""
@@ -314,6 +325,19 @@ def _changed(guard: Guard, plan: Plan | None) -> str:
     return (
         f"{said} {_files(plan.deletes)} now, {_files(guard.deletes)} then. "
         "Nothing was done; check again."
+    )
+
+
+def _differ(differences: Differences) -> str:
+    """``All was copied, but 2 files differ now: a.txt and b.txt. …``"""
+    names = [name for kind in differences.names.values() for name in kind][:_NAMED]
+    verb = "differs" if differences.total == 1 else "differ"
+    said = ", ".join(f"“{name}”" for name in names)
+    more = differences.total - len(names)
+    others = f" and {more:,} more" if more else ""
+    return (
+        f"All was copied, but {_files(differences.total)} at the destination {verb} from the "
+        f"source: {said}{others}. Find out what writes there, then retry."
     )
 
 

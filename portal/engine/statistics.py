@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from portal.engine.plan import Skipped
@@ -29,6 +31,26 @@ class CurrentFile:
     speed_bytes: int
 
 
+class Deed(Enum):
+    """What has become of a file; ``COMPARED``: all are compared, and the first one follows."""
+
+    COPIED = auto()
+    REPLACED = auto()
+    MOVED = auto()
+    DELETED = auto()
+    FAILED = auto()
+    COMPARED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """``size`` is 0 where rclone does not tell it. The name is rclone's own, for comparing."""
+
+    deed: Deed
+    name: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """The figures of one line as rclone gives them, in bytes and seconds.
@@ -51,6 +73,10 @@ class Statistics:
     transfer_time: float = 0.0
     transferring: tuple[CurrentFile, ...] = ()
     checking: tuple[CurrentFile, ...] = ()
+    #: Bytes that were moved by a rename.
+    renamed: int = 0
+    #: Every file in work, by rclone's own name, and how much of it is sent.
+    in_flight: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +102,7 @@ class Line:
     message: str = ""
     skipped: Skipped | None = None
     broken: bool = False
+    done: Done | None = None
 
 
 _NO_SECRETS = SecretRedactor()
@@ -109,6 +136,7 @@ def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> Line:
         message=printable(told, _TEXT_LENGTH),
         skipped=skipped,
         broken=broken,
+        done=_done(entry),
     )
 
 
@@ -126,6 +154,29 @@ def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
         said = text
         error = Error(text, message=text)
     return Line(error=error, level="error", message=printable(said, _TEXT_LENGTH), broken=broken)
+
+
+#: How rclone begins to say what it has done; the particular first.
+_DEEDS = (
+    (re.compile(r"(?:Multi-thread )?Copied \([^)]*replaced existing"), Deed.REPLACED),
+    (re.compile(r"(?:Multi-thread )?Copied \("), Deed.COPIED),
+    (re.compile(r"Moved \("), Deed.MOVED),
+    (re.compile(r"Deleted$"), Deed.DELETED),
+    (re.compile(r"Checks finished, now starting transfers$"), Deed.COMPARED),
+)
+_FAILED = re.compile(r"Failed to (?:copy|move)\b")
+
+
+def _done(entry: dict[str, Any]) -> Done | None:
+    level, said = entry.get("level"), _text(entry.get("msg"))
+    name = _text(entry.get("object"))
+    if level == "error":
+        return Done(Deed.FAILED, name, 0) if name and _FAILED.match(said) else None
+    if level == "info":
+        for beginning, deed in _DEEDS:
+            if beginning.match(said):
+                return Done(deed, name, _count(entry.get("size")))
+    return None
 
 
 def _skipped(entry: dict[str, Any]) -> Skipped | None:
@@ -171,7 +222,24 @@ def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> Statistics:
         transfer_time=_seconds(stats.get("transferTime")),
         transferring=_files(stats.get("transferring"), redactor),
         checking=_files(stats.get("checking"), redactor),
+        renamed=renamed,
+        in_flight=_in_flight(stats.get("transferring")),
     )
+
+
+def _in_flight(entries: object) -> tuple[tuple[str, int], ...]:
+    if not isinstance(entries, list):
+        return ()
+    return tuple(
+        (_text(entry.get("name")), _sent(entry)) for entry in entries if isinstance(entry, dict)
+    )
+
+
+def _sent(entry: dict[str, Any]) -> int:
+    # A file that grows while it is read is no more than its size.
+    done = _count(entry.get("bytes"))
+    size = entry.get("size")
+    return done if _is_negative(size) else min(done, _count(size))
 
 
 def _files(entries: object, redactor: SecretRedactor) -> tuple[CurrentFile, ...]:

@@ -97,6 +97,8 @@ class Reader:
             self._ledger.add(line.skipped)
         if line.level and self._left_out is not None:
             self._left_out.note(line.object, line.message)
+        if line.done is not None:
+            self._tracker.note(line.done)
         if line.level:
             self.log.add(line.level, line.object, line.message)
         if line.error is not None:

@@ -1,25 +1,43 @@
-"""One transfer may take several rclones, one after another: their figures as those of one."""
+"""A job may take several rclones, one after another, in one attempt or in many: their figures as
+those of one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from portal.engine.progress import ALMOST, Phase, Progress
 
 
-class Tally:
-    """Figures never fall. What a later rclone finds left to do is taken from the whole."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the attempts before have done. Not ``is_exact``: the last of them died, so that more may
+    have arrived than it could still tell."""
 
-    def __init__(self) -> None:
-        self._before: Progress | None = None
-        self.last: Progress | None = None
+    progress: Progress
+    is_exact: bool
+
+
+class Tally:
+    """Figures never fall. What a later rclone finds left to do is added to what has arrived."""
+
+    def __init__(self, operation: str, dry_run: bool, before: Before | None = None) -> None:
+        self._moves = operation != "check" and not dry_run
+        self._is_move = operation == "move"
+        self._before = before.progress if before else None
+        self._is_exact = before is None or before.is_exact
+        #: Whether this rclone has told what is left to do.
+        self._has_begun = False
+        self.last: Progress | None = self._before
 
     def again(self) -> None:
-        """What is read from here on is of another rclone."""
+        """What is read from here on is of another rclone. All that this one has said is read."""
+        self._is_exact |= self._has_begun
+        self._has_begun = False
         self._before = self.last
 
     def read(self, reading: Progress) -> Progress:
-        self.last = reading if self._before is None else _joined(self._before, reading)
+        self._has_begun |= reading.total_bytes is not None
+        self.last = reading if self._before is None else self._joined(self._before, reading)
         return self.last
 
     def comparing(self, reading: Progress) -> Progress | None:
@@ -31,6 +49,57 @@ class Tally:
             speed_bytes=0,
             eta_seconds=None,
             current_files=reading.current_files,
+        )
+
+    def _joined(self, before: Progress, reading: Progress) -> Progress:
+        if reading.total_bytes is None:
+            # It still looks for what is left.
+            return replace(
+                before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
+            )
+        joined = self._added(before, reading) if self._moves else reading
+        complete = reading.percent == 100.0
+        total, done = joined.total_bytes or 0, joined.bytes_transferred
+        if not complete:
+            total = max(total, before.total_bytes or 0)
+        done = max(done, before.bytes_transferred)
+        files = joined.files_total if complete else max(joined.files_total, before.files_total)
+        share = joined.percent or 0.0
+        if self._moves:
+            share = min(ALMOST, done * 1000 // total / 10) if total else 0.0
+        return replace(
+            joined,
+            bytes_transferred=done,
+            total_bytes=max(total, done),
+            percent=100.0 if complete else max(before.percent or 0.0, share),
+            files_total=max(files, joined.files_transferred),
+            files_transferred=joined.files_transferred
+            if complete
+            else max(joined.files_transferred, before.files_transferred),
+            files_listed=max(before.files_listed, reading.files_listed),
+            files_deleted=max(before.files_deleted, joined.files_deleted),
+        )
+
+    def _added(self, before: Progress, reading: Progress) -> Progress:
+        """To what has arrived before. Of an attempt that died that is the difference between what
+        was to be done then and what is left now, if that is more than it could tell."""
+        arrived, files = before.bytes_arrived, before.files_transferred
+        left = reading.total_bytes or 0
+        if not self._is_exact:
+            arrived = max(arrived, (before.total_bytes or 0) - left)
+            files = max(files, before.files_total - reading.files_total)
+        unchanged = reading.files_unchanged
+        # What arrived then is there now; a move has taken it from the source.
+        unchanged = before.files_unchanged + unchanged if self._is_move else unchanged - files
+        return replace(
+            reading,
+            bytes_transferred=arrived + reading.bytes_transferred,
+            bytes_arrived=arrived + reading.bytes_arrived,
+            total_bytes=arrived + left,
+            files_transferred=files + reading.files_transferred,
+            files_total=files + reading.files_total,
+            files_unchanged=max(0, unchanged),
+            files_deleted=before.files_deleted + reading.files_deleted,
         )
 
 
@@ -48,27 +117,4 @@ def scanning(reading: Progress) -> Progress:
         files_listed=reading.files_listed,
         errors=reading.errors,
         current_files=(),
-    )
-
-
-def _joined(before: Progress, reading: Progress) -> Progress:
-    if reading.total_bytes is None:
-        # It still looks for what is left.
-        return replace(
-            before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
-        )
-    total = max(before.total_bytes or 0, reading.total_bytes)
-    done = max(before.bytes_transferred, total - reading.total_bytes + reading.bytes_transferred)
-    files = max(before.files_total, reading.files_total)
-    share = min(ALMOST, done * 1000 // total / 10) if total else 0.0
-    return replace(
-        reading,
-        bytes_transferred=done,
-        total_bytes=total,
-        percent=100.0 if reading.percent == 100.0 else max(before.percent or 0.0, share),
-        files_total=files,
-        files_transferred=max(
-            before.files_transferred, files - reading.files_total + reading.files_transferred
-        ),
-        files_listed=max(before.files_listed, reading.files_listed),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portal.engine import control
 from portal.engine.binary import ensure_executable, setpriv_path
-from portal.engine.command import Order, command_line, environment
+from portal.engine.command import Order, command_line, environment, reports
 from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import may_pass, passing, reason_for
@@ -20,6 +20,7 @@ from portal.engine.log import LogLine
 from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
 from portal.engine.redaction import SecretRedactor
+from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 from portal.engine.workplace import Workplace
@@ -34,6 +35,7 @@ _UNREADABLE = (
     "Some of what rclone told could not be read, so that this plan would not name everything. "
     "Nothing was done; check again."
 )
+_DIFFER = 1  # rclone's exit code of a check that found a difference, among others
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Outcome:
     found: Found = field(default_factory=Found)
     may_pass: bool = False
     told: str = ""
+    #: Of a comparison that came to its end, whatever it found.
+    differences: Differences | None = None
 
 
 class Transfer:
@@ -79,9 +83,10 @@ class Transfer:
         self._data_dir = data_dir
         self._stats_interval = stats_interval
         self._grace = grace
-        self._tracker = Tracker(order.operation, order.dry_run)
         self._moment = time.time() if moment is None else moment
         self._redactor = SecretRedactor(_secrets(order))
+        self._report = _report(order, self._redactor)
+        self._tracker = Tracker(order.operation, order.dry_run, self._report)
         self._ledger = (
             Ledger(order.operation, self._moment, self._redactor.without_secrets)
             if order.dry_run
@@ -107,6 +112,7 @@ class Transfer:
             group = ProcessGroup(
                 command,
                 environment(self._order, self._data_dir),
+                output=self._report is not None,
                 umask=_PRIVATE if self._order.keeps_modes else -1,
             )
         except OSError as error:
@@ -114,6 +120,8 @@ class Transfer:
         reader = Reader(group.stderr, self._tracker, self._redactor, self._ledger, self._left_out)
         self._running = group, reader
         reader.start()
+        if self._report is not None:
+            self._report.read(group.stdout)
 
     @property
     def pid(self) -> int:
@@ -140,7 +148,8 @@ class Transfer:
         group, reader = self._started()
         while not _over(group, reader):
             yield _next(group, reader, tick)
-        yield self._tracker.finish(_succeeded(group) and self._plan_is_whole(reader))
+        self._await_report()
+        yield self._tracker.finish(self._succeeded(group) and self._plan_is_whole(reader))
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and
@@ -173,7 +182,7 @@ class Transfer:
         group, reader = self._started()
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
-        ended_well = _succeeded(group)
+        ended_well = self._succeeded(group)
         succeeded = ended_well and self._plan_is_whole(reader)
         errors = list(reader.errors)
         lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
@@ -187,11 +196,13 @@ class Transfer:
             stopped=group.stopped,
             exit_code=group.exit_code,
             reason=reason,
-            error_lines=lines,
+            error_lines=() if succeeded else lines,
             progress=self._tracker.finish(succeeded),
-            plan=self._ledger.plan() if self._ledger and succeeded else None,
+            plan=self._plan() if succeeded else None,
             may_pass=not ended_well and may_pass(group.exit_code, group.stopped, said),
             told=self._told(said),
+            found=self._found(succeeded),
+            differences=self._differences(),
         )
 
     def close(self) -> None:
@@ -203,6 +214,7 @@ class Transfer:
                 group.press()
                 time.sleep(_POLL)
             reader.wait(_DRAIN)
+            self._await_report()
         if self._workplace is not None:
             self._workplace.remove()
 
@@ -224,6 +236,48 @@ class Transfer:
             and counted.deletes <= self._ledger.removals
             and counted.transfers <= self._ledger.transfers
         )
+
+    def _succeeded(self, group: ProcessGroup) -> bool:
+        # An exit of 0 after SIGTERM has been seen.
+        if group.stopped:
+            return False
+        if group.exit_code == 0:
+            return True
+        # That two sides differ is what a check was asked for. Of a copy that is verified it is the
+        # caller's to judge.
+        differences = self._differences()
+        return differences is not None and differences.total > 0
+
+    def _differences(self) -> Differences | None:
+        """None where files could not be read: nobody knows then whether they differ."""
+        group, _ = self._started()
+        compared = self._order.operation == "check" and group.exit_code in (0, _DIFFER)
+        if self._report is None or not compared or group.stopped:
+            return None
+        found = self._report.differences()
+        unread = self._report.count(UNREADABLE) or self._tracker.errors > found.total
+        # That it says no more than "they differ" is an error: a list that is empty would be a lie.
+        unnamed = group.exit_code == _DIFFER and not found.total
+        return None if unread or unnamed else found
+
+    def _found(self, succeeded: bool) -> Found:
+        found = self._differences()
+        if not succeeded or found is None:
+            return Found()
+        if not found.total:
+            return Found(outcome="equal")
+        return Found("different", differences=found.short(), difference_names=found.names)
+
+    def _await_report(self) -> None:
+        # A grandchild may hold it open for ever, as it may stderr.
+        if self._report is not None:
+            self._report.wait(_DRAIN)
+
+    def _plan(self) -> Plan | None:
+        if self._ledger is None:
+            return None
+        unchanged = self._report.count(EQUAL) if self._report else 0
+        return replace(self._ledger.plan(), unchanged=unchanged)
 
     def _started(self) -> tuple[ProcessGroup, Reader]:
         if self._running is None:
@@ -258,6 +312,7 @@ def _secrets(order: Order) -> set[str]:
     return {secret for remote in order.remotes for secret in remote.secrets}
 
 
-def _succeeded(group: ProcessGroup) -> bool:
-    # An exit of 0 after SIGTERM has been seen.
-    return group.exit_code == 0 and not group.stopped
+def _report(order: Order, redactor: SecretRedactor) -> Report | None:
+    if not reports(order):
+        return None
+    return Report(keep_names=order.operation == "check", shown=redactor.without_secrets)

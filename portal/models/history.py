@@ -10,7 +10,6 @@ from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.database import Base, Moment
-from portal.states import JobStatus
 
 
 class Span(StrEnum):
@@ -29,7 +28,8 @@ class HistoryTotal(Base):
 
     span: Mapped[Span] = mapped_column(String(8), primary_key=True)
     start: Mapped[datetime] = mapped_column(Moment, primary_key=True)
-    status: Mapped[JobStatus] = mapped_column(String(16), primary_key=True)
+    #: A final status, or ``services.totals.DIFFERENT``.
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
     owner_id: Mapped[int] = mapped_column(primary_key=True)
     #: 0: a local folder.
     source_remote_id: Mapped[int] = mapped_column(primary_key=True)

@@ -50,6 +50,12 @@ class Job(Base):
             Index(f"ix_jobs_{column}_history", column, "finished_at", "id")
             for column in ("owner_id", "source_remote_id", "destination_remote_id")
         ),
+        Index(
+            "ix_jobs_outcome_history",
+            *("outcome", "finished_at", "id"),
+            sqlite_where=text("outcome IS NOT NULL"),
+            postgresql_where=text("outcome IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

@@ -18,7 +18,8 @@ from portal.routes import export
 from portal.routes.history_filter import FIELDS, LOCAL_ONLY, read
 from portal.services import history, jobs
 from portal.services.history import Line
-from portal.states import FINAL, STATES, JobStatus
+from portal.services.totals import DIFFERENT, Total
+from portal.states import FINAL, JobStatus
 
 blueprint = Blueprint("history", __name__, url_prefix="/history")
 
@@ -27,6 +28,15 @@ _COLUMNS = (
     *("id", "name", "operation", "dry_run", "source", "destination", "status", "owner"),
     *("created_at", "started_at", "finished_at", "seconds", "bytes", "files"),
     *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
+    *("outcome", "unchanged", "deleted", "different"),
+)
+
+
+_ENDINGS = (
+    (JobStatus.COMPLETED, "Completed"),
+    (DIFFERENT, "Different"),
+    (JobStatus.FAILED, "Failed"),
+    (JobStatus.CANCELLED, "Cancelled"),
 )
 
 
@@ -39,7 +49,7 @@ def index() -> str | tuple[str, int]:
     except Invalid as invalid:
         return _page(typed, errors=invalid.errors), 422
     sums = history.total(wanted)
-    chosen = sums[wanted.status] if wanted.status else reduce(add, sums.values())
+    chosen = _chosen(sums, wanted)
     place = {name: _job_number(name) for name in ("before", "after")}
     found = history.page(wanted, _PAGE_SIZE, **place)
     return _page(typed, found=found, sums=sums, chosen=chosen)
@@ -82,7 +92,19 @@ def _values(line: Line) -> list[export.Value]:
         line.error,
         line.links_left_out,
         line.specials_left_out,
+        line.outcome,
+        line.files_unchanged,
+        line.files_deleted,
+        line.files_different,
     ]
+
+
+def _chosen(sums: dict[str, Total], wanted: history.Filter) -> Total:
+    if wanted.is_different:
+        return sums[DIFFERENT]
+    if wanted.status is not None:
+        return sums[wanted.status]
+    return reduce(add, (sums[status] for status in FINAL))
 
 
 def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: Any) -> str:
@@ -93,7 +115,7 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: 
         errors=errors or {},
         people=[(one.name, one.name) for one in history.owners()],
         places=_places(),
-        states=[(status, STATES[status].label) for status in FINAL],
+        states=_ENDINGS,
         interrupted=jobs.counts()[JobStatus.INTERRUPTED],
         **shown,
     )

@@ -8,6 +8,7 @@ from portal.errors import Invalid, NotFound
 from portal.routes.days import period
 from portal.services import history
 from portal.services.history import LOCAL, Filter
+from portal.services.totals import DIFFERENT
 from portal.states import FINAL, JobStatus
 
 FIELDS = ("from", "to", "user", "remote", "status")
@@ -17,7 +18,7 @@ LOCAL_ONLY = "local"
 
 def read(typed: Mapping[str, str], timezone: str) -> Filter:
     """Raises Invalid with all that is wrong at once; NotFound for a status that nobody offers."""
-    if typed["status"] not in ("", *FINAL):
+    if typed["status"] not in ("", *FINAL, DIFFERENT):
         raise NotFound("No transfer ends with such a status.")
     errors: dict[str, str] = {}
     since, until = period(typed, timezone, errors)
@@ -25,6 +26,8 @@ def read(typed: Mapping[str, str], timezone: str) -> Filter:
     remote = _remote(typed["remote"], errors)
     if errors:
         raise Invalid(errors)
+    if typed["status"] == DIFFERENT:
+        return Filter(since, until, owner, remote, JobStatus.COMPLETED, is_different=True)
     status = JobStatus(typed["status"]) if typed["status"] else None
     return Filter(since, until, owner, remote, status)
 

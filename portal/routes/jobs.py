@@ -10,7 +10,7 @@ from portal.error_pages import is_htmx
 from portal.errors import Invalid, NotFound
 from portal.forms import OPERATIONS, BandwidthForm, ConfirmPlanForm, JobForm
 from portal.models import Job, Role
-from portal.rendering import age, relative
+from portal.rendering import age, difference_lists, relative
 from portal.routes.fragments import fragment, tag_of, unchanged
 from portal.routes.job_logs import TAIL_LINES, end_of
 from portal.routes.job_speeds import chart_of
@@ -175,6 +175,8 @@ def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None =
         events=jobs.events_of(job.id),
         **log,
         **chart_of(job),
+        # Here, and not in the template: their names are loaded for this page alone.
+        differences=difference_lists(job) if job.differences else [],
         speed=speed or BandwidthForm(bandwidth_limit=job.bandwidth_limit),
         confirmation=confirmation if plans.confirmable(job) else None,
         confirmed_by=plans.confirmed_by(job.id) if job.dry_run else None,

@@ -32,6 +32,8 @@ class Filter:
     owner_id: int | None = None
     remote_id: int | None = None
     status: JobStatus | None = None
+    #: Only checks that have found differences.
+    is_different: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class Line:
     error: str
     links_left_out: int
     specials_left_out: int
+    outcome: str
+    files_unchanged: int
+    files_deleted: int
+    #: Files that were found to differ; None where nothing was compared.
+    files_different: int | None
 
 
 # --- what there is to choose from ---------------------------------------------------------------
@@ -128,8 +135,8 @@ def page(wanted: Filter, size: int, *, before: int | None = None, after: int | N
     return Page(shown, shown[0].id if before is not None and shown else None, older)
 
 
-def total(wanted: Filter) -> dict[JobStatus, Total]:
-    """By status, whatever status is wanted."""
+def total(wanted: Filter) -> dict[str, Total]:
+    """By status, whatever status is wanted; see ``totals.by_ending``."""
     conditions: list[ColumnElement[bool]] = []
     if wanted.owner_id is not None:
         conditions.append(HistoryTotal.owner_id == wanted.owner_id)
@@ -138,7 +145,7 @@ def total(wanted: Filter) -> dict[JobStatus, Total]:
         conditions += [source == LOCAL, destination == LOCAL]
     elif wanted.remote_id is not None:
         conditions.append(or_(source == wanted.remote_id, destination == wanted.remote_id))
-    return totals.by_status(wanted.since, wanted.until, conditions)
+    return totals.by_ending(wanted.since, wanted.until, conditions)
 
 
 def _jobs(wanted: Filter, number: int, beyond: int | None, *, newest_first: bool) -> list[Job]:
@@ -183,6 +190,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         made.append(Job.owner_id == wanted.owner_id)
     if wanted.status is not None:
         made.append(Job.status == wanted.status)
+    if wanted.is_different:
+        made.append(Job.outcome == totals.DIFFERENT)
     source, destination = Job.source_remote_id, Job.destination_remote_id
     if wanted.remote_id == LOCAL:
         return [and_(*made, source.is_(None), destination.is_(None))]
@@ -232,6 +241,7 @@ _COLUMNS = (
     *(User.username, Job.created_at, Job.started_at, Job.heartbeat_at, Job.finished_at),
     *(Job.bytes_transferred, Job.files_transferred, Job.error, Job.earlier_seconds),
     *(Job.links_left_out, Job.specials_left_out),
+    *(Job.outcome, Job.files_unchanged, Job.files_deleted, Job.differences),
 )
 
 
@@ -254,4 +264,14 @@ def _line(row: Any) -> Line:
         error=row.error or "",
         links_left_out=row.links_left_out,
         specials_left_out=row.specials_left_out,
+        outcome=row.outcome or "",
+        files_unchanged=row.files_unchanged,
+        files_deleted=row.files_deleted,
+        files_different=_different(row),
     )
+
+
+def _different(row: Any) -> int | None:
+    if row.differences is None:
+        return 0 if row.outcome else None
+    return sum(int(kind["count"]) for kind in row.differences.values())

@@ -34,19 +34,19 @@ from portal.services.places import Places
 from portal.services.transitions import add_activity, bytes_counted, change, changing, shares
 from portal.states import ACTIVE, JobStatus
 
-#: Columns of a job that a reading fills.
-_FIGURES = (
-    "phase",
+#: Columns of a job that a reading fills: those that stay for the next attempt, and all.
+KEPT_FIGURES = (
     "bytes_transferred",
+    "bytes_arrived",
     "total_bytes",
     "percent",
-    "speed_bytes",
-    "eta_seconds",
     "files_transferred",
     "files_total",
     "files_listed",
-    "current_files",
+    "files_unchanged",
+    "files_deleted",
 )
+_FIGURES = (*KEPT_FIGURES, "phase", "speed_bytes", "eta_seconds", "current_files")
 _MAY_BE_UNKNOWN = ("total_bytes", "percent", "eta_seconds")
 
 
@@ -79,6 +79,12 @@ class Reading(Protocol):
     def files_total(self) -> int: ...
     @property
     def files_listed(self) -> int: ...
+    @property
+    def bytes_arrived(self) -> int: ...
+    @property
+    def files_unchanged(self) -> int: ...
+    @property
+    def files_deleted(self) -> int: ...
     @property
     def current_files(self) -> tuple[Any, ...]: ...
 

@@ -20,6 +20,8 @@ from portal.states import FINAL, JobStatus
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(9000, 1, 1, tzinfo=UTC)
 _KEYS = ("span", "start", "status", "owner_id", "source_remote_id", "destination_remote_id")
+#: In place of a status: a check that completed and has found differences.
+DIFFERENT = "different"
 _FIGURES = ("jobs", "bytes_moved", "files", "seconds")
 
 
@@ -46,7 +48,7 @@ def add(writing: Session, job: Job) -> None:
         "seconds": job.seconds or 0,
     }
     row = {
-        "status": job.status,
+        "status": DIFFERENT if job.outcome == DIFFERENT else job.status,
         "owner_id": job.owner_id,
         "source_remote_id": job.source_remote_id or 0,
         "destination_remote_id": job.destination_remote_id or 0,
@@ -65,10 +67,11 @@ def add(writing: Session, job: Job) -> None:
     )
 
 
-def by_status(
+def by_ending(
     since: datetime | None, until: datetime | None, conditions: Sequence[ColumnElement[bool]]
-) -> dict[JobStatus, Total]:
-    """Every final status. ``until`` is the first moment after; both begin a quarter of an hour."""
+) -> dict[str, Total]:
+    """Of every final status, and of ``DIFFERENT``, whose jobs are among those that completed.
+    ``until`` is the first moment after; both begin a quarter of an hour."""
     sums = (func.sum(getattr(HistoryTotal, name)) for name in _FIGURES)
     pieces = [
         and_(HistoryTotal.span == span, HistoryTotal.start >= first, HistoryTotal.start < following)
@@ -79,8 +82,10 @@ def by_status(
         .where(or_(*pieces), *conditions)
         .group_by(HistoryTotal.status)
     )
-    found = {JobStatus(status): Total(*map(int, figures)) for status, *figures in rows}
-    return dict.fromkeys(FINAL, Total()) | found
+    found: dict[str, Total] = dict.fromkeys((*FINAL, DIFFERENT), Total())
+    found |= {status: Total(*map(int, figures)) for status, *figures in rows}
+    found[JobStatus.COMPLETED] += found[DIFFERENT]
+    return found
 
 
 def start_of(span: Span, moment: datetime) -> datetime:

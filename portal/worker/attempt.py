@@ -72,6 +72,21 @@ def _guard(job: Job) -> engine.Guard | None:
     )
 
 
+def _before(job: Job) -> engine.Before | None:
+    """What earlier attempts have done, once it was known what there is to do."""
+    if job.attempt <= 1 or job.total_bytes is None:
+        return None
+    progress = engine.Progress(
+        phase=engine.Phase.SCANNING,
+        speed_bytes=0,
+        eta_seconds=None,
+        errors=0,
+        current_files=(),
+        **{name: getattr(job, name) for name in reports.KEPT_FIGURES},
+    )
+    return engine.Before(progress, is_exact=not job.interruptions)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
@@ -105,6 +120,7 @@ class Attempt:
         self._ledger = ledger
         self._stopping = stopping
         self._patience = patience
+        self._before = _before(job)
         self._paused = job.paused_at is not None
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._records = Records(job.id, job.attempt)
@@ -157,6 +173,7 @@ class Attempt:
             grace=self._patience.grace,
             backoff=self._patience.backoff,
             paused=self._paused,
+            before=self._before,
         )
         if self._is_to_stop(held):
             return Ending(False, None, None)

@@ -84,14 +84,14 @@ def test_check_of_equal_folders_succeeds_and_counts_files(bench, source, tmp_pat
     assert (final.bytes_transferred, final.speed_bytes) == (0, 0)
 
 
-def test_check_of_different_folders_fails_and_says_how_many(bench, source, tmp_path):
+def test_check_that_finds_a_difference_has_its_answer(bench, source, tmp_path):
     shutil.copytree(source, tmp_path / "to")
     (tmp_path / "to" / "zero").write_text("x")
     outcome, _ = bench.run(source, tmp_path / "to", "check")
-    assert not outcome.succeeded
-    assert outcome.reason.startswith("Source and destination differ: 1 difference.")
-    assert any(line == "zero: sizes differ" for line in outcome.error_lines)
-    assert (outcome.progress.percent or 0) < 100
+    assert (outcome.succeeded, outcome.exit_code, outcome.reason) == (True, 1, None)
+    assert outcome.found.outcome == "different"
+    assert outcome.found.differences["different"] == {"count": 1, "names": ["zero"]}
+    assert (outcome.progress.percent, outcome.progress.files_unchanged) == (100.0, 2)
 
 
 @pytest.mark.parametrize("operation", ["copy", "sync", "move"])

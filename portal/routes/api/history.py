@@ -13,7 +13,7 @@ from portal.routes.api.operations import Answer, operation
 from portal.routes.api.shapes import Asked, Shown
 from portal.routes.history_filter import read
 from portal.services import history
-from portal.services.totals import Total
+from portal.services.totals import DIFFERENT, Total
 from portal.states import FINAL
 
 _DAY = "as 2026-11-22, in the time zone of your settings."
@@ -32,8 +32,10 @@ class HistoryAsked(Asked):
         description="Id of a remote that is the source or the destination, or `local`: neither is"
         " on a remote.",
     )
-    status: Literal["", "completed", "failed", "cancelled"] = Field(
-        "", description="Only jobs that ended so."
+    status: Literal["", "completed", "failed", "cancelled", "different"] = Field(
+        "",
+        description="Only jobs that ended so; `different`: checks that completed and have found"
+        " differences.",
     )
     before: int | None = Field(
         None, ge=1, le=_LARGEST, description="`older` of the answer before: what comes after it."
@@ -53,7 +55,8 @@ class HistoryTotals(Shown):
 class HistoryPage(Shown):
     items: list[Job]
     totals: dict[str, HistoryTotals] = Field(
-        description="For each of completed, failed and cancelled; whatever `status` is asked for."
+        description="For each of completed, failed and cancelled, whatever `status` is asked for;"
+        " `different` are checks that have found differences, which are among the completed."
     )
     older: int | None = Field(description="`before` of the next page; null on the last.")
 
@@ -84,7 +87,7 @@ def list_history(query: HistoryAsked) -> Answer:
     sums = history.total(wanted)
     page = HistoryPage(
         items=[shown(job) for job in found.jobs],
-        totals={status: _totals(sums[status]) for status in FINAL},
+        totals={status: _totals(sums[status]) for status in (*FINAL, DIFFERENT)},
         older=found.older,
     )
     return Answer(page, headers=_next(found.older))

@@ -35,6 +35,9 @@ class Plan(Shown):
     """What a dry run found it would do."""
 
     copies: int = Field(0, description="Files.")
+    unchanged: int | None = Field(
+        None, description="Files that both sides have already; null of an older dry run."
+    )
     copy_bytes: int = 0
     deletes: int = Field(0, description="Files; of a move, those at the source.")
     delete_bytes: int = 0
@@ -61,6 +64,21 @@ class WaitingFor(Shown):
         " no_worker: no living worker takes jobs of its pool."
     )
     job_id: int | None
+
+
+class Difference(Shown):
+    count: int
+    names: list[str] = Field(
+        description="The first by name: ten where jobs are listed, a thousand of one job."
+    )
+
+
+class Differences(Shown):
+    """What a comparison of both sides has found."""
+
+    different: Difference
+    only_source: Difference
+    only_destination: Difference
 
 
 class Job(Shown):
@@ -108,9 +126,32 @@ class Job(Shown):
     files_transferred: int
     files_total: int
     left_out: LeftOut
+    files_unchanged: int = Field(
+        description="Files that both sides had already, or that a check has found to be the same;"
+        " while it runs and of one that failed, at least so many."
+    )
+    files_deleted: int = Field(description="Files that a sync has deleted at the destination.")
+    outcome: str | None = Field(
+        description="Of a check that completed: `equal` or `different`. Null of anything else."
+    )
+    differences: Differences | None = Field(
+        description="Of a check, or a verification after a copy, that has found any."
+    )
     error: str | None = Field(description="Why it failed, in words.")
     error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
     exit_code: int | None = Field(description="rclone's.")
+
+
+def shown_in_full(job: models.Job) -> Job:
+    """With the names that no list of jobs has."""
+    job_shape = shown(job)
+    if job_shape.differences is None or job.difference_names is None:
+        return job_shape
+    named = {
+        kind: {"count": one.count, "names": job.difference_names.get(kind, one.names)}
+        for kind, one in job_shape.differences
+    }
+    return job_shape.model_copy(update={"differences": Differences.model_validate(named)})
 
 
 def shown(job: models.Job) -> Job:
@@ -119,6 +160,7 @@ def shown(job: models.Job) -> Job:
     named = {
         "options": chosen,
         "plan": _plan(job.plan),
+        "differences": job.differences and Differences.model_validate(job.differences),
         "confirms": job.confirms_id,
         "paused": job.paused_at is not None,
         "queue_place": waiting.place(job),

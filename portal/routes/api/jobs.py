@@ -7,7 +7,7 @@ from portal import models, options, validation
 from portal.access import address, job_or_404, me
 from portal.models import Role
 from portal.pools import POOL_LENGTH
-from portal.routes.api.job_shapes import Job, shown
+from portal.routes.api.job_shapes import Job, shown, shown_in_full
 from portal.routes.api.operations import Answer, operation
 from portal.routes.api.paging import LINKS, Paged, Pages, links
 from portal.routes.api.shapes import Asked, Given
@@ -206,7 +206,7 @@ def create_job(body: NewJob, headers: Once) -> Answer:
 )
 def get_job(job_id: int) -> Job:
     """Get one job"""
-    return shown(job_or_404(job_id))
+    return shown_in_full(job_or_404(job_id))
 
 
 @operation(

@@ -1,0 +1,466 @@
+"""Figures are those of the files: nothing that was sent twice, nothing that was left out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portal.engine import Before, Order, Phase, Progress, Run, rclone_path
+from portal.engine.progress import Tracker
+from portal.engine.report import MOST_NAMES, Report
+from portal.engine.statistics import parse
+from portal.engine.tally import Tally
+from portal.options import Options
+from tests.transfers import reading
+
+
+def files(folder: Path, number: int, size: int = 1000) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(number):
+        (folder / f"file {index:03}").write_bytes(os.urandom(size))
+    return folder
+
+
+def attempt(tmp_path: Path, *sides: Path, before: Progress | None = None, **more: Any) -> Run:
+    exact = more.pop("is_exact", True)
+    order: dict[str, Any] = {
+        "operation": "copy",
+        "bandwidth_limit": None,
+        "dry_run": False,
+        "options": Options(retries=0),
+    } | more
+    return Run(
+        rclone_path(None),
+        Order(1, 1, source=str(sides[0]), destination=str(sides[1]), **order),
+        data_dir=tmp_path,
+        before=Before(before, exact) if before else None,
+    )
+
+
+def followed(run: Run) -> Progress:
+    """The last figures, after all of them were seen never to fall."""
+    last = reading()
+    for one in run.readings():
+        if one is not None:
+            assert one.bytes_transferred >= last.bytes_transferred or last.total_bytes is None
+            assert (one.percent or 0) >= (last.percent or 0)
+            assert one.total_bytes is None or one.bytes_transferred <= one.total_bytes
+            last = one
+    run.close()
+    progress = run.outcome().progress
+    assert progress is not None
+    return progress
+
+
+# --- what was there already, and what was deleted -----------------------------------------------
+
+
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders with 3 files that are equal, 1 that differs, 1 new and 4 old ones."""
+    source, to = files(tmp_path / "from", 5), tmp_path / "to"
+    shutil.copytree(source, to)
+    (to / "file 003").write_text("another")
+    (to / "file 004").unlink()
+    files(to / "old", 4)
+    return source, to
+
+
+@pytest.mark.parametrize(
+    ("operation", "deleted"), [("copy", 0), ("sync", 4), ("move", 0)], ids=("copy", "sync", "move")
+)
+def test_files_that_are_there_already_are_told(
+    tmp_path: Path, operation: str, deleted: int
+) -> None:
+    last = followed(attempt(tmp_path, *pair(tmp_path), operation=operation))
+    assert (last.files_unchanged, last.files_deleted) == (3, deleted)
+    assert (last.files_transferred, last.files_total, last.bytes_transferred) == (2, 2, 2000)
+    assert last.bytes_arrived == 2000
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+def test_second_time_there_is_nothing_to_do(tmp_path: Path, operation: str) -> None:
+    source, to = files(tmp_path / "from", 3), tmp_path / "to"
+    shutil.copytree(source, to)
+    last = followed(attempt(tmp_path, source, to, operation=operation))
+    assert (last.files_unchanged, last.files_total, last.total_bytes) == (3, 0, 0)
+    assert last.percent == 100.0
+
+
+@pytest.mark.parametrize(
+    ("operation", "deletes"), [("copy", 0), ("sync", 4), ("move", 5)], ids=("copy", "sync", "move")
+)
+def test_dry_run_tells_what_it_would_leave(tmp_path: Path, operation: str, deletes: int) -> None:
+    run = attempt(tmp_path, *pair(tmp_path), operation=operation, dry_run=True)
+    last = followed(run)
+    plan = run.outcome().plan
+    assert plan is not None
+    assert (plan.copies, plan.deletes, plan.unchanged) == (2, deletes, 3)
+    assert last.files_unchanged == 3
+
+
+def test_folder_of_empty_files_is_counted_in_files(tmp_path: Path) -> None:
+    source = files(tmp_path / "from", 12, size=0)
+    last = followed(attempt(tmp_path, source, tmp_path / "to"))
+    assert (last.files_transferred, last.files_total) == (12, 12)
+    assert (last.bytes_transferred, last.total_bytes, last.percent) == (0, 0, 100.0)
+
+
+# --- files that fail ----------------------------------------------------------------------------
+
+
+def test_files_that_vanish_stay_in_the_total(tmp_path: Path) -> None:
+    source = files(tmp_path / "from", 40, size=50_000)
+    run = attempt(tmp_path, source, tmp_path / "to", bandwidth_limit="500k")
+    gone = False
+    for one in run.readings():
+        if one is not None and one.files_transferred and not gone:
+            for number in range(35, 40):
+                (source / f"file {number:03}").unlink()
+            gone = True
+    outcome = run.outcome()
+    last = outcome.progress
+    assert not outcome.succeeded
+    assert last is not None
+    assert (last.files_transferred, last.files_total) == (35, 40)
+    assert (last.bytes_transferred, last.total_bytes) == (35 * 50_000, 40 * 50_000)
+    assert last.percent is not None
+    assert last.percent <= 87.5 + 0.1
+    # Tried again by another rclone, which does not find them any more: it has all there is.
+    run.close()
+    last = followed(attempt(tmp_path, source, tmp_path / "to", before=last))
+    assert (last.files_transferred, last.files_total, last.percent) == (35, 35, 100.0)
+    assert (last.bytes_transferred, last.total_bytes) == (35 * 50_000, 35 * 50_000)
+
+
+def test_files_that_failed_before_a_figure_was_told_are_in_the_total() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    for number in range(5):
+        line = b'{"level":"error","msg":"Failed to copy: gone","object":"%d"}' % number
+        done = parse(line).done
+        assert done is not None
+        tracker.note(done)
+    stats = parse(
+        b'{"stats":{"bytes":350,"totalBytes":350,"transfers":35,"totalTransfers":35,"errors":5}}'
+    ).statistics
+    assert stats is not None
+    assert (tracker.read(stats).files_total, tracker.read(stats).files_transferred) == (40, 35)
+
+
+# --- what is sent twice -------------------------------------------------------------------------
+
+
+def lines(tracker: Tracker, *said: bytes) -> Progress:
+    last = None
+    for raw in said:
+        line = parse(raw)
+        if line.done is not None:
+            tracker.note(line.done)
+        if line.statistics is not None:
+            last = tracker.read(line.statistics)
+    assert last is not None
+    return last
+
+
+def stats(
+    done: int, total: int, sent: int | None = None, size: int = 1000, more: str = ""
+) -> bytes:
+    transferring = ""
+    if sent is not None:
+        transferring = f',"transferring":[{{"name":"a","bytes":{sent},"size":{size}}}]'
+    return (
+        f'{{"stats":{{"bytes":{done},"totalBytes":{total},"totalTransfers":1,"elapsedTime":1'
+        f"{more}{transferring}}}}}"
+    ).encode()
+
+
+COPIED = b'{"level":"info","msg":"Copied (new)","object":"a","size":1000}'
+
+
+def test_file_that_is_sent_fifty_times_counts_once() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    for again in range(50):
+        for sent in (400, 1000):
+            told = lines(tracker, stats(again * 1000 + sent, again * 1000 + 1000, sent))
+            assert told.total_bytes == 1000
+            assert told.bytes_transferred <= 1000
+    last = lines(tracker, COPIED, stats(50_000, 50_000, more=',"transfers":1'))
+    assert (last.bytes_transferred, last.total_bytes, last.bytes_arrived) == (1000, 1000, 1000)
+    done = tracker.finish(True)
+    assert done is not None
+    assert (done.bytes_transferred, done.total_bytes, done.percent) == (1000, 1000, 100.0)
+
+
+def test_file_that_has_arrived_and_is_still_listed_counts_once() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    told = lines(tracker, stats(1000, 5000, 1000), COPIED, stats(1000, 5000, 1000))
+    assert (told.bytes_transferred, told.total_bytes) == (1000, 5000)
+
+
+def test_file_of_unknown_size_has_a_total_once_it_has_arrived() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    told = lines(tracker, stats(500, 500, 500, size=-1))
+    assert (told.bytes_transferred, told.total_bytes) == (500, 500)
+    assert told.percent is None or told.percent < 100
+    assert told.eta_seconds in (0, None)
+    told = lines(tracker, COPIED, stats(1000, 1000, more=',"transfers":1'))
+    assert (told.bytes_transferred, told.total_bytes) == (1000, 1000)
+
+
+def test_file_that_grows_while_it_is_read_is_no_more_than_its_size() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    told = lines(tracker, stats(1500, 1500, 1500))
+    assert (told.bytes_transferred, told.total_bytes) == (1000, 1000)
+
+
+# --- over attempts ------------------------------------------------------------------------------
+
+
+def test_copy_whose_rclone_was_killed_ends_with_the_figures_of_all(tmp_path: Path) -> None:
+    source = files(tmp_path / "from", 10, size=400_000)
+    to = tmp_path / "to"
+    run = attempt(tmp_path, source, to, bandwidth_limit="1500k")
+    leader: list[int] = []
+    killed_at = None
+    for one in run.readings(leader.append):
+        if one is not None and one.bytes_transferred > 1_500_000 and killed_at is None:
+            killed_at = one
+            os.killpg(leader[0], signal.SIGKILL)
+    run.close()
+    assert killed_at is not None
+    # As the database has it after the portal was killed too: what was told last.
+    last = followed(attempt(tmp_path, source, to, before=killed_at, is_exact=False))
+    assert (last.files_transferred, last.files_total) == (10, 10)
+    assert (last.bytes_transferred, last.total_bytes) == (4_000_000, 4_000_000)
+    assert last.files_unchanged == 0
+
+
+def test_files_that_came_between_two_attempts_belong_to_both(tmp_path: Path) -> None:
+    source, to = files(tmp_path / "from", 4), tmp_path / "to"
+    files(to, 0)
+    for number in range(2):
+        shutil.copy2(source / f"file {number:03}", to)
+    before = reading(
+        2500, 4000, percent=62.5, files_transferred=2, files_total=4, bytes_arrived=2000
+    )
+    (source / "new").write_bytes(b"n" * 700)
+    last = followed(attempt(tmp_path, source, to, before=before))
+    assert (last.bytes_transferred, last.total_bytes) == (4700, 4700)
+    assert (last.files_transferred, last.files_total, last.files_unchanged) == (5, 5, 0)
+
+
+def test_attempt_that_never_began_keeps_the_figures_of_the_ones_before(tmp_path: Path) -> None:
+    before = reading(500, 1000)
+    run = attempt(tmp_path, tmp_path / "gone", tmp_path / "to", before=before)
+    last = followed(run)
+    assert (last.bytes_transferred, last.total_bytes, last.percent) == (500, 1000, 50.0)
+
+
+sizes = st.lists(st.integers(0, 1000), min_size=1, max_size=8)
+
+
+@st.composite
+def attempts(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, int, bool, int]]]:
+    """Sizes of files, and for each attempt: files that arrive, of these the ones that are told, how
+    much of the next one is sent, whether it is told of more than once."""
+    chosen = draw(sizes)
+    steps, left = [], len(chosen)
+    for _ in range(draw(st.integers(0, 4))):
+        arrive = draw(st.integers(0, left))
+        told = draw(st.integers(0, arrive))
+        steps.append((arrive, told, draw(st.booleans()), draw(st.integers(0, 1000))))
+        left -= arrive
+    return chosen, steps
+
+
+@settings(deadline=None, max_examples=300)
+@given(attempts())
+def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
+    given_attempts: tuple[list[int], list[tuple[int, int, bool, int]]],
+) -> None:
+    chosen, steps = given_attempts
+    total, seen = sum(chosen), [reading(0, None, files_transferred=0, files_total=0, percent=None)]
+    before: Before | None = None
+
+    def told(tally: Tally, arrived: int, part: int, left: list[int], **more: Any) -> None:
+        whole = sum(left[:arrived])
+        figures = reading(
+            whole + part,
+            sum(left),
+            **{
+                "bytes_arrived": whole,
+                "files_transferred": arrived,
+                "files_total": len(left),
+                **more,
+            },
+        )
+        now = tally.read(figures)
+        last = seen[-1]
+        assert now.bytes_transferred >= last.bytes_transferred
+        assert (now.percent or 0) >= (last.percent or 0)
+        assert now.files_transferred >= last.files_transferred
+        assert now.total_bytes is not None
+        assert now.bytes_transferred <= now.total_bytes <= total
+        assert now.files_transferred <= now.files_total <= len(chosen)
+        seen.append(now)
+
+    left = list(chosen)
+    for arrive, known, dies, part in steps:
+        tally = Tally("copy", False, before)
+        told(tally, 0, 0, left)
+        next_one = left[known] if known < len(left) else 0
+        told(tally, known, min(part, next_one), left)
+        if not dies:
+            # What was sent of a file stays counted while the same file is sent again.
+            sent = sum(left[:known]) + min(part, next_one)
+            told(tally, arrive, max(0, sent - sum(left[:arrive])), left)
+        left = left[arrive:]
+        exact = (before is None or before.is_exact) and (not dies or known == arrive)
+        before = Before(seen[-1], exact)
+    tally = Tally("copy", False, before)
+    told(tally, len(left), 0, left, percent=100.0)
+    last = seen[-1]
+    assert (last.bytes_transferred, last.total_bytes) == (total, total)
+    assert (last.files_transferred, last.files_total) == (len(chosen), len(chosen))
+    assert last.percent == 100.0
+
+
+# --- the answer of a check ----------------------------------------------------------------------
+
+
+def checked(tmp_path: Path, *sides: Path, **more: Any) -> Any:
+    run = attempt(tmp_path, *sides, operation="check", **more)
+    followed(run)
+    return run.outcome()
+
+
+def test_check_names_what_differs_in_three_lists(tmp_path: Path) -> None:
+    source, to = pair(tmp_path)
+    outcome = checked(tmp_path, source, to)
+    found = outcome.found
+    assert (outcome.succeeded, outcome.exit_code, found.outcome) == (True, 1, "different")
+    assert found.difference_names == {
+        "different": ["file 003"],
+        "only_source": ["file 004"],
+        "only_destination": [f"old/file {number:03}" for number in range(4)],
+    }
+    assert {kind: one["count"] for kind, one in found.differences.items()} == {
+        "different": 1,
+        "only_source": 1,
+        "only_destination": 4,
+    }
+    assert outcome.progress.files_unchanged == 3
+
+
+def test_check_of_names_of_any_kind(tmp_path: Path) -> None:
+    source, to = tmp_path / "from", tmp_path / "to"
+    source.mkdir()
+    to.mkdir()
+    odd = [b"line\nbreak", b"= equal", b"* star", b"\xff\xfe", "ünïcödé ☃".encode(), b" space "]
+    for name in odd:
+        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_text("x")
+    outcome = checked(tmp_path, source, to)
+    assert outcome.found.differences["only_source"]["count"] == len(odd)
+    names = outcome.found.difference_names["only_source"]
+    assert {"= equal", "* star", "ünïcödé ☃", " space "} <= set(names)
+    assert len(names) == len(odd)
+    assert all("\n" not in name for name in names)
+
+
+def test_check_of_equal_folders_says_so(tmp_path: Path) -> None:
+    source = files(tmp_path / "from", 3)
+    shutil.copytree(source, tmp_path / "to")
+    outcome = checked(tmp_path, source, tmp_path / "to")
+    assert (outcome.succeeded, outcome.found.outcome) == (True, "equal")
+    assert (outcome.found.differences, outcome.found.difference_names) == (None, None)
+
+
+def test_check_against_a_folder_that_is_not_there_fails(tmp_path: Path) -> None:
+    outcome = checked(tmp_path, tmp_path / "gone", files(tmp_path / "to", 2))
+    assert (outcome.succeeded, outcome.found.outcome) == (False, None)
+
+
+def test_check_that_cannot_read_a_file_has_no_answer(bench: Any) -> None:
+    bench.script("""
+        print("* a", flush=True)
+        print("! b", flush=True)
+        said = {"stats": {"checks": 2, "totalChecks": 2, "listed": 4, "errors": 2}}
+        print(json.dumps(said), file=sys.stderr, flush=True)
+        print(json.dumps({"level": "error", "object": "b", "msg": "input/output error"}),
+              file=sys.stderr, flush=True)
+        sys.exit(1)
+    """)
+    outcome, _ = bench.run(operation="check")
+    assert (outcome.succeeded, outcome.found.outcome) == (False, None)
+    assert outcome.reason.startswith("A disk reported")
+
+
+def test_check_that_could_not_list_a_folder_has_no_answer(bench: Any) -> None:
+    bench.script("""
+        print("* a", flush=True)
+        said = {"stats": {"checks": 1, "totalChecks": 1, "listed": 4, "errors": 2}}
+        print(json.dumps(said), file=sys.stderr, flush=True)
+        print(json.dumps({"level": "error", "object": "b", "msg": "permission denied"}),
+              file=sys.stderr, flush=True)
+        sys.exit(1)
+    """)
+    outcome, _ = bench.run(operation="check")
+    assert (outcome.succeeded, outcome.found.outcome) == (False, None)
+
+
+def reported(said: bytes) -> Report:
+    reading_end, writing_end = os.pipe()
+    report = Report(keep_names=True)
+    report.read(os.fdopen(reading_end, "rb", buffering=0))
+    with os.fdopen(writing_end, "wb") as stream:
+        stream.write(said)
+    report.wait(10)
+    assert report.ended
+    return report
+
+
+def test_report_keeps_the_first_thousand_names_and_counts_all() -> None:
+    numbers = [number * 7919 % 5000 for number in range(5000)]
+    found = reported(b"".join(b"+ %05d\n" % number for number in numbers)).differences()
+    assert found.counts["only_source"] == 5000
+    assert found.names["only_source"] == [f"{number:05}" for number in range(MOST_NAMES)]
+
+
+def test_report_takes_a_line_break_for_a_part_of_the_name() -> None:
+    found = reported(b"* two\nlines\n= same\n- x").differences()
+    assert found.counts == {"different": 1, "only_source": 0, "only_destination": 1}
+    assert found.names["different"] == ["two\\nlines"]
+
+
+def test_verification_that_finds_a_difference_names_the_file(tmp_path: Path) -> None:
+    source, to = files(tmp_path / "from", 3), tmp_path / "to"
+    run = attempt(tmp_path, source, to, options=Options(retries=0, verify=True))
+    for one in run.readings():
+        # Somebody else writes there as soon as the last file has arrived.
+        if one is not None and one.phase is Phase.CHECKING and (to / "file 001").exists():
+            (to / "file 001").write_bytes(b"y" * 999)
+    run.close()
+    outcome = run.outcome()
+    assert not outcome.succeeded
+    assert outcome.reason == (
+        "All was copied, but 1 file at the destination differs from the source: “file 001”. "
+        "Find out what writes there, then retry."
+    )
+    assert outcome.found.differences["different"] == {"count": 1, "names": ["file 001"]}
+    assert outcome.found.outcome is None
+    assert (outcome.progress.percent, outcome.progress.bytes_transferred) == (99.9, 3000)
+
+
+def test_check_that_says_that_sides_differ_and_names_no_file_has_no_answer(bench: Any) -> None:
+    bench.script("""
+        print(json.dumps({"level": "error", "msg": "1 differences found"}), file=sys.stderr)
+        sys.exit(1)
+    """)
+    outcome, _ = bench.run(operation="check")
+    assert (outcome.succeeded, outcome.found.outcome, outcome.differences) == (False, None, None)
