@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,7 @@ class Compressed:
 
     def __init__(self, wsgi: WSGI, folder: Path, prefix: str) -> None:
         self._wsgi = wsgi
-        self._bodies = {
-            prefix + path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes(), mtime=0)
-            for path in folder.rglob("*")
-            if path.suffix in _TEXTS and not path.with_name(f"{path.name}.gz").exists()
-        }
+        self._bodies = _compressed(folder, prefix)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -56,6 +53,16 @@ class Compressed:
         if close := getattr(plain, "close", None):
             close()
         return [body]
+
+
+@cache
+def _compressed(folder: Path, prefix: str) -> dict[str, bytes]:
+    """Bodies by path; the prefix names the very set of files."""
+    return {
+        prefix + path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes(), mtime=0)
+        for path in folder.rglob("*")
+        if path.suffix in _TEXTS and not path.with_name(f"{path.name}.gz").exists()
+    }
 
 
 def _takes_gzip(environ: dict[str, Any]) -> bool:

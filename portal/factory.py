@@ -171,8 +171,9 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
         allow_all_origins=False,
         add_headers_function=headers.of_static_files,
     )
-    files.add_files(str(tree.STATIC), prefix=_static_prefix().strip("/") + "/")
-    served = AnyRelease(Compressed(files, tree.STATIC, _static_prefix()), _static_prefix())
+    prefix = _static_prefix()
+    files.add_files(str(tree.STATIC), prefix=prefix.strip("/") + "/")
+    served = AnyRelease(Compressed(files, tree.STATIC, prefix), prefix)
     cookies = Cookies(app)
     polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
     guard = Guard(
@@ -249,8 +250,10 @@ def _page_url(endpoint: str, **arguments: Any) -> str:
     return url_for(endpoint, **{name: value for name, value in arguments.items() if value})
 
 
+@cache
 def _static_prefix() -> str:
-    """A name for this very set of files, so that browsers may keep them for ever."""
+    """A name for this very set of files, so that browsers may keep them for ever. A process serves
+    those that it found when it started."""
     digest = hashlib.sha256()
     for path in sorted(tree.STATIC.rglob("*")):
         if path.is_file():

@@ -20,6 +20,7 @@ import structlog
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 
 from portal import database, engine, live, migrate
 from portal.executors import Executor
@@ -77,6 +78,23 @@ structlog.configure(
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+class _Compiled(BytecodeCache):
+    """Templates as compiled for the application of an earlier test; each is compiled once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._known:
+            bucket.bytecode_from_string(self._known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+_templates = _Compiled()
+
+
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     """The first true value of ``condition``; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
@@ -94,17 +112,27 @@ class Browser:
     def __init__(self, app: Flask) -> None:
         self.client: FlaskClient = app.test_client()
         self.app = app
+        self._token = ""
+        self._token_of: str | None = None
 
     def get(self, path: str, **options: Any) -> Any:
         return self.client.get(path, **options)
 
     def token(self) -> str:
-        page = self.get("/settings")
-        if page.status_code != 200:
-            page = self.get("/login")
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        assert found is not None
-        return found.group(1)
+        """Asks for a page only where the cookie is another one than that of the last token."""
+        if self._cookie is None or self._cookie != self._token_of:
+            page = self.get("/settings")
+            if page.status_code != 200:
+                page = self.get("/login")
+            found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+            assert found is not None
+            self._token, self._token_of = found.group(1), self._cookie
+        return self._token
+
+    @property
+    def _cookie(self) -> str | None:
+        found = self.client.get_cookie(self.app.config["SESSION_COOKIE_NAME"])
+        return found.value if found else None
 
     def post(self, path: str, data: dict[str, Any] | None = None, **options: Any) -> Any:
         return self.client.post(path, data={"csrf_token": self.token(), **(data or {})}, **options)
@@ -250,6 +278,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     workers._seen = workers._told = None  # of another test's database
     made = build_app(settings)
     made.testing = False
+    made.jinja_env.bytecode_cache = _templates
     yield made
     live.use_queue("")
     # One that looks at its jobs once more would be left with a connection of a pool that is gone.
