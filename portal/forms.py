@@ -86,12 +86,12 @@ class JobForm(FlaskForm):
 
     #: A line for each of the options.
     HELP: ClassVar = {
-        "bandwidth_limit": "Bytes each second, such as 10M or 512k, or a timetable in your time"
-        " zone: 08:00,10M 19:00,off. Empty: no limit.",
+        "bandwidth_limit": "10M is 10 MiB each second; 10 MB/s and 100 Mbit/s are taken too. Or a"
+        " timetable in your time zone: 08:00,10M 19:00,off. Empty: no limit.",
         "include": "One pattern a line, such as *.jpg, photos/** or /top.txt. Empty: all files.",
         "exclude": "One pattern a line, such as *.tmp or cache/. Wins over the field above.",
         "min_age": "30min, 12h, 7d or 4w: leaves out what is still being written.",
-        "max_size": "500M or 1.5G: leaves out larger files.",
+        "max_size": "Leaves out larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
         "checksum": "Reads every file on both sides instead of trusting its time and size. Slower.",
         "verify": "Compares both sides when all is copied, and fails if they differ.",
         "transfers": f"1 to {MOST_TRANSFERS}. More helps with many small files.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from typing import Any
 
 from portal.names import is_name
@@ -22,8 +23,8 @@ _LARGEST = 2**62
 
 _AGE = re.compile(r"(\d{1,6})\s*(s|min|m|h|d|w)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(?:(b)|([kmgt])i?b?)?", re.ASCII | re.IGNORECASE)
-_POWERS = {"k": 10, "m": 20, "g": 30, "t": 40}
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(?:(b)|([kmgt])(b|ib?)?)", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 class Refused(ValueError):
@@ -91,14 +92,16 @@ def age(text: str) -> int | None:
 
 
 def size(text: str) -> int | None:
-    """Bytes; None of an empty text. Raises Refused."""
+    """Bytes; None of an empty text. ``M`` and ``MiB`` are the same, as they are to rclone; ``MB``
+    is what it is everywhere. Raises Refused."""
     text = text.strip()
     if not text:
         return None
     found = _SIZE.fullmatch(text)
-    if found is None or not (found[2] or found[3]):
+    if found is None:
         raise Refused("Write a number and a unit, such as 500M or 1.5G.")
-    amount = int(float(found[1]) * 2 ** _POWERS.get((found[3] or "").lower(), 0))
+    step = 1000 if (found[4] or "").lower() == "b" else 1024
+    amount = int(Fraction(found[1]) * step ** _POWERS[(found[3] or "").lower()])
     if not 0 < amount <= _LARGEST:
         raise Refused("Write a number above 0 and a unit, such as 500M or 1.5G.")
     return amount
@@ -126,9 +129,11 @@ def size_text(amount: int | None) -> str:
     """As ``size`` reads it: ``500M``."""
     if not amount:
         return ""
-    for unit in ("t", "g", "m", "k"):
-        if amount % 2 ** _POWERS[unit] == 0:
-            return f"{amount >> _POWERS[unit]}{unit.upper()}"
+    for step, behind in ((1024, ""), (1000, "B")):
+        for unit in ("t", "g", "m", "k"):
+            whole, rest = divmod(amount, step ** _POWERS[unit])
+            if not rest:
+                return f"{whole}{unit.upper()}{behind}"
     return f"{amount}B"
 
 

@@ -20,7 +20,8 @@ LONGEST_KEY = 16_000
 #: Of more than one line.
 LONG = frozenset({"key_pem", "service_account_credentials", "host_keys"})
 
-_SIZE = re.compile(r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?", re.IGNORECASE | re.ASCII)
+# With a unit: a bare number, which most take for bytes, is KiB to rclone.
+_SIZE = re.compile(r"off|0|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d{1,6}(\.\d{1,3})?(ms|s|m|h))+", re.ASCII)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 # These become a part of a host's name, or of a path at a host that rclone knows by itself.

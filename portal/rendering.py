@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from portal import left_out
+from portal import left_out, timetable
 from portal.clock import now
 from portal.names import visible
-from portal.options import USUAL, age_text, restored
+from portal.options import USUAL, age_text, restored, size_text
 from portal.states import ACTIVE, STATES, JobStatus, Operation
 
 if TYPE_CHECKING:
@@ -367,21 +367,29 @@ def options_words(job: Job) -> list[tuple[str, str]]:
     """What was asked for beside the two ends, each as a name and its words; usual values left out,
     but for the bandwidth limit."""
     chosen = restored(job.options)
-    limit = job.bandwidth_limit or "none"
-    if " " in limit or "," in limit:
+    limit = timetable.words(job.bandwidth_limit)
+    if "," in (job.bandwidth_limit or ""):
         limit = f"{limit} ({chosen.timezone})"
     words = {
         "Bandwidth limit": limit,
         "Only these files": ", ".join(chosen.include),
         "All but these files": ", ".join(chosen.exclude),
         "Only files older than": age_text(chosen.min_age),
-        "Only files up to": size(chosen.max_size) if chosen.max_size else "",
+        "Only files up to": _limit_of_size(chosen.max_size),
         "Compared by": "checksum" if chosen.checksum else "",
         "Verified after the copy": "yes" if chosen.verify else "",
         "Files at a time": str(chosen.transfers) if chosen.transfers != USUAL.transfers else "",
         "Tries again": str(chosen.retries) if chosen.retries != USUAL.retries else "",
     }
     return [(name, value) for name, value in words.items() if value]
+
+
+def _limit_of_size(number: int | None) -> str:
+    """In the unit that was typed: ``500 MB`` is no round number of MiB."""
+    text = size_text(number)
+    if text.endswith("B") and text[-2:-1].isalpha():
+        return f"{text[:-2]} {'k' if text[-2] == 'K' else text[-2]}B"
+    return size(number) if number else ""
 
 
 def place_words(place: int | None) -> str:

@@ -1,7 +1,9 @@
 """How fast a transfer may be, at all times or by the time of day.
 
 A limit is one rate (``10M``, ``off``) or a timetable of them (``08:00,10M 19:00,off``), in rclone's
-own notation. What is read here is less than what rclone takes, and all of it is taken by rclone.
+own notation: ``10M`` is 10 MiB a second. What people write is understood where it can mean only one
+thing (``10 MB/s``, ``100 Mbit/s``) and kept in that notation; a bare number, which is KiB to rclone
+and bytes to most people, is refused.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 LENGTH = 64  # of the column
 OFF = "off"
@@ -17,12 +20,18 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = 24 * 60
 _MOST_SLOTS = 24
 
-# What rclone reads as a size, and no more bytes than its 63 bits hold: it takes `10Mi` and `10MiB`,
-# not `10MB`.
-_RATE = re.compile(
-    r"off|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)?|\d{1,3}(\.\d{1,3})?[tp](ib?)?",
-    re.IGNORECASE | re.ASCII,
-)
+#: rclone's own notation, which is kept as it was typed. `10M` and `10MiB` are the same there.
+_RCLONE = re.compile(r"\d{1,19}(\.\d{1,3})?(b|[kmgtp](ib?)?)", re.IGNORECASE | re.ASCII)
+_AMOUNT = re.compile(r"(\d{1,19}(?:\.\d{1,3})?)\s*([A-Za-z]*(?:/s)?)", re.ASCII)
+#: A unit that stands apart from its number within a timetable.
+_UNIT = re.compile(r"[A-Za-z]{1,5}(?:/s)?", re.ASCII)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_PREFIX = "([kmgtp]?|[KMGTP])"
+_BINARY = re.compile(r"([kmgtp])(?:ib?)?", re.IGNORECASE | re.ASCII)
+_BYTES = re.compile(_PREFIX + r"B", re.ASCII)
+_BITS = re.compile(_PREFIX + r"(?:bits?|bps)", re.ASCII)
+_LETTER_ALONE = re.compile(_PREFIX + r"b", re.ASCII)
+_LARGEST = 2**62  # what rclone counts in holds one bit more
 _SLOT = re.compile(r"(?:([A-Za-z]{3})-)?(\d{1,2}):(\d{2}),(\S+)", re.ASCII)
 
 
@@ -78,14 +87,76 @@ def parse(text: str) -> Timetable | None:
         return None
     if len(text) > LENGTH:
         raise NoTimetable(f"Use at most {LENGTH} characters.")
-    entries = text.split()
+    found = _timetable(text)
+    if len(str(found)) > LENGTH:
+        raise NoTimetable("This is too long. Use units such as 10M, and fewer times.")
+    return found
+
+
+def restored(text: str | None) -> Timetable | None:
+    """What a row holds. Older releases let bare numbers in, which rclone reads as KiB, and ``0``,
+    which it reads as no limit."""
+    if not text:
+        return None
+    return parse(_STORED.sub(_as_rclone_reads, text))
+
+
+_STORED = re.compile(r"(?:(?<=,)|^)(\d+(?:\.\d+)?)([A-Za-z]*)(?=\s|$)", re.ASCII)
+
+
+def _as_rclone_reads(found: re.Match[str]) -> str:
+    number, unit = found.groups()
+    least = 1.0 if unit.lower() == "b" else 0.001
+    return (f"{number}{unit or 'K'}") if float(number) >= least else OFF
+
+
+def words(text: str | None) -> str:
+    """A limit as a person reads it: ``10 MiB/s``; ``10 MB/s from 08:00, no limit from 19:00``."""
+    found = restored(text)
+    if found is None:
+        return "none"
+    if found.constant:
+        return _rate_words(found.slots[0].rate)
+    return ", ".join(
+        f"{_rate_words(slot.rate)} from {str(slot).partition(',')[0]}" for slot in found.slots
+    )
+
+
+def _rate_words(rate: str) -> str:
+    if rate == OFF:
+        return "no limit"
+    found = _AMOUNT.fullmatch(rate)
+    assert found is not None  # noqa: S101 - it was read before
+    number, unit = found.groups()
+    if binary := _BINARY.fullmatch(unit):
+        return f"{number} {binary[1].upper()}iB/s"
+    amount = int(float(number))
+    for power, name in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if amount >= 1000**power and amount % 1000 ** (power - 1) == 0:
+            return f"{amount / 1000**power:.3f}".rstrip("0").rstrip(".") + f" {name}/s"
+    return f"{amount} B/s"
+
+
+def _timetable(text: str) -> Timetable:
     if "," not in text:
         return Timetable((Slot(None, 0, _rate(text)),), constant=True)
+    entries = _entries(text)
     if len(entries) > _MOST_SLOTS:
         raise NoTimetable(f"Use at most {_MOST_SLOTS} times.")
     slots = tuple(_slot(entry) for entry in entries)
     _refuse_twice(slots)
     return Timetable(slots, constant=False)
+
+
+def _entries(text: str) -> list[str]:
+    """Cut at blanks, but for one between a number and its unit."""
+    entries: list[str] = []
+    for part in text.split():
+        if entries and entries[-1][-1].isdecimal() and _UNIT.fullmatch(part):
+            entries[-1] += part
+        else:
+            entries.append(part)
+    return entries
 
 
 def _slot(entry: str) -> Slot:
@@ -110,9 +181,46 @@ def _weekday(name: str | None) -> int | None:
 
 
 def _rate(text: str) -> str:
-    if not _RATE.fullmatch(text):
+    """In rclone's notation. Raises NoTimetable for what could be read in two ways."""
+    if text.lower() == OFF:
+        return OFF
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
         raise NoTimetable("Write a number and a unit, such as 10M or 512k, for each second.")
-    return OFF if text.lower() == OFF else text
+    number, unit = found.groups()
+    if not Fraction(number):
+        raise NoTimetable("0 is not a limit. For no limit, leave the field empty or write off.")
+    amount = _bytes(number, unit)
+    if not 1 <= amount <= _LARGEST:
+        raise NoTimetable("Write a limit from 1B to 4096P.")
+    if _RCLONE.fullmatch(number + unit):
+        return number + unit
+    if binary := _BINARY.fullmatch(unit.removesuffix("/s")):
+        return f"{number}{binary[1].upper()}"
+    return f"{int(amount)}B"
+
+
+def _bytes(number: str, unit: str) -> Fraction:
+    """A second. Raises NoTimetable."""
+    amount, name = Fraction(number), unit.removesuffix("/s")
+    if not unit:
+        raise NoTimetable(
+            f"Write a unit: {number}B is bytes each second, {number}K is KiB, {number}M is MiB."
+        )
+    if found := _BINARY.fullmatch(name):
+        return amount * Fraction(1024 ** _POWERS[found[1].lower()])
+    if found := _BYTES.fullmatch(name):
+        return amount * Fraction(1000 ** _POWERS[found[1].lower()])
+    if found := _BITS.fullmatch(name):
+        return amount * Fraction(1000 ** _POWERS[found[1].lower()], 8)
+    if unit == "b":
+        return amount  # as rclone reads it
+    if found := _LETTER_ALONE.fullmatch(name):
+        prefix = found[1]
+        raise NoTimetable(
+            f"A small b may be bytes or bits. Write {number}{prefix}B/s or {number}{prefix}bit/s."
+        )
+    raise NoTimetable("Write a number and a unit, such as 10M or 512k, for each second.")
 
 
 def _refuse_twice(slots: tuple[Slot, ...]) -> None:

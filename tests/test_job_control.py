@@ -199,7 +199,16 @@ def test_wrong_limit_is_refused_beside_its_field_and_changes_nothing(
     bob: Browser, new_job: Callable[..., int]
 ) -> None:
     new_job(bandwidth_limit="1M")
-    for wrong in ("fast", "--rc", "1M\n2M", "08:00,1M 08:00,2M", "x" * 500, "<script>"):
+    for wrong in (
+        "fast",
+        "100000",
+        "0",
+        "--rc",
+        "1M\n2M",
+        "08:00,1M 08:00,2M",
+        "x" * 500,
+        "<script>",
+    ):
         answer = bob.post("/jobs/1/bandwidth", {"bandwidth_limit": wrong})
         assert (answer.status_code, list(errors_in(answer.text))) == (422, ["bandwidth_limit"])
         assert "<script>" not in answer.text.replace('<script type="module"', "")
@@ -246,6 +255,8 @@ def test_program_pauses_limits_and_resumes(bob: Browser, new_job: Callable[..., 
 
     assert ask("pause").json["paused"] is True
     assert ask("bandwidth", bandwidth_limit="8:00,5M").json["bandwidth_limit"] == "08:00,5M"
+    assert ask("bandwidth", bandwidth_limit="10 MB/s").json["bandwidth_limit"] == "10000000B"
+    assert list(ask("bandwidth", bandwidth_limit="100000").json["errors"]) == ["bandwidth_limit"]
     assert list(ask("bandwidth", bandwidth_limit="fast").json["errors"]) == ["bandwidth_limit"]
     assert ask("resume").json["paused"] is False
 

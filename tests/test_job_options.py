@@ -57,7 +57,8 @@ def test_all_options_are_stored_typed_and_shown(bob: Browser, wish: dict[str, st
         timezone="Europe/Berlin",
     )
     page = bob.get("/jobs/1").text
-    for words in ("08:00,10M 19:00,off (Europe/Berlin)", "*.jpg, photos/**", "1w", "1.5 GiB"):
+    limit = "10 MiB/s from 08:00, no limit from 19:00 (Europe/Berlin)"
+    for words in (limit, "*.jpg, photos/**", "1w", "1.5 GiB"):
         assert words in page
 
 

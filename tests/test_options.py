@@ -132,9 +132,18 @@ def test_ages_and_sizes_are_read_and_written_alike() -> None:
         7,
         None,
     ]
+    assert [options.size(text) for text in ("1MB", "1 kB", "1.5gb", "1M", "1MiB", "1mi", "1K")] == [
+        10**6,
+        1000,
+        15 * 10**8,
+        2**20,
+        2**20,
+        2**20,
+        1024,
+    ]
     for text in ("90s", "30min", "12h", "6d", "4w"):
         assert options.age_text(options.age(text)) == text
-    for text in ("500M", "1536M", "3T", "7B"):
+    for text in ("500M", "1536M", "3T", "7B", "500MB", "3KB", "7GB"):
         assert options.size_text(options.size(text)) == text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ from portal.engine import rclone_path
 from portal.timetable import WEEKDAYS, NoTimetable, Timetable, parse
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
-RATES = st.sampled_from(["off", "1", "10M", "512k", "1.5G", "3Mi", "7KiB"])
+RATES = st.sampled_from(["off", "1B", "10M", "512k", "1.5G", "3Mi", "7KiB"])
 TIMES = st.tuples(st.integers(0, 23), st.integers(0, 59))
 
 
@@ -72,7 +74,6 @@ def test_weekday_holds_from_its_minute_until_the_next_slot_of_the_week() -> None
     ("text", "words"),
     [
         ("very much", "a number and a unit"),
-        ("10MB", "a number and a unit"),
         ("-1M", "a number and a unit"),
         ("08:00", "a number and a unit"),
         ("08:00,fast", "a number and a unit"),
@@ -111,6 +112,116 @@ def test_rate_of_a_minute_is_that_of_the_last_slot_before_it(text: str, minutes:
         walk -= 1
     assert found.rate_at(moment) == starts[walk % (7 * 24 * 60)]
     assert parse(str(found)) == found
+
+
+#: Bytes a second, and how the page says it.
+MEANT = {
+    "10M": (10 * 1024**2, "10 MiB/s"),
+    "10MiB": (10 * 1024**2, "10 MiB/s"),
+    "10 MiB/s": (10 * 1024**2, "10 MiB/s"),
+    "10M/s": (10 * 1024**2, "10 MiB/s"),
+    "10 m": (10 * 1024**2, "10 MiB/s"),
+    "1.5g": (1.5 * 1024**3, "1.5 GiB/s"),
+    "512k": (512 * 1024, "512 KiB/s"),
+    "10MB": (10_000_000, "10 MB/s"),
+    "10 MB/s": (10_000_000, "10 MB/s"),
+    "10mB/s": (10_000_000, "10 MB/s"),
+    "2.5 GB/s": (2_500_000_000, "2.5 GB/s"),
+    "640kB/s": (640_000, "640 kB/s"),
+    "100 Mbit/s": (12_500_000, "12.5 MB/s"),
+    "100Mbps": (12_500_000, "12.5 MB/s"),
+    "8 kbit/s": (1000, "1 kB/s"),
+    "100B": (100, "100 B/s"),
+    "100000B": (100_000, "100 kB/s"),
+    "1234567B": (1_234_567, "1234.567 kB/s"),
+    "off": (None, "no limit"),
+}
+
+
+@pytest.mark.parametrize(("text", "meant"), MEANT.items())
+def test_unit_means_what_it_says_and_is_said_back(
+    text: str, meant: tuple[float | None, str], tmp_path: Path
+) -> None:
+    number, said = meant
+    kept = str(table(text))
+    assert timetable.words(kept) == said
+    assert table(f"08:00,{text} 19:00,off").slots[0].rate == kept
+    in_table = f"{said} from 08:00, no limit from 19:00"
+    assert timetable.words(str(table(f"08:00,{text} 19:00,off"))) == in_table
+    # rclone itself says what it takes that for.
+    command = [str(rclone_path(None)), "rc", "--loopback", "core/bwlimit", f"rate={kept}"]
+    answer = subprocess.run(
+        command, capture_output=True, check=True, env={"HOME": str(tmp_path), "PATH": ""}
+    )
+    told = json.loads(answer.stdout)["bytesPerSecond"]
+    assert told == (-1 if number is None else number)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("100000", "100000B is bytes each second, 100000K is KiB, 100000M is MiB"),
+        ("10", "Write a unit: 10B"),
+        ("1.5", "Write a unit: 1.5B"),
+        ("08:00,512 18:00,off", "Write a unit: 512B"),
+        ("10Mb/s", "Write 10MB/s or 10Mbit/s"),
+        ("10 mb", "Write 10mB/s or 10mbit/s"),
+        ("5kb", "a small b may be bytes or bits"),
+        ("0", "0 is not a limit"),
+        ("0M", "0 is not a limit"),
+        ("0.000 MB/s", "0 is not a limit"),
+        ("08:00,0 18:00,5M", "0 is not a limit"),
+        ("0.5B", "from 1B to"),
+        ("1bit/s", "from 1B to"),
+        ("999999999P", "from 1B to"),
+        ("9999999999999M", "from 1B to"),
+        ("99999999999999999999B", "a number and a unit"),
+        ("-5M", "a number and a unit"),
+        ("+5M", "a number and a unit"),
+        ("1e6B", "a number and a unit"),
+        ("\uff11\uff10M", "a number and a unit"),
+        ("\u0661\u0660M", "a number and a unit"),
+        ("10 furlongs", "a number and a unit"),
+        ("10Mib/h", "a number and a unit"),
+        ("10 M B", "a number and a unit"),
+        ("08:00,10 19:00,off", "Write a unit: 10B"),
+        ("08:00,10 off", "a number and a unit"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused_with_both(text: str, words: str) -> None:
+    with pytest.raises(NoTimetable, match=re.compile(re.escape(words), re.IGNORECASE)):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("100000", "100000 KiB/s"),
+        ("0", "no limit"),
+        ("0M", "no limit"),
+        ("0.5b", "no limit"),
+        ("08:00,512 18:00,0", "512 KiB/s from 08:00, no limit from 18:00"),
+        ("10M", "10 MiB/s"),
+        (None, "none"),
+        ("", "none"),
+    ],
+)
+def test_row_of_an_older_release_is_read_as_rclone_read_it(row: str | None, said: str) -> None:
+    assert timetable.words(row) == said
+
+
+@given(st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,3})?(b|[kmg](ib?)?)?", fullmatch=True))
+def test_every_rate_that_a_row_may_hold_can_be_said(row: str) -> None:
+    found = timetable.restored(row)
+    assert found is not None
+    assert timetable.words(row)
+
+
+def test_limit_that_grows_too_long_for_its_row_is_refused() -> None:
+    times = " ".join(f"{hour:02}:00,9GB/s" for hour in range(5))
+    assert len(times) <= timetable.LENGTH
+    with pytest.raises(NoTimetable, match="too long"):
+        parse(times)
 
 
 def test_rclone_takes_what_is_taken_here(tmp_path: Path) -> None:

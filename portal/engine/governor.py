@@ -16,7 +16,7 @@ _TELL_AGAIN = 1.0
 
 def rate_now(bandwidth_limit: str | None, timezone: str) -> str:
     """Of a rate or a timetable by the clock of ``timezone``; ``off`` for no limit."""
-    table = timetable.parse(bandwidth_limit or "")
+    table = timetable.restored(bandwidth_limit)
     return table.rate_at(datetime.now(ZoneInfo(timezone))) if table else OFF
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from portal import timetable
 from portal.engine.command import Order
 from portal.engine.folder_modes import Folders
 from portal.engine.governor import Governor
@@ -268,7 +269,7 @@ class Run:
     def _govern(self, transfer: Transfer) -> None:
         rate = self._governor.attend(transfer)
         if rate is not None:
-            self._note(f"Bandwidth limit: {rate}.")
+            self._note(f"Bandwidth limit: {timetable.words(rate)}.")
 
     def _interrupted(self) -> Outcome:
         reason = "The transfer was stopped."

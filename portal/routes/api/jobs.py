@@ -45,8 +45,9 @@ class NewJob(Given):
     bandwidth_limit: str | None = Field(
         None,
         max_length=validation.BANDWIDTH_LENGTH,
-        description="A number and a unit, such as 10M or 512k, for each second; or a timetable in"
-        " the time zone of your settings, such as 08:00,10M 19:00,off.",
+        description="A number and a unit, for each second: 10M is 10 MiB, 10MB/s and 100Mbit/s are"
+        " taken too; or a timetable in the time zone of your settings, such as"
+        " 08:00,10M 19:00,off. Answers give it in rclone's form.",
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
     include: list[str] = Field(
@@ -64,7 +65,9 @@ class NewJob(Given):
         "", max_length=20, description="Only files older than this: 30min, 12h, 7d or 4w."
     )
     max_size: str = Field(
-        "", max_length=20, description="Only files up to this size, such as 500M or 1.5G."
+        "",
+        max_length=20,
+        description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes.",
     )
     checksum: bool = Field(
         False, description="Compare files by checksum instead of by time and size."
