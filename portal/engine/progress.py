@@ -142,8 +142,15 @@ class Tracker:
             speed_bytes=self._average(stats),
             eta_seconds=0,
             files_total=stats.total_checks if self._check else stats.total_transfers,
+            files_unchanged=max(reading.files_unchanged, self._single_file(stats)),
             current_files=(),
         )
+
+    def _single_file(self, stats: Statistics) -> int:
+        """1 where the source is one file that is at the destination already: rclone compares it
+        without a word."""
+        folder = self._report is not None or self._check or self._deeds.compared
+        return 0 if folder or self._deeds.arrived or stats.total_transfers else 1
 
     def _phase(self, stats: Statistics) -> Phase:
         if not self._transferring:
@@ -161,17 +168,18 @@ class Tracker:
         unseen = self._total == 0 and self._percent is None
         if not self._transferring or (remainder and unseen):
             return None
-        done = self._bytes_done(stats)
-        # What is left to do, and what is done: with what was sent twice in neither.
-        self._total = max(self._total, done + max(0, stats.total_bytes - stats.bytes))
-        self._done = max(self._done, min(done, self._total))
+        done, left = self._bytes_done(stats), max(0, stats.total_bytes - stats.bytes)
+        # What was sent twice is in neither of the two. The first total stands, unless more arrives:
+        # rclone looks at its figures one after another, while files go on.
+        self._total = max(self._total, done) if self._total else done + left
+        self._done = max(self._done, done)
         return self._total
 
     def _bytes_done(self, stats: Statistics) -> int:
         if not self._deeds.arrived and not stats.in_flight and not stats.errors:
             return stats.bytes
         under_way = self._deeds.not_yet_told(stats.in_flight)
-        return self._arrived(stats) + under_way
+        return min(stats.bytes, self._arrived(stats) + under_way)
 
     def _arrived(self, stats: Statistics) -> int:
         """Of what is renamed on the storage itself no size is told, and nothing is sent twice."""

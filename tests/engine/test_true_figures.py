@@ -93,6 +93,29 @@ def test_second_time_there_is_nothing_to_do(tmp_path: Path, operation: str) -> N
     assert last.percent == 100.0
 
 
+@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+@pytest.mark.parametrize("options", [Options(retries=0), Options(retries=0, include=("*",))])
+def test_single_file_that_is_there_already_is_one_file(
+    tmp_path: Path, operation: str, options: Options
+) -> None:
+    source, to = files(tmp_path / "from", 3), tmp_path / "to"
+    shutil.copytree(source, to)
+    run = attempt(tmp_path, source / "file 001", to, operation=operation, options=options)
+    last = followed(run)
+    assert (last.files_unchanged, last.files_total, last.percent) == (1, 0, 100.0)
+    last = followed(attempt(tmp_path, source / "file 002", tmp_path / "new", operation=operation))
+    assert (last.files_unchanged, last.files_transferred, last.files_total) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+def test_folder_without_files_has_none_that_are_there_already(
+    tmp_path: Path, operation: str
+) -> None:
+    (tmp_path / "from" / "empty").mkdir(parents=True)
+    last = followed(attempt(tmp_path, tmp_path / "from", tmp_path / "to", operation=operation))
+    assert (last.files_unchanged, last.files_total, last.percent) == (0, 0, 100.0)
+
+
 @pytest.mark.parametrize(
     ("operation", "deletes"), [("copy", 0), ("sync", 4), ("move", 5)], ids=("copy", "sync", "move")
 )
@@ -201,6 +224,15 @@ def test_file_that_has_arrived_and_is_still_listed_counts_once() -> None:
     tracker = Tracker("copy", dry_run=False)
     told = lines(tracker, stats(1000, 5000, 1000), COPIED, stats(1000, 5000, 1000))
     assert (told.bytes_transferred, told.total_bytes) == (1000, 5000)
+
+
+def test_figures_that_rclone_looked_at_one_after_another_raise_no_total() -> None:
+    tracker = Tracker("copy", dry_run=False)
+    # By the time it comes to the file, more of it is sent than it has counted.
+    told = lines(tracker, stats(400, 9000, 440))
+    assert (told.bytes_transferred, told.total_bytes) == (400, 9000)
+    told = lines(tracker, stats(1400, 10_000, 500), stats(1500, 10_000, 540))
+    assert (told.bytes_transferred, told.total_bytes) == (540, 9000)
 
 
 def test_file_of_unknown_size_has_a_total_once_it_has_arrived() -> None:
