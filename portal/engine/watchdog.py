@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ _PATIENCE = 5.0
 
 class Watchdog:
     """A separate process, see ``watched``. A group that was not ``kept`` for ``silence`` seconds
-    gets SIGTERM, and SIGKILL ``grace`` seconds later; when this process ends, every group does."""
+    gets SIGKILL; when this process ends, every group gets SIGTERM, and SIGKILL ``grace`` seconds
+    later."""
 
-    def __init__(self, silence: float, grace: float) -> None:
+    def __init__(self, silence: float = math.inf, grace: float = 10.0) -> None:
         self._silence = silence
         self._grace = grace
         self._held: dict[int, float] = {}

@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 _SWEEP = 15.0
 _PATIENCE = 8.0
+#: Seconds that rclone gets to tidy up.
+_GRACE = 4.0
 #: Rung once for each thread that is to end; no job has this id.
 _ENOUGH = 0
 
@@ -25,7 +27,12 @@ class Embedded:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._worker = worker.Worker(settings, name, grace=4.0, ring=self.ring)
+        # An rclone that waits for a storage that does not answer cannot end by itself when this
+        # process is killed: somebody has to be left who ends it.
+        self._watchdog = engine.Watchdog(grace=_GRACE)
+        self._worker = worker.Worker(
+            settings, name, grace=_GRACE, ring=self.ring, watchdog=self._watchdog
+        )
         self._bell: queue.PriorityQueue[int] = queue.PriorityQueue()  # the oldest job first
         self._waiting: set[int] = set()
         self._stopped = threading.Event()
@@ -33,6 +40,7 @@ class Embedded:
 
     def start(self) -> None:
         engine.sweep_leftovers(self._settings.data_dir)
+        self._watchdog.start()
         worker.recover()
         self._ring_for_queued()  # before anybody takes one, so that the oldest is the first
         for number in range(self._settings.max_running_jobs):
@@ -55,6 +63,8 @@ class Embedded:
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._watchdog.close()
 
     def is_alive(self) -> bool:
         return not self._stopped.is_set() and all(thread.is_alive() for thread in self._threads)

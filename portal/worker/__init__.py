@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from portal import paths
 from portal.clock import elapsed
 from portal.database import session
+from portal.engine import Watchdog
 from portal.own_files import OwnFiles
 from portal.services import connections, places, recovery, reports, sealing, workers
 from portal.services.places import Places, Waiting
@@ -78,14 +79,16 @@ class Worker:
         backoff: float = 5.0,
         lease: Lease | None = None,
         ring: Ring | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
-        """``grace`` and ``backoff``: see ``engine.Run``."""
+        """``grace`` and ``backoff``: see ``engine.Run``. ``watchdog``: without a lease, what ends
+        the transfers should this process be killed."""
         self._settings = settings
         self._name = name
         self._patience = Patience(grace, backoff)
         self._lease = lease
         self._ring = ring
-        self._ledger = Ledger(lease)
+        self._ledger = Ledger(lease, watchdog)
         self._stopping = threading.Event()
         sealing.use(settings.signing_key(), settings.previous_secret_keys)
         connections.use(settings.rclone, allow_local=settings.remotes_allow_local)

@@ -67,8 +67,9 @@ class Held:
 
 
 class Ledger:
-    def __init__(self, lease: Lease | None) -> None:
+    def __init__(self, lease: Lease | None, watchdog: engine.Watchdog | None = None) -> None:
         self._lease = lease
+        self._watchdog = lease.watchdog if lease else watchdog
         self._look = SHARED_LOOK if lease else LOOK
         self._held: dict[Hold, Held] = {}
         self._lock = threading.Lock()
@@ -96,7 +97,7 @@ class Ledger:
     def watched(self, held: Held) -> Iterator[Callable[[int], None]]:
         """Gives a call that takes the leader of rclone's process group, once it runs: the
         watchdog ends the group if this process no longer can. The group is dead at the end."""
-        watchdog = self._lease.watchdog if self._lease else None
+        watchdog = self._watchdog
         leaders: list[int] = []
 
         def watch(leader: int) -> None:

@@ -1,0 +1,59 @@
+"""A portal that is killed while its rclone waits for a storage that does not answer: on SIGTERM
+that rclone would tidy up over there, and wait for ever."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.browser.portal_server import PortalServer
+from tests.conftest import PASSWORD, wait_for
+from tests.remotes.servers import Storage, typed
+from tests.test_nothing_lost import Bob, column
+from tests.transfers import MIB, fill, rclones
+
+pytestmark = pytest.mark.faults
+
+#: Seconds that rclone gets to tidy up, and a few more.
+GRACE, MORE = 4, 3
+
+
+class Alice(Bob):
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = requests.Session()
+        assert self.post("/login", username="alice", password=PASSWORD).status_code == 303
+
+
+@pytest.fixture
+def portal(tmp_path: Path, migrated: Path) -> Iterator[PortalServer]:
+    server = PortalServer(tmp_path, PORTAL_REMOTES_ALLOW_LOCAL="true")
+    shutil.copy(migrated, server.data / "portal.sqlite")
+    server.start()
+    yield server
+    server.clean_up()
+    wait_for(lambda: rclones(server.data) == [])
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav", "ftp", "s3"])
+def test_no_rclone_outlives_its_grace_whatever_it_waits_for(
+    portal: PortalServer, tmp_path: Path, kind: str
+) -> None:
+    source = fill(portal.root / "from", 8 * MIB, 3)
+    (tmp_path / "storage/bucket").mkdir(parents=True)
+    with Storage(kind, tmp_path / "storage") as storage:
+        alice = Alice(portal.url)
+        form = {"name": "nas", "backend": kind, **typed(storage.options())}
+        assert alice.post("/remotes", **form).status_code == 303
+        job_id = alice.start(source, "nas:bucket/to", bandwidth_limit="2M")
+        wait_for(lambda: column(portal, job_id, "bytes_transferred") > MIB)
+        storage.freeze()
+        time.sleep(2)  # what is on its way arrives nowhere
+        assert rclones(portal.data)
+        portal.kill()
+        wait_for(lambda: rclones(portal.data) == [], GRACE + MORE)
