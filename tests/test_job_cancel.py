@@ -88,7 +88,7 @@ def test_running_job_is_cancelling_until_its_rclone_is_dead(
     assert job.bytes_transferred >= MIB
     last = events.of(job_id)[-1].data
     assert (last["new_status"], last["bytes_transferred"]) == ("cancelled", job.bytes_transferred)
-    assert not [name for name in tree(root / "to") if b".portal-part" in name]
+    assert not [name for name in tree(root / "to") if b".portal1-" in name]
     assert "Cancelled</strong>" in bob.get(f"/jobs/{job_id}").text
     assert miscounted() == {}
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portal.engine import flags
+from portal.engine import flags, partials
 from portal.engine.binary import SEARCH_PATH
 from portal.engine.errors import EngineError
 from portal.engine.plan import Guard
@@ -16,7 +16,8 @@ from portal.engine.workplace import Workplace
 from portal.options import Options
 
 OPERATIONS = ("copy", "sync", "move", "check")
-PARTIAL_SUFFIX = ".portal-part"
+#: Of rclone, and of nobody who makes a job: removes partial files.
+TIDY = "delete"
 #: Storages of objects, to which a folder is a part of a name.
 _WITHOUT_FOLDERS = frozenset({"s3", "google cloud storage", "b2", "azureblob", "swift"})
 
@@ -42,6 +43,8 @@ class Order:
     one_way: bool = False
     #: The name of the one file of the source that is meant; None for all of them.
     only: str | None = None
+    #: Other jobs that this one tries again; none of them lives.
+    earlier: tuple[int, ...] = ()
     #: False for a destination that was found unable to hold the modes of files.
     modes: bool = True
 
@@ -88,7 +91,24 @@ class Order:
     @property
     def moves(self) -> bool:
         """Whether bytes travel, so that there is a speed to limit."""
-        return self.operation != "check" and not self.dry_run
+        return self.operation not in ("check", TIDY) and not self.dry_run
+
+    @property
+    def source_is_tree(self) -> bool:
+        """Whether it certainly is a folder. Of a single file rclone refuses to compare anything if
+        there is a filter."""
+        local = self.local_source is not None and self.local_source.is_dir()
+        return local or self.options.filters
+
+    @property
+    def leaves_partials(self) -> bool:
+        """Whether an rclone that is killed leaves files that are not whole, under other names."""
+        if not self.moves:
+            return False
+        name, _, _ = self.destination.partition(":")
+        found = [remote for remote in self.remotes if remote.name == name]
+        local = self.local_destination is not None
+        return local or any(remote.backend not in partials.WITHOUT for remote in found)
 
     @property
     def storage(self) -> str:
@@ -112,7 +132,7 @@ def command_line(
 ) -> list[str]:
     """The argument list; raises EngineError for an order that must never reach rclone. ``moment``,
     in seconds since 1970, is the one from which ages of files count."""
-    if order.operation not in OPERATIONS:
+    if order.operation not in (*OPERATIONS, TIDY):
         raise EngineError(f"“{order.operation}” is not an operation.")
     names = {remote.name for remote in order.remotes}
     for path in (order.source, order.destination):
@@ -123,17 +143,29 @@ def command_line(
         known = path.startswith("/") or (colon and name in names)
         if not known or "\0" in path:
             raise EngineError("Source and destination must be absolute local paths, or remotes.")
+    if order.operation == TIDY:
+        return [
+            *beginning(setpriv, rclone, order.remotes),
+            *(TIDY, "--config", "", "--use-json-log", "--log-level", "NOTICE", "--retries=1"),
+            *_statistics(stats_interval),
+            *(f"--include={partials.pattern_of(job)}" for job in (order.job_id, *order.earlier)),
+            *("--", order.destination),
+        ]
     return [
         *beginning(setpriv, rclone, order.remotes),
         *(_verb(order), "--config", ""),
         *("--use-json-log", "--log-level", "INFO"),
-        *("--stats", f"{max(1, round(stats_interval * 1000))}ms", "--stats-log-level", "NOTICE"),
+        *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),
         *flags.of_filters(order.options, workplace.filters(order.options, order.only), moment),
         *flags.of_control(workplace.socket if order.moves else None),
         *("--", order.source, order.destination),
     ]
+
+
+def _statistics(interval: float) -> list[str]:
+    return ["--stats", f"{max(1, round(interval * 1000))}ms", "--stats-log-level", "NOTICE"]
 
 
 def _verb(order: Order) -> str:
@@ -154,10 +186,14 @@ def _options(order: Order) -> list[str]:
     options: list[str] = []
     if order.operation != "check":
         # Totals are known before the first byte moves.
-        options += ["--check-first", "--partial-suffix", PARTIAL_SUFFIX]
+        suffix = partials.suffix(order.job_id, order.attempt)
+        options += ["--check-first", "--partial-suffix", suffix]
         options += flags.of_copying(order.options)
     elif order.compares_one_way:
         options.append("--one-way")
+    if order.operation != "check" or order.source_is_tree:
+        # Neither copied as if they were files, nor deleted while another may write them.
+        options.append(f"--exclude={partials.PATTERN}")
     if order.only is not None:
         # A large destination is not listed for the sake of one file.
         looks = [] if order.operation == "check" else ["--no-traverse"]

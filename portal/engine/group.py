@@ -78,6 +78,14 @@ class ProcessGroup:
                 # One that stands still would not hear it.
                 self._signal(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """SIGKILL now. Of a dead group: harmless."""
+        with self._lock:
+            if self.exit_code is None:
+                self.stopped = True
+                self._kill_at = 0.0
+                self._signal(signal.SIGKILL)
+
     def pause(self) -> None:
         """All of it stands still, until `resume()` or `stop()`. Of a dead group: harmless."""
         with self._lock:

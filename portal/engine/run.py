@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from portal import timetable
-from portal.engine.command import Order
+from portal.engine.command import TIDY, Order
 from portal.engine.folder_modes import Folders
 from portal.engine.governor import Governor
 from portal.engine.left_out import LeftOut
@@ -90,6 +90,12 @@ class Run:
         if self._current is not None:
             self._current.stop()
 
+    def kill(self) -> None:
+        """As `stop`, but rclone gets no time to tidy up: what it would remove may be another's."""
+        self._stopped = True
+        if self._current is not None:
+            self._current.kill()
+
     def pause(self) -> None:
         """Stands still until `resume()`; if no rclone runs yet, none is started."""
         if not self._paused:
@@ -148,6 +154,8 @@ class Run:
         return Outcome(False, False, None, _changed(guard, outcome.plan), (), None)
 
     def _move(self, tick: float) -> Readings:
+        if self._order.attempt > 1 or self._order.earlier:
+            yield from self._tidy(tick)
         outcome = yield from _shown(self._one(self._order, tick), self._told)
         if self._order.keeps_modes and not self._stopped and _modes_failed(outcome):
             self._note("The destination does not keep the modes of files; it copies without them.")
@@ -164,6 +172,13 @@ class Run:
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._tally.read(outcome.progress)
         return replace(outcome, progress=final)
+
+    def _tidy(self, tick: float) -> Iterator[Progress | None]:
+        """Removes the partial files that an rclone has left which was killed. If that fails, they
+        are in nobody's way."""
+        if self._order.leaves_partials and not self._stopped:
+            order = replace(self._order, operation=TIDY, guard=None)
+            yield from _shown(self._one(order, tick, logged=False), scanning)
 
     def _settle_folders(self, succeeded: bool) -> Iterator[None]:
         order = self._order

@@ -163,6 +163,11 @@ class Transfer:
             group, _ = self._running
             group.stop(self._grace)
 
+    def kill(self) -> None:
+        """Ends it at once, with all that it has left behind."""
+        if self._running is not None:
+            self._running[0].kill()
+
     def pause(self) -> None:
         """It stands still, process and all; what it has open stays open."""
         if self._running is not None:

@@ -41,13 +41,15 @@ class _Groups:
             self._held[leader.pid] = leader, float(values[1])
 
     def press(self, moment: float) -> None:
-        """Ends those that were not kept for too long: SIGTERM, and SIGKILL after the grace."""
+        """Ends those that were not kept for too long: at once, since by now somebody else may do
+        their work. rclone would tidy up on SIGTERM, and take its time for it."""
         for leader, kept_at in self._held.values():
-            if moment >= max(kept_at, self._kept_at) + self._silence:
-                self._end(leader, moment)
+            if moment >= max(kept_at, self._kept_at) + self._silence and _lives(leader):
+                _signal(leader, signal.SIGKILL)
 
     def end_all(self) -> None:
-        """The worker is dead. Returns when all groups are."""
+        """The worker is dead. Returns when all groups are: SIGTERM, and SIGKILL after the grace,
+        since one that waits for a storage that does not answer never ends by itself."""
         while alive := [leader for leader, _ in self._held.values() if _lives(leader)]:
             for leader in alive:
                 self._end(leader, _now())
@@ -57,13 +59,16 @@ class _Groups:
         since = self._ended.setdefault(leader.pid, moment)
         first = since == moment
         if (first or moment >= since + self._grace) and _lives(leader):
-            how = signal.SIGTERM if first else signal.SIGKILL
-            try:
-                os.killpg(leader.pid, how)
-                # A paused one would not hear it.
-                os.killpg(leader.pid, signal.SIGCONT)
-            except ProcessLookupError:
-                return
+            _signal(leader, signal.SIGTERM if first else signal.SIGKILL)
+
+
+def _signal(leader: Sighting, number: signal.Signals) -> None:
+    try:
+        os.killpg(leader.pid, number)
+        # A paused one would not hear it.
+        os.killpg(leader.pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return
 
 
 def _lives(leader: Sighting) -> bool:

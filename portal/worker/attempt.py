@@ -87,6 +87,14 @@ def _before(job: Job) -> engine.Before | None:
     return engine.Before(progress, is_exact=not job.interruptions)
 
 
+def _end(run: engine.Run, held: Held) -> None:
+    # Somebody else may have the job by now.
+    if held.stop in (Stop.LOST, Stop.LAPSED):
+        run.kill()
+    else:
+        run.stop()
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
@@ -116,6 +124,7 @@ class Attempt:
             dry_run=job.dry_run,
             options=restored(job.options),
             guard=_guard(job),
+            earlier=() if job.retry_of_id is None else (job.retry_of_id,),
         )
         self._ledger = ledger
         self._stopping = stopping
@@ -204,7 +213,7 @@ class Attempt:
             watch(leader)
             # A process that was frozen just before the start would else begin what is another's.
             if self._is_to_stop(held):
-                run.stop()
+                _end(run, held)
 
         heard_at = time.monotonic()
         for reading in run.readings(begun, tick=TICK):
@@ -216,7 +225,7 @@ class Attempt:
                 # It waits for another try, say: the last speed is not that of now.
                 self._stands_still(held)
             if self._is_to_stop(held):
-                run.stop()
+                _end(run, held)
             elif held.wishes is not None:
                 self._obey(run, held, held.wishes)
             if held.stop not in (Stop.LOST, Stop.LAPSED):

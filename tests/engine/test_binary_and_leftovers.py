@@ -149,14 +149,14 @@ def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
 def test_sweep_lets_a_paused_transfer_tidy_up_before_it_ends(source, tmp_path, marked, eventually):
     (tmp_path / "data").mkdir()
     portal = portal_with_a_transfer(rclone_path(None), source, tmp_path)
-    assert eventually(lambda: list((tmp_path / "to").rglob("*.portal-part")), seconds=10)
+    assert eventually(lambda: list((tmp_path / "to").rglob("*.portal*-*")), seconds=10)
     for pid in marked(4711):
         os.kill(pid, signal.SIGSTOP)
     end(portal)  # The word of its death waits until it goes on.
     assert marked(4711)
     assert sweep_leftovers(tmp_path / "data") == 1
     assert eventually(lambda: not marked(4711))
-    assert list((tmp_path / "to").rglob("*.portal-part")) == []
+    assert list((tmp_path / "to").rglob("*.portal*-*")) == []
 
 
 def test_process_is_known_by_its_start_time_not_by_its_number():

@@ -79,7 +79,7 @@ def test_killed_worker_leaves_no_rclone_and_another_one_completes_its_job(
         *("queued", "running", "interrupted", "queued", "running", "completed"),
     ]
     assert tree(root / "to") == tree(root / "from")
-    assert not list(root.rglob("*.portal-part"))
+    assert not list(root.rglob("*.portal*-*"))
     assert_ended_once([slow])
 
 

@@ -1,0 +1,35 @@
+"""Names of files that are not whole yet: `photo.jpg.32a46c13.portal3f-1` is of job 123's first
+attempt, in the digits 0 to z.
+
+rclone gives one file of one source always the same eight digits. Without the attempt, a process
+that was frozen and thawed would write to the partial file of its successor, or remove it.
+"""
+
+from __future__ import annotations
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+#: rclone takes a suffix of 16 characters at most.
+_JOB, _ATTEMPT = 36**6, 36**2
+_HASH = "[0-9a-f]" * 8
+
+#: Backends that write a file under its own name, or let it appear only when it is whole.
+WITHOUT = frozenset({"webdav", "s3", "azureblob", "google cloud storage", "b2"})
+#: All of them, of whatever job: no file of anybody. As rclone's filters write it.
+PATTERN = f"*.{_HASH}.portal{{{{[0-9a-z]+-[0-9a-z]+}}}}"
+
+
+def suffix(job_id: int, attempt: int) -> str:
+    return f".portal{_number(job_id % _JOB)}-{_number(attempt % _ATTEMPT)}"
+
+
+def pattern_of(job_id: int) -> str:
+    """Those of all attempts of one job."""
+    return f"*.{_HASH}.portal{_number(job_id % _JOB)}-{{{{[0-9a-z]+}}}}"
+
+
+def _number(number: int) -> str:
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits

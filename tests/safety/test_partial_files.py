@@ -1,0 +1,118 @@
+"""Files that are not whole yet: never taken for files, never another attempt's to remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal.engine import partials
+from portal.services import recovery, reports
+from tests.transfers import fill, status_of, stored, tree
+
+#: Names that somebody may well have given to a file.
+LOOK_ALIKES = (
+    "backup.20241127.part1-3",
+    "photo.jpg.portal1-1",
+    "photo.jpg.20241127.portal-part",
+    "photo.jpg.zzzzzzzz.portal1-1",
+    "photo.jpg.20241127.portal1-1.txt",
+    "portal1-1",
+)
+
+
+def partial(name: str, job: int, attempt: int) -> str:
+    return f"{name}.32a46c13{partials.suffix(job, attempt)}"
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+
+
+@pytest.mark.parametrize(("job", "attempt"), [(1, 1), (35, 36), (2**31, 1295), (2**63 - 1, 10**9)])
+def test_suffix_is_one_that_rclone_takes(job: int, attempt: int) -> None:
+    assert len(partials.suffix(job, attempt)) <= 16
+    assert partials.suffix(123, 1) == ".portal3f-1"
+    assert partials.suffix(job, attempt) != partials.suffix(job, attempt + 1)
+    assert partials.suffix(job, attempt) != partials.suffix(job - 1, attempt)
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+def test_partial_files_are_neither_copied_nor_counted_nor_deleted(
+    new_job: Any, execute: Any, root: Path, operation: str
+) -> None:
+    source = fill(root / "from")
+    put(source, *LOOK_ALIKES, partial("being written", 7, 1), f"in/{partial('x', 8, 2)}")
+    put(root / "to", partial("another's", 9, 1), f"sub/{partial('y', 9, 3)}")
+    job_id = new_job(source=source, destination=root / "to", operation=operation)
+    execute(job_id)
+    job = stored(job_id)
+    assert (job.status, job.files_transferred, job.files_total) == ("completed", 9, 9)
+    there = set(tree(root / "to"))
+    assert {name.encode() for name in LOOK_ALIKES} <= there
+    assert partial("another's", 9, 1).encode() in there
+    assert f"sub/{partial('y', 9, 3)}".encode() in there
+    assert len(there) == 11
+    assert (source / partial("being written", 7, 1)).exists()
+
+
+def test_check_is_not_troubled_by_partial_files(new_job: Any, execute: Any, root: Path) -> None:
+    fill(root / "from")
+    for name, content in tree(root / "from").items():
+        (root / "to").mkdir(exist_ok=True)
+        (root / "to" / name.decode()).write_bytes(content)
+    put(root / "from", partial("x", 7, 1))
+    put(root / "to", partial("y", 8, 1))
+    execute(job_id := new_job(operation="check", destination=root / "to"))
+    assert (status_of(job_id), stored(job_id).error) == ("completed", None)
+    single = new_job(operation="check", source=root / "from/file 0", destination=root / "to")
+    execute(single)
+    assert (status_of(single), stored(single).error) == ("completed", None)
+
+
+def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
+    new_job: Any, execute: Any, root: Path
+) -> None:
+    job_id = new_job(destination=root / "to")
+    mine = [partial("file 0", job_id, 1), f"deep/{partial('gone', job_id, 2)}"]
+    others = [partial("file 0", job_id + 1, 1), *(f"deep/{name}" for name in LOOK_ALIKES)]
+    assert reports.claim(job_id, "test:2") is not None
+    put(root / "to", *mine, *others)
+    recovery.recover()
+    execute(job_id)
+    job = stored(job_id)
+    assert (job.status, job.attempt, job.files_transferred) == ("completed", 2, 3)
+    there = {name.decode() for name in tree(root / "to")}
+    assert there == {"file 0", "file 1", "file 2", *others}
+
+
+def test_retry_removes_what_the_interrupted_job_left(
+    app: Any, new_job: Any, execute: Any, root: Path, user: Any
+) -> None:
+    from portal.services import jobs
+
+    job_id = new_job(destination=root / "to", operation="sync")
+    assert reports.claim(job_id, "test:2") is not None
+    put(root / "to", partial("file 0", job_id, 1), partial("file 0", 99, 1), "stray")
+    recovery.recover()
+    assert status_of(job_id) == "interrupted"
+    with app.app_context():
+        again = jobs.retry(stored(job_id), actor=user("bob"), address="").id
+    execute(again)
+    assert status_of(again) == "completed"
+    there = {name.decode() for name in tree(root / "to")}
+    assert there == {"file 0", "file 1", "file 2", partial("file 0", 99, 1)}
+
+
+def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
+    new_job: Any, execute: Any, root: Path
+) -> None:
+    job_id = new_job(destination=root / "to")
+    assert reports.claim(job_id, "test:2") is not None
+    recovery.recover()
+    execute(job_id)
+    assert (status_of(job_id), stored(job_id).error) == ("completed", None)
