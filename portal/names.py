@@ -50,7 +50,9 @@ def is_name(text: str) -> bool:
 
 def visible(text: str) -> str:
     """The text with all that may not stand in a name escaped, as ``\\x1b`` or ``\\u202e``."""
-    return _NO_NAME.sub(_escape, text)
+    # At a glance, for nearly all texts: what Python can print holds none of these. (Much of what it
+    # cannot print is a name all the same.)
+    return text if text.isprintable() else _NO_NAME.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -238,8 +238,13 @@ def _answer(job: Job) -> str:
         return f"{files(number)} {'differs' if number == 1 else 'differ'}"
     number = job.files_unchanged or job.files_transferred
     if not number:
-        return "No files on either side"
+        none = _none_words(job, "no files on either side")
+        return none[0].upper() + none[1:]
     return "1 file is the same" if number == 1 else f"{files(number)} are the same"
+
+
+def _none_words(job: Job, otherwise: str) -> str:
+    return "no file passed the filters" if restored(job.options).filters else otherwise
 
 
 #: What is done to the files of each operation, and what was done.
@@ -260,7 +265,7 @@ def _nothing_words(job: Job) -> str:
         deed = "copy or delete"
     number = job.files_unchanged
     if not number:
-        return f"Nothing to {deed}: no files were found"
+        return f"Nothing to {deed}: {_none_words(job, 'no files were found')}"
     there = "is there already" if number == 1 else "are there already"
     return f"Nothing to {deed}: {files(number)} {there}"
 

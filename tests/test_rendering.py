@@ -240,6 +240,7 @@ DIFFERENCES = {
             "",
         ),
         ("copy", {}, "Nothing to copy: no files were found", ""),
+        ("move", {"options": {"max_size": 1}}, "Nothing to move: no file passed the filters", ""),
         ("copy", {"files_total": 2, "files_transferred": 2}, "0 of 0 B", ""),
         (
             "copy",

@@ -80,7 +80,7 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
     ("message", "begin"),
     [
         ('sftp: "Permission denied" (SSH_FX_PERMISSION_DENIED)', "The portal may not read or"),
-        ('oauth2: "invalid_grant" "Invalid JWT Signature."', "The storage did not accept"),
+        ('oauth2: "invalid_grant" "Invalid JWT Signature."', "Google does not know this key"),
         ('{"error": "access denied", "status": 403}', "The storage does not allow this"),
         ("dial tcp: lookup ssh-agent.example.org on 10.0.0.1:53: no such host", "The name of the"),
         ("dial tcp 10.0.0.1:22: connect: connection refused", "The storage's server refuses"),

@@ -98,7 +98,7 @@ def test_file_that_is_left_out_stays_and_it_is_said(
 
 
 @pytest.mark.parametrize("operation", ["copy", "sync", "move"])
-@pytest.mark.parametrize("options", TAKE)
+@pytest.mark.parametrize("options", [*TAKE, Options()])
 def test_file_that_is_taken_comes_into_the_destination_alone(
     places: tuple[Path, Path], operation: str, options: Options
 ) -> None:
@@ -164,11 +164,12 @@ def test_check_of_one_file_looks_at_that_alone(places: tuple[Path, Path]) -> Non
     source, to = places
     large = Options(max_size=10_000_000)
     run(f"{source}/big.iso", str(to), large, "copy")
-    assert run(f"{source}/big.iso", str(to), large, "check")[0].succeeded
+    assert run(f"{source}/big.iso", str(to), large, "check")[0].found.outcome == "equal"
     (to / "big.iso").write_bytes(os.urandom(2_000_000))
     differs, _ = run(f"{source}/big.iso", str(to), large, "check")
-    assert not differs.succeeded
-    assert run(f"{source}/big.iso", str(to), NOT_ISO, "check")[0].succeeded
+    assert differs.found.outcome == "different"
+    left_out, _ = run(f"{source}/big.iso", str(to), NOT_ISO, "check")
+    assert left_out.found.outcome == "equal"
     verified, _ = run(f"{source}/note.txt", f"{to}/new", replace(large, verify=True), "copy")
     assert verified.succeeded
     assert tree(to / "new") == {b"note.txt": b"note"}
