@@ -173,9 +173,10 @@ def progress_display(job: Job) -> dict[str, str]:
 
 
 def _spoken(words: dict[str, str]) -> list[str]:
-    return [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)] or [
-        "not known yet"
-    ]
+    told = [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)]
+    if told and not words["bytes"] and words["result"]:
+        told.append(words["result"])
+    return told or ["not known yet"]
 
 
 def _phase(job: Job) -> str:
@@ -191,8 +192,8 @@ def _bytes(job: Job) -> str:
     if job.operation == Operation.CHECK:
         # It compares, and its percent counts files; when it is over it has an answer.
         return _answer(job) or UNKNOWN
-    if nothing := _nothing_words(job):
-        return nothing
+    if _nothing_words(job):
+        return ""  # 0 of 0 B would say less than the result does
     if job.dry_run:
         return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} {_would(job)}"
     if job.total_bytes is None:
@@ -271,16 +272,17 @@ def _nothing_words(job: Job) -> str:
 
 
 def result_words(job: Job) -> str:
-    """What a job has done, once it is over: ``Copied 2, deleted 17, unchanged 3``; of a check:
-    ``1 different, 2 only at the source, 3 the same``."""
+    """What a job has done, once it is over: ``Copied 2, deleted 17, unchanged 3``, ``Nothing to
+    copy: 3 files are there already``; of a check: ``1 different, 2 only at the source, 3 the
+    same``."""
     if job.status != JobStatus.COMPLETED:
         return ""
     if job.operation == Operation.CHECK:
         return _kinds_of_difference(job) if is_different(job) else ""
     if job.dry_run:
         return _would_words(job)
-    if _nothing_words(job):
-        return ""
+    if said := _nothing_words(job):
+        return said
     parts = [f"{_DEEDS[Operation(job.operation)][1]} {count(job.files_transferred)}"]
     if job.operation == Operation.SYNC:
         parts.append(f"deleted {count(job.files_deleted)}")
@@ -292,7 +294,7 @@ def result_words(job: Job) -> str:
 
 def result_line(job: Job) -> str:
     """What a job has come to, in a list of those that are over; empty where the figures say it."""
-    return _answer(job) or _nothing_words(job) or result_words(job)
+    return _answer(job) or result_words(job)
 
 
 #: Of ``engine.Differences``, in the order in which they are shown.
@@ -326,8 +328,10 @@ def _kinds_of_difference(job: Job) -> str:
 def _would_words(job: Job) -> str:
     """``Would copy 2, delete 17, leave 3``, of a dry run that was summed up."""
     plan = job.plan
-    if plan is None or _nothing_words(job):
+    if plan is None:
         return ""
+    if said := _nothing_words(job):
+        return said
     parts = [f"{_DEEDS[Operation(job.operation)][0]} {count(plan['copies'])}"]
     # A move deletes each file that it moves: what else it deletes is there already.
     if job.operation == Operation.SYNC:

@@ -11,7 +11,7 @@ import pytest
 
 from portal.services import recovery, reports
 from portal.services.reports import Ending, Hold
-from tests.transfers import Recorder, reading, tell
+from tests.transfers import Recorder, fill, reading, tell
 
 TOKEN = re.compile(r'(name="csrf_token" value=")[^"]*')
 AGE = re.compile(r'(data-age=")[^"]*')
@@ -138,3 +138,47 @@ def test_names_that_are_long_or_odd_stay_in_their_place(
     page = browser("charlie").get("/jobs").text
     assert "\u202e" not in page
     assert "a\\nb\\u202e" in page
+
+
+def test_what_a_job_came_to_is_the_same_by_every_door(
+    browser: Any, new_job: Any, execute: Any, events: Recorder, root: Path
+) -> None:
+    fill(root / "from")
+    sides = {"source": root / "from", "destination": root / "to"}
+    ended = {}
+
+    def end(name: str, **order: Any) -> None:
+        ended[name] = new_job(**sides, **order)
+        execute(ended[name])
+
+    end("copied")
+    end("nothing")
+    end("equal", operation="check")
+    fill(root / "to" / "old", files=2)
+    (root / "from" / "file 1").write_text("changed")
+    end("different", operation="check")
+    end("would", operation="sync", dry_run=True)
+    end("synced", operation="sync")
+    came_to = {
+        "copied": ("2.9 of 2.9 KiB", ""),
+        "nothing": ("", "Nothing to copy: 3 files are there already"),
+        "equal": ("3 files are the same", ""),
+        "different": ("3 files differ", "1 different, 2 only at the destination, 2 the same"),
+        "would": ("7 B would be copied", "Would copy 1, delete 2, leave 2"),
+        "synced": ("7 of 7 B", "Copied 1, deleted 2, unchanged 2"),
+    }
+    charlie = browser("charlie")
+    listed = rows(charlie.get("/jobs").text)
+    for name, job_id in ended.items():
+        last = events.of(job_id)[-1].data
+        assert last["new_status"] == "completed"
+        assert (last["display"]["bytes"], last["display"]["result"]) == came_to[name], name
+        polled = charlie.get(f"/api/jobs/{job_id}/progress").text
+        shown = slots(polled)
+        assert (shown["bytes"], shown["result"]) == came_to[name], name
+        page = charlie.get(f"/jobs/{job_id}").text
+        assert listed[job_id] == row(polled) == row(page)
+        assert ("Only at the destination" in page) == (name == "different")
+        assert "This transfer failed" not in page
+    figures = charlie.get("/api/dashboard/stats").text
+    assert re.search(r"Failed today.*?>0<", figures, re.DOTALL)

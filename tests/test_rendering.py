@@ -230,17 +230,17 @@ DIFFERENCES = {
 @pytest.mark.parametrize(
     ("operation", "figures", "shown", "result"),
     [
-        ("copy", {"files_unchanged": 3}, "Nothing to copy: 3 files are there already", ""),
-        ("copy", {"files_unchanged": 1}, "Nothing to copy: 1 file is there already", ""),
-        ("move", {"files_unchanged": 1200}, "Nothing to move: 1,200 files are there already", ""),
+        ("copy", {"files_unchanged": 3}, "", "Nothing to copy: 3 files are there already"),
+        ("copy", {"files_unchanged": 1}, "", "Nothing to copy: 1 file is there already"),
+        ("move", {"files_unchanged": 1200}, "", "Nothing to move: 1,200 files are there already"),
         (
             "sync",
             {"files_unchanged": 3},
-            "Nothing to copy or delete: 3 files are there already",
             "",
+            "Nothing to copy or delete: 3 files are there already",
         ),
-        ("copy", {}, "Nothing to copy: no files were found", ""),
-        ("move", {"options": {"max_size": 1}}, "Nothing to move: no file passed the filters", ""),
+        ("copy", {}, "", "Nothing to copy: no files were found"),
+        ("move", {"options": {"max_size": 1}}, "", "Nothing to move: no file passed the filters"),
         ("copy", {"files_total": 2, "files_transferred": 2}, "0 of 0 B", ""),
         (
             "copy",

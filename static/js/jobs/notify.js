@@ -16,7 +16,7 @@ export function createNotifier({ document, Notification, leads }) {
     const { user, role, notifications } = document.body.dataset;
     const text = notice(event, { user, role });
     if (!text || notifications !== 'on' || !leads() || Notification?.permission !== 'granted') return;
-    const shown = new Notification(text, { body: event.display?.bytes ?? '', tag: `portal-job-${event.job_id}` });
+    const shown = new Notification(text, { body: event.display?.result || event.display?.bytes || '', tag: `portal-job-${event.job_id}` });
     shown.onclick = () => {
       globalThis.focus();
       globalThis.location.assign(`/jobs/${event.job_id}`);
