@@ -222,11 +222,12 @@ def test_preview_says_what_the_job_then_does(
 # --- storages elsewhere -------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def storages(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], tuple[Path, Remote, str]]]:
-    """``storages("sftp")``: a folder of a real server, its remote, and the path there."""
+    """``storages("sftp")``: a folder of a real server, its remote, and the path there. A server of
+    each test's own, since it does not see what is put behind its back once it has looked."""
     running: dict[str, Storage] = {}
 
     def of(kind: str) -> tuple[Path, Remote, str]:
@@ -284,3 +285,34 @@ def test_source_whose_storage_does_not_answer_is_not_touched(tmp_path: Path, kin
     assert not outcome.succeeded
     assert outcome.reason is not None
     assert "refuses the connection" in outcome.reason
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav", "s3", "ftp"])
+def test_filters_hold_for_a_root_a_folder_and_nothing_at_all(
+    storages: Callable[[str], tuple[Path, Remote, str]], tmp_path: Path, kind: str
+) -> None:
+    folder, remote, path = storages(kind)
+    (folder / "deep").mkdir()
+    (folder / "small").write_text("small")
+    (folder / "deep" / "large").write_bytes(b"x" * 2_000_000)
+    (folder / "deep" / "small").write_text("small too")
+    for number, (source, taken) in enumerate(
+        [
+            (path, {b"small", b"deep/small"}),
+            (f"{path}/deep", {b"small"}),
+            (f"{path}/deep/", {b"small"}),
+            ("nas:bucket", None),
+            ("nas:", None),
+        ]
+    ):
+        to = tmp_path / f"to {number}"
+        outcome, _ = run(source, str(to), SMALL, "copy", remotes=(remote,))
+        assert outcome.succeeded, outcome.reason
+        found = tree(to)
+        assert not [name for name in found if name.endswith(b"large")]
+        if taken is not None:
+            assert found.keys() == taken
+        else:
+            assert any(name.endswith(b"deep/small") for name in found)
+    outcome, _ = run(f"{path}/none", str(tmp_path / "none"), SMALL, "copy", remotes=(remote,))
+    assert tree(tmp_path / "none") == {}
