@@ -5,6 +5,7 @@ A message of ours never repeats the address: it may hold a password.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ from sqlalchemy.exc import ArgumentError
 
 #: The one driver of each that is installed with the portal.
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "postgres": "psycopg"}
+#: A path below which a portal may stand: nothing in it can be taken for a host, or leave a header
+#: or an attribute.
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}")
+_LONGEST_PREFIX = 128
 _ENCODE = "in a user name or password, write / as %2F, @ as %40, : as %3A, # as %23 and ? as %3F"
 
 
@@ -53,6 +58,10 @@ def sqlite_file(address: str) -> Path | None:
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
+def is_prefix(path: str) -> bool:
+    return len(path) <= _LONGEST_PREFIX and _PREFIX.fullmatch(path) is not None
+
+
 def refuse_bad_redis_url(value: str) -> None:
     """Raises ValueError with what is wrong with it."""
     scheme = value.partition("://")[0]
@@ -70,6 +79,24 @@ def refuse_bad_redis_url(value: str) -> None:
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError(f"the database is a number, as in redis://host:6379/0; {_ENCODE}")
+
+
+def base_url(value: str) -> str:
+    """Without a slash at its end. Raises ValueError with what is wrong with it."""
+    try:
+        parts = urlsplit(value)
+        good = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError:
+        good = None
+    if not good or not value.isascii() or not value.isprintable():
+        raise ValueError("write an address such as https://example.org/portal")
+    parts = urlsplit(value)
+    if parts.query or parts.fragment or "@" in parts.netloc or value.endswith(("?", "#")):
+        raise ValueError("write the address alone, without a user name, ? or #")
+    path = parts.path.rstrip("/")
+    if path and not is_prefix(path):
+        raise ValueError("its path may hold letters, digits, dots, dashes, _ and ~")
+    return parts._replace(path=path).geturl()
 
 
 def _sqlite(url: URL) -> URL:

@@ -76,7 +76,8 @@ def _signed_out(error: SignedOut) -> Response:
         if request.path.startswith(API):
             response.headers["WWW-Authenticate"] = 'Bearer realm="Transfer Portal"'
         return response
-    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    asked_for = f"{request.script_root}{request.full_path}".rstrip("?")
+    target = asked_for if request.method == "GET" else None
     return make_response(redirect(url_for("sessions.login", next=target)))
 
 

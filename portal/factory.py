@@ -9,13 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, url_for
+from flask import Flask, Response, request, url_for
 from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 
 from portal import (
     access,
+    base_path,
     database,
     engine,
     error_pages,
@@ -81,7 +82,7 @@ def build_app(
         MAX_CONTENT_LENGTH=_MAX_BODY,
         MAX_FORM_PARTS=200,
         PERMANENT_SESSION_LIFETIME=max(lives.longest, lives.remembered),
-        SESSION_COOKIE_NAME="__Host-portal" if settings.secure_cookies else "portal",
+        SESSION_COOKIE_NAME=_cookie_name(settings),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure_cookies,
@@ -106,6 +107,12 @@ def build_app(
     _templates(app, settings)
     _wsgi(app, settings, async_mode)
     return app
+
+
+def _cookie_name(settings: Settings) -> str:
+    if not settings.secure_cookies:
+        return "portal"
+    return "__Secure-portal" if settings.base_path else "__Host-portal"
 
 
 def _lives(settings: Settings) -> sessions.Lives:
@@ -183,6 +190,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     app.wsgi_app = guard  # type: ignore[method-assign]
     if settings.allowed_hosts:
         app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+    base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -213,7 +221,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         browser_name=browser_name,
     )
     app.jinja_env.globals.update(
-        asset=lambda path: f"{prefix}{path}",
+        asset=lambda path: f"{request.script_root}{prefix}{path}",
         release=release,
         csrf_token=generate_csrf,
         display=rendering.display,

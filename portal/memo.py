@@ -60,8 +60,8 @@ class Mark:
 
 mark = Mark()
 
-#: The dashboard's figures as a fragment, by time zone. A change of status clears it, so that the
-#: counts are exact and only bytes and speed may be a second old.
+#: The dashboard's figures as a fragment, by time zone and base path. A change of status clears it,
+#: so that the counts are exact and only bytes and speed may be a second old.
 figures: Memo[tuple[str, str]] = Memo(1.0)
 
 
@@ -73,5 +73,5 @@ class Row(NamedTuple):
     owner_id: int
 
 
-#: Rows of jobs, by job and time zone. A change of status clears them too.
+#: Rows of jobs, by job, time zone and base path. A change of status clears them too.
 rows: Memo[Row] = Memo(1.0)

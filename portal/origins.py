@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OURS = ("same-origin", "none")
+_MARKS_OF_A_PROXY = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")
 
 
 def init_app(app: Flask) -> None:
@@ -69,11 +71,29 @@ def is_same(environ: dict[str, Any]) -> bool:
     return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.host.lower())
 
 
+def is_from_here(environ: dict[str, Any]) -> bool:
+    """Whether a process of this machine asks, and not through a proxy on it."""
+    if any(name.startswith(_MARKS_OF_A_PROXY) for name in environ):
+        return False
+    try:
+        peer = ip_address(environ.get("REMOTE_ADDR", ""))
+    except ValueError:  # a Unix socket has none
+        return False
+    return _is_loopback(peer)
+
+
+def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
+    # A socket for both families names IPv4 as ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 class KnownHosts:
     """In front of everything, in WSGI: a request for another name gets no page and no socket.
 
     Such names come from a DNS entry of somebody else, or from a forged header, by which links and
-    redirects would lead elsewhere.
+    redirects would lead elsewhere. What asks how the portal is does so by an address: it is
+    answered, since nothing in the answer depends on the name.
     """
 
     def __init__(self, wsgi: WSGI, allowed: tuple[str, ...]) -> None:
@@ -84,11 +104,28 @@ class KnownHosts:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", "")
-        if any(_covers(name, _without_port(host)) for name in self._allowed):
+        if _is_probe(environ) or any(_covers(name, _without_port(host)) for name in self._allowed):
             return self._wsgi(environ, start_response)
         log.warning("request refused: unknown host", host=host)
         refusal = Response("The portal is not known by this name.\n", 400, REFUSAL)
         return refusal(environ, start_response)
+
+
+def _is_probe(environ: dict[str, Any]) -> bool:
+    path = environ.get("PATH_INFO", "")
+    if path in ("/healthz", "/readyz"):
+        return True
+    # By the address of this machine: a page of somebody else, whose name leads here, must not read
+    # them through a browser on it.
+    return path == "/metrics" and is_from_here(environ) and _names_here(environ)
+
+
+def _names_here(environ: dict[str, Any]) -> bool:
+    name = _without_port(environ.get("HTTP_HOST", "")).strip("[]")
+    try:
+        return name == "localhost" or _is_loopback(ip_address(name))
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:

@@ -70,9 +70,10 @@ class Polls:
         caller = self._caller(environ)
         if caller is None:
             return None
+        base = environ.get("SCRIPT_NAME", "")
         if row is None:
-            return memo.figures.peek(caller.timezone)
-        kept = memo.rows.peek((int(row[1]), caller.timezone))
+            return memo.figures.peek((caller.timezone, base))
+        kept = memo.rows.peek((int(row[1]), caller.timezone, base))
         if kept is None or _has_buttons(caller, kept.owner_id):
             return None
         return kept.html, kept.tag

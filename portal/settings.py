@@ -77,6 +77,12 @@ class Settings(BaseSettings):
         le=10,
         description="Reverse proxies in front whose forwarding headers are believed.",
     )
+    base_url: str = Field(
+        "",
+        description="How people reach the portal, such as `https://example.org/portal`. Its path "
+        "stands before every link and in the cookie; with https, cookies go over HTTPS only. "
+        "Default: what the browser asked for.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated names that the portal is reached by, such as "
@@ -288,6 +294,11 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("base_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        return addresses.base_url(value) if value else value
+
     @field_validator("host")
     @classmethod
     def _without_brackets(cls, value: str) -> str:
@@ -304,12 +315,19 @@ class Settings(BaseSettings):
             ("database_url", url),
         ):
             object.__setattr__(self, name, completed)
+        if "secure_cookies" not in self.model_fields_set:
+            object.__setattr__(self, "secure_cookies", self.base_url.startswith("https:"))
         return self
 
     @property
     def scale_out(self) -> bool:
         """Whether the portal is several processes; else it is one that does everything."""
         return bool(self.redis_url)
+
+    @property
+    def base_path(self) -> str:
+        """What stands before every path, such as ``/portal``; empty at the top of a host."""
+        return urlsplit(self.base_url).path
 
     @property
     def own_url(self) -> str:

@@ -184,6 +184,12 @@ def test_port_that_needs_more_rights(refused: Start) -> None:
     assert said == "PORTAL_PORT: cannot listen on 127.0.0.1:80: Permission denied."
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/login/here", "/static", "/socket.io"])
+def test_base_path_that_is_a_page_of_the_portal(refused: Start, path: str) -> None:
+    said = refused(PORTAL_BASE_URL=f"https://example.org{path}")
+    assert said.startswith(f"PORTAL_BASE_URL: /{path.split('/')[1]} is a page of the portal itself")
+
+
 # --- the data folder ----------------------------------------------------------------------------
 
 
@@ -254,7 +260,7 @@ def test_database_file_that_is_none(refused: Start, tmp_path: Path, what: str) -
     elif what == "letter":
         file.write_text("a letter to somebody" * 100)
     else:
-        file.symlink_to("/nowhere/portal.sqlite")
+        file.symlink_to("/proc/nowhere/portal.sqlite")
 
     assert refused().startswith("PORTAL_DATABASE_URL: the database ")
     assert what != "letter" or file.read_text() == "a letter to somebody" * 100
@@ -301,7 +307,7 @@ def test_folder_where_the_key_should_be(refused: Start, tmp_path: Path) -> None:
 
 def test_key_that_is_a_link_to_nowhere(refused: Start, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "secret_key").symlink_to("/nowhere/key")
+    (tmp_path / "data" / "secret_key").symlink_to("/proc/nowhere/key")
 
     assert "cannot be read (No such file or directory)" in refused()
 
@@ -390,9 +396,9 @@ def test_spaces_of_a_password_in_a_file_are_its_own(
 
 
 def test_secret_file_that_cannot_be_read(refused: Start) -> None:
-    variables = {"PORTAL_ADMIN_PASSWORD": "", "PORTAL_ADMIN_PASSWORD_FILE": "/nowhere/secret"}
+    variables = {"PORTAL_ADMIN_PASSWORD": "", "PORTAL_ADMIN_PASSWORD_FILE": "/proc/nowhere/secret"}
     assert refused(**variables) == (
-        "PORTAL_ADMIN_PASSWORD_FILE: the file /nowhere/secret cannot be read "
+        "PORTAL_ADMIN_PASSWORD_FILE: the file /proc/nowhere/secret cannot be read "
         "(No such file or directory)"
     )
 
@@ -445,8 +451,8 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
 
 
 def test_rclone_that_is_missing(refused: Start) -> None:
-    said = refused(PORTAL_RCLONE="/nowhere/rclone")
-    assert said == "PORTAL_RCLONE: rclone is missing: there is no file /nowhere/rclone."
+    said = refused(PORTAL_RCLONE="/proc/nowhere/rclone")
+    assert said == "PORTAL_RCLONE: rclone is missing: there is no file /proc/nowhere/rclone."
 
 
 def test_rclone_that_is_a_folder(refused: Start, tmp_path: Path) -> None:
@@ -465,7 +471,7 @@ def test_rclone_that_is_not_executable(refused: Start, tmp_path: Path) -> None:
         ("#!/bin/sh\necho rclone v1.60.1-DEV\n", "rclone 1.60.1-DEV"),
         ("#!/bin/sh\necho I am somebody else\n", "does not answer as rclone does"),
         ("#!/bin/sh\necho no library >&2; exit 127\n", "cannot be run: no library"),
-        ("#!/nowhere/interpreter\n", "rclone at"),
+        ("#!/proc/nowhere/interpreter\n", "rclone at"),
     ],
 )
 def test_rclone_that_is_not_fit(refused: Start, tmp_path: Path, text: str, reason: str) -> None:

@@ -119,3 +119,34 @@ def test_metrics_with_a_token_open_to_it_from_anywhere_and_to_nothing_else(
 def test_health_does_not_tell_who_is_signed_in_or_set_cookies(browser: Any) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         assert "Set-Cookie" not in browser().get(path).headers
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3:8000", "localhost", "[::1]:8000", "evil"])
+def test_probes_are_answered_by_whatever_name(
+    settings: Settings, migrated: Path, path: str, host: str
+) -> None:
+    with portal(settings, migrated, allowed_hosts="portal.example.org") as client:
+        answer = client.get(path, headers={"Host": host}, environ_base=REMOTE)
+        assert answer.status_code != 400
+        assert client.get("/login", headers={"Host": host}).status_code == 400
+        assert client.get(f"{path}/more", headers={"Host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]"])
+def test_metrics_are_read_from_this_machine_by_its_address(
+    settings: Settings, migrated: Path, peer: str, host: str
+) -> None:
+    with portal(settings, migrated, allowed_hosts="portal.example.org") as client:
+        here = {"REMOTE_ADDR": peer}
+        answer = client.get("/metrics", headers={"Host": host}, environ_base=here)
+        assert answer.status_code == 200
+        # A page of somebody else, whose name leads here, asks through a browser on this machine.
+        for name in ("evil.example", "127.0.0.1.evil.example", "10.1.2.3"):
+            headers = {"Host": name}
+            assert client.get("/metrics", headers=headers, environ_base=here).status_code == 400
+        for peer_elsewhere in ("192.0.2.7", "::ffff:192.0.2.7"):
+            there = {"REMOTE_ADDR": peer_elsewhere}
+            answer = client.get("/metrics", headers={"Host": host}, environ_base=there)
+            assert answer.status_code == 400

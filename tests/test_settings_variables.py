@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portal import database
 from portal.settings import Settings, SettingsError, load_settings
 
 BAD = [
@@ -31,6 +32,15 @@ BAD = [
     ("PORTAL_DATABASE_URL", "portal.sqlite", "sqlite:// or postgresql://"),
     ("PORTAL_REDIS_URL", "redis://localhost", "cannot share SQLite; set PORTAL_DATABASE_URL"),
     ("PORTAL_REDIS_URL", "localhost:6379", "redis:// or rediss://"),
+    ("PORTAL_BASE_URL", "portal.example.org", "https://example.org/portal"),
+    ("PORTAL_BASE_URL", "ftp://portal.example.org", "https://example.org/portal"),
+    ("PORTAL_BASE_URL", "https:///portal", "https://example.org/portal"),
+    ("PORTAL_BASE_URL", "https://host:port/portal", "https://example.org/portal"),
+    ("PORTAL_BASE_URL", "https://me:secret@host/portal", "without a user name"),
+    ("PORTAL_BASE_URL", "https://host/portal?x=1", "without a user name, ? or #"),
+    ("PORTAL_BASE_URL", "https://host/a b", "letters, digits"),
+    ("PORTAL_BASE_URL", "https://host//portal", "letters, digits"),
+    ("PORTAL_BASE_URL", "https://host/../portal", "letters, digits"),
     ("PORTAL_TEST_TIME_SCALE", "0", "greater than 0"),
 ]
 
@@ -106,8 +116,10 @@ def test_roots_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_default_root_is_made_and_another_one_that_is_missing_is_refused(tmp_path: Path) -> None:
     load_settings().prepare()
     assert (tmp_path / "instance" / "files").is_dir()
-    with pytest.raises(SettingsError, match="PORTAL_TRANSFER_ROOTS: there is no folder /nowhere"):
-        load_settings(transfer_roots="/nowhere").prepare()
+    with pytest.raises(
+        SettingsError, match="PORTAL_TRANSFER_ROOTS: there is no folder /proc/nowhere"
+    ):
+        load_settings(transfer_roots="/proc/nowhere").prepare()
 
 
 def test_data_folder_that_cannot_be_made_is_said_by_name(tmp_path: Path) -> None:
@@ -146,3 +158,46 @@ def test_printed_settings_hide_what_is_secret() -> None:
 def test_short_form_of_a_postgresql_address_is_understood() -> None:
     settings = load_settings(database_url="postgres://portal@localhost/portal")
     assert settings.database_url.startswith("postgresql")
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "secure"),
+    [
+        ("https://example.org/portal", "/portal", True),
+        ("https://example.org/portal/", "/portal", True),
+        ("https://example.org", "", True),
+        ("https://example.org/", "", True),
+        ("http://example.org:8080/a/b", "/a/b", False),
+        ("", "", False),
+    ],
+)
+def test_base_address_tells_the_path_and_whether_cookies_are_secure(
+    address: str, path: str, secure: bool
+) -> None:
+    settings = load_settings(base_url=address)
+    assert (settings.base_path, settings.secure_cookies) == (path, secure)
+    assert not load_settings(base_url=address, secure_cookies=False).secure_cookies
+
+
+def test_data_folder_of_any_name_holds_its_database(tmp_path: Path) -> None:
+    for name in ("what?now", "100%", "100%25", "a#b", 'it\'s "here"', "a b", "a:b;c&d=e", "ü☃"):
+        settings = load_settings(data_dir=tmp_path / name)
+        settings.prepare()
+        database.connect(settings.database_url).connect().close()
+        database.close()
+        assert (tmp_path / name / "portal.sqlite").exists(), name
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("::1", "http://[::1]:8000"),
+        ("[::1]", "http://[::1]:8000"),
+        ("::", "http://[::]:8000"),
+        ("192.0.2.7", "http://192.0.2.7:8000"),
+        ("portal.example.org", "http://portal.example.org:8000"),
+    ],
+)
+def test_address_that_is_printed_can_be_opened(host: str, url: str) -> None:
+    assert load_settings(host=host).own_url == url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -26,6 +27,7 @@ from tests.transfers import MIB, fill, rclones
 
 pytestmark = pytest.mark.faults
 
+OPERATIONS = ROOT / "docs" / "operations.md"
 ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
@@ -100,11 +102,15 @@ def test_copied_file_of_a_stopped_portal_is_a_backup(portal: PortalServer, tmp_p
     portal.create_users({"dora": "viewer"})
     assert portal.stop() == 0
     elsewhere = PortalServer(tmp_path / "elsewhere")
-    for name in ("portal.sqlite", "secret_key"):
-        subprocess.run(["cp", portal.data / name, elsewhere.data / name], check=True)
+    found = re.search(r"^    (cp instance/.*)$", OPERATIONS.read_text(), re.MULTILINE)
+    assert found is not None
+    (tmp_path / "instance").symlink_to(portal.data)
+    command = found[1].replace("/backup/", f"'{elsewhere.data}/'")
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)  # noqa: S602 - our own line
     elsewhere.start()
 
-    Person(elsewhere).sign_in("dora", "correct horse battery staple")
+    answer = Person(elsewhere).sign_in("dora", "correct horse battery staple")
+    assert answer.status_code == 303
     assert elsewhere.stop() == 0
     elsewhere.clean_up()
 

@@ -38,7 +38,7 @@ def index() -> str:
 @background
 def stats() -> Response:
     zone = me().settings.timezone
-    html, tag = memo.figures.get(zone, lambda: _figures(zone))
+    html, tag = memo.figures.get((zone, request.script_root), lambda: _figures(zone))
     return unchanged(tag) or fragment(html, tag)
 
 

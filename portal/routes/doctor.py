@@ -9,7 +9,10 @@ from portal.models import Role
 
 blueprint = Blueprint("doctor", __name__)
 
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Via")
+_FORWARDED = (
+    *("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"),
+    *("X-Forwarded-Prefix", "Via"),
+)
 
 
 @blueprint.get("/connection")

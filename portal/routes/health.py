@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 
 from flask import Blueprint, current_app, jsonify, request
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response
 
+from portal import origins
 from portal.access import public
 from portal.errors import NotFound
 from portal.metrics import registry
 from portal.services import readiness
 
 blueprint = Blueprint("health", __name__)
-
-_MARKS_OF_A_PROXY = ("forwarded", "via", "x-real-ip")
 
 
 @blueprint.get("/healthz")
@@ -51,12 +49,4 @@ def _may_read_metrics() -> bool:
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), token.encode())
-    forwarded = any(
-        name.lower().startswith("x-forwarded") or name.lower() in _MARKS_OF_A_PROXY
-        for name, _ in request.headers
-    )
-    try:
-        peer = ipaddress.ip_address(request.remote_addr or "")
-    except ValueError:  # a Unix socket has none
-        return False
-    return peer.is_loopback and not forwarded
+    return origins.is_from_here(request.environ)

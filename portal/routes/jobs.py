@@ -105,7 +105,8 @@ def progress(job_id: int) -> Response:
     job = job_or_404(job_id)
     user = me()
     if not may_change(job, user):
-        kept = memo.rows.get((job.id, user.settings.timezone), lambda: _plain_row(job))
+        key = (job.id, user.settings.timezone, request.script_root)
+        kept = memo.rows.get(key, lambda: _plain_row(job))
         return unchanged(kept.tag) or fragment(kept.html, kept.tag)
     # What the row is made of. The age is part of it: a page that kept an old answer would take
     # old figures for new ones.

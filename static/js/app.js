@@ -5,6 +5,7 @@ import { createAges } from './jobs/age.js';
 import { createBanner } from './connection/banner.js';
 import { initBrowse } from './forms/browse.js';
 import { initCharts } from './charts/chart-loader.js';
+import { at } from './lib/base.js';
 import { createClock, repeat } from './lib/clock.js';
 import { initForms } from './forms/forms.js';
 import { createPageTitle } from './jobs/page-title.js';
@@ -26,7 +27,7 @@ import { askSession, isStill } from './connection/session.js';
 const { htmx, Idiomorph } = window;
 
 async function fetchRow(row) {
-  const address = `/api/jobs/${row.dataset.job}/progress`;
+  const address = at(`/api/jobs/${row.dataset.job}/progress`);
   // A failure rejects with nothing to say; requests.js has heard of it by its event.
   await htmx.ajax('GET', address, { source: row, target: row, swap: 'morph:outerHTML' }).catch(() => {});
 }

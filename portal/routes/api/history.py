@@ -101,4 +101,4 @@ def _next(older: int | None) -> dict[str, str]:
     if older is None:
         return {}
     query = urlencode({**request.args, "before": older})
-    return {"Link": f'<{request.path}?{query}>; rel="next"'}
+    return {"Link": f'<{request.script_root}{request.path}?{query}>; rel="next"'}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, jsonify, render_template
+from flask import current_app, jsonify, render_template, request
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.wrappers import Response
@@ -64,6 +64,7 @@ def document() -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Transfer Portal", "version": "1", "description": _ABOUT},
+        **({"servers": [{"url": request.script_root}]} if request.script_root else {}),
         "paths": paths,
         "components": {
             "schemas": used,

@@ -37,8 +37,9 @@ def links(query: Pages, pages: int) -> dict[str, str]:
     """Paths without a host: what a proxy in front is called is not always known here."""
     numbers = {"first": 1, "prev": query.page - 1, "next": query.page + 1, "last": pages}
     kept = {name: value for name, value in request.args.items() if name != "page"}
+    here = f"{request.script_root}{request.path}"
     targets = [
-        f'<{request.path}?{urlencode({**kept, "page": number})}>; rel="{relation}"'
+        f'<{here}?{urlencode({**kept, "page": number})}>; rel="{relation}"'
         for relation, number in numbers.items()
         if 1 <= number <= pages
     ]

@@ -1,6 +1,7 @@
 // Shows the connection in the badge, its panel and the strip, and has it read out where that helps.
 // A state is put in words only once it lasts; the countdown is for the eye alone.
 
+import { at } from '../lib/base.js';
 import { repeat } from '../lib/clock.js';
 import { ANNOUNCE_AFTER, DELAYED, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './connection-words.js';
 
@@ -35,7 +36,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
       choice.hidden = !choice.dataset.in.split(' ').includes(detail.state);
     }
     strip.querySelector('[data-try-now]').hidden = !mayTry();
-    part('sign-in').href = `/login?next=${encodeURIComponent(nextPath())}`;
+    part('sign-in').href = at(`/login?next=${encodeURIComponent(nextPath())}`);
     count();
   }
 

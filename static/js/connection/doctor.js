@@ -2,13 +2,14 @@
 // or what to change. Every check resolves to { passed, text }; none throws.
 
 import { io } from '../../vendor/socket.io.esm.min.js';
+import { at } from '../lib/base.js';
 import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from './doctor-verdicts.js';
 
 const LIMIT = 5000;
 const ECHOES = 10;
 
 const socketAddress = (location) =>
-  `${location.protocol.replace('http', 'ws')}//${location.host}/socket.io/?EIO=4&transport=websocket`;
+  `${location.protocol.replace('http', 'ws')}//${location.host}${at('/socket.io/')}?EIO=4&transport=websocket`;
 
 /** Milliseconds until the handshake stood, or the reason why it never did. */
 function openWebSocket({ WebSocket, location }) {
@@ -29,7 +30,7 @@ function openWebSocket({ WebSocket, location }) {
 
 /** The median round trip of ten questions over a socket of its own; null if there is no answer. */
 async function echo() {
-  const socket = io({ transports: ['websocket'], reconnection: false, forceNew: true, timeout: LIMIT });
+  const socket = io({ path: at('/socket.io/'), transports: ['websocket'], reconnection: false, forceNew: true, timeout: LIMIT });
   const times = [];
   try {
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
@@ -76,8 +77,8 @@ export async function runDoctor({ document, window }) {
   const handshake = await openWebSocket(window);
   report('websocket', judgeWebSocket(handshake));
   report('echo', judgeEcho('milliseconds' in handshake ? await echo() : null));
-  report('polling', judgePolling(await timed('/api/dashboard/stats', { 'HX-Request': 'true' })));
-  const session = await json('/api/session');
+  report('polling', judgePolling(await timed(at('/api/dashboard/stats'), { 'HX-Request': 'true' })));
+  const session = await json(at('/api/session'));
   report('clock', judgeClock(session, Date.now()));
-  report('proxy', judgeProxy(await json('/api/connection'), window.location));
+  report('proxy', judgeProxy(await json(at('/api/connection')), window.location));
 }

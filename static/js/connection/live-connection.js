@@ -1,5 +1,6 @@
 // Puts this tab's part of the live connection together from what its browser has.
 
+import { at } from '../lib/base.js';
 import { createConnection } from './connection.js';
 import { shareConnection } from './leader.js';
 import { askSession } from './session.js';
@@ -10,7 +11,7 @@ export function openLiveConnection({ window, user, clock, deliver }) {
   const { BroadcastChannel, WebSocket, navigator } = window;
   const supported = Boolean(WebSocket);
   return shareConnection({
-    user,
+    user: user + at(''), // Of this portal: another one may stand below another path of the host.
     clock,
     deliver,
     // Without WebSocket there is nothing to share. Locks are missing where the page is served by plain HTTP.

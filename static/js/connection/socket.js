@@ -1,10 +1,12 @@
 // Puts Socket.IO's client behind the small face that reconnector.js expects: one attempt, one socket, no reconnection of its own.
 
 import { io } from '../../vendor/socket.io.esm.min.js';
+import { at } from '../lib/base.js';
 
 /** An attempt that begins at once; `listener` hears open, failed, closed and every server event. */
 export function openSocket(listener) {
   const socket = io({
+    path: at('/socket.io/'),
     transports: ['websocket'],
     reconnection: false,
     autoConnect: false,

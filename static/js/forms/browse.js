@@ -1,6 +1,7 @@
 // The dialog beside source and destination: opens on what the field holds, goes through folders by mouse or keys,
 // and puts what was chosen into the field. Its contents come from the server; without JavaScript a path is typed.
 
+import { at } from '../lib/base.js';
 import { typedAhead } from './type-ahead.js';
 
 const ROWS = '.browse-row:is(button), [data-more]';
@@ -30,7 +31,7 @@ export function initBrowse({ document, htmx }) {
     panel.replaceChildren();
     dialog.showModal();
     const query = new URLSearchParams({ side: button.dataset.browse, at: field.value.trim() });
-    htmx.ajax('GET', `/browse?${query}`, { source: panel, target: panel, swap: 'innerHTML' }).catch(() => {});
+    htmx.ajax('GET', at(`/browse?${query}`), { source: panel, target: panel, swap: 'innerHTML' }).catch(() => {});
   }
 
   function choose(text) {

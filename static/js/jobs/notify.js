@@ -1,6 +1,8 @@
 // A notification of the browser when a job completes or fails, if the user asked for it in the settings.
 // One tab speaks for all; permission is asked for by a click and never unbidden.
 
+import { at } from '../lib/base.js';
+
 const WORTH = { completed: 'completed', failed: 'failed' };
 
 /** The text for a change of status, or null if this user need not hear of it: one's own jobs count, and all of them for a viewer, who has none. */
@@ -19,7 +21,7 @@ export function createNotifier({ document, Notification, leads }) {
     const shown = new Notification(text, { body: event.display?.result || event.display?.bytes || '', tag: `portal-job-${event.job_id}` });
     shown.onclick = () => {
       globalThis.focus();
-      globalThis.location.assign(`/jobs/${event.job_id}`);
+      globalThis.location.assign(at(`/jobs/${event.job_id}`));
     };
   }
 

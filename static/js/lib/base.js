@@ -1,0 +1,4 @@
+// The path below which the portal stands, where it shares its host with other sites; empty at its top.
+
+/** A path of the portal, such as `/jobs`, as the browser is to ask for it. */
+export const at = (path) => `${globalThis.document?.body?.dataset?.base ?? ''}${path}`;
