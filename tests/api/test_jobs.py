@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from portal.clock import now
 from portal.database import session
 from portal.models import IdempotencyKey, Job
 from portal.states import JobStatus
+from tests.transfers import fill
 
 
 def number_of_jobs() -> int:
@@ -296,3 +299,30 @@ def test_ten_requests_at_once_with_one_key_make_one_job(
     assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
     assert {answer.json["id"] for answer in answers} == {1}
     assert number_of_jobs() == 1
+
+
+def test_names_of_what_differs_are_ten_in_a_list_and_all_of_one_job(
+    program: Any, new_job: Any, execute: Any, root: Path
+) -> None:
+    fill(root / "from", files=25)
+    (root / "to").mkdir()
+    execute(job_id := new_job(operation="check", source=root / "from"))
+    bob = program("bob")
+    (listed,) = bob.get("/jobs").json["items"]
+    one = bob.get(f"/jobs/{job_id}").json
+    names = sorted(f"file {number}" for number in range(25))
+    nothing = {"count": 0, "names": []}
+    for job, number in ((listed, 10), (one, 25)):
+        assert (job["status"], job["outcome"]) == ("completed", "different")
+        assert job["differences"] == {
+            "different": nothing,
+            "only_source": {"count": 25, "names": names[:number]},
+            "only_destination": nothing,
+        }
+    shutil.copytree(root / "from", root / "to", dirs_exist_ok=True)
+    execute(again := new_job(operation="check", source=root / "from"))
+    job = bob.get(f"/jobs/{again}").json
+    assert (job["outcome"], job["differences"], job["files_unchanged"]) == ("equal", None, 25)
+    found = bob.get("/history?status=different").json
+    assert [job["id"] for job in found["items"]] == [job_id]
+    assert found["totals"]["different"]["jobs"] == 1
