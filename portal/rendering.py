@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -168,8 +169,19 @@ def progress_display(job: Job) -> dict[str, str]:
         "eta": _eta(job),
         "files": _files(job),
         "result": result_words(job),
+        "trouble": trouble_words(job),
     }
     return {**words, "valuetext": ", ".join(_spoken(words))}
+
+
+def trouble_words(job: Job) -> str:
+    """``Nothing arrives from nas; trying again``, or ``… try 2 of 4 begins in 20 s``."""
+    if job.status != JobStatus.RUNNING or stands_still(job) or not job.trouble:
+        return ""
+    if job.next_try_at is None:
+        return job.trouble
+    left = math.ceil((job.next_try_at - now()).total_seconds())
+    return f"{job.trouble} begins in {duration(max(1, left))}"
 
 
 def _spoken(words: dict[str, str]) -> list[str]:

@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     rclone: Path | None = Field(
         None, description="Path of the rclone binary. Default: the one that comes with the portal."
     )
+    storage_patience_seconds: float = Field(
+        120.0,
+        ge=3,
+        le=86_400,
+        description="Seconds without a byte from a storage after which a try of a transfer is "
+        "given up. People are told after a third of it, and after 15 s at the latest.",
+    )
     remotes_allow_local: bool = Field(
         False,
         description="Let remotes lead to this machine, to link-local addresses and to metadata "

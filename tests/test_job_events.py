@@ -20,7 +20,7 @@ from portal.services.reports import Ending, Hold
 from portal.settings import Settings
 from tests.transfers import MIB, Recorder, fill, reading, stored, tell
 
-DISPLAY = {"phase", "percent", "bytes", "speed", "eta", "files", "result", "valuetext"}
+DISPLAY = {"phase", "percent", "bytes", "speed", "eta", "files", "result", "trouble", "valuetext"}
 PHASES = ("scanning", "transferring", "checking", "finishing")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

@@ -42,6 +42,8 @@ def upgrade() -> None:
     op.add_column(
         "jobs", sa.Column("storage_silent_since", sa.DateTime(timezone=True), nullable=True)
     )
+    op.add_column("jobs", sa.Column("trouble", sa.Text(), nullable=True))
+    op.add_column("jobs", sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True))
     some = sa.text("unreadable_lines > 0")
     op.create_index(
         "ix_jobs_unreadable_lines",
@@ -67,7 +69,8 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_unreadable_lines", "jobs")
     op.drop_table("job_places")
     op.drop_index("ix_jobs_outcome_history", "jobs")
-    op.drop_column("jobs", "storage_silent_since")
+    for name in ("next_try_at", "trouble", "storage_silent_since"):
+        op.drop_column("jobs", name)
     for side in ("source", "destination"):
         op.drop_column("jobs", f"{side}_key")
     for name in COUNTS:

@@ -24,6 +24,7 @@ from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile
 from portal.engine.tally import Before
 from portal.engine.transfer import Outcome, Transfer
+from portal.engine.trouble import Trouble
 from portal.engine.watchdog import Watchdog
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Remote",
     "Run",
     "Transfer",
+    "Trouble",
     "Watchdog",
     "answers_to_anything",
     "check_rclone",

@@ -111,6 +111,18 @@ class Order:
         return local or any(remote.backend not in partials.WITHOUT for remote in found)
 
     @property
+    def stays_within_one(self) -> bool:
+        """Whether both sides are one remote, which copies by itself."""
+        name, colon, _ = self.source.partition(":")
+        local = self.local_source is not None or self.local_destination is not None
+        return not local and bool(colon) and self.destination.startswith(f"{name}:")
+
+    @property
+    def computes_hashes(self) -> bool:
+        """Whether a storage has to read a file to know its checksum."""
+        return any(remote.backend == "sftp" for remote in self.remotes)
+
+    @property
     def storage(self) -> str:
         """What a person is told that a failing connection leads to."""
         names = [remote.name for remote in self.remotes]

@@ -35,6 +35,11 @@ class Governor:
         self._told = rate_now(self.bandwidth_limit, self._timezone)
         return None if self._told == OFF else self._told
 
+    @property
+    def rate(self) -> str | None:
+        """What the current rclone was told last; None without a limit."""
+        return None if self._told == OFF else self._told
+
     def attend(self, transfer: Transfer) -> str | None:
         """The new rate, if rclone was just told of one."""
         rate = rate_now(self.bandwidth_limit, self._timezone)

@@ -3,6 +3,7 @@ confirmed, the transfer, again after errors that may pass, and a comparison wher
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -18,9 +19,11 @@ from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
+from portal.engine.silence import Silence
 from portal.engine.single_file import Lookup, Shape, narrowed
 from portal.engine.tally import Before, Tally, scanning
 from portal.engine.transfer import Outcome, Transfer
+from portal.engine.trouble import Trouble
 
 _LONGEST_WAIT = 300.0
 #: Files that the sentence of a failed comparison names.
@@ -42,11 +45,13 @@ class Run:
         stats_interval: float = 0.25,
         grace: float = 10.0,
         backoff: float = 5.0,
+        patience: float = math.inf,
         paused: bool = False,
         before: Before | None = None,
     ) -> None:
         """`backoff`: seconds before the second try; each further wait is twice as long. `before`:
-        what earlier attempts have done."""
+        what earlier attempts have done. `patience`: seconds without a byte from a storage after
+        which a try is given up."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
@@ -67,6 +72,12 @@ class Run:
         self._lines_left_out = 0
         self._unreadable = 0
         self._shape: Shape | None = None
+        self._patience = patience
+        self._silence: Silence | None = None
+        self._looked_at = 0.0
+        self._left_parts = False
+        #: What stands in its way now.
+        self.trouble: Trouble | None = None
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -168,6 +179,8 @@ class Run:
             yield from self._wait(number, outcome.told, tick)
             self._tally.again()
             outcome = yield from _shown(self._one(self._order, tick), self._told)
+        if outcome.succeeded and self._left_parts:
+            yield from self._tidy(tick)
         if not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._tally.read(outcome.progress)
@@ -210,11 +223,14 @@ class Run:
         seconds = min(_LONGEST_WAIT, self._backoff * 2.0 ** (number - 1) * spread)
         said = told or f"A temporary error ended try {number}"
         tries = self._order.options.retries + 1
-        self._note(f"{said}; try {number + 1} of {tries} begins in {seconds:.0f} s.")
+        said = f"{said}; try {number + 1} of {tries}"
+        self._note(f"{said} begins in {seconds:.0f} s.")
+        self.trouble = Trouble(said, next_try_at=time.time() + seconds)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             time.sleep(min(tick, left))
             yield None
+        self.trouble = None
 
     def _verify(self, moved: Outcome, tick: float) -> Readings:
         self._note("All is copied; both sides are compared.")
@@ -259,17 +275,66 @@ class Run:
         transfer.start()
         if self._begun is not None:
             self._begun(transfer.pid)
+        self._silence = self._listen(order)
         for reading in transfer.readings(tick):
             yield reading
+            self._hear(transfer, order)
             if not logged:
                 transfer.take_log()
             if order.moves and not self._paused:
                 self._govern(transfer)
+        self.trouble = None
         self.close()
         outcome = transfer.outcome()
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
             self._note("The filters leave out this file: nothing was transferred.")
         return outcome
+
+    def _listen(self, order: Order) -> Silence | None:
+        if not order.remotes or math.isinf(self._patience):
+            return None
+        return Silence(
+            self._patience,
+            within=order.stays_within_one,
+            hashes=order.computes_hashes,
+            rate=self._governor.rate if order.moves else None,
+            files=order.options.transfers,
+        )
+
+    def _hear(self, transfer: Transfer, order: Order) -> None:
+        """Tells that nothing arrives, and gives the storage up when that lasts."""
+        moment = time.monotonic()
+        if self._silence is None or moment - self._looked_at < min(1.0, self._patience / 20):
+            return
+        self._looked_at = moment
+        if self._paused or self._stopped:
+            self._silence.pause()
+            self.trouble = None
+            return
+        if order.moves:
+            self._silence.limit(self._governor.rate)
+        self._silence.look(transfer.activity(), moment)
+        silent = self._silence.seconds(moment)
+        if not silent:
+            if self.trouble is not None:
+                self._note(f"{_capital(order.storage)} answers again.")
+            self.trouble = None
+        elif self.trouble is None:
+            words = f"Nothing arrives from {order.storage}"
+            self._note(f"{words} for {silent:.0f} s.")
+            self.trouble = Trouble(f"{words}; trying again", silent_since=time.time() - silent)
+        if self._silence.is_over(moment):
+            self._give_up(transfer, order, silent)
+
+    def _give_up(self, transfer: Transfer, order: Order, silent: float) -> None:
+        self._silence = None
+        self._left_parts = True
+        reason = (
+            f"Nothing arrived from {order.storage} for {silent:.0f} s, so it was given up. Check "
+            "the server and the network, then retry."
+        )
+        self._note(reason)
+        transfer.give_up(reason)
 
     def _look_at_source(self, tick: float) -> Generator[None, None, Shape]:
         """Whether it is one file, where that matters; asked again after a problem."""
@@ -299,6 +364,10 @@ class Run:
     def _note(self, words: str) -> None:
         self._keep_log()
         self._lines.append(LogLine(time.time(), "notice", "", words))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
 
 def _unknown(shape: Shape) -> Outcome:

@@ -42,6 +42,8 @@ class Reader:
         self.read_at = time.monotonic()
         self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
         self.log = Backlog()
+        #: Bytes that were read.
+        self.length = 0
         self._stream = stream
         self._tracker = tracker
         self._redactor = redactor or SecretRedactor()
@@ -78,6 +80,7 @@ class Reader:
         with self._stream:
             while chunk := os.read(self._stream.fileno(), _CHUNK):
                 self.read_at = time.monotonic()
+                self.length += len(chunk)
                 dropped = lines.dropped
                 for raw in lines.feed(chunk):
                     self._take_in(parse(raw, self._redactor))

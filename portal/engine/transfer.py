@@ -21,6 +21,7 @@ from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
 from portal.engine.redaction import SecretRedactor
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
+from portal.engine.silence import Activity, moved_by
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 from portal.engine.workplace import Workplace
@@ -95,6 +96,7 @@ class Transfer:
         self._left_out = left_out
         self._running: tuple[ProcessGroup, Reader] | None = None
         self._workplace: Workplace | None = None
+        self._gave_up = ""
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started."""
@@ -163,6 +165,18 @@ class Transfer:
             group, _ = self._running
             group.stop(self._grace)
 
+    def give_up(self, why: str) -> None:
+        """As `stop`, but it is the storage that has failed, for this reason."""
+        self._gave_up = why
+        self.stop()
+
+    def activity(self) -> Activity:
+        """What it has moved and done up to now."""
+        group, reader = self._started()
+        writes = self._order.local_destination is None
+        moved = moved_by(group.pid, writes=writes, said=reader.length)
+        return Activity(moved, reader.statistics)
+
     def kill(self) -> None:
         """Ends it at once, with all that it has left behind."""
         if self._running is not None:
@@ -187,6 +201,8 @@ class Transfer:
         group, reader = self._started()
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
+        if self._gave_up:
+            return self._given_up(group, reader)
         ended_well = self._succeeded(group)
         succeeded = ended_well and self._plan_is_whole(reader)
         errors = list(reader.errors)
@@ -208,6 +224,20 @@ class Transfer:
             told=self._told(said),
             found=self._found(succeeded),
             differences=self._differences(),
+        )
+
+    def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
+        lines = [printable(error.text, _ERROR_LENGTH) for error in list(reader.errors)]
+        return Outcome(
+            succeeded=False,
+            stopped=False,
+            exit_code=group.exit_code,
+            reason=self._gave_up,
+            error_lines=tuple(lines),
+            progress=self._tracker.finish(succeeded=False),
+            may_pass=True,
+            told=f"Nothing arrives from {self._order.storage}",
+            found=self._found(succeeded=False),
         )
 
     def close(self) -> None:

@@ -154,6 +154,9 @@ class Job(Base):
     destination_key: Mapped[str | None] = mapped_column(Text)
     #: Since when nothing has arrived from a storage of a running job.
     storage_silent_since: Mapped[datetime | None] = mapped_column(Moment)
+    #: What stands in the way of a running job, for a person; when the next try begins.
+    trouble: Mapped[str | None] = mapped_column(Text)
+    next_try_at: Mapped[datetime | None] = mapped_column(Moment)
 
     owner: Mapped[User] = relationship(foreign_keys=owner_id, lazy="joined", innerjoin=True)
 

@@ -31,7 +31,14 @@ from portal.models import Job, WorkerProcess
 from portal.models.job import worked
 from portal.services import places
 from portal.services.places import Places
-from portal.services.transitions import add_activity, bytes_counted, change, changing, shares
+from portal.services.transitions import (
+    add_activity,
+    bytes_counted,
+    change,
+    changing,
+    shares,
+    touch_row,
+)
 from portal.states import ACTIVE, JobStatus
 
 #: Columns of a job that a reading fills: those that stay for the next attempt, and all.
@@ -332,6 +339,29 @@ def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
         writing.rollback()
     found = {Hold(row.id, row.attempt): row.status for row in rows}
     return {hold: _standing(found.get(hold)) for hold in holds}
+
+
+def tell_trouble(
+    hold: Hold,
+    words: str | None,
+    *,
+    silent_since: datetime | None = None,
+    next_try_at: datetime | None = None,
+) -> None:
+    """What stands in the way of a running job; None for nothing any more."""
+    with changing(hold.job_id) as writing:
+        job = touch_row(
+            writing,
+            hold.job_id,
+            JobStatus.RUNNING,
+            hold.attempt,
+            trouble=words,
+            storage_silent_since=silent_since,
+            next_try_at=next_try_at,
+        )
+        if job is not None:
+            writing.commit()
+            live.changed(job)
 
 
 def finish(

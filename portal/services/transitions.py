@@ -67,6 +67,7 @@ def change(
     that its row gains are added to the totals, see ``shares``; it never loses any."""
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
+    values = {"trouble": None, "next_try_at": None, "storage_silent_since": None} | values
     if new in _ENDINGS:
         done: dict[str, Any] = {
             "finished_at": moment,

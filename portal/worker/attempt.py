@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -87,6 +88,10 @@ def _before(job: Job) -> engine.Before | None:
     return engine.Before(progress, is_exact=not job.interruptions)
 
 
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
 def _end(run: engine.Run, held: Held) -> None:
     # Somebody else may have the job by now.
     if held.stop in (Stop.LOST, Stop.LAPSED):
@@ -131,6 +136,7 @@ class Attempt:
         self._patience = patience
         self._before = _before(job)
         self._paused = job.paused_at is not None
+        self._trouble: engine.Trouble | None = None
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._records = Records(job.id, job.attempt)
         self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
@@ -181,6 +187,7 @@ class Attempt:
             data_dir=self._settings.data_dir,
             grace=self._patience.grace,
             backoff=self._patience.backoff,
+            patience=self._settings.storage_patience_seconds,
             paused=self._paused,
             before=self._before,
         )
@@ -230,6 +237,22 @@ class Attempt:
                 self._obey(run, held, held.wishes)
             if held.stop not in (Stop.LOST, Stop.LAPSED):
                 self._records.keep(run)
+            if run.trouble != self._trouble and held.stop is None:
+                self._tell(run.trouble)
+
+    def _tell(self, trouble: engine.Trouble | None) -> None:
+        told = trouble or engine.Trouble("")
+        try:
+            reports.tell_trouble(
+                self._hold,
+                told.words or None,
+                silent_since=_moment(told.silent_since),
+                next_try_at=_moment(told.next_try_at),
+            )
+        except OperationalError:
+            session.rollback()  # the database is away; it is told with the next look
+        else:
+            self._trouble = trouble
 
     def _obey(self, run: engine.Run, held: Held, wishes: Seen) -> None:
         run.limit(wishes.bandwidth_limit)

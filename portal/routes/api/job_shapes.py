@@ -109,6 +109,14 @@ class Job(Shown):
         description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
     )
     waiting_for: WaitingFor | None = Field(description="Null of a job that is not queued.")
+    trouble: str | None = Field(
+        description="While it runs: what stands in its way, such as a storage from which nothing"
+        " arrives, or an error after which it tries again."
+    )
+    storage_silent_since: Timestamp | None = Field(
+        description="Since when nothing has arrived; null while bytes come."
+    )
+    next_try_at: Timestamp | None = Field(description="When it tries again.")
     retry_of: int | None = Field(description="The job that this one tries again.")
     attempt: int = Field(description="How often a worker has begun it.")
     seq: int = Field(description="Grows with every change of this job, as in the live events.")

@@ -1,0 +1,144 @@
+"""Notices that nothing arrives at a storage, or from it, while a transfer runs.
+
+rclone counts what it has read into its buffers: one that uploads to a dead server stands at "99 %"
+for many minutes. So what counts here is what its process has written to its connections (or read
+from them, where the destination is a disk of this machine), and what it has finished.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.engine.statistics import Statistics
+
+#: Seconds of silence after which people are told.
+_TELL_AFTER = 15.0
+#: Bytes, and bytes a second, that a process moves without a word from any storage.
+_NOISE, _NOISE_RATE = 8 * 1024, 50.0
+#: A server that is asked for a file's checksum reads the whole of it, and meanwhile says nothing;
+#: one that puts an object together from its parts takes a while too. Bytes a second.
+_HASHING_RATE = 20e6
+_JOINING_RATE = 1e9
+#: Bytes of one file that wait together for their turn under a bandwidth limit.
+_BURST = 2**20
+#: A copy within one storage moves no bytes that could be seen from here.
+_SERVER_SIDE = 10.0
+_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Of one rclone at one moment. ``moved``: bytes, see ``moved_by``; None where that cannot be
+    known."""
+
+    moved: int | None
+    statistics: Statistics | None
+
+
+class Silence:
+    """``patience``: seconds of silence after which the storage is given up. ``within``: both sides
+    are one storage. ``hashes``: the storage computes checksums when it is asked for them."""
+
+    def __init__(
+        self, patience: float, *, within: bool, hashes: bool, rate: str | None, files: int
+    ) -> None:
+        self._tell_after = min(_TELL_AFTER, patience / 3)
+        self._patience = patience
+        if within:
+            self._tell_after, self._patience = patience, patience * _SERVER_SIDE
+        self._hashes = hashes
+        self._files = files
+        self._slow = _slowness(rate, files)
+        self._base = Activity(None, None)
+        self._heard_at: float | None = None
+        self._extra = 0.0
+
+    def look(self, activity: Activity, moment: float) -> None:
+        """``moment``: of the monotonic clock."""
+        if self._heard_at is None or self._is_alive(activity, moment - self._heard_at):
+            self._base, self._heard_at = activity, moment
+        self._extra = self._slow + self._work(activity.statistics)
+
+    def pause(self) -> None:
+        """It stands still because it was asked to: that counts from nothing afterwards."""
+        self._heard_at = None
+
+    def limit(self, rate: str | None) -> None:
+        self._slow = _slowness(rate, self._files)
+
+    def seconds(self, moment: float) -> float:
+        """For how long nothing has arrived, if that is long enough to be told; else 0."""
+        silent = 0.0 if self._heard_at is None else moment - self._heard_at
+        return silent if silent >= self._tell_after + self._slow else 0.0
+
+    def is_over(self, moment: float) -> bool:
+        """Whether the storage is to be given up."""
+        return self._heard_at is not None and (
+            moment - self._heard_at >= self._patience + self._extra
+        )
+
+    def _is_alive(self, now: Activity, seconds: float) -> bool:
+        if _done(now.statistics) != _done(self._base.statistics):
+            return True
+        if now.moved is None or self._base.moved is None:
+            return now.moved != self._base.moved
+        return now.moved - self._base.moved > _NOISE + _NOISE_RATE * seconds
+
+    def _work(self, statistics: Statistics | None) -> float:
+        """Seconds for which a storage that lives may well say nothing."""
+        if statistics is None:
+            return 0.0
+        whole = [
+            file.size or 0
+            for file in statistics.transferring
+            if file.size and file.bytes_transferred >= file.size
+        ]
+        rate = _HASHING_RATE if self._hashes else _JOINING_RATE
+        compared = [file.size or 0 for file in statistics.checking] if self._hashes else []
+        return (sum(whole) + sum(compared)) / rate
+
+
+def moved_by(pid: int, *, writes: bool, said: int) -> int | None:
+    """Bytes that a process has written, but for ``said`` of its log, or that it has read. The
+    kernel counts those of connections and of files alike; what waits in a buffer of the process is
+    in neither."""
+    try:
+        text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(rf"^{'wchar' if writes else 'rchar'}: (\d+)$", text, re.MULTILINE)
+    if found is None:
+        return None
+    return int(found[1]) - (said if writes else 0)
+
+
+def now() -> float:
+    return time.monotonic()
+
+
+def _done(statistics: Statistics | None) -> tuple[int, ...]:
+    if statistics is None:
+        return ()
+    # Not its bytes, which are those that were read, nor its errors: both grow while it tries in
+    # vain.
+    return (
+        statistics.listed,
+        statistics.checks,
+        statistics.total_checks,
+        statistics.transfers,
+        statistics.total_transfers,
+        statistics.deletes,
+    )
+
+
+def _slowness(rate: str | None, files: int) -> float:
+    """Seconds that may pass between two bursts under a bandwidth limit."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]?)i?b?", (rate or "").lower())
+    if found is None:
+        return 0.0
+    bytes_a_second = float(found[1]) * 1024 ** _POWERS.get(found[2], 0)
+    return files * _BURST / bytes_a_second if bytes_a_second else math.inf
