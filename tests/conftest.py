@@ -40,19 +40,26 @@ from tests.transfers import Recorder, fill, status_of
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
 
-#: Files and folders of tests that run one after the other, with the machine to themselves.
-ALONE = (
-    "browser/test_weight",
-    "engine/test_binary_and_leftovers",
-    "engine/test_stubborn_processes",
-    "fanout/",
+#: Files and folders of tests that start real processes and wait for them more than they work: they
+#: run side by side, but not beside those that keep the machine busy.
+PATIENT = (
+    "deploy/",
     "faults/",
-    "scaleout",  # and scaleout_web
-    "security/test_floods",
+    "scaleout/",
+    "scaleout_web/",
     "security/test_guessing",
-    "security/test_sign_in_timing",
+    "shipped/",
     "test_nothing_lost",
     "test_packaging",
+)
+#: Those that measure processor time, memory or latency: one after the other, with the machine to
+#: themselves and without coverage. In other files single tests are marked so.
+EXCLUSIVE = (
+    "browser/test_weight",
+    "fanout/test_apart",
+    "fanout/test_fanout",
+    "security/test_floods",
+    "security/test_sign_in_timing",
 )
 
 #: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
@@ -161,8 +168,11 @@ def sign_in_at_once(people: list[Browser], forms: list[dict[str, str]]) -> list[
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if str(item.path.relative_to(here)).startswith(ALONE):
-            item.add_marker("alone")
+        file = str(item.path.relative_to(here))
+        if file.startswith(EXCLUSIVE):
+            item.add_marker("exclusive")
+        elif file.startswith(PATIENT) and not item.get_closest_marker("exclusive"):
+            item.add_marker("patient")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -226,6 +226,7 @@ print(json.dumps({"runs": [green.wait() for green in runs], "gap": max(gaps), "n
 """
 
 
+@pytest.mark.exclusive
 def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(source, tmp_path):
     flood = python_program(
         tmp_path / "flood",

@@ -120,6 +120,7 @@ def test_stop_after_the_end_changes_nothing(bench):
     assert transfer.outcome().progress.percent == 100.0
 
 
+@pytest.mark.exclusive
 @pytest.mark.parametrize(("line", "size"), [("x" * 99, 60_000_000), (STATS % 60, 5_000_000)])
 def test_flood_stays_in_bounded_memory(bench, line, size):
     count = size // (len(line) + 1)
@@ -144,6 +145,7 @@ def test_flood_stays_in_bounded_memory(bench, line, size):
     assert len(outcome.error_lines) <= 20
 
 
+@pytest.mark.exclusive
 def test_one_line_of_50_mb_is_dropped_and_what_follows_is_read(bench):
     bench.script(
         f"""
