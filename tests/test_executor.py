@@ -199,11 +199,3 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
         assert status_of(job_id) == "queued"
     wait_for(lambda: status_of(job_id) == "completed")
     assert executor.is_alive()
-
-
-def test_executor_without_work_does_nothing() -> None:
-    idle = Idle()
-    idle.start()
-    idle.ring(1)
-    idle.stop()
-    assert idle.is_alive()

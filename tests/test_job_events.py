@@ -14,7 +14,6 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
-from portal.extensions import socketio
 from portal.services import jobs, reports
 from portal.services.reports import Ending, Hold
 from portal.settings import Settings
@@ -165,14 +164,3 @@ def test_nothing_leaves_for_a_change_that_is_not_committed(
         reports.claim(job_id, "test:1")
     assert [event.name for event in events.of(job_id)] == ["job_created"]
     assert (stored(job_id).status, stored(job_id).seq) == ("queued", 1)
-
-
-def test_a_client_without_a_room_hears_nothing(
-    app: Flask, new_job: Any, execute: Any, browser: Any
-) -> None:
-    # The guard in front of Socket.IO notes the session; here nobody has, so connect refuses.
-    stranger = socketio.test_client(app, flask_test_client=browser().client)
-    execute(new_job())
-    assert not stranger.is_connected()
-    with pytest.raises(RuntimeError):
-        stranger.get_received()

@@ -130,9 +130,9 @@ def test_fifty_running_jobs_move_nothing_but_their_numbers_and_leave_the_page_qu
 
     recorder.until(page, lambda: len(recorder.events(page)) > began + 4 * RUNNING, seconds=30)
     assert page.evaluate("shifts") == []
-    # Whatever else the machine does only adds: one round of three that is quick proves it.
-    rounds = [slow_interactions(page, jobs[0]) for _ in range(3)]
-    assert [] in rounds, rounds
+    # What else the machine does only adds, now and then: most rounds are quick.
+    rounds = [slow_interactions(page, jobs[0]) for _ in range(5)]
+    assert rounds.count([]) >= 3, rounds
 
 
 def slow_interactions(page: Page, job: int) -> list[list[object]]:

@@ -391,12 +391,6 @@ def test_refused_client_leaves_nothing_and_hears_nothing(shared: Server) -> None
     assert client.events == []
 
 
-def test_what_a_client_says_with_its_handshake_is_not_lost(shared: Server) -> None:
-    client = shared.client()
-    client.connect()
-    pump([client], lambda: client.connected)
-
-
 def test_sockets_that_come_by_the_way_of_pages_are_like_all_others(shared: Server) -> None:
     def in_pieces(connection: socket.socket, request: bytes) -> None:
         connection.sendall(request[:40])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
 
-from tests.browser import recorder
 from tests.browser.conftest import (  # noqa: F401 - fixtures
     browser,
     new_context,
@@ -56,28 +53,3 @@ def nginx(portal: PortalServer, tmp_path: Path) -> Iterator[Callable[..., Nginx]
     yield start
     for one in running:
         one.stop()
-
-
-@pytest.fixture(scope="session")
-def quiet_page(
-    browser: Browser,  # noqa: F811
-    portal_with_users: Path,  # noqa: F811
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Page]:
-    """A page where nothing happens, behind an nginx that cuts what is silent for 15 s. It takes two
-    minutes to show that nothing is cut: it is opened early, and looked at when the rest is done."""
-    folder = tmp_path_factory.mktemp("quiet")
-    shutil.copytree(portal_with_users, folder / "data")
-    portal = PortalServer(folder)  # noqa: F811
-    portal.start()
-    proxy = Nginx(folder / "nginx", portal.port, upgrade="forwards", idle=15)
-    context = browser.new_context()
-    context.add_cookies([Person(portal, "bob").cookie])  # type: ignore[list-item]
-    context.add_init_script(path=recorder.SCRIPT)
-    page = context.new_page()
-    page.goto(f"{proxy.url}/settings")
-    recorder.wait_for_state(page, "connected")
-    yield page
-    context.close()
-    proxy.stop()
-    portal.clean_up()

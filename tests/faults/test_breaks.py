@@ -17,8 +17,6 @@ from tests.faults.proxies import FaultyWay
 DOWN_SECONDS = 10
 LADDER = (1, 2, 4, 8, 16, 30)
 
-pytestmark = pytest.mark.usefixtures("quiet_page")
-
 
 @pytest.mark.slow
 def test_page_climbs_the_ladder_while_the_server_is_down_and_shows_its_data_after(

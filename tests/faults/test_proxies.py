@@ -30,8 +30,6 @@ WATCH_AGE = """() => {
   look();
 }"""
 
-pytestmark = pytest.mark.usefixtures("quiet_page")
-
 
 @pytest.fixture(scope="module")
 def running(bob: Person) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,10 +17,11 @@ from portal.settings import Settings, load_settings
 from tests.conftest import wait_for
 from tests.parts import Redis
 from tests.scaleout.portals import WorkerProcess
-from tests.transfers import miscounted, rclones
+from tests.transfers import MIB, fill, miscounted, rclones
 
-#: A tenth of the real times: heartbeats each half second, jobs taken back after four and a half.
-SCALE = 0.1
+#: A fifth of the real times: heartbeats each second, jobs taken back after nine. Shorter ones would
+#: be missed where other tests run beside these.
+SCALE = 0.2
 
 
 @pytest.fixture
@@ -72,3 +74,9 @@ def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
     assert miscounted() == {}
     assert audit.verify(None).fault == ""
     database.session.remove()
+
+
+@pytest.fixture
+def slow(new_job: Any, root: Path) -> int:
+    """A copy of some four seconds."""
+    return int(new_job(source=fill(root / "from", MIB, 8), bandwidth_limit="2M"))

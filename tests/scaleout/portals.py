@@ -12,6 +12,7 @@ from portal.settings import Settings
 from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
 from tests.shipped import environment as shipped
+from tests.transfers import MIB, stored
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -122,3 +123,21 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
             self.kill()
+
+
+def pids_of(settings: Settings) -> list[int]:
+    """Processes that work for a job of this portal."""
+    mark = b"PORTAL_DATA=" + os.fsencode(settings.data_dir)
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            told = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark in told and any(item.startswith(b"PORTAL_JOB_ID=") for item in told):
+            found.append(int(entry.name))
+    return found
+
+
+def is_moving(job_id: int) -> bool:
+    return bool(stored(job_id).bytes_transferred > MIB)

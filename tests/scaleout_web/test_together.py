@@ -94,15 +94,12 @@ def seconds_until_told(web: Web, alice: Person, act: str) -> float:
     return took
 
 
+@pytest.mark.exclusive
 @pytest.mark.parametrize("act", ["logout", "role_changed", "disabled"])
 def test_end_of_a_session_reaches_its_sockets_in_every_process_within_a_second(
     web: Web, alice: Person, act: str
 ) -> None:
-    rounds: list[float] = []
-    # A machine that does other things as well may miss it, but not three times.
-    while len(rounds) < 3 and min(rounds, default=WORD) >= WORD:
-        rounds.append(seconds_until_told(web, alice, act))
-    assert min(rounds) < WORD, rounds
+    assert seconds_until_told(web, alice, act) < WORD
 
 
 def test_guesses_are_counted_by_all_processes_together(web: Web) -> None:
