@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.shipped import environment as shipped
@@ -27,6 +27,9 @@ class PortalServer:
 
     #: Of `manage.py run`.
     options: tuple[str, ...] = ()
+    #: What stands before a command; that of the sources with the packages that ship, if empty.
+    program: Sequence[str] = ()
+    cwd = ROOT
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.root = folder / "files"
@@ -67,13 +70,16 @@ class PortalServer:
             **self._settings,
         }
 
+    def command(self, *words: str) -> list[str]:
+        return [*(self.program or [shipped.python(), "manage.py"]), *words]
+
     def start(self, **settings: str) -> None:
         """Start with these settings on top of the first ones, and wait until it is ready."""
         self._settings.update(settings)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [shipped.python(), "manage.py", "run", *self.options],
-                cwd=ROOT,
+                self.command("run", *self.options),
+                cwd=self.cwd,
                 env=measured_as_server(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -93,8 +99,8 @@ class PortalServer:
     def manage(self, *arguments: str, stdin: str = "") -> str:
         """Run a command of manage.py on this portal's data; gives what it printed."""
         done = subprocess.run(
-            [shipped.python(), "manage.py", *arguments],
-            cwd=ROOT,
+            self.command(*arguments),
+            cwd=self.cwd,
             env=shipped.environment(self.environment),
             input=stdin,
             capture_output=True,

@@ -1,0 +1,72 @@
+"""The product as people have it: by `make run`, and by the image, which installs the wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.portal_server import PASSWORD, PortalServer
+from tests.server import Person
+from tests.shipped import environment as shipped
+from tests.shipped.image import Image
+from tests.transfers import fill
+
+Serve = Callable[..., PortalServer]
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return Image(tmp_path_factory.mktemp("image")).build()
+
+
+@pytest.fixture(params=["make run", "image"])
+def program(request: pytest.FixtureRequest) -> list[str]:
+    """What is written before a command such as ``run``."""
+    if request.param == "make run":
+        return [shipped.python(), str(shipped.ROOT / "manage.py")]
+    image: Image = request.getfixturevalue("image")
+    return [str(image.installed / "bin" / "portal")]
+
+
+@pytest.fixture
+def serve(program: list[str], tmp_path: Path) -> Iterator[Serve]:
+    """A portal of it, not yet started: ``serve("--processes", "2", PORTAL_REDIS_URL=…)``."""
+    made: list[PortalServer] = []
+
+    def prepare(*options: str, **settings: str) -> PortalServer:
+        folder = tmp_path / f"portal {len(made)}"
+        folder.mkdir()
+        server = PortalServer(folder, **settings)
+        server.program, server.options, server.cwd = program, options, folder
+        made.append(server)
+        return server
+
+    yield prepare
+    for server in made:
+        server.clean_up()
+
+
+def admin(server: PortalServer) -> Person:
+    """Whom the first start made, signed in."""
+    person = Person(server)
+    assert person.sign_in("admin", PASSWORD).status_code == 303
+    return person
+
+
+def copy(server: PortalServer, person: Person, name: str) -> int:
+    """Asks by the form for a copy of three files; the job's id."""
+    answer = person.fill(
+        "/jobs",
+        name=name,
+        operation="copy",
+        source=str(fill(server.root / name, 100_000, 3)),
+        destination=str(server.root / f"{name} copied"),
+    )
+    assert answer.status_code == 303, answer.text
+    return int(answer.headers["Location"].rpartition("/")[2])
+
+
+def is_completed(person: Person, job: int) -> bool:
+    return 'data-status="completed"' in person.ask(f"/api/jobs/{job}/progress").text

@@ -1,0 +1,82 @@
+"""What ships moves files: in one process, and in several with workers."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from tests.browser.portal_server import START_SECONDS, PortalServer
+from tests.conftest import wait_for
+from tests.parts import Postgres, Redis
+from tests.scaleout_web.web import heard_of
+from tests.server import Person, listening
+from tests.shipped import environment as shipped
+from tests.shipped.conftest import Serve, admin, copy, is_completed
+from tests.transfers import tree
+
+
+def test_one_process_copies_what_the_form_says_and_leaves_its_database_in_one_file(
+    serve: Serve,
+) -> None:
+    server = serve()
+    server.start()
+    person = admin(server)
+    job = copy(server, person, "photographs")
+    wait_for(lambda: is_completed(person, job), 30)
+    assert tree(server.root / "photographs copied") == tree(server.root / "photographs")
+    assert server.stop() == 0, server.log
+
+    (server.data / "portal.sqlite").rename(server.data / "copy.sqlite")
+    with closing(sqlite3.connect(server.data / "copy.sqlite")) as database:
+        found = database.execute("SELECT name, status FROM jobs").fetchall()
+    assert found == [("photographs", "completed")]
+
+
+@contextmanager
+def worker_beside(server: PortalServer) -> Iterator[subprocess.Popen[bytes]]:
+    data = server.cwd / "data of the worker"
+    log = server.cwd / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server.command("worker"),
+            cwd=server.cwd,
+            env=shipped.environment({**server.environment, "PORTAL_DATA_DIR": str(data)}),
+            stdout=output,
+            stderr=output,
+        )
+
+    def works() -> bool:
+        assert process.poll() is None, log.read_text()
+        return "Worker " in log.read_text()
+
+    try:
+        wait_for(works, START_SECONDS)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_two_processes_and_a_worker_copy_what_the_form_says(
+    serve: Serve, postgres: Postgres, redis: Redis
+) -> None:
+    server = serve(
+        *("--processes", "2"),
+        PORTAL_DATABASE_URL=postgres.create(),
+        PORTAL_REDIS_URL=redis.url,
+        PORTAL_SECRET_KEY="a key that all the processes of this portal know",
+    )
+    server.start()
+    with worker_beside(server) as worker:
+        person: Person = admin(server)
+        with listening(person) as listener:
+            job = copy(server, person, "photographs")
+            wait_for(lambda: is_completed(person, job), 30)
+            wait_for(lambda: "completed" in heard_of(listener, job))
+        assert tree(server.root / "photographs copied") == tree(server.root / "photographs")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    assert server.stop() == 0, server.log
