@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.portal_server import free_port
+from tests.shipped import environment as shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
@@ -78,7 +78,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment, in a folder with a space, that has the wheel; its dependencies are ours."""
+    """An environment, in a folder with a space, that has the wheel and finds what ships with it."""
     folder = tmp_path_factory.mktemp("with a space")
     venv.create(folder, with_pip=False)
     pip = ["-m", "pip", "--python", str(folder / "bin" / "python"), "install", "-qq"]
@@ -86,7 +86,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([sys.executable, *pip, *offline, str(wheel)], capture_output=True)
     assert done.returncode == 0, done.stderr
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    (needed,) = shipped.folder().glob("lib/python*/site-packages")
+    (site_packages / "dependencies.pth").write_text(str(needed))
     return folder
 
 
@@ -125,7 +126,7 @@ def test_installed_portal_serves_its_login_page_and_ends_in_time(
         },
         "PORTAL_DATA_DIR": str(tmp_path / "data"),
         "PORTAL_ADMIN_PASSWORD": "correct horse battery staple",
-        "PORTAL_RCLONE": str(Path(sysconfig.get_path("scripts")) / "rclone"),
+        "PORTAL_RCLONE": str(shipped.folder() / "bin" / "rclone"),
     }
     log = tmp_path / "log"
     with log.open("wb") as output:

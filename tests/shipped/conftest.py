@@ -55,7 +55,7 @@ def admin(server: PortalServer) -> Person:
     return person
 
 
-def copy(server: PortalServer, person: Person, name: str) -> int:
+def copy(server: PortalServer, person: Person, name: str, **more: str) -> int:
     """Asks by the form for a copy of three files; the job's id."""
     answer = person.fill(
         "/jobs",
@@ -63,6 +63,7 @@ def copy(server: PortalServer, person: Person, name: str) -> int:
         operation="copy",
         source=str(fill(server.root / name, 100_000, 3)),
         destination=str(server.root / f"{name} copied"),
+        **more,
     )
     assert answer.status_code == 303, answer.text
     return int(answer.headers["Location"].rpartition("/")[2])
