@@ -46,6 +46,8 @@ class Options:
     transfers: int = 4
     retries: int = 2
     timezone: str = "UTC"
+    #: Of a sync: whether a source without a file may empty the destination.
+    allow_empty_source: bool = False
 
     @property
     def filters(self) -> bool:

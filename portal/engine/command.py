@@ -8,7 +8,9 @@ from pathlib import Path
 
 from portal.engine import flags, partials
 from portal.engine.binary import SEARCH_PATH
+from portal.engine.comparison import Comparison
 from portal.engine.errors import EngineError
+from portal.engine.markers import PREFIX, RULE
 from portal.engine.plan import Guard
 from portal.engine.processes import owner_mark
 from portal.engine.remotes import Remote, beginning, variables
@@ -39,6 +41,14 @@ class Order:
     options: Options = field(default_factory=Options)
     #: What a person has confirmed that it deletes.
     guard: Guard | None = None
+    #: By what files are compared; of one that was not examined, as its options say.
+    comparison: Comparison | None = None
+    #: The destination takes names that differ by case for one, and rclone does not know.
+    folds_case: bool = False
+    #: The source is known to be one file, to which no rule about names may be given.
+    single: bool = False
+    #: The number of a marker that a dry run is to look for, instead of leaving all markers out.
+    looks_for: str | None = None
     #: Of a check: whether what is only at the destination counts as no difference.
     one_way: bool = False
     #: The name of the one file of the source that is meant; None for all of them.
@@ -170,7 +180,7 @@ def command_line(
         *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),
-        *flags.of_filters(order.options, workplace.filters(order.options, order.only), moment),
+        *flags.of_filters(order.options, _rules(order, workplace), moment),
         *flags.of_control(workplace.socket if order.moves else None),
         *("--", order.source, order.destination),
     ]
@@ -178,6 +188,14 @@ def command_line(
 
 def _statistics(interval: float) -> list[str]:
     return ["--stats", f"{max(1, round(interval * 1000))}ms", "--stats-log-level", "NOTICE"]
+
+
+def _rules(order: Order, workplace: Workplace) -> Path | None:
+    if order.single and order.only is None:
+        return workplace.filters(order.options)
+    if order.looks_for is not None:
+        return workplace.filters(order.options, order.only, (f"+ {PREFIX}{order.looks_for}",))
+    return workplace.filters(order.options, order.only, (RULE,))
 
 
 def _verb(order: Order) -> str:
@@ -200,9 +218,13 @@ def _options(order: Order) -> list[str]:
         # Totals are known before the first byte moves.
         suffix = partials.suffix(order.job_id, order.attempt)
         options += ["--check-first", "--partial-suffix", suffix]
-        options += flags.of_copying(order.options)
-    elif order.compares_one_way:
-        options.append("--one-way")
+        options += flags.of_copying(order.options, order.comparison)
+        if order.folds_case:
+            options.append("--ignore-case-sync")
+    else:
+        options += order.comparison.flags if order.comparison else ()
+        if order.compares_one_way:
+            options.append("--one-way")
     if order.operation != "check" or order.source_is_tree:
         # Neither copied as if they were files, nor deleted while another may write them.
         options.append(f"--exclude={partials.PATTERN}")

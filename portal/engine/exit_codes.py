@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
+from portal.engine.alarms import MEETING_WORDS, SIZE_ONLY_WORDS
 from portal.engine.connection_errors import CONNECTION_ERRORS, FIRST_CONTACT
 from portal.engine.reasons import Reason
 from portal.engine.storage_errors import STORAGE_ERRORS
@@ -68,6 +69,17 @@ _ERRORS: tuple[Reason, ...] = (
     Reason(
         r"error reading source root directory: directory not found",
         "The source folder does not exist. Check its path, then retry.",
+    ),
+    Reason(
+        MEETING_WORDS,
+        "Two names in the source differ only by case, or by how an accent is written, and are one "
+        "file at the destination. One of them was left out; the errors name it. Rename it, then "
+        "retry.",
+    ),
+    Reason(
+        SIZE_ONLY_WORDS,
+        "Some files could be compared by their size only, which does not show whether they are "
+        "equal. The errors say more.",
     ),
     Reason(
         r"can't copy - source file is being updated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portal.engine.comparison import Comparison
 from portal.options import Options
 
 
@@ -20,13 +21,13 @@ def of_filters(options: Options, rules: Path | None, moment: float) -> list[str]
     return flags
 
 
-def of_copying(options: Options) -> list[str]:
+def of_copying(options: Options, comparison: Comparison | None) -> list[str]:
     # Errors that may pass are the portal's to count: rclone would begin again after any other too,
     # and at once.
     flags = ["--retries=1", f"--transfers={options.transfers}"]
-    if options.checksum:
-        flags.append("--checksum")
-    return flags
+    if comparison is not None:
+        return [*flags, *comparison.flags]
+    return [*flags, "--checksum"] if options.checksum else flags
 
 
 def of_control(path: Path | None) -> list[str]:

@@ -91,6 +91,11 @@ def by_path(path: str) -> str:
     return _readable(_slashed(os.path.realpath(path)))
 
 
+def kind_of_local(path: str) -> str:
+    """Of the file system, such as ``ext4``, that a local path lies on."""
+    return _mount_of(os.path.realpath(path), mounts()).kind
+
+
 def of_mounts_below(path: str) -> list[str]:
     """The keys of what is mounted somewhere below a local path: rclone goes into that too."""
     real = os.path.realpath(path)

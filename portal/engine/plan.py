@@ -7,6 +7,8 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from portal.engine.markers import is_marker
+
 FIRST = 10
 _NAME_LENGTH = 500
 _ROOM = 2**256
@@ -62,11 +64,16 @@ class Ledger:
     """Adds up what a dry run of one operation tells."""
 
     def __init__(
-        self, operation: str, moment: float, shown: Callable[[str], str] = lambda name: name
+        self,
+        operation: str,
+        moment: float,
+        shown: Callable[[str], str] = lambda name: name,
+        looks_for: str | None = None,
     ) -> None:
         """``shown`` makes of a name what a person may see; all else goes by the names as they
-        are."""
+        are. ``looks_for``: the number of a marker."""
         self._operation = operation
+        self._looks_for = looks_for
         self._moment = moment
         self._shown = shown
         self._copies = _Side()
@@ -75,11 +82,17 @@ class Ledger:
         #: How many files rclone said that it did not copy or move, and did not delete.
         self.transfers = 0
         self.removals = 0
+        #: Whether the marker lay somewhere below the top: one end lies in the other.
+        self.marker_below = False
 
     def add(self, skipped: Skipped) -> None:
         self.removals += skipped.deed == "delete"
+        self.transfers += skipped.deed in _COPIES
+        if is_marker(skipped.name):
+            own = self._looks_for is not None and skipped.name.endswith(self._looks_for)
+            self.marker_below |= own and "/" in skipped.name
+            return
         if skipped.deed in _COPIES:
-            self.transfers += 1
             self._copies.add(skipped)
         if skipped.deed in _DELETES.get(self._operation, ()):
             self._deletes.add(skipped)

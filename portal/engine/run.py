@@ -1,5 +1,6 @@
-"""One attempt of a job, from its first rclone to its certain end: a look ahead where something was
-confirmed, the transfer, again after errors that may pass, and a comparison where that was asked."""
+"""One attempt of a job, from its first rclone to its certain end: precautions before anything is
+deleted, a look ahead where something was confirmed, the transfer, again after errors that may pass,
+and a comparison where that was asked."""
 
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ from pathlib import Path
 
 from portal import timetable
 from portal.engine.command import TIDY, Order
+from portal.engine.comparison import BYTES, Comparison
 from portal.engine.folder_modes import Folders
 from portal.engine.governor import Governor
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
+from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
 from portal.engine.silence import Silence
@@ -78,6 +81,10 @@ class Run:
         self._left_parts = False
         #: What stands in its way now.
         self.trouble: Trouble | None = None
+        self._looked = order.guard is None
+        self._precautions = Precautions(
+            rclone, self._moment, data_dir=data_dir, note=self._note, dry_run=self._look
+        )
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -85,12 +92,10 @@ class Run:
         """Each reading as it comes; None after at most `tick` seconds of silence. The final figures
         are those of the outcome. `begun` is told the leader of the process group of each rclone as
         it begins. Raises EngineError if rclone cannot be started."""
-        self._begun = begun
-        if self._order.guard is not None:
-            self._outcome = yield from self._look_ahead(self._order.guard, tick)
-            if self._outcome is not None:
-                return
+        self._begun = self._precautions.begun = begun
         outcome = yield from self._move(tick)
+        if outcome.succeeded and outcome.found_nothing:
+            outcome = (yield from self._precautions.found_something(self._order, tick)) or outcome
         if outcome.succeeded and self._verifies:
             outcome = yield from self._verify(outcome, tick)
         self._outcome = outcome
@@ -98,6 +103,7 @@ class Run:
     def stop(self) -> None:
         """Asks it to end, and returns at once. Of one that has ended: harmless."""
         self._stopped = True
+        self._precautions.stop()
         if self._current is not None:
             self._current.stop()
 
@@ -139,6 +145,10 @@ class Run:
 
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
+        self._close_transfer()
+        self._precautions.close()
+
+    def _close_transfer(self) -> None:
         if self._current is not None:
             self._current.close()
             self._unreadable += self._current.unreadable_lines
@@ -151,37 +161,64 @@ class Run:
     def _verifies(self) -> bool:
         return self._order.options.verify and self._order.moves
 
-    def _look_ahead(
-        self, guard: Guard, tick: float
-    ) -> Generator[Progress | None, None, Outcome | None]:
+    def _look(self, order: Order, tick: float) -> Readings:
+        return (yield from _shown(self._one(order, tick, logged=False), scanning))
+
+    def _look_ahead(self, order: Order, tick: float) -> Objection:
         """None if it would delete what was confirmed, and nothing else."""
-        order = replace(self._order, dry_run=True, guard=None)
-        outcome = yield from _shown(self._one(order, tick, logged=False), scanning)
+        guard = order.guard
+        if guard is None or self._looked:
+            return None
+        outcome = yield from self._look(replace(order, dry_run=True, guard=None), tick)
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
         if outcome.plan is not None and outcome.plan.fingerprint == guard.fingerprint:
             self._note("It would delete what was confirmed, and nothing else.")
+            self._looked = True
             return None
         return Outcome(False, False, None, _changed(guard, outcome.plan), (), None)
+
+    def _try(self, tick: float) -> Readings:
+        """Everything that must be known first, then rclone."""
+        yield from self._stand_still(tick)
+        if self._stopped:
+            return self._interrupted()
+        objection = yield from self._precautions.take(
+            self._order, tick, lambda order: self._look_ahead(order, tick)
+        )
+        if objection is not None:
+            return objection
+        order = self._precautions.judged(self._order)
+        return (yield from _shown(self._compared(order, tick), self._told))
+
+    def _compared(self, order: Order, tick: float) -> Readings:
+        """A comparison that turned out to need more than hashes is made again by the bytes."""
+        outcome = yield from self._one(order, tick)
+        if order.operation == "check" and outcome.size_only and not outcome.stopped:
+            self._note("The storage does not know the hash of every file: the bytes are compared.")
+            order = replace(order, comparison=Comparison(BYTES, ("--download",)))
+            outcome = yield from self._one(order, tick)
+        by = order.comparison.by if order.comparison else None
+        return replace(outcome, found=replace(outcome.found, compared_by=by))
 
     def _move(self, tick: float) -> Readings:
         if self._order.attempt > 1 or self._order.earlier:
             yield from self._tidy(tick)
-        outcome = yield from _shown(self._one(self._order, tick), self._told)
+        outcome = yield from self._try(tick)
         if self._order.keeps_modes and not self._stopped and _modes_failed(outcome):
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
             self._tally.again()
-            outcome = yield from _shown(self._one(self._order, tick), self._told)
+            outcome = yield from self._try(tick)
         for number in range(1, self._order.options.retries + 1):
             if not outcome.may_pass or self._stopped:
                 break
             yield from self._wait(number, outcome.told, tick)
             self._tally.again()
-            outcome = yield from _shown(self._one(self._order, tick), self._told)
+            outcome = yield from self._try(tick)
         if outcome.succeeded and self._left_parts:
             yield from self._tidy(tick)
-        if not (outcome.stopped or self._stopped):
+        if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._tally.read(outcome.progress)
         return replace(outcome, progress=final)
@@ -234,13 +271,17 @@ class Run:
 
     def _verify(self, moved: Outcome, tick: float) -> Readings:
         self._note("All is copied; both sides are compared.")
-        order = replace(self._order, operation="check", guard=None, one_way=True)
-        outcome = yield from _shown(self._one(order, tick), self._tally.comparing)
+        order = replace(
+            self._precautions.judged(self._order), operation="check", guard=None, one_way=True
+        )
+        verdict = self._precautions.verdict
+        order = replace(order, comparison=verdict.verification if verdict else None)
+        outcome = yield from _shown(self._compared(order, tick), self._tally.comparing)
         differences = outcome.differences
+        found = replace(moved.found, compared_by=outcome.found.compared_by)
         if differences is not None and not differences.total:
-            return moved
+            return replace(moved, found=found)
         last = moved.progress and self._tally.comparing(moved.progress)
-        found = moved.found
         reason = outcome.reason
         if differences is not None:
             reason = _differ(differences)
@@ -252,9 +293,7 @@ class Run:
 
     def _one(self, order: Order, tick: float, *, logged: bool = True) -> Readings:
         """One rclone from its start to its end."""
-        while self._paused and not self._stopped:
-            time.sleep(tick)
-            yield None
+        yield from self._stand_still(tick)
         shape = yield from self._look_at_source(tick)
         if shape.name is not None:
             order = narrowed(order, shape.name)
@@ -284,11 +323,16 @@ class Run:
             if order.moves and not self._paused:
                 self._govern(transfer)
         self.trouble = None
-        self.close()
+        self._close_transfer()
         outcome = transfer.outcome()
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
             self._note("The filters leave out this file: nothing was transferred.")
-        return outcome
+        return replace(outcome, found_nothing=transfer.found_nothing)
+
+    def _stand_still(self, tick: float) -> Iterator[None]:
+        while self._paused and not self._stopped:
+            time.sleep(tick)
+            yield None
 
     def _listen(self, order: Order) -> Silence | None:
         if not order.remotes or math.isinf(self._patience):

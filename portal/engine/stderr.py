@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import IO
 
+from portal.engine.alarms import Alarm, alarm_in
 from portal.engine.left_out import LeftOut
 from portal.engine.log import Backlog
 from portal.engine.plan import Ledger
@@ -41,6 +42,7 @@ class Reader:
         #: When it last got a turn with something to read, by the monotonic clock.
         self.read_at = time.monotonic()
         self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
+        self.alarms: set[Alarm] = set()
         self.log = Backlog()
         #: Bytes that were read.
         self.length = 0
@@ -104,7 +106,11 @@ class Reader:
             self._tracker.note(line.done)
         if line.level:
             self.log.add(line.level, line.object, line.message)
-        if line.error is not None:
+        if line.message and (alarm := alarm_in(line.message)) is not None:
+            self.alarms.add(alarm)
+            text = f"{line.object}: {line.message}" if line.object else line.message
+            self.errors.append(line.error or Error(text, line.object, line.message))
+        elif line.error is not None:
             self.errors.append(line.error)
         if line.statistics is not None:
             self.statistics = line.statistics

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portal.engine import control
+from portal.engine.alarms import Alarm
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, command_line, environment, reports
 from portal.engine.error_names import Names
@@ -57,6 +58,12 @@ class Outcome:
     told: str = ""
     #: Of a comparison that came to its end, whatever it found.
     differences: Differences | None = None
+    #: Some files could be compared by their size only, though more was asked for.
+    size_only: bool = False
+    #: A dry run has seen the marker of one end in the other.
+    marker_below: bool = False
+    #: No file was there to be copied, or to be compared.
+    found_nothing: bool = False
 
 
 class Transfer:
@@ -89,7 +96,7 @@ class Transfer:
         self._report = _report(order, self._redactor)
         self._tracker = Tracker(order.operation, order.dry_run, self._report)
         self._ledger = (
-            Ledger(order.operation, self._moment, self._redactor.without_secrets)
+            Ledger(order.operation, self._moment, self._redactor.without_secrets, order.looks_for)
             if order.dry_run
             else None
         )
@@ -224,6 +231,8 @@ class Transfer:
             told=self._told(said),
             found=self._found(succeeded),
             differences=self._differences(),
+            size_only=Alarm.SIZE_ONLY in reader.alarms,
+            marker_below=self._ledger is not None and self._ledger.marker_below,
         )
 
     def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
@@ -273,8 +282,8 @@ class Transfer:
         )
 
     def _succeeded(self, group: ProcessGroup) -> bool:
-        # An exit of 0 after SIGTERM has been seen.
-        if group.stopped:
+        # An exit of 0 after SIGTERM has been seen, and after files that were not compared.
+        if group.stopped or self._started()[1].alarms:
             return False
         if group.exit_code == 0:
             return True
@@ -285,9 +294,9 @@ class Transfer:
 
     def _differences(self) -> Differences | None:
         """None where files could not be read: nobody knows then whether they differ."""
-        group, _ = self._started()
+        group, reader = self._started()
         compared = self._order.operation == "check" and group.exit_code in (0, _DIFFER)
-        if self._report is None or not compared or group.stopped:
+        if self._report is None or not compared or group.stopped or reader.alarms:
             return None
         found = self._report.differences()
         unread = self._report.count(UNREADABLE) or self._tracker.errors > found.total

@@ -30,10 +30,13 @@ class Workplace:
         path = self.folder / "rc"
         return path if len(bytes(path)) <= _LONGEST_SOCKET else None
 
-    def filters(self, options: Options, only: str | None = None) -> Path | None:
+    def filters(
+        self, options: Options, only: str | None = None, first: tuple[str, ...] = ()
+    ) -> Path | None:
         """The rules as rclone reads them from a file, where no line can be taken for an option;
-        None without patterns. ``only``: the name of the one file that may be taken."""
-        rules = [] if only is None else single_file.rules(only)
+        None without rules. ``only``: the name of the one file that may be taken; ``first``: rules
+        that stand before all others."""
+        rules = [*first] if only is None else [*first, *single_file.rules(only)]
         rules += [f"- {pattern}" for pattern in options.exclude]
         # That a folder stands for all in it, rclone takes so only where it is left out.
         rules += [f"+ {one}**" if one.endswith("/") else f"+ {one}" for one in options.include]

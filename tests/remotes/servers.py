@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,15 @@ class Storage:
     """``kind``: s3, sftp, webdav or ftp. ``stop`` and ``start`` keep its folder and its port. It
     has no room for a file that is larger than ``largest_file``."""
 
-    def __init__(self, kind: str, folder: Path, largest_file: int | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        largest_file: int | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
         self.kind = kind
+        self._flags = flags
         self._largest_file = largest_file
         self.folder = folder
         self.port = free_port()
@@ -74,6 +82,7 @@ class Storage:
             serve += ["--auth-key", f"{KEY},{SECRET}"]
         else:
             serve += ["--user", USER, "--pass", PASSWORD]
+        serve += self._flags
         if self._largest_file is not None:
             serve = ["prlimit", f"--fsize={self._largest_file}", *serve]
         self._process = subprocess.Popen(

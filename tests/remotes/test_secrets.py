@@ -153,12 +153,12 @@ def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confine
         for _ in run.readings(leaders.append, tick=0.02):
             for pid in pids():
                 sight = look(pid)
-                if sight is not None and leaders and sight.group == leaders[0]:
+                if sight is not None and sight.group in leaders:
                     lines.add(Path(f"/proc/{pid}/cmdline").read_bytes())
-                    if b"rclone" in (line := max(lines, key=len)) and b"there:x" in line:
+                    if any(b"rclone\0rcd" in line for line in lines):
                         run.stop()
         run.close()
-    assert any(b"there:x" in line for line in lines)
+    assert any(b"rclone\0rcd" in line for line in lines)
     assert not [line for line in lines if hidden.encode() in line or CANARY.encode() in line]
 
 

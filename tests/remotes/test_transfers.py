@@ -133,7 +133,7 @@ def test_wrong_password_fails_with_the_reason(
     assert job.status == JobStatus.FAILED
     refused = "The storage did not accept the credentials."
     if kind == "s3":  # which says no more than that it does not let one look
-        refused = "The destination is a file, or these credentials may not look at it."
+        refused = "The storage does not allow this with these credentials."
     assert str(job.error).startswith(refused)
 
 

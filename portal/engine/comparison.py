@@ -1,0 +1,99 @@
+"""By what two files are judged to be the same: something that can tell, or the bytes themselves.
+
+rclone takes files of one size for equal where nothing better is common to both storages. A copy
+then skips a changed file, and a move deletes it: the only copy of the new content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portal.options import Options
+
+HASH = "hash"
+SIZE_AND_TIME = "size_and_time"
+SIZE = "size"
+BYTES = "bytes"
+
+#: Nanoseconds. A storage that rounds times more than this cannot tell two versions of one second.
+FINE = 10_000_000
+#: A storage that keeps no times says one hundred years.
+_NO_TIMES = 10**15
+#: These count the hash from the content when asked. The others look it up, and some objects (those
+#: that another program sent in parts) have none: rclone then silently compares sizes alone.
+_COUNTED = frozenset({"local", "sftp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What rclone knows of one end. ``precision`` of its times in nanoseconds."""
+
+    kind: str
+    hashes: frozenset[str]
+    precision: int
+    ignores_case: bool = False
+    bucket_based: bool = False
+
+    @property
+    def always_hashed(self) -> bool:
+        return self.kind in _COUNTED
+
+
+#: rclone is not asked about folders of this machine: it would say this.
+LOCAL = Storage(
+    "local",
+    frozenset(
+        {
+            *("md5", "sha1", "whirlpool", "crc32", "sha256", "sha512", "blake3", "xxh3", "xxh128"),
+            *("dropbox", "hidrive", "mailru", "quickxor"),
+        }
+    ),
+    1,
+)
+
+
+def storage(kind: str, told: Mapping[str, Any]) -> Storage:
+    """From the answer of ``operations/fsinfo``. What is not told counts as not there."""
+    features = told.get("Features") or {}
+    precision = told.get("Precision")
+    return Storage(
+        kind,
+        frozenset(told.get("Hashes") or ()),
+        precision if isinstance(precision, int) else _NO_TIMES,
+        ignores_case=bool(features.get("CaseInsensitive")),
+        bucket_based=bool(features.get("BucketBased")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``flags`` for rclone. ``every_byte``: what is there already is written once more."""
+
+    by: str
+    flags: tuple[str, ...] = ()
+    every_byte: bool = False
+
+
+_BY_HASH = Comparison(HASH, ("--checksum",))
+_BY_SIZE_AND_TIME = Comparison(SIZE_AND_TIME)
+_SEND_ALL = Comparison(BYTES, ("--ignore-times",), every_byte=True)
+
+
+def choose(operation: str, options: Options, source: Storage, destination: Storage) -> Comparison:
+    hashes = bool(source.hashes & destination.hashes)
+    counted = hashes and source.always_hashed and destination.always_hashed
+    precision = max(source.precision, destination.precision)
+    if operation == "check":
+        return Comparison(HASH) if hashes else Comparison(BYTES, ("--download",))
+    if operation == "move":
+        # A source is deleted on the strength of this, so that nothing may be left to chance.
+        if precision <= FINE and not options.checksum:
+            return _BY_SIZE_AND_TIME
+        return _BY_HASH if counted else _SEND_ALL
+    if options.checksum:
+        return _BY_HASH if hashes else _SEND_ALL
+    if precision < _NO_TIMES:
+        return _BY_SIZE_AND_TIME
+    return _BY_HASH if counted else _SEND_ALL

@@ -1,0 +1,76 @@
+"""Marker files that may still lie somewhere: noted before they are written, until they are gone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.engine.processes import owner_lives, owner_mark
+
+#: Names that begin so are never copied, deleted, listed or counted.
+PREFIX = ".transfer-portal-probe-"
+RULE = f"- {PREFIX}*"
+
+_FOLDER = "probes"
+
+
+def is_marker(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A marker that a dead process has left behind, and its note."""
+
+    place: str
+    name: str
+    note: Path
+
+
+class Journal:
+    """In the data folder, so that a later attempt finds what an earlier one could not remove. With
+    no folder nothing is noted."""
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self._folder = data_dir / _FOLDER if data_dir is not None else None
+
+    def noted(self, place: str, name: str, *, given_up: bool = False) -> None:
+        """``given_up``: whoever comes here next is to remove it, even while this process lives."""
+        if self._folder is None:
+            return
+        with suppress(OSError):  # a full disk: the marker is removed all the same
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            note = self._note(self._folder, place, name)
+            handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w") as file:
+                json.dump(
+                    {"place": place, "name": name, "owner": "" if given_up else owner_mark()}, file
+                )
+
+    def removed(self, place: str, name: str) -> None:
+        if self._folder is not None:
+            with suppress(OSError):
+                self._note(self._folder, place, name).unlink(missing_ok=True)
+
+    def left(self, mine: Callable[[str], bool]) -> list[Left]:
+        """What dead processes left at places that ``mine`` says can be reached."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = []
+        for note in self._folder.glob("*.json"):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                told = json.loads(note.read_text())
+                place, name, owner = told["place"], told["name"], told["owner"]
+                if name.startswith(PREFIX) and mine(place) and not owner_lives(owner):
+                    found.append(Left(place, name, note))
+        return found
+
+    @staticmethod
+    def _note(folder: Path, place: str, name: str) -> Path:
+        side = "remote" if not place.startswith("/") else "local"
+        number = sum(place.encode("utf-8", "surrogatepass")) % 100_000
+        return folder / f"{name.removeprefix(PREFIX)}-{side}-{number}.json"

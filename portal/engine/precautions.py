@@ -1,0 +1,180 @@
+"""The steps of an attempt before its rclone may delete anything, while whoever waits goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from portal.engine import safety
+from portal.engine.command import Order
+from portal.engine.exit_codes import may_pass, passing
+from portal.engine.progress import Progress
+from portal.engine.safety import Examination, Verdict
+from portal.engine.transfer import Outcome
+
+#: Seconds after which what a probe has shown is shown once more before anything is deleted.
+_FRESH = 5.0
+#: Seconds after which a server has written what it was given; rclone's own waits for five.
+_WRITTEN_BACK = 8.0
+#: Seconds for a storage to answer, of an attempt that is stopped, so that markers are removed.
+_LAST_WORDS = 5.0
+
+#: None if nothing speaks against it, else how the attempt ends.
+Objection = Generator[Progress | None, None, Outcome | None]
+
+
+class Precautions:
+    """Of one attempt, in the thread that goes through its readings. Call `close()` whatever
+    happens."""
+
+    def __init__(
+        self,
+        rclone: Path,
+        moment: float,
+        *,
+        data_dir: Path | None,
+        note: Callable[[str], None],
+        dry_run: Callable[[Order, float], Generator[Progress | None, None, Outcome]],
+    ) -> None:
+        """``note`` writes a line of the log; ``dry_run`` is one rclone that only looks."""
+        self._rclone, self._moment, self._data_dir = rclone, moment, data_dir
+        self._note, self._dry_run = note, dry_run
+        self._examination: Examination | None = None
+        self._stopped = False
+        self.begun: Callable[[int], None] | None = None
+        self.verdict: Verdict | None = None
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._examination is not None:
+            self._examination.stop()
+
+    def close(self) -> None:
+        """No process of it is left when this returns."""
+        if self._examination is None:
+            return
+        examination, self._examination = self._examination, None
+        examination.close(_LAST_WORDS)
+        for place in examination.left_behind:
+            self._note(
+                f"A marker file could not be removed from {place}; the next attempt there does."
+            )
+
+    def take(self, order: Order, tick: float, last: Callable[[Order], Objection]) -> Objection:
+        """All of them, in their order; then ``last``, which may take long. ``judged`` gives the
+        order as it is to be run."""
+        began = time.monotonic()
+        objection = yield from self._examine(order, tick)
+        if objection is None:
+            objection = yield from self._look_deeply(self.judged(order), tick)
+            self.close()
+        if objection is None:
+            objection = yield from last(self.judged(order))
+        if objection is None and time.monotonic() - began > _FRESH:
+            # What was true then may no longer be: a disk was mounted, a server moved.
+            objection = yield from self._examine(order, tick)
+            self.close()
+        return objection
+
+    def found_something(self, order: Order, tick: float) -> Objection:
+        """A storage of objects knows no folders: a path where nothing is may be a mistyped one."""
+        if self.verdict is None or not self.verdict.may_be_nothing:
+            return None
+        examination = self._begin(order, only_whether_something_is_there=True)
+        yield from self._await(examination, tick)
+        verdict = None if self._stopped else examination.verdict
+        self.close()
+        return refused(order, verdict) if verdict and verdict.refusal else None
+
+    def judged(self, order: Order) -> Order:
+        verdict = self.verdict
+        if verdict is None:
+            return order
+        return replace(
+            order,
+            comparison=verdict.comparison,
+            folds_case=verdict.folds_case,
+            single=verdict.single,
+        )
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _begin(self, order: Order, *, only_whether_something_is_there: bool) -> Examination:
+        self._examination = Examination(
+            self._rclone, order, self._moment, data_dir=self._data_dir, begun=self.begun
+        )
+        self._examination.start(only_whether_something_is_there=only_whether_something_is_there)
+        return self._examination
+
+    def _await(self, examination: Examination, tick: float) -> Iterator[None]:
+        give_up_at = 0.0
+        while not examination.wait(tick):
+            if self._stopped:
+                give_up_at = give_up_at or time.monotonic() + _LAST_WORDS
+                if time.monotonic() > give_up_at:
+                    return
+            yield None
+
+    def _examine(self, order: Order, tick: float) -> Objection:
+        examination = self._begin(order, only_whether_something_is_there=False)
+        yield from self._await(examination, tick)
+        if self._stopped:
+            self.close()
+            return _stopped()
+        self.verdict = examination.verdict
+        if self.verdict.refusal is None:
+            return None
+        self.close()
+        return refused(order, self.verdict)
+
+    def _look_deeply(self, order: Order, tick: float) -> Objection:
+        """For the marker of one end in the depths of the other."""
+        verdict = self.verdict
+        if verdict is None or verdict.look is None:
+            return None
+        looking = replace(order, dry_run=True, guard=None, looks_for=verdict.look)
+        outcome = yield from self._dry_run(looking, tick)
+        if not outcome.succeeded:
+            return replace(outcome, progress=None, plan=None)
+        plan = outcome.plan
+        if outcome.marker_below or plan is None:
+            return refused(order, replace(verdict, refusal=safety.ONE_PLACE))
+        if order.operation == "move" and plan.deletes and not plan.copies:
+            return (yield from self._doubt(order, verdict, tick))
+        return None
+
+    def _doubt(self, order: Order, verdict: Verdict, tick: float) -> Objection:
+        """It would copy nothing and delete everything, on one machine. A server may keep for some
+        seconds to itself what it was given to write; what lies on the disk shows it then."""
+        self._note(
+            "Every file is at the destination already. Whether these are two places is seen "
+            f"in {_WRITTEN_BACK:.0f} s."
+        )
+        until = time.monotonic() + _WRITTEN_BACK
+        while time.monotonic() < until and not self._stopped:
+            time.sleep(tick)
+            yield None
+        if self._examination is not None and self._examination.proven_on_disk():
+            return None
+        return refused(order, replace(verdict, refusal=safety.ALL_THERE))
+
+
+def refused(order: Order, verdict: Verdict) -> Outcome:
+    """The end of one that was not begun."""
+    reason = passing(verdict.said)
+    return Outcome(
+        succeeded=False,
+        stopped=False,
+        exit_code=None,
+        reason=verdict.refusal,
+        error_lines=verdict.errors,
+        progress=None,
+        may_pass=may_pass(1, False, verdict.said),
+        told=reason.told.format(storage=order.storage) if reason else "",
+    )
+
+
+def _stopped() -> Outcome:
+    return Outcome(False, True, None, "The transfer was stopped.", (), None)

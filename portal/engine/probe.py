@@ -1,0 +1,315 @@
+"""A marker file of a random name shows whether both ends are one place, whatever they are called.
+
+No name, address or account can tell that two servers lead to one disk. So a file is written at the
+destination and looked for in the source, there and where the destination may lie below it; and the
+other way round where the source is written to anyway.
+
+A server that remembers what lay in a folder does not see a file that came past it. So both sides
+write one name with different contents, and each reads back its own: what a server has written
+itself it does know, and of one file in one place only one content is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from portal.engine.markers import PREFIX, Journal
+from portal.engine.questions import Item, NoAnswer, Questions, attempted, together
+
+_DEEPEST = 6
+_LIKENESS = 20
+
+
+class End(Protocol):
+    """One side, as the probe needs it. All but ``below`` may raise NoAnswer."""
+
+    @property
+    def text(self) -> str: ...
+    def below(self, path: str) -> End: ...
+    def tails(self) -> list[str]: ...
+    def find(self, name: str) -> Item | None: ...
+    def write(self, name: str, content: bytes) -> None: ...
+    def digest(self, name: str) -> str: ...
+    def remove(self, name: str) -> None: ...
+    def names(self) -> dict[str, int] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of this machine."""
+
+    text: str
+
+    def below(self, path: str) -> Folder:
+        return Folder(f"{self.text.rstrip('/')}/{path}")
+
+    def tails(self) -> list[str]:
+        return _tails(self.text)
+
+    def find(self, name: str) -> Item | None:
+        try:
+            found = Path(self.text, name).lstat()
+        except OSError:
+            return None
+        return Item(name, False, found.st_size)
+
+    def write(self, name: str, content: bytes) -> None:
+        try:
+            path = Path(self.text, name)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise NoAnswer(f"{error.strerror}".lower()) from error
+
+    def digest(self, name: str) -> str:
+        try:
+            content = Path(self.text, name).read_bytes()
+        except OSError as error:
+            raise NoAnswer(f"{error.strerror}".lower()) from error
+        return _md5(content)
+
+    def remove(self, name: str) -> None:
+        try:
+            Path(self.text, name).unlink(missing_ok=True)
+        except OSError as error:
+            raise NoAnswer(f"{error.strerror}".lower()) from error
+
+    def names(self) -> dict[str, int] | None:
+        found: dict[str, int] = {}
+        try:
+            with os.scandir(self.text) as entries:
+                for entry in entries:
+                    found[entry.name] = -1 if entry.is_dir() else entry.stat().st_size
+                    if len(found) >= _LIKENESS:
+                        break
+        except OSError:
+            return None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A folder of a remote."""
+
+    questions: Questions
+    text: str
+
+    def below(self, path: str) -> Elsewhere:
+        slash = "" if self.text.endswith((":", "/")) else "/"
+        return Elsewhere(self.questions, f"{self.text}{slash}{path}")
+
+    def tails(self) -> list[str]:
+        return _tails(self.text.partition(":")[2])
+
+    def find(self, name: str) -> Item | None:
+        return self.questions.find(self.text, name)
+
+    def write(self, name: str, content: bytes) -> None:
+        self.questions.write(self.text, name, content)
+
+    def digest(self, name: str) -> str:
+        return self.questions.digest(self.text, name)
+
+    def remove(self, name: str) -> None:
+        try:
+            self.questions.remove(self.text, name)
+        except NoAnswer:
+            if self.questions.find(self.text, name) is not None:
+                raise
+
+    def names(self) -> dict[str, int] | None:
+        try:
+            return self.questions.first_names(self.text, _LIKENESS)
+        except NoAnswer:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """``one_place``: it is proven that the ends are one, or one lies in the other. ``unproven``: a
+    sentence why the opposite could not be proven either."""
+
+    one_place: bool = False
+    unproven: str = ""
+
+
+class Probe:
+    """``cross``: the source may be written to as well. ``exact``: only the very same place counts,
+    since the source is a single file in it. ``new``: the destination is still to be made in the
+    folder that is given, which may well hold the source. Call ``remove()`` whatever happens."""
+
+    def __init__(
+        self,
+        source: End,
+        destination: End,
+        *,
+        cross: bool,
+        exact: bool,
+        new: bool,
+        journal: Journal,
+    ) -> None:
+        self._source, self._destination = source, destination
+        self._cross, self._exact, self._new = cross, exact, new
+        self._journal = journal
+        self.number = secrets.token_hex(8)
+        self.name = f"{PREFIX}{self.number}"
+        self._written: list[End] = []
+        self._contents = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
+
+    def run(self) -> Sight:
+        """Raises NoAnswer where the destination cannot be written to, or the source read."""
+        self._write(self._destination, self._contents[0])
+        in_source = self._cross and self._written_in_source()
+        questions: list[Callable[[], bool]] = [
+            lambda: self._is_other(self._destination, self._contents[0])
+        ]
+        if in_source:
+            questions.append(lambda: self._is_other(self._source, self._contents[1]))
+        else:
+            questions.append(lambda: self._source.find(self.name) is not None)
+        if not self._exact:
+            questions += self._below(self._source, self._destination)
+            if in_source and not self._new:
+                questions += self._below(self._destination, self._source)
+        if any(together(questions)):
+            return Sight(one_place=True)
+        if in_source or self._exact or self._new:
+            return Sight()
+        return self._source_below()
+
+    def ignores_case(self) -> bool:
+        """Whether the destination takes names that differ in case for one; after ``run()``."""
+        other = f"{PREFIX.upper()}{self.number}"
+        found = attempted(lambda: self._destination.find(other))
+        return isinstance(found, Item)
+
+    def is_own_on_disk(self) -> bool:
+        """Both ends were written to, and one of them, a folder of this machine, has kept it."""
+        both = [(self._destination, self._contents[0]), (self._source, self._contents[1])]
+        local = [(end, content) for end, content in both if isinstance(end, Folder)]
+        if not local or len(self._written) < len(both):
+            return False
+        return not any(self._is_other(end, content) for end, content in local)
+
+    def remove(self) -> list[str]:
+        """Where a marker had to be left behind."""
+        left = []
+        for end, gone in zip(
+            self._written,
+            together([_attempt_removal(end, self.name) for end in self._written]),
+            strict=True,
+        ):
+            if gone:
+                self._journal.removed(end.text, self.name)
+            else:
+                self._journal.noted(end.text, self.name, given_up=True)
+                left.append(end.text)
+        self._written = []
+        return left
+
+    def remove_by(self, questions: Questions) -> list[str]:
+        """The same by another rclone than the one that wrote them."""
+        self._written = [
+            Elsewhere(questions, end.text) if isinstance(end, Elsewhere) else end
+            for end in self._written
+        ]
+        return self.remove()
+
+    def _write(self, end: End, content: bytes) -> None:
+        # Noted before: what is begun and cut off may be there all the same.
+        self._journal.noted(end.text, self.name)
+        self._written.append(end)
+        end.write(self.name, content)
+
+    def _written_in_source(self) -> bool:
+        try:
+            self._write(self._source, self._contents[1])
+        except NoAnswer:
+            return False
+        return True
+
+    def _is_other(self, end: End, content: bytes) -> bool:
+        return end.digest(self.name) != _md5(content)
+
+    def _below(self, outer: End, inner: End) -> list[Callable[[], bool]]:
+        """Whether the marker of ``inner`` is seen in ``outer`` where it would lie below it."""
+        return [_seen(outer.below(tail), self.name) for tail in inner.tails()]
+
+    def _source_below(self) -> Sight:
+        """The source was not written to: does it lie in the destination? Only where a folder of its
+        name lies there is there anything to find out."""
+        alike = [
+            self._destination.below(tail)
+            for tail in self._source.tails()
+            if _exists(self._destination, tail)
+        ]
+        if not alike:
+            return Sight()
+        if self._written_in_source():
+            seen = together([_seen(one, self.name) for one in alike])
+            return Sight(one_place=any(seen))
+        own = self._source.names()
+        if own is None or any(_is_alike(own, one) for one in alike):
+            return Sight(
+                unproven="The source cannot be written to, and a folder in the destination looks "
+                "just like it. It may be the source itself, under another name, which would then "
+                "be deleted. Nothing was done. Choose a destination that does not hold that folder."
+            )
+        return Sight()
+
+
+def _attempt_removal(end: End, name: str) -> Callable[[], bool]:
+    def attempt() -> bool:
+        for _ in range(2):
+            with suppress(NoAnswer):
+                end.remove(name)
+                return True
+        return False
+
+    return attempt
+
+
+def _seen(end: End, name: str) -> Callable[[], bool]:
+    # A place that is not there answers as it likes.
+    return lambda: isinstance(attempted(lambda: end.find(name)), Item)
+
+
+def _exists(end: End, tail: str) -> bool:
+    parent, _, name = tail.rpartition("/")
+    inside = end.below(parent) if parent else end
+    if isinstance(inside, Folder):
+        return Path(inside.below(name).text).is_dir()
+    assert isinstance(inside, Elsewhere)  # noqa: S101 - narrows the type
+    questions, text = inside.questions, inside.text
+    found = attempted(lambda: questions.find(text, name, folders=True))
+    return isinstance(found, Item)
+
+
+def _is_alike(own: dict[str, int], other: End) -> bool:
+    """Whether nothing tells them apart: each of the first entries of one is in the other."""
+    for name, size in own.items():
+        found = attempted(lambda name=name: other.find(name))  # type: ignore[misc]
+        if isinstance(found, Item) and (size < 0 or found.size == size):
+            continue
+        if size < 0:
+            continue  # a folder, which is not looked for as a file
+        return False
+    return True
+
+
+def _tails(path: str) -> list[str]:
+    """The ends of a path, the shortest first: of ``a/b/c`` these are ``c``, ``b/c``, ``a/b/c``."""
+    parts = [part for part in path.split("/") if part]
+    return ["/".join(parts[-length:]) for length in range(1, min(len(parts), _DEEPEST) + 1)]
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

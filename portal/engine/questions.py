@@ -1,0 +1,257 @@
+"""One rclone that answers many questions about the two ends of a transfer, each in a request.
+
+To start an rclone costs some fifty milliseconds, and to sign in to a storage often more: here that
+is paid once, however much is asked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
+
+from portal.engine.binary import ensure_executable, setpriv_path
+from portal.engine.command import Order, environment
+from portal.engine.errors import EngineError
+from portal.engine.group import ProcessGroup
+from portal.engine.progress import Tracker
+from portal.engine.redaction import SecretRedactor
+from portal.engine.remotes import beginning
+from portal.engine.statistics import printable
+from portal.engine.stderr import Reader
+from portal.engine.workplace import Workplace
+
+#: One try and short waits; the whole attempt is made again where that may help.
+_IMPATIENT = (
+    *("--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1"),
+    *("--use-json-log", "--log-level", "ERROR"),
+)
+_START = 10.0
+_PATIENCE = 20.0
+_POLL = 0.002
+_ERROR_LENGTH = 500
+_BOUNDARY = "7b0e2fb5d1c24ad7a1d0c0f6e4b7a9c3"
+
+T = TypeVar("T")
+
+
+class NoAnswer(Exception):
+    """rclone could not do it; ``said`` are its own words, without secrets, and ``errors`` all the
+    lines of them."""
+
+    def __init__(self, said: str, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(said)
+        self.said = said
+        self.errors = errors or (said,)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    name: str
+    folder: bool
+    size: int
+
+
+class Questions:
+    """Start and close it in one thread; ask from any. Everything asked after ``close()``, or while
+    it closes, raises NoAnswer."""
+
+    def __init__(
+        self,
+        rclone: Path,
+        order: Order,
+        data_dir: Path | None = None,
+        begun: Callable[[int], None] | None = None,
+    ) -> None:
+        """``begun`` is told the leader of its process group."""
+        self._rclone = rclone
+        self._order = order
+        self._data_dir = data_dir
+        self._begun = begun
+        secrets = {secret for remote in order.remotes for secret in remote.secrets}
+        self._redactor = SecretRedactor(secrets)
+        self._group: ProcessGroup | None = None
+        self._workplace: Workplace | None = None
+        self._socket = ""
+        self._said: Reader | None = None
+
+    def start(self) -> None:
+        """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
+        ensure_executable(self._rclone)
+        try:
+            self._workplace = Workplace()
+            if self._workplace.socket is None:
+                raise EngineError("The name of the temporary folder is too long for a socket.")
+            self._socket = str(self._workplace.socket)
+            self._group = ProcessGroup(
+                [
+                    *beginning(setpriv_path(), self._rclone, self._order.remotes),
+                    *("rcd", "--config", "", "--rc-addr", f"unix://{self._socket}"),
+                    *("--rc-no-auth", *_IMPATIENT),
+                ],
+                environment(self._order, self._data_dir),
+            )
+        except OSError as error:
+            raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
+        if self._begun is not None:
+            self._begun(self._group.pid)
+        said = Reader(self._group.stderr, Tracker("copy", False), self._redactor)
+        said.start()
+        self._said = said
+        self._await_socket(self._group, said)
+
+    def close(self) -> None:
+        """Its process group is dead and reaped when this returns."""
+        if self._group is not None:
+            # Whoever still asks is told that there is no answer.
+            self._group.stop(0)
+            while not self._group.reap():
+                self._group.press()
+                time.sleep(_POLL)
+            if self._said is not None:
+                self._said.wait(2.0)
+        if self._workplace is not None:
+            self._workplace.remove()
+
+    def call(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """rclone's answer. Raises NoAnswer."""
+        return self._send(f"/{method}", json.dumps(parameters).encode(), "application/json")
+
+    # --- what is asked --------------------------------------------------------------------------
+
+    def features(self, place: str) -> dict[str, Any]:
+        return self.call("operations/fsinfo", {"fs": place})
+
+    def find(self, place: str, name: str, *, folders: bool = False) -> Item | None:
+        """The file (or the folder) that lies there under this name; None if none does."""
+        # A folder is looked for in the whole list of what lies beside it.
+        kind = {"dirsOnly": True} if folders else {"filesOnly": True}
+        asked = {"fs": place, "remote": name, "opt": {**kind, "noMimeType": True}}
+        found = self.call("operations/stat", asked).get("item")
+        return _item(found) if isinstance(found, dict) else None
+
+    def first_names(self, place: str, number: int) -> dict[str, int]:
+        """Names in a folder and their sizes, -1 of a folder."""
+        asked = {"fs": place, "remote": "", "opt": {"noModTime": True, "noMimeType": True}}
+        told = self.call("operations/list", asked).get("list") or []
+        items = [_item(one) for one in told[:number]]
+        return {item.name: -1 if item.folder else item.size for item in items}
+
+    def write(self, place: str, name: str, content: bytes) -> None:
+        query = urlencode({"fs": place, "remote": ""})
+        body = b"".join(
+            (
+                f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '.encode(),
+                f'filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode(),
+                content,
+                f"\r\n--{_BOUNDARY}--\r\n".encode(),
+            )
+        )
+        kind = f"multipart/form-data; boundary={_BOUNDARY}"
+        self._send(f"/operations/uploadfile?{query}", body, kind)
+
+    def digest(self, place: str, name: str) -> str:
+        """MD5 of what is read there now, byte by byte."""
+        asked = {"fs": place, "remote": name, "hashType": "md5", "download": True}
+        return str(self.call("operations/hashsumfile", asked).get("hash", ""))
+
+    def remove(self, place: str, name: str) -> None:
+        self.call("operations/deletefile", {"fs": place, "remote": name})
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _send(self, path: str, body: bytes, kind: str) -> dict[str, Any]:
+        connection = _UnixConnection(self._socket, _PATIENCE)
+        try:
+            connection.request("POST", path, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            content = answer.read()
+            told: Any = json.loads(content) if content.strip() else {}
+        except TimeoutError as error:
+            raise NoAnswer(f"i/o timeout: no answer within {_PATIENCE:.0f} s") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise NoAnswer(str(error) or type(error).__name__) from error
+        finally:
+            connection.close()
+        answered: dict[str, Any] = told if isinstance(told, dict) else {}
+        if answer.status != 200:
+            raise NoAnswer(self._clean(str(answered.get("error", answer.reason))))
+        return answered
+
+    def _clean(self, text: str) -> str:
+        return printable(self._redactor.redact(text), _ERROR_LENGTH)
+
+    def _await_socket(self, group: ProcessGroup, said: Reader) -> None:
+        deadline = time.monotonic() + _START
+        while not Path(self._socket).exists():
+            if group.reap() or time.monotonic() > deadline:
+                said.wait(1.0)
+                lines = [printable(error.text, _ERROR_LENGTH) for error in list(said.errors)]
+                raise NoAnswer("; ".join(lines[-1:]) or "rclone gave no answer", tuple(lines))
+            time.sleep(_POLL)
+
+
+def _item(told: dict[str, Any]) -> Item:
+    return Item(str(told.get("Name", "")), bool(told.get("IsDir")), int(told.get("Size", 0)))
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        deadline = time.monotonic() + 1.0
+        while True:
+            try:
+                self.sock.connect(self._path)
+                return
+            except ConnectionRefusedError:
+                # Bound, and not yet listening.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+
+
+def together(questions: Sequence[Callable[[], T]]) -> list[T]:
+    """The answers, asked at once; the first error is raised when all have ended."""
+    answers: list[T | Exception | None] = [None] * len(questions)
+
+    def ask(number: int) -> None:
+        try:
+            answers[number] = questions[number]()
+        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+            answers[number] = error
+
+    # Plain threads: the pools of the standard library block a process of green threads.
+    others = [
+        threading.Thread(target=ask, args=(number,), name="question", daemon=True)
+        for number in range(1, len(questions))
+    ]
+    for thread in others:
+        thread.start()
+    if questions:
+        ask(0)
+    for thread in others:
+        thread.join()
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return cast(list[T], answers)
+
+
+def attempted(question: Callable[[], T]) -> T | NoAnswer:
+    """The answer, or why there is none."""
+    try:
+        return question()
+    except NoAnswer as error:
+        return error

@@ -1,0 +1,470 @@
+"""What must be known before anything of a transfer may be deleted or overwritten.
+
+- The two ends are not one place under two names (``same_place``, ``probe``).
+- "Equal" is judged by something that can tell (``comparison``).
+- There is something at the source: an empty one would empty the destination of a sync.
+- No two names of the source fall together at the destination.
+
+Whatever cannot be found out counts as not safe.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from portal.engine import comparison, places, same_place
+from portal.engine.case import folds_case
+from portal.engine.command import Order
+from portal.engine.comparison import BYTES, Comparison, Storage
+from portal.engine.error_names import Names
+from portal.engine.errors import EngineError
+from portal.engine.exit_codes import reason_for
+from portal.engine.markers import Journal
+from portal.engine.probe import Elsewhere, End, Folder, Probe
+from portal.engine.questions import NoAnswer, Questions, attempted, together
+from portal.engine.remotes import Remote
+from portal.engine.source_names import MissingSource, SourceNames, has_file, meeting
+from portal.engine.statistics import Error
+
+_IS_A_FILE = "is a file not a directory"
+
+ONE_PLACE = (
+    "The source and the destination are the same place under two names, or one lies inside the "
+    "other: a marker file that was written to one of them was seen in the other. Nothing was "
+    "done. Choose two folders of which neither holds the other."
+)
+EMPTY_SOURCE = (
+    "There is no file in the source (with these filters), so this sync would delete everything at "
+    "the destination. Nothing was done. Check the source; if it is meant to be empty, tick “Allow "
+    "an empty source” (allow_empty_source)."
+)
+NOTHING_FOUND = "Nothing was found at {}. Check the path behind the remote's name."
+NO_BUCKET = (
+    "The destination names no bucket, so this would replace whole buckets. Write the name of a "
+    "bucket after the colon."
+)
+ALL_THERE = (
+    "Every file is at the destination already, and both ends are on the same machine under "
+    "different names. That they are two places could not be proven beyond doubt, so that nothing "
+    "was deleted. Look at both, then delete the files at the source yourself."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``refusal``: a sentence why it must not begin; ``said`` are rclone's words for a storage that
+    could not be asked, without names. ``look``: the number of a marker for which a dry run is to
+    look in the depths of both ends."""
+
+    comparison: Comparison
+    refusal: str | None = None
+    said: tuple[str, ...] = ()
+    folds_case: bool = False
+    look: str | None = None
+    #: By what a comparison afterwards is to judge.
+    verification: Comparison | None = None
+    #: A copy that found nothing may have been told of a place that is none.
+    may_be_nothing: bool = False
+    #: rclone's words as they may be shown.
+    errors: tuple[str, ...] = ()
+    #: The source is one file.
+    single: bool = False
+
+
+class Examination:
+    """Of one order. It runs in a thread of its own, so that whoever waits can go on living."""
+
+    def __init__(
+        self,
+        rclone: Path,
+        order: Order,
+        moment: float,
+        *,
+        data_dir: Path | None = None,
+        begun: Callable[[int], None] | None = None,
+    ) -> None:
+        self._rclone, self._order, self._moment = rclone, order, moment
+        self._data_dir, self._begun = data_dir, begun
+        self._journal = Journal(data_dir)
+        self._remotes = {remote.name: remote for remote in order.remotes}
+        self._questions: Questions | None = None
+        self._names: list[SourceNames] = []
+        self._probe: Probe | None = None
+        self._stopped = False
+        self._verdict: Verdict | None = None
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        #: Where a marker could not be removed.
+        self.left_behind: list[str] = []
+
+    # --- for whoever waits ----------------------------------------------------------------------
+
+    def start(self, *, only_whether_something_is_there: bool = False) -> None:
+        ask = self._look_for_something if only_whether_something_is_there else self._examine
+        self._thread = threading.Thread(
+            target=self._run, args=(ask,), name="examination", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended."""
+        assert self._thread is not None  # noqa: S101 - it was started
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def verdict(self) -> Verdict:
+        """After its end. Raises EngineError if rclone cannot be started."""
+        if self._error is not None:
+            raise self._error
+        assert self._verdict is not None  # noqa: S101 - it has ended
+        return self._verdict
+
+    def stop(self) -> None:
+        """It ends soon; markers that were written are removed before."""
+        self._stopped = True
+        for names in list(self._names):
+            names.close()
+
+    def close(self, seconds: float) -> None:
+        """Every process of it is dead when this returns, and every marker that could be removed in
+        so many seconds is gone."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(seconds)
+            if self._questions is not None:
+                self._questions.close()
+            self._thread.join()
+        if self._probe is not None:
+            # Those that were left for a look. The rclone that wrote them is gone.
+            remover = threading.Thread(target=self._remove_later, name="removal", daemon=True)
+            remover.start()
+            remover.join(seconds)
+            if self._questions is not None:
+                self._questions.close()
+            remover.join()
+
+    def proven_on_disk(self) -> bool:
+        """Whether what was written to the end on this machine is still what lies there, after the
+        same name was written to the other end. Call it while markers are left for a look."""
+        return self._probe is not None and self._probe.is_own_on_disk()
+
+    # --- its thread -----------------------------------------------------------------------------
+
+    def _run(self, ask: Callable[[], Verdict]) -> None:
+        try:
+            self._verdict = ask()
+        except NoAnswer as error:
+            self._verdict = self._without_answer(error)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            self._error = error
+        finally:
+            if self._questions is not None:
+                self._questions.close()
+
+    def _examine(self) -> Verdict:
+        order = self._order
+        usual = comparison.choose(
+            order.operation, order.options, comparison.LOCAL, comparison.LOCAL
+        )
+        refused = same_place.refusal(
+            order.source, order.destination, self._remotes, deletes=self._risky(usual)
+        )
+        if refused and order.operation != "check":
+            return Verdict(usual, refused)
+        if not order.remotes:
+            return self._of_this_machine(usual)
+        return self._with_storages()
+
+    def _of_this_machine(self, chosen: Comparison) -> Verdict:
+        order = self._order
+        source, destination = Folder(order.source), Folder(_existing(order.destination))
+        single = Path(order.source).is_file()
+        verification = comparison.choose("check", order.options, comparison.LOCAL, comparison.LOCAL)
+        if refused := self._emptiness(single):
+            return Verdict(chosen, refused)
+        folds = False
+        if order.operation != "check":
+            folds = folds_case(destination.text, may_write=not order.dry_run)
+        if order.moves and self._risky(chosen) and Path(order.source).exists():
+            begin = Folder(str(Path(order.source).parent)) if single else source
+            if refused := self._probed(begin, destination, single):
+                return Verdict(chosen, refused)
+        if folds and not single and (refused := self._meeting_names()):
+            return Verdict(chosen, refused)
+        return Verdict(
+            chosen, folds_case=folds and not single, verification=verification, single=single
+        )
+
+    def _with_storages(self) -> Verdict:
+        order = self._order
+        self._questions = Questions(self._rclone, order, self._data_dir, self._begun)
+        self._questions.start()
+        self._sweep()
+        empty: list[str | None] = []
+        listing = threading.Thread(target=self._ask_emptiness, args=(empty,), daemon=True)
+        listing.start()
+        try:
+            (source, single), (destination, _) = together(
+                [lambda: self._storage(order.source), lambda: self._storage(order.destination)]
+            )
+            chosen = comparison.choose(order.operation, order.options, source, destination)
+            nothing = source.bucket_based and not single and not _is_bucket(order.source)
+            if order.operation == "check":
+                return Verdict(chosen, may_be_nothing=nothing, single=single)
+            if self._risky(chosen) and destination.bucket_based and _is_root(order.destination):
+                return Verdict(chosen, NO_BUCKET)
+            verdict = self._with_probe(chosen, source, destination, single)
+        finally:
+            if self._stopped:
+                self.stop()
+            listing.join()
+        if empty and empty[0] and not single and verdict.refusal is None:
+            self._remove_probe()
+            return replace(verdict, refusal=empty[0], look=None)
+        verification = comparison.choose("check", order.options, source, destination)
+        return replace(verdict, verification=verification, may_be_nothing=nothing, single=single)
+
+    def _with_probe(
+        self, chosen: Comparison, source: Storage, destination: Storage, single: bool
+    ) -> Verdict:
+        order = self._order
+        folds = destination.ignores_case and source.kind != destination.kind
+        told_rclone = destination.ignores_case
+        look: str | None = None
+        if order.destination.startswith("/"):
+            folds = folds_case(_existing(order.destination), may_write=not order.dry_run)
+        if order.moves and self._risky(chosen):
+            suspicious = self._suspicious(source, destination)
+            begin, end = self._end(order.source, single), self._end(order.destination, False)
+            try:
+                refused = self._probed(begin, end, single, suspicious=suspicious, keep=True)
+                if refused:
+                    return Verdict(chosen, refused)
+                assert self._probe is not None  # noqa: S101 - it has just run
+                if not told_rclone and not order.destination.startswith("/"):
+                    folds = self._probe.ignores_case()
+                if suspicious and not single:
+                    look = self._probe.number
+            finally:
+                if look is None:
+                    self._remove_probe()
+        if folds and not single and (refused := self._meeting_names()):
+            self._remove_probe()
+            return Verdict(chosen, refused)
+        return Verdict(chosen, folds_case=folds and not told_rclone and not single, look=look)
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _risky(self, chosen: Comparison) -> bool:
+        """Whether something may be deleted, or written over itself."""
+        order = self._order
+        return order.operation in ("move", "sync") or (
+            order.operation == "copy" and chosen.every_byte
+        )
+
+    def _probed(
+        self,
+        source: End,
+        destination: End,
+        single: bool,
+        *,
+        suspicious: bool = False,
+        keep: bool = False,
+    ) -> str | None:
+        if self._stopped:
+            raise NoAnswer("it was stopped")
+        # The source of a move changes anyway. That of a sync is written to where there is a reason.
+        cross = self._order.operation == "move" or suspicious
+        end = self._order.destination
+        self._probe = Probe(
+            source,
+            destination,
+            cross=cross,
+            exact=single,
+            new=end.startswith("/") and not Path(end).is_dir(),
+            journal=self._journal,
+        )
+        try:
+            sight = self._probe.run()
+        except NoAnswer:
+            self._remove_probe()
+            raise
+        if sight.one_place or sight.unproven or not keep:
+            self._remove_probe()
+        return ONE_PLACE if sight.one_place else sight.unproven or None
+
+    def _remove_probe(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self.left_behind += probe.remove()
+
+    def _remove_later(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None:
+            return
+        self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
+        try:
+            self._questions.start()
+            self.left_behind += probe.remove_by(self._questions)
+        except EngineError:
+            self.left_behind.append(self._order.destination)
+        finally:
+            self._questions.close()
+
+    def _sweep(self) -> None:
+        """What earlier attempts could not remove."""
+        for left in self._journal.left(self._reachable):
+            end = self._end(left.place, False)
+
+            def remove(end: End = end, name: str = left.name) -> None:
+                end.remove(name)
+
+            if not isinstance(attempted(remove), NoAnswer):
+                left.note.unlink(missing_ok=True)
+
+    def _reachable(self, place: str) -> bool:
+        return place.startswith("/") or place.partition(":")[0] in self._remotes
+
+    def _end(self, text: str, single: bool) -> End:
+        if text.startswith("/"):
+            return Folder(str(Path(text).parent) if single else _existing(text))
+        assert self._questions is not None  # noqa: S101 - it was started
+        return Elsewhere(self._questions, _parent(text)[0] if single else text)
+
+    def _storage(self, text: str) -> tuple[Storage, bool]:
+        """What is known of it, and whether it is a single file."""
+        if text.startswith("/"):
+            return comparison.LOCAL, Path(text).is_file()
+        assert self._questions is not None  # noqa: S101 - it was started
+        kind = self._remotes[text.partition(":")[0]].backend
+        try:
+            return comparison.storage(kind, self._questions.features(text)), False
+        except NoAnswer as error:
+            if _IS_A_FILE not in error.said:
+                raise
+        # A storage that does not let somebody look says so as well.
+        folder, name = _parent(text)
+        told = comparison.storage(kind, self._questions.features(folder))
+        if self._questions.find(folder, name) is None:
+            raise NoAnswer(f'for "{text}": {_IS_A_FILE}')
+        return told, True
+
+    def _ask_emptiness(self, empty: list[str | None]) -> None:
+        answer = attempted(lambda: self._emptiness(single=False))
+        empty.append(answer if isinstance(answer, str) else None)
+
+    def _emptiness(self, single: bool) -> str | None:
+        """Why a sync must not begin: there is nothing at its source."""
+        order = self._order
+        if order.operation != "sync" or order.options.allow_empty_source or single:
+            return None
+        if order.source.startswith("/") and not order.options.filters:
+            if Path(order.source).is_file() or not Path(order.source).exists():
+                return None
+            return None if has_file(order.source) else EMPTY_SOURCE
+        names = self._reader()
+        try:
+            return None if names.any() else EMPTY_SOURCE
+        except MissingSource as missing:
+            return missing.said
+
+    def _meeting_names(self) -> str | None:
+        names = self._reader()
+        pairs = meeting(names.read)
+        if not pairs:
+            return None
+        told = " and ".join(f"“{one}”" for one in pairs[0])
+        more = "" if len(pairs) == 1 else " (and others)"
+        return (
+            f"The destination does not tell upper from lower case, so that {told}{more} would be "
+            "one file there. Nothing was done. Rename one of them, or leave it out by a pattern."
+        )
+
+    def _look_for_something(self) -> Verdict:
+        found = self._reader().any(filtered=False)
+        chosen = Comparison(BYTES)
+        return Verdict(chosen, None if found else NOTHING_FOUND.format(self._order.source))
+
+    def _reader(self) -> SourceNames:
+        names = SourceNames(self._rclone, self._order, self._moment, self._data_dir, self._begun)
+        self._names.append(names)
+        if self._stopped:
+            names.close()
+        return names
+
+    def _suspicious(self, source: Storage, destination: Storage) -> bool:
+        """Whether both ends may be seen by one machine, in ways that no path can tell."""
+        order = self._order
+        begin, end = self._remote(order.source), self._remote(order.destination)
+        if begin is not None and end is not None:
+            if same_place.same_account(begin, end) or (
+                source.bucket_based and destination.bucket_based and source.kind == destination.kind
+            ):
+                return False
+            return bool(_addresses(begin) & _addresses(end))
+        remote = begin or end
+        return remote is not None and any(_is_own(address) for address in _addresses(remote))
+
+    def _remote(self, text: str) -> Remote | None:
+        return None if text.startswith("/") else self._remotes[text.partition(":")[0]]
+
+    def _without_answer(self, error: NoAnswer) -> Verdict:
+        """A storage does not answer: without it nothing can be compared, and nothing copied."""
+        order = self._order
+        names = Names((order.source, order.destination), order.remotes)
+        said = names.without(Error(error.said, "", error.said))
+        reason = reason_for(1, False, (said,))
+        return Verdict(Comparison(BYTES), reason, (said,), errors=error.errors)
+
+
+def _existing(path: str) -> str:
+    """The folder itself, or the next one above it that exists."""
+    folder = Path(path)
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return str(folder)
+
+
+def _parent(text: str) -> tuple[str, str]:
+    """The folder and the name of a file on a remote."""
+    remote, _, path = text.partition(":")
+    folder, _, name = path.rpartition("/")
+    return f"{remote}:{folder}", name
+
+
+def _is_bucket(text: str) -> bool:
+    return "/" not in text.partition(":")[2].strip("/")
+
+
+def _is_root(text: str) -> bool:
+    return not text.partition(":")[2].strip("/")
+
+
+def _addresses(remote: Remote) -> frozenset[str]:
+    """Of its server, as names and as numbers."""
+    server = places.of_remote(remote.backend, remote.parameters, "").partition(":")[2]
+    host = server.partition("/")[0].rpartition(":")[0]
+    if not host:
+        return frozenset()
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return frozenset({host})
+    return frozenset({host, *(str(one[4][0]) for one in found)})
+
+
+def _is_own(address: str) -> bool:
+    """Whether it is one of this machine: no other can be bound to."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as trial:
+                trial.bind((address, 0))
+        except OSError:
+            continue
+        return True
+    return False

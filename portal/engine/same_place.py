@@ -1,0 +1,88 @@
+"""Whether both ends are one place, or one lies in the other, as far as can be told without a write.
+
+Two names of a folder are told apart by what they name: a folder of this machine by device and inode
+(see ``places``), a storage by its server and path. A probe finds out the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from portal.engine import places
+from portal.engine.remotes import Remote
+
+_OVERLAP = (
+    "The source and the destination are the same place under two names, or one lies inside the "
+    "other. Nothing was done. Choose two folders of which neither holds the other."
+)
+_MOUNTED = (
+    "A folder below the source or the destination is a mount that leads to the other one. Nothing "
+    "was done. Unmount it, or choose folders that do not hold one another."
+)
+#: What decides, beside the server, where a path leads for this account.
+_ACCOUNT = ("user", "account", "access_key_id", "sas_url", "service_account_credentials")
+
+
+def refusal(
+    source: str, destination: str, remotes: Mapping[str, Remote], *, deletes: bool
+) -> str | None:
+    """A sentence, where it is certain. ``deletes``: something may be deleted or overwritten."""
+    begin, end = _remote(source, remotes), _remote(destination, remotes)
+    if (begin is None) != (end is None):
+        return None
+    one, other = _path(source), _path(destination)
+    if begin is None or end is None:
+        return _of_folders(one, other, deletes)
+    if same_account(begin, end) and places.overlap(places.key(one, begin), places.key(other, end)):
+        return _OVERLAP
+    return None
+
+
+def same_account(one: Remote, other: Remote) -> bool:
+    """Whether one path is one place for both."""
+    return places.key("", one) == places.key("", other) and all(
+        one.parameters.get(name) == other.parameters.get(name) for name in _ACCOUNT
+    )
+
+
+def _of_folders(source: str, destination: str, deletes: bool) -> str | None:
+    begin, end = places.of_local(source), places.of_local(destination)
+    if places.overlap(begin, end) or _holds(source, destination) or _holds(destination, source):
+        return _OVERLAP
+    if not deletes:
+        return None
+    mounted = any(places.overlap(one, end) for one in places.of_mounts_below(source)) or any(
+        places.overlap(one, begin) for one in places.of_mounts_below(destination)
+    )
+    return _MOUNTED if mounted else None
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """By device and inode of each existing folder on the way up: whatever mounts make of names."""
+    try:
+        wanted = _number(outer)
+    except OSError:
+        return False
+    path = Path(os.path.realpath(inner))
+    for folder in (path, *path.parents):
+        try:
+            if _number(str(folder)) == wanted:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _number(path: str) -> tuple[int, int]:
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino
+
+
+def _remote(text: str, remotes: Mapping[str, Remote]) -> Remote | None:
+    return None if text.startswith("/") else remotes.get(text.partition(":")[0])
+
+
+def _path(text: str) -> str:
+    return text if text.startswith("/") else text.partition(":")[2]

@@ -1,0 +1,179 @@
+"""The names in a source, as a transfer with its filters would take them, read while they come."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+
+from portal.engine import flags
+from portal.engine.binary import setpriv_path
+from portal.engine.command import Order, environment
+from portal.engine.errors import EngineError
+from portal.engine.exit_codes import reason_for
+from portal.engine.group import ProcessGroup
+from portal.engine.markers import RULE
+from portal.engine.progress import Tracker
+from portal.engine.questions import NoAnswer
+from portal.engine.redaction import SecretRedactor
+from portal.engine.remotes import beginning
+from portal.engine.stderr import Reader
+from portal.engine.workplace import Workplace
+from portal.options import Options
+
+MISSING = 3
+_CHUNK = 65536
+_POLL = 0.005
+_SHOWN = 3
+_PARTS = 64
+
+
+class MissingSource(NoAnswer):
+    """There is no such folder."""
+
+
+class SourceNames:
+    """Close it whatever happens, from any thread: whoever reads then gets NoAnswer."""
+
+    def __init__(
+        self,
+        rclone: Path,
+        order: Order,
+        moment: float,
+        data_dir: Path | None = None,
+        begun: Callable[[int], None] | None = None,
+    ) -> None:
+        self._rclone, self._order, self._moment = rclone, order, moment
+        self._data_dir, self._begun = data_dir, begun
+        self._group: ProcessGroup | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self, *, filtered: bool = True) -> Iterator[str]:
+        """Each file, by its path in the source. Raises NoAnswer if they cannot be listed."""
+        workplace = Workplace()
+        try:
+            options = self._order.options if filtered else Options()
+            rules = workplace.filters(options, first=(RULE,))
+            group = self._start(
+                [
+                    *beginning(setpriv_path(), self._rclone, self._order.remotes),
+                    *("lsf", "--config", "", "-R", "--files-only"),
+                    *("--use-json-log", "--log-level", "ERROR"),
+                    *flags.of_filters(options, rules, self._moment),
+                    *("--", self._order.source),
+                ]
+            )
+            yield from self._lines(group)
+        finally:
+            self._end()
+            workplace.remove()
+
+    def any(self, *, filtered: bool = True) -> bool:
+        """Whether there is one at all; it is not listed further than to the first."""
+        names = self.read(filtered=filtered)
+        try:
+            return next(names, None) is not None
+        finally:
+            names.close()  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self._closed = True
+        group = self._group
+        if group is not None:
+            group.stop(0)
+            group.press()
+
+    def _start(self, command: list[str]) -> ProcessGroup:
+        with self._lock:
+            if self._closed:
+                raise NoAnswer("it was stopped")
+            try:
+                group = ProcessGroup(command, environment(self._order, self._data_dir), output=True)
+            except OSError as error:
+                raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
+            self._group = group
+        if self._begun is not None:
+            self._begun(group.pid)
+        return group
+
+    def _lines(self, group: ProcessGroup) -> Iterator[str]:
+        secrets = {secret for remote in self._order.remotes for secret in remote.secrets}
+        said = Reader(group.stderr, Tracker("copy", False), SecretRedactor(secrets))
+        said.start()
+        begun = b""
+        with group.stdout as stream:
+            while chunk := os.read(stream.fileno(), _CHUNK):
+                *lines, begun = (begun + chunk).split(b"\n")
+                for line in lines:
+                    yield os.fsdecode(line)
+                time.sleep(0)  # the others of this process have their turn
+        while not group.reap():
+            time.sleep(_POLL)
+        said.wait(2.0)
+        if self._closed:
+            raise NoAnswer("it was stopped")
+        if group.exit_code == MISSING:
+            raise MissingSource("The source folder does not exist. Check its path, then retry.")
+        if group.exit_code:
+            raise NoAnswer(
+                "; ".join(error.text for error in list(said.errors)[-1:])
+                or reason_for(group.exit_code, False, ())
+            )
+
+    def _end(self) -> None:
+        group = self._group
+        if group is not None:
+            group.stop(0)
+            while not group.reap():
+                group.press()
+                time.sleep(_POLL)
+            with suppress(OSError):
+                group.stdout.close()
+
+
+def has_file(folder: str) -> bool | None:
+    """Whether a local folder holds a file at any depth; None if there is no such folder."""
+    if not Path(folder).is_dir():
+        return None
+    return any(files for _, _, files in os.walk(folder))
+
+
+def meeting(read: Callable[[], Iterator[str]]) -> list[tuple[str, str]]:
+    """The first pairs of names that differ by case or by the form of their accents alone, in memory
+    that is eight bytes a file. ``read`` gives the names, twice if there are such."""
+    # Sorted by parts: a list of numbers takes five times as much room as an array.
+    parts = [array("Q") for _ in range(_PARTS)]
+    for name in read():
+        digest = _digest(name)
+        parts[digest % _PARTS].append(digest)
+    doubled = {one for part in parts for one, two in pairwise(sorted(part)) if one == two}
+    if not doubled:
+        return []
+    first: dict[int, str] = {}
+    pairs = []
+    for name in read():
+        digest = _digest(name)
+        if digest in doubled:
+            other = first.setdefault(digest, name)
+            if other != name and folded(other) == folded(name):
+                pairs.append((other, name))
+                if len(pairs) == _SHOWN:
+                    break
+    return pairs
+
+
+def folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _digest(name: str) -> int:
+    content = folded(name).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(content, digest_size=8).digest())

@@ -1,0 +1,138 @@
+"""A changed file whose length is the same: its new content must arrive before anything else is said
+or done, whatever the storage knows of its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from portal.options import Options
+from tests.safety.conftest import kept
+
+NEW, OLD = b"the new content\n", b"the old content\n"
+NOON = 1_790_000_000 * 1_000_000_000
+
+
+def version(path: Path, content: bytes, at: int = NOON) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, ns=(at, at))
+
+
+@pytest.mark.parametrize("kind", ["webdav", "ftp", "sftp", "s3"])
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("operation", ["copy", "move", "sync"])
+@pytest.mark.parametrize("single", [False, True])
+def test_new_content_arrives(attempts, servers, tmp_path, kind, checksum, operation, single):
+    source, store = tmp_path / "source", tmp_path / "store"
+    version(source / "book.txt", NEW, NOON + 3_600_000_000_000)
+    version(store / "shelf" / "book.txt", OLD)
+    remote = servers.remote("nas", servers.start(kind, store))
+    outcome = attempts.run(
+        operation,
+        source / "book.txt" if single else source,
+        "nas:shelf",
+        remote,
+        options=Options(checksum=checksum, retries=0),
+    )
+    assert outcome.succeeded, outcome
+    assert kept(store / "shelf") == {"book.txt": NEW}
+    assert kept(source) == ({} if operation == "move" else {"book.txt": NEW})
+
+
+@pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_versions_of_one_second_are_told_apart_by_a_move(
+    attempts, servers, tmp_path, kind, checksum
+):
+    source, store = tmp_path / "source", tmp_path / "store"
+    version(source / "book.txt", NEW, NOON + 600_000_000)
+    version(store / "shelf" / "book.txt", OLD, NOON + 100_000_000)
+    remote = servers.remote("nas", servers.start(kind, store))
+    options = Options(checksum=checksum, retries=0)
+    outcome = attempts.run("move", source, "nas:shelf", remote, options=options)
+    assert outcome.succeeded
+    assert kept(store / "shelf") == {"book.txt": NEW}
+    assert kept(source) == {}
+
+
+@pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
+def test_versions_of_one_second_are_told_apart_on_the_way_back(attempts, servers, tmp_path, kind):
+    store, target = tmp_path / "store", tmp_path / "target"
+    version(store / "shelf" / "book.txt", NEW, NOON + 600_000_000)
+    version(target / "book.txt", OLD, NOON + 100_000_000)
+    remote = servers.remote("nas", servers.start(kind, store))
+    outcome = attempts.run("move", "nas:shelf", target, remote)
+    assert outcome.succeeded
+    assert kept(target) == {"book.txt": NEW}
+
+
+def test_server_without_hashes_is_asked_for_the_bytes(attempts, servers, tmp_path):
+    source, store = tmp_path / "source", tmp_path / "store"
+    version(source / "book.txt", NEW, NOON + 600_000_000)
+    version(store / "book.txt", OLD, NOON + 100_000_000)
+    server = servers.start("sftp", store)
+    remote = servers.remote("nas", server, shell_type="none", disable_hashcheck="true")
+    options = Options(checksum=True, retries=0)
+    outcome = attempts.run("move", source, "nas:", remote, options=options)
+    assert outcome.succeeded
+    assert outcome.found.compared_by == "bytes"
+    assert (store / "book.txt").read_bytes() == NEW
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "checksum", "by"),
+    [
+        ("webdav", "copy", False, "bytes"),
+        ("webdav", "copy", True, "bytes"),
+        ("webdav", "move", False, "bytes"),
+        ("webdav", "check", False, "bytes"),
+        ("ftp", "sync", False, "bytes"),
+        ("sftp", "copy", False, "size_and_time"),
+        ("sftp", "copy", True, "hash"),
+        ("sftp", "move", False, "hash"),
+        ("sftp", "check", False, "hash"),
+        ("s3", "copy", False, "size_and_time"),
+        ("s3", "copy", True, "hash"),
+        ("s3", "move", False, "size_and_time"),
+        # Some of its objects may have no hash, and rclone would not say so.
+        ("s3", "move", True, "bytes"),
+        ("s3", "check", False, "hash"),
+    ],
+)
+def test_what_files_are_compared_by_is_recorded(
+    attempts, servers, tmp_path, kind, operation, checksum, by
+):
+    for name in ("book.txt", "more.txt")[: 1 if operation == "check" else 2]:
+        version(tmp_path / "source" / name, NEW)
+    version(tmp_path / "store" / "shelf" / "book.txt", NEW)
+    remote = servers.remote("nas", servers.start(kind, tmp_path / "store"))
+    options = Options(checksum=checksum, retries=0)
+    outcome = attempts.run(operation, tmp_path / "source", "nas:shelf", remote, options=options)
+    assert outcome.succeeded, outcome
+    assert outcome.found.compared_by == by
+
+
+@pytest.mark.parametrize("kind", ["webdav", "ftp", "sftp", "s3"])
+def test_check_finds_a_corrupted_file_of_the_same_length(attempts, servers, tmp_path, kind):
+    version(tmp_path / "source" / "book.txt", NEW)
+    version(tmp_path / "store" / "shelf" / "book.txt", OLD)
+    remote = servers.remote("nas", servers.start(kind, tmp_path / "store"))
+    outcome = attempts.run("check", tmp_path / "source", "nas:shelf", remote)
+    assert outcome.found.outcome == "different", outcome
+    assert "book.txt" in str(outcome.found.difference_names)
+    assert not any("could not be checked" in line.message for line in attempts.log)
+
+
+def test_verification_reads_the_bytes_where_no_hash_is_common(attempts, servers, tmp_path):
+    """The server's disk changes a byte behind its back, after it was written."""
+    version(tmp_path / "source" / "book.txt", NEW)
+    remote = servers.remote("nas", servers.start("webdav", tmp_path / "store"))
+    options = Options(verify=True, retries=0)
+    outcome = attempts.run("copy", tmp_path / "source", "nas:shelf", remote, options=options)
+    assert outcome.succeeded
+    assert outcome.found.compared_by == "bytes"
+    commands = [line.message for line in attempts.log]
+    assert not any("could not be checked" in message for message in commands), commands
