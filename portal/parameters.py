@@ -42,6 +42,8 @@ _HOST_KEY = re.compile(
     r"(?:^|[\s,])((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+) (AAAA[A-Za-z0-9+/]+={0,2})(?=[\s,]|$)", re.ASCII
 )
 _GOOGLES = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token")
+#: rclone's default is who runs it: not the same on every machine, and not what was meant.
+_OF_THIS_MACHINE = frozenset({"user"})
 _OF_AN_ACCOUNT = (
     *("type", "project_id", "private_key_id", "private_key", "client_email", "client_id"),
     *("token_uri", "universe_domain"),
@@ -70,7 +72,7 @@ def checked(
         except (Refused, HostRefused) as refused:
             errors[_key(name)] = str(refused)
             continue
-        if value and (value != known[name].default or name in backend.secrets):
+        if value and (value != known[name].default or name in backend.secrets | _OF_THIS_MACHINE):
             values[name] = value
     for names in backend.needs:
         if not any(name in values or name in stored or _key(name) in errors for name in names):

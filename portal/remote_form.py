@@ -143,7 +143,8 @@ def _field(backend: Backend, name: str, option: Any) -> Any:
             default="",
             validate_choice=False,
         )
-    shown = "" if option.default in ("", "0", "off") else option.default
+    # Its user is who runs the portal.
+    shown = "" if name == "user" or option.default in ("", "0", "off") else option.default
     return StringField(label, render_kw={"placeholder": shown} if shown else None)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from portal.models import Remote, User
 from portal.services import remotes
 
 # Fixtures, which pytest finds here.
+from tests.conftest import Browser
 from tests.remotes.conftest import new_remote, settings, storages
+from tests.storages.met import Storage
+from tests.storages.servers import KINDS, Server
 
 __all__ = ["new_remote", "settings", "storages"]
 
@@ -35,3 +39,13 @@ def verdict_on(
         return str(said)
 
     return look
+
+
+@pytest.fixture
+def storage(
+    kind: str, tmp_path: Path, browser: Callable[..., Browser], execute: Callable[..., None]
+) -> Iterator[Storage]:
+    if reason := KINDS[kind].missing():
+        pytest.skip(reason)
+    with Server(KINDS[kind], tmp_path / "server") as server:
+        yield Storage(server, browser, execute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +79,15 @@ def test_what_is_missing_is_called_as_the_form_calls_it(alice: Browser) -> None:
     errors = errors_in(add(alice, "b2", {}).text)
     assert errors["option_account"] == "Give keyID."
     assert errors["option_key"] == "Give applicationKey."
+
+
+def test_user_who_also_runs_the_portal_is_a_user_like_any_other(alice: Browser) -> None:
+    """rclone's own default is whoever runs it."""
+    me = getpass.getuser()
+    assert f'placeholder="{me}"' not in alice.get("/remotes/new?backend=sftp").text
+    answer = add(alice, "sftp", {"host": "127.0.0.1", "user": me, "pass": "secret"})
+    assert answer.status_code == 303
+    assert the().options["user"] == me
 
 
 KEY, OTHER = ssh_key()[1], ssh_key()[1]

@@ -1,0 +1,98 @@
+"""A storage as people meet it: by the form of its remote, and by the form of a job."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from portal.backends import BACKENDS
+from portal.database import session
+from portal.engine import rclone_path
+from portal.models import Job, Remote
+from portal.obscuring import obscured
+from portal.states import JobStatus
+from tests.conftest import Browser
+from tests.remotes.files import sums
+from tests.remotes.servers import typed
+from tests.storages.servers import Server
+from tests.transfers import stored
+
+
+class Storage:
+    """One server, its remote, and people who use it."""
+
+    def __init__(self, server: Server, browser: Callable[..., Browser], execute: Any) -> None:
+        self.server = server
+        self.top = server.kind.top
+        self._browser = browser
+        self._execute = execute
+        self._alice, self.bob = browser("alice"), browser("bob")
+        self._numbers = itertools.count(1)
+
+    def add(self, name: str = "nas", **changed: str) -> None:
+        form = typed(self.server.options(**changed), backend=self.server.kind.backend, name=name)
+        answer = self._alice.post("/remotes", form)
+        assert answer.status_code == 303, answer.text
+
+    def verdict(self, name: str = "nas") -> str:
+        self._alice.post(f"/remotes/{self._remote(name).id}/test")
+        return str(self._remote(name).verdict)
+
+    def _remote(self, name: str) -> Remote:
+        session.remove()
+        found = session.query(Remote).filter_by(name=name).one()
+        session.remove()
+        return found
+
+    def transfer(self, operation: str, source: Path | str, destination: Path | str) -> Job:
+        """By the form; what deletes is shown first, and confirmed."""
+        wish = {
+            "name": f"Transfer {next(self._numbers)}",
+            "operation": operation,
+            "source": str(source),
+            "destination": str(destination),
+            "guarded": "y",
+        }
+        answer = self.bob.post("/jobs", wish)
+        assert answer.status_code == 303, answer.text
+        job = self._run(answer)
+        if operation in ("copy", "check") or job.status != JobStatus.COMPLETED:
+            return job
+        assert job.dry_run
+        answer = self.bob.post(f"/jobs/{job.id}/confirm", {"confirm": wish["name"]})
+        assert answer.status_code == 303, answer.text
+        return self._run(answer)
+
+    def _run(self, answer: Any) -> Job:
+        number = int(answer.location.rsplit("/", 1)[1])
+        self._execute(number)
+        return stored(number)
+
+    def fetched(self, path: str, into: Path) -> dict[str, str]:
+        """What lies there, by rclone alone."""
+        done = self.rclone("copy", f"far:{self.top}{path}", str(into))
+        assert done.returncode == 0, done.stderr
+        return sums(into)
+
+    def rclone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        backend = BACKENDS[self.server.kind.backend]
+        environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG_FAR_TYPE": backend.rclone}
+        for name, value in self.server.options().items():
+            text = obscured(value) if name in backend.passwords else value.replace("\n", "\\n")
+            environment[f"RCLONE_CONFIG_FAR_{name.upper()}"] = text
+        return subprocess.run(
+            [str(rclone_path(None)), *arguments, "--config", "", "--retries", "1"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+def completed(job: Job) -> bool:
+    assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+    return True
