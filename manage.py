@@ -16,11 +16,11 @@ def main() -> None:
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
         warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
         import eventlet
+        from eventlet import patcher, tpool
 
         eventlet.monkey_patch()
-        from eventlet import tpool
-
         server = {"async_mode": "eventlet", "offload": tpool.execute}
+        server["thread"] = patcher.original("threading").Thread
     from portal.cli import cli
 
     cli(obj=server)

@@ -13,7 +13,7 @@ import structlog
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal import database, lock, migrate, offload, sockets, startup, stopping, tree
+from portal import database, engine, lock, migrate, offload, sockets, startup, stopping, tree
 from portal.database_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.executors import Executor
@@ -66,6 +66,8 @@ def serve(
         if migrate_first:
             migrate.upgrade(settings)
     offload.use(server["offload"])
+    if "thread" in server:
+        engine.use_threads(server["thread"])
     executor = Embedded(settings) if embedded else _doorbell(settings)
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])

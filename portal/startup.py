@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from portal.database import session
-from portal.engine import KnownMounts
+from portal.engine import KnownMounts, confinement_problem, rclone_path
 from portal.errors import Invalid, PortalError
 from portal.models import Role
 from portal.own_files import OwnFiles
@@ -34,6 +34,8 @@ def look_at_roots(settings: Settings) -> None:
         mounts.note()
     except OSError as error:
         log.warning("the mounted disks were not written down", error=error.strerror)
+    if problem := confinement_problem(rclone_path(settings.rclone)):
+        log.warning("rclone is not confined", reason=problem)
     for problem in mounts.problems():
         log.warning("a folder that is open to transfers is not there", problem=problem)
 

@@ -2,6 +2,8 @@
 
 from portal.engine.binary import check_rclone, rclone_path
 from portal.engine.command import Order
+from portal.engine.confined_parent import use_threads
+from portal.engine.confinement import problem as confinement_problem
 from portal.engine.errors import EngineError
 from portal.engine.found import Found
 from portal.engine.known_mounts import KnownMounts
@@ -52,6 +54,7 @@ __all__ = [
     "Watchdog",
     "answers_to_anything",
     "check_rclone",
+    "confinement_problem",
     "list_folder",
     "list_matching",
     "make_folder",
@@ -61,4 +64,5 @@ __all__ = [
     "rclone_path",
     "sweep_leftovers",
     "sweep_owner",
+    "use_threads",
 ]

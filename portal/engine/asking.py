@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from portal.engine import confinement
 from portal.engine.binary import SEARCH_PATH, ensure_executable, setpriv_path
 from portal.engine.error_names import names_of
 from portal.engine.errors import EngineError
@@ -50,10 +51,12 @@ def ask(
     *,
     seconds: float,
     most: int,
+    paths: Sequence[str] = (),
     began: Callable[[Callable[[], None]], None] | None = None,
 ) -> Answer:
     """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is given what ends it early,
-    from any thread. Raises EngineError if rclone cannot be started."""
+    from any thread. ``paths`` are those of this machine that it is about. Raises EngineError if
+    rclone cannot be started."""
     ensure_executable(rclone)
     start = beginning(setpriv_path(), rclone, [remote] if remote else [])
     begun = time.monotonic()
@@ -62,6 +65,9 @@ def ask(
             [*start, *arguments[:1], "--config", "", *IMPATIENT, *arguments[1:]],
             {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
             output=True,
+            rules=confinement.of_question(
+                rclone, setpriv_path(), paths=paths, remote=remote is not None
+            ),
         )
     except OSError as error:
         raise EngineError(f"rclone cannot be started: {error.strerror}.") from error

@@ -10,6 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, cast
 
+from portal.engine.confined_parent import ConfinedParent
+from portal.engine.landlock import Ruleset
+
 _LOST = 1  # exit code when the system no longer knows it
 
 
@@ -24,15 +27,18 @@ class ProcessGroup:
         *,
         output: bool = False,
         umask: int = -1,
+        rules: Ruleset | None = None,
     ) -> None:
-        """Starts it; raises OSError if that fails. ``umask``: another one than this process has."""
+        """Starts it; raises OSError if that fails. ``umask``: another one than this process has.
+        ``rules``: what it may do, and nothing else; they are closed."""
         reading, writing = os.pipe()
         out_reading, out_writing = os.pipe() if output else (-1, -1)
         self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
         if output:
             self.stdout = cast(IO[bytes], os.fdopen(out_reading, "rb", buffering=0))
-        try:
-            self._process = subprocess.Popen(
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
                 command,
                 bufsize=0,
                 stdin=subprocess.DEVNULL,
@@ -46,6 +52,10 @@ class ProcessGroup:
                 start_new_session=True,
                 umask=umask,
             )
+
+        try:
+            self._parent = ConfinedParent(start, rules) if rules is not None else None
+            self._process = self._parent.process if self._parent is not None else start()
         except OSError:
             self.stderr.close()
             if output:
@@ -120,6 +130,8 @@ class ProcessGroup:
             self._process.poll()
             self.ended_at = time.monotonic()
             self.exit_code = code
+            if self._parent is not None:
+                self._parent.end()
             return True
 
     def _signal(self, number: signal.Signals) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ def list_matching(
         depth = "--max-depth=1" if only is not None else "--recursive"
         wanted = ["lsjson", depth, "--files-only", "--no-mimetype", *filters, "--"]
         where = path if remote is None else address(remote, path)
-        answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST)
+        read = [os.path.realpath(workplace.folder), *([path] if remote is None else [])]
+        answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST, paths=read)
     finally:
         workplace.remove()
     return _summed(answer, seconds)

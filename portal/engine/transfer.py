@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from portal.engine import control
+from portal.engine import confinement, control
 from portal.engine.alarms import Alarm
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, command_line, environment, reports
@@ -18,6 +18,7 @@ from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
+from portal.engine.new_folder import make_folder, remove_empty
 from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
 from portal.engine.redaction import SecretRedactor
@@ -69,8 +70,8 @@ class Outcome:
 class Transfer:
     """Runs one order. Call `close()` whatever happens.
 
-    rclone gets SIGTERM when the thread that called `start()` ends, so the same thread should
-    go through `readings()`.
+    Where rclone is not confined it gets SIGTERM when the thread that called `start()` ends, so the
+    same thread should go through `readings()`.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Transfer:
         self._running: tuple[ProcessGroup, Reader] | None = None
         self._workplace: Workplace | None = None
         self._gave_up = ""
+        self._made: list[Path] = []
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started."""
@@ -118,11 +120,16 @@ class Transfer:
                 workplace=self._workplace,
                 moment=self._moment,
             )
+            self._make_destination()
+            told = environment(self._order, self._data_dir)
             group = ProcessGroup(
                 command,
-                environment(self._order, self._data_dir),
+                told | {"TMPDIR": str(self._workplace.folder)},
                 output=self._report is not None,
                 umask=_PRIVATE if self._order.keeps_modes else -1,
+                rules=confinement.of_order(
+                    self._rclone, setpriv_path(), self._order, self._workplace.folder
+                ),
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
@@ -131,6 +138,12 @@ class Transfer:
         reader.start()
         if self._report is not None:
             self._report.read(group.stdout)
+
+    def _make_destination(self) -> None:
+        order = self._order
+        if order.local_destination is not None and order.moves:
+            like = order.local_source if order.keeps_modes and order.only is None else None
+            self._made = make_folder(order.local_destination, like)
 
     @property
     def pid(self) -> int:
@@ -259,6 +272,8 @@ class Transfer:
                 time.sleep(_POLL)
             reader.wait(_DRAIN)
             self._await_report()
+            if not self._succeeded(group):
+                remove_empty(self._made)
         if self._workplace is not None:
             self._workplace.remove()
 

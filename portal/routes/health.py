@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import Any
 
 from flask import Blueprint, current_app, jsonify, request
 from prometheus_client import generate_latest
@@ -30,7 +31,10 @@ def readyz() -> Response:
     """200, or 503 with the parts that are down."""
     parts = readiness.parts(current_app)
     ready = all(state == "ok" for state in parts.values())
-    response = jsonify({"status": "ready" if ready else "not ready", "parts": parts})
+    told: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
+    if unconfined := readiness.unconfined(current_app.extensions["settings"]):
+        told["confinement"] = unconfined
+    response = jsonify(told)
     response.status_code = 200 if ready else 503
     return response
 

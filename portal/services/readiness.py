@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import session
-from portal.engine import KnownMounts
+from portal.engine import KnownMounts, confinement_problem, rclone_path
 from portal.services import workers
 from portal.settings import Settings
 
@@ -22,6 +22,14 @@ def parts(app: Flask) -> dict[str, str]:
     else:
         found["roots"] = _roots(app.extensions["settings"])
     return found
+
+
+def unconfined(settings: Settings) -> str | None:
+    """Why the rclone of this machine can reach more than its own job, in a few words."""
+    if settings.scale_out:
+        return None  # the workers say so when they start
+    problem = confinement_problem(rclone_path(settings.rclone))
+    return f"rclone is not confined: {problem}" if problem else None
 
 
 def _roots(settings: Settings) -> str:

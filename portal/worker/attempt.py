@@ -180,10 +180,10 @@ class Attempt:
     def _transfer(self, held: Held) -> Ending:
         roots = self._settings.transfer_roots
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        remotes = sides.checked(self._order, roots, mounts)
+        order = sides.checked(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
-            replace(self._order, remotes=remotes),
+            order,
             data_dir=self._settings.data_dir,
             grace=self._patience.grace,
             backoff=self._patience.backoff,

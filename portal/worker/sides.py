@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from portal import engine
@@ -12,29 +13,29 @@ from portal.paths import PathRefused, resolve
 from portal.services import connections
 
 
-def checked(
-    order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts
-) -> tuple[engine.Remote, ...]:
-    """The remotes that the order needs. A folder may have become a symlink since the job was made,
-    a remote may be gone or lead elsewhere, a disk may be away. Raises PathRefused or Unusable."""
+def checked(order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts) -> engine.Order:
+    """The same order by real paths, with the remotes that it needs. A folder may have become a
+    symlink since the job was made, a remote may be gone or lead elsewhere, a disk may be away.
+    Raises PathRefused or Unusable."""
     with contextlib.suppress(OSError):
         # On a full disk a new mount is not written down; all that is known is looked at below.
         mounts.note()
-    _check_local("source", order.source, roots, mounts)
-    _check_local("destination", order.destination, roots, mounts)
-    if overlap(order.source, order.destination):
+    source = _real("source", order.source, roots, mounts)
+    destination = _real("destination", order.destination, roots, mounts)
+    if overlap(source, destination):
         raise PathRefused("The source and the destination lie inside one another.")
-    if not any(split(path)[0] for path in (order.source, order.destination)):
-        return ()
-    return connections.of_job(order.job_id)
+    remote = any(split(path)[0] for path in (source, destination))
+    remotes = connections.of_job(order.job_id) if remote else ()
+    return replace(order, source=source, destination=destination, remotes=remotes)
 
 
-def _check_local(side: str, path: str, roots: Sequence[Path], mounts: engine.KnownMounts) -> None:
+def _real(side: str, path: str, roots: Sequence[Path], mounts: engine.KnownMounts) -> str:
     if split(path)[0] is not None:
-        return
+        return path
     try:
-        resolve(path, roots)
+        real = str(resolve(path, roots))
     except PathRefused as refused:
         raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
     if problem := mounts.problem(path):
         raise PathRefused(problem)
+    return real

@@ -191,7 +191,9 @@ import eventlet
 eventlet.monkey_patch()
 import json, sys, time
 from pathlib import Path
-from portal.engine import Order, Transfer, check_rclone
+from portal.engine import Order, Transfer, check_rclone, use_threads
+
+use_threads(eventlet.patcher.original("threading").Thread)
 
 gaps = []
 def tick():
