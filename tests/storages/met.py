@@ -33,8 +33,10 @@ class Storage:
         self._alice, self.bob = browser("alice"), browser("bob")
         self._numbers = itertools.count(1)
 
-    def add(self, name: str = "nas", **changed: str) -> None:
-        form = typed(self.server.options(**changed), backend=self.server.kind.backend, name=name)
+    def add(self, name: str = "nas", start: str = "", **changed: str) -> None:
+        """By the form, in which an empty text stands for a box that is not ticked."""
+        options = {key: text for key, text in self.server.options(**changed).items() if text}
+        form = typed(options, backend=self.server.kind.backend, name=name, start=start)
         answer = self._alice.post("/remotes", form)
         assert answer.status_code == 303, answer.text
 

@@ -105,7 +105,7 @@ class Server:
 # --- how each is started --------------------------------------------------------------------------
 
 
-def _script(name: str, *more: str) -> Callable[[Server], list[str]]:
+def script(name: str, *more: str) -> Callable[[Server], list[str]]:
     """One of ``serve/`` with the Python of the storages' environment."""
 
     def command(server: Server) -> list[str]:
@@ -116,7 +116,7 @@ def _script(name: str, *more: str) -> Callable[[Server], list[str]]:
 
 
 def _ftp_with_tls(server: Server) -> list[str]:
-    return _script("ftp.py", "--certificate", str(make_certificate(server.place)))(server)
+    return script("ftp.py", "--certificate", str(make_certificate(server.place)))(server)
 
 
 def _gcs(server: Server) -> list[str]:
@@ -201,7 +201,7 @@ _OPENSSH = {
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("smb", "impacket", "smb", _script("smb.py"), top="SHARE/"),
+        Kind("smb", "impacket", "smb", script("smb.py"), top="SHARE/"),
         Kind(
             "azure",
             "Azurite",
@@ -233,13 +233,13 @@ KINDS = {
             wrong=(("secret_access_key", "not the right one"),),
             address="endpoint=http://127.0.0.1:{port}",
         ),
-        Kind("ftp", "pyftpdlib", "ftp", _script("ftp.py")),
-        Kind("ftp without MFMT", "pyftpdlib", "ftp", _script("ftp.py", "--without", "MFMT")),
+        Kind("ftp", "pyftpdlib", "ftp", script("ftp.py")),
+        Kind("ftp without MFMT", "pyftpdlib", "ftp", script("ftp.py", "--without", "MFMT")),
         Kind(
             "ftp without MLSD",
             "pyftpdlib",
             "ftp",
-            _script("ftp.py", "--without", "MLSD", "--without", "MLST"),
+            script("ftp.py", "--without", "MLSD", "--without", "MLST"),
         ),
         Kind(
             "ftp with TLS",
@@ -256,7 +256,7 @@ KINDS = {
             "webdav",
             "WsgiDAV",
             "webdav",
-            _script("webdav.py"),
+            script("webdav.py"),
             address="url=http://127.0.0.1:{port}",
         ),
         Kind(
