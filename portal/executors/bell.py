@@ -6,9 +6,11 @@ come twice, late or never.
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -25,6 +27,12 @@ TASK = "portal.run"
 _QUEUE = "portal.jobs"
 _SECONDS = 2.0
 _END_SECONDS = 2.0
+#: The header of a message by which its job is known while it waits.
+_JOB_ID = "job_id"
+#: Messages that are read at once.
+_AT_ONCE = 1_000
+#: What is raised while Redis does not take a message.
+_UNDELIVERED = (OperationalError, redis.RedisError, OSError)
 
 
 def queue_name(pool: str | None) -> str:
@@ -111,10 +119,31 @@ class Bell:
         self._failed = False
         return back
 
-    def rung(self, pool: str | None) -> int:
-        """How many messages wait in the queue of a pool; raises redis.RedisError."""
-        length: Any = self._redis.llen(queue_name(pool))
-        return int(length)
+    def hanging(self, pool: str | None) -> set[int]:
+        """Ids of the jobs whose messages wait in the queue of a pool; raises redis.RedisError."""
+        name, first = queue_name(pool), 0
+        found: set[int] = set()
+        # New ones come in at the front and the oldest leave at the end: none is passed over.
+        while batch := self._read(name, first):
+            found.update(json.loads(message)["headers"].get(_JOB_ID, 0) for message in batch)
+            first += len(batch)
+        return found
+
+    def deliver(self, job_ids: Iterable[int], pool: str | None) -> bool:
+        """Rings in the caller's thread; whether all has arrived at Redis."""
+        try:
+            with self._app.connection_for_write() as connection:
+                for job_id in job_ids:
+                    self._send(connection, job_id, queue_name(pool))
+        except _UNDELIVERED as error:
+            log.warning("waiting jobs were not rung for", error=str(error))
+            self._failed = True
+            return False
+        return True
+
+    def _read(self, name: str, first: int) -> list[bytes]:
+        found: Any = self._redis.lrange(name, first, first + _AT_ONCE - 1)
+        return list(found)
 
     def _ring_forever(self) -> None:
         is_over = False
@@ -129,7 +158,7 @@ class Bell:
             job_id, pool = wanted
             try:
                 self._send(connection, job_id, queue_name(pool))
-            except (OperationalError, redis.RedisError, OSError) as error:
+            except _UNDELIVERED as error:
                 log.warning("a bell was not rung", job=job_id, error=str(error))
                 self._failed = True
                 time.sleep(_SECONDS / 4)
@@ -139,5 +168,11 @@ class Bell:
     def _send(self, connection: Any, job_id: int, name: str) -> None:
         with self._app.amqp.Producer(connection, auto_declare=False) as producer:
             self._app.send_task(
-                TASK, (job_id,), queue=name, producer=producer, ignore_result=True, retry=False
+                TASK,
+                (job_id,),
+                queue=name,
+                producer=producer,
+                headers={_JOB_ID: job_id},
+                ignore_result=True,
+                retry=False,
             )

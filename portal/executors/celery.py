@@ -69,12 +69,23 @@ class Doorbell:
         by_pool: dict[str | None, list[int]] = defaultdict(list)
         for one in waiting:
             by_pool[one.pool].append(one.job_id)
+        for pool, ids in by_pool.items():
+            if not self._notify(pool, ids):
+                return not everything
+        return True
+
+    def _notify(self, pool: str | None, ids: list[int]) -> bool:
+        """Sees to it that a message for each of these jobs waits in Redis, and notes it then. Who
+        dies in between leaves them due; none gets a second message while its first waits."""
         try:
-            for pool, ids in by_pool.items():
-                # Enough bells hang there already: more of them would only pile up.
-                if self._bell.rung(pool) < len(ids):
-                    for job_id in ids:
-                        self._bell.ring(job_id, pool)
-        except redis.RedisError:
-            return not everything
+            hanging = self._bell.hanging(pool)
+            if not self._bell.deliver([one for one in ids if one not in hanging], pool):
+                return False
+            worker.note_notified(ids)
+        except redis.RedisError as error:
+            log.warning("the queue was not read", error=str(error))
+            return False
+        except worker.DatabaseAway as away:
+            log.warning("it was not noted who was rung for", error=str(away.orig))
+            return False
         return True

@@ -25,6 +25,8 @@ from portal.states import ACTIVE, MAX_INTERRUPTIONS, JobStatus, Operation
 log = structlog.get_logger(__name__)
 
 _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an advisory lock
+#: Rows that are noted in one transaction.
+_AT_ONCE = 1_000
 _STOPPED = "The portal stopped while this transfer was running."
 _SILENT = "Its worker was not heard of any more."
 _DIED = "Its worker died."
@@ -51,7 +53,8 @@ def sweep(silent: float, unheard: float) -> list[Waiting]:
     """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
     and brings what was interrupted on its way. Gives the jobs to ring for: those, the ones that
     waited for them alone, and the ones that have waited for ``unheard`` seconds since somebody last
-    rang. One process at a time; others find nothing to do."""
+    rang; all of them again until ``note_notified`` is called. One process at a time; others find
+    nothing to do."""
     with exclusively(_SWEEP) as alone:
         if not alone:
             return []
@@ -62,7 +65,7 @@ def sweep(silent: float, unheard: float) -> list[Waiting]:
         left |= requeue_interrupted()
         freed = places.freed(left)
         known = {one.job_id for one in freed}
-        return freed + [one for one in _to_ring_for(unheard) if one.job_id not in known]
+        return freed + [one for one in _due_for_notification(unheard) if one.job_id not in known]
 
 
 def requeue_interrupted() -> set[str]:
@@ -78,30 +81,36 @@ def queued_ids() -> list[int]:
 
 def all_queued() -> list[Waiting]:
     """All that wait, oldest first; for a queue that has lost what it held."""
-    return _to_ring_for(0.0)
+    return _due_for_notification(0.0)
 
 
-def _to_ring_for(unheard: float) -> list[Waiting]:
-    """Notes that somebody rings for them now. One that waits for another job is rung for when that
-    has ended."""
+def note_notified(job_ids: Sequence[int]) -> None:
+    """A message for each of these jobs waits for a worker now."""
+    for first in range(0, len(job_ids), _AT_ONCE):
+        some = job_ids[first : first + _AT_ONCE]
+        writing = begin_write()
+        try:
+            writing.execute(
+                update(Job)
+                .where(Job.id.in_(some), Job.status == JobStatus.QUEUED)
+                .values(rung_at=database_time()),
+                execution_options={"synchronize_session": False},
+            )
+            writing.commit()
+        finally:
+            writing.rollback()
+
+
+def _due_for_notification(unheard: float) -> list[Waiting]:
+    """Jobs that may begin and for which nobody has rung for so many seconds."""
     rung = func.coalesce(Job.rung_at, Job.queued_at)
     # One that was brought back has no bell of its own yet.
     mute = (Job.rung_at.is_(None)) & (Job.interruptions > 0)
-    overdue = (rung < database_time(ago=unheard)) | mute
-    writing = begin_write()
-    try:
-        rows = writing.execute(
-            update(Job)
-            .where(Job.status == JobStatus.QUEUED, overdue)
-            .values(rung_at=database_time())
-            .returning(Job.id, Job.pool),
-            execution_options={"synchronize_session": False},
-        ).all()
-        writing.commit()
-    finally:
-        writing.rollback()
-    rung_for = {row.id for row in rows}
-    return [one for one in places.ready() if one.job_id in rung_for] if rung_for else []
+    overdue = (rung <= database_time(ago=unheard)) | mute
+    found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
+    due = set(session.scalars(found))
+    session.rollback()
+    return [one for one in places.ready() if one.job_id in due] if due else []
 
 
 def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:

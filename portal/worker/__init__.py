@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import OperationalError
 
@@ -27,6 +27,7 @@ __all__ = [
     "Waiting",
     "Worker",
     "elapsed",
+    "note_notified",
     "queued_jobs",
     "recover",
     "sweep",
@@ -61,6 +62,14 @@ def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
         waiting = recovery.sweep(timing.silent, timing.unheard)
         workers.watch()
         return recovery.all_queued() if everything else waiting
+    finally:
+        session.remove()
+
+
+def note_notified(job_ids: Sequence[int]) -> None:
+    """A message for each of these jobs waits for a worker now."""
+    try:
+        recovery.note_notified(job_ids)
     finally:
         session.remove()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,12 +18,14 @@ from sqlalchemy import update
 
 from portal import database
 from portal.database import database_time, session
+from portal.executors.bell import Bell, queue_name
 from portal.executors.celery import Doorbell
 from portal.models import Job
 from portal.services import recovery, reports
 from portal.settings import Settings
 from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
+from tests.parts import Redis
 from tests.shipped import environment as shipped
 from tests.transfers import assert_ended_once, history, status_of, stored
 
@@ -55,6 +59,27 @@ def app(settings: Settings) -> Iterator[Flask]:
     yield made
     database.session.remove()
     made.extensions["engine"].dispose()
+
+
+@pytest.fixture
+def bell(settings: Settings) -> Iterator[Bell]:
+    made = Bell(settings.redis_url)
+    yield made
+    made._redis.close()
+
+
+@contextmanager
+def sweeping(settings: Settings) -> Iterator[None]:
+    doorbell = Doorbell(settings)
+    doorbell.start()
+    yield
+    doorbell.stop()
+
+
+def waiting_messages(bell: Bell) -> list[int]:
+    """Ids of jobs, one for each message, which no worker takes."""
+    names = bell._read(queue_name(None), 0)
+    return [json.loads(message)["headers"]["job_id"] for message in names]
 
 
 @contextmanager
@@ -188,4 +213,44 @@ def test_job_nobody_heard_of_for_a_minute_is_rung_for_again_once_a_minute(
     session.commit()
     rung = recovery.sweep(45, 60)
     assert [(one.job_id, one.pool) for one in rung] == [(job_id, "site-b")]
+    assert recovery.sweep(45, 60) == rung, "until it is noted that somebody has rung"
+    recovery.note_notified([job_id])
     assert recovery.sweep(45, 60) == []
+
+
+def test_job_that_is_taken_back_is_rung_for_whatever_other_messages_wait(
+    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int], new_job: Any, root: Path
+) -> None:
+    others = [new_job(destination=root / f"other {number}") for number in range(3)]
+    assert bell.deliver(others, None)
+    taken_back = silent(destination=root / "taken back")
+    with sweeping(settings):
+        wait_for(lambda: stored(taken_back).rung_at is not None)
+    assert status_of(taken_back) == "queued"
+    assert sorted(waiting_messages(bell)) == [*others, taken_back]
+
+
+def test_who_dies_between_the_message_and_the_note_makes_no_second_message(
+    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int]
+) -> None:
+    job_id = silent()
+    recovery.sweep(45, 60)
+    assert bell.deliver([job_id], None)
+    assert stored(job_id).rung_at is None
+    with sweeping(settings):
+        wait_for(lambda: stored(job_id).rung_at is not None)
+    assert waiting_messages(bell) == [job_id]
+
+
+def test_job_is_due_until_its_message_is_in_redis(
+    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int], redis: Redis
+) -> None:
+    job_id = silent()
+    redis.kill()
+    assert not bell.deliver([job_id], None)
+    with sweeping(settings):
+        wait_for(lambda: status_of(job_id) == "queued")
+        assert stored(job_id).rung_at is None
+        redis.start()
+        wait_for(lambda: stored(job_id).rung_at is not None)
+    assert waiting_messages(bell) == [job_id]
