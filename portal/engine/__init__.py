@@ -24,13 +24,11 @@ from portal.engine.providers import Option, options_of
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile
-from portal.engine.tally import Before
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 from portal.engine.watchdog import Watchdog
 
 __all__ = [
-    "Before",
     "CurrentFile",
     "EngineError",
     "Entry",

@@ -96,7 +96,8 @@ class Tracker:
             # A check moves no bytes; its percent counts files.
             total = None if self._percent is None else 0
         else:
-            files_done = stats.transfers
+            # A file may arrive after the last statistics of an rclone that is stopped.
+            files_done = max(stats.transfers, self._deeds.arrived)
             failed = self._deeds.failed
             self._files_total = max(self._files_total, stats.total_transfers, files_done + failed)
             files_total = self._files_total
@@ -141,7 +142,9 @@ class Tracker:
             percent=100.0,
             speed_bytes=self._average(stats),
             eta_seconds=0,
-            files_total=stats.total_checks if self._check else stats.total_transfers,
+            files_total=stats.total_checks
+            if self._check
+            else max(stats.total_transfers, reading.files_transferred),
             files_unchanged=max(reading.files_unchanged, self._single_file(stats)),
             current_files=(),
         )

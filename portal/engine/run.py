@@ -24,7 +24,7 @@ from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
 from portal.engine.silence import Silence
 from portal.engine.single_file import Lookup, Shape, narrowed
-from portal.engine.tally import Before, Tally, scanning
+from portal.engine.tally import Tally
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 
@@ -50,7 +50,7 @@ class Run:
         backoff: float = 5.0,
         patience: float = math.inf,
         paused: bool = False,
-        before: Before | None = None,
+        before: Progress | None = None,
     ) -> None:
         """`backoff`: seconds before the second try; each further wait is twice as long. `before`:
         what earlier attempts have done. `patience`: seconds without a byte from a storage after
@@ -162,7 +162,7 @@ class Run:
         return self._order.options.verify and self._order.moves
 
     def _look(self, order: Order, tick: float) -> Readings:
-        return (yield from _shown(self._one(order, tick, logged=False), scanning))
+        return (yield from _shown(self._one(order, tick, logged=False), self._tally.scanning))
 
     def _look_ahead(self, order: Order, tick: float) -> Objection:
         """None if it would delete what was confirmed, and nothing else."""
@@ -228,7 +228,7 @@ class Run:
         are in nobody's way."""
         if self._order.leaves_partials and not self._stopped:
             order = replace(self._order, operation=TIDY, guard=None)
-            yield from _shown(self._one(order, tick, logged=False), scanning)
+            yield from _shown(self._one(order, tick, logged=False), self._tally.scanning)
 
     def _settle_folders(self, succeeded: bool) -> Iterator[None]:
         order = self._order

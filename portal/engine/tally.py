@@ -3,28 +3,21 @@ those of one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from portal.engine.progress import ALMOST, Phase, Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What the attempts before have done. Not ``is_exact``: the last of them died, so that more may
-    have arrived than it could still tell."""
-
-    progress: Progress
-    is_exact: bool
 
 
 class Tally:
     """Figures never fall. What a later rclone finds left to do is added to what has arrived."""
 
-    def __init__(self, operation: str, dry_run: bool, before: Before | None = None) -> None:
+    def __init__(self, operation: str, dry_run: bool, before: Progress | None = None) -> None:
+        """``before``: what earlier attempts have told. They were stopped, or died: of the last of
+        them more may have arrived than it could still tell."""
         self._moves = operation != "check" and not dry_run
         self._is_move = operation == "move"
-        self._before = before.progress if before else None
-        self._is_exact = before is None or before.is_exact
+        self._before = before
+        self._is_exact = before is None
         #: Whether this rclone has told what is left to do.
         self._has_begun = False
         self.last: Progress | None = self._before
@@ -39,6 +32,24 @@ class Tally:
         self._has_begun |= reading.total_bytes is not None
         self.last = reading if self._before is None else self._joined(self._before, reading)
         return self.last
+
+    def scanning(self, reading: Progress) -> Progress:
+        """Of a look ahead, or of tidying up, that moves nothing: the figures so far stand; the
+        first of all tells how much it has found."""
+        figures = self.last or replace(
+            reading,
+            bytes_transferred=0,
+            bytes_arrived=0,
+            total_bytes=None,
+            percent=None,
+            files_transferred=0,
+            files_total=0,
+            files_unchanged=0,
+            files_deleted=0,
+        )
+        return replace(
+            figures, phase=Phase.SCANNING, speed_bytes=0, eta_seconds=None, current_files=()
+        )
 
     def comparing(self, reading: Progress) -> Progress | None:
         """While it is verified: the figures stand, and it is not complete."""
@@ -81,8 +92,8 @@ class Tally:
         )
 
     def _added(self, before: Progress, reading: Progress) -> Progress:
-        """To what has arrived before. Of an attempt that died that is the difference between what
-        was to be done then and what is left now, if that is more than it could tell."""
+        """To what has arrived before. Where not all of that was told, it is the difference between
+        what was to be done then and what is left now, if that is more."""
         arrived, files = before.bytes_arrived, before.files_transferred
         left = reading.total_bytes or 0
         if not self._is_exact:
@@ -101,20 +112,3 @@ class Tally:
             files_unchanged=max(0, unchanged),
             files_deleted=before.files_deleted + reading.files_deleted,
         )
-
-
-def scanning(reading: Progress) -> Progress:
-    """Of a look ahead that moves nothing: how much it has found."""
-    return Progress(
-        phase=Phase.SCANNING,
-        bytes_transferred=0,
-        total_bytes=None,
-        percent=None,
-        speed_bytes=0,
-        eta_seconds=None,
-        files_transferred=0,
-        files_total=0,
-        files_listed=reading.files_listed,
-        errors=reading.errors,
-        current_files=(),
-    )

@@ -73,11 +73,11 @@ def _guard(job: Job) -> engine.Guard | None:
     )
 
 
-def _before(job: Job) -> engine.Before | None:
+def _before(job: Job) -> engine.Progress | None:
     """What earlier attempts have done, once it was known what there is to do."""
     if job.attempt <= 1 or job.total_bytes is None:
         return None
-    progress = engine.Progress(
+    return engine.Progress(
         phase=engine.Phase.SCANNING,
         speed_bytes=0,
         eta_seconds=None,
@@ -85,7 +85,6 @@ def _before(job: Job) -> engine.Before | None:
         current_files=(),
         **{name: getattr(job, name) for name in reports.KEPT_FIGURES},
     )
-    return engine.Before(progress, is_exact=not job.interruptions)
 
 
 def _moment(seconds: float | None) -> datetime | None:

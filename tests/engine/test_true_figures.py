@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal.engine import Before, Order, Phase, Progress, Run, rclone_path
+from portal.engine import Order, Phase, Progress, Run, rclone_path
 from portal.engine.progress import Tracker
 from portal.engine.report import MOST_NAMES, Report
 from portal.engine.statistics import parse
@@ -29,7 +29,6 @@ def files(folder: Path, number: int, size: int = 1000) -> Path:
 
 
 def attempt(tmp_path: Path, *sides: Path, before: Progress | None = None, **more: Any) -> Run:
-    exact = more.pop("is_exact", True)
     order: dict[str, Any] = {
         "operation": "copy",
         "bandwidth_limit": None,
@@ -40,7 +39,7 @@ def attempt(tmp_path: Path, *sides: Path, before: Progress | None = None, **more
         rclone_path(None),
         Order(1, 1, source=str(sides[0]), destination=str(sides[1]), **order),
         data_dir=tmp_path,
-        before=Before(before, exact) if before else None,
+        before=before,
     )
 
 
@@ -155,11 +154,26 @@ def test_files_that_vanish_stay_in_the_total(tmp_path: Path) -> None:
     assert (last.bytes_transferred, last.total_bytes) == (35 * 50_000, 40 * 50_000)
     assert last.percent is not None
     assert last.percent <= 87.5 + 0.1
-    # Tried again by another rclone, which does not find them any more: it has all there is.
     run.close()
-    last = followed(attempt(tmp_path, source, tmp_path / "to", before=last))
-    assert (last.files_transferred, last.files_total, last.percent) == (35, 35, 100.0)
-    assert (last.bytes_transferred, last.total_bytes) == (35 * 50_000, 35 * 50_000)
+
+
+def test_files_that_are_gone_when_it_is_tried_again_are_not_told_to_have_arrived() -> None:
+    tally = Tally("copy", False)
+    tally.read(reading(350, 400, bytes_arrived=350, files_transferred=35, files_total=40))
+    tally.again()
+    last = tally.read(reading(0, 0, percent=100.0, files_transferred=0, files_total=0))
+    assert (last.bytes_transferred, last.total_bytes, last.percent) == (350, 350, 100.0)
+    assert (last.files_transferred, last.files_total) == (35, 35)
+
+
+def test_files_that_arrive_when_it_is_tried_again_complete_the_total() -> None:
+    tally = Tally("copy", False)
+    tally.read(reading(265, 300, bytes_arrived=265, files_transferred=265, files_total=300))
+    tally.again()
+    tally.read(reading(0, 35, bytes_arrived=0, files_transferred=0, files_total=35))
+    last = tally.read(reading(35, 35, percent=100.0, files_transferred=35, files_total=35))
+    assert (last.files_transferred, last.files_total) == (300, 300)
+    assert (last.bytes_transferred, last.total_bytes) == (300, 300)
 
 
 def test_files_that_failed_before_a_figure_was_told_are_in_the_total() -> None:
@@ -267,7 +281,7 @@ def test_copy_whose_rclone_was_killed_ends_with_the_figures_of_all(tmp_path: Pat
     run.close()
     assert killed_at is not None
     # As the database has it after the portal was killed too: what was told last.
-    last = followed(attempt(tmp_path, source, to, before=killed_at, is_exact=False))
+    last = followed(attempt(tmp_path, source, to, before=killed_at))
     assert (last.files_transferred, last.files_total) == (10, 10)
     assert (last.bytes_transferred, last.total_bytes) == (4_000_000, 4_000_000)
     assert last.files_unchanged == 0
@@ -318,7 +332,6 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
 ) -> None:
     chosen, steps = given_attempts
     total, seen = sum(chosen), [reading(0, None, files_transferred=0, files_total=0, percent=None)]
-    before: Before | None = None
 
     def told(tally: Tally, arrived: int, part: int, left: list[int], **more: Any) -> None:
         whole = sum(left[:arrived])
@@ -342,9 +355,8 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
         assert now.files_transferred <= now.files_total <= len(chosen)
         seen.append(now)
 
-    left = list(chosen)
+    left, tally = list(chosen), Tally("copy", False)
     for arrive, known, dies, part in steps:
-        tally = Tally("copy", False, before)
         told(tally, 0, 0, left)
         next_one = left[known] if known < len(left) else 0
         told(tally, known, min(part, next_one), left)
@@ -353,9 +365,10 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
             sent = sum(left[:known]) + min(part, next_one)
             told(tally, arrive, max(0, sent - sum(left[:arrive])), left)
         left = left[arrive:]
-        exact = (before is None or before.is_exact) and (not dies or known == arrive)
-        before = Before(seen[-1], exact)
-    tally = Tally("copy", False, before)
+        if dies:
+            tally = Tally("copy", False, seen[-1])
+        else:
+            tally.again()
     told(tally, len(left), 0, left, percent=100.0)
     last = seen[-1]
     assert (last.bytes_transferred, last.total_bytes) == (total, total)
