@@ -1,5 +1,5 @@
 // Classic script for <head>: sets the colours before the first paint, from <html data-theme> or, if that is `auto`, the system.
-(function () {
+(() => {
   const root = document.documentElement;
   const dark = matchMedia('(prefers-color-scheme: dark)');
   function paint() {

@@ -8,10 +8,26 @@ import { fakeClock } from './fakes.mjs';
 function page(row) {
   const clock = fakeClock();
   let silences = 0;
-  const ages = createAges({ clock, activeRows: () => [row], silent: () => { silences += 1; } });
+  const ages = createAges({
+    clock,
+    activeRows: () => [row],
+    silent: () => {
+      silences += 1;
+    },
+  });
   ages.tick();
-  const pass = (seconds) => { for (let i = 0; i < seconds; i += 1) { clock.pass(1); ages.tick(); } };
-  return { ages, pass, silences: () => silences, jobs: createJobs({ rowsOf: () => [row], refresh: { soon() {} } }) };
+  const pass = (seconds) => {
+    for (let i = 0; i < seconds; i += 1) {
+      clock.pass(1);
+      ages.tick();
+    }
+  };
+  return {
+    ages,
+    pass,
+    silences: () => silences,
+    jobs: createJobs({ rowsOf: () => [row], refresh: { soon() {} } }),
+  };
 }
 
 test('figures say how old they are once that is over 5 s, and grey at 15 s', () => {

@@ -4,7 +4,21 @@ import { createBanner } from '../../static/js/connection/banner.js';
 import { element } from './elements.mjs';
 import { fakeClock } from './fakes.mjs';
 
-const PARTS = ['word', 'said', 'strip', 'text', 'next', 'sign-in', 'try', 'panel', 'since', 'transport', 'roundTrip', 'lastData', 'reason'];
+const PARTS = [
+  'word',
+  'said',
+  'strip',
+  'text',
+  'next',
+  'sign-in',
+  'try',
+  'panel',
+  'since',
+  'transport',
+  'roundTrip',
+  'lastData',
+  'reason',
+];
 
 function badge() {
   const clock = fakeClock();
@@ -14,12 +28,30 @@ function badge() {
   const why = Object.assign(element(), { dataset: { in: 'polling offline' } });
   const tryNow = Object.assign(element(), { dataset: { in: 'reconnecting polling offline' } });
   parts.strip.slots = { '[data-in]': [why, tryNow], '[data-try-now]': [tryNow] };
-  const root = element({}, Object.fromEntries(PARTS.map((name) => [`[data-connection="${name}"]`, [parts[name]]])));
+  const root = element(
+    {},
+    Object.fromEntries(PARTS.map((name) => [`[data-connection="${name}"]`, [parts[name]]])),
+  );
   root.addEventListener = () => {};
-  const banner = createBanner({ root, clock, tryNow() {}, lastData: () => 0, nextPath: () => '/jobs?status=running' });
+  const banner = createBanner({
+    root,
+    clock,
+    tryNow() {},
+    lastData: () => 0,
+    nextPath: () => '/jobs?status=running',
+  });
   let previous = null;
   const become = (state, more = {}) => {
-    banner.follow({ state, previous, since: 0, attempting: false, nextAttemptAt: null, roundTrip: null, reason: null, ...more });
+    banner.follow({
+      state,
+      previous,
+      since: 0,
+      attempting: false,
+      nextAttemptAt: null,
+      roundTrip: null,
+      reason: null,
+      ...more,
+    });
     previous = state;
   };
   return { clock, parts, why, tryNow, become, shown: () => root.dataset.shown };

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
-import { nextPoint } from '../../static/js/charts/uplot-adapter.js';
 import { createCurve, grown, lonely, merged } from '../../static/js/charts/chart-data.js';
+import { nextPoint } from '../../static/js/charts/uplot-adapter.js';
 
 const START = Date.parse('2026-11-22T12:00:00.000Z');
-const data = (more = {}) => ({ job: 7, start: START, step: 1, points: [], width: 60, top: 1024, parts: 4, marks: [], zone: null, ...more });
+const data = (more = {}) => ({
+  job: 7,
+  start: START,
+  step: 1,
+  points: [],
+  width: 60,
+  top: 1024,
+  parts: 4,
+  marks: [],
+  zone: null,
+  ...more,
+});
 const at = (seconds) => new Date(START + seconds * 1000).toISOString();
 
 function curveOf(...given) {
@@ -20,15 +30,34 @@ test('figures every 1.2 s leave no hole in seconds', () => {
 });
 
 test('several figures of one step are averaged', () => {
-  assert.deepEqual(merged(data({ step: 4, points: [1] }), [[4.1, 10], [5.3, 20], [6.5, 30]]), [1, 20]);
+  assert.deepEqual(
+    merged(data({ step: 4, points: [1] }), [
+      [4.1, 10],
+      [5.3, 20],
+      [6.5, 30],
+    ]),
+    [1, 20],
+  );
 });
 
 test('a gap between figures stays a gap', () => {
-  assert.deepEqual(merged(data(), [[0.5, 10], [6.5, 20]]), [10, null, null, null, null, null, 20]);
+  assert.deepEqual(
+    merged(data(), [
+      [0.5, 10],
+      [6.5, 20],
+    ]),
+    [10, null, null, null, null, null, 20],
+  );
 });
 
 test('what the server has written counts before what was heard', () => {
-  assert.deepEqual(merged(data({ points: [1, 2] }), [[1.5, 99], [2.5, 3]]), [1, 2, 3]);
+  assert.deepEqual(
+    merged(data({ points: [1, 2] }), [
+      [1.5, 99],
+      [2.5, 3],
+    ]),
+    [1, 2, 3],
+  );
 });
 
 test('a page that was away shows the hole until the server has written it', () => {

@@ -3,15 +3,37 @@ import { test } from 'node:test';
 import { FIRST, next } from '../../static/js/connection/connection-state.js';
 
 // Every state by every event; '.' means that the event changes nothing. The counts: one failure before, none reset.
-const EVENTS = ['open', 'attempt-failed', 'lost', 'deadline', 'unsupported', 'poll-failed', 'poll-succeeded', 'session-ended', 'role-changed', 'signed-in'];
+const EVENTS = [
+  'open',
+  'attempt-failed',
+  'lost',
+  'deadline',
+  'unsupported',
+  'poll-failed',
+  'poll-succeeded',
+  'session-ended',
+  'role-changed',
+  'signed-in',
+];
 const EXPECTED = {
   //               open         attempt-failed  lost            deadline   unsupported poll-failed poll-succeeded session-ended role-changed    signed-in
-  'connecting':   ['connected', 'connecting',   '.',            'polling', 'polling',  '.',        '.',           'signed-out', 'connecting',   '.'],
-  'connected':    ['.',         '.',            'reconnecting', '.',       '.',        '.',        '.',           'signed-out', 'reconnecting', '.'],
-  'reconnecting': ['connected', 'reconnecting', '.',            '.',       '.',        '.',        '.',           'signed-out', '.',            '.'],
-  'polling':      ['connected', 'polling',      '.',            '.',       '.',        'offline',  '.',           'signed-out', '.',            '.'],
-  'offline':      ['connected', 'offline',      '.',            '.',       '.',        '.',        'polling',     'signed-out', '.',            '.'],
-  'signed-out':   ['.',         '.',            '.',            '.',       '.',        '.',        '.',           '.',          '.',            'connecting'],
+  connecting: [
+    'connected',
+    'connecting',
+    '.',
+    'polling',
+    'polling',
+    '.',
+    '.',
+    'signed-out',
+    'connecting',
+    '.',
+  ],
+  connected: ['.', '.', 'reconnecting', '.', '.', '.', '.', 'signed-out', 'reconnecting', '.'],
+  reconnecting: ['connected', 'reconnecting', '.', '.', '.', '.', '.', 'signed-out', '.', '.'],
+  polling: ['connected', 'polling', '.', '.', '.', 'offline', '.', 'signed-out', '.', '.'],
+  offline: ['connected', 'offline', '.', '.', '.', '.', 'polling', 'signed-out', '.', '.'],
+  'signed-out': ['.', '.', '.', '.', '.', '.', '.', '.', '.', 'connecting'],
 };
 
 for (const [state, row] of Object.entries(EXPECTED)) {
@@ -33,8 +55,14 @@ test('an event that nobody knows changes nothing', () => {
 const run = (record, ...events) => events.reduce(next, record);
 
 test('the first connection that fails three times in a row ends in polling', () => {
-  assert.deepEqual(run(FIRST, 'attempt-failed', 'attempt-failed'), { state: 'connecting', failures: 2 });
-  assert.deepEqual(run(FIRST, 'attempt-failed', 'attempt-failed', 'attempt-failed'), { state: 'polling', failures: 3 });
+  assert.deepEqual(run(FIRST, 'attempt-failed', 'attempt-failed'), {
+    state: 'connecting',
+    failures: 2,
+  });
+  assert.deepEqual(run(FIRST, 'attempt-failed', 'attempt-failed', 'attempt-failed'), {
+    state: 'polling',
+    failures: 3,
+  });
 });
 
 test('a lost connection that fails three times ends in polling, and counts from its loss', () => {

@@ -11,7 +11,10 @@ function begin({ supported = true, session = 'live' } = {}) {
   at.connection = createConnection({
     openSocket: sockets.open,
     supported,
-    askSession: async () => { at.asked += 1; return at.session; },
+    askSession: async () => {
+      at.asked += 1;
+      return at.session;
+    },
     clock,
     random: () => 0.5,
     publish: (name, detail) => published.push({ name, detail }),
@@ -104,7 +107,10 @@ test('without WebSocket the page polls at once and never attempts', () => {
 
 test('"Try now" attempts at once, once, and starts the ladder again', () => {
   const { clock, sockets, connection } = begin();
-  for (let i = 0; i < 5; i += 1) { sockets.fail(); clock.pass(30); }
+  for (let i = 0; i < 5; i += 1) {
+    sockets.fail();
+    clock.pass(30);
+  }
   sockets.fail();
   const count = sockets.attempts.length;
   connection.tell('retry-now');
@@ -197,7 +203,7 @@ test('who asks again while an answer is awaited puts the end of a dead line off 
   assert.equal(state(), 'reconnecting');
 });
 
-test('server events are passed on under the page\'s names', () => {
+test("server events are passed on under the page's names", () => {
   const { sockets, published } = begin();
   sockets.succeed();
   sockets.last.hear('job_progress', { job_id: 1 });
@@ -209,7 +215,7 @@ test('server events are passed on under the page\'s names', () => {
   );
 });
 
-test('a new leader takes over from the old one\'s snapshot and counts as lost', () => {
+test("a new leader takes over from the old one's snapshot and counts as lost", () => {
   const { sockets, connection, state } = begin();
   connection.close();
   connection.start({ state: 'connected', attempts: 0, since: 0 });
@@ -221,13 +227,22 @@ test('a new leader takes over from the old one\'s snapshot and counts as lost', 
 
 test('whatever happens: one attempt or timer at most, and never stuck without either', () => {
   let seed = 1;
-  const dice = (sides) => { seed = (seed * 48271) % 2147483647; return seed % sides; };
+  const dice = (sides) => {
+    seed = (seed * 48271) % 2147483647;
+    return seed % sides;
+  };
   const at = begin();
   const acts = [
-    () => at.sockets.succeed(), () => at.sockets.fail(), () => at.sockets.drop(), () => at.sockets.drop('ping timeout'),
-    () => at.connection.tell('retry-now'), () => at.connection.tell('poll-failed'), () => at.connection.tell('poll-succeeded'),
+    () => at.sockets.succeed(),
+    () => at.sockets.fail(),
+    () => at.sockets.drop(),
+    () => at.sockets.drop('ping timeout'),
+    () => at.connection.tell('retry-now'),
+    () => at.connection.tell('poll-failed'),
+    () => at.connection.tell('poll-succeeded'),
     () => at.sockets.last.hear('session_ended', { reason: 'role_changed' }),
-    () => at.clock.pass(dice(40)), () => at.clock.pass(dice(10) / 10),
+    () => at.clock.pass(dice(40)),
+    () => at.clock.pass(dice(10) / 10),
   ];
   for (let i = 0; i < 20_000; i += 1) {
     acts[dice(acts.length)]();

@@ -1,9 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from '../../static/js/connection/doctor-verdicts.js';
+import {
+  judgeClock,
+  judgeEcho,
+  judgePolling,
+  judgeProxy,
+  judgeWebSocket,
+  median,
+} from '../../static/js/connection/doctor-verdicts.js';
 
 const here = { protocol: 'https:', host: 'portal.example' };
-const seen = { scheme: 'https', host: 'portal.example', remote_addr: '192.0.2.1', forwarded: {}, trusted_proxies: 0 };
+const seen = {
+  scheme: 'https',
+  host: 'portal.example',
+  remote_addr: '192.0.2.1',
+  forwarded: {},
+  trusted_proxies: 0,
+};
 
 test('the median of an even and of an odd number of times', () => {
   assert.equal(median([9, 1, 5]), 5);
@@ -16,20 +29,33 @@ test('each way of failing is told apart', () => {
   assert.match(judgeWebSocket({ refused: true }).text, /refused/);
   assert.ok(judgeWebSocket({ milliseconds: 20 }).passed);
   assert.ok(!judgeEcho(null).passed && !judgeEcho(1500).passed && judgeEcho(20).passed);
-  assert.ok(!judgePolling({ status: 0 }).passed && !judgePolling({ status: 403, milliseconds: 5 }).passed && judgePolling({ status: 200, milliseconds: 5 }).passed);
+  assert.ok(
+    !judgePolling({ status: 0 }).passed &&
+      !judgePolling({ status: 403, milliseconds: 5 }).passed &&
+      judgePolling({ status: 200, milliseconds: 5 }).passed,
+  );
 });
 
 test('a clock is judged from the middle of the request, and both ways', () => {
   const at = Date.parse('2026-01-05T12:00:00Z');
   assert.ok(judgeClock({ time: '2026-01-05T12:00:00Z', milliseconds: 100 }, at + 50).passed);
-  assert.match(judgeClock({ time: '2026-01-05T12:00:00Z', milliseconds: 0 }, at + 60_000).text, /60\.0 s ahead/);
-  assert.match(judgeClock({ time: '2026-01-05T12:00:00Z', milliseconds: 0 }, at - 60_000).text, /60\.0 s behind/);
+  assert.match(
+    judgeClock({ time: '2026-01-05T12:00:00Z', milliseconds: 0 }, at + 60_000).text,
+    /60\.0 s ahead/,
+  );
+  assert.match(
+    judgeClock({ time: '2026-01-05T12:00:00Z', milliseconds: 0 }, at - 60_000).text,
+    /60\.0 s behind/,
+  );
   assert.ok(!judgeClock(null, at).passed);
 });
 
 test('what a proxy hides from the server is named with its setting', () => {
   assert.ok(judgeProxy(seen, here).passed);
-  assert.match(judgeProxy({ ...seen, forwarded: { 'X-Forwarded-For': 'x' } }, here).text, /PORTAL_TRUSTED_PROXIES/);
+  assert.match(
+    judgeProxy({ ...seen, forwarded: { 'X-Forwarded-For': 'x' } }, here).text,
+    /PORTAL_TRUSTED_PROXIES/,
+  );
   assert.match(judgeProxy({ ...seen, trusted_proxies: 1 }, here).text, /X-Forwarded-For/);
   assert.match(judgeProxy({ ...seen, host: '127.0.0.1:8000' }, here).text, /X-Forwarded-Host/);
   assert.match(judgeProxy({ ...seen, scheme: 'http' }, here).text, /X-Forwarded-Proto/);

@@ -14,9 +14,16 @@ export function element(attributes = {}, slots = {}) {
       remove: (name) => classes.delete(name),
       contains: (name) => classes.has(name),
     },
-    get textContent() { return text; },
-    set textContent(value) { text = value; self.writes += 1; },
-    get value() { return Number(map.get('value')); },
+    get textContent() {
+      return text;
+    },
+    set textContent(value) {
+      text = value;
+      self.writes += 1;
+    },
+    get value() {
+      return Number(map.get('value'));
+    },
     getAttribute: (name) => map.get(name) ?? null,
     setAttribute: (name, value) => map.set(name, String(value)),
     removeAttribute: (name) => map.delete(name),
@@ -33,21 +40,30 @@ export function jobRow({ job = 17, seq = 1, status = 'running', age = '0', perce
   const fields = ['status', 'phase', 'percent', 'bytes', 'speed', 'eta', 'files', 'age'].map(field);
   const bar = element(percent === null ? {} : { value: percent });
   const icon = element({ href: '/static/v1/icons.svg#running' });
-  const row = element({}, {
-    '[data-field]': fields,
-    '[data-field="age"]': [fields[7]],
-    '[data-field="status"]': [fields[0]],
-    '[data-field-bar]': [bar],
-    '[data-field-bar][value]': percent === null ? [] : [bar],
-    'use[data-field-icon], [data-field-icon] use': [icon],
-  });
+  const row = element(
+    {},
+    {
+      '[data-field]': fields,
+      '[data-field="age"]': [fields[7]],
+      '[data-field="status"]': [fields[0]],
+      '[data-field-bar]': [bar],
+      '[data-field-bar][value]': percent === null ? [] : [bar],
+      'use[data-field-icon], [data-field-icon] use': [icon],
+    },
+  );
   row.dataset = { job: String(job), seq: String(seq), status, age };
   const shown = Object.fromEntries(fields.map((slot) => [slot.dataset.field, slot]));
   return Object.assign(row, { shown, bar, icon });
 }
 
 export function progress(seq, more = {}) {
-  return { job_id: 17, seq, percent: seq, display: { percent: `${seq} %`, bytes: `${seq} MiB`, valuetext: `${seq} %, ${seq} MiB` }, ...more };
+  return {
+    job_id: 17,
+    seq,
+    percent: seq,
+    display: { percent: `${seq} %`, bytes: `${seq} MiB`, valuetext: `${seq} %, ${seq} MiB` },
+    ...more,
+  };
 }
 
 export function change(seq, status, more = {}) {

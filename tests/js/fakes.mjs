@@ -9,12 +9,19 @@ export function fakeClock() {
     after(seconds, act) {
       const timer = { at: time + seconds, act };
       timers.push(timer);
-      return { due: timer.at * 1000, cancel: () => { timers = timers.filter((other) => other !== timer); } };
+      return {
+        due: timer.at * 1000,
+        cancel: () => {
+          timers = timers.filter((other) => other !== timer);
+        },
+      };
     },
     pass(seconds) {
       const end = time + seconds;
       for (;;) {
-        const [first] = timers.filter((timer) => timer.at <= end + 1e-9).sort((a, b) => a.at - b.at);
+        const [first] = timers
+          .filter((timer) => timer.at <= end + 1e-9)
+          .sort((a, b) => a.at - b.at);
         if (!first) break;
         timers = timers.filter((other) => other !== first);
         time = first.at;
@@ -37,7 +44,9 @@ export function fakeSockets(clock) {
         sockets.asked += 1;
         if (sockets.answers) answered({ topics, role: 'operator' });
       },
-      close() { sockets.live = sockets.live.filter((other) => other !== socket); },
+      close() {
+        sockets.live = sockets.live.filter((other) => other !== socket);
+      },
     };
     sockets.attempts.push(clock.now());
     sockets.live.push(socket);
@@ -51,7 +60,8 @@ export function fakeSockets(clock) {
     socket.hear(event, payload);
   };
   sockets.succeed = () => once(false, 'open');
-  sockets.fail = (why = 'websocket error', refused = false) => once(false, 'failed', { refused, why });
+  sockets.fail = (why = 'websocket error', refused = false) =>
+    once(false, 'failed', { refused, why });
   sockets.drop = (why = 'transport close') => once(true, 'closed', { why });
   return sockets;
 }
@@ -70,22 +80,23 @@ export function fakeLocks() {
       grant();
     });
   };
-  locks.request = (_name, { signal, steal }, held) => new Promise((resolve, reject) => {
-    const entry = { held, resolve, reject };
-    signal?.addEventListener('abort', () => {
-      if (!locks.queue.includes(entry)) return;
-      locks.queue = locks.queue.filter((other) => other !== entry);
-      reject(abort());
+  locks.request = (_name, { signal, steal }, held) =>
+    new Promise((resolve, reject) => {
+      const entry = { held, resolve, reject };
+      signal?.addEventListener('abort', () => {
+        if (!locks.queue.includes(entry)) return;
+        locks.queue = locks.queue.filter((other) => other !== entry);
+        reject(abort());
+      });
+      if (steal) {
+        locks.holder?.reject(abort());
+        locks.holder = null;
+        locks.queue.unshift(entry);
+      } else {
+        locks.queue.push(entry);
+      }
+      queueMicrotask(grant);
     });
-    if (steal) {
-      locks.holder?.reject(abort());
-      locks.holder = null;
-      locks.queue.unshift(entry);
-    } else {
-      locks.queue.push(entry);
-    }
-    queueMicrotask(grant);
-  });
   return locks;
 }
 
@@ -99,16 +110,24 @@ export function fakeAir() {
       postMessage(data) {
         if (muted) return;
         const copy = structuredClone(data);
-        for (const other of channels) if (other !== channel) queueMicrotask(() => other.onmessage?.({ data: copy }));
+        for (const other of channels)
+          if (other !== channel) queueMicrotask(() => other.onmessage?.({ data: copy }));
       },
-      close() { channels.delete(channel); channel.onmessage = null; },
+      close() {
+        channels.delete(channel);
+        channel.onmessage = null;
+      },
     };
     channels.add(channel);
     return channel;
   }
-  openChannel.mute = (on) => { muted = on; };
+  openChannel.mute = (on) => {
+    muted = on;
+  };
   return openChannel;
 }
 
-export const settle = async () => { for (let i = 0; i < 20; i += 1) await Promise.resolve(); };
+export const settle = async () => {
+  for (let i = 0; i < 20; i += 1) await Promise.resolve();
+};
 export const silent = { info() {} };

@@ -4,8 +4,16 @@ import { compare, createJobs } from '../../static/js/jobs/jobs.js';
 import { change, jobRow, progress } from './elements.mjs';
 
 function page(...rows) {
-  const refetches = { count: 0, soon() { this.count += 1; } };
-  const jobs = createJobs({ rowsOf: (job) => rows.filter((row) => row.dataset.job === String(job)), refresh: refetches });
+  const refetches = {
+    count: 0,
+    soon() {
+      this.count += 1;
+    },
+  };
+  const jobs = createJobs({
+    rowsOf: (job) => rows.filter((row) => row.dataset.job === String(job)),
+    refresh: refetches,
+  });
   return { jobs, refetches };
 }
 
@@ -95,11 +103,20 @@ test('a row that a reply brought is raised to the newest push', () => {
 });
 
 test('in whatever order events arrive, the newest is what stays', () => {
-  const events = [progress(2), progress(3), progress(4), change(5, 'cancelling'), progress(6), change(7, 'cancelled')];
+  const events = [
+    progress(2),
+    progress(3),
+    progress(4),
+    change(5, 'cancelling'),
+    progress(6),
+    change(7, 'cancelled'),
+  ];
   for (let round = 0; round < 200; round += 1) {
     const row = jobRow({ seq: 1 });
     const { jobs } = page(row);
-    const order = events.map((event, i) => [Math.sin(round * 31 + i * 17), event]).sort(([a], [b]) => a - b);
+    const order = events
+      .map((event, i) => [Math.sin(round * 31 + i * 17), event])
+      .sort(([a], [b]) => a - b);
     for (const [, event] of order) event.new_status ? jobs.moved(event) : jobs.progress(event);
     assert.equal(row.dataset.status, 'cancelled');
     assert.equal(row.dataset.seq, 7);

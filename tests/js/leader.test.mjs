@@ -18,12 +18,20 @@ function browser({ shared = true } = {}) {
       locks,
       openChannel,
       deliver: (name, detail) => heard.push({ name, detail }),
-      connect: (publish) => createConnection({
-        openSocket: sockets.open, supported: true, askSession: async () => at.session, clock, random: () => 0.5, publish, log: silent,
-      }),
+      connect: (publish) =>
+        createConnection({
+          openSocket: sockets.open,
+          supported: true,
+          askSession: async () => at.session,
+          clock,
+          random: () => 0.5,
+          publish,
+          log: silent,
+        }),
     });
     tab.heard = heard;
-    tab.states = () => heard.filter(({ name }) => name === 'portal:connection').map(({ detail }) => detail.state);
+    tab.states = () =>
+      heard.filter(({ name }) => name === 'portal:connection').map(({ detail }) => detail.state);
     tab.state = () => tab.states().at(-1);
     tab.count = (name) => heard.filter((entry) => entry.name === name).length;
     at.tabs.push(tab);
@@ -46,14 +54,20 @@ test('ten tabs share one socket, and all are connected', async () => {
   const { tabs, sockets } = await tenTabs();
   assert.equal(sockets.attempts.length, 1);
   assert.equal(tabs.filter((tab) => tab.leads()).length, 1);
-  assert.deepEqual(tabs.map((tab) => tab.state()), Array(10).fill('connected'));
+  assert.deepEqual(
+    tabs.map((tab) => tab.state()),
+    Array(10).fill('connected'),
+  );
 });
 
 test('an event reaches every tab exactly once', async () => {
   const { tabs, sockets } = await tenTabs();
   sockets.last.hear('job_progress', { job_id: 1, seq: 2 });
   await settle();
-  assert.deepEqual(tabs.map((tab) => tab.count('portal:progress')), Array(10).fill(1));
+  assert.deepEqual(
+    tabs.map((tab) => tab.count('portal:progress')),
+    Array(10).fill(1),
+  );
 });
 
 test('when the leader goes, another connects at once and every tab enters connected anew', async () => {
@@ -66,7 +80,14 @@ test('when the leader goes, another connects at once and every tab enters connec
   await settle();
   assert.equal(tabs.filter((tab) => tab.leads()).length, 1);
   assert.equal(sockets.live.length, 1);
-  for (const tab of tabs.slice(1)) assert.deepEqual(tab.states().filter((s, i, all) => s !== all[i - 1]).slice(-2), ['reconnecting', 'connected']);
+  for (const tab of tabs.slice(1))
+    assert.deepEqual(
+      tab
+        .states()
+        .filter((s, i, all) => s !== all[i - 1])
+        .slice(-2),
+      ['reconnecting', 'connected'],
+    );
 });
 
 test('a tab that wakes up again is told the state', async () => {
@@ -95,7 +116,10 @@ test('the end of the session reaches every tab, and none holds or seeks a socket
   const at = await tenTabs();
   at.tabs[3].tell('session-ended', 'expired');
   await settle();
-  assert.deepEqual(at.tabs.map((tab) => tab.state()), Array(10).fill('signed-out'));
+  assert.deepEqual(
+    at.tabs.map((tab) => tab.state()),
+    Array(10).fill('signed-out'),
+  );
   assert.equal(at.sockets.live.length, 0);
   assert.ok(at.tabs.every((tab) => !tab.leads()));
   at.clock.pass(3600);
@@ -111,7 +135,10 @@ test('after signing in in a new tab, all the others return with it', async () =>
   at.sockets.succeed();
   await settle();
   assert.ok(fresh.leads());
-  assert.deepEqual(at.tabs.map((tab) => tab.state()), Array(11).fill('connected'));
+  assert.deepEqual(
+    at.tabs.map((tab) => tab.state()),
+    Array(11).fill('connected'),
+  );
   assert.equal(at.sockets.live.length, 1);
 });
 
@@ -131,7 +158,10 @@ test('a changed role redraws every tab', async () => {
   const { tabs, sockets } = await tenTabs();
   sockets.last.hear('session_ended', { reason: 'role_changed' });
   await settle();
-  assert.deepEqual(tabs.map((tab) => tab.count('portal:role-changed')), Array(10).fill(1));
+  assert.deepEqual(
+    tabs.map((tab) => tab.count('portal:role-changed')),
+    Array(10).fill(1),
+  );
 });
 
 test('a leader that answers nobody loses its place, and queues up behind the thief', async () => {

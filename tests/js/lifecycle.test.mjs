@@ -8,11 +8,32 @@ function tab(state = 'connected') {
   const document = Object.assign(new EventTarget(), { hidden: false });
   const window = new EventTarget();
   const at = { clock, calls: [] };
-  const note = (name) => (...args) => at.calls.push([name, ...args].join(' '));
-  const share = { start: note('start'), suspend: note('suspend'), tell: note('tell'), state: () => state };
-  followLifecycle({ document, window, clock, share, returned: note('refetch'), looked: note('look') });
-  at.hide = () => { document.hidden = true; document.dispatchEvent(new Event('visibilitychange')); };
-  at.show = () => { document.hidden = false; document.dispatchEvent(new Event('visibilitychange')); };
+  const note =
+    (name) =>
+    (...args) =>
+      at.calls.push([name, ...args].join(' '));
+  const share = {
+    start: note('start'),
+    suspend: note('suspend'),
+    tell: note('tell'),
+    state: () => state,
+  };
+  followLifecycle({
+    document,
+    window,
+    clock,
+    share,
+    returned: note('refetch'),
+    looked: note('look'),
+  });
+  at.hide = () => {
+    document.hidden = true;
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
+  at.show = () => {
+    document.hidden = false;
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
   at.fire = (name, detail = {}) => window.dispatchEvent(Object.assign(new Event(name), detail));
   at.doc = (name) => document.dispatchEvent(new Event(name));
   return at;

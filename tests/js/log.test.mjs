@@ -7,13 +7,16 @@ const LOOKING = { paused: false, hidden: false, folded: false, connection: 'conn
 
 test('a log that is looked at asks for more, live or polling', () => {
   assert.equal(mayAsk(LOOKING), true);
-  for (const connection of ['connecting', 'reconnecting', 'polling']) assert.equal(mayAsk({ ...LOOKING, connection }), true);
+  for (const connection of ['connecting', 'reconnecting', 'polling'])
+    assert.equal(mayAsk({ ...LOOKING, connection }), true);
 });
 
 test('a log that nobody looks at asks for nothing', () => {
-  for (const name of ['paused', 'hidden', 'folded']) assert.equal(mayAsk({ ...LOOKING, [name]: true }), false);
+  for (const name of ['paused', 'hidden', 'folded'])
+    assert.equal(mayAsk({ ...LOOKING, [name]: true }), false);
 });
 
 test('without an answer to be had it asks for nothing', () => {
-  for (const connection of ['offline', 'signed-out']) assert.equal(mayAsk({ ...LOOKING, connection }), false);
+  for (const connection of ['offline', 'signed-out'])
+    assert.equal(mayAsk({ ...LOOKING, connection }), false);
 });

@@ -10,8 +10,14 @@ function page({ jobs = [1, 2], regions = true, answer = async () => {}, session 
   at.polling = createPolling({
     clock,
     activeRows: () => jobs.map((job) => jobRow({ job })),
-    fetchRow: (row) => { at.polled.push([clock.now(), row.dataset.job]); return answer(row); },
-    fetchPage: () => { at.pages.push(clock.now()); return regions; },
+    fetchRow: (row) => {
+      at.polled.push([clock.now(), row.dataset.job]);
+      return answer(row);
+    },
+    fetchPage: () => {
+      at.pages.push(clock.now());
+      return regions;
+    },
     askSession: async () => session,
     tell: (event) => at.told.push(event),
   });
@@ -22,15 +28,24 @@ function page({ jobs = [1, 2], regions = true, answer = async () => {}, session 
 test('polling fetches each running job every 2 s and the regions every 5 s, from the first moment', async () => {
   const { clock, polled, pages, become } = page();
   become('polling');
-  for (let i = 0; i < 10; i += 1) { await settle(); clock.pass(1); }
-  assert.deepEqual(polled.filter(([, job]) => job === '1').map(([time]) => time), [0, 2, 4, 6, 8, 10]);
+  for (let i = 0; i < 10; i += 1) {
+    await settle();
+    clock.pass(1);
+  }
+  assert.deepEqual(
+    polled.filter(([, job]) => job === '1').map(([time]) => time),
+    [0, 2, 4, 6, 8, 10],
+  );
   assert.deepEqual(polled.filter(([, job]) => job === '2').length, 6);
   assert.deepEqual(pages, [0, 5, 10]);
 });
 
 test('nothing is polled in any other state, and polling stops when the way is free', async () => {
   const { clock, polled, pages, become } = page();
-  for (const state of ['connecting', 'connected', 'reconnecting', 'signed-out']) { become(state); clock.pass(10); }
+  for (const state of ['connecting', 'connected', 'reconnecting', 'signed-out']) {
+    become(state);
+    clock.pass(10);
+  }
   assert.equal(polled.length + pages.length, 0);
   become('polling');
   become('polling');
@@ -44,8 +59,14 @@ test('nothing is polled in any other state, and polling stops when the way is fr
 test('a connection whose events are delayed polls beside, until they come again', async () => {
   const { clock, polled, pages, become } = page();
   become('connected', true);
-  for (let i = 0; i < 5; i += 1) { await settle(); clock.pass(1); }
-  assert.deepEqual(polled.filter(([, job]) => job === '1').map(([time]) => time), [0, 2, 4]);
+  for (let i = 0; i < 5; i += 1) {
+    await settle();
+    clock.pass(1);
+  }
+  assert.deepEqual(
+    polled.filter(([, job]) => job === '1').map(([time]) => time),
+    [0, 2, 4],
+  );
   assert.deepEqual(pages, [0, 5]);
   become('connected');
   assert.equal(clock.waiting(), 0);
@@ -53,7 +74,13 @@ test('a connection whose events are delayed polls beside, until they come again'
 
 test('a job is never asked for twice at a time', async () => {
   let release;
-  const { clock, polled, become } = page({ jobs: [1], answer: () => new Promise((resolve) => { release = resolve; }) });
+  const { clock, polled, become } = page({
+    jobs: [1],
+    answer: () =>
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+  });
   become('polling');
   clock.pass(20);
   assert.equal(polled.length, 1);
@@ -82,7 +109,11 @@ test('while offline one job is enough of a question', async () => {
 });
 
 test('a page with nothing to poll asks for the session instead', async () => {
-  for (const [session, event] of [['live', 'poll-succeeded'], ['unknown', 'poll-failed'], ['ended', 'session-ended']]) {
+  for (const [session, event] of [
+    ['live', 'poll-succeeded'],
+    ['unknown', 'poll-failed'],
+    ['ended', 'session-ended'],
+  ]) {
     const { told, become } = page({ jobs: [], regions: false, session });
     become('polling');
     await settle();

@@ -8,9 +8,16 @@ function page() {
   const times = [];
   const at = { current: true };
   const refresh = createRefresh({
-    clock, random: () => 0, dispatch: () => times.push(clock.now()), isCurrent: async () => at.current,
+    clock,
+    random: () => 0,
+    dispatch: () => times.push(clock.now()),
+    isCurrent: async () => at.current,
   });
-  const walk = (...states) => states.reduce((previous, state) => { refresh.follow({ state, previous }); return state; }, null);
+  const walk = (...states) =>
+    states.reduce((previous, state) => {
+      refresh.follow({ state, previous });
+      return state;
+    }, null);
   return { at, clock, times, refresh, walk };
 }
 
@@ -23,7 +30,10 @@ test('many causes within a moment make one refetch', () => {
 
 test('a storm of causes makes at most one refetch a second, and the last one is not lost', () => {
   const { clock, times, refresh } = page();
-  for (let i = 0; i < 100; i += 1) { refresh.soon(); clock.pass(0.1); }
+  for (let i = 0; i < 100; i += 1) {
+    refresh.soon();
+    clock.pass(0.1);
+  }
   clock.pass(5);
   assert.ok(times.length <= 11, `${times.length} refetches in 10 s`);
   assert.ok(times.at(-1) >= 10);
@@ -33,7 +43,12 @@ test('what every page is told at once is fetched at different moments', () => {
   const delays = [0, 0.5, 1].map((chance) => {
     const clock = fakeClock();
     const times = [];
-    const refresh = createRefresh({ clock, random: () => chance, dispatch: () => times.push(clock.now()), isCurrent: async () => true });
+    const refresh = createRefresh({
+      clock,
+      random: () => chance,
+      dispatch: () => times.push(clock.now()),
+      isCurrent: async () => true,
+    });
     refresh.everybody();
     clock.pass(5);
     return times;
@@ -64,7 +79,12 @@ test('a tab that hears of a connection that stands already does not refetch', ()
 });
 
 test('every later entry into connected refetches at once, by whatever way it came', () => {
-  for (const way of [['connected', 'reconnecting', 'connected'], ['connecting', 'polling', 'connected'], ['connecting', 'polling', 'offline', 'connected'], ['connected', 'signed-out', 'connecting', 'connected']]) {
+  for (const way of [
+    ['connected', 'reconnecting', 'connected'],
+    ['connecting', 'polling', 'connected'],
+    ['connecting', 'polling', 'offline', 'connected'],
+    ['connected', 'signed-out', 'connecting', 'connected'],
+  ]) {
     const { times, walk } = page();
     walk(...way);
     assert.equal(times.length, 1, way.join(' → '));

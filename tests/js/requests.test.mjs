@@ -4,14 +4,20 @@ import { guardRequests, verdict } from '../../static/js/connection/requests.js';
 import { jobRow } from './elements.mjs';
 
 function page(state) {
-  const document = Object.assign(new EventTarget(), { querySelector: () => ({ content: 'token' }) });
+  const document = Object.assign(new EventTarget(), {
+    querySelector: () => ({ content: 'token' }),
+  });
   const at = { state, told: [], answered: 0, refused: 0 };
   guardRequests({
     document,
     state: () => at.state,
     tell: (event) => at.told.push(event),
-    answered: () => { at.answered += 1; },
-    refused: () => { at.refused += 1; },
+    answered: () => {
+      at.answered += 1;
+    },
+    refused: () => {
+      at.refused += 1;
+    },
     mayReplace: (row, seq) => seq >= Number(row.dataset.seq),
   });
   at.fire = (name, detail) => {
@@ -30,7 +36,12 @@ test('only silence and a gateway that finds nobody count as failed', () => {
 });
 
 test('a failing poll matters only while polling, a succeeding one only while offline', () => {
-  for (const [state, expected] of Object.entries({ connected: [], reconnecting: [], polling: ['poll-failed'], offline: ['poll-succeeded'] })) {
+  for (const [state, expected] of Object.entries({
+    connected: [],
+    reconnecting: [],
+    polling: ['poll-failed'],
+    offline: ['poll-succeeded'],
+  })) {
     const at = page(state);
     at.fire('htmx:sendError', get(0));
     at.fire('htmx:afterOnLoad', get(200));
@@ -60,14 +71,28 @@ test('what changes something carries the token, what reads does not', () => {
 
 test('a slow reply cannot undo a newer push', () => {
   const at = page('polling');
-  const reply = (seq) => at.fire('htmx:beforeSwap', { target: jobRow({ seq: 5 }), xhr: { status: 200 }, shouldSwap: true, serverResponse: `<li data-job="17" data-seq="${seq}">` });
+  const reply = (seq) =>
+    at.fire('htmx:beforeSwap', {
+      target: jobRow({ seq: 5 }),
+      xhr: { status: 200 },
+      shouldSwap: true,
+      serverResponse: `<li data-job="17" data-seq="${seq}">`,
+    });
   assert.equal(reply(4).detail.shouldSwap, false);
   assert.equal(reply(5).detail.shouldSwap, true);
 });
 
 test('a refused form is shown again with its errors; a refused click is told', () => {
   const at = page('connected');
-  assert.equal(at.fire('htmx:beforeSwap', { target: {}, xhr: { status: 422 }, shouldSwap: false, isError: true }).detail.shouldSwap, true);
+  assert.equal(
+    at.fire('htmx:beforeSwap', {
+      target: {},
+      xhr: { status: 422 },
+      shouldSwap: false,
+      isError: true,
+    }).detail.shouldSwap,
+    true,
+  );
   at.fire('htmx:responseError', { requestConfig: { verb: 'post' }, xhr: { status: 409 } });
   assert.equal(at.refused, 1);
 });

@@ -7,7 +7,7 @@ const names = ['archive', 'Photos 2025', 'photos 2026', 'public'];
 
 function after(keys, current, pause = 100) {
   const ahead = typedAhead();
-  [...keys].forEach((key, number) => ahead.add(key, number * pause));
+  for (const [number, key] of [...keys].entries()) ahead.add(key, number * pause);
   return ahead.next(names, current);
 }
 

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TABLE } from '../../static/js/connection/connection-state.js';
+import {
+  clockTime,
+  countdown,
+  facts,
+  stripText,
+  WORDS,
+} from '../../static/js/connection/connection-words.js';
 import { sentence } from '../../static/js/forms/job-form.js';
-import { quarter, titled } from '../../static/js/jobs/page-title.js';
 import { notice } from '../../static/js/jobs/notify.js';
-import { WORDS, clockTime, countdown, facts, stripText } from '../../static/js/connection/connection-words.js';
+import { quarter, titled } from '../../static/js/jobs/page-title.js';
 
 const noon = new Date(2026, 0, 5, 12, 3, 10).getTime();
 
@@ -37,7 +43,10 @@ test('a round trip is shown only of a line that stands', () => {
 });
 
 test('the title carries the percent of the only running job, and never two', () => {
-  assert.equal(titled('Nightly photos – Transfer Portal', [62.9]), '62 % · Nightly photos – Transfer Portal');
+  assert.equal(
+    titled('Nightly photos – Transfer Portal', [62.9]),
+    '62 % · Nightly photos – Transfer Portal',
+  );
   assert.equal(titled('61 % · Jobs', [62]), '62 % · Jobs');
   assert.equal(titled('61 % · Jobs', [10, 20]), 'Jobs');
   assert.equal(titled('61 % · Jobs', []), 'Jobs');
@@ -48,19 +57,31 @@ test('quarters are told, not every percent', () => {
   assert.deepEqual([null, 0, 24.9, 25, 60, 75, 100].map(quarter), [0, 0, 0, 1, 2, 3, 3]);
 });
 
-test('a notification tells of the end of one\'s own jobs, and a viewer of all', () => {
+test("a notification tells of the end of one's own jobs, and a viewer of all", () => {
   const bob = { user: '7', role: 'operator' };
   const ended = { job_id: 3, new_status: 'failed', name: 'Nightly photos', owner_id: 7 };
   assert.equal(notice(ended, bob), 'Nightly photos failed');
   assert.equal(notice({ ...ended, new_status: 'completed' }, bob), 'Nightly photos completed');
   assert.equal(notice({ ...ended, owner_id: 8 }, bob), null);
-  assert.equal(notice({ ...ended, owner_id: 8 }, { user: '9', role: 'viewer' }), 'Nightly photos failed');
+  assert.equal(
+    notice({ ...ended, owner_id: 8 }, { user: '9', role: 'viewer' }),
+    'Nightly photos failed',
+  );
   assert.equal(notice({ ...ended, new_status: 'running' }, bob), null);
 });
 
 test('the sentence of a new job says what is deleted, and nothing before both ends are known', () => {
-  assert.equal(sentence({ operation: 'copy', source: '/a', destination: '/b' }), 'Copies everything in /a to /b; nothing is deleted in /b.');
-  assert.match(sentence({ operation: 'sync', source: '/a', destination: '/b' }), /only in \/b is deleted/);
-  assert.match(sentence({ operation: 'move', source: '/a', destination: '/b', dryRun: true }), /Dry run/);
+  assert.equal(
+    sentence({ operation: 'copy', source: '/a', destination: '/b' }),
+    'Copies everything in /a to /b; nothing is deleted in /b.',
+  );
+  assert.match(
+    sentence({ operation: 'sync', source: '/a', destination: '/b' }),
+    /only in \/b is deleted/,
+  );
+  assert.match(
+    sentence({ operation: 'move', source: '/a', destination: '/b', dryRun: true }),
+    /Dry run/,
+  );
   assert.equal(sentence({ operation: 'copy', source: '', destination: '/b' }), '');
 });

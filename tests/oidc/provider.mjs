@@ -1,21 +1,21 @@
 // A real OpenID Connect provider for the tests. Who is signed in, and what is known of them, comes
 // by POST /test/person; nobody has to click, and the protocol is the library's own.
-import { Provider } from "oidc-provider";
+import { Provider } from 'oidc-provider';
 
 const [port, redirect] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
-let person = { sub: "nobody" };
+let person = { sub: 'nobody' };
 
 const provider = new Provider(issuer, {
   clients: [
     {
-      client_id: "portal",
-      client_secret: "a secret that the two share, of forty letters",
+      client_id: 'portal',
+      client_secret: 'a secret that the two share, of forty letters',
       redirect_uris: [redirect],
     },
   ],
-  claims: { openid: ["sub", "amr"], profile: ["preferred_username", "email", "groups", "realm"] },
-  cookies: { keys: ["signs the cookies of one test"] },
+  claims: { openid: ['sub', 'amr'], profile: ['preferred_username', 'email', 'groups', 'realm'] },
+  cookies: { keys: ['signs the cookies of one test'] },
   features: { devInteractions: { enabled: false } },
   findAccount: (_context, id) => ({
     accountId: id,
@@ -29,21 +29,21 @@ const provider = new Provider(issuer, {
       clientId: context.oidc.client.clientId,
       accountId: context.oidc.session.accountId,
     });
-    grant.addOIDCScope("openid profile");
+    grant.addOIDCScope('openid profile');
     await grant.save();
     return grant;
   },
 });
 
 provider.use(async (context, next) => {
-  if (context.path === "/test/person") {
-    let body = "";
+  if (context.path === '/test/person') {
+    let body = '';
     for await (const chunk of context.req) body += chunk;
     person = JSON.parse(body);
-    context.body = "";
-  } else if (context.path.startsWith("/test/interaction/")) {
+    context.body = '';
+  } else if (context.path.startsWith('/test/interaction/')) {
     const result = person.refuses
-      ? { error: "access_denied", error_description: "not today" }
+      ? { error: 'access_denied', error_description: 'not today' }
       : { login: { accountId: person.sub, amr: person.amr, remember: false } };
     await provider.interactionFinished(context.req, context.res, result);
     context.respond = false;
@@ -52,4 +52,4 @@ provider.use(async (context, next) => {
   }
 });
 
-provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));
+provider.listen(Number(port), '127.0.0.1', () => console.log('ready'));

@@ -13,7 +13,10 @@ export function merged({ step, points }, heard) {
     const index = Math.floor(seconds / step);
     const from = seconds - before <= HOLDS ? Math.floor(before / step) + 1 : index;
     for (let at = Math.max(from, points.length); at < index; at += 1) lots[at] = [value];
-    if (index >= points.length) (lots[index] ??= []).push(value);
+    if (index >= points.length) {
+      lots[index] ??= [];
+      lots[index].push(value);
+    }
     before = seconds;
   }
   for (let at = points.length; at < lots.length; at += 1) {
@@ -47,7 +50,10 @@ export function createCurve() {
   function replace(fresh) {
     const later = data ? (fresh.start - data.start) / 1000 : 0;
     const end = fresh.points.length * fresh.step;
-    heard = fresh.job === null ? [] : heard.map(([at, value]) => [at - later, value]).filter(([at]) => at >= end);
+    heard =
+      fresh.job === null
+        ? []
+        : heard.map(([at, value]) => [at - later, value]).filter(([at]) => at >= end);
     // The scale stays where it is: only what is above it may move it.
     if (fresh.top > scale.top) scale = { top: fresh.top, parts: fresh.parts };
     data = fresh;

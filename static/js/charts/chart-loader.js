@@ -26,8 +26,14 @@ async function fetchAll(window, { library, style }) {
   // Chromium says "en-US@posix".
   const stands = !isLanguage(navigator.language);
   if (stands) Object.defineProperty(navigator, 'language', { value: 'en', configurable: true });
-  const parts = [Object.assign(document.createElement('script'), { src: library }), Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style })];
-  const [{ createChart }] = await Promise.all([import('./live-chart.js').catch(() => ({})), ...parts.map((part) => fetched(document, part))]);
+  const parts = [
+    Object.assign(document.createElement('script'), { src: library }),
+    Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style }),
+  ];
+  const [{ createChart }] = await Promise.all([
+    import('./live-chart.js').catch(() => ({})),
+    ...parts.map((part) => fetched(document, part)),
+  ]);
   if (stands) delete navigator.language;
   if (createChart && window.uPlot) return (figure) => createChart(window, window.uPlot, figure);
   loading = null;
@@ -42,7 +48,8 @@ function untouched(figure, draw) {
   for (const name of ['role', 'aria-label', 'aria-describedby']) {
     canvas.setAttribute(name, canvas.nextElementSibling.getAttribute(name));
   }
-  for (const name of ['pointerenter', 'focus']) canvas.addEventListener(name, () => draw(figure), { once: true });
+  for (const name of ['pointerenter', 'focus'])
+    canvas.addEventListener(name, () => draw(figure), { once: true });
 }
 
 export function initCharts({ window }) {
@@ -64,6 +71,10 @@ export function initCharts({ window }) {
     }
   }
 
+  function progress(event) {
+    for (const chart of charts) chart.progress(event);
+  }
+
   look();
-  return { look, progress: (event) => charts.forEach((chart) => chart.progress(event)) };
+  return { look, progress };
 }

@@ -1,23 +1,31 @@
 // Keeps one chart at what is known: by what the server has written, and by live figures in between.
 
-import { drawChart } from './uplot-adapter.js';
 import { createCurve } from './chart-data.js';
 import { durationText, speedText } from './units.js';
+import { drawChart } from './uplot-adapter.js';
 
 /** When a point was: since the start of a job, or by the reader's clock. */
 export function momentText({ start, step, zone }, index) {
   if (zone === null) return durationText(index * step);
-  const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: zone });
+  const clock = new Intl.DateTimeFormat('en-GB', {
+    hour: '2-digit',
+    minute: '2-digit',
+    timeZone: zone,
+  });
   return clock.format(start + index * step * 1000);
 }
 
 /** Makes the drawing a control of its own: keys go through its points, and each is said. */
 function label(canvas) {
-  const under = Object.assign(canvas.ownerDocument.createElement('div'), { className: 'chart-at', hidden: true });
+  const under = Object.assign(canvas.ownerDocument.createElement('div'), {
+    className: 'chart-at',
+    hidden: true,
+  });
   under.setAttribute('aria-hidden', 'true');
   canvas.append(under);
   const plain = canvas.nextElementSibling;
-  for (const name of ['aria-label', 'aria-describedby']) canvas.setAttribute(name, plain.getAttribute(name));
+  for (const name of ['aria-label', 'aria-describedby'])
+    canvas.setAttribute(name, plain.getAttribute(name));
   canvas.tabIndex = 0;
   canvas.setAttribute('role', 'slider');
   canvas.setAttribute('aria-readonly', 'true');
@@ -25,8 +33,14 @@ function label(canvas) {
   return function say(number, index, text) {
     under.hidden = index === null;
     if (under.textContent !== text) under.textContent = text;
-    const values = { min: 0, max: Math.max(0, number - 1), now: index ?? Math.max(0, number - 1), text: text || 'No point is chosen' };
-    for (const [name, value] of Object.entries(values)) canvas.setAttribute(`aria-value${name}`, value);
+    const values = {
+      min: 0,
+      max: Math.max(0, number - 1),
+      now: index ?? Math.max(0, number - 1),
+      text: text || 'No point is chosen',
+    };
+    for (const [name, value] of Object.entries(values))
+      canvas.setAttribute(`aria-value${name}`, value);
   };
 }
 
@@ -47,7 +61,11 @@ export function createChart(window, uPlot, figure) {
   function point(index) {
     const shown = curve.shown();
     const value = shown.points[index];
-    say(shown.points.length, index, value === undefined ? '' : `${momentText(shown, index)}: ${speedText(value)}`);
+    say(
+      shown.points.length,
+      index,
+      value === undefined ? '' : `${momentText(shown, index)}: ${speedText(value)}`,
+    );
   }
 
   read();

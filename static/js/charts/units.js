@@ -2,7 +2,11 @@
 // both to; everywhere else numbers arrive as words.
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
-const LENGTHS = [['d', 86400, 'h', 3600], ['h', 3600, 'min', 60], ['min', 60, 's', 1]];
+const LENGTHS = [
+  ['d', 86400, 'h', 3600],
+  ['h', 3600, 'min', 60],
+  ['min', 60, 's', 1],
+];
 
 /** `0 B/s`, `1.5 KiB/s`, `41.2 GiB/s`; a dash for unknown. */
 export function speedText(bytes) {

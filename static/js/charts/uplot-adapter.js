@@ -11,15 +11,25 @@ const NARROW = 480; // As in chart.css: every other mark of some words would run
 export function nextPoint(number, current, key) {
   const from = current ?? number;
   const to = {
-    ArrowLeft: from - 1, ArrowRight: from + 1, PageDown: from - FAR, PageUp: from + FAR, Home: 0, End: number - 1,
+    ArrowLeft: from - 1,
+    ArrowRight: from + 1,
+    PageDown: from - FAR,
+    PageUp: from + FAR,
+    Home: 0,
+    End: number - 1,
   }[key];
   return to === undefined || !number ? null : Math.max(0, Math.min(number - 1, to));
 }
 
 function options({ size, style, shown, pointed, wordy }) {
   const colour = (name) => () => style().getPropertyValue(name).trim();
-  const axis = { stroke: colour('--portal-grey'), font: `12px ${style().fontFamily}`, ticks: { show: false } };
-  const heights = () => Array.from({ length: shown().parts + 1 }, (_, part) => (shown().top * part) / shown().parts);
+  const axis = {
+    stroke: colour('--portal-grey'),
+    font: `12px ${style().fontFamily}`,
+    ticks: { show: false },
+  };
+  const heights = () =>
+    Array.from({ length: shown().parts + 1 }, (_, part) => (shown().top * part) / shown().parts);
   return {
     ...size(),
     legend: { show: false },
@@ -35,7 +45,10 @@ function options({ size, style, shown, pointed, wordy }) {
         grid: { show: false },
         size: AXIS.x,
         splits: () => shown().marks.map(([second]) => second),
-        values: ({ width }) => shown().marks.map(([, words], number) => (wordy && width < NARROW && number % 2 ? '' : words)),
+        values: ({ width }) =>
+          shown().marks.map(([, words], number) =>
+            wordy && width < NARROW && number % 2 ? '' : words,
+          ),
       },
       {
         ...axis,
@@ -46,12 +59,19 @@ function options({ size, style, shown, pointed, wordy }) {
         values: (_, values) => values.map(speedText),
       },
     ],
-    series: [{}, {
-      stroke: colour('--portal-blue'),
-      fill: colour('--chart-fill'),
-      width: 1.5,
-      points: { show: false, size: 4, filter: (_, series) => (series === 1 ? lonely(shown().points) : null) },
-    }],
+    series: [
+      {},
+      {
+        stroke: colour('--portal-blue'),
+        fill: colour('--chart-fill'),
+        width: 1.5,
+        points: {
+          show: false,
+          size: 4,
+          filter: (_, series) => (series === 1 ? lonely(shown().points) : null),
+        },
+      },
+    ],
     hooks: { setCursor: [pointed] },
   };
 }
@@ -68,7 +88,7 @@ export function drawChart({ window, uPlot, canvas, shown, point }) {
   }
 
   function pointed({ cursor }) {
-    current = cursor.left >= 0 ? cursor.idx ?? null : null;
+    current = cursor.left >= 0 ? (cursor.idx ?? null) : null;
     point(current);
   }
 
@@ -86,7 +106,10 @@ export function drawChart({ window, uPlot, canvas, shown, point }) {
   canvas.addEventListener('keydown', press);
   canvas.addEventListener('blur', leave);
   const theme = new MutationObserver(() => plot.redraw());
-  theme.observe(window.document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
+  theme.observe(window.document.documentElement, {
+    attributes: true,
+    attributeFilter: ['data-bs-theme'],
+  });
   const room = new ResizeObserver(() => canvas.clientWidth && plot.setSize(size()));
   room.observe(canvas);
 

@@ -3,7 +3,16 @@
 
 import { at } from '../lib/base.js';
 import { repeat } from '../lib/clock.js';
-import { ANNOUNCE_AFTER, DELAYED, LIVE_AFTER, PATIENCE, WORDS, countdown, facts, stripText } from './connection-words.js';
+import {
+  ANNOUNCE_AFTER,
+  countdown,
+  DELAYED,
+  facts,
+  LIVE_AFTER,
+  PATIENCE,
+  stripText,
+  WORDS,
+} from './connection-words.js';
 
 const TRIES = new Set(['reconnecting', 'polling', 'offline']);
 
@@ -20,7 +29,8 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     if (element.textContent !== value) element.textContent = value;
   };
 
-  const mayTry = () => TRIES.has(detail.state) && (detail.attempting || detail.nextAttemptAt !== null);
+  const mayTry = () =>
+    TRIES.has(detail.state) && (detail.attempting || detail.nextAttemptAt !== null);
 
   function showWord(state, value) {
     root.dataset.shown = state;
@@ -59,17 +69,22 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     const patient = PATIENCE[state] ?? 0;
     const later = (seconds, act) => clock.after(seconds, act);
     // A loss that is mended within a second is never read out, nor is the "Connected" that ends it.
-    timers = state in PATIENCE
-      ? [later(patient, () => showWord(state, WORDS[state].word)), later(ANNOUNCE_AFTER, () => {
-        set(said, state === 'connecting' ? WORDS[state].word : '');
-        showStrip();
-      })]
-      : [];
+    timers =
+      state in PATIENCE
+        ? [
+            later(patient, () => showWord(state, WORDS[state].word)),
+            later(ANNOUNCE_AFTER, () => {
+              set(said, state === 'connecting' ? WORDS[state].word : '');
+              showStrip();
+            }),
+          ]
+        : [];
     if (state in PATIENCE) return;
     if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
     set(said, spoken(state));
     showStrip();
-    if (state === 'connected' && !delayed) timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
+    if (state === 'connected' && !delayed)
+      timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
   }
 
   function follow(news) {

@@ -8,31 +8,31 @@ const untilThree = (failures) => (failures >= PATIENCE ? 'polling' : null);
 
 export const TABLE = {
   connecting: {
-    'open': 'connected',
+    open: 'connected',
     'attempt-failed': untilThree,
-    'deadline': 'polling',
-    'unsupported': 'polling',
+    deadline: 'polling',
+    unsupported: 'polling',
     'role-changed': 'connecting',
     'session-ended': 'signed-out',
   },
   connected: {
-    'lost': 'reconnecting',
+    lost: 'reconnecting',
     'role-changed': 'reconnecting',
     'session-ended': 'signed-out',
   },
   reconnecting: {
-    'open': 'connected',
+    open: 'connected',
     'attempt-failed': untilThree,
     'session-ended': 'signed-out',
   },
   polling: {
-    'open': 'connected',
+    open: 'connected',
     'attempt-failed': 'polling',
     'poll-failed': 'offline',
     'session-ended': 'signed-out',
   },
   offline: {
-    'open': 'connected',
+    open: 'connected',
     'attempt-failed': 'offline',
     'poll-succeeded': 'polling',
     'session-ended': 'signed-out',
@@ -42,7 +42,13 @@ export const TABLE = {
   },
 };
 
-const STARTS_COUNTING_AGAIN = new Set(['open', 'lost', 'role-changed', 'session-ended', 'signed-in']);
+const STARTS_COUNTING_AGAIN = new Set([
+  'open',
+  'lost',
+  'role-changed',
+  'session-ended',
+  'signed-in',
+]);
 
 /** The record after `event`; the very same record if the event means nothing in this state. */
 export function next(record, event) {

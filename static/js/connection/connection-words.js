@@ -1,11 +1,15 @@
 // What each state of the connection is called and which of its parts are shown: data for banner.js, no DOM.
 
 export const WORDS = {
-  'connecting': { word: 'Connecting…', strip: null, transport: 'none yet' },
-  'connected': { word: 'Connected', strip: null, transport: 'WebSocket' },
-  'reconnecting': { word: 'Reconnecting…', strip: 'Reconnecting…', transport: 'none' },
-  'polling': { word: 'Polling', strip: 'Using polling mode (WebSocket unavailable)', transport: 'HTTP polling' },
-  'offline': { word: 'Offline', strip: 'Offline – showing data from ', transport: 'none' },
+  connecting: { word: 'Connecting…', strip: null, transport: 'none yet' },
+  connected: { word: 'Connected', strip: null, transport: 'WebSocket' },
+  reconnecting: { word: 'Reconnecting…', strip: 'Reconnecting…', transport: 'none' },
+  polling: {
+    word: 'Polling',
+    strip: 'Using polling mode (WebSocket unavailable)',
+    transport: 'HTTP polling',
+  },
+  offline: { word: 'Offline', strip: 'Offline – showing data from ', transport: 'none' },
   'signed-out': { word: 'Signed out', strip: 'You are signed out – ', transport: 'none' },
 };
 
@@ -20,7 +24,9 @@ export const DELAYED = 'Live updates are delayed';
 /** `12:03:10`, in the reader's own time zone. */
 export function clockTime(milliseconds) {
   const date = new Date(milliseconds);
-  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, '0')).join(':');
+  return [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((n) => String(n).padStart(2, '0'))
+    .join(':');
 }
 
 /** Empty where no attempt is to be expected. */

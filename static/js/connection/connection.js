@@ -1,9 +1,9 @@
 // The one module that owns the socket: it tells the state machine what happens to it and publishes the outcome.
 // Only one tab of a browser runs it (leader.js); every tab learns of it by what it publishes.
 
-import { createReconnector } from './reconnector.js';
 import { FIRST, next } from './connection-state.js';
 import { createProbe } from './probe.js';
+import { createReconnector } from './reconnector.js';
 
 const DEADLINE_SECONDS = 10;
 const SERVER_EVENTS = {
@@ -15,7 +15,15 @@ const SERVER_EVENTS = {
 };
 
 /** `publish(name, detail)` gets `portal:connection` and the server's events; `askSession()` resolves to live, ended or unknown. */
-export function createConnection({ openSocket, supported, askSession, clock, random, publish, log }) {
+export function createConnection({
+  openSocket,
+  supported,
+  askSession,
+  clock,
+  random,
+  publish,
+  log,
+}) {
   const reconnector = createReconnector({ openSocket, clock, random, heard });
   const probe = createProbe({ reconnector, clock, answered, silent: () => lost('no answer') });
   let record = FIRST;
@@ -75,7 +83,9 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
 
   function answered(answer, milliseconds) {
     roundTrip = milliseconds;
-    log.info(`Portal: subscribed to ${answer.topics} as ${answer.role}, round trip ${milliseconds} ms`);
+    log.info(
+      `Portal: subscribed to ${answer.topics} as ${answer.role}, round trip ${milliseconds} ms`,
+    );
     announce();
   }
 
@@ -106,13 +116,14 @@ export function createConnection({ openSocket, supported, askSession, clock, ran
   }
 
   async function checkSession() {
-    if (await askSession() === 'ended') tell('session-ended', 'expired');
+    if ((await askSession()) === 'ended') tell('session-ended', 'expired');
   }
 
   function attempt() {
     if (supported) reconnector.dial();
     else step('unsupported', 'no WebSocket in this browser');
-    if (record.state === 'connecting') deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
+    if (record.state === 'connecting')
+      deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
     announce();
   }
 

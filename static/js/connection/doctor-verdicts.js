@@ -14,22 +14,38 @@ export function median(numbers) {
 }
 
 export function judgeWebSocket({ milliseconds, missing, silent }) {
-  if (missing) return toChange('this browser has no WebSocket. The page polls instead; another browser would be live.');
-  if (silent) return toChange('the upgrade got no answer in 5 s. Something on the way swallows it: let the proxy forward Upgrade and Connection.');
-  if (milliseconds === undefined) return toChange('the upgrade was refused. Let the proxy forward /socket.io/ with HTTP/1.1, Upgrade, Connection and the Host it was asked for.');
+  if (missing)
+    return toChange(
+      'this browser has no WebSocket. The page polls instead; another browser would be live.',
+    );
+  if (silent)
+    return toChange(
+      'the upgrade got no answer in 5 s. Something on the way swallows it: let the proxy forward Upgrade and Connection.',
+    );
+  if (milliseconds === undefined)
+    return toChange(
+      'the upgrade was refused. Let the proxy forward /socket.io/ with HTTP/1.1, Upgrade, Connection and the Host it was asked for.',
+    );
   return passed(`open after ${ms(milliseconds)}.`);
 }
 
 export function judgeEcho(milliseconds) {
-  if (milliseconds === null) return toChange('no answer over a WebSocket; mend the line above first.');
-  if (milliseconds > SLOW_MILLISECONDS) return toChange(`${ms(milliseconds)}, median of ten: a slow network, or a proxy that buffers. Switch buffering off for /socket.io/.`);
+  if (milliseconds === null)
+    return toChange('no answer over a WebSocket; mend the line above first.');
+  if (milliseconds > SLOW_MILLISECONDS)
+    return toChange(
+      `${ms(milliseconds)}, median of ten: a slow network, or a proxy that buffers. Switch buffering off for /socket.io/.`,
+    );
   return passed(`${ms(milliseconds)}, median of ten.`);
 }
 
 export function judgePolling({ status, milliseconds }) {
-  if (status === 0) return toChange('no answer in 5 s: the server, or the network on the way to it, is down.');
-  if (status !== 200) return toChange(`the server or the proxy answers ${status}; it should be 200.`);
-  if (milliseconds > SLOW_MILLISECONDS) return toChange(`an answer after ${ms(milliseconds)}; under a second is usual.`);
+  if (status === 0)
+    return toChange('no answer in 5 s: the server, or the network on the way to it, is down.');
+  if (status !== 200)
+    return toChange(`the server or the proxy answers ${status}; it should be 200.`);
+  if (milliseconds > SLOW_MILLISECONDS)
+    return toChange(`an answer after ${ms(milliseconds)}; under a second is usual.`);
   return passed(`an answer after ${ms(milliseconds)}.`);
 }
 
@@ -38,8 +54,11 @@ export function judgeClock(seen, arrived) {
   if (!seen?.time) return toChange('the server did not say what time it has.');
   const skew = (arrived - seen.milliseconds / 2 - Date.parse(seen.time)) / 1000;
   const size = `${Math.abs(skew).toFixed(1)} s`;
-  if (Math.abs(skew) <= SKEW_SECONDS) return passed(`this device and the server differ by ${size}.`);
-  return toChange(`this device is ${size} ${skew > 0 ? 'ahead of' : 'behind'} the server. Set its clock, or the server's, by the network.`);
+  if (Math.abs(skew) <= SKEW_SECONDS)
+    return passed(`this device and the server differ by ${size}.`);
+  return toChange(
+    `this device is ${size} ${skew > 0 ? 'ahead of' : 'behind'} the server. Set its clock, or the server's, by the network.`,
+  );
 }
 
 /** `seen` is what /api/connection answered, `location` the address that this browser used. */
@@ -47,9 +66,23 @@ export function judgeProxy(seen, location) {
   if (!seen) return toChange('the server did not say what it sees.');
   const hops = Object.keys(seen.forwarded).length;
   const scheme = location.protocol.replace(':', '');
-  if (hops && !seen.trusted_proxies) return toChange('a proxy is in front, but none is trusted: every visitor has its address. Set PORTAL_TRUSTED_PROXIES to the number of proxies.');
-  if (!hops && seen.trusted_proxies) return toChange('PORTAL_TRUSTED_PROXIES is set, but no proxy says for whom it asks: let it send X-Forwarded-For, or set 0.');
-  if (seen.host !== location.host) return toChange(`the server sees the host ${seen.host} instead of ${location.host}. Let the proxy pass on Host, or send X-Forwarded-Host.`);
-  if (seen.scheme !== scheme) return toChange(`the server sees ${seen.scheme} instead of ${scheme}. Let the proxy send X-Forwarded-Proto.`);
-  return passed(`${seen.scheme}://${seen.host}, you are ${seen.remote_addr}, ${hops ? 'by a proxy' : 'directly'}.`);
+  if (hops && !seen.trusted_proxies)
+    return toChange(
+      'a proxy is in front, but none is trusted: every visitor has its address. Set PORTAL_TRUSTED_PROXIES to the number of proxies.',
+    );
+  if (!hops && seen.trusted_proxies)
+    return toChange(
+      'PORTAL_TRUSTED_PROXIES is set, but no proxy says for whom it asks: let it send X-Forwarded-For, or set 0.',
+    );
+  if (seen.host !== location.host)
+    return toChange(
+      `the server sees the host ${seen.host} instead of ${location.host}. Let the proxy pass on Host, or send X-Forwarded-Host.`,
+    );
+  if (seen.scheme !== scheme)
+    return toChange(
+      `the server sees ${seen.scheme} instead of ${scheme}. Let the proxy send X-Forwarded-Proto.`,
+    );
+  return passed(
+    `${seen.scheme}://${seen.host}, you are ${seen.remote_addr}, ${hops ? 'by a proxy' : 'directly'}.`,
+  );
 }

@@ -3,7 +3,14 @@
 
 import { io } from '../../vendor/socket.io.esm.min.js';
 import { at } from '../lib/base.js';
-import { judgeClock, judgeEcho, judgePolling, judgeProxy, judgeWebSocket, median } from './doctor-verdicts.js';
+import {
+  judgeClock,
+  judgeEcho,
+  judgePolling,
+  judgeProxy,
+  judgeWebSocket,
+  median,
+} from './doctor-verdicts.js';
 
 const LIMIT = 5000;
 const ECHOES = 10;
@@ -30,10 +37,18 @@ function openWebSocket({ WebSocket, location }) {
 
 /** The median round trip of ten questions over a socket of its own; null if there is no answer. */
 async function echo() {
-  const socket = io({ path: at('/socket.io/'), transports: ['websocket'], reconnection: false, forceNew: true, timeout: LIMIT });
+  const socket = io({
+    path: at('/socket.io/'),
+    transports: ['websocket'],
+    reconnection: false,
+    forceNew: true,
+    timeout: LIMIT,
+  });
   const times = [];
   try {
-    await new Promise((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
+    await new Promise((resolve, reject) =>
+      socket.once('connect', resolve).once('connect_error', reject),
+    );
     for (let i = 0; i < ECHOES; i += 1) {
       const begun = performance.now();
       await socket.timeout(LIMIT).emitWithAck('subscribe', { topics: [] });
@@ -51,7 +66,11 @@ async function echo() {
 async function timed(address, headers = {}) {
   const begun = performance.now();
   try {
-    const answer = await fetch(address, { cache: 'no-store', headers, signal: AbortSignal.timeout(LIMIT) });
+    const answer = await fetch(address, {
+      cache: 'no-store',
+      headers,
+      signal: AbortSignal.timeout(LIMIT),
+    });
     return { status: answer.status, milliseconds: performance.now() - begun, answer };
   } catch (error) {
     if (error instanceof TypeError || error.name === 'TimeoutError') return { status: 0 };
@@ -70,14 +89,19 @@ function show(row, { passed, text }) {
 }
 
 export async function runDoctor({ document, window }) {
-  const rows = new Map([...document.querySelectorAll('[data-check]')].map((row) => [row.dataset.check, row]));
+  const rows = new Map(
+    [...document.querySelectorAll('[data-check]')].map((row) => [row.dataset.check, row]),
+  );
   for (const row of rows.values()) row.querySelector('[data-verdict]').textContent = 'Testing…';
   const report = (name, verdict) => rows.has(name) && show(rows.get(name), verdict);
 
   const handshake = await openWebSocket(window);
   report('websocket', judgeWebSocket(handshake));
   report('echo', judgeEcho('milliseconds' in handshake ? await echo() : null));
-  report('polling', judgePolling(await timed(at('/api/dashboard/stats'), { 'HX-Request': 'true' })));
+  report(
+    'polling',
+    judgePolling(await timed(at('/api/dashboard/stats'), { 'HX-Request': 'true' })),
+  );
   const session = await json(at('/api/session'));
   report('clock', judgeClock(session, Date.now()));
   report('proxy', judgeProxy(await json(at('/api/connection')), window.location));

@@ -121,5 +121,11 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
     if (event === 'retry-now' && queue) expectWord();
   }
 
-  return { start, suspend, tell, leads: () => letGo !== null, state: () => last?.state ?? 'connecting' };
+  return {
+    start,
+    suspend,
+    tell,
+    leads: () => letGo !== null,
+    state: () => last?.state ?? 'connecting',
+  };
 }

@@ -41,5 +41,8 @@ export function followLifecycle({ document, window, clock, share, returned, look
   window.addEventListener('pageshow', (event) => event.persisted && wake());
   window.addEventListener('online', () => share.tell('retry-now'));
   // A doubt rather than a fact: the browser may be off the network, and this server on the same machine.
-  window.addEventListener('offline', () => share.state() === 'connected' && share.tell('retry-now'));
+  window.addEventListener(
+    'offline',
+    () => share.state() === 'connected' && share.tell('retry-now'),
+  );
 }

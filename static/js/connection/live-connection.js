@@ -17,8 +17,15 @@ export function openLiveConnection({ window, user, clock, deliver }) {
     // Without WebSocket there is nothing to share. Locks are missing where the page is served by plain HTTP.
     locks: supported ? navigator.locks : null,
     openChannel: BroadcastChannel ? (name) => new BroadcastChannel(name) : null,
-    connect: (publish) => createConnection({
-      openSocket, supported, askSession, clock, random: Math.random, publish, log: console,
-    }),
+    connect: (publish) =>
+      createConnection({
+        openSocket,
+        supported,
+        askSession,
+        clock,
+        random: Math.random,
+        publish,
+        log: console,
+      }),
   });
 }

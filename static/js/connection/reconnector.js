@@ -61,7 +61,9 @@ export function createReconnector({ openSocket, clock, random, heard }) {
     dial,
     wait,
     hangUp,
-    startOver: () => { rung = 0; },
+    startOver: () => {
+      rung = 0;
+    },
     ask: (topics, answered) => {
       const asked = socket;
       asked.ask(topics, (answer) => asked === socket && answered(answer));

@@ -38,7 +38,7 @@ export function createRefresh({ clock, random, dispatch, isCurrent }) {
     if (state !== 'connecting') fresh = false;
     if (state !== 'connected') return;
     if (!first) now();
-    else if (!await isCurrent()) soon();
+    else if (!(await isCurrent())) soon();
   }
 
   return { now, soon, everybody, follow };

@@ -3,8 +3,14 @@
 
 async function fetchPage(fetch, location) {
   try {
-    const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
-    return { ok: answer.ok, page: new DOMParser().parseFromString(await answer.text(), 'text/html') };
+    const answer = await fetch(location.href, {
+      headers: { Accept: 'text/html' },
+      cache: 'no-store',
+    });
+    return {
+      ok: answer.ok,
+      page: new DOMParser().parseFromString(await answer.text(), 'text/html'),
+    };
   } catch (error) {
     if (error instanceof TypeError) return null; // No network: the next connection refetches.
     throw error;

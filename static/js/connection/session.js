@@ -6,7 +6,10 @@ import { at } from '../lib/base.js';
 /** The answer of `/api/session`, or null when none came; throws only what is a fault of ours. */
 async function ask(fetch) {
   try {
-    return await fetch(at('/api/session'), { cache: 'no-store', signal: AbortSignal.timeout(10_000) });
+    return await fetch(at('/api/session'), {
+      cache: 'no-store',
+      signal: AbortSignal.timeout(10_000),
+    });
   } catch (error) {
     if (error instanceof TypeError || error.name === 'TimeoutError') return null;
     throw error;

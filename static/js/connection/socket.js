@@ -15,7 +15,9 @@ export function openSocket(listener) {
   });
   socket.on('connect', () => listener('open'));
   // A refusal by the server leaves the socket inactive; a blocked line would leave it waiting.
-  socket.on('connect_error', (error) => listener('failed', { refused: !socket.active, why: error.message }));
+  socket.on('connect_error', (error) =>
+    listener('failed', { refused: !socket.active, why: error.message }),
+  );
   socket.on('disconnect', (why) => listener('closed', { why }));
   socket.onAny(listener);
   socket.connect();

@@ -10,8 +10,15 @@ const PAGE = 10; // Rows that the page keys go over.
 /** The row to focus for a key, or null where the key means something else. */
 export function nextRow(rows, current, key) {
   const at = rows.indexOf(current);
-  const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + PAGE, PageUp: at - PAGE, Home: 0, End: rows.length - 1 }[key];
-  return to === undefined ? null : rows[Math.max(0, Math.min(rows.length - 1, to))] ?? null;
+  const to = {
+    ArrowDown: at + 1,
+    ArrowUp: at - 1,
+    PageDown: at + PAGE,
+    PageUp: at - PAGE,
+    Home: 0,
+    End: rows.length - 1,
+  }[key];
+  return to === undefined ? null : (rows[Math.max(0, Math.min(rows.length - 1, to))] ?? null);
 }
 
 export function initBrowse({ document, htmx }) {
@@ -31,7 +38,9 @@ export function initBrowse({ document, htmx }) {
     panel.replaceChildren();
     dialog.showModal();
     const query = new URLSearchParams({ side: button.dataset.browse, at: field.value.trim() });
-    htmx.ajax('GET', at(`/browse?${query}`), { source: panel, target: panel, swap: 'innerHTML' }).catch(() => {});
+    htmx
+      .ajax('GET', at(`/browse?${query}`), { source: panel, target: panel, swap: 'innerHTML' })
+      .catch(() => {});
   }
 
   function choose(text) {
@@ -73,7 +82,11 @@ export function initBrowse({ document, htmx }) {
       target.click();
       event.preventDefault();
       return;
-    } else if (key.length === 1 && target.matches(ROWS) && (key !== ' ' || ahead.isOpen(event.timeStamp))) {
+    } else if (
+      key.length === 1 &&
+      target.matches(ROWS) &&
+      (key !== ' ' || ahead.isOpen(event.timeStamp))
+    ) {
       find(event);
       return;
     }
@@ -85,9 +98,15 @@ export function initBrowse({ document, htmx }) {
 
   // What was pressed is gone with the old contents; the keys must find their place in the new ones.
   function settle({ detail: { target, xhr } }) {
-    said.textContent = panel.querySelector('.browse-problem, #browse-line')?.textContent.trim() ?? '';
+    said.textContent =
+      panel.querySelector('.browse-problem, #browse-line')?.textContent.trim() ?? '';
     if (target !== panel) rows()[leaving]?.focus();
-    else if (xhr.status < 400) (panel.querySelector(ROWS) ?? panel.querySelector('[data-choose-here]') ?? panel.querySelector('button'))?.focus();
+    else if (xhr.status < 400)
+      (
+        panel.querySelector(ROWS) ??
+        panel.querySelector('[data-choose-here]') ??
+        panel.querySelector('button')
+      )?.focus();
     leaving = null;
   }
 
@@ -102,12 +121,19 @@ export function initBrowse({ document, htmx }) {
   });
   dialog.addEventListener('close', close);
   panel.addEventListener('keydown', press);
-  panel.addEventListener('htmx:beforeRequest', () => { said.textContent = 'Looking…'; });
+  panel.addEventListener('htmx:beforeRequest', () => {
+    said.textContent = 'Looking…';
+  });
   panel.addEventListener('htmx:beforeSwap', ({ detail: { target } }) => {
-    leaving = target !== panel && target.contains(document.activeElement) ? rows().indexOf(document.activeElement) : null;
+    leaving =
+      target !== panel && target.contains(document.activeElement)
+        ? rows().indexOf(document.activeElement)
+        : null;
   });
   panel.addEventListener('htmx:afterSwap', settle);
-  const failed = (words) => () => { panel.textContent = said.textContent = words; };
+  const failed = (words) => () => {
+    panel.textContent = said.textContent = words;
+  };
   panel.addEventListener('htmx:sendError', failed('There was no answer. Try again.'));
   panel.addEventListener('htmx:timeout', failed('There was no answer in time. Try again.'));
 }

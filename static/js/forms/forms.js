@@ -58,13 +58,17 @@ function focusFirstInvalid(root) {
 
 export function initForms(document) {
   // Before htmx and before the browser's own submit: a click that is only a question must reach neither.
-  document.addEventListener('click', (event) => {
-    const button = event.target.closest('[data-confirm]');
-    if (!button || 'confirmed' in button.dataset) return;
-    event.preventDefault();
-    event.stopPropagation();
-    askOnce(document, button);
-  }, { capture: true });
+  document.addEventListener(
+    'click',
+    (event) => {
+      const button = event.target.closest('[data-confirm]');
+      if (!button || 'confirmed' in button.dataset) return;
+      event.preventDefault();
+      event.stopPropagation();
+      askOnce(document, button);
+    },
+    { capture: true },
+  );
   document.addEventListener('submit', (event) => {
     const button = event.submitter;
     if (!button?.dataset.pending || event.defaultPrevented) return;

@@ -2,8 +2,10 @@
 
 const SENTENCES = {
   copy: (from, to) => `Copies everything in ${from} to ${to}; nothing is deleted in ${to}.`,
-  sync: (from, to) => `Makes ${to} the same as ${from}; what is only in ${to} is deleted, after you have seen what that is.`,
-  move: (from, to) => `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there, after you have seen what that is.`,
+  sync: (from, to) =>
+    `Makes ${to} the same as ${from}; what is only in ${to} is deleted, after you have seen what that is.`,
+  move: (from, to) =>
+    `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there, after you have seen what that is.`,
   check: (from, to) => `Compares ${from} with ${to}; nothing is changed.`,
 };
 

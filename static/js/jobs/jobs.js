@@ -23,7 +23,11 @@ export function createJobs({ rowsOf, refresh }) {
     const known = latest.get(view.job);
     if (known && known.seq >= view.seq) return;
     latest.delete(view.job); // Set again below, so that the longest unheard of is forgotten first.
-    latest.set(view.job, { ...view, status: view.status ?? known?.status ?? null, display: { ...known?.display, ...view.display } });
+    latest.set(view.job, {
+      ...view,
+      status: view.status ?? known?.status ?? null,
+      display: { ...known?.display, ...view.display },
+    });
     if (latest.size > REMEMBERED) latest.delete(latest.keys().next().value);
   }
 

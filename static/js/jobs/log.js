@@ -4,7 +4,11 @@
 const AT_THE_END = 24; // Pixels from the end that still count as there.
 const MOST_LINES = 2000; // Shown at a time; older ones leave at the top, in lots.
 const LEAVING = 500;
-const WORDS = { following: 'Following', paused: 'Paused while you read – scroll to the end to go on', ended: 'Complete' };
+const WORDS = {
+  following: 'Following',
+  paused: 'Paused while you read – scroll to the end to go on',
+  ended: 'Complete',
+};
 const OFF = new Set(['offline', 'signed-out']);
 
 /** Whether the tail may ask for more now. */
@@ -20,7 +24,9 @@ export function initLog({ document, box, connection }) {
 
   const live = () => box.querySelector('#log-tail[hx-get]') !== null;
   const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= AT_THE_END;
-  const toEnd = () => { box.scrollTop = box.scrollHeight; };
+  const toEnd = () => {
+    box.scrollTop = box.scrollHeight;
+  };
 
   function show() {
     const state = live() ? (paused ? 'paused' : 'following') : 'ended';
@@ -30,7 +36,9 @@ export function initLog({ document, box, connection }) {
 
   function grown() {
     if (!paused) {
-      if (box.childElementCount > MOST_LINES) [...box.children].slice(0, LEAVING).forEach((line) => line.remove());
+      if (box.childElementCount > MOST_LINES) {
+        for (const line of [...box.children].slice(0, LEAVING)) line.remove();
+      }
       toEnd();
     }
     show();
@@ -49,7 +57,8 @@ export function initLog({ document, box, connection }) {
   document.addEventListener('htmx:beforeRequest', (event) => {
     if (event.detail.elt.id !== 'log-tail') return;
     const folded = box.closest('details')?.open === false;
-    if (!mayAsk({ paused, hidden: document.hidden, folded, connection: connection() })) event.preventDefault();
+    if (!mayAsk({ paused, hidden: document.hidden, folded, connection: connection() }))
+      event.preventDefault();
   });
   box.closest('details')?.addEventListener('toggle', () => paused || toEnd());
   new MutationObserver(grown).observe(box, { childList: true });

@@ -17,8 +17,12 @@ export function createNotifier({ document, Notification, leads }) {
   function told(event) {
     const { user, role, notifications } = document.body.dataset;
     const text = notice(event, { user, role });
-    if (!text || notifications !== 'on' || !leads() || Notification?.permission !== 'granted') return;
-    const shown = new Notification(text, { body: event.display?.result || event.display?.bytes || '', tag: `portal-job-${event.job_id}` });
+    if (!text || notifications !== 'on' || !leads() || Notification?.permission !== 'granted')
+      return;
+    const shown = new Notification(text, {
+      body: event.display?.result || event.display?.bytes || '',
+      tag: `portal-job-${event.job_id}`,
+    });
     shown.onclick = () => {
       globalThis.focus();
       globalThis.location.assign(at(`/jobs/${event.job_id}`));
@@ -27,12 +31,17 @@ export function createNotifier({ document, Notification, leads }) {
 
   async function ask(button) {
     const answer = Notification ? await Notification.requestPermission() : 'missing';
-    const words = { granted: 'This browser may notify you.', denied: 'This browser does not allow it.', missing: 'This browser has no notifications.' };
+    const words = {
+      granted: 'This browser may notify you.',
+      denied: 'This browser does not allow it.',
+      missing: 'This browser has no notifications.',
+    };
     const place = button.parentElement.querySelector('[data-notify-answer]') ?? button;
     place.textContent = words[answer] ?? 'Not decided.';
   }
 
-  for (const button of document.querySelectorAll('[data-ask-notifications]')) button.hidden = !Notification;
+  for (const button of document.querySelectorAll('[data-ask-notifications]'))
+    button.hidden = !Notification;
   document.addEventListener('click', (event) => {
     const button = event.target.closest('[data-ask-notifications]');
     if (button) ask(button);

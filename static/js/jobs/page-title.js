@@ -24,7 +24,11 @@ export function createPageTitle({ document, rows, say }) {
   const percentOf = (row) => row.querySelector('[data-field-bar][value]')?.value ?? NaN;
 
   function tick() {
-    const active = new Map(rows().filter((row) => ACTIVE.has(row.dataset.status)).map((row) => [row.dataset.job, percentOf(row)]));
+    const active = new Map(
+      rows()
+        .filter((row) => ACTIVE.has(row.dataset.status))
+        .map((row) => [row.dataset.job, percentOf(row)]),
+    );
     const title = titled(document.title, [...active.values()]);
     if (document.title !== title) document.title = title;
     if (document.body.dataset.page === 'job') rows().forEach(listen);
@@ -35,7 +39,8 @@ export function createPageTitle({ document, rows, say }) {
     const now = { status, quarter: quarter(percentOf(row) || 0) };
     const before = heard.get(job) ?? now;
     heard.set(job, now);
-    if (before.status !== status && ENDS.has(status)) say(row.querySelector('[data-field="status"]')?.textContent ?? status);
+    if (before.status !== status && ENDS.has(status))
+      say(row.querySelector('[data-field="status"]')?.textContent ?? status);
     else if (ACTIVE.has(status) && now.quarter > before.quarter) say(`${now.quarter * 25} %`);
   }
 

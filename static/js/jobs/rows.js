@@ -3,7 +3,13 @@
 
 /** The view that an event carries: figures always, the status only if the event is a change of status. */
 export function viewOf(event) {
-  return { job: event.job_id, seq: event.seq, status: event.new_status ?? null, percent: event.percent, display: event.display ?? {} };
+  return {
+    job: event.job_id,
+    seq: event.seq,
+    status: event.new_status ?? null,
+    percent: event.percent,
+    display: event.display ?? {},
+  };
 }
 
 function setText(slot, text) {
@@ -38,7 +44,8 @@ export function patch(row, view) {
   row.dataset.status = view.status;
   if (display.tone) row.dataset.tone = display.tone;
   if (!display.icon) return;
-  for (const use of row.querySelectorAll('use[data-field-icon], [data-field-icon] use')) patchIcon(use, display.icon);
+  for (const use of row.querySelectorAll('use[data-field-icon], [data-field-icon] use'))
+    patchIcon(use, display.icon);
 }
 
 /** What `row` shows now. */

@@ -4,7 +4,8 @@ const OPEN = 'details[data-menu][open]';
 
 export function initMenus(document) {
   document.addEventListener('click', (event) => {
-    for (const menu of document.querySelectorAll(OPEN)) if (!menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll(OPEN))
+      if (!menu.contains(event.target)) menu.open = false;
   });
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape') return;

@@ -3,7 +3,8 @@
 
 function isTouched(field) {
   if (field.tagName === 'OPTION') return isTouched(field.closest('select'));
-  if (field.tagName === 'SELECT') return [...field.options].some((option) => option.selected !== option.defaultSelected);
+  if (field.tagName === 'SELECT')
+    return [...field.options].some((option) => option.selected !== option.defaultSelected);
   return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
 }
 

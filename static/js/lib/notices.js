@@ -14,7 +14,10 @@ function region(document, role, className) {
 /** The words of an error page or fragment, whatever its markup. */
 export function wordsOf(html) {
   const parsed = new DOMParser().parseFromString(html, 'text/html');
-  return (parsed.querySelector('[role="alert"], main') ?? parsed.body).textContent.trim().replace(/\s+/g, ' ').slice(0, 300);
+  return (parsed.querySelector('[role="alert"], main') ?? parsed.body).textContent
+    .trim()
+    .replace(/\s+/g, ' ')
+    .slice(0, 300);
 }
 
 export function createNotices({ document, clock }) {
@@ -25,8 +28,15 @@ export function createNotices({ document, clock }) {
   function show(text) {
     seen.textContent = text;
     timer?.cancel();
-    timer = clock.after(SHOWN_SECONDS, () => { seen.textContent = ''; });
+    timer = clock.after(SHOWN_SECONDS, () => {
+      seen.textContent = '';
+    });
   }
 
-  return { show, say: (text) => { heard.textContent = text; } };
+  return {
+    show,
+    say: (text) => {
+      heard.textContent = text;
+    },
+  };
 }
