@@ -65,6 +65,7 @@ def at_once() -> Iterator[Check]:
     """What takes a second."""
     yield "Format", [*PYTHON, "ruff", "format", "--check", "."]
     yield "Lint", [*PYTHON, "ruff", "check", "."]
+    yield "JavaScript format and lint", ["node_modules/.bin/biome", "check", "--error-on-warnings"]
 
 
 def beside() -> Iterator[Check]:
