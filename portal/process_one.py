@@ -31,11 +31,22 @@ _SEVERAL = re.compile(r"--processes[ =](?!0*1( |$))")
 
 def begin(arguments: list[str]) -> bool:
     """The first thing of all, by the command line: whether this very process is to serve."""
+    _open_standard_streams()
     if arguments[:1] not in (*_SERVERS, *_WORKER):
         return False
     step_aside()
     stopping.end_at_once()
     return arguments[:1] in _SERVERS and not _SEVERAL.search(" ".join(arguments))
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed before the start, the next file would get its number, the database say,
+    and whatever a library writes to standard error would go there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def step_aside() -> None:

@@ -69,14 +69,20 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     engine.dispose()
     stopping.go_on()
     with reserved:
-        Supervisor(settings, processes, held, migrate_first=migrate_first).run()
+        Supervisor(settings, processes, migrate_first=migrate_first, held=held).run()
     held.release()
 
 
 class Supervisor:
     def __init__(
-        self, settings: Settings, processes: int, held: DatabaseLock, *, migrate_first: bool
+        self,
+        settings: Settings,
+        processes: int,
+        *,
+        migrate_first: bool,
+        held: DatabaseLock | None = None,
     ) -> None:
+        """``held`` is watched: without it the processes must not go on."""
         self._settings = settings
         self._slots = range(processes)
         self._held = held
@@ -88,6 +94,7 @@ class Supervisor:
         self._hangups: list[int] = []
 
     def run(self) -> None:
+        stopping.listen(hangup_ends=False)
         # A handler may run in the middle of anything, so it notes the signal and nothing else.
         signal.signal(signal.SIGHUP, lambda caught, _frame: self._hangups.append(caught))
         try:
@@ -122,7 +129,7 @@ class Supervisor:
             if self._hangups:
                 self._hangups.pop()
                 self._replace_all()
-            if self._held.lost_to:
+            if self._held is not None and self._held.lost_to:
                 raise Locked(f"Another portal ({self._held.lost_to}) has taken the database.")
             time.sleep(_LOOK)
         log.info("stopping", signal=stopping.asked())

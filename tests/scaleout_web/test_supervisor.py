@@ -61,7 +61,10 @@ def test_second_portal_on_the_port_is_refused(web: Web, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{web.port}: Address already in use." in done.stderr
+    assert (
+        f"PORTAL_PORT: cannot listen on 127.0.0.1:{web.port}: Address already in use."
+        in done.stderr
+    )
 
 
 def test_all_killed_at_once_are_all_started_again(web: Web) -> None:

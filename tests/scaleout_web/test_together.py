@@ -208,7 +208,7 @@ def test_web_that_starts_without_its_database_says_so_and_ends(
         timeout=60,
     )
     assert done.returncode == 1
-    assert "Error: The database cannot be used: " in done.stderr
+    assert "Error: PORTAL_DATABASE_URL: the database cannot be used: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
