@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from portal.engine.markers import is_marker
 
@@ -58,6 +58,10 @@ class Guard:
     deletes: int
     fingerprint: str
     moment: float
+
+    def after(self, deleted: int) -> Guard:
+        """For another try, when so many of them are gone."""
+        return replace(self, deletes=max(0, self.deletes - deleted))
 
 
 class Ledger:

@@ -79,6 +79,7 @@ class Run:
         self._silence: Silence | None = None
         self._looked_at = 0.0
         self._left_parts = False
+        self._deleted_before = self._deleted()
         #: What stands in its way now.
         self.trouble: Trouble | None = None
         self._looked = order.guard is None
@@ -189,7 +190,12 @@ class Run:
         if objection is not None:
             return objection
         order = self._precautions.judged(self._order)
+        if order.guard is not None and order.operation == "sync":
+            order = replace(order, guard=order.guard.after(self._deleted() - self._deleted_before))
         return (yield from _shown(self._compared(order, tick), self._told))
+
+    def _deleted(self) -> int:
+        return self._tally.last.files_deleted if self._tally.last else 0
 
     def _compared(self, order: Order, tick: float) -> Readings:
         """A comparison that turned out to need more than hashes is made again by the bytes."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,10 +113,6 @@ def moved_by(pid: int, *, writes: bool, said: int) -> int | None:
     if found is None:
         return None
     return int(found[1]) - (said if writes else 0)
-
-
-def now() -> float:
-    return time.monotonic()
 
 
 def _done(statistics: Statistics | None) -> tuple[int, ...]:
