@@ -106,7 +106,7 @@ def test_single_file_that_is_there_already_is_one_file(
     assert (last.files_unchanged, last.files_transferred, last.files_total) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+@pytest.mark.parametrize("operation", ["copy", "move"])
 def test_folder_without_files_has_none_that_are_there_already(
     tmp_path: Path, operation: str
 ) -> None:
