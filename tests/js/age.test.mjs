@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createAges } from '../../static/js/jobs/age.js';
 import { createJobs } from '../../static/js/jobs/jobs.js';
-import { jobRow, progress } from './elements.mjs';
 import { fakeClock } from './fakes.mjs';
+import { jobRow, progress } from './page.mjs';
 
 function page(row) {
   const clock = fakeClock();

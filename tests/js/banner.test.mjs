@@ -1,42 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBanner } from '../../static/js/connection/banner.js';
-import { element } from './elements.mjs';
 import { fakeClock } from './fakes.mjs';
-
-const PARTS = [
-  'word',
-  'said',
-  'strip',
-  'text',
-  'next',
-  'sign-in',
-  'try',
-  'panel',
-  'since',
-  'transport',
-  'roundTrip',
-  'lastData',
-  'reason',
-];
+import { connectionMarkup, openWindow, writesTo } from './page.mjs';
 
 function badge() {
   const clock = fakeClock();
-  const parts = Object.fromEntries(PARTS.map((name) => [name, element()]));
-  parts.panel.addEventListener = () => {};
-  parts.strip.hidden = true;
-  const why = Object.assign(element(), { dataset: { in: 'polling offline' } });
-  const tryNow = Object.assign(element(), { dataset: { in: 'reconnecting polling offline' } });
-  parts.strip.slots = { '[data-in]': [why, tryNow], '[data-try-now]': [tryNow] };
-  const root = element(
-    {},
-    Object.fromEntries(PARTS.map((name) => [`[data-connection="${name}"]`, [parts[name]]])),
-  );
-  root.addEventListener = () => {};
+  const { document } = openWindow(connectionMarkup());
+  const root = document.getElementById('connection');
+  const named = [...root.querySelectorAll('[data-connection]')];
+  const parts = Object.fromEntries(named.map((part) => [part.dataset.connection, part]));
+  const why = parts.strip.querySelector('[data-in="polling offline"]');
+  const tryNow = parts.strip.querySelector('[data-try-now]');
+  const at = { tries: 0 };
   const banner = createBanner({
     root,
     clock,
-    tryNow() {},
+    tryNow: () => {
+      at.tries += 1;
+    },
     lastData: () => 0,
     nextPath: () => '/jobs?status=running',
   });
@@ -54,7 +36,16 @@ function badge() {
     });
     previous = state;
   };
-  return { clock, parts, why, tryNow, become, shown: () => root.dataset.shown };
+  return {
+    at,
+    clock,
+    parts,
+    why,
+    tryNow,
+    become,
+    spoken: writesTo(parts.said),
+    shown: () => root.dataset.shown,
+  };
 }
 
 test('"Connecting…" is worth a word only after a second', () => {
@@ -68,16 +59,16 @@ test('"Connecting…" is worth a word only after a second', () => {
 });
 
 test('"Connected" becomes "Live" for the eye after 3 s, and is read out once', () => {
-  const { clock, parts, become } = badge();
+  const { clock, parts, spoken, become } = badge();
   become('connected');
   assert.equal(parts.word.textContent, 'Connected');
   clock.pass(3);
   assert.equal(parts.word.textContent, 'Live');
-  assert.equal(parts.said.writes, 1);
+  assert.deepEqual(spoken, ['Connected']);
 });
 
 test('a blip under a second is not read out, and a hand-over between tabs is not even seen', () => {
-  const { clock, parts, become } = badge();
+  const { clock, parts, spoken, become } = badge();
   become('connected');
   clock.pass(10);
   become('reconnecting');
@@ -85,12 +76,12 @@ test('a blip under a second is not read out, and a hand-over between tabs is not
   become('connected');
   assert.equal(parts.word.textContent, 'Live');
   clock.pass(10);
-  assert.equal(parts.said.writes, 1);
+  assert.deepEqual(spoken, ['Connected']);
   assert.equal(parts.strip.hidden, true);
 });
 
 test('a loss that lasts is put in words with a countdown, and its end is read out', () => {
-  const { clock, parts, tryNow, become } = badge();
+  const { clock, parts, tryNow, spoken, become } = badge();
   become('connected');
   clock.pass(10);
   become('reconnecting', { nextAttemptAt: 14_000 });
@@ -104,11 +95,11 @@ test('a loss that lasts is put in words with a countdown, and its end is read ou
   become('connected');
   assert.equal(parts.strip.hidden, true);
   assert.equal(parts.said.textContent, 'Connected');
-  assert.equal(parts.said.writes, 3);
+  assert.deepEqual(spoken, ['Connected', '', 'Connected']);
 });
 
 test('a connection whose events are delayed stays connected and says so, once for the ear', () => {
-  const { clock, parts, why, shown, become } = badge();
+  const { clock, parts, why, shown, spoken, become } = badge();
   become('connected');
   clock.pass(10);
   become('connected', { delayed: true });
@@ -119,7 +110,7 @@ test('a connection whose events are delayed stays connected and says so, once fo
   assert.equal(parts.text.textContent, 'Live updates are delayed');
   assert.equal(why.hidden, true);
   assert.equal(parts.said.textContent, 'Live updates are delayed');
-  assert.equal(parts.said.writes, 2);
+  assert.deepEqual(spoken, ['Connected', 'Live updates are delayed']);
   become('connected');
   assert.equal(parts.strip.hidden, true);
   assert.equal(parts.said.textContent, 'Connected');
@@ -140,7 +131,7 @@ test('signing in leads back to this very page', () => {
   const { parts, become } = badge();
   become('signed-out');
   assert.equal(parts.text.textContent, 'You are signed out – ');
-  assert.equal(parts['sign-in'].href, '/login?next=%2Fjobs%3Fstatus%3Drunning');
+  assert.equal(parts['sign-in'].getAttribute('href'), '/login?next=%2Fjobs%3Fstatus%3Drunning');
 });
 
 test('nothing ticks where nothing is awaited', () => {
@@ -149,4 +140,12 @@ test('nothing ticks where nothing is awaited', () => {
   become('connected');
   clock.pass(4);
   assert.equal(clock.waiting(), 0);
+});
+
+test('every "Try now" tries, that of the strip and that of the panel', () => {
+  const { at, parts, tryNow, become } = badge();
+  become('polling', { nextAttemptAt: 5000 });
+  tryNow.click();
+  parts.try.click();
+  assert.equal(at.tries, 2);
 });

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { followLifecycle } from '../../static/js/connection/lifecycle.js';
 import { fakeClock } from './fakes.mjs';
+import { openWindow } from './page.mjs';
 
 function tab(state = 'connected') {
   const clock = fakeClock();
-  const document = Object.assign(new EventTarget(), { hidden: false });
-  const window = new EventTarget();
+  const window = openWindow();
+  const { document } = window;
+  let hidden = false; // Nothing hides a page of happy-dom.
+  Object.defineProperty(document, 'hidden', { get: () => hidden });
   const at = { clock, calls: [] };
   const note =
     (name) =>
@@ -27,15 +30,16 @@ function tab(state = 'connected') {
     looked: note('look'),
   });
   at.hide = () => {
-    document.hidden = true;
-    document.dispatchEvent(new Event('visibilitychange'));
+    hidden = true;
+    at.doc('visibilitychange');
   };
   at.show = () => {
-    document.hidden = false;
-    document.dispatchEvent(new Event('visibilitychange'));
+    hidden = false;
+    at.doc('visibilitychange');
   };
-  at.fire = (name, detail = {}) => window.dispatchEvent(Object.assign(new Event(name), detail));
-  at.doc = (name) => document.dispatchEvent(new Event(name));
+  at.fire = (name, detail = {}) =>
+    window.dispatchEvent(Object.assign(new window.Event(name), detail));
+  at.doc = (name) => document.dispatchEvent(new window.Event(name));
   return at;
 }
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPolling } from '../../static/js/connection/polling.js';
-import { jobRow } from './elements.mjs';
 import { fakeClock, settle } from './fakes.mjs';
+import { jobRow } from './page.mjs';
 
 function page({ jobs = [1, 2], regions = true, answer = async () => {}, session = 'live' } = {}) {
   const clock = fakeClock();

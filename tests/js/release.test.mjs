@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { watchRelease } from '../../static/js/connection/requests.js';
+import { openWindow } from './page.mjs';
 
 function page() {
-  const document = new EventTarget();
-  const note = { hidden: true };
+  const window = openWindow('<p data-new-release hidden>There is a new release.</p>');
+  const { document } = window;
+  const note = document.querySelector('[data-new-release]');
   watchRelease({ document, ours: 'aaaaaaaaaaaa', note });
   const answer = (release) => {
     const xhr = { getResponseHeader: () => release };
-    document.dispatchEvent(Object.assign(new Event('htmx:afterRequest'), { detail: { xhr } }));
+    document.dispatchEvent(new window.CustomEvent('htmx:afterRequest', { detail: { xhr } }));
   };
   return { note, answer };
 }

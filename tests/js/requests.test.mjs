@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { guardRequests, verdict } from '../../static/js/connection/requests.js';
-import { jobRow } from './elements.mjs';
+import { jobRow, openWindow } from './page.mjs';
 
 function page(state) {
-  const document = Object.assign(new EventTarget(), {
-    querySelector: () => ({ content: 'token' }),
-  });
+  const window = openWindow();
+  const { document } = window;
+  document.head.innerHTML = '<meta name="csrf-token" content="token">';
   const at = { state, told: [], answered: 0, refused: 0 };
   guardRequests({
     document,
@@ -21,7 +21,7 @@ function page(state) {
     mayReplace: (row, seq) => seq >= Number(row.dataset.seq),
   });
   at.fire = (name, detail) => {
-    const event = Object.assign(new Event(name, { cancelable: true }), { detail });
+    const event = new window.CustomEvent(name, { cancelable: true, detail });
     document.dispatchEvent(event);
     return event;
   };
@@ -86,7 +86,7 @@ test('a refused form is shown again with its errors; a refused click is told', (
   const at = page('connected');
   assert.equal(
     at.fire('htmx:beforeSwap', {
-      target: {},
+      target: openWindow().document.body,
       xhr: { status: 422 },
       shouldSwap: false,
       isError: true,
