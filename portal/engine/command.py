@@ -99,6 +99,16 @@ class Order:
         return self.one_way or self.only is not None
 
     @property
+    def reads(self) -> bool:
+        """Whether the source is looked at."""
+        return self.operation != TIDY
+
+    @property
+    def writes(self) -> bool:
+        """Whether the destination is changed."""
+        return self.operation != "check" and not self.dry_run
+
+    @property
     def moves(self) -> bool:
         """Whether bytes travel, so that there is a speed to limit."""
         return self.operation not in ("check", TIDY) and not self.dry_run

@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,12 @@ def of_question(
     return rules
 
 
+def of_looking(rclone: Path, setpriv: str, order: Order, workplace: Path) -> Ruleset | None:
+    """For whatever is asked about both sides of a transfer, which changes no folder of this
+    machine; None where it cannot be confined."""
+    return of_order(rclone, setpriv, replace(order, dry_run=True), workplace)
+
+
 def of_order(rclone: Path, setpriv: str, order: Order, workplace: Path) -> Ruleset | None:
     """For a transfer; None where it cannot be confined. Its folders are taken as they are now."""
     if problem(rclone) is not None:
@@ -78,14 +85,14 @@ def of_order(rclone: Path, setpriv: str, order: Order, workplace: Path) -> Rules
     rules = _basis(rclone, setpriv, network=bool(order.remotes))
     rules.allow_path(str(workplace), _CHANGE | Access.MAKE_SOCK)
     takes = order.moves and order.operation == "move"
-    if order.local_source is not None:
+    if order.local_source is not None and order.reads:
         _allow_source(rules, order.local_source, order.only, takes=takes)
     if order.local_destination is not None:
         folder = order.local_destination
-        while order.moves and not os.path.lexists(folder):
+        while order.writes and not os.path.lexists(folder):
             # It could not be made. rclone meets the same obstacle, and says which.
             folder = folder.parent
-        _allow(rules, folder, _CHANGE if order.moves else _READ)
+        _allow(rules, folder, _CHANGE if order.writes else _READ)
     return rules
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
+from portal.engine import confinement
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, environment
 from portal.engine.errors import EngineError
@@ -97,6 +98,9 @@ class Questions:
                     *("--rc-no-auth", *_IMPATIENT),
                 ],
                 environment(self._order, self._data_dir),
+                rules=confinement.of_looking(
+                    self._rclone, setpriv_path(), self._order, self._workplace.folder
+                ),
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error

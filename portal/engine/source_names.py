@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 
-from portal.engine import flags
+from portal.engine import confinement, flags
 from portal.engine.binary import setpriv_path
 from portal.engine.command import Order, environment
 from portal.engine.errors import EngineError
@@ -69,7 +69,8 @@ class SourceNames:
                     *("--use-json-log", "--log-level", "ERROR"),
                     *flags.of_filters(options, rules, self._moment),
                     *("--", self._order.source),
-                ]
+                ],
+                workplace.folder,
             )
             yield from self._lines(group)
         finally:
@@ -91,12 +92,19 @@ class SourceNames:
             group.stop(0)
             group.press()
 
-    def _start(self, command: list[str]) -> ProcessGroup:
+    def _start(self, command: list[str], workplace: Path) -> ProcessGroup:
         with self._lock:
             if self._closed:
                 raise NoAnswer("it was stopped")
             try:
-                group = ProcessGroup(command, environment(self._order, self._data_dir), output=True)
+                group = ProcessGroup(
+                    command,
+                    environment(self._order, self._data_dir),
+                    output=True,
+                    rules=confinement.of_looking(
+                        self._rclone, setpriv_path(), self._order, workplace
+                    ),
+                )
             except OSError as error:
                 raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
             self._group = group

@@ -286,3 +286,12 @@ def test_transfer_of_the_engine_alone_is_confined_too(folder: Path) -> None:
     list(transfer.readings())
     transfer.close()
     assert transfer.outcome().succeeded
+
+
+@needs_landlock
+def test_whoever_removes_partial_files_reaches_the_destination_alone(folder: Path) -> None:
+    told = order(folder, "delete")
+    (folder / "to" / "part").touch()
+    assert rclone(told, "deletefile", folder / "from" / "file")[0] != 0
+    assert rclone(told, "cat", folder / "from" / "file")[0] != 0
+    assert rclone(told, "deletefile", folder / "to" / "part")[0] == 0
