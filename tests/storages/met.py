@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +35,14 @@ class Storage:
         self._numbers = itertools.count(1)
 
     def add(self, name: str = "nas", start: str = "", **changed: str) -> None:
-        """By the form, in which an empty text stands for a box that is not ticked."""
-        options = {key: text for key, text in self.server.options(**changed).items() if text}
-        form = typed(options, backend=self.server.kind.backend, name=name, start=start)
+        """By the form as it comes; an empty text empties a box that is ticked there."""
+        backend = self.server.kind.backend
+        page = self._alice.get("/remotes/new", query_string={"backend": backend}).text
+        boxes = re.findall(r"<input[^>]*\bchecked\b[^>]*>", page)
+        ticked = {name: "y" for box in boxes for name in re.findall(r'name="option_(\w+)"', box)}
+        typed_in = ticked | self.server.options(**changed)
+        options = {name: text for name, text in typed_in.items() if text}
+        form = typed(options, backend=backend, name=name, start=start)
         answer = self._alice.post("/remotes", form)
         assert answer.status_code == 303, answer.text
 
@@ -84,6 +90,8 @@ class Storage:
         backend = BACKENDS[self.server.kind.backend]
         environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG_FAR_TYPE": backend.rclone}
         for name, value in self.server.options().items():
+            if not value:
+                continue
             text = obscured(value) if name in backend.passwords else value.replace("\n", "\\n")
             environment[f"RCLONE_CONFIG_FAR_{name.upper()}"] = text
         return subprocess.run(

@@ -191,6 +191,8 @@ def _no_sshd() -> str:
 
 # --- all of them ----------------------------------------------------------------------------------
 
+#: The form begins with TLS.
+_PLAIN = (("explicit_tls", ""),)
 _OPENSSH = {
     "backend": "sftp",
     "secret": (("user", "root"), ("key_pem", _CLIENT_KEY)),
@@ -233,13 +235,20 @@ KINDS = {
             wrong=(("secret_access_key", "not the right one"),),
             address="endpoint=http://127.0.0.1:{port}",
         ),
-        Kind("ftp", "pyftpdlib", "ftp", script("ftp.py")),
-        Kind("ftp without MFMT", "pyftpdlib", "ftp", script("ftp.py", "--without", "MFMT")),
+        Kind("ftp", "pyftpdlib", "ftp", script("ftp.py"), options=_PLAIN),
+        Kind(
+            "ftp without MFMT",
+            "pyftpdlib",
+            "ftp",
+            script("ftp.py", "--without", "MFMT"),
+            options=_PLAIN,
+        ),
         Kind(
             "ftp without MLSD",
             "pyftpdlib",
             "ftp",
             script("ftp.py", "--without", "MLSD", "--without", "MLST"),
+            options=_PLAIN,
         ),
         Kind(
             "ftp with TLS",
