@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -28,11 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from portal.backends import BACKENDS
-from portal.database import glance
+from portal.database import begin_write, glance
 from portal.engine import places
 from portal.models import Job, JobPlace, Remote
 from portal.services import sealing
-from portal.states import ACTIVE, JobStatus, Operation
+from portal.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
 #: Bytes of a key: no database takes an entry of any length into an index. What is longer is taken
@@ -183,6 +184,17 @@ def forget(writing: Session, job_id: int) -> None:
     writing.execute(delete(JobPlace).where(JobPlace.job_id == job_id))
 
 
+def forget_ended() -> None:
+    """Of jobs that a worker of an older release has ended."""
+    ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
+    with glance() as connection:
+        ids = list(connection.scalars(ended))
+    if ids:
+        writing = begin_write()
+        writing.execute(delete(JobPlace).where(JobPlace.job_id.in_(ids)))
+        writing.commit()
+
+
 def keys_of(connection: Connection, job_id: int) -> frozenset[str]:
     return frozenset(connection.scalars(select(JobPlace.key).where(JobPlace.job_id == job_id)))
 
@@ -197,32 +209,50 @@ def claim_in_turn(writing: Session) -> None:
 # --- who waits for whom -------------------------------------------------------------------------
 
 
-def in_the_way(job_id: int, keys: Iterable[str]) -> Select[int]:
-    """Ids of the jobs that keep this one, which writes to these places, from running."""
-    other = aliased(Job)
-    ahead = and_(
-        other.id < job_id,
-        or_(
-            other.status == JobStatus.QUEUED,
-            and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
-        ),
+def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
+    """That nobody is in the way of this job, which writes to these places."""
+    if not keys:
+        return []
+    older, other = _older(job_id, keys), aliased(Job)
+    is_open = or_(
+        other.status.in_((JobStatus.QUEUED, *ACTIVE)),
+        and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
     )
-    runs = other.status.in_(ACTIVE)
+    return [
+        ~exists(older.join(other, other.id == JobPlace.job_id).where(is_open)),
+        ~exists(_running(job_id, keys)),
+    ]
+
+
+def waits(connection: Connection, job_id: int, keys: Collection[str]) -> bool:
+    return bool(keys) and not connection.scalar(select(and_(*is_alone(job_id, keys))))
+
+
+def blocker(connection: Connection, job_id: int) -> int | None:
+    """The job that this one waits for: the oldest of those in its way."""
+    keys = keys_of(connection, job_id)
+    if not keys:
+        return None
+    # Nobody has a place but open jobs, so that of older ones the index alone tells.
+    for query in (_older(job_id, keys), _running(job_id, keys)):
+        found: int | None = connection.scalar(select(func.min(query.subquery().c[0])))
+        if found is not None:
+            return found
+    return None
+
+
+def _older(job_id: int, keys: Iterable[str]) -> Select[int]:
+    return select(JobPlace.job_id).where(JobPlace.job_id < job_id, _overlapping(keys))
+
+
+def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
+    """Younger ones, which were first to come to light or have got another place since."""
+    other = aliased(Job)
     return (
         select(other.id)
         .join(JobPlace, JobPlace.job_id == other.id)
-        .where(other.id != job_id, or_(runs, ahead), _overlapping(keys))
+        .where(other.status.in_(ACTIVE), other.id > job_id, _overlapping(keys))
     )
-
-
-def blocker(connection: Connection, job_id: int, keys: frozenset[str] | None = None) -> int | None:
-    """The job that this one waits for: the oldest of those in its way."""
-    keys = keys_of(connection, job_id) if keys is None else keys
-    if not keys:
-        return None
-    oldest = select(func.min(in_the_way(job_id, keys).subquery().c.id))
-    found: int | None = connection.scalar(oldest)
-    return found
 
 
 def freed(keys: Collection[str]) -> list[Waiting]:

@@ -63,6 +63,7 @@ def sweep(silent: float, unheard: float) -> list[Waiting]:
         stale = heard < database_time(ago=silent)
         left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
         left |= requeue_interrupted()
+        places.forget_ended()
         freed = places.freed(left)
         known = {one.job_id for one in freed}
         return freed + [one for one in _due_for_notification(unheard) if one.job_id not in known]
@@ -76,6 +77,7 @@ def requeue_interrupted() -> set[str]:
 
 def queued_ids() -> list[int]:
     """Jobs that wait for nothing but a worker, in the order in which they are to run."""
+    places.forget_ended()
     return [one.job_id for one in places.ready()]
 
 

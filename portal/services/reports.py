@@ -157,7 +157,7 @@ def claim(
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=[*_takes_jobs(worker_id), *_is_alone(job_id, written)],
+            only_if=[*_takes_jobs(worker_id), *places.is_alone(job_id, written)],
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
@@ -190,7 +190,7 @@ def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
     with glance() as connection:
         known = places.keys_of(connection, job_id)
         written = known if found is None else found.written
-        waits = places.blocker(connection, job_id, written) is not None
+        waits = places.waits(connection, job_id, written)
     if waits and found is not None and written != known:
         # By these it is found again when the other one ends.
         writing = begin_write()
@@ -203,10 +203,6 @@ def _keys(found: Places | None) -> dict[str, Any]:
     if found is None:
         return {}
     return {"source_key": found.source, "destination_key": found.destination}
-
-
-def _is_alone(job_id: int, written: frozenset[str]) -> list[ColumnElement[bool]]:
-    return [~exists(places.in_the_way(job_id, written))] if written else []
 
 
 def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from portal.database import glance, session
 from portal.engine.places import overlap
 from portal.executors.embedded import Embedded
-from portal.models import JobPlace, Remote, Role
+from portal.models import Job, JobPlace, Remote, Role
 from portal.services import control, jobs, places, recovery, reports
 from portal.services.reports import Ending, Hold
 from portal.settings import Settings
@@ -456,3 +456,18 @@ def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(
     assert {str(status_of(job_id)) for job_id in ids} == {"completed"}
     with glance() as connection:
         assert connection.scalar(select(func.count()).select_from(JobPlace)) == 0
+
+
+def test_place_of_a_job_that_an_older_release_has_ended_keeps_nobody_waiting(
+    root: Path, new_job: Any
+) -> None:
+    first, second = new_job(destination=root / "to"), new_job(destination=root / "to")
+    session.get_one(Job, first).status = JobStatus.COMPLETED
+    session.commit()
+    session.remove()
+    assert claim(second)
+    with glance() as connection:
+        assert set(connection.scalars(select(JobPlace.job_id))) == {first, second}
+    places.forget_ended()
+    with glance() as connection:
+        assert set(connection.scalars(select(JobPlace.job_id))) == {second}
