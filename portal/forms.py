@@ -81,6 +81,7 @@ class JobForm(FlaskForm):
     max_size = StringField("Only files up to")
     checksum = BooleanField("Compare by checksum")
     verify = BooleanField("Verify after the copy")
+    allow_empty_source = BooleanField("Allow an empty source")
     transfers = StringField("Files at a time", default=str(USUAL.transfers))
     retries = StringField("Tries again after an error that may pass", default=str(USUAL.retries))
 
@@ -93,6 +94,8 @@ class JobForm(FlaskForm):
         "min_age": "30min, 12h, 7d or 4w: leaves out what is still being written.",
         "max_size": "Leaves out larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
         "checksum": "Reads every file on both sides instead of trusting its time and size. Slower.",
+        "allow_empty_source": "Of a sync: a source without a single file then empties the"
+        " destination, instead of being taken for a mistake.",
         "verify": "Compares both sides when all is copied, and fails if they differ.",
         "transfers": f"1 to {MOST_TRANSFERS}. More helps with many small files.",
         "retries": f"0 to {MOST_RETRIES}. Each waits twice as long as the one before, from 5 s.",
@@ -126,6 +129,7 @@ class JobForm(FlaskForm):
             max_size=self.max_size.data or "",
             checksum=bool(self.checksum.data),
             verify=bool(self.verify.data),
+            allow_empty_source=bool(self.allow_empty_source.data),
             transfers=self.transfers.data or "",
             retries=self.retries.data or "",
         )
@@ -139,7 +143,7 @@ class JobForm(FlaskForm):
     ) -> Transfer:
         """What was asked for by somebody in this time zone, who may use these remotes; ``pools``
         are those that there are. Raises Invalid, and says each error beside its field."""
-        with self._beside_fields():
+        with self.beside_fields():
             return validation.transfer(
                 name=self.name.data or "",
                 operation=self.operation.data or "",
@@ -159,13 +163,13 @@ class JobForm(FlaskForm):
         self, roots: Sequence[Path], remotes: Mapping[str, int]
     ) -> tuple[Location, Options]:
         """Which files were asked for, whatever the rest of the form says. Raises as above."""
-        with self._beside_fields():
+        with self.beside_fields():
             return validation.selection(
                 self.source.data or "", self.typed(), roots=roots, remotes=remotes
             )
 
     @contextmanager
-    def _beside_fields(self) -> Iterator[None]:
+    def beside_fields(self) -> Iterator[None]:
         try:
             yield
         except Invalid as invalid:

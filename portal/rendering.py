@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from portal import left_out, timetable
 from portal.clock import now
 from portal.names import visible
-from portal.options import USUAL, age_text, restored, size_text
+from portal.options import USUAL, Options, age_text, restored, size_text
 from portal.states import ACTIVE, STATES, JobStatus, Operation
 
 if TYPE_CHECKING:
@@ -397,12 +397,27 @@ def options_words(job: Job) -> list[tuple[str, str]]:
         "All but these files": ", ".join(chosen.exclude),
         "Only files older than": age_text(chosen.min_age),
         "Only files up to": _limit_of_size(chosen.max_size),
-        "Compared by": "checksum" if chosen.checksum else "",
+        "Compared by": _compared_words(job, chosen),
+        "An empty source": "may empty the destination" if chosen.allow_empty_source else "",
         "Verified after the copy": "yes" if chosen.verify else "",
         "Files at a time": str(chosen.transfers) if chosen.transfers != USUAL.transfers else "",
         "Tries again": str(chosen.retries) if chosen.retries != USUAL.retries else "",
     }
     return [(name, value) for name, value in words.items() if value]
+
+
+_COMPARED: dict[str | None, str] = {
+    "hash": "checksum",
+    "size_and_time": "size and time",
+    "size": "size only",
+    "bytes": "every byte",
+}
+
+
+def _compared_words(job: Job, chosen: Options) -> str:
+    """By what files are judged to be equal; until that is known, what was asked for."""
+    asked = "checksum" if chosen.checksum else ""
+    return _COMPARED.get(job.compared_by, asked)
 
 
 def _limit_of_size(number: int | None) -> str:

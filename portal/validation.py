@@ -37,6 +37,7 @@ class Typed:
     max_size: str = ""
     checksum: bool = False
     verify: bool = False
+    allow_empty_source: bool = False
     transfers: str = ""
     retries: str = ""
 
@@ -132,6 +133,7 @@ def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> O
         **_filters(found, typed),
         checksum=typed.checksum,
         verify=found.checked("verify", False, _verify, typed.verify, operation),
+        allow_empty_source=typed.allow_empty_source and operation == Operation.SYNC,
         transfers=found.checked(
             "transfers", 0, _number, typed.transfers, usual.transfers, 1, options.MOST_TRANSFERS
         ),

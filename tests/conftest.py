@@ -66,6 +66,7 @@ EXCLUSIVE = (
 BOTH_MODES = (
     *("test_job_cancel", "test_job_control", "test_job_events", "test_job_list", "test_job_logs"),
     *("test_job_retry", "test_job_row", "test_job_speeds", "test_job_states"),
+    "safety/test_in_the_portal",
     *("test_plans", "test_pools", "test_throughput", "test_worker.py"),
     "safety/test_two_writers",
 )

@@ -99,6 +99,7 @@ def test_file_holds_each_job_exactly(charlie: Browser, user: Any) -> None:
         "unchanged": "0",
         "deleted": "0",
         "different": "",
+        "compared_by": "",
     }
     assert (second["id"], second["started_at"], second["seconds"]) == ("2", "", "")
     assert (second["bytes"], second["bytes_per_second"]) == ("0", "")

@@ -16,6 +16,7 @@ from portal.engine.listing import (
     make_folder,
 )
 from portal.engine.log import LogLine
+from portal.engine.markers import is_marker
 from portal.engine.matching import Matching, MatchingFile, list_matching
 from portal.engine.plan import Guard, Plan
 from portal.engine.processes import owner_lives, owner_mark
@@ -53,6 +54,7 @@ __all__ = [
     "answers_to_anything",
     "check_rclone",
     "confinement_problem",
+    "is_marker",
     "list_folder",
     "list_matching",
     "make_folder",

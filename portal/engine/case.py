@@ -32,6 +32,11 @@ def folds_case(folder: str, *, may_write: bool) -> bool:
     return may_write and _tried(folder)
 
 
+def keeps_accents(folder: str) -> bool:
+    """Whether it surely tells apart two names that differ by the form of an accent alone."""
+    return places.kind_of_local(folder) in _WITH_CASE and not _is_marked(folder)
+
+
 def _is_marked(folder: str) -> bool:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -45,6 +45,8 @@ class Order:
     comparison: Comparison | None = None
     #: The destination takes names that differ by case for one, and rclone does not know.
     folds_case: bool = False
+    #: The destination tells apart what differs by the form of an accent alone.
+    keeps_accents: bool = False
     #: The source is known to be one file, to which no rule about names may be given.
     single: bool = False
     #: The number of a marker that a dry run is to look for, instead of leaving all markers out.
@@ -229,8 +231,6 @@ def _options(order: Order) -> list[str]:
         suffix = partials.suffix(order.job_id, order.attempt)
         options += ["--check-first", "--partial-suffix", suffix]
         options += flags.of_copying(order.options, order.comparison)
-        if order.folds_case:
-            options.append("--ignore-case-sync")
     else:
         options += order.comparison.flags if order.comparison else ()
         if order.compares_one_way:
@@ -256,7 +256,12 @@ def _options(order: Order) -> list[str]:
         disabled += ["MkdirMetadata", "WriteDirMetadata"]
     if disabled:
         options += ["--disable", ",".join(disabled)]
-    return options + _limits(order)
+    return options + _names(order) + _limits(order)
+
+
+def _names(order: Order) -> list[str]:
+    options = ["--ignore-case-sync"] if order.folds_case else []
+    return [*options, "--no-unicode-normalization"] if order.keeps_accents else options
 
 
 def _limits(order: Order) -> list[str]:

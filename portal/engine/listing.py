@@ -12,6 +12,7 @@ from typing import Any
 
 from portal.engine.asking import Answer, ask
 from portal.engine.exit_codes import cause_of, reason_for
+from portal.engine.markers import is_marker
 from portal.engine.remotes import Remote, address
 
 #: A hundred thousand entries or so; who has more finds by name.
@@ -53,7 +54,8 @@ def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> L
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
     answer = ask(rclone, wanted, remote, seconds=seconds, most=_MOST)
     told = Told(answer)
-    entries = sorted(map(_entry, told.entries()), key=lambda entry: (not entry.folder, entry.name))
+    shown = (entry for entry in map(_entry, told.entries()) if not is_marker(entry.name))
+    entries = sorted(shown, key=lambda entry: (not entry.folder, entry.name))
     return Listing(
         entries=tuple(entries),
         problem=problem(answer, seconds) or told.problem,

@@ -96,6 +96,7 @@ class Precautions:
             order,
             comparison=verdict.comparison,
             folds_case=verdict.folds_case,
+            keeps_accents=verdict.keeps_accents,
             single=verdict.single,
         )
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
 from portal.engine import confinement
@@ -251,6 +251,39 @@ def together(questions: Sequence[Callable[[], T]]) -> list[T]:
         if isinstance(answer, Exception):
             raise answer
     return cast(list[T], answers)
+
+
+class Later(Generic[T]):
+    """An answer that is looked for in a thread, from ``start()`` on, or else when it is wanted."""
+
+    def __init__(self, question: Callable[[], T]) -> None:
+        self._question = question
+        self._answer: T | NoAnswer | None = None
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._ask, name="question", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def answer(self) -> T:
+        """Raises what the question raised."""
+        if self._thread is None:
+            return self._question()
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._answer)
+
+    def _ask(self) -> None:
+        try:
+            self._answer = self._question()
+        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+            self._error = error
 
 
 def attempted(question: Callable[[], T]) -> T | NoAnswer:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portal.engine import comparison, places, same_place
-from portal.engine.case import folds_case
+from portal.engine.case import folds_case, keeps_accents
 from portal.engine.command import Order
 from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.error_names import Names
@@ -25,9 +25,15 @@ from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.markers import Journal
 from portal.engine.probe import Elsewhere, End, Folder, Probe
-from portal.engine.questions import NoAnswer, Questions, attempted, together
+from portal.engine.questions import Later, NoAnswer, Questions, attempted, together
 from portal.engine.remotes import Remote
-from portal.engine.source_names import MissingSource, SourceNames, has_file, meeting
+from portal.engine.source_names import (
+    MISSING_SOURCE,
+    MissingSource,
+    SourceNames,
+    has_file,
+    meeting,
+)
 from portal.engine.statistics import Error
 
 _IS_A_FILE = "is a file not a directory"
@@ -64,6 +70,7 @@ class Verdict:
     refusal: str | None = None
     said: tuple[str, ...] = ()
     folds_case: bool = False
+    keeps_accents: bool = False
     look: str | None = None
     #: By what a comparison afterwards is to judge.
     verification: Comparison | None = None
@@ -157,7 +164,10 @@ class Examination:
 
     def _run(self, ask: Callable[[], Verdict]) -> None:
         try:
-            self._verdict = ask()
+            verdict = ask()
+            end = self._order.destination
+            exact = end.startswith("/") and keeps_accents(_existing(end))
+            self._verdict = replace(verdict, keeps_accents=exact)
         except NoAnswer as error:
             self._verdict = self._without_answer(error)
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
@@ -185,8 +195,12 @@ class Examination:
         source, destination = Folder(order.source), Folder(_existing(order.destination))
         single = Path(order.source).is_file()
         verification = comparison.choose("check", order.options, comparison.LOCAL, comparison.LOCAL)
-        if refused := self._emptiness(single):
-            return Verdict(chosen, refused)
+        if order.operation == "sync" and not order.options.allow_empty_source:
+            try:
+                if not single and not self._holds_files():
+                    return Verdict(chosen, EMPTY_SOURCE)
+            except MissingSource as missing:
+                return Verdict(chosen, missing.said)
         folds = False
         if order.operation != "check":
             folds = folds_case(destination.text, may_write=not order.dry_run)
@@ -202,51 +216,76 @@ class Examination:
 
     def _with_storages(self) -> Verdict:
         order = self._order
-        self._questions = Questions(self._rclone, order, self._data_dir, self._begun)
-        self._questions.start()
-        self._sweep()
-        empty: list[str | None] = []
-        listing = threading.Thread(target=self._ask_emptiness, args=(empty,), daemon=True)
-        listing.start()
+        holding = Later(self._holds_files)
+        if order.operation in ("move", "sync"):
+            holding.start()
         try:
+            self._questions = Questions(self._rclone, order, self._data_dir, self._begun)
+            self._questions.start()
+            self._sweep()
             (source, single), (destination, _) = together(
                 [lambda: self._storage(order.source), lambda: self._storage(order.destination)]
             )
-            chosen = comparison.choose(order.operation, order.options, source, destination)
-            nothing = source.bucket_based and not single and not _is_bucket(order.source)
-            if order.operation == "check":
-                return Verdict(chosen, may_be_nothing=nothing, single=single)
-            if self._risky(chosen) and destination.bucket_based and _is_root(order.destination):
-                return Verdict(chosen, NO_BUCKET)
-            verdict = self._with_probe(chosen, source, destination, single)
+        except NoAnswer:
+            self.stop()
+            holding.wait()
+            raise
+        chosen = comparison.choose(order.operation, order.options, source, destination)
+        verdict = Verdict(
+            chosen,
+            verification=comparison.choose("check", order.options, source, destination),
+            may_be_nothing=source.bucket_based and not single and not _is_bucket(order.source),
+            single=single,
+        )
+        try:
+            holds = self._risky(chosen) and (single or holding.answer())
+        except MissingSource as missing:
+            return replace(verdict, refusal=missing.said)
         finally:
-            if self._stopped:
-                self.stop()
-            listing.join()
-        if empty and empty[0] and not single and verdict.refusal is None:
-            self._remove_probe()
-            return replace(verdict, refusal=empty[0], look=None)
-        verification = comparison.choose("check", order.options, source, destination)
-        return replace(verdict, verification=verification, may_be_nothing=nothing, single=single)
+            holding.wait()
+        if order.operation == "check":
+            return verdict
+        if self._risky(chosen) and destination.bucket_based and _is_root(order.destination):
+            return replace(verdict, refusal=NO_BUCKET)
+        if order.operation == "sync" and not holds and not order.options.allow_empty_source:
+            return replace(verdict, refusal=EMPTY_SOURCE)
+        # Where there is no file nothing can be lost, and a folder that is not there must not be
+        # made by a marker.
+        probes = order.moves and holds
+        return self._with_probe(verdict, source, destination, probes=probes)
+
+    def _holds_files(self) -> bool:
+        """Whether there is a file at the source; of a sync, one that its filters leave. Raises
+        MissingSource and NoAnswer."""
+        order = self._order
+        filtered = order.operation == "sync" and not order.options.allow_empty_source
+        if order.source.startswith("/") and not (filtered and order.options.filters):
+            if Path(order.source).is_file():
+                return True
+            found = has_file(order.source)
+            if found is None:
+                raise MissingSource(MISSING_SOURCE)
+            return found
+        return self._reader().any(filtered=filtered)
 
     def _with_probe(
-        self, chosen: Comparison, source: Storage, destination: Storage, single: bool
+        self, verdict: Verdict, source: Storage, destination: Storage, *, probes: bool
     ) -> Verdict:
-        order = self._order
+        order, single = self._order, verdict.single
+        local = order.destination.startswith("/")
         folds = destination.ignores_case and source.kind != destination.kind
-        told_rclone = destination.ignores_case
         look: str | None = None
-        if order.destination.startswith("/"):
+        if local:
             folds = folds_case(_existing(order.destination), may_write=not order.dry_run)
-        if order.moves and self._risky(chosen):
+        if probes:
             suspicious = self._suspicious(source, destination)
             begin, end = self._end(order.source, single), self._end(order.destination, False)
             try:
                 refused = self._probed(begin, end, single, suspicious=suspicious, keep=True)
                 if refused:
-                    return Verdict(chosen, refused)
+                    return replace(verdict, refusal=refused)
                 assert self._probe is not None  # noqa: S101 - it has just run
-                if not told_rclone and not order.destination.startswith("/"):
+                if not local and not destination.ignores_case:
                     folds = self._probe.ignores_case()
                 if suspicious and not single:
                     look = self._probe.number
@@ -255,8 +294,9 @@ class Examination:
                     self._remove_probe()
         if folds and not single and (refused := self._meeting_names()):
             self._remove_probe()
-            return Verdict(chosen, refused)
-        return Verdict(chosen, folds_case=folds and not told_rclone and not single, look=look)
+            return replace(verdict, refusal=refused)
+        told = folds and not destination.ignores_case and not single
+        return replace(verdict, folds_case=told, look=look)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -353,25 +393,6 @@ class Examination:
         if self._questions.find(folder, name) is None:
             raise NoAnswer(f'for "{text}": {_IS_A_FILE}')
         return told, True
-
-    def _ask_emptiness(self, empty: list[str | None]) -> None:
-        answer = attempted(lambda: self._emptiness(single=False))
-        empty.append(answer if isinstance(answer, str) else None)
-
-    def _emptiness(self, single: bool) -> str | None:
-        """Why a sync must not begin: there is nothing at its source."""
-        order = self._order
-        if order.operation != "sync" or order.options.allow_empty_source or single:
-            return None
-        if order.source.startswith("/") and not order.options.filters:
-            if Path(order.source).is_file() or not Path(order.source).exists():
-                return None
-            return None if has_file(order.source) else EMPTY_SOURCE
-        names = self._reader()
-        try:
-            return None if names.any() else EMPTY_SOURCE
-        except MissingSource as missing:
-            return missing.said
 
     def _meeting_names(self) -> str | None:
         names = self._reader()

@@ -22,7 +22,14 @@ _MOUNTED = (
     "was done. Unmount it, or choose folders that do not hold one another."
 )
 #: What decides, beside the server, where a path leads for this account.
-_ACCOUNT = ("user", "account", "access_key_id", "sas_url", "service_account_credentials")
+ACCOUNT = (
+    "user",
+    "bearer_token",
+    "account",
+    "access_key_id",
+    "sas_url",
+    "service_account_credentials",
+)
 
 
 def refusal(
@@ -43,7 +50,7 @@ def refusal(
 def same_account(one: Remote, other: Remote) -> bool:
     """Whether one path is one place for both."""
     return places.key("", one) == places.key("", other) and all(
-        one.parameters.get(name) == other.parameters.get(name) for name in _ACCOUNT
+        one.parameters.get(name) == other.parameters.get(name) for name in ACCOUNT
     )
 
 

@@ -29,6 +29,7 @@ from portal.engine.workplace import Workplace
 from portal.options import Options
 
 MISSING = 3
+MISSING_SOURCE = "The source folder does not exist. Check its path, then retry."
 _CHUNK = 65536
 _POLL = 0.005
 _SHOWN = 3
@@ -129,7 +130,7 @@ class SourceNames:
         if self._closed:
             raise NoAnswer("it was stopped")
         if group.exit_code == MISSING:
-            raise MissingSource("The source folder does not exist. Check its path, then retry.")
+            raise MissingSource(MISSING_SOURCE)
         if group.exit_code:
             raise NoAnswer(
                 "; ".join(error.text for error in list(said.errors)[-1:])

@@ -28,7 +28,7 @@ _COLUMNS = (
     *("id", "name", "operation", "dry_run", "source", "destination", "status", "owner"),
     *("created_at", "started_at", "finished_at", "seconds", "bytes", "files"),
     *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
-    *("outcome", "unchanged", "deleted", "different"),
+    *("outcome", "unchanged", "deleted", "different", "compared_by"),
 )
 
 
@@ -96,6 +96,7 @@ def _values(line: Line) -> list[export.Value]:
         line.files_unchanged,
         line.files_deleted,
         line.files_different,
+        line.compared_by,
     ]
 
 

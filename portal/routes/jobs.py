@@ -58,11 +58,12 @@ def create() -> Response | tuple[str, int]:
             me().settings.timezone,
             workers.pools(),
         )
+        if form.wants_plan and transfer.operation.deletes:
+            transfer = replace(transfer, dry_run=True)
+        with form.beside_fields():
+            job = jobs.create(transfer, actor=me(), address=address())
     except Invalid:
         return _form(form), 422
-    if form.wants_plan and transfer.operation.deletes:
-        transfer = replace(transfer, dry_run=True)
-    job = jobs.create(transfer, actor=me(), address=address())
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from portal import locations
 from portal.database import begin_write, session
-from portal.engine import Entry, Listing, Matching
+from portal.engine import Entry, Listing, Matching, is_marker
 from portal.errors import Invalid, PortalError
 from portal.locations import Location, split
 from portal.memo import Memo
@@ -223,6 +223,8 @@ def _scan(path: str) -> _Found:
             for item in found:
                 if len(entries) >= _MOST_LOCAL:
                     break
+                if is_marker(item.name):
+                    continue
                 if item.is_symlink():
                     links += 1
                 elif not is_name(item.name):

@@ -79,6 +79,7 @@ class Line:
     outcome: str
     files_unchanged: int
     files_deleted: int
+    compared_by: str
     #: Files that were found to differ; None where nothing was compared.
     files_different: int | None
 
@@ -241,7 +242,7 @@ _COLUMNS = (
     *(User.username, Job.created_at, Job.started_at, Job.heartbeat_at, Job.finished_at),
     *(Job.bytes_transferred, Job.files_transferred, Job.error, Job.earlier_seconds),
     *(Job.links_left_out, Job.specials_left_out),
-    *(Job.outcome, Job.files_unchanged, Job.files_deleted, Job.differences),
+    *(Job.outcome, Job.files_unchanged, Job.files_deleted, Job.differences, Job.compared_by),
 )
 
 
@@ -267,6 +268,7 @@ def _line(row: Any) -> Line:
         outcome=row.outcome or "",
         files_unchanged=row.files_unchanged,
         files_deleted=row.files_deleted,
+        compared_by=row.compared_by or "",
         files_different=_different(row),
     )
 

@@ -48,6 +48,7 @@ class Transfer:
 
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     found = places.look_up(ends_of(transfer))
+    places.refuse_one_place(ends_of(transfer), found)
     job = insert(begin_write(), transfer, actor, address, found=found)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
@@ -57,6 +58,7 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
     """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
     stands for another one."""
     found = places.look_up(ends_of(transfer))
+    places.refuse_one_place(ends_of(transfer), found)
     job = _wished(begin_write(), actor, wish)
     if job is not None:
         return job, False

@@ -31,6 +31,8 @@ from sqlalchemy.orm import Session, aliased
 from portal.backends import BACKENDS
 from portal.database import begin_write, glance
 from portal.engine import places
+from portal.engine.same_place import ACCOUNT
+from portal.errors import Invalid
 from portal.models import Job, JobPlace, Remote
 from portal.services import sealing
 from portal.states import ACTIVE, FINAL, JobStatus, Operation
@@ -105,6 +107,33 @@ def look_up(ends: Ends, *, ask_network: bool = False) -> Places:
         destination=_first(sides["destination"]),
         written=frozenset(_kept(key) for key in written),
     )
+
+
+def refuse_one_place(ends: Ends, found: Places) -> None:
+    """Raises Invalid where it is certain that both sides are one place, or one holds the other,
+    whatever they are called. What only a look can tell, the worker finds out."""
+    if found.source is None or found.destination is None or ends.pool is not None:
+        return
+    numbers = ends.source_remote_id, ends.destination_remote_id
+    if (None in numbers and numbers != (None, None)) or not places.overlap(
+        found.source, found.destination
+    ):
+        return
+    remotes = _remotes(set(numbers) - {None})
+    if len({_account(remote) for remote in remotes.values()}) > 1:
+        return  # each may have a root of its own
+    raise Invalid(
+        {
+            "destination": "This is the same place as the source under another name, or one lies "
+            "inside the other."
+        }
+    )
+
+
+def _account(remote: Row[Any]) -> tuple[str, ...]:
+    """What decides, beside the server, where a path leads. Whose a token is nobody can see."""
+    whose = str(remote.id) if "bearer_token" in remote.secrets else ""
+    return remote.backend, whose, *(str(remote.options.get(name)) for name in ACCOUNT)
 
 
 def of_queued(job_id: int) -> Places | None:

@@ -21,6 +21,7 @@ class JobOptions(Shown):
     max_size: int | None = Field(description="Bytes.")
     checksum: bool
     verify: bool
+    allow_empty_source: bool
     transfers: int
     retries: int
     timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
@@ -139,6 +140,10 @@ class Job(Shown):
         " while it runs and of one that failed, at least so many."
     )
     files_deleted: int = Field(description="Files that a sync has deleted at the destination.")
+    compared_by: str | None = Field(
+        description="By what files were judged to be equal: `hash`, `size_and_time`, `size` or"
+        " `bytes` (what was there already was read, or written once more). Null until it is known."
+    )
     outcome: str | None = Field(
         description="Of a check that completed: `equal` or `different`. Null of anything else."
     )

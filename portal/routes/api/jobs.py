@@ -76,6 +76,11 @@ class NewJob(Given):
         False,
         description="Compare both sides when all is copied; fail if they differ. Not of a move.",
     )
+    allow_empty_source: bool = Field(
+        False,
+        description="Of a sync: a source without a single file may empty the destination. Without"
+        " it such a sync fails before anything is deleted.",
+    )
     transfers: int = Field(
         options.USUAL.transfers, ge=1, le=options.MOST_TRANSFERS, description="Files at a time."
     )
@@ -110,6 +115,7 @@ class NewJob(Given):
                 max_size=self.max_size,
                 checksum=self.checksum,
                 verify=self.verify,
+                allow_empty_source=self.allow_empty_source,
                 transfers=str(self.transfers),
                 retries=str(self.retries),
             ),

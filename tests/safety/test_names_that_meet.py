@@ -1,0 +1,94 @@
+"""Two names that are one at the destination: the second file would take the place of the first."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from portal.engine import case, source_names
+from tests.safety.conftest import kept, markers
+
+
+def twins(folder: Path) -> dict[str, bytes]:
+    (folder / "Album").mkdir(parents=True)
+    (folder / "Album" / "A.txt").write_bytes(b"the first")
+    (folder / "Album" / "a.txt").write_bytes(b"another")
+    (folder / "Album" / "b.txt").write_bytes(b"a third")
+    return kept(folder)
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This kernel has no file system that ignores case: one that it has is said to."""
+    monkeypatch.setattr(case, "_WITHOUT_CASE", case._WITHOUT_CASE | case._WITH_CASE)
+
+
+@pytest.mark.usefixtures("folds")
+@pytest.mark.parametrize("operation", ["copy", "move", "sync"])
+def test_names_that_differ_by_case_are_refused_before_anything_moves(attempts, tmp_path, operation):
+    before = twins(tmp_path / "source")
+    outcome = attempts.run(operation, tmp_path / "source", tmp_path / "to")
+    assert not outcome.succeeded
+    assert "A.txt" in outcome.reason
+    assert "a.txt" in outcome.reason
+    assert kept(tmp_path / "source") == before
+    assert kept(tmp_path / "to") == {}
+
+
+@pytest.mark.parametrize("operation", ["move", "sync"])
+def test_server_that_ignores_case_is_found_out_by_the_marker(
+    attempts, servers, tmp_path, operation
+):
+    before = twins(tmp_path / "source")
+    (tmp_path / "store").mkdir()
+    server = servers.start("webdav", tmp_path / "store", "--vfs-case-insensitive")
+    outcome = attempts.run(operation, tmp_path / "source", "nas:", servers.remote("nas", server))
+    assert not outcome.succeeded
+    assert "upper" in outcome.reason
+    assert kept(tmp_path / "source") == before
+    assert markers(tmp_path) == []
+
+
+def test_names_that_meet_are_told_where_rclone_alone_notices(attempts, servers, tmp_path):
+    """Two forms of one accented letter, to a storage of which nobody knows whether it keeps them
+    apart."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for form in ("NFC", "NFD"):
+        (source / unicodedata.normalize(form, "été.txt")).write_bytes(form.encode())
+    before = kept(source)
+    remote = servers.remote("nas", servers.start("sftp", tmp_path / "store"))
+    outcome = attempts.run("move", source, "nas:summer", remote)
+    everywhere = [*kept(source).values(), *kept(tmp_path / "store").values()]
+    assert sorted(everywhere) == sorted(before.values())
+    if len(kept(tmp_path / "store")) < 2:
+        assert not outcome.succeeded
+        assert "Two names" in outcome.reason
+
+
+def test_both_forms_of_an_accent_are_copied_between_folders(attempts, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for form in ("NFC", "NFD"):
+        (source / unicodedata.normalize(form, "été.txt")).write_bytes(form.encode())
+    before = kept(source)
+    outcome = attempts.run("move", source, tmp_path / "to")
+    assert outcome.succeeded, outcome
+    assert kept(tmp_path / "to") == before
+
+
+def test_names_that_meet_are_found_in_little_memory():
+    names = [f"folder/{number}.jpg" for number in range(5000)]
+    assert source_names.meeting(lambda: iter(names)) == []
+    names[4000:4000] = ["Folder/17.JPG"]
+    assert source_names.meeting(lambda: iter(names)) == [("folder/17.jpg", "Folder/17.JPG")]
+    many = [f"{name}{number}" for number in range(9) for name in "aA"]
+    assert len(source_names.meeting(lambda: iter(many))) == 3
+
+
+def test_a_folder_of_this_machine_tells_case_apart(tmp_path):
+    assert not case.folds_case(str(tmp_path), may_write=True)
+    assert not case._tried(str(tmp_path))
+    assert markers(tmp_path) == []
