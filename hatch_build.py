@@ -36,6 +36,8 @@ LICENCES = {
     "socket.io.LICENCE.txt": "node_modules/socket.io-client/LICENSE",
     "uPlot.LICENCE.txt": "node_modules/uplot/LICENSE",
 }
+# For the type checker alone; no wheel carries it.
+TYPES = {"socket.io.esm.min.d.ts": "static/js/lib/socket.io.d.ts"}
 # What the installed portal reads from its own folder, and of which kinds. Nothing else is packed,
 # whatever lies about there.
 PACKED_FOLDERS = ("migrations", "static", "templates")
@@ -61,7 +63,7 @@ def vendored() -> bool:
     return (
         STAMP.is_file()
         and STAMP.read_text().strip() == fingerprint()
-        and all((VENDOR / name).is_file() for name in [*expected, *LICENCES])
+        and all((VENDOR / name).is_file() for name in [*expected, *LICENCES, *TYPES])
     )
 
 
@@ -101,7 +103,7 @@ def modules_match_lock(*, dev: bool) -> bool:
 def copy_to_vendor() -> None:
     shutil.rmtree(VENDOR, ignore_errors=True)
     VENDOR.mkdir(parents=True)
-    for name, source in LICENCES.items():
+    for name, source in (LICENCES | TYPES).items():
         (VENDOR / name).write_bytes((ROOT / source).read_bytes())
     for name, source in SCRIPTS_AND_STYLES.items():
         content = SOURCE_MAP.sub(b"\n", (ROOT / source).read_bytes())

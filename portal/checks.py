@@ -71,6 +71,7 @@ def at_once() -> Iterator[Check]:
 def beside() -> Iterator[Check]:
     """What runs while the tests do, which wait more than they work."""
     yield "Types", [*PYTHON, "mypy"]
+    yield "JavaScript types", ["node_modules/.bin/tsc"]
     # By name: a folder means one thing to Node 20 and another to later versions.
     scripts = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/js/**/*.test.*js"))]
     yield "JavaScript", ["node", "--test", *scripts]

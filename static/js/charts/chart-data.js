@@ -1,12 +1,23 @@
 // One curve: what the server has written of it, and what was heard since. A gap stays a gap.
 
+/** @import { ChartData, Points } from '../lib/types.js' */
+
 /** Seconds for which a value holds back to the one before it; figures arrive every 1.2 s. */
 const HOLDS = 3;
 const MOST_HEARD = 1000;
 
-/** The points of `data` (see portal/charts.py), gone on with by `heard`, pairs of seconds and bytes a second in order. */
+/** @typedef {[seconds: number, value: number]} Figure A live one: bytes a second at a moment. */
+
+/**
+ * The points that the server has written, continued by the live figures, which are in order.
+ *
+ * @param {Pick<ChartData, 'step' | 'points'>} data
+ * @param {Figure[]} heard
+ * @returns {Points}
+ */
 export function merged({ step, points }, heard) {
   const all = [...points];
+  /** @type {number[][]} */
   const lots = [];
   let before = points.length ? points.length * step - 0.001 : -Infinity;
   for (const [seconds, value] of heard) {
@@ -26,7 +37,12 @@ export function merged({ step, points }, heard) {
   return all;
 }
 
-/** The top of a scale: doubled until nothing is above it. */
+/**
+ * The top of a scale: doubled until nothing is above it.
+ *
+ * @param {number} top
+ * @param {Points} points
+ */
 export function grown(top, points) {
   const highest = Math.max(0, ...points.filter((value) => value !== null));
   let reached = top;
@@ -34,33 +50,49 @@ export function grown(top, points) {
   return reached;
 }
 
-/** Where points stand alone between gaps: as a line they would not be seen. */
+/**
+ * Where points stand alone between gaps: as a line they would not be seen.
+ *
+ * @param {Points} points
+ */
 export function lonely(points) {
+  /** @param {number} at */
   const known = (at) => typeof points[at] === 'number';
   return [...points.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
 }
 
 export function createCurve() {
-  let data = null;
+  /** @type {ChartData} */
+  let data;
+  /** @type {Figure[]} */
   let heard = [];
   let scale = { top: 0, parts: 1 };
+  /** @type {ChartData | null} */
   let drawn = null;
 
-  /** What the server says now. What it has not written yet stays. */
+  /**
+   * Takes what the server says now. Live figures that it has not written yet stay.
+   *
+   * @param {ChartData} fresh
+   */
   function replace(fresh) {
     const later = data ? (fresh.start - data.start) / 1000 : 0;
     const end = fresh.points.length * fresh.step;
-    heard =
-      fresh.job === null
-        ? []
-        : heard.map(([at, value]) => [at - later, value]).filter(([at]) => at >= end);
+    /** @param {Figure} figure @returns {Figure} */
+    const moved = ([at, value]) => [at - later, value];
+    heard = fresh.job === null ? [] : heard.map(moved).filter(([at]) => at >= end);
     // The scale stays where it is: only what is above it may move it.
     if (fresh.top > scale.top) scale = { top: fresh.top, parts: fresh.parts };
     data = fresh;
     drawn = null;
   }
 
-  /** A live figure; `timestamp` is the server's, so that no clock of the reader's matters. */
+  /**
+   * Adds a live figure; `timestamp` is the server's, so that no clock of the reader's matters.
+   *
+   * @param {string} timestamp
+   * @param {number} value
+   */
   function add(timestamp, value) {
     const at = (Date.parse(timestamp) - data.start) / 1000;
     if (at < data.points.length * data.step || at <= (heard.at(-1)?.[0] ?? -1)) return;

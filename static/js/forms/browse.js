@@ -1,48 +1,49 @@
-// The dialog beside source and destination: opens on what the field holds, goes through folders by mouse or keys,
-// and puts what was chosen into the field. Its contents come from the server; without JavaScript a path is typed.
+// The dialog beside source and destination: opens on what the field holds, goes through folders by
+// mouse or keys, and puts what was chosen into the field. Its contents come from the server; without
+// JavaScript a path is typed.
 
 import { at } from '../lib/base.js';
-import { typedAhead } from './type-ahead.js';
+import { closest, find, findAll, findOptional } from '../lib/dom.js';
+import { followKeys, ROWS } from './browse-keys.js';
 
-const ROWS = '.browse-row:is(button), [data-more]';
-const PAGE = 10; // Rows that the page keys go over.
+/** @import { Htmx, RequestDetail } from '../lib/types.js' */
 
-/** The row to focus for a key, or null where the key means something else. */
-export function nextRow(rows, current, key) {
-  const at = rows.indexOf(current);
-  const to = {
-    ArrowDown: at + 1,
-    ArrowUp: at - 1,
-    PageDown: at + PAGE,
-    PageUp: at - PAGE,
-    Home: 0,
-    End: rows.length - 1,
-  }[key];
-  return to === undefined ? null : (rows[Math.max(0, Math.min(rows.length - 1, to))] ?? null);
+/** @param {{ document: Document, htmx: Htmx }} page */
+export function initBrowse({ document, htmx }) {
+  /** @type {HTMLDialogElement | null} */
+  const dialog = findOptional(document, 'dialog#browse');
+  if (dialog) fillDialog(document, htmx, dialog);
 }
 
-export function initBrowse({ document, htmx }) {
-  const dialog = document.getElementById('browse');
-  if (!dialog) return;
-  const panel = dialog.querySelector('#browse-panel');
-  const said = dialog.querySelector('#browse-said');
-  const ahead = typedAhead();
-  let field = null;
-  let leaving = null; // The place among the rows whose "Show more" is about to be replaced.
+/**
+ * @param {Document} document
+ * @param {Htmx} htmx
+ * @param {HTMLDialogElement} dialog
+ */
+function fillDialog(document, htmx, dialog) {
+  const panel = find(dialog, '#browse-panel');
+  const said = find(dialog, '#browse-said');
+  /** @type {HTMLInputElement} */
+  let field;
+  /** @type {number | null} The place among the rows whose "Show more" is about to be replaced. */
+  let leaving = null;
 
-  const rows = () => [...panel.querySelectorAll(ROWS)];
+  const rows = () => findAll(panel, ROWS);
 
+  /** @param {HTMLElement} button */
   function open(button) {
-    field = document.getElementById(button.dataset.browse);
-    dialog.querySelector('#browse-title').textContent = button.dataset.title;
+    const { browse: side = '', title = '' } = button.dataset;
+    field = find(document, `#${side}`);
+    find(dialog, '#browse-title').textContent = title;
     panel.replaceChildren();
     dialog.showModal();
-    const query = new URLSearchParams({ side: button.dataset.browse, at: field.value.trim() });
+    const query = new URLSearchParams({ side, at: field.value.trim() });
     htmx
       .ajax('GET', at(`/browse?${query}`), { source: panel, target: panel, swap: 'innerHTML' })
       .catch(() => {});
   }
 
+  /** @param {string} text */
   function choose(text) {
     field.value = text;
     field.dispatchEvent(new Event('input', { bubbles: true }));
@@ -54,86 +55,47 @@ export function initBrowse({ document, htmx }) {
     field?.focus();
   }
 
-  /** A name begun on a row leads to the next such row; of one that is not shown, the search goes on. */
-  function find(event) {
-    const begun = ahead.add(event.key, event.timeStamp);
-    const names = rows().map((row) => row.querySelector('.browse-name')?.textContent.trim() ?? '');
-    const row = rows()[ahead.next(names, rows().indexOf(event.target))];
-    const search = panel.querySelector('#browse-q');
-    if (row) row.focus();
-    else if (search && panel.querySelector('[data-more]')) {
-      search.focus();
-      search.value = begun;
-      search.dispatchEvent(new Event('input', { bubbles: true }));
-    } else return;
-    event.preventDefault();
-  }
-
-  function press(event) {
-    const { target, key } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (target.matches('input')) {
-      if (key !== 'ArrowDown') return;
-    } else if (key === 'Backspace' || key === 'ArrowLeft') {
-      panel.querySelector('[data-up]')?.click();
-      event.preventDefault();
-      return;
-    } else if (key === 'ArrowRight' && target.matches('[data-open]')) {
-      target.click();
-      event.preventDefault();
-      return;
-    } else if (
-      key.length === 1 &&
-      target.matches(ROWS) &&
-      (key !== ' ' || ahead.isOpen(event.timeStamp))
-    ) {
-      find(event);
-      return;
-    }
-    const row = nextRow(rows(), target, key);
-    if (!row) return;
-    row.focus();
-    event.preventDefault();
-  }
-
-  // What was pressed is gone with the old contents; the keys must find their place in the new ones.
+  /**
+   * What was pressed is gone with the old contents; the keys must find their place in the new ones.
+   *
+   * @param {CustomEvent<RequestDetail>} event
+   */
   function settle({ detail: { target, xhr } }) {
-    said.textContent =
-      panel.querySelector('.browse-problem, #browse-line')?.textContent.trim() ?? '';
-    if (target !== panel) rows()[leaving]?.focus();
-    else if (xhr.status < 400)
-      (
-        panel.querySelector(ROWS) ??
-        panel.querySelector('[data-choose-here]') ??
-        panel.querySelector('button')
-      )?.focus();
+    const words = panel.querySelector('.browse-problem, #browse-line')?.textContent;
+    said.textContent = words?.trim() ?? '';
+    if (target !== panel) rows()[leaving ?? -1]?.focus();
+    else if (xhr.status < 400) {
+      const button = findOptional(panel, '[data-choose-here]') ?? findOptional(panel, 'button');
+      (rows()[0] ?? button)?.focus();
+    }
     leaving = null;
   }
 
-  for (const button of document.querySelectorAll('[data-browse]')) {
+  /** @param {string} words */
+  const failed = (words) => () => {
+    panel.textContent = said.textContent = words;
+  };
+
+  for (const button of findAll(document, '[data-browse]')) {
     button.hidden = false;
     button.addEventListener('click', () => open(button));
   }
   dialog.addEventListener('click', (event) => {
-    const chosen = event.target.closest('[data-choose]');
-    if (chosen) choose(chosen.dataset.choose);
-    if (event.target.closest('[data-close]')) dialog.close();
+    const chosen = closest(event, '[data-choose]')?.dataset.choose;
+    if (chosen !== undefined) choose(chosen);
+    if (closest(event, '[data-close]')) dialog.close();
   });
   dialog.addEventListener('close', close);
-  panel.addEventListener('keydown', press);
+  followKeys(panel, rows);
   panel.addEventListener('htmx:beforeRequest', () => {
     said.textContent = 'Looking…';
   });
   panel.addEventListener('htmx:beforeSwap', ({ detail: { target } }) => {
-    leaving =
-      target !== panel && target.contains(document.activeElement)
-        ? rows().indexOf(document.activeElement)
-        : null;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const isLeaving = focused && target !== panel && target.contains(focused);
+    leaving = isLeaving ? rows().indexOf(focused) : null;
   });
   panel.addEventListener('htmx:afterSwap', settle);
-  const failed = (words) => () => {
-    panel.textContent = said.textContent = words;
-  };
   panel.addEventListener('htmx:sendError', failed('There was no answer. Try again.'));
   panel.addEventListener('htmx:timeout', failed('There was no answer in time. Try again.'));
 }

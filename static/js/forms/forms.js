@@ -1,7 +1,14 @@
 // Small courtesies of forms: a destructive button asks once, in place; after a refused form the first wrong field has the focus.
 // Without JavaScript the same buttons submit at once and the same errors are shown.
 
-/** Puts the question in place of `button`: its own label, asked, with a yes and a way back. */
+import { closest, findAll, findOptional } from '../lib/dom.js';
+
+/**
+ * Puts the question in place of `button`: its own label, asked, with a yes and a way back.
+ *
+ * @param {Document} document
+ * @param {HTMLElement} button
+ */
 function askOnce(document, button) {
   const box = document.createElement('span');
   box.className = 'confirm';
@@ -34,16 +41,25 @@ function askOnce(document, button) {
   no.focus(); // Enter, pressed twice in haste, keeps.
 }
 
-/** After a swap: a question whose button is gone, or asks something else now, goes too. */
+/**
+ * After a swap: a question whose button is gone, or asks something else now, goes too.
+ *
+ * @param {Document} document
+ */
 function dropOrphans(document) {
-  for (const box of document.querySelectorAll('.confirm')) {
-    const button = box.previousElementSibling;
+  for (const box of findAll(document, '.confirm')) {
+    const button = /** @type {HTMLElement | null} */ (box.previousElementSibling);
     if (button?.hidden && button.dataset.confirm === box.getAttribute('aria-label')) continue;
     box.remove();
     if (button) button.hidden = false;
   }
 }
 
+/**
+ * @param {Document} document
+ * @param {string} label
+ * @param {string} className
+ */
 function choice(document, label, className) {
   const element = document.createElement('button');
   element.type = 'button';
@@ -52,16 +68,18 @@ function choice(document, label, className) {
   return element;
 }
 
+/** @param {ParentNode} root */
 function focusFirstInvalid(root) {
-  root.querySelector('[aria-invalid="true"], .is-invalid')?.focus();
+  findOptional(root, '[aria-invalid="true"], .is-invalid')?.focus();
 }
 
+/** @param {Document} document */
 export function initForms(document) {
   // Before htmx and before the browser's own submit: a click that is only a question must reach neither.
   document.addEventListener(
     'click',
     (event) => {
-      const button = event.target.closest('[data-confirm]');
+      const button = closest(event, '[data-confirm]');
       if (!button || 'confirmed' in button.dataset) return;
       event.preventDefault();
       event.stopPropagation();
@@ -70,7 +88,7 @@ export function initForms(document) {
     { capture: true },
   );
   document.addEventListener('submit', (event) => {
-    const button = event.submitter;
+    const button = /** @type {HTMLElement | null} */ (event.submitter);
     if (!button?.dataset.pending || event.defaultPrevented) return;
     if (button.ariaBusy === 'true') event.preventDefault(); // Asked once is enough.
     button.ariaBusy = 'true';

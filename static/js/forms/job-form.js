@@ -1,5 +1,8 @@
 // Says at the foot of the new-job form what the transfer will do, in one sentence that follows what is typed.
 
+import { find } from '../lib/dom.js';
+
+/** @type {Record<string, (from: string, to: string) => string>} */
 const SENTENCES = {
   copy: (from, to) => `Copies everything in ${from} to ${to}; nothing is deleted in ${to}.`,
   sync: (from, to) =>
@@ -9,26 +12,33 @@ const SENTENCES = {
   check: (from, to) => `Compares ${from} with ${to}; nothing is changed.`,
 };
 
-/** The sentence for these values, or an empty one while something is missing. */
+/**
+ * The sentence for these values, or an empty one while something is missing.
+ *
+ * @param {{ operation: string, source: string, destination: string, dryRun?: boolean }} values
+ */
 export function sentence({ operation, source, destination, dryRun }) {
   if (!Object.hasOwn(SENTENCES, operation) || !source || !destination) return '';
   const said = SENTENCES[operation](source, destination);
   return dryRun ? `${said} Dry run: nothing is changed, only reported.` : said;
 }
 
+/** @param {HTMLFormElement} form */
 export function initJobForm(form) {
-  const place = form.querySelector('[data-job-sentence]');
-  const button = form.querySelector('[data-check]');
+  const place = find(form, '[data-job-sentence]');
+  const button = find(form, '[data-check]');
   const say = () => {
     const values = new FormData(form);
+    /** @param {string} name */
+    const text = (name) => /** @type {string} */ (values.get(name) ?? '');
     place.textContent = sentence({
-      operation: values.get('operation'),
-      source: values.get('source')?.trim(),
-      destination: values.get('destination')?.trim(),
+      operation: text('operation'),
+      source: text('source').trim(),
+      destination: text('destination').trim(),
       dryRun: values.has('dry_run'),
     });
-    const deletes = ['sync', 'move'].includes(values.get('operation')) && !values.has('dry_run');
-    button.textContent = deletes ? button.dataset.check : button.dataset.start;
+    const deletes = ['sync', 'move'].includes(text('operation')) && !values.has('dry_run');
+    button.textContent = (deletes ? button.dataset.check : button.dataset.start) ?? '';
   };
   form.addEventListener('input', say);
   say();

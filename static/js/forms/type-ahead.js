@@ -8,17 +8,31 @@ export function typedAhead() {
   let at = -Infinity;
 
   return {
-    /** What has been typed in this moment, with `key`. */
+    /**
+     * What has been typed in this moment, with `key`.
+     *
+     * @param {string} key
+     * @param {number} time
+     */
     add(key, time) {
       begun = time - at < MOMENT ? begun + key : key;
       at = time;
       return begun;
     },
 
-    /** Whether a key now would go on with a beginning. */
+    /**
+     * Whether a key now would go on with a beginning.
+     *
+     * @param {number} time
+     */
     isOpen: (time) => begun !== '' && time - at < MOMENT,
 
-    /** The index of the name that is meant, from the one at `current` on and around; or -1. */
+    /**
+     * The index of the name that is meant, from the one at `current` on and around; or -1.
+     *
+     * @param {string[]} names
+     * @param {number} current
+     */
     next(names, current) {
       const wanted = begun.toLowerCase();
       const isRepeated = new Set(wanted).size === 1;

@@ -3,11 +3,19 @@
 
 import { patch, shownIn, viewOf } from './rows.js';
 
+/** @import { View, ViewEvent } from '../lib/types.js' */
+
 const FINAL = new Set(['completed', 'failed', 'cancelled']);
+/** @type {Set<string | undefined>} */
 export const ACTIVE = new Set(['running', 'cancelling']);
 const REMEMBERED = 1000;
 
-/** `older` (drop it), `missed` (show it, but something between was lost) or `newer`. */
+/**
+ * `older` (drop it), `missed` (show it, but something between was lost) or `newer`.
+ *
+ * @param {{ seq: number, status: string }} shown
+ * @param {{ seq: number, status: string | null }} view
+ */
 export function compare(shown, view) {
   if (view.seq <= shown.seq) return 'older';
   if (FINAL.has(shown.status)) return 'older'; // Nothing follows a final status.
@@ -15,10 +23,16 @@ export function compare(shown, view) {
   return view.seq > shown.seq + 1 || surprising ? 'missed' : 'newer';
 }
 
-/** `rowsOf(job)` lists the elements that show a job; `refresh.soon()` refetches. */
+/**
+ * @param {object} page
+ * @param {(job: number) => Iterable<HTMLElement>} page.rowsOf lists the elements that show a job.
+ * @param {{ soon: () => void }} page.refresh refetches.
+ */
 export function createJobs({ rowsOf, refresh }) {
+  /** @type {Map<number, View>} */
   const latest = new Map();
 
+  /** @param {View} view */
   function remember(view) {
     const known = latest.get(view.job);
     if (known && known.seq >= view.seq) return;
@@ -28,9 +42,10 @@ export function createJobs({ rowsOf, refresh }) {
       status: view.status ?? known?.status ?? null,
       display: { ...known?.display, ...view.display },
     });
-    if (latest.size > REMEMBERED) latest.delete(latest.keys().next().value);
+    if (latest.size > REMEMBERED) latest.delete(/** @type {number} */ (latest.keys().next().value));
   }
 
+  /** @param {View} view */
   function apply(view) {
     remember(view);
     for (const row of rowsOf(view.job)) {
@@ -41,16 +56,30 @@ export function createJobs({ rowsOf, refresh }) {
     }
   }
 
-  /** A job that changes its status or is new belongs in another place of the page, and changes its counts. */
+  /**
+   * A job that changes its status or is new belongs in another place of the page, and changes its
+   * counts.
+   *
+   * @param {ViewEvent} event
+   */
   function moved(event) {
     if (event.new_status) apply(viewOf(event));
     refresh.soon();
   }
 
-  /** Whether what came back for `row` with `seq` may replace what is shown there. */
+  /**
+   * Whether what came back for `row` with `seq` may replace what is shown there.
+   *
+   * @param {HTMLElement} row
+   * @param {number} seq
+   */
   const mayReplace = (row, seq) => !(seq < shownIn(row).seq);
 
-  /** Brings rows that a reply put on the page up to the newest view that was pushed meanwhile. */
+  /**
+   * Brings rows that a reply put on the page up to the newest view that was pushed meanwhile.
+   *
+   * @param {HTMLElement[]} rows
+   */
   function reconcile(rows) {
     for (const row of rows) {
       const view = latest.get(Number(row.dataset.job));
@@ -58,5 +87,8 @@ export function createJobs({ rowsOf, refresh }) {
     }
   }
 
-  return { progress: (event) => apply(viewOf(event)), moved, mayReplace, reconcile };
+  /** @param {ViewEvent} event */
+  const progress = (event) => apply(viewOf(event));
+
+  return { progress, moved, mayReplace, reconcile };
 }

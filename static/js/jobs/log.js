@@ -1,6 +1,10 @@
 // The log of a job, followed: it stays at its end while the reader is there, and waits while they read further up.
 // New lines come by htmx, which asks after the last one; see jobs/_log_tail.html.
 
+import { find } from '../lib/dom.js';
+
+/** @import { State } from '../lib/types.js' */
+
 const AT_THE_END = 24; // Pixels from the end that still count as there.
 const MOST_LINES = 2000; // Shown at a time; older ones leave at the top, in lots.
 const LEAVING = 500;
@@ -9,17 +13,27 @@ const WORDS = {
   paused: 'Paused while you read – scroll to the end to go on',
   ended: 'Complete',
 };
+/** @type {Set<State>} */
 const OFF = new Set(['offline', 'signed-out']);
 
-/** Whether the tail may ask for more now. */
+/**
+ * Whether the tail may ask for more now.
+ *
+ * @param {{ paused: boolean, hidden: boolean, folded: boolean, connection: State }} page
+ */
 export function mayAsk({ paused, hidden, folded, connection }) {
   return !(paused || hidden || folded || OFF.has(connection));
 }
 
-/** `box` scrolls and holds the lines and, last, the element that asks; `connection()` is the page's state. */
+/**
+ * @param {object} page
+ * @param {Document} page.document
+ * @param {HTMLElement} page.box scrolls and holds the lines and, last, the element that asks.
+ * @param {() => State} page.connection is the page's state.
+ */
 export function initLog({ document, box, connection }) {
-  const status = document.querySelector('[data-log-status]');
-  const follow = document.querySelector('[data-log-follow]');
+  const status = find(document, '[data-log-status]');
+  const follow = find(document, '[data-log-follow]');
   let paused = false;
 
   const live = () => box.querySelector('#log-tail[hx-get]') !== null;

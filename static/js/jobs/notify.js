@@ -2,23 +2,46 @@
 // One tab speaks for all; permission is asked for by a click and never unbidden.
 
 import { at } from '../lib/base.js';
+import { closest, findAll } from '../lib/dom.js';
 
+/** @import { StatusEvent } from '../lib/types.js' */
+
+/** @type {Record<string, string>} */
 const WORTH = { completed: 'completed', failed: 'failed' };
 
-/** The text for a change of status, or null if this user need not hear of it: one's own jobs count, and all of them for a viewer, who has none. */
+/** @type {Record<string, string>} */
+const ANSWERS = {
+  granted: 'This browser may notify you.',
+  denied: 'This browser does not allow it.',
+  missing: 'This browser has no notifications.',
+};
+
+/**
+ * The text for a change of status, or null if this user need not hear of it: one's own jobs count,
+ * and all of them for a viewer, who has none.
+ *
+ * @param {Pick<StatusEvent, 'new_status' | 'owner_id' | 'name'>} event
+ * @param {{ user?: string, role?: string }} reader
+ */
 export function notice(event, { user, role }) {
   if (!Object.hasOwn(WORTH, event.new_status)) return null;
   if (role !== 'viewer' && String(event.owner_id) !== user) return null;
   return `${event.name} ${WORTH[event.new_status]}`;
 }
 
-/** `leads()` says whether this tab speaks; `Notification` is the browser's, or undefined. */
+/**
+ * @param {object} page
+ * @param {Document} page.document
+ * @param {typeof globalThis.Notification} [page.Notification] is the browser's, where it has one.
+ * @param {() => boolean} page.leads says whether this tab speaks.
+ */
 export function createNotifier({ document, Notification, leads }) {
+  /** @param {StatusEvent} event */
   function told(event) {
     const { user, role, notifications } = document.body.dataset;
     const text = notice(event, { user, role });
-    if (!text || notifications !== 'on' || !leads() || Notification?.permission !== 'granted')
-      return;
+    if (!text || notifications !== 'on' || !leads()) return;
+    if (Notification?.permission !== 'granted') return;
     const shown = new Notification(text, {
       body: event.display?.result || event.display?.bytes || '',
       tag: `portal-job-${event.job_id}`,
@@ -29,21 +52,18 @@ export function createNotifier({ document, Notification, leads }) {
     };
   }
 
+  /** @param {HTMLElement} button */
   async function ask(button) {
     const answer = Notification ? await Notification.requestPermission() : 'missing';
-    const words = {
-      granted: 'This browser may notify you.',
-      denied: 'This browser does not allow it.',
-      missing: 'This browser has no notifications.',
-    };
-    const place = button.parentElement.querySelector('[data-notify-answer]') ?? button;
-    place.textContent = words[answer] ?? 'Not decided.';
+    const place = button.parentElement?.querySelector('[data-notify-answer]') ?? button;
+    place.textContent = ANSWERS[answer] ?? 'Not decided.';
   }
 
-  for (const button of document.querySelectorAll('[data-ask-notifications]'))
+  for (const button of findAll(document, '[data-ask-notifications]')) {
     button.hidden = !Notification;
+  }
   document.addEventListener('click', (event) => {
-    const button = event.target.closest('[data-ask-notifications]');
+    const button = closest(event, '[data-ask-notifications]');
     if (button) ask(button);
   });
   return { told };

@@ -1,7 +1,16 @@
 // Writes one view of a job (a push, or what a poll brought) into the elements that show it.
 // Only texts that differ are touched, so that nothing moves unless a number changed.
 
-/** The view that an event carries: figures always, the status only if the event is a change of status. */
+import { findAll } from '../lib/dom.js';
+
+/** @import { View, ViewEvent } from '../lib/types.js' */
+
+/**
+ * The view that an event carries: figures always, the status only if it is a change of status.
+ *
+ * @param {ViewEvent} event
+ * @returns {View}
+ */
 export function viewOf(event) {
   return {
     job: event.job_id,
@@ -12,28 +21,47 @@ export function viewOf(event) {
   };
 }
 
+/**
+ * @param {HTMLElement} slot
+ * @param {string} text
+ */
 function setText(slot, text) {
   if (slot.textContent !== text) slot.textContent = text;
 }
 
+/**
+ * @param {Element} element
+ * @param {string} name
+ * @param {string | number | null} value
+ */
 function setAttribute(element, name, value) {
   if (value === null) element.removeAttribute(name);
-  else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+  else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }
 
+/**
+ * @param {Element} use
+ * @param {string} icon
+ */
 function patchIcon(use, icon) {
-  const [file] = use.getAttribute('href').split('#');
+  const [file] = (use.getAttribute('href') ?? '').split('#');
   setAttribute(use, 'href', `${file}#${icon}`);
 }
 
-/** Shows `view` in `row`, any element with `data-job`, `data-seq`, `data-status` and slots. */
+/**
+ * Shows `view` in `row`, any element with `data-job`, `data-seq`, `data-status` and slots.
+ *
+ * @param {HTMLElement} row
+ * @param {View} view
+ */
 export function patch(row, view) {
+  /** @type {View['display']} */
   const display = { ...view.display, age: '' };
-  row.dataset.seq = view.seq;
+  row.dataset.seq = String(view.seq);
   row.dataset.age = '0';
   row.classList.remove('stale');
-  for (const slot of row.querySelectorAll('[data-field]')) {
-    const text = display[slot.dataset.field];
+  for (const slot of findAll(row, '[data-field]')) {
+    const text = display[slot.dataset.field ?? ''];
     if (text !== undefined) setText(slot, text);
   }
   for (const bar of row.querySelectorAll('[data-field-bar]')) {
@@ -48,5 +76,12 @@ export function patch(row, view) {
     patchIcon(use, display.icon);
 }
 
-/** What `row` shows now. */
-export const shownIn = (row) => ({ seq: Number(row.dataset.seq), status: row.dataset.status });
+/**
+ * What `row` shows now.
+ *
+ * @param {HTMLElement} row
+ */
+export const shownIn = (row) => ({
+  seq: Number(row.dataset.seq),
+  status: row.dataset.status ?? '',
+});

@@ -1,6 +1,9 @@
 // The one source of time and of timers, in seconds, so that tests can bring their own.
 // `scale` (a test setting: <body data-time-scale="0.1">) shortens waits; ages and wall-clock times stay real.
 
+/** @import { Clock, Timer } from './types.js' */
+
+/** @returns {Clock} */
 export function createClock(scale = 1) {
   return {
     now: () => performance.now() / 1000,
@@ -13,9 +16,16 @@ export function createClock(scale = 1) {
   };
 }
 
-/** Runs `act` every `seconds` until the returned function is called; never two runs at a time. */
+/**
+ * Runs `act` every `seconds` until the returned function is called; never two runs at a time.
+ *
+ * @param {Clock} clock
+ * @param {number} seconds
+ * @param {() => void} act
+ */
 export function repeat(clock, seconds, act) {
-  let timer = null;
+  /** @type {Timer} */
+  let timer;
   const schedule = () => {
     timer = clock.after(seconds, () => {
       schedule();

@@ -1,17 +1,22 @@
 // Panels made of <details> close as menus do: by Escape, and by a click elsewhere.
 
-const OPEN = 'details[data-menu][open]';
+import { find } from './dom.js';
 
+/** @param {Document} document */
 export function initMenus(document) {
+  /** @returns {Iterable<HTMLDetailsElement>} */
+  const openMenus = () => document.querySelectorAll('details[data-menu][open]');
+
   document.addEventListener('click', (event) => {
-    for (const menu of document.querySelectorAll(OPEN))
-      if (!menu.contains(event.target)) menu.open = false;
+    for (const menu of openMenus()) {
+      if (!menu.contains(/** @type {Node} */ (event.target))) menu.open = false;
+    }
   });
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape') return;
-    for (const menu of document.querySelectorAll(OPEN)) {
+    for (const menu of openMenus()) {
       menu.open = false;
-      menu.querySelector('summary').focus();
+      find(menu, 'summary').focus();
     }
   });
 }

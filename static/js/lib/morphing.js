@@ -1,21 +1,43 @@
-// What a refetch must leave alone while it is morphed into the page: newer rows, typed text, opened panels, a question
-// that waits for its answer.
+// What a refetch must leave alone while it is morphed into the page: newer rows, typed text, opened
+// panels, and a question that waits for its answer.
 
+/** @import { MorphCallbacks } from './types.js' */
+
+/** @typedef {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement | HTMLOptionElement} Field */
+
+/**
+ * Whether a person has changed `field`.
+ *
+ * @param {Field} field
+ * @returns {boolean}
+ */
 function isTouched(field) {
-  if (field.tagName === 'OPTION') return isTouched(field.closest('select'));
-  if (field.tagName === 'SELECT')
-    return [...field.options].some((option) => option.selected !== option.defaultSelected);
-  return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  const { tagName } = field;
+  if (tagName === 'OPTION') {
+    return isTouched(/** @type {HTMLSelectElement} */ (field.closest('select')));
+  }
+  if (tagName === 'SELECT') {
+    const { options } = /** @type {HTMLSelectElement} */ (field);
+    return [...options].some((option) => option.selected !== option.defaultSelected);
+  }
+  const input = /** @type {HTMLInputElement} */ (field);
+  return input.value !== input.defaultValue || input.checked !== input.defaultChecked;
 }
 
-/** Idiomorph's callbacks; `mayReplace(row, seq)` is asked for rows. */
+/**
+ * Idiomorph's callbacks.
+ *
+ * @param {(row: HTMLElement, seq: number) => boolean} mayReplace is asked for rows.
+ * @returns {MorphCallbacks}
+ */
 export function morphCallbacks(mayReplace) {
   return {
     beforeNodeMorphed(old, fresh) {
       if (!(old instanceof Element && fresh instanceof Element)) return true;
       if (old.hasAttribute('data-keep')) return false;
-      if (!old.dataset.seq || old.dataset.job !== fresh.dataset.job) return true;
-      return mayReplace(old, Number(fresh.dataset.seq));
+      const [row, reply] = /** @type {HTMLElement[]} */ ([old, fresh]);
+      if (!row.dataset.seq || row.dataset.job !== reply.dataset.job) return true;
+      return mayReplace(row, Number(reply.dataset.seq));
     },
     // What the page itself has added stays for as long as the place it stands in.
     beforeNodeRemoved: (node) => !(node instanceof Element && node.hasAttribute('data-keep')),
@@ -24,7 +46,8 @@ export function morphCallbacks(mayReplace) {
       if (name === 'data-state') return false;
       if (name === 'hidden' && element.nextElementSibling?.matches('.confirm')) return false;
       if (!['value', 'checked', 'selected'].includes(name)) return true;
-      return !(element.matches('input, textarea, select, option') && isTouched(element));
+      const isField = element.matches('input, textarea, select, option');
+      return !(isField && isTouched(/** @type {Field} */ (element)));
     },
   };
 }

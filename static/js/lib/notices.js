@@ -1,7 +1,16 @@
-// Says in words what a click could not do, and reads out what only the eye would see: two live regions, made here.
+// Says in words what a click could not do, and reads out what only the eye would see: two live
+// regions, made here.
+
+/** @import { Clock, Timer } from './types.js' */
 
 const SHOWN_SECONDS = 8;
+const LONGEST = 300; // Characters.
 
+/**
+ * @param {Document} document
+ * @param {string} role
+ * @param {string} className
+ */
 function region(document, role, className) {
   const element = document.createElement('div');
   element.setAttribute('role', role);
@@ -11,20 +20,25 @@ function region(document, role, className) {
   return element;
 }
 
-/** The words of an error page or fragment, whatever its markup. */
+/**
+ * The words of an error page or fragment, whatever its markup.
+ *
+ * @param {string} html
+ */
 export function wordsOf(html) {
   const parsed = new DOMParser().parseFromString(html, 'text/html');
-  return (parsed.querySelector('[role="alert"], main') ?? parsed.body).textContent
-    .trim()
-    .replace(/\s+/g, ' ')
-    .slice(0, 300);
+  const { textContent } = parsed.querySelector('[role="alert"], main') ?? parsed.body;
+  return (textContent ?? '').trim().replace(/\s+/g, ' ').slice(0, LONGEST);
 }
 
+/** @param {{ document: Document, clock: Clock }} page */
 export function createNotices({ document, clock }) {
   const heard = region(document, 'status', 'visually-hidden');
   const seen = region(document, 'alert', 'notice');
+  /** @type {Timer | null} */
   let timer = null;
 
+  /** @param {string} text */
   function show(text) {
     seen.textContent = text;
     timer?.cancel();
@@ -33,10 +47,10 @@ export function createNotices({ document, clock }) {
     });
   }
 
-  return {
-    show,
-    say: (text) => {
-      heard.textContent = text;
-    },
-  };
+  /** @param {string} text */
+  function say(text) {
+    heard.textContent = text;
+  }
+
+  return { show, say };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { nextRow } from '../../static/js/forms/browse.js';
+import { nextRow } from '../../static/js/forms/browse-keys.js';
 
 const rows = ['first', 'second', 'third'];
 

@@ -1,0 +1,261 @@
+// The shapes that travel between modules, and between server and page. Only the type checker reads
+// this file.
+
+export type State =
+  | 'connecting'
+  | 'connected'
+  | 'reconnecting'
+  | 'polling'
+  | 'offline'
+  | 'signed-out';
+
+/** What may happen to a connection; see connection-state.js. */
+export type StateEvent =
+  | 'open'
+  | 'attempt-failed'
+  | 'deadline'
+  | 'unsupported'
+  | 'lost'
+  | 'role-changed'
+  | 'session-ended'
+  | 'poll-failed'
+  | 'poll-succeeded'
+  | 'signed-in';
+
+/** What a page may tell the tab that holds the socket. */
+export type Tell = (event: StateEvent | 'retry-now', why?: string) => void;
+
+/** The connection as one tab tells the others of it; moments in milliseconds since 1970. */
+export interface Snapshot {
+  state: State;
+  /** Failed attempts in a row. */
+  attempts: number;
+  attempting: boolean;
+  nextAttemptAt: number | null;
+  since: number;
+  reason: string | null;
+  /** In milliseconds. */
+  roundTrip: number | null;
+  /** Whether the server's other processes cannot be heard at the moment. */
+  delayed: boolean;
+}
+
+/** The detail of `portal:connection`. */
+export interface ConnectionDetail extends Snapshot {
+  previous: State | null;
+  /** When the page last got data. */
+  lastData: number;
+}
+
+/** A job in words, by field; made by the server. */
+export type Display = Record<string, string>;
+
+interface JobEvent {
+  job_id: number;
+  /** Grows with every event of its job. */
+  seq: number;
+  timestamp: string;
+}
+
+export interface ProgressEvent extends JobEvent {
+  /** Null while the total is unknown. */
+  percent: number | null;
+  speed_bytes: number;
+  display: Display;
+}
+
+export interface StatusEvent extends JobEvent {
+  old_status: string;
+  new_status: string;
+  percent: number | null;
+  name: string;
+  owner_id: number;
+  display: Display;
+}
+
+export interface ChangedEvent extends JobEvent {
+  status: string;
+  percent: number | null;
+  display: Display;
+}
+
+export interface CreatedEvent extends JobEvent {
+  status: string;
+}
+
+/** What any event of a job may carry of what its rows show. */
+export interface ViewEvent {
+  job_id: number;
+  seq: number;
+  new_status?: string;
+  percent?: number | null;
+  display?: Display;
+}
+
+/** One view of a job: of an event, or of a row that shows it. */
+export interface View {
+  job: number;
+  seq: number;
+  /** Null where the event was no change of status. */
+  status: string | null;
+  /** Undefined where nothing is said of it. */
+  percent: number | null | undefined;
+  display: Display;
+}
+
+/** What is published in every tab: its name, and the detail of its event. */
+export interface Published {
+  'portal:connection': Snapshot;
+  'portal:progress': ProgressEvent;
+  'portal:status': StatusEvent;
+  'portal:changed': ChangedEvent;
+  'portal:created': CreatedEvent;
+  'portal:missed': Record<string, never>;
+  'portal:role-changed': Record<string, never>;
+}
+
+export type Publish = <Name extends keyof Published>(name: Name, detail: Published[Name]) => void;
+
+export interface Timer {
+  /** When it is due, in milliseconds since 1970. */
+  due: number;
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Seconds on a clock that nobody can set. */
+  now(): number;
+  /** Milliseconds since 1970. */
+  wall(): number;
+  after(seconds: number, act: () => void): Timer;
+}
+
+/** What the server answers to a subscription. */
+export interface Subscribed {
+  topics: string[];
+  role: string;
+}
+
+/** One socket, as reconnector.js wants it. */
+export interface Socket {
+  ask(topics: string[], answered: (answer: Subscribed) => void): void;
+  close(): void;
+}
+
+/** What a socket tells its owner, with the payload of each. */
+export interface SocketEvents {
+  open: undefined;
+  failed: { refused: boolean; why: string };
+  closed: { why: string };
+  session_ended: { reason: string };
+  live_delayed: { delayed: boolean };
+  job_progress: ProgressEvent;
+  job_status_change: StatusEvent;
+  job_changed: ChangedEvent;
+  job_created: CreatedEvent;
+  refresh: Record<string, never>;
+}
+
+/** Each event of a socket as a pair, so that its name tells the type of its payload. */
+export type SocketEvent = {
+  [Name in keyof SocketEvents]: [name: Name, payload: SocketEvents[Name]];
+}[keyof SocketEvents];
+
+export type SocketListener = (...event: SocketEvent) => void;
+
+/** Whether this browser is signed in; `unknown` where no answer came. */
+export type SessionState = 'live' | 'ended' | 'unknown';
+
+/** The curve of one chart as the server writes it; see presentation/charts.py. */
+export interface ChartData {
+  /** Whose live figures belong to it. */
+  job: number | null;
+  /** In milliseconds since 1970. */
+  start: number;
+  /** Seconds between two points. */
+  step: number;
+  points: Points;
+  /** Seconds from left to right. */
+  width: number;
+  /** Bytes a second. */
+  top: number;
+  /** Into how many parts the scale is divided. */
+  parts: number;
+  /** Seconds and their words. */
+  marks: [number, string][];
+  /** By whose clock its moments are told; null: by the time since the start. */
+  zone: string | null;
+}
+
+/** Bytes a second, null in a gap. */
+export type Points = (number | null)[];
+
+/** What htmx tells of a request, as far as these modules read it. */
+export interface RequestDetail {
+  elt: Element;
+  target: HTMLElement;
+  verb: string;
+  headers: Record<string, string | undefined>;
+  timeout: number;
+  xhr: XMLHttpRequest;
+  requestConfig: { verb: string };
+  serverResponse: string;
+  shouldSwap: boolean;
+  isError: boolean;
+}
+
+type HtmxEvents = {
+  [Name in
+    | 'htmx:configRequest'
+    | 'htmx:beforeRequest'
+    | 'htmx:beforeOnLoad'
+    | 'htmx:beforeSwap'
+    | 'htmx:afterSwap'
+    | 'htmx:afterSettle'
+    | 'htmx:afterOnLoad'
+    | 'htmx:afterRequest'
+    | 'htmx:responseError'
+    | 'htmx:sendError'
+    | 'htmx:timeout']: CustomEvent<RequestDetail>;
+};
+
+type PortalEvents = {
+  [Name in Exclude<keyof Published, 'portal:connection'>]: CustomEvent<Published[Name]>;
+} & { 'portal:connection': CustomEvent<ConnectionDetail> };
+
+/** The callbacks of Idiomorph that the page has a say in; false leaves things as they are. */
+export interface MorphCallbacks {
+  beforeNodeMorphed(old: Node, fresh: Node): boolean;
+  beforeNodeRemoved(node: Node): boolean;
+  beforeAttributeUpdated(name: string, element: Element): boolean;
+}
+
+export interface Htmx {
+  ajax(
+    verb: string,
+    path: string,
+    context: { source: Element; target: Element; swap: string },
+  ): Promise<void>;
+  config: { disableInheritance: boolean };
+  process(element: Element): void;
+  trigger(element: Element, event: string): void;
+}
+
+export interface Idiomorph {
+  defaults: { callbacks: MorphCallbacks };
+  morph(old: Element, fresh: Element, options: { morphStyle: 'innerHTML' | 'outerHTML' }): void;
+}
+
+declare global {
+  interface DocumentEventMap extends HtmxEvents, PortalEvents {
+    freeze: Event;
+    resume: Event;
+  }
+  interface HTMLElementEventMap extends HtmxEvents {}
+  interface Window {
+    htmx: Htmx;
+    Idiomorph: Idiomorph;
+    /** Loaded with the first chart that is to be drawn. */
+    uPlot?: typeof import('uplot').default;
+  }
+}
