@@ -8,7 +8,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from portal import database, secret_files
 from portal.settings import SECRETS, SettingsError, load_settings
 from tests.browser.portal_server import ROOT, free_port
+from tests.shipped import environment as shipped
 
 Start = Callable[..., str]
 
@@ -46,9 +46,9 @@ def refused(tmp_path: Path) -> Start:
 
     def start(*arguments: str, weak: bool = False, **variables: str) -> str:
         done = subprocess.run(
-            [*(WEAK if weak else ()), sys.executable, "manage.py", *(arguments or ("run",))],
+            [*(WEAK if weak else ()), shipped.python(), "manage.py", *(arguments or ("run",))],
             cwd=ROOT,
-            env=environment(tmp_path, **variables),
+            env=shipped.environment(environment(tmp_path, **variables)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -218,11 +218,11 @@ def test_data_folder_on_a_read_only_file_system(refused: Start, tmp_path: Path) 
     disk = tmp_path / "disk"
     (disk / "data").mkdir(parents=True)
     mounted = ["unshare", "--mount", "sh", "-c"]
-    script = f"mount -t tmpfs -o ro none '{disk}' && exec '{sys.executable}' manage.py run"
+    script = f"mount -t tmpfs -o ro none '{disk}' && exec '{shipped.python()}' manage.py run"
     done = subprocess.run(
         [*mounted, script],
         cwd=ROOT,
-        env=environment(tmp_path, PORTAL_DATA_DIR=str(disk / "data")),
+        env=shipped.environment(environment(tmp_path, PORTAL_DATA_DIR=str(disk / "data"))),
         capture_output=True,
         text=True,
         timeout=40,
@@ -333,7 +333,7 @@ def test_key_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"secret_files.own_key(pathlib.Path({str(tmp_path / 'secret_key')!r}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=20)
+    done = subprocess.run([shipped.python(), "-c", script], cwd=ROOT, timeout=20)
     assert done.returncode == -9
     assert not (tmp_path / "secret_key").exists()
 
@@ -348,7 +348,7 @@ def test_key_is_one_for_all_who_start_at_once(tmp_path: Path) -> None:
         "from portal import secret_files\n"
         f"print(secret_files.own_key(pathlib.Path({str(tmp_path / 'secret_key')!r})))\n"
     )
-    command = [sys.executable, "-c", script]
+    command = [shipped.python(), "-c", script]
     several = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(6)
     ]
@@ -498,7 +498,7 @@ def test_installation_that_is_not_complete(tmp_path: Path, missing: str) -> None
     (copy / "manage.py").unlink()
     shutil.copy(ROOT / "manage.py", copy)
     done = subprocess.run(
-        [sys.executable, "manage.py", "run"],
+        [shipped.python(), "manage.py", "run"],
         cwd=copy,
         env=environment(tmp_path, PORTAL_RCLONE=f"{sysconfig.get_path('scripts')}/rclone"),
         capture_output=True,
@@ -517,9 +517,9 @@ def test_first_start_without_a_place_for_the_password(tmp_path: Path) -> None:
     variables = environment(tmp_path, PORTAL_ADMIN_PASSWORD="")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "manage.py", "run"],
+            [shipped.python(), "manage.py", "run"],
             cwd=ROOT,
-            env=variables,
+            env=shipped.environment(variables),
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -22,6 +22,7 @@ from tests.browser.portal_server import ROOT, PortalServer
 from tests.conftest import wait_for
 from tests.parts import Redis
 from tests.server import Person
+from tests.shipped import environment as shipped
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs the rights of root")
 
@@ -116,7 +117,7 @@ def stays_without_zombies(pid: int) -> None:
 def test_process_one_reaps_what_is_left_to_it(server: PortalServer, tmp_path: Path) -> None:
     alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     with started(
-        tmp_path, [*alone, sys.executable, "manage.py", "run"], server.environment, "on http"
+        tmp_path, [*alone, shipped.python(), "manage.py", "run"], server.environment, "on http"
     ) as unshare:
         (first,) = children_of(unshare.pid)
         leave_orphans(server)
@@ -133,7 +134,7 @@ def test_process_one_reaps_what_is_left_to_it(server: PortalServer, tmp_path: Pa
 def test_process_that_adopts_orphans_reaps_them_and_hands_on_its_signals(
     server: PortalServer, tmp_path: Path, number: signal.Signals
 ) -> None:
-    command = [sys.executable, "manage.py", "run"]
+    command = [shipped.python(), "manage.py", "run"]
     with started(tmp_path, command, server.environment, "on http", adopt_orphans) as process:
         leave_orphans(server)
         stays_without_zombies(process.pid)
@@ -142,7 +143,7 @@ def test_process_that_adopts_orphans_reaps_them_and_hands_on_its_signals(
 
 
 def test_portal_goes_with_its_process_one(server: PortalServer, tmp_path: Path) -> None:
-    command = [sys.executable, "manage.py", "run"]
+    command = [shipped.python(), "manage.py", "run"]
     with started(tmp_path, command, server.environment, "on http", adopt_orphans) as process:
         (portal,) = children_of(process.pid)
         process.kill()
@@ -155,9 +156,9 @@ def test_portal_goes_with_its_process_one(server: PortalServer, tmp_path: Path) 
 def test_process_one_says_why_the_portal_could_not_start(tmp_path: Path) -> None:
     server = PortalServer(tmp_path, PORTAL_PORT="http")
     done = subprocess.run(
-        [sys.executable, "manage.py", "run"],
+        [shipped.python(), "manage.py", "run"],
         cwd=ROOT,
-        env=server.environment,
+        env=shipped.environment(server.environment),
         capture_output=True,
         text=True,
         timeout=20,
@@ -175,7 +176,7 @@ def test_worker_as_process_one_reaps_too(tmp_path: Path, postgres_url: str, redi
         "PORTAL_DATABASE_URL": settings.database_url,
         "PORTAL_REDIS_URL": settings.redis_url,
     }
-    command = [sys.executable, "manage.py", "worker"]
+    command = [shipped.python(), "manage.py", "worker"]
     with started(tmp_path, command, environment, "Worker ", adopt_orphans) as process:
         (worker,) = children_of(process.pid)
         named = re.search(r"Worker \S+:(\d+)", (tmp_path / "log").read_text())

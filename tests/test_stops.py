@@ -8,7 +8,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +21,7 @@ from portal.settings import load_settings
 from tests.browser.portal_server import ROOT, PortalServer
 from tests.conftest import wait_for
 from tests.server import Person, with_users
+from tests.shipped import environment as shipped
 from tests.test_nothing_lost import column, is_moving
 from tests.transfers import MIB, fill, rclones
 
@@ -102,7 +102,7 @@ def test_copied_file_of_a_stopped_portal_is_a_backup(portal: PortalServer, tmp_p
     portal.create_users({"dora": "viewer"})
     assert portal.stop() == 0
     elsewhere = PortalServer(tmp_path / "elsewhere")
-    found = re.search(r"^    (cp instance/.*)$", OPERATIONS.read_text(), re.MULTILINE)
+    found = re.search(r"`(cp -p instance/[^`]*)`", OPERATIONS.read_text())
     assert found is not None
     (tmp_path / "instance").symlink_to(portal.data)
     command = found[1].replace("/backup/", f"'{elsewhere.data}/'")
@@ -159,9 +159,9 @@ def test_start_that_is_stopped_at_any_moment_leaves_a_portal_that_starts(
     for moment in range(7):
         server = PortalServer(tmp_path / str(moment))
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "run"],
+            [shipped.python(), "manage.py", "run"],
             cwd=ROOT,
-            env=server.environment,
+            env=shipped.environment(server.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -225,9 +225,9 @@ def test_start_that_is_killed_at_any_moment_leaves_a_portal_that_starts(tmp_path
     server = PortalServer(tmp_path)
     for moment in range(9):
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "run"],
+            [shipped.python(), "manage.py", "run"],
             cwd=ROOT,
-            env=server.environment,
+            env=shipped.environment(server.environment),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

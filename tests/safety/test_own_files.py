@@ -20,6 +20,7 @@ from portal.states import JobStatus, Operation
 from portal.worker import Worker
 from tests.conftest import Browser
 from tests.safety.mounts import Mounts
+from tests.shipped import environment as shipped
 from tests.transfers import stored
 
 
@@ -103,7 +104,7 @@ def test_root_with_rclone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "worker"])
 def test_the_start_says_so_in_one_sentence(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(tree.ROOT / "manage.py"), command],
+        [shipped.python(), str(tree.ROOT / "manage.py"), command],
         env={
             "PATH": os.environ["PATH"],
             "PORTAL_DATA_DIR": str(tmp_path / "data"),

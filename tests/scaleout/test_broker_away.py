@@ -83,7 +83,7 @@ def test_bells_that_are_lost_while_redis_goes_on_are_rung_again(
     wait_for(lambda: status_of(ids[0]) == "running")
     ids += [new_job(source=source, destination=root / str(n)) for n in range(1, 11)]
     redis.wipe()
-    wait_for(lambda: all(status_of(job_id) == "completed" for job_id in ids), 30)
+    wait_for(lambda: all(status_of(job_id) == "completed" for job_id in ids), 60)
     assert_ended_once(ids)
     assert {stored(job_id).attempt for job_id in ids} == {1}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.conftest import wait_for
 from tests.parts import Postgres, Redis
 from tests.scaleout.portals import WorkerProcess
 from tests.server import Person
+from tests.shipped import environment as shipped
 
 
 @contextmanager
@@ -33,9 +33,9 @@ def portal(folder: Path, **settings: str) -> Iterator[PortalServer]:
 def refusal(server: PortalServer, *command: str) -> str:
     """What a start says that must fail."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *(command or ("run",))],
+        [shipped.python(), "manage.py", *(command or ("run",))],
         cwd=ROOT,
-        env=server.environment,
+        env=shipped.environment(server.environment),
         capture_output=True,
         text=True,
         timeout=40,
@@ -104,9 +104,9 @@ def test_portal_of_one_process_and_one_of_several_do_not_share_a_database(
         assert one.stop() == 0
 
         running = subprocess.Popen(
-            [sys.executable, "manage.py", *process.split()],
+            [shipped.python(), "manage.py", *process.split()],
             cwd=ROOT,
-            env=other.environment,
+            env=shipped.environment(other.environment),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -172,12 +172,12 @@ def locks(postgres: Postgres, url: str) -> int:
 
 
 def test_workers_that_start_together_after_both_were_killed_take_back_and_begin(
-    tmp_path: Path, postgres_url: str, redis: Redis
+    tmp_path: Path, root: Path, postgres_url: str, redis: Redis
 ) -> None:
     """Each finds the same dead ones, and neither minds that the other has found them before."""
     settings = load_settings(
         data_dir=tmp_path / "data",
-        transfer_roots=(tmp_path,),
+        transfer_roots=(root,),
         database_url=postgres_url,
         redis_url=redis.url,
     )

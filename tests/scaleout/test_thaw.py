@@ -81,7 +81,7 @@ def test_thawed_worker_destroys_nothing_of_its_successor(
     assert status_of(job_id) == "running"
     # The worst order: rclone has the longest time to do harm.
     send(asleep[::-1], signal.SIGCONT)
-    wait_for(lambda: attempts(settings) == {b"2"}, 3)
+    wait_for(lambda: attempts(settings) == {b"2"}, 10)
     assert list((root / "to").glob(f"*{mine}"))
     wait_for(lambda: "stop=Stop." in first.log)
     wait_for(lambda: status_of(job_id) != "running", 60)
