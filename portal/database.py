@@ -34,6 +34,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from portal import addresses, private
@@ -56,6 +57,8 @@ _DISK_FULL = "53100"
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
 session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
+#: Where a connection keeps which file it reads.
+_FILE = "portal.file"
 _glances: list[Engine] = []
 #: Connections to SQLite, whoever holds them; see ``close``.
 _open: set[sqlite3.Connection] = set()
@@ -233,8 +236,24 @@ def _is_busy(error: OperationalError) -> bool:
     return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig)
 
 
-def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
+def lost_file(connection: Connection) -> str | None:
+    """The path of SQLite's file if another one lies there, or none, than this connection reads."""
+    path, identity = connection.connection.info.get(_FILE, ("", None))
+    return path if path and _identity(path) != identity else None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sqlite_connected(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
+    (path,) = (row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main")
+    record.info[_FILE] = path, _identity(path)
     _open.add(connection)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

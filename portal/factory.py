@@ -18,7 +18,6 @@ from portal import (
     access,
     base_path,
     database,
-    engine,
     error_pages,
     headers,
     live,
@@ -92,7 +91,6 @@ def build_app(
     )
     app.extensions["settings"] = settings
     app.extensions["executor"] = executor or Idle()
-    app.extensions["rclone_problem"] = _rclone_problem(engine.rclone_path(settings.rclone))
     app.extensions["engine"] = database.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
     app.teardown_appcontext(lambda _error: database.session.remove())
     live.use_queue(settings.redis_url)
@@ -275,12 +273,3 @@ def _content_mark(path: Path) -> bytes:
     if "vendor" in path.parts:
         return str(path.stat().st_size).encode()
     return path.read_bytes()
-
-
-@cache
-def _rclone_problem(path: Path) -> str | None:
-    try:
-        engine.check_rclone(path)
-    except engine.EngineError as error:
-        return str(error)
-    return None

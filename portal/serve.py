@@ -72,7 +72,7 @@ def serve(
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     app.extensions["slot"] = lifeline.slot
-    if embedded and (problem := app.extensions["rclone_problem"]):
+    if embedded and (problem := engine.rclone_problem(engine.rclone_path(settings.rclone))):
         raise SettingsError(f"PORTAL_RCLONE: {problem}")
     if not lifeline.supervised:
         startup.first_admin(settings)

@@ -12,9 +12,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from portal import database
+from portal import database, engine
 from portal.factory import build_app
 from portal.settings import Settings
+
+
+def parts(client: FlaskClient) -> dict[str, str]:
+    answer = client.get("/readyz").json
+    assert answer is not None
+    found: dict[str, str] = answer["parts"]
+    return found
+
 
 REMOTE = {"REMOTE_ADDR": "192.0.2.7"}
 
@@ -55,6 +63,44 @@ def test_readyz_is_503_with_a_broken_rclone(
         assert answer.json is not None
         assert binary in answer.json["parts"]["rclone"]
         assert answer.json["parts"]["database"] == "ok"
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "another program", "a folder"])
+def test_readyz_sees_an_rclone_that_goes_and_one_that_comes_back(
+    settings: Settings, migrated: Path, tmp_path: Path, becomes: str
+) -> None:
+    binary = tmp_path / "rclone"
+    binary.symlink_to(engine.rclone_path(None))
+    with portal(settings, migrated, rclone=binary) as client:
+        assert parts(client)["rclone"] == "ok"
+        binary.unlink()
+        if becomes == "another program":
+            binary.symlink_to("/bin/true")
+        elif becomes == "a folder":
+            binary.mkdir()
+        assert str(binary) in parts(client)["rclone"]
+        assert client.get("/readyz").status_code == 503
+        binary.rmdir() if becomes == "a folder" else binary.unlink(missing_ok=True)
+        binary.symlink_to(engine.rclone_path(None))
+        assert parts(client)["rclone"] == "ok"
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "an older copy", "an empty file"])
+def test_readyz_sees_that_the_file_of_the_database_is_another_one(
+    settings: Settings, migrated: Path, becomes: str
+) -> None:
+    file = settings.data_dir / "portal.sqlite"
+    with portal(settings, migrated) as client:
+        assert parts(client)["database"] == "ok"
+        other = file.with_name("other")
+        other.write_bytes(b"" if becomes == "an empty file" else migrated.read_bytes())
+        if becomes == "nothing":
+            file.unlink()
+        else:
+            other.rename(file)
+        assert client.get("/readyz").status_code == 503
+        assert str(file) in parts(client)["database"]
         assert client.get("/healthz").status_code == 200
 
 

@@ -1,6 +1,6 @@
 """rclone: command line, process, statistics, exit codes. Knows neither the web nor the database."""
 
-from portal.engine.binary import check_rclone, rclone_path
+from portal.engine.binary import check_rclone, rclone_path, rclone_problem
 from portal.engine.command import Order
 from portal.engine.confined_parent import use_threads
 from portal.engine.confinement import problem as confinement_problem
@@ -62,6 +62,7 @@ __all__ = [
     "owner_lives",
     "owner_mark",
     "rclone_path",
+    "rclone_problem",
     "sweep_leftovers",
     "sweep_owner",
     "use_threads",

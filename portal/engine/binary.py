@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 from portal.engine.errors import EngineError
 
@@ -16,6 +18,17 @@ from portal.engine.errors import EngineError
 OLDEST = (1, 75, 0)
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 20.0
+#: Seconds for which one that is unfit is not started again.
+_BELIEVED = 5.0
+
+
+class _Look(NamedTuple):
+    at: float
+    problem: str | None
+
+
+#: By path and what the file there is; few ever lie at one path.
+_looks: dict[tuple[Path, object], _Look] = {}
 
 
 def rclone_path(configured: Path | None) -> Path:
@@ -54,6 +67,27 @@ def check_rclone(path: Path) -> str:
         wanted = ".".join(str(part) for part in OLDEST)
         raise EngineError(f"rclone {version} at {path} is too old: {wanted} or newer is needed.")
     return version
+
+
+def rclone_problem(path: Path) -> str | None:
+    """What is wrong with the rclone at this path now. It is started once for each file that lies
+    there, and again every few seconds while it is unfit."""
+    try:
+        found = path.stat()
+    except OSError:
+        identity = None
+    else:
+        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
+    known = _looks.get((path, identity))
+    if known is None or (known.problem and time.monotonic() > known.at + _BELIEVED):
+        try:
+            check_rclone(path)
+        except EngineError as error:
+            known = _Look(time.monotonic(), str(error))
+        else:
+            known = _Look(time.monotonic(), None)
+        _looks[path, identity] = known
+    return known.problem
 
 
 def _ask_version(path: Path) -> str:

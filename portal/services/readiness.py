@@ -6,21 +6,23 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.database import session
-from portal.engine import KnownMounts, confinement_problem, rclone_path
+from portal.database import lost_file, session
+from portal.engine import KnownMounts, confinement_problem, rclone_path, rclone_problem
 from portal.services import workers
 from portal.settings import Settings
 
 
 def parts(app: Flask) -> dict[str, str]:
     """``ok``, or a sentence, for ``database``, ``queue``, ``rclone`` and ``roots``; for ``workers``
-    in place of the roots where they run the jobs. They looked at their rclone when they started."""
-    own_rclone = app.extensions["rclone_problem"] or "ok"
-    found = {"database": _database(), "queue": _queue(app), "rclone": own_rclone}
-    if app.extensions["settings"].scale_out:
+    in place of the roots where they run the jobs. They looked at their rclone when they started.
+    What lies on this machine is looked at whenever somebody asks."""
+    settings: Settings = app.extensions["settings"]
+    found = {"database": _database(), "queue": _queue(app)}
+    if settings.scale_out:
         found["workers"] = found["rclone"] = _workers()
     else:
-        found["roots"] = _roots(app.extensions["settings"])
+        found["rclone"] = rclone_problem(rclone_path(settings.rclone)) or "ok"
+        found["roots"] = _roots(settings)
     return found
 
 
@@ -43,6 +45,12 @@ def _database() -> str:
     except SQLAlchemyError as error:
         session.rollback()
         return f"The database does not answer: {type(error).__name__}"
+    if lost := lost_file(session.connection()):
+        session.rollback()
+        return (
+            f"The database's file {lost} was removed or replaced while the portal uses it. What "
+            "changes now is lost: stop the portal, put the file in its place, and start it again."
+        )
     return "ok"
 
 
