@@ -168,7 +168,7 @@ def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, dat
         (["run", "--processes", "2"], {}, "--processes"),
         (["worker"], {}, "PORTAL_REDIS_URL: a worker needs it"),
         (["run"], {"PORTAL_DATA_DIR": "/dev/null/data"}, "PORTAL_DATA_DIR"),
-        (["run"], {"PORTAL_TRANSFER_ROOTS": "/nowhere"}, "PORTAL_TRANSFER_ROOTS"),
+        (["run"], {"PORTAL_TRANSFER_ROOTS": "/proc/nowhere"}, "PORTAL_TRANSFER_ROOTS"),
         (["db", "upgrade"], {"PORTAL_DATABASE_URL": "mysql://x"}, "PORTAL_DATABASE_URL"),
         (["create-user", "x", "--role", "viewer"], {"PORTAL_LOG_FORMAT": "x"}, "PORTAL_LOG_FORMAT"),
     ],
@@ -226,9 +226,9 @@ def test_port_that_is_taken_is_said(server: PortalServer, tmp_path: Path) -> Non
 
 def test_rclone_that_cannot_be_used_stops_the_start(server: PortalServer, tmp_path: Path) -> None:
     other = {"PORTAL_DATA_DIR": str(tmp_path / "other"), "PORTAL_PORT": str(free_port())}
-    code, said = manage(server, "run", PORTAL_RCLONE="/nowhere/rclone", **other)
+    code, said = manage(server, "run", PORTAL_RCLONE="/proc/nowhere/rclone", **other)
     assert code == 1
-    assert "PORTAL_RCLONE: rclone is missing: there is no file /nowhere/rclone." in said
+    assert "PORTAL_RCLONE: rclone is missing: there is no file /proc/nowhere/rclone." in said
     assert "Traceback" not in said
 
 
