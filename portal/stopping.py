@@ -51,10 +51,11 @@ def go_on() -> None:
 
 
 def close_ears() -> None:
-    """For the last moments: Python puts the default actions back before it ends, and one more
-    signal would then make a failure of an orderly end."""
-    _handle(signal.SIG_IGN)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    """For the last moments of who listened: Python puts the default actions back before it ends,
+    and one more signal would then make a failure of an orderly end."""
+    if signal.getsignal(signal.SIGTERM) is _note:
+        _handle(signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:

@@ -24,6 +24,8 @@ from tests.shipped import environment as shipped
 
 Command = Callable[..., Result]
 
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -35,6 +37,8 @@ def command(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Runs a command in this process on a data folder of its own."""
     for name in [name for name in os.environ if name.startswith("PORTAL_")]:
         monkeypatch.delenv(name)
+    # Of this very process, which is not to end as a portal does.
+    heard = {number: signal.getsignal(number) for number in HEARD}
     handlers, level, configured = (
         logging.root.handlers[:],
         logging.root.level,
@@ -46,6 +50,8 @@ def command(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
         return CliRunner().invoke(cli, arguments, input=typed, env=environment, obj={})
 
     yield run
+    for number, handler in heard.items():
+        signal.signal(number, handler)
     database.session.remove()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
@@ -249,3 +255,9 @@ def test_stopped_portal_ends_well_and_starts_again_without_a_new_admin(
     assert server._process is not None
     assert server._process.wait(10) == 0
     assert "Traceback" not in server.log
+
+
+def test_command_leaves_the_signals_of_its_process_alone(command: Command) -> None:
+    before = [signal.getsignal(number) for number in HEARD]
+    assert command("create-user", "dora", "--role", "viewer").exit_code == 0
+    assert [signal.getsignal(number) for number in HEARD] == before
