@@ -259,6 +259,7 @@ def test_readyz_and_the_start_say_where_nothing_is_confined(
 
 
 @needs_landlock
+@pytest.mark.exclusive
 def test_confinement_costs_less_than_five_milliseconds(folder: Path) -> None:
     told, setpriv = order(folder), setpriv_path()
 
