@@ -65,18 +65,21 @@ class Storage:
             "destination": str(destination),
             "guarded": "y",
         }
-        answer = self.bob.post("/jobs", wish)
-        assert answer.status_code == 303, answer.text
-        job = self._run(answer)
+        job = self._run(self.post(wish))
         if operation in ("copy", "check") or job.status != JobStatus.COMPLETED:
             return job
         assert job.dry_run
         answer = self.bob.post(f"/jobs/{job.id}/confirm", {"confirm": wish["name"]})
         assert answer.status_code == 303, answer.text
-        return self._run(answer)
+        return self._run(_number(answer))
 
-    def _run(self, answer: Any) -> Job:
-        number = int(answer.location.rsplit("/", 1)[1])
+    def post(self, wish: dict[str, str]) -> int:
+        """The job that the form makes."""
+        answer = self.bob.post("/jobs", wish)
+        assert answer.status_code == 303, answer.text
+        return _number(answer)
+
+    def _run(self, number: int) -> Job:
         self._execute(number)
         return stored(number)
 
@@ -101,6 +104,10 @@ class Storage:
             text=True,
             timeout=120,
         )
+
+
+def _number(answer: Any) -> int:
+    return int(answer.location.rsplit("/", 1)[1])
 
 
 def completed(job: Job) -> bool:

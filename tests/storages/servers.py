@@ -88,7 +88,8 @@ class Server:
             )
         deadline = time.monotonic() + 60
         while True:
-            assert self._process.poll() is None, self._log.read_text(errors="replace")
+            code = self._process.poll()
+            assert code is None, f"{self.kind.server} ended, {code}:\n{self._log.read_text()}"
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return self
