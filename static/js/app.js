@@ -1,123 +1,79 @@
 // Wires the live page together. Everything here is a hint on top of pages that are right without it;
 // where nobody is signed in there is nothing to do.
 
-import { initCharts } from './charts/chart-loader.js';
-import { createBanner } from './connection/banner.js';
-import { followLifecycle } from './connection/lifecycle.js';
 import { openLiveConnection } from './connection/live-connection.js';
-import { createPolling } from './connection/polling.js';
+import { followConnection } from './connection/page-connection.js';
 import { createRefresh } from './connection/refresh.js';
 import { guardRequests, watchRelease } from './connection/requests.js';
 import { redraw } from './connection/resync.js';
-import { askSession, isStill } from './connection/session.js';
-import { initBrowse } from './forms/browse.js';
+import { isStill } from './connection/session.js';
 import { initForms } from './forms/forms.js';
-import { initJobForm } from './forms/job-form.js';
-import { createAges } from './jobs/age.js';
-import { ACTIVE, createJobs } from './jobs/jobs.js';
-import { initLog } from './jobs/log.js';
-import { createNotifier } from './jobs/notify.js';
-import { createPageTitle } from './jobs/page-title.js';
-import { at } from './lib/base.js';
-import { createClock, repeat } from './lib/clock.js';
+import { createLiveJobs } from './jobs/live-jobs.js';
+import { createClock } from './lib/clock.js';
+import { findOptional } from './lib/dom.js';
 import { initMenus } from './lib/menus.js';
 import { morphCallbacks } from './lib/morphing.js';
 import { createNotices, wordsOf } from './lib/notices.js';
 
+/** @import { Publish, Snapshot, State } from './lib/types.js' */
+
+const SERVER_EVENTS = ['portal:progress', 'portal:status', 'portal:changed', 'portal:created'];
+
 const { htmx, Idiomorph } = window;
 
-async function fetchRow(row) {
-  const address = at(`/api/jobs/${row.dataset.job}/progress`);
-  // A failure rejects with nothing to say; requests.js has heard of it by its event.
-  await htmx
-    .ajax('GET', address, { source: row, target: row, swap: 'morph:outerHTML' })
-    .catch(() => {});
-}
+/**
+ * @param {string} name
+ * @param {object} [detail]
+ */
+const dispatch = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
-function live() {
+/** @param {string} user */
+function live(user) {
   const { body } = document;
   const clock = createClock(Number(body.dataset.timeScale ?? 1));
   let lastData = clock.wall();
 
-  const dispatch = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
-  const on = (name, act) => document.addEventListener(name, (event) => act(event.detail));
   const fresh = () => {
     lastData = clock.wall();
   };
-  const rows = () => [...document.querySelectorAll('[data-job][data-seq]')];
-  const activeRows = () => rows().filter((row) => ACTIVE.has(row.dataset.status));
   const redrawPage = () => redraw({ document, location, fetch, Idiomorph, htmx });
 
-  const share = openLiveConnection({ window, user: body.dataset.user, clock, deliver });
+  const share = openLiveConnection({ window, user, clock, deliver });
   const { state, tell } = share;
 
+  /** @type {Publish} */
   function deliver(name, detail) {
-    if (name !== 'portal:connection') return dispatch(name, detail);
-    const previous = body.dataset.state ?? null;
-    body.dataset.state = detail.state;
-    dispatch(name, { ...detail, previous, lastData });
+    if (name === 'portal:connection') {
+      const snapshot = /** @type {Snapshot} */ (detail);
+      const previous = body.dataset.state ?? null;
+      body.dataset.state = snapshot.state;
+      dispatch(name, { ...snapshot, previous, lastData });
+    } else {
+      dispatch(name, detail);
+    }
   }
 
   const refresh = createRefresh({
     clock,
     random: Math.random,
-    dispatch: (name) => state() !== 'signed-out' && dispatch(name),
+    dispatch: (name) => {
+      if (state() !== 'signed-out') dispatch(name);
+    },
     isCurrent: () => isStill(body.dataset.mark),
   });
-  const jobs = createJobs({
-    rowsOf: (job) => document.querySelectorAll(`[data-job="${job}"][data-seq]`),
-    refresh,
-  });
   const notices = createNotices({ document, clock });
-  watchRelease({
-    document,
-    ours: body.dataset.release,
-    note: document.querySelector('[data-new-release]'),
-  });
-  const banner = createBanner({
-    root: document.getElementById('connection'),
+  const jobs = createLiveJobs({
+    window,
     clock,
-    tryNow: () => tell('retry-now'),
-    lastData: () => lastData,
-    nextPath: () => location.pathname + location.search,
-  });
-  const pageTitle = createPageTitle({ document, rows, say: notices.say });
-  const notifier = createNotifier({
-    document,
-    Notification: window.Notification,
+    refresh,
     leads: share.leads,
-  });
-  const polling = createPolling({
-    clock,
-    activeRows,
-    askSession,
-    tell,
-    fetchRow,
-    fetchPage() {
-      refresh.now();
-      return document.querySelector('[data-region]') !== null;
-    },
-  });
-  const charts = initCharts({ window });
-  const ages = createAges({
-    clock,
-    activeRows,
-    silent: () => {
+    say: notices.say,
+    silent() {
       if (state() !== 'connected') return;
       tell('retry-now');
       refresh.soon();
     },
   });
-
-  async function checkSignedIn() {
-    if (state() === 'signed-out' && (await askSession()) === 'live') tell('signed-in');
-  }
-
-  function lookAround() {
-    ages.tick();
-    pageTitle.tick();
-  }
-
   Object.assign(Idiomorph.defaults.callbacks, morphCallbacks(jobs.mayReplace));
   htmx.config.disableInheritance = true; // A region's hx-select is none of the buttons' inside it.
   guardRequests({
@@ -126,60 +82,67 @@ function live() {
     tell,
     answered: fresh,
     mayReplace: jobs.mayReplace,
-    refused: (xhr) => {
+    refused(xhr) {
       notices.show(wordsOf(xhr.responseText));
       refresh.soon();
     },
   });
+  watchRelease({
+    document,
+    ours: body.dataset.release,
+    note: findOptional(document, '[data-new-release]'),
+  });
 
-  on('portal:connection', (detail) => {
+  document.addEventListener('portal:connection', ({ detail }) => {
     if (detail.state === 'connected') fresh();
-    banner.follow(detail);
-    polling.follow(detail);
-    refresh.follow(detail);
-    if (detail.previous === 'signed-out' && detail.state !== 'signed-out') redrawPage();
   });
-  on('portal:progress', (event) => {
-    fresh();
-    jobs.progress(event);
-    charts.progress(event);
-    if (document.hidden) pageTitle.tick(); // Where the clock below is slowed down, and the title is all there is to see.
+  for (const name of SERVER_EVENTS) document.addEventListener(name, fresh);
+  document.addEventListener('portal:progress', ({ detail }) => jobs.progress(detail));
+  document.addEventListener('portal:status', ({ detail }) => jobs.statusChanged(detail));
+  document.addEventListener('portal:changed', ({ detail }) => {
+    jobs.moved({ ...detail, new_status: detail.status });
   });
-  on('portal:status', (event) => {
-    fresh();
-    jobs.moved(event);
-    pageTitle.tick();
-    notifier.told(event);
-  });
-  on('portal:changed', (event) => {
-    fresh();
-    jobs.moved({ ...event, new_status: event.status });
-  });
-  on('portal:created', (event) => {
-    fresh();
-    jobs.moved(event);
-  });
-  on('portal:missed', refresh.everybody);
-  on('portal:role-changed', redrawPage);
-  on('htmx:afterSwap', () => {
-    jobs.reconcile(rows());
-    charts.look();
-    lookAround();
-  });
+  document.addEventListener('portal:created', ({ detail }) => jobs.moved(detail));
+  document.addEventListener('portal:missed', refresh.everybody);
+  document.addEventListener('portal:role-changed', redrawPage);
+  document.addEventListener('htmx:afterSwap', jobs.swapped);
 
-  followLifecycle({ document, window, clock, share, returned: refresh.now, looked: checkSignedIn });
+  followConnection({
+    window,
+    clock,
+    share,
+    refresh,
+    activeRows: jobs.activeRows,
+    lastData: () => lastData,
+    redrawPage,
+  });
+  jobs.startClock();
+  initPage(state);
+  share.start();
+}
+
+/**
+ * What a page has of its own, beside its jobs. What only some pages need is fetched by those alone.
+ *
+ * @param {() => State} connection
+ */
+function initPage(connection) {
   initForms(document);
   initMenus(document);
-  repeat(createClock(), 1, lookAround);
-  for (const form of document.querySelectorAll('[data-job-form]')) initJobForm(form);
-  initBrowse({ document, htmx });
-  for (const box of document.querySelectorAll('[data-log]')) {
-    initLog({ document, box, connection: state });
+  /** @type {HTMLFormElement | null} */
+  const form = findOptional(document, '[data-job-form]');
+  if (form) {
+    import('./forms/job-form.js').then(({ initJobForm }) => initJobForm(form));
+    import('./forms/browse.js').then(({ initBrowse }) => initBrowse({ document, htmx }));
   }
-  share.start();
-  if (body.dataset.page === 'doctor') {
+  const box = findOptional(document, '[data-log]');
+  if (box) {
+    import('./jobs/log.js').then(({ initLog }) => initLog({ document, box, connection }));
+  }
+  if (document.body.dataset.page === 'doctor') {
     import('./connection/doctor.js').then(({ runDoctor }) => runDoctor({ document, window }));
   }
 }
 
-if (document.body.dataset.user) live();
+const { user } = document.body.dataset;
+if (user) live(user);

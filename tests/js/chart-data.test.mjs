@@ -25,8 +25,8 @@ function curveOf(...given) {
 }
 
 test('figures every 1.2 s leave no hole in seconds', () => {
-  const heard = [0, 1, 2, 3, 4, 5, 6].map((number) => [0.3 + number * 1.2, 10]);
-  assert.deepEqual(merged(data(), heard), Array(8).fill(10));
+  const live = [0, 1, 2, 3, 4, 5, 6].map((number) => [0.3 + number * 1.2, 10]);
+  assert.deepEqual(merged(data(), live), Array(8).fill(10));
 });
 
 test('several figures of one step are averaged', () => {
@@ -50,7 +50,7 @@ test('a gap between figures stays a gap', () => {
   );
 });
 
-test('what the server has written counts before what was heard', () => {
+test('what the server has written counts before live figures', () => {
   assert.deepEqual(
     merged(data({ points: [1, 2] }), [
       [1.5, 99],
@@ -77,7 +77,7 @@ test('between what was written and the first figure after it is no hole, unless 
   assert.deepEqual(merged(data({ points: [1] }), [[4.5, 2]]), [1, null, null, null, 2]);
 });
 
-test('a coarser series takes over what was heard', () => {
+test('a coarser series takes over live figures', () => {
   const curve = curveOf({ points: [1, 1] });
   for (const second of [2.5, 3.5, 4.5]) curve.add(at(second), 9);
   curve.replace(data({ step: 2, points: [1, 9] }));
@@ -100,7 +100,7 @@ test('a new attempt begins with an empty chart', () => {
   assert.deepEqual(curve.shown().points, []);
 });
 
-test('what was heard before the series began keeps its moment', () => {
+test('a live figure from before the series began keeps its moment', () => {
   const curve = curveOf();
   curve.add(at(2.5), 7);
   curve.replace(data({ start: START + 1000, points: [7] }));
@@ -126,7 +126,7 @@ test('the scale doubles when it must and never shrinks', () => {
   assert.deepEqual([curve.shown().top, curve.shown().parts], [8192, 4]);
 });
 
-test('however long no reply comes, what was heard stays bounded', () => {
+test('however long no reply comes, the live figures stay bounded', () => {
   const curve = curveOf();
   for (let number = 0; number < 5000; number += 1) curve.add(at(number * 1.2), 1);
   assert.ok(curve.shown().points.filter((point) => point !== null).length <= 1300);

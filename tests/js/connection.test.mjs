@@ -46,7 +46,7 @@ function measuredDelays({ clock, sockets }, count) {
   return delays;
 }
 
-test('a first connection that is refused climbs the ladder for ever, from the third failure on behind polling', () => {
+test('a first connection that is refused is tried again for ever, from the third failure on behind polling', () => {
   const at = begin();
   at.sockets.fail();
   at.clock.pass(1);
@@ -105,7 +105,7 @@ test('without WebSocket the page polls at once and never attempts', () => {
   assert.equal(state(), 'polling');
 });
 
-test('"Try now" attempts at once, once, and starts the ladder again', () => {
+test('"Try now" attempts at once, once, and begins the waits anew', () => {
   const { clock, sockets, connection } = begin();
   for (let i = 0; i < 5; i += 1) {
     sockets.fail();
@@ -136,7 +136,7 @@ test('every second failed attempt asks whether the session still lives, and 401 
   assert.equal(at.clock.waiting(), 0);
 });
 
-test('a refused connect asks at once; while the session lives or nobody knows, the ladder goes on', async () => {
+test('a refused connect asks at once; while the session lives or nobody knows, the attempts go on', async () => {
   for (const session of ['live', 'unknown']) {
     const at = begin({ session });
     at.sockets.fail('unauthorized', true);
@@ -180,7 +180,7 @@ test('a changed role signs nobody out: redraw, and a new socket at once', () => 
   assert.equal(state(), 'connected');
 });
 
-test('a line that looks open but does not answer is lost after 5 s', () => {
+test('a connection that looks open but does not answer is lost after 5 s', () => {
   const { clock, sockets, connection, state } = begin();
   sockets.succeed();
   sockets.answers = false;
@@ -191,7 +191,7 @@ test('a line that looks open but does not answer is lost after 5 s', () => {
   assert.equal(state(), 'reconnecting');
 });
 
-test('who asks again while an answer is awaited puts the end of a dead line off by nothing', () => {
+test('asking again while an answer is awaited does not put off the end of a dead connection', () => {
   const { clock, sockets, connection, state } = begin();
   sockets.succeed();
   sockets.answers = false;

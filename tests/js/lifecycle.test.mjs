@@ -51,7 +51,7 @@ test('a tab hidden for over a minute refetches when it is looked at again', () =
   assert.ok(calls.includes('refetch'));
 });
 
-test('a tab hidden for less only makes sure of its line', () => {
+test('a tab hidden for less only makes sure of its connection', () => {
   const { clock, calls, hide, show } = tab();
   hide();
   clock.pass(59);
@@ -81,7 +81,7 @@ test('a frozen tab that is thawed does the same, once', () => {
   assert.deepEqual(calls, ['suspend', 'start', 'refetch']);
 });
 
-test('back on the network means an attempt at once; off it, doubt only of a line that seems to stand', () => {
+test('back on the network means an attempt at once; off it, doubt only of a connection that seems to stand', () => {
   const standing = tab('connected');
   standing.fire('offline');
   assert.deepEqual(standing.calls, ['tell retry-now']);

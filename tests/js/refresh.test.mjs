@@ -39,7 +39,7 @@ test('a storm of causes makes at most one refetch a second, and the last one is 
   assert.ok(times.at(-1) >= 10);
 });
 
-test('what every page is told at once is fetched at different moments', () => {
+test('what every page learns at once is fetched at different moments', () => {
   const delays = [0, 0.5, 1].map((chance) => {
     const clock = fakeClock();
     const times = [];

@@ -20,7 +20,7 @@ test('on an axis nothing is a number, and a gap is none', () => {
   assert.equal(speedText(null), '–');
 });
 
-test('a point is told by the time since the start, or by the clock of the reader', () => {
+test('a point says the time since the start, or the clock time of the reader', () => {
   const start = Date.parse('2026-03-29T00:30:00Z');
   assert.equal(momentText({ start, step: 2, zone: null }, 45), '1 min 30 s');
   assert.equal(momentText({ start, step: 300, zone: 'Europe/Berlin' }, 5), '01:55');

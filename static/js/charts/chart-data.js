@@ -1,10 +1,10 @@
-// One curve: what the server has written of it, and what was heard since. A gap stays a gap.
+// One curve: what the server has written of it, and the live figures since. A gap stays a gap.
 
 /** @import { ChartData, Points } from '../lib/types.js' */
 
 /** Seconds for which a value holds back to the one before it; figures arrive every 1.2 s. */
 const HOLDS = 3;
-const MOST_HEARD = 1000;
+const MOST_LIVE = 1000;
 
 /** @typedef {[seconds: number, value: number]} Figure A live one: bytes a second at a moment. */
 
@@ -12,15 +12,15 @@ const MOST_HEARD = 1000;
  * The points that the server has written, continued by the live figures, which are in order.
  *
  * @param {Pick<ChartData, 'step' | 'points'>} data
- * @param {Figure[]} heard
+ * @param {Figure[]} live
  * @returns {Points}
  */
-export function merged({ step, points }, heard) {
+export function merged({ step, points }, live) {
   const all = [...points];
   /** @type {number[][]} */
   const lots = [];
   let before = points.length ? points.length * step - 0.001 : -Infinity;
-  for (const [seconds, value] of heard) {
+  for (const [seconds, value] of live) {
     const index = Math.floor(seconds / step);
     const from = seconds - before <= HOLDS ? Math.floor(before / step) + 1 : index;
     for (let at = Math.max(from, points.length); at < index; at += 1) lots[at] = [value];
@@ -65,7 +65,7 @@ export function createCurve() {
   /** @type {ChartData} */
   let data;
   /** @type {Figure[]} */
-  let heard = [];
+  let live = [];
   let scale = { top: 0, parts: 1 };
   /** @type {ChartData | null} */
   let drawn = null;
@@ -80,7 +80,7 @@ export function createCurve() {
     const end = fresh.points.length * fresh.step;
     /** @param {Figure} figure @returns {Figure} */
     const moved = ([at, value]) => [at - later, value];
-    heard = fresh.job === null ? [] : heard.map(moved).filter(([at]) => at >= end);
+    live = fresh.job === null ? [] : live.map(moved).filter(([at]) => at >= end);
     // The scale stays where it is: only what is above it may move it.
     if (fresh.top > scale.top) scale = { top: fresh.top, parts: fresh.parts };
     data = fresh;
@@ -95,15 +95,15 @@ export function createCurve() {
    */
   function add(timestamp, value) {
     const at = (Date.parse(timestamp) - data.start) / 1000;
-    if (at < data.points.length * data.step || at <= (heard.at(-1)?.[0] ?? -1)) return;
-    heard.push([at, value]);
-    if (heard.length > MOST_HEARD) heard.shift();
+    if (at < data.points.length * data.step || at <= (live.at(-1)?.[0] ?? -1)) return;
+    live.push([at, value]);
+    if (live.length > MOST_LIVE) live.shift();
     drawn = null;
   }
 
   function shown() {
     if (drawn) return drawn;
-    const points = merged(data, heard);
+    const points = merged(data, live);
     scale = { ...scale, top: grown(scale.top, points) };
     drawn = { ...data, ...scale, points };
     return drawn;

@@ -4,7 +4,12 @@
 const STEPS = [1, 2, 4, 8, 16, 30];
 const SPREAD = 0.2;
 
-/** Seconds to wait on rung `n` (0 is the first); `random` is a number from 0 to 1. */
+/**
+ * Seconds to wait before attempt `n` (0 is the first).
+ *
+ * @param {number} n
+ * @param {number} random from 0 to 1.
+ */
 export function delay(n, random) {
   const step = STEPS[Math.min(n, STEPS.length - 1)];
   return step * (1 - SPREAD + 2 * SPREAD * random);

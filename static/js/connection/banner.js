@@ -1,57 +1,49 @@
 // Shows the connection in the badge, its panel and the strip, and has it read out where that helps.
 // A state is put in words only once it lasts; the countdown is for the eye alone.
 
-import { at } from '../lib/base.js';
 import { repeat } from '../lib/clock.js';
-import {
-  ANNOUNCE_AFTER,
-  countdown,
-  DELAYED,
-  facts,
-  LIVE_AFTER,
-  PATIENCE,
-  stripText,
-  WORDS,
-} from './connection-words.js';
+import { closest, find } from '../lib/dom.js';
+import { ANNOUNCE_AFTER, DELAYED, facts, LIVE_AFTER, PATIENCE, WORDS } from './connection-words.js';
+import { createStrip, mayTry } from './strip.js';
 
-const TRIES = new Set(['reconnecting', 'polling', 'offline']);
+/** @import { Clock, ConnectionDetail, State, Timer } from '../lib/types.js' */
 
-/** `root` is #connection; `tryNow` is called by its buttons; `nextPath()` is where to return after signing in. */
+/**
+ * @param {HTMLElement} element
+ * @param {string} value
+ */
+function set(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+}
+
+/**
+ * @param {object} page
+ * @param {HTMLElement} page.root #connection.
+ * @param {Clock} page.clock
+ * @param {() => void} page.tryNow is called by the buttons.
+ * @param {() => number} page.lastData when the page last got data.
+ * @param {() => string} page.nextPath where to return after signing in.
+ */
 export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
-  const part = (name) => root.querySelector(`[data-connection="${name}"]`);
-  const [word, said, strip, text, next] = ['word', 'said', 'strip', 'text', 'next'].map(part);
-  let detail = null;
+  /** @param {string} name */
+  const part = (name) => find(root, `[data-connection="${name}"]`);
+  const [word, said, stripElement] = ['word', 'said', 'strip'].map(part);
+  const strip = createStrip({ strip: stripElement, clock, lastData, nextPath });
+  /** @type {ConnectionDetail} */
+  let detail;
   let delayed = false; // As shown.
+  /** @type {Timer[]} */
   let timers = [];
+  /** @type {(() => void) | null} */
   let stopCounting = null;
 
-  const set = (element, value) => {
-    if (element.textContent !== value) element.textContent = value;
-  };
-
-  const mayTry = () =>
-    TRIES.has(detail.state) && (detail.attempting || detail.nextAttemptAt !== null);
-
+  /**
+   * @param {State} state
+   * @param {string} value
+   */
   function showWord(state, value) {
     root.dataset.shown = state;
     set(word, value);
-  }
-
-  function showStrip() {
-    const value = stripText(detail.state, lastData(), delayed);
-    strip.hidden = value === null;
-    if (value === null) return;
-    set(text, value);
-    for (const choice of strip.querySelectorAll('[data-in]')) {
-      choice.hidden = !choice.dataset.in.split(' ').includes(detail.state);
-    }
-    strip.querySelector('[data-try-now]').hidden = !mayTry();
-    part('sign-in').href = at(`/login?next=${encodeURIComponent(nextPath())}`);
-    count();
-  }
-
-  function count() {
-    next.textContent = mayTry() ? countdown(detail, clock.wall()) : '';
   }
 
   function fillPanel() {
@@ -59,34 +51,42 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     for (const [name, value] of Object.entries(known)) set(part(name), value);
   }
 
+  /** @param {State} state */
   function spoken(state) {
     if (state !== 'connected') return '';
     return delayed ? DELAYED : WORDS[state].word;
   }
 
-  function enter(state) {
-    for (const timer of timers) timer.cancel();
-    const patient = PATIENCE[state] ?? 0;
-    const later = (seconds, act) => clock.after(seconds, act);
-    // A loss that is mended within a second is never read out, nor is the "Connected" that ends it.
-    timers =
-      state in PATIENCE
-        ? [
-            later(patient, () => showWord(state, WORDS[state].word)),
-            later(ANNOUNCE_AFTER, () => {
-              set(said, state === 'connecting' ? WORDS[state].word : '');
-              showStrip();
-            }),
-          ]
-        : [];
-    if (state in PATIENCE) return;
-    if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
-    set(said, spoken(state));
-    showStrip();
-    if (state === 'connected' && !delayed)
-      timers.push(later(LIVE_AFTER, () => showWord(state, 'Live')));
+  /**
+   * A loss that is mended within a second is never read out, nor is the "Connected" that ends it.
+   *
+   * @param {State} state
+   * @param {number} patience in seconds.
+   */
+  function enterPatiently(state, patience) {
+    timers.push(
+      clock.after(patience, () => showWord(state, WORDS[state].word)),
+      clock.after(ANNOUNCE_AFTER, () => {
+        set(said, state === 'connecting' ? WORDS[state].word : '');
+        strip.show(detail);
+      }),
+    );
   }
 
+  /** @param {State} state */
+  function enter(state) {
+    for (const timer of timers) timer.cancel();
+    timers = [];
+    const patience = PATIENCE[state];
+    if (patience !== undefined) return enterPatiently(state, patience);
+    if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
+    set(said, spoken(state));
+    strip.show(detail);
+    if (state !== 'connected' || delayed) return;
+    timers.push(clock.after(LIVE_AFTER, () => showWord(state, 'Live')));
+  }
+
+  /** @param {ConnectionDetail} news */
   function follow(news) {
     detail = news;
     const before = delayed;
@@ -94,14 +94,18 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     if (delayed) root.dataset.delayed = '';
     else delete root.dataset.delayed;
     if (news.state !== news.previous || delayed !== before) enter(news.state);
-    else if (!strip.hidden) showStrip();
-    part('try').hidden = !mayTry();
+    else if (!stripElement.hidden) strip.show(detail);
+    part('try').hidden = !mayTry(detail);
     fillPanel();
     stopCounting?.();
-    stopCounting = mayTry() ? repeat(clock, 1, count) : null;
+    stopCounting = mayTry(detail) ? repeat(clock, 1, () => strip.count(detail)) : null;
   }
 
-  root.addEventListener('click', (event) => event.target.closest('[data-try-now]') && tryNow());
-  part('panel').addEventListener('toggle', () => detail && fillPanel());
+  root.addEventListener('click', (event) => {
+    if (closest(event, '[data-try-now]')) tryNow();
+  });
+  part('panel').addEventListener('toggle', () => {
+    if (detail) fillPanel();
+  });
   return { follow };
 }

@@ -1,11 +1,19 @@
 // What the page knows about its connection: six states and what leads from one to the next.
 // A pure function over a table; an event that a state does not list changes nothing.
 
+/** @import { State, StateEvent } from '../lib/types.js' */
+
+/** @typedef {Readonly<{ state: State, failures: number }>} StateRecord Failures are those in a row. */
+/** @typedef {(failures: number) => State | null} Rule Decides by the failures; null: no change. */
+
+/** @type {StateRecord} */
 export const FIRST = Object.freeze({ state: 'connecting', failures: 0 });
 export const PATIENCE = 3;
 
+/** @type {Rule} */
 const untilThree = (failures) => (failures >= PATIENCE ? 'polling' : null);
 
+/** @type {Record<State, Partial<Record<StateEvent, State | Rule>>>} */
 export const TABLE = {
   connecting: {
     open: 'connected',
@@ -42,6 +50,7 @@ export const TABLE = {
   },
 };
 
+/** @type {Set<StateEvent>} */
 const STARTS_COUNTING_AGAIN = new Set([
   'open',
   'lost',
@@ -50,11 +59,17 @@ const STARTS_COUNTING_AGAIN = new Set([
   'signed-in',
 ]);
 
-/** The record after `event`; the very same record if the event means nothing in this state. */
+/**
+ * The record after `event`; the very same record if the event means nothing in this state.
+ *
+ * @param {StateRecord} record
+ * @param {StateEvent} event
+ * @returns {StateRecord}
+ */
 export function next(record, event) {
   const row = TABLE[record.state];
-  if (!Object.hasOwn(row, event)) return record;
-  const entry = row[event];
+  const entry = Object.hasOwn(row, event) ? row[event] : undefined;
+  if (entry === undefined) return record;
   let { failures } = record;
   if (event === 'attempt-failed') failures += 1;
   if (STARTS_COUNTING_AGAIN.has(event)) failures = 0;

@@ -1,5 +1,8 @@
 // What each state of the connection is called and which of its parts are shown: data for banner.js, no DOM.
 
+/** @import { Snapshot, State } from '../lib/types.js' */
+
+/** @type {Record<State, { word: string, strip: string | null, transport: string }>} */
 export const WORDS = {
   connecting: { word: 'Connecting…', strip: null, transport: 'none yet' },
   connected: { word: 'Connected', strip: null, transport: 'WebSocket' },
@@ -14,6 +17,7 @@ export const WORDS = {
 };
 
 /** Seconds after which a state is put in words: what is over sooner was never worth a word. */
+/** @type {Partial<Record<State, number>>} */
 export const PATIENCE = { connecting: 1, reconnecting: 0.25 };
 export const ANNOUNCE_AFTER = 1;
 export const LIVE_AFTER = 3;
@@ -21,7 +25,11 @@ export const LIVE_AFTER = 3;
 /** What a standing connection says while events of the server's other processes do not arrive. */
 export const DELAYED = 'Live updates are delayed';
 
-/** `12:03:10`, in the reader's own time zone. */
+/**
+ * `12:03:10`, in the reader's own time zone.
+ *
+ * @param {number} milliseconds since 1970.
+ */
 export function clockTime(milliseconds) {
   const date = new Date(milliseconds);
   return [date.getHours(), date.getMinutes(), date.getSeconds()]
@@ -29,21 +37,35 @@ export function clockTime(milliseconds) {
     .join(':');
 }
 
-/** Empty where no attempt is to be expected. */
+/**
+ * Empty where no attempt is to be expected.
+ *
+ * @param {Pick<Snapshot, 'attempting' | 'nextAttemptAt'>} snapshot
+ * @param {number} now in milliseconds since 1970.
+ */
 export function countdown({ attempting, nextAttemptAt }, now) {
   if (attempting) return 'trying now';
   if (nextAttemptAt === null) return '';
   return `next try in ${Math.max(1, Math.ceil((nextAttemptAt - now) / 1000))} s`;
 }
 
-/** The text of the strip, or null where none is shown. */
+/**
+ * The text of the strip, or null where none is shown.
+ *
+ * @param {State} state
+ * @param {number} lastData in milliseconds since 1970.
+ */
 export function stripText(state, lastData, delayed = false) {
   if (state === 'connected' && delayed) return DELAYED;
   const { strip } = WORDS[state];
   return state === 'offline' ? strip + clockTime(lastData) : strip;
 }
 
-/** The rows of the panel, as texts. */
+/**
+ * The rows of the panel, as texts.
+ *
+ * @param {Pick<Snapshot, 'state' | 'since' | 'roundTrip' | 'reason'> & { lastData: number }} known
+ */
 export function facts({ state, since, roundTrip, lastData, reason }) {
   return {
     since: clockTime(since),

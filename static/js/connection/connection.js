@@ -1,71 +1,69 @@
-// The one module that owns the socket: it tells the state machine what happens to it and publishes the outcome.
-// Only one tab of a browser runs it (leader.js); every tab learns of it by what it publishes.
+// The one module that owns the socket: it steps through the states as things happen to the socket, and
+// publishes the outcome. Only one tab of a browser runs it (leader.js); every tab learns of it by what
+// it publishes.
 
-import { FIRST, next } from './connection-state.js';
+import { createRecord } from './connection-record.js';
 import { createProbe } from './probe.js';
 import { createReconnector } from './reconnector.js';
 
+/** @import { Clock, Publish, SessionState, Snapshot, Socket, SocketListener } from '../lib/types.js' */
+/** @import { StateEvent, Subscribed, Tell, Timer } from '../lib/types.js' */
+/** @typedef {ReturnType<typeof createConnection>} Connection */
+
 const DEADLINE_SECONDS = 10;
-const SERVER_EVENTS = {
-  job_progress: 'portal:progress',
-  job_status_change: 'portal:status',
-  job_created: 'portal:created',
-  job_changed: 'portal:changed',
-  refresh: 'portal:missed',
-};
 
-/** `publish(name, detail)` gets `portal:connection` and the server's events; `askSession()` resolves to live, ended or unknown. */
-export function createConnection({
-  openSocket,
-  supported,
-  askSession,
-  clock,
-  random,
-  publish,
-  log,
-}) {
-  const reconnector = createReconnector({ openSocket, clock, random, heard });
+/**
+ * @param {object} parts
+ * @param {(listener: SocketListener) => Socket} parts.openSocket
+ * @param {boolean} parts.supported whether this browser has WebSockets.
+ * @param {() => Promise<SessionState>} parts.askSession
+ * @param {Clock} parts.clock
+ * @param {() => number} parts.random
+ * @param {Publish} parts.publish gets `portal:connection` and the server's events.
+ * @param {{ info: (text: string) => void }} parts.log
+ */
+export function createConnection(parts) {
+  const { openSocket, supported, askSession, clock, random, publish, log } = parts;
+  const reconnector = createReconnector({ openSocket, clock, random, onEvent });
   const probe = createProbe({ reconnector, clock, answered, silent: () => lost('no answer') });
-  let record = FIRST;
-  let since = clock.wall();
-  let reason = null;
-  let roundTrip = null;
-  let delayed = false; // What the server says of its other processes; of each connection anew.
-  let deadline = null;
+  const record = createRecord(clock);
+  /** @type {Timer | undefined} */
+  let deadline;
 
+  /** @returns {Snapshot} */
   const snapshot = () => ({
-    state: record.state,
-    attempts: record.failures,
+    ...record.known(),
     attempting: reconnector.attempting(),
     nextAttemptAt: reconnector.nextAttemptAt(),
-    since,
-    reason,
-    roundTrip,
-    delayed,
   });
   const announce = () => publish('portal:connection', snapshot());
 
-  /** Moves the machine; true if the state is another one now. */
-  function step(event, why = null) {
-    const before = record.state;
-    record = next(record, event);
-    if (record.state === before) return false;
-    if (before === 'connected') delayed = false;
-    since = clock.wall();
-    reason = why;
+  /**
+   * Steps to the next state; true if it is another one now.
+   *
+   * @param {StateEvent} event
+   * @param {string} [why]
+   */
+  function step(event, why) {
+    if (!record.step(event, why)) return false;
     deadline?.cancel();
     probe.cancel();
-    if (record.state === 'signed-out') reconnector.hangUp();
+    if (record.state() === 'signed-out') reconnector.disconnect();
     return true;
   }
 
-  function heard(event, payload) {
-    if (event in SERVER_EVENTS) publish(SERVER_EVENTS[event], payload);
-    else if (event === 'open') opened();
+  /** @type {SocketListener} */
+  function onEvent(...[event, payload]) {
+    if (event === 'open') opened();
     else if (event === 'failed') failed(payload);
     else if (event === 'closed') lost(payload.why);
     else if (event === 'session_ended') sessionEnded(payload.reason);
     else if (event === 'live_delayed') isDelayed(payload.delayed);
+    else if (event === 'job_progress') publish('portal:progress', payload);
+    else if (event === 'job_status_change') publish('portal:status', payload);
+    else if (event === 'job_created') publish('portal:created', payload);
+    else if (event === 'job_changed') publish('portal:changed', payload);
+    else if (event === 'refresh') publish('portal:missed', payload);
   }
 
   function opened() {
@@ -75,42 +73,54 @@ export function createConnection({
     announce();
   }
 
-  /** A new connection hears of it before it hears that it is open. */
+  /**
+   * A new connection hears of it before it hears that it is open.
+   *
+   * @param {boolean} value
+   */
   function isDelayed(value) {
-    delayed = value;
+    record.setDelayed(value);
     announce();
   }
 
+  /**
+   * @param {Subscribed} answer
+   * @param {number} milliseconds
+   */
   function answered(answer, milliseconds) {
-    roundTrip = milliseconds;
+    record.setRoundTrip(milliseconds);
     log.info(
       `Portal: subscribed to ${answer.topics} as ${answer.role}, round trip ${milliseconds} ms`,
     );
     announce();
   }
 
+  /** @param {{ refused: boolean, why: string }} outcome */
   function failed({ refused, why }) {
     step('attempt-failed', why);
     reconnector.wait();
     announce();
     // The browser hides why an upgrade failed; only HTTP can tell "signed out" from "blocked".
-    if (refused || record.failures % 2 === 0) checkSession();
+    if (refused || record.failures() % 2 === 0) checkSession();
   }
 
+  /** @param {string} why */
   function lost(why) {
-    log.info(`Portal: disconnected after ${Math.round((clock.wall() - since) / 1000)} s (${why})`);
+    const seconds = Math.round((clock.wall() - record.since()) / 1000);
+    log.info(`Portal: disconnected after ${seconds} s (${why})`);
     step('lost', why);
     reconnector.wait();
     announce();
     if (why === 'io server disconnect') checkSession();
   }
 
+  /** @param {string} why */
   function sessionEnded(why) {
     log.info(`Portal: session ended (${why})`);
     if (why !== 'role_changed') return tell('session-ended', why);
     step('role-changed', why);
-    reconnector.hangUp();
-    reconnector.dial();
+    reconnector.disconnect();
+    reconnector.connect();
     announce();
     publish('portal:role-changed', {});
   }
@@ -120,34 +130,43 @@ export function createConnection({
   }
 
   function attempt() {
-    if (supported) reconnector.dial();
+    if (supported) reconnector.connect();
     else step('unsupported', 'no WebSocket in this browser');
-    if (record.state === 'connecting')
+    if (record.state() === 'connecting') {
       deadline = clock.after(DEADLINE_SECONDS, () => tell('deadline', 'timeout'));
+    }
     announce();
   }
 
-  /** Takes the line over from where `last`, another tab's snapshot, left it. */
+  /**
+   * Takes the connection over from where `last`, another tab's snapshot, left it.
+   *
+   * @param {Snapshot | null} last
+   */
   function start(last = null) {
-    record = last ? { state: last.state, failures: last.attempts } : FIRST;
-    since = last?.since ?? clock.wall();
+    record.resume(last);
     step('lost', 'another tab has taken over');
-    if (record.state === 'signed-out') announce();
+    if (record.state() === 'signed-out') announce();
     else attempt();
   }
 
-  /** What pages have to say: an event of the machine, or `retry-now`: attempt at once (when connected: make sure). */
+  /**
+   * What pages have to say: an event of the table of states, or `retry-now`: attempt at once, or if
+   * connected make sure of it.
+   *
+   * @type {Tell}
+   */
   function tell(event, why) {
     if (event === 'retry-now') retryNow();
-    else if (step(event, why)) record.state === 'connecting' ? attempt() : announce();
+    else if (step(event, why)) record.state() === 'connecting' ? attempt() : announce();
   }
 
   function retryNow() {
-    if (record.state === 'connected') {
+    if (record.state() === 'connected') {
       probe.ask();
-    } else if (record.state !== 'signed-out' && supported) {
+    } else if (record.state() !== 'signed-out' && supported) {
       reconnector.startOver();
-      reconnector.dial();
+      reconnector.connect();
     }
     announce();
   }
@@ -155,7 +174,7 @@ export function createConnection({
   function close() {
     deadline?.cancel();
     probe.cancel();
-    reconnector.hangUp();
+    reconnector.disconnect();
   }
 
   return { start, tell, close, snapshot, pending: reconnector.pending };

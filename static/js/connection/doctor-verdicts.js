@@ -1,18 +1,32 @@
-// What the doctor's measurements mean, in words: passed, or what to change. Pure, so that every verdict is tested.
+// What the doctor's measurements mean, in words: passed, or what to change. Pure, so that every
+// verdict is tested.
 
 const SLOW_MILLISECONDS = 1000;
 const SKEW_SECONDS = 5;
 
+/** @typedef {{ passed: boolean, text: string }} Verdict */
+
+/**
+ * @param {string} text
+ * @returns {Verdict}
+ */
 const passed = (text) => ({ passed: true, text });
+/**
+ * @param {string} text
+ * @returns {Verdict}
+ */
 const toChange = (text) => ({ passed: false, text });
+/** @param {number} milliseconds */
 const ms = (milliseconds) => `${Math.round(milliseconds)} ms`;
 
+/** @param {number[]} numbers */
 export function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** @param {{ milliseconds?: number, missing?: boolean, silent?: boolean }} handshake */
 export function judgeWebSocket({ milliseconds, missing, silent }) {
   if (missing)
     return toChange(
@@ -29,6 +43,7 @@ export function judgeWebSocket({ milliseconds, missing, silent }) {
   return passed(`open after ${ms(milliseconds)}.`);
 }
 
+/** @param {number | null} milliseconds */
 export function judgeEcho(milliseconds) {
   if (milliseconds === null)
     return toChange('no answer over a WebSocket; mend the line above first.');
@@ -39,7 +54,8 @@ export function judgeEcho(milliseconds) {
   return passed(`${ms(milliseconds)}, median of ten.`);
 }
 
-export function judgePolling({ status, milliseconds }) {
+/** @param {{ status: number, milliseconds?: number }} answer */
+export function judgePolling({ status, milliseconds = 0 }) {
   if (status === 0)
     return toChange('no answer in 5 s: the server, or the network on the way to it, is down.');
   if (status !== 200)
@@ -49,7 +65,10 @@ export function judgePolling({ status, milliseconds }) {
   return passed(`an answer after ${ms(milliseconds)}.`);
 }
 
-/** `seen` is what /api/session answered, `arrived` when, by this device's clock, in milliseconds. */
+/**
+ * @param {{ time?: string, milliseconds: number } | null} seen what /api/session answered.
+ * @param {number} arrived when, by this device's clock, in milliseconds.
+ */
 export function judgeClock(seen, arrived) {
   if (!seen?.time) return toChange('the server did not say what time it has.');
   const skew = (arrived - seen.milliseconds / 2 - Date.parse(seen.time)) / 1000;
@@ -61,7 +80,19 @@ export function judgeClock(seen, arrived) {
   );
 }
 
-/** `seen` is what /api/connection answered, `location` the address that this browser used. */
+/**
+ * @typedef {object} Seen What /api/connection answers.
+ * @property {string} scheme
+ * @property {string} host
+ * @property {string} remote_addr
+ * @property {Record<string, string>} forwarded
+ * @property {number} trusted_proxies
+ */
+
+/**
+ * @param {Seen | null} seen
+ * @param {Pick<Location, 'protocol' | 'host'>} location the address that this browser used.
+ */
 export function judgeProxy(seen, location) {
   if (!seen) return toChange('the server did not say what it sees.');
   const hops = Object.keys(seen.forwarded).length;

@@ -1,131 +1,113 @@
-// One socket per browser and user: the tab that holds the lock runs the connection, the others hear of it
-// by a channel. Where locks or channels are missing, each tab holds its own.
+// One socket per browser and user: the tab that leads runs the connection, the others hear of it by a
+// channel. Where locks or channels are missing, each tab holds its own.
 
-const SILENCE_SECONDS = 3;
+import { createLeadership } from './leadership.js';
 
-const LONELY_LOCKS = { request: (_name, _options, held) => held() };
-const LONELY_CHANNEL = { postMessage() {}, close() {} };
+/** @import { Clock, Message, Publish, Snapshot, State, Tell } from '../lib/types.js' */
+/** @import { Connection } from './connection.js' */
+/** @import { Locks } from './leadership.js' */
+/** @typedef {ReturnType<typeof shareConnection>} Share */
+/** @typedef {Pick<BroadcastChannel, 'postMessage' | 'close' | 'onmessage'>} Channel */
+
+/** @type {Locks} For a tab that has nobody to share with. */
+const LONELY_LOCKS = { request: (_name, _options, hold) => hold() };
+/** @type {() => Channel} */
+const openLonelyChannel = () => ({ postMessage() {}, close() {}, onmessage: null });
 
 /**
- * `connect(publish)` makes the connection; `deliver(name, detail)` gets what it publishes, in every tab.
- * `locks` and `openChannel(name)` are the browser's, or null.
+ * @param {object} parts
+ * @param {string} parts.user
+ * @param {(publish: Publish) => Connection} parts.connect makes the connection.
+ * @param {Publish} parts.deliver gets what it publishes, in every tab.
+ * @param {Clock} parts.clock
+ * @param {Locks | null} parts.locks the browser's.
+ * @param {((name: string) => Channel) | null} parts.openChannel the browser's.
  */
 export function shareConnection({ user, connect, deliver, clock, locks, openChannel }) {
   const room = `portal-socket-${user}`;
-  const shared = Boolean(locks && openChannel);
+  const shared = locks && openChannel ? { locks, openChannel } : null;
   const connection = connect(publish);
+  /** @type {Channel | null} */
   let channel = null;
-  let last = null; // The newest snapshot, from here or from the leader.
-  let letGo = null; // Ends our hold of the lock; null in a tab that does not lead.
-  let queue = null; // Takes us out of the queue for the lock.
-  let silence = null;
+  /** @type {Snapshot | null} The newest one, from here or from the leader. */
+  let last = null;
+  const leadership = createLeadership({
+    room,
+    locks: shared?.locks ?? LONELY_LOCKS,
+    clock,
+    lead: () => connection.start(last),
+    waits: () => post({ name: 'hello' }),
+    left: connection.close,
+  });
 
-  function spread(name, detail) {
-    if (name === 'portal:connection') last = detail;
-    deliver(name, detail);
-    // A tab that knows itself signed out holds no socket and waits for none.
-    if (last?.state === 'signed-out') leave();
-    else join();
+  /** @param {Message} message */
+  function post(message) {
+    channel?.postMessage(message);
   }
 
+  /** @type {Publish} */
+  function spread(name, detail) {
+    if (name === 'portal:connection') last = /** @type {Snapshot} */ (detail);
+    deliver(name, detail);
+    // A tab that knows itself signed out holds no socket and waits for none.
+    if (last?.state === 'signed-out') leadership.leave();
+    else leadership.join();
+  }
+
+  /** @type {Publish} */
   function publish(name, detail) {
-    channel?.postMessage({ name, detail });
+    post({ name, detail });
     spread(name, detail);
   }
 
-  function received({ data: { name, detail, event, why } }) {
-    if (name === 'hello') {
-      if (letGo) channel.postMessage({ name: 'portal:connection', detail: connection.snapshot() });
-    } else if (name === 'tell') {
-      if (letGo) connection.tell(event, why);
-    } else if (!letGo) {
-      hasSpoken();
-      spread(name, detail);
-    } else if (detail.state === 'signed-out') {
-      connection.tell('session-ended', detail.reason); // It ended just as this tab took over.
+  /** @param {MessageEvent<Message>} event */
+  function received({ data }) {
+    if (data.name === 'hello') {
+      if (leadership.leads()) {
+        post({ name: 'portal:connection', detail: connection.snapshot() });
+      }
+    } else if (data.name === 'tell') {
+      if (leadership.leads()) connection.tell(data.event, data.why);
+    } else if (!leadership.leads()) {
+      leadership.leaderHasSpoken();
+      spread(data.name, data.detail);
+    } else if ('state' in data.detail && data.detail.state === 'signed-out') {
+      // It ended just as this tab took over.
+      connection.tell('session-ended', data.detail.reason ?? undefined);
     }
-  }
-
-  function lead() {
-    hasSpoken();
-    return new Promise((resolve) => {
-      letGo = resolve;
-      connection.start(last);
-    });
-  }
-
-  function ask(options) {
-    const mine = queue;
-    const held = (shared ? locks : LONELY_LOCKS).request(room, options, lead);
-    held.catch((error) => {
-      if (error.name !== 'AbortError') throw error;
-      if (mine !== queue) return; // We left the queue ourselves.
-      leave(); // Another tab took the lock: queue up behind it.
-      join();
-    });
-  }
-
-  /** A leader that does not answer is stuck: take its place. Being asked again gives it no more time. */
-  function expectWord() {
-    silence ??= clock.after(SILENCE_SECONDS, () => {
-      silence = null;
-      ask({ steal: true });
-    });
-  }
-
-  function hasSpoken() {
-    silence?.cancel();
-    silence = null;
-  }
-
-  function join() {
-    if (queue) return;
-    queue = new AbortController();
-    ask({ signal: queue.signal });
-    if (letGo) return;
-    channel.postMessage({ name: 'hello' });
-    expectWord();
-  }
-
-  function leave() {
-    queue?.abort();
-    queue = null;
-    hasSpoken();
-    letGo?.();
-    letGo = null;
-    connection.close();
   }
 
   /** Takes part; again after `suspend`. */
   function start() {
-    channel = shared ? openChannel(room) : LONELY_CHANNEL;
+    channel = shared ? shared.openChannel(room) : openLonelyChannel();
     channel.onmessage = received;
-    if (last?.state !== 'signed-out') join();
+    if (last?.state !== 'signed-out') leadership.join();
   }
 
   /** Gives up socket, lock and channel: the page goes to sleep or away. */
   function suspend() {
-    leave();
+    leadership.leave();
     channel?.close();
     channel = null;
   }
 
-  /** Tells whoever holds the socket; see `tell` in connection.js. */
+  /**
+   * Tells whoever holds the socket; see `tell` in connection.js.
+   *
+   * @type {Tell}
+   */
   function tell(event, why) {
-    if (letGo) return connection.tell(event, why);
+    if (leadership.leads()) return connection.tell(event, why);
     if (event === 'signed-in') {
       last = null;
-      return join();
+      return leadership.join();
     }
-    channel?.postMessage({ name: 'tell', event, why });
-    if (event === 'retry-now' && queue) expectWord();
+    post({ name: 'tell', event, why });
+    if (event === 'retry-now' && leadership.isIn()) leadership.expectAnswer();
   }
 
-  return {
-    start,
-    suspend,
-    tell,
-    leads: () => letGo !== null,
-    state: () => last?.state ?? 'connecting',
-  };
+  /** @returns {State} */
+  const state = () => last?.state ?? 'connecting';
+
+  return { start, suspend, tell, leads: leadership.leads, state };
 }

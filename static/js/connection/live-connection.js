@@ -6,7 +6,15 @@ import { shareConnection } from './leader.js';
 import { askSession } from './session.js';
 import { openSocket } from './socket.js';
 
-/** `deliver(name, detail)` gets the connection's state and the server's events. */
+/** @import { Clock, Publish } from '../lib/types.js' */
+
+/**
+ * @param {object} page
+ * @param {Window & typeof globalThis} page.window
+ * @param {string} page.user
+ * @param {Clock} page.clock
+ * @param {Publish} page.deliver gets the connection's state and the server's events.
+ */
 export function openLiveConnection({ window, user, clock, deliver }) {
   const { BroadcastChannel, WebSocket, navigator } = window;
   const supported = Boolean(WebSocket);
@@ -16,8 +24,10 @@ export function openLiveConnection({ window, user, clock, deliver }) {
     deliver,
     // Without WebSocket there is nothing to share. Locks are missing where the page is served by plain HTTP.
     locks: supported ? navigator.locks : null,
-    openChannel: BroadcastChannel ? (name) => new BroadcastChannel(name) : null,
-    connect: (publish) =>
+    openChannel: BroadcastChannel
+      ? (/** @type {string} */ name) => new BroadcastChannel(name)
+      : null,
+    connect: (/** @type {Publish} */ publish) =>
       createConnection({
         openSocket,
         supported,

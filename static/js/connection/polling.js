@@ -1,21 +1,34 @@
 // Without a socket the page fetches: each running job every 2 s, the regions every 5 s.
-// It runs in `polling`, in `offline` as the probe that finds the way back, and while events are delayed; else never.
+// It runs in `polling`, in `offline` as the probe that finds the way back, and while events are
+// delayed; else never.
 
 import { repeat } from '../lib/clock.js';
 
+/** @import { Clock, SessionState, Snapshot, State, Tell } from '../lib/types.js' */
+
 const JOB_SECONDS = 2;
 const PAGE_SECONDS = 5;
+/** @type {Set<State>} */
 const POLLS = new Set(['polling', 'offline']);
 
 /**
- * `activeRows()` lists the running rows, `fetchRow(row)` polls one, `fetchPage()` refetches the regions and says
- * whether there were any, `askSession()` is the probe of a page that has none.
+ * @param {object} page
+ * @param {Clock} page.clock
+ * @param {() => HTMLElement[]} page.activeRows lists the running rows.
+ * @param {(row: HTMLElement) => Promise<void>} page.fetchRow polls one.
+ * @param {() => boolean} page.fetchPage refetches the regions and says whether there were any.
+ * @param {() => Promise<SessionState>} page.askSession is the probe of a page that has none.
+ * @param {Tell} page.tell
  */
 export function createPolling({ clock, activeRows, fetchRow, fetchPage, askSession, tell }) {
+  /** @type {Set<string | undefined>} */
   const pending = new Set();
+  /** @type {(() => void)[]} */
   let stops = [];
+  /** @type {State | null} */
   let state = null;
 
+  /** @param {HTMLElement} row */
   async function pollRow(row) {
     const job = row.dataset.job;
     if (pending.has(job)) return;
@@ -51,6 +64,7 @@ export function createPolling({ clock, activeRows, fetchRow, fetchPage, askSessi
     stops = [];
   }
 
+  /** @param {Pick<Snapshot, 'state' | 'delayed'>} detail */
   function follow(detail) {
     state = detail.state;
     const polls = POLLS.has(state) || (state === 'connected' && detail.delayed);

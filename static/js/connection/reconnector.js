@@ -1,21 +1,29 @@
 // Holds at most one socket and at most one timer: an attempt under way, or the wait for the next.
-// It climbs the ladder and reports what happened; what that means for the page is decided elsewhere.
+// It waits longer after each failure and reports what happened; what that means for the page is decided elsewhere.
 
 import { delay } from './backoff.js';
+
+/** @import { Clock, Socket, SocketListener, Timer } from '../lib/types.js' */
 
 const ATTEMPT_SECONDS = 5;
 
 /**
- * `openSocket(listener)` starts an attempt and returns `{ close(), ask(topics, answered) }`. It calls the listener,
- * never before it has returned, with `open`, `failed` {refused, why}, `closed` {why} or the name of a server event.
+ * @param {object} parts
+ * @param {(listener: SocketListener) => Socket} parts.openSocket starts an attempt. It calls the
+ *   listener, but never before it has returned.
+ * @param {Clock} parts.clock
+ * @param {() => number} parts.random
+ * @param {SocketListener} parts.onEvent
  */
-export function createReconnector({ openSocket, clock, random, heard }) {
+export function createReconnector({ openSocket, clock, random, onEvent }) {
+  /** @type {Socket | null} */
   let socket = null;
+  /** @type {Timer | null} */
   let timer = null;
   let waiting = false;
-  let rung = 0;
+  let failures = 0; // In a row.
 
-  function hangUp() {
+  function disconnect() {
     timer?.cancel();
     timer = null;
     waiting = false;
@@ -25,50 +33,55 @@ export function createReconnector({ openSocket, clock, random, heard }) {
   }
 
   /** Attempts at once, unless an attempt is under way already. */
-  function dial() {
+  function connect() {
     if (socket) return;
-    hangUp();
-    const mine = openSocket((event, payload) => {
-      if (mine === socket) react(event, payload); // A socket given up earlier has nothing more to say.
+    disconnect();
+    const mine = openSocket((...event) => {
+      if (mine === socket) react(...event); // A socket given up earlier has nothing more to say.
     });
     socket = mine;
     // One limit for the whole attempt: a proxy may swallow the upgrade, a server the handshake that follows it.
     timer = clock.after(ATTEMPT_SECONDS, () => react('failed', { refused: false, why: 'timeout' }));
   }
 
-  function react(event, payload) {
-    if (event === 'open') {
-      timer.cancel();
+  /** @type {SocketListener} */
+  function react(...event) {
+    const [name] = event;
+    if (name === 'open') {
+      timer?.cancel();
       timer = null;
-      rung = 0;
-    } else if (event === 'failed' || event === 'closed') {
-      hangUp();
+      failures = 0;
+    } else if (name === 'failed' || name === 'closed') {
+      disconnect();
     }
-    heard(event, payload);
+    onEvent(...event);
   }
 
-  /** Attempts again after the ladder's next wait. */
+  /** Attempts again after the next wait. */
   function wait() {
-    hangUp();
+    disconnect();
     waiting = true;
-    timer = clock.after(delay(rung++, random()), () => {
+    timer = clock.after(delay(failures++, random()), () => {
       waiting = false;
-      dial();
+      connect();
     });
   }
 
   return {
-    dial,
+    connect,
     wait,
-    hangUp,
+    disconnect,
     startOver: () => {
-      rung = 0;
+      failures = 0;
     },
+    /** @type {Socket['ask']} */
     ask: (topics, answered) => {
       const asked = socket;
-      asked.ask(topics, (answer) => asked === socket && answered(answer));
+      asked?.ask(topics, (answer) => {
+        if (asked === socket) answered(answer);
+      });
     },
-    nextAttemptAt: () => (waiting ? timer.due : null),
+    nextAttemptAt: () => (waiting && timer ? timer.due : null),
     attempting: () => socket !== null && timer !== null,
     pending: () => (socket ? 1 : 0) + (timer ? 1 : 0),
   };

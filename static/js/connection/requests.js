@@ -1,61 +1,88 @@
-// What every htmx request of a signed-in page has in common: the CSRF token, a time limit, no request while signed out,
-// a 401 that greys the page instead of leaving it, and what its outcome says about the network.
+// What every htmx request of a signed-in page has in common: the CSRF token, a time limit, no request
+// while signed out, a 401 that greys the page instead of leaving it, and what its outcome says about
+// the network.
+
+import { findOptional } from '../lib/dom.js';
+
+/** @import { RequestDetail, State, Tell } from '../lib/types.js' */
 
 const LIMIT_MILLISECONDS = 10_000;
 const UNREACHABLE = new Set([502, 503, 504]);
 
-/** What a finished GET tells: `poll-failed` if nobody answered it, else `poll-succeeded`. */
+/** @type {Partial<Record<State, 'poll-failed' | 'poll-succeeded'>>} */
+const NEWS = { polling: 'poll-failed', offline: 'poll-succeeded' };
+
+/**
+ * What a finished GET tells: `poll-failed` if nobody answered it, else `poll-succeeded`.
+ *
+ * @param {number} status
+ */
 export function verdict(status) {
   return status === 0 || UNREACHABLE.has(status) ? 'poll-failed' : 'poll-succeeded';
 }
 
-/** `mayReplace(row, seq)` as in jobs.js; `state()` is the page's; `tell`, `answered` and `refused(xhr)` report. */
+/**
+ * @param {object} page
+ * @param {Document} page.document
+ * @param {() => State} page.state
+ * @param {Tell} page.tell
+ * @param {() => void} page.answered is called when data has come.
+ * @param {(xhr: XMLHttpRequest) => void} page.refused is called when a change was not made.
+ * @param {(row: HTMLElement, seq: number) => boolean} page.mayReplace as in jobs.js.
+ */
 export function guardRequests({ document, state, tell, answered, refused, mayReplace }) {
-  const token = () => document.querySelector('meta[name="csrf-token"]')?.content;
+  function token() {
+    /** @type {HTMLMetaElement | null} */
+    const meta = findOptional(document, 'meta[name="csrf-token"]');
+    return meta?.content;
+  }
 
-  function report({ requestConfig, xhr }) {
+  /** @param {CustomEvent<RequestDetail>} event */
+  function report({ detail: { requestConfig, xhr } }) {
     if (requestConfig.verb !== 'get') return;
     const outcome = verdict(xhr.status);
     if (outcome === 'poll-succeeded' && xhr.status < 400) answered();
-    const news = { polling: 'poll-failed', offline: 'poll-succeeded' }[state()];
-    if (outcome === news) tell(outcome);
+    if (outcome === NEWS[state()]) tell(outcome);
   }
 
-  const handlers = {
-    'htmx:configRequest'(event) {
-      if (event.detail.verb !== 'get') event.detail.headers['X-CSRFToken'] = token();
-      // A storage elsewhere may take its time.
-      const patience = event.detail.elt?.closest?.('[data-patience]')?.dataset.patience;
-      event.detail.timeout = Number(patience ?? LIMIT_MILLISECONDS);
-    },
-    'htmx:beforeRequest'(event) {
-      if (state() === 'signed-out') event.preventDefault();
-    },
-    'htmx:beforeOnLoad'(event) {
-      if (event.detail.xhr.status !== 401) return;
-      event.preventDefault(); // Its HX-Redirect would take the shown data, and half-typed forms, away.
-      tell('session-ended', 'expired');
-    },
-    'htmx:beforeSwap'(event) {
-      const { target, xhr, serverResponse } = event.detail;
-      if (xhr.status === 422) Object.assign(event.detail, { shouldSwap: true, isError: false });
-      const seq = target.dataset?.seq && /data-seq="(\d+)"/.exec(serverResponse);
-      if (seq && !mayReplace(target, Number(seq[1]))) event.detail.shouldSwap = false;
-    },
-    // One of these three ends every request that was not aborted by the page itself.
-    'htmx:afterOnLoad': (event) => report(event.detail),
-    'htmx:responseError'({ detail: { xhr, requestConfig } }) {
-      if (requestConfig.verb !== 'get') refused(xhr);
-    },
-    'htmx:sendError': (event) => report(event.detail),
-    'htmx:timeout': (event) => report(event.detail),
-  };
-  for (const [name, handler] of Object.entries(handlers)) document.addEventListener(name, handler);
+  document.addEventListener('htmx:configRequest', ({ detail }) => {
+    if (detail.verb !== 'get') detail.headers['X-CSRFToken'] = token();
+    // A storage elsewhere may take its time.
+    /** @type {HTMLElement | null | undefined} */
+    const patient = detail.elt?.closest?.('[data-patience]');
+    detail.timeout = Number(patient?.dataset.patience ?? LIMIT_MILLISECONDS);
+  });
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    if (state() === 'signed-out') event.preventDefault();
+  });
+  document.addEventListener('htmx:beforeOnLoad', (event) => {
+    if (event.detail.xhr.status !== 401) return;
+    event.preventDefault(); // Its HX-Redirect would take the shown data, and half-typed forms, away.
+    tell('session-ended', 'expired');
+  });
+  document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+    const { target, xhr, serverResponse } = detail;
+    if (xhr.status === 422) Object.assign(detail, { shouldSwap: true, isError: false });
+    const seq = target.dataset?.seq && /data-seq="(\d+)"/.exec(serverResponse);
+    if (seq && !mayReplace(target, Number(seq[1]))) detail.shouldSwap = false;
+  });
+  document.addEventListener('htmx:responseError', ({ detail: { xhr, requestConfig } }) => {
+    if (requestConfig.verb !== 'get') refused(xhr);
+  });
+  // One of these three ends every request that was not aborted by the page itself.
+  document.addEventListener('htmx:afterOnLoad', report);
+  document.addEventListener('htmx:sendError', report);
+  document.addEventListener('htmx:timeout', report);
 }
 
 /**
- * After an upgrade an open page is of the release before (`ours`). It goes on, and shows `note`: nothing half-typed is
- * lost by a reload that nobody asked for.
+ * Shows `note` once an answer is of another release. After an upgrade an open page is of the release
+ * before and goes on: nothing half-typed is lost by a reload that nobody asked for.
+ *
+ * @param {object} page
+ * @param {Document} page.document
+ * @param {string} [page.ours] the release of this page.
+ * @param {HTMLElement | null} page.note
  */
 export function watchRelease({ document, ours, note }) {
   document.addEventListener('htmx:afterRequest', ({ detail }) => {

@@ -1,9 +1,15 @@
-// Asks the server about this browser's session: by it "signed out" is told from "blocked", and a page that was
-// changed behind its back while it loaded from one that is as it was made.
+// Asks the server about this browser's session: its answer tells "signed out" from "blocked", and
+// whether something happened while the page loaded.
 
 import { at } from '../lib/base.js';
 
-/** The answer of `/api/session`, or null when none came; throws only what is a fault of ours. */
+/** @import { SessionState } from '../lib/types.js' */
+
+/**
+ * The answer of `/api/session`, or null when none came; throws only what is a fault of ours.
+ *
+ * @param {typeof globalThis.fetch} fetch
+ */
 async function ask(fetch) {
   try {
     return await fetch(at('/api/session'), {
@@ -11,20 +17,33 @@ async function ask(fetch) {
       signal: AbortSignal.timeout(10_000),
     });
   } catch (error) {
-    if (error instanceof TypeError || error.name === 'TimeoutError') return null;
+    if (isNoAnswer(error)) return null;
     throw error;
   }
 }
 
-/** `live`, `ended` or, when no answer came, `unknown`. */
+/**
+ * Whether a fetch failed because nobody answered, or not in time.
+ *
+ * @param {unknown} error
+ */
+export const isNoAnswer = (error) =>
+  error instanceof TypeError || (error instanceof Error && error.name === 'TimeoutError');
+
+/** @returns {Promise<SessionState>} */
 export async function askSession(fetch = globalThis.fetch) {
   const answer = await ask(fetch);
   if (answer?.status === 401) return 'ended';
   return answer?.ok ? 'live' : 'unknown';
 }
 
-/** Whether the jobs are still in the state that `mark` names; where no answer came, they may not be. */
+/**
+ * Whether the jobs are still in the state that `mark` names; where no answer came, they may not be.
+ *
+ * @param {string | undefined} mark
+ * @returns {Promise<boolean>}
+ */
 export async function isStill(mark, fetch = globalThis.fetch) {
   const answer = await ask(fetch);
-  return Boolean(answer?.ok) && (await answer.json()).mark === mark;
+  return answer?.ok === true && (await answer.json()).mark === mark;
 }

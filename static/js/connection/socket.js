@@ -1,10 +1,19 @@
-// Puts Socket.IO's client behind the small face that reconnector.js expects: one attempt, one socket, no reconnection of its own.
+// Puts Socket.IO's client behind the few calls that reconnector.js expects: one attempt, one socket,
+// no reconnection of its own.
 
 import { io } from '../../vendor/socket.io.esm.min.js';
 import { at } from '../lib/base.js';
 
-/** An attempt that begins at once; `listener` hears open, failed, closed and every server event. */
+/** @import { Socket, SocketListener } from '../lib/types.js' */
+
+/**
+ * An attempt that begins at once; `listener` hears open, failed, closed and every server event.
+ *
+ * @param {SocketListener} listener
+ * @returns {Socket}
+ */
 export function openSocket(listener) {
+  // @ts-expect-error No limit (`timeout: false`) is left out of the client's declarations.
   const socket = io({
     path: at('/socket.io/'),
     transports: ['websocket'],
@@ -13,8 +22,8 @@ export function openSocket(listener) {
     forceNew: true,
     timeout: false, // The reconnector limits the whole attempt, handshake included.
   });
-  socket.on('connect', () => listener('open'));
-  // A refusal by the server leaves the socket inactive; a blocked line would leave it waiting.
+  socket.on('connect', () => listener('open', undefined));
+  // A refusal by the server leaves the socket inactive; a blocked connection leaves it waiting.
   socket.on('connect_error', (error) =>
     listener('failed', { refused: !socket.active, why: error.message }),
   );

@@ -1,4 +1,4 @@
-// Keeps every job on the page at the newest view, whichever door it came by: push, poll or page.
+// Keeps every job on the page at the newest view, however it came: by push, poll or page.
 // What is older than what is shown is dropped; what shows that something was missed asks for a refetch.
 
 import { patch, shownIn, viewOf } from './rows.js';

@@ -37,7 +37,7 @@ export function notice(event, { user, role }) {
  */
 export function createNotifier({ document, Notification, leads }) {
   /** @param {StatusEvent} event */
-  function told(event) {
+  function statusChanged(event) {
     const { user, role, notifications } = document.body.dataset;
     const text = notice(event, { user, role });
     if (!text || notifications !== 'on' || !leads()) return;
@@ -66,5 +66,5 @@ export function createNotifier({ document, Notification, leads }) {
     const button = closest(event, '[data-ask-notifications]');
     if (button) ask(button);
   });
-  return { told };
+  return { statusChanged };
 }

@@ -36,7 +36,7 @@ export const quarter = (percent) => Math.min(3, Math.floor((percent ?? 0) / 25))
  */
 export function createPageTitle({ document, rows, say }) {
   /** @type {Map<string | undefined, { status?: string, quarter: number }>} */
-  const heard = new Map();
+  const known = new Map();
 
   /** @param {HTMLElement} row */
   function percentOf(row) {
@@ -60,8 +60,8 @@ export function createPageTitle({ document, rows, say }) {
   function listen(row) {
     const { job, status } = row.dataset;
     const now = { status, quarter: quarter(percentOf(row) || 0) };
-    const before = heard.get(job) ?? now;
-    heard.set(job, now);
+    const before = known.get(job) ?? now;
+    known.set(job, now);
     if (before.status !== status && ENDS.has(status)) {
       say(row.querySelector('[data-field="status"]')?.textContent ?? status ?? '');
     } else if (ACTIVE.has(status) && now.quarter > before.quarter) {

@@ -36,7 +36,7 @@ export interface Snapshot {
   reason: string | null;
   /** In milliseconds. */
   roundTrip: number | null;
-  /** Whether the server's other processes cannot be heard at the moment. */
+  /** Whether events of the server's other processes do not arrive at the moment. */
   delayed: boolean;
 }
 
@@ -116,6 +116,12 @@ export interface Published {
 
 export type Publish = <Name extends keyof Published>(name: Name, detail: Published[Name]) => void;
 
+/** What tabs say to each other. */
+export type Message =
+  | { name: 'hello' }
+  | { name: 'tell'; event: StateEvent | 'retry-now'; why?: string }
+  | { name: keyof Published; detail: Published[keyof Published] };
+
 export interface Timer {
   /** When it is due, in milliseconds since 1970. */
   due: number;
@@ -183,7 +189,7 @@ export interface ChartData {
   parts: number;
   /** Seconds and their words. */
   marks: [number, string][];
-  /** By whose clock its moments are told; null: by the time since the start. */
+  /** The time zone of its clock times; null: it shows the time since the start. */
   zone: string | null;
 }
 
