@@ -168,7 +168,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(r"googleapi: error 403|does not have storage\.", _FORBIDDEN),
     # --- Backblaze ---
     Reason(
-        r"failed to authorize account",
+        r"failed to authorize account[^\n]*(\(40[013] |bad_auth_token)",
         "Backblaze did not accept the key. Check “keyID” and “applicationKey”: both are shown when "
         "an application key is made.",
     ),

@@ -198,7 +198,7 @@ def test_folders_and_what_is_missing_are_no_file(places: tuple[Path, Path]) -> N
     for path in (str(source), f"{source}/", f"{source}/sub", "/", f"{source}/none"):
         assert shape_of(rclone_path(None), None, path).name is None
     assert shape_of(rclone_path(None), None, f"{source}/big.iso/").name == "big.iso"
-    empty = to / "empty"
+    empty = source.with_name("empty")
     empty.mkdir()
     outcome, _ = run(str(empty), str(to), Options(exclude=("*.none",)), "copy")
     assert outcome.succeeded, outcome.reason
