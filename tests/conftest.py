@@ -47,7 +47,6 @@ PATIENT = (
     "faults/",
     "scaleout/",
     "scaleout_web/",
-    "security/test_guessing",
     "shipped/",
     "test_nothing_lost",
     "test_packaging",
