@@ -363,6 +363,11 @@ def plan_words(job: Job) -> str:
         f"{files(plan['deletes'])}, {size(plan['delete_bytes'])}" if plan["deletes"] else "nothing"
     )
     if job.operation == Operation.MOVE:
+        if not plan["copies"]:
+            return (
+                f"Copies nothing; deletes {deleted} at the source. All of them are at the "
+                "destination already: make sure that these are two places before you go on."
+            )
         return f"Copies {copied}; deletes {deleted} at the source."
     left = f"; leaves {files(plan['unchanged'])} as they are" if plan.get("unchanged") else ""
     return f"Copies {copied}; deletes {deleted}{left}."

@@ -14,6 +14,7 @@ from portal.engine.markers import PREFIX, RULE
 from portal.engine.plan import Guard
 from portal.engine.processes import owner_mark
 from portal.engine.remotes import Remote, beginning, variables
+from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.workplace import Workplace
 from portal.options import Options
 
@@ -51,6 +52,8 @@ class Order:
     single: bool = False
     #: The number of a marker that a dry run is to look for, instead of leaving all markers out.
     looks_for: str | None = None
+    #: Names that a dry run is to look for in the depths of both ends.
+    samples: Samples = NO_SAMPLES
     #: Of a check: whether what is only at the destination counts as no difference.
     one_way: bool = False
     #: The name of the one file of the source that is meant; None for all of them.

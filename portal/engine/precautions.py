@@ -82,7 +82,8 @@ class Precautions:
         """A storage of objects knows no folders: a path where nothing is may be a mistyped one."""
         if self.verdict is None or not self.verdict.may_be_nothing:
             return None
-        examination = self._begin(order, only_whether_something_is_there=True)
+        examination = self._new_examination(order)
+        examination.start_to_look_for_something()
         yield from self._await(examination, tick)
         verdict = None if self._stopped else examination.verdict
         self.close()
@@ -102,11 +103,10 @@ class Precautions:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _begin(self, order: Order, *, only_whether_something_is_there: bool) -> Examination:
+    def _new_examination(self, order: Order) -> Examination:
         self._examination = Examination(
             self._rclone, order, self._moment, data_dir=self._data_dir, begun=self.begun
         )
-        self._examination.start(only_whether_something_is_there=only_whether_something_is_there)
         return self._examination
 
     def _await(self, examination: Examination, tick: float) -> Iterator[None]:
@@ -119,7 +119,8 @@ class Precautions:
             yield None
 
     def _examine(self, order: Order, tick: float) -> Objection:
-        examination = self._begin(order, only_whether_something_is_there=False)
+        examination = self._new_examination(order)
+        examination.start()
         yield from self._await(examination, tick)
         if self._stopped:
             self.close()
@@ -135,7 +136,9 @@ class Precautions:
         verdict = self.verdict
         if verdict is None or verdict.look is None:
             return None
-        looking = replace(order, dry_run=True, guard=None, looks_for=verdict.look)
+        looking = replace(
+            order, dry_run=True, guard=None, looks_for=verdict.look, samples=verdict.samples
+        )
         outcome = yield from self._dry_run(looking, tick)
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
@@ -143,8 +146,28 @@ class Precautions:
         if outcome.marker_below or plan is None:
             return refused(order, replace(verdict, refusal=safety.ONE_PLACE))
         if order.operation == "move" and plan.deletes and not plan.copies:
-            return (yield from self._doubt(order, verdict, tick))
-        return None
+            objection = yield from self._doubt(order, verdict, tick)
+            if objection is not None:
+                return objection
+        return (yield from self._compare_alike(order, verdict, tick))
+
+    def _compare_alike(self, order: Order, verdict: Verdict, tick: float) -> Objection:
+        in_source = verdict.samples.alike(at_destination=False)
+        in_destination = verdict.samples.alike(at_destination=True)
+        pairs = [(below(order.source, tail), order.destination) for tail in in_source]
+        pairs += [(below(order.destination, tail), order.source) for tail in in_destination]
+        if not pairs:
+            return None
+        self.close()
+        examination = self._new_examination(order)
+        examination.start_to_compare(pairs)
+        yield from self._await(examination, tick)
+        if self._stopped:
+            self.close()
+            return _stopped()
+        told = examination.verdict
+        self.close()
+        return refused(order, told) if told.refusal else None
 
     def _doubt(self, order: Order, verdict: Verdict, tick: float) -> Objection:
         """It would copy nothing and delete everything, on one machine. A server may keep for some
@@ -160,6 +183,11 @@ class Precautions:
         if self._examination is not None and self._examination.proven_on_disk():
             return None
         return refused(order, replace(verdict, refusal=safety.ALL_THERE))
+
+
+def below(place: str, tail: str) -> str:
+    slash = "" if place.endswith(("/", ":")) else "/"
+    return f"{place}{slash}{tail}"
 
 
 def refused(order: Order, verdict: Verdict) -> Outcome:

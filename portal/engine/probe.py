@@ -23,6 +23,11 @@ from typing import Protocol
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.questions import Item, NoAnswer, Questions, attempted, together
 
+NOT_WRITTEN = (
+    "One end looks just like a folder in the other and may be that folder under another name; and "
+    "since it cannot be written to, the opposite cannot be proven. Nothing was done. Choose two "
+    "folders of which neither holds the other."
+)
 _DEEPEST = 6
 _LIKENESS = 20
 
@@ -159,7 +164,10 @@ class Probe:
         exact: bool,
         new: bool,
         journal: Journal,
+        must_cross: bool = False,
     ) -> None:
+        """``must_cross``: what is seen of one side alone proves nothing."""
+        self._must_cross = must_cross
         self._source, self._destination = source, destination
         self._cross, self._exact, self._new = cross, exact, new
         self._journal = journal
@@ -185,6 +193,8 @@ class Probe:
                 questions += self._below(self._destination, self._source)
         if any(together(questions)):
             return Sight(one_place=True)
+        if self._must_cross and not in_source:
+            return Sight(unproven=NOT_WRITTEN)
         if in_source or self._exact or self._new:
             return Sight()
         return self._source_below()
@@ -262,11 +272,7 @@ class Probe:
             return Sight(one_place=any(seen))
         own = self._source.names()
         if own is None or any(_is_alike(own, one) for one in alike):
-            return Sight(
-                unproven="The source cannot be written to, and a folder in the destination looks "
-                "just like it. It may be the source itself, under another name, which would then "
-                "be deleted. Nothing was done. Choose a destination that does not hold that folder."
-            )
+            return Sight(unproven=NOT_WRITTEN)
         return Sight()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.statistics import printable
 
 EQUAL, ONLY_SOURCE, ONLY_DESTINATION, DIFFERENT, UNREADABLE = b"=", b"+", b"-", b"*", b"!"
@@ -51,8 +52,15 @@ class Differences:
 class Report:
     """Reads in a thread. Names are kept only of what differs, and only with ``keep_names``."""
 
-    def __init__(self, *, keep_names: bool, shown: Callable[[str], str] = str) -> None:
-        """``shown`` takes out of a name what nobody may see."""
+    def __init__(
+        self,
+        *,
+        keep_names: bool,
+        shown: Callable[[str], str] = str,
+        watched: Samples = NO_SAMPLES,
+    ) -> None:
+        """``shown`` takes out of a name what nobody may see. ``watched`` are counted as well."""
+        self.watched = watched
         self._keep_names = keep_names
         self._shown_as = shown
         self._counts: Counter[bytes] = Counter()
@@ -106,6 +114,7 @@ class Report:
         if line[1:2] == b" " and sign in _SIGNS:
             self._settle()
             self._counts[sign] += 1
+            self.watched.note(line[2:], at_destination=sign == ONLY_DESTINATION)
             if self._keep_names and sign is not EQUAL:
                 self._pending = sign, line[2:]
         elif self._pending is not None:

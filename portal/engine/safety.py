@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from portal.engine import comparison, places, same_place
+from portal.engine import comparison, places, same_place, samples
 from portal.engine.case import folds_case, keeps_accents
 from portal.engine.command import Order
 from portal.engine.comparison import BYTES, Comparison, Storage
@@ -27,10 +27,12 @@ from portal.engine.markers import Journal
 from portal.engine.probe import Elsewhere, End, Folder, Probe
 from portal.engine.questions import Later, NoAnswer, Questions, attempted, together
 from portal.engine.remotes import Remote
+from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.source_names import (
     MISSING_SOURCE,
     MissingSource,
     SourceNames,
+    first_files,
     has_file,
     meeting,
 )
@@ -53,6 +55,11 @@ NO_BUCKET = (
     "The destination names no bucket, so this would replace whole buckets. Write the name of a "
     "bucket after the colon."
 )
+LOOKS_ALIKE = (
+    "Many folders of one end look just like the other end, and both are on the same machine. That "
+    "none of them is the other end under another name could not be proven. Nothing was done. "
+    "Choose two folders of which neither holds the other."
+)
 ALL_THERE = (
     "Every file is at the destination already, and both ends are on the same machine under "
     "different names. That they are two places could not be proven beyond doubt, so that nothing "
@@ -72,6 +79,7 @@ class Verdict:
     folds_case: bool = False
     keeps_accents: bool = False
     look: str | None = None
+    samples: Samples = NO_SAMPLES
     #: By what a comparison afterwards is to judge.
     verification: Comparison | None = None
     #: A copy that found nothing may have been told of a place that is none.
@@ -110,8 +118,18 @@ class Examination:
 
     # --- for whoever waits ----------------------------------------------------------------------
 
-    def start(self, *, only_whether_something_is_there: bool = False) -> None:
-        ask = self._look_for_something if only_whether_something_is_there else self._examine
+    def start(self) -> None:
+        self._start(self._examine)
+
+    def start_to_look_for_something(self) -> None:
+        """Whether there is anything at the source at all."""
+        self._start(self._look_for_something)
+
+    def start_to_compare(self, pairs: list[tuple[str, str]]) -> None:
+        """Whether the places of a pair are one: a folder of one end, and the other end."""
+        self._start(lambda: self._compare(pairs))
+
+    def _start(self, ask: Callable[[], Verdict]) -> None:
         self._thread = threading.Thread(
             target=self._run, args=(ask,), name="examination", daemon=True
         )
@@ -192,6 +210,7 @@ class Examination:
 
     def _of_this_machine(self, chosen: Comparison) -> Verdict:
         order = self._order
+        self._sweep()
         source, destination = Folder(order.source), Folder(_existing(order.destination))
         single = Path(order.source).is_file()
         verification = comparison.choose("check", order.options, comparison.LOCAL, comparison.LOCAL)
@@ -296,7 +315,53 @@ class Examination:
             self._remove_probe()
             return replace(verdict, refusal=refused)
         told = folds and not destination.ignores_case and not single
-        return replace(verdict, folds_case=told, look=look)
+        samples = self._samples(single) if look is not None else NO_SAMPLES
+        return replace(verdict, folds_case=told, look=look, samples=samples)
+
+    def _samples(self, single: bool) -> Samples:
+        """A server may not see, in a folder that it has listed before, what another one wrote
+        there. Names of older files it does see."""
+        order = self._order
+        of_source = order.operation == "sync" and not single
+        of_destination, of_source_ = together(
+            [
+                lambda: self._first_names(order.destination),
+                lambda: self._first_names(order.source) if of_source else [],
+            ]
+        )
+        return Samples(of_destination, of_source_)
+
+    def _first_names(self, place: str) -> list[str]:
+        if place.startswith("/"):
+            return first_files(place, samples.MOST) if Path(place).is_dir() else []
+        reader = SourceNames(
+            self._rclone, self._order, self._moment, self._data_dir, self._begun, place
+        )
+        self._names.append(reader)
+        try:
+            return [name for name in reader.first(samples.MOST) if "\ufffd" not in name]
+        except MissingSource:
+            return []
+
+    def _compare(self, pairs: list[tuple[str, str]]) -> Verdict:
+        """Folders of one end that look like the other end: both are written to, and read."""
+        chosen = Comparison(BYTES)
+        self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
+        self._questions.start()
+        for outer, inner in pairs[: samples.MOST_ALIKE]:
+            ends = self._end(outer, False), self._end(inner, False)
+            self._probe = Probe(
+                *ends, cross=True, exact=True, new=False, journal=self._journal, must_cross=True
+            )
+            try:
+                sight = self._probe.run()
+            finally:
+                self._remove_probe()
+            if sight.one_place:
+                return Verdict(chosen, ONE_PLACE)
+            if sight.unproven:
+                return Verdict(chosen, sight.unproven)
+        return Verdict(chosen, LOOKS_ALIKE if len(pairs) > samples.MOST_ALIKE else None)
 
     # --- parts ----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from portal.engine import confinement, flags
@@ -19,7 +19,7 @@ from portal.engine.command import Order, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
-from portal.engine.markers import RULE
+from portal.engine.markers import RULE, is_marker
 from portal.engine.progress import Tracker
 from portal.engine.questions import NoAnswer
 from portal.engine.redaction import SecretRedactor
@@ -50,7 +50,10 @@ class SourceNames:
         moment: float,
         data_dir: Path | None = None,
         begun: Callable[[int], None] | None = None,
+        place: str | None = None,
     ) -> None:
+        """``place``: another one than the source."""
+        self._place = place or order.source
         self._rclone, self._order, self._moment = rclone, order, moment
         self._data_dir, self._begun = data_dir, begun
         self._group: ProcessGroup | None = None
@@ -69,7 +72,7 @@ class SourceNames:
                     *("lsf", "--config", "", "-R", "--files-only"),
                     *("--use-json-log", "--log-level", "ERROR"),
                     *flags.of_filters(options, rules, self._moment),
-                    *("--", self._order.source),
+                    *("--", self._place),
                 ],
                 workplace.folder,
             )
@@ -77,6 +80,14 @@ class SourceNames:
         finally:
             self._end()
             workplace.remove()
+
+    def first(self, number: int) -> list[str]:
+        """A few names, of all that lie there."""
+        names = self.read(filtered=False)
+        try:
+            return list(islice(names, number))
+        finally:
+            names.close()  # type: ignore[attr-defined]
 
     def any(self, *, filtered: bool = True) -> bool:
         """Whether there is one at all; it is not listed further than to the first."""
@@ -153,6 +164,17 @@ def has_file(folder: str) -> bool | None:
     if not Path(folder).is_dir():
         return None
     return any(files for _, _, files in os.walk(folder))
+
+
+def first_files(folder: str, number: int) -> list[str]:
+    """The same of a local folder."""
+    found = (
+        os.path.relpath(Path(path, name), folder)
+        for path, _, files in os.walk(folder)
+        for name in files
+        if not is_marker(name)
+    )
+    return list(islice(found, number))
 
 
 def meeting(read: Callable[[], Iterator[str]]) -> list[tuple[str, str]]:

@@ -374,4 +374,8 @@ def _secrets(order: Order) -> set[str]:
 def _report(order: Order, redactor: SecretRedactor) -> Report | None:
     if not reports(order):
         return None
-    return Report(keep_names=order.operation == "check", shown=redactor.without_secrets)
+    return Report(
+        keep_names=order.operation == "check",
+        shown=redactor.without_secrets,
+        watched=order.samples,
+    )

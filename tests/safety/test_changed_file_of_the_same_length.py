@@ -59,14 +59,18 @@ def test_versions_of_one_second_are_told_apart_by_a_move(
 
 
 @pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
-def test_versions_of_one_second_are_told_apart_on_the_way_back(attempts, servers, tmp_path, kind):
+@pytest.mark.parametrize("source", ["nas:shelf", "nas:shelf/book.txt"])
+def test_versions_of_one_second_are_told_apart_on_the_way_back(
+    attempts, servers, tmp_path, kind, source
+):
     store, target = tmp_path / "store", tmp_path / "target"
     version(store / "shelf" / "book.txt", NEW, NOON + 600_000_000)
     version(target / "book.txt", OLD, NOON + 100_000_000)
     remote = servers.remote("nas", servers.start(kind, store))
-    outcome = attempts.run("move", "nas:shelf", target, remote)
-    assert outcome.succeeded
+    outcome = attempts.run("move", source, target, remote)
+    assert outcome.succeeded, outcome
     assert kept(target) == {"book.txt": NEW}
+    assert kept(store / "shelf") == {}
 
 
 def test_server_without_hashes_is_asked_for_the_bytes(attempts, servers, tmp_path):

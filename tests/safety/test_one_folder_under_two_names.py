@@ -112,6 +112,29 @@ def test_servers_that_remember_what_lay_there_are_found_out(attempts, servers, t
     assert markers(tmp_path) == []
 
 
+@pytest.mark.parametrize("operation", DELETING)
+@pytest.mark.parametrize(("begin", "end"), [("one:team", "deep:"), ("one:team", "two:photos")])
+def test_servers_that_remember_do_not_hide_that_one_end_lies_in_the_other(
+    attempts, servers, tmp_path, operation, begin, end
+):
+    store = tmp_path / "store"
+    before = photographs(store / "team" / "photos")
+    remotes = [
+        servers.remote("one", servers.start("sftp", store)),
+        servers.remote("two", servers.start("webdav", store / "team")),
+        servers.remote("deep", servers.start("webdav", store / "team" / "photos")),
+    ]
+    for number, side in enumerate(("one:", "two:", "deep:")):
+        attempts.run("copy", side, tmp_path / "seen" / str(number), *remotes)
+    outcome = attempts.run(operation, begin, end, *remotes)
+    assert outcome.reason == safety.ONE_PLACE, outcome
+    assert kept(store / "team" / "photos") == before
+    outcome = attempts.run("sync", end, begin, *remotes)
+    assert outcome.reason == safety.ONE_PLACE, outcome
+    assert kept(store / "team" / "photos") == before
+    assert markers(store) == []
+
+
 @pytest.mark.parametrize("kind", ["sftp", "webdav", "s3", "ftp"])
 @pytest.mark.parametrize("operation", DELETING)
 def test_a_server_of_this_machine_leads_to_a_local_folder(
@@ -162,6 +185,34 @@ def test_one_end_lies_in_the_other_under_another_name(
     assert outcome.reason == safety.ONE_PLACE
     assert after == before
     assert markers(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav", "s3", "ftp"])
+def test_one_file_of_a_storage_is_not_moved_onto_itself(attempts, servers, tmp_path, kind):
+    folder = tmp_path / "store" / "team" / "photos"
+    before = photographs(folder)
+    one = servers.remote("one", servers.start(kind, tmp_path / "store"))
+    two = servers.remote("two", servers.start("sftp", tmp_path / "store"))
+    for begin, end in (
+        ("one:team/photos/1.jpg", "two:team/photos"),
+        ("one:team/photos/1.jpg", folder),
+        (folder / "1.jpg", "one:team/photos"),
+    ):
+        outcome = attempts.run("move", begin, end, one, two)
+        assert outcome.reason == safety.ONE_PLACE, (begin, end, outcome)
+        assert kept(folder) == before
+    assert markers(tmp_path) == []
+
+
+def test_copy_whose_bytes_would_be_written_over_themselves_is_refused(attempts, servers, tmp_path):
+    """Where nothing can be compared every byte travels: a file would be cut off while it is
+    read."""
+    before = photographs(tmp_path / "store" / "photos")
+    one = servers.remote("one", servers.start("webdav", tmp_path / "store"))
+    two = servers.remote("two", servers.start("webdav", tmp_path / "store"))
+    outcome = attempts.run("copy", "one:photos", "two:photos", one, two)
+    assert outcome.reason == safety.ONE_PLACE
+    assert kept(tmp_path / "store" / "photos") == before
 
 
 def test_a_true_move_between_two_names_of_one_server_is_done(attempts, servers, tmp_path):

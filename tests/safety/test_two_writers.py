@@ -97,7 +97,8 @@ def test_second_job_waits_only_for_what_overlaps(
     if first.startswith(("bound", "deep")) and not (same / "deep/bound/inner").is_dir():
         pytest.skip("nobody but root may mount")
     for one, other in ((first, second), (second, first)):
-        running, behind = new_job(destination=same / one), new_job(destination=same / other)
+        source = fill(same.parent / "elsewhere")
+        running, behind = (new_job(source=source, destination=same / end) for end in (one, other))
         assert claim(running)
         assert claim(behind) is not waits
         end(running)

@@ -1,0 +1,42 @@
+"""Whether one end of a transfer lies somewhere in the other: a few names of one are looked for in
+the depths of the other, in a list that is made anyway."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+#: Names that are taken of each end, and folders that may look like the end they were taken of.
+MOST = 5
+MOST_ALIKE = 10
+
+
+class Samples:
+    """``of_destination`` are names below the destination, to be found in the source, and the other
+    way round. A folder in which all of them lie may be that end itself."""
+
+    def __init__(self, of_destination: Sequence[str] = (), of_source: Sequence[str] = ()) -> None:
+        self._wanted = {
+            False: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_destination],
+            True: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_source],
+        }
+        self._seen: dict[bool, Counter[bytes]] = {False: Counter(), True: Counter()}
+
+    def note(self, name: bytes, *, at_destination: bool) -> None:
+        """A file, by its path; ``at_destination``: that is where it was found, and there alone."""
+        for end in self._wanted[at_destination]:
+            if name.endswith(end):
+                self._seen[at_destination][name[: -len(end)]] += 1
+
+    def alike(self, *, at_destination: bool) -> list[str]:
+        """Folders that hold all the names, by their paths."""
+        whole = len(self._wanted[at_destination])
+        found = self._seen[at_destination]
+        return [
+            tail.decode("utf-8", "surrogateescape")
+            for tail, number in found.items()
+            if number == whole
+        ]
+
+
+NO_SAMPLES = Samples()
