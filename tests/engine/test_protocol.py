@@ -201,7 +201,8 @@ def test_dry_run_that_can_be_read_makes_a_plan(bench) -> None:
 def test_lines_that_cannot_be_read_are_counted_of_all_tries_and_logged(bench) -> None:
     bench.script("os.write(2, b'{torn\\n{again\\n'); sys.exit(5)\n")
     options = Options(retries=1)
-    order = Order(7, 1, "copy", "/nowhere", "/elsewhere", None, False, options=options)
+    source, destination = (str(bench.folder / name) for name in ("from", "to"))
+    order = Order(7, 1, "copy", source, destination, None, False, options=options)
     run = Run(bench.rclone, order, backoff=0.01)
     try:
         list(run.readings())
