@@ -27,13 +27,15 @@ class Bench:
 
     def transfer(
         self,
-        source: Path | str = "/nowhere",
-        destination: Path | str = "/nowhere/else",
+        source: Path | str = "",
+        destination: Path | str = "",
         operation: str = "copy",
         bandwidth_limit: str | None = None,
         dry_run: bool = False,
         **options: Any,
     ) -> Transfer:
+        source = source or self.folder / "from"
+        destination = destination or self.folder / "to"
         order = Order(7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run)
         transfer = Transfer(self.rclone, order, **{"data_dir": self.folder, **options})
         transfer.start()
