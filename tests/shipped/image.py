@@ -3,6 +3,7 @@ folders that take the place of images."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -33,7 +34,8 @@ def tracked() -> list[str]:
 
 
 class Image:
-    """``command`` and ``environment`` are those of a container, whose folders are here."""
+    """``command`` and ``environment`` are those of a container, whose folders are here. What was
+    built in the same folder before, by another process say, is taken as it is."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,10 +45,17 @@ class Image:
         self.volumes: list[str] = []
         self._stage = ""
         self._work = folder
+        self._is_built = False
 
     def build(self) -> Image:
-        for word, rest in instructions():
-            self._obey(word, rest)
+        self.folder.mkdir(exist_ok=True)
+        with self.folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            complete = self.folder / "complete"
+            self._is_built = complete.exists()
+            for word, rest in instructions():
+                self._obey(word, rest)
+            complete.touch()  # Last, so that half of one is never taken for it.
         return self
 
     def place(self, path: str, stage: str | None = None) -> Path:
@@ -61,10 +70,12 @@ class Image:
                 base, *name = rest.split(" AS ")
                 self._stage = name[0] if name else f"image of {base.replace(':', ' ')}"
                 self._work = self.place("/")
-                self._work.mkdir()
+                self._work.mkdir(exist_ok=self._is_built)
             case "WORKDIR":
                 self._work = self.place(rest)
-                self._work.mkdir(parents=True)
+                self._work.mkdir(parents=True, exist_ok=self._is_built)
+            case "COPY" | "RUN" if self._is_built:
+                pass
             case "COPY":
                 self._copy(rest.split())
             case "RUN":
