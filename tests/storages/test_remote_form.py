@@ -105,6 +105,8 @@ KEY, OTHER = ssh_key()[1], ssh_key()[1]
         (f"{KEY},{OTHER}", f"{KEY},{OTHER}"),
         (f"{KEY}\n{KEY}", KEY),
     ],
+    # By names: the keys differ from process to process, and tests that run side by side must not.
+    ids=["key", "host", "port", "remarks", "names", "comment", "two", "twice"],
 )
 def test_host_keys_are_taken_as_ssh_keyscan_prints_them(
     alice: Browser, pasted: str, kept: str
