@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -85,6 +86,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 60
         while True:
@@ -95,6 +97,18 @@ class Server:
                 return self
             assert time.monotonic() < deadline, self._log.read_text(errors="replace")
             time.sleep(0.02)
+
+    def freeze(self) -> None:
+        """It takes connections, and never answers."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        """To the children too: some servers have one for each connection."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
 
     def stop(self) -> None:
         if self._process is not None:
