@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from portal import timetable
 from portal.engine.command import TIDY, Order
@@ -22,16 +23,20 @@ from portal.engine.plan import Guard, Plan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
-from portal.engine.silence import Silence
+from portal.engine.silence import Activity, Silence, moved_by
 from portal.engine.single_file import Lookup, Shape, narrowed
 from portal.engine.tally import Tally
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 
 _LONGEST_WAIT = 300.0
+#: Bytes that are less than an answer of a storage.
+_SHORT_ANSWER = 256
 #: Files that the sentence of a failed comparison names.
 _NAMED = 3
 
+T = TypeVar("T")
+R = TypeVar("R")
 Readings = Generator[Progress | None, None, Outcome]
 
 
@@ -78,6 +83,7 @@ class Run:
         self._patience = patience
         self._silence: Silence | None = None
         self._looked_at = 0.0
+        self._asking = 0
         self._left_parts = False
         self._deleted_before = self._deleted()
         #: What stands in its way now.
@@ -93,7 +99,7 @@ class Run:
         """Each reading as it comes; None after at most `tick` seconds of silence. The final figures
         are those of the outcome. `begun` is told the leader of the process group of each rclone as
         it begins. Raises EngineError if rclone cannot be started."""
-        self._begun = self._precautions.begun = begun
+        self._begun, self._precautions.begun = begun, self._ask
         outcome = yield from self._move(tick)
         if outcome.succeeded and outcome.found_nothing:
             outcome = (yield from self._precautions.found_something(self._order, tick)) or outcome
@@ -184,8 +190,8 @@ class Run:
         yield from self._stand_still(tick)
         if self._stopped:
             return self._interrupted()
-        objection = yield from self._precautions.take(
-            self._order, tick, lambda order: self._look_ahead(order, tick)
+        objection = yield from self._attend(
+            self._precautions.take(self._order, tick, lambda order: self._look_ahead(order, tick))
         )
         if objection is not None:
             return objection
@@ -193,6 +199,31 @@ class Run:
         if order.guard is not None and order.operation == "sync":
             order = replace(order, guard=order.guard.after(self._deleted() - self._deleted_before))
         return (yield from _shown(self._compared(order, tick), self._told))
+
+    def _ask(self, leader: int) -> None:
+        """The rclone that answers questions has begun."""
+        self._asking, self._silence = leader, None
+        if self._order.remotes and not math.isinf(self._patience):
+            self._silence = Silence(self._patience, noise=_SHORT_ANSWER)
+        if self._begun is not None:
+            self._begun(leader)
+
+    def _attend(self, steps: Generator[T, None, R]) -> Generator[T, None, R]:
+        """The same steps; while a storage that is asked does not answer, that is told. It is given
+        up by whoever asks."""
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                self.trouble = None
+                result: R = end.value
+                return result
+            if self._current is None and self._silence is not None:
+                moment = time.monotonic()
+                moved = moved_by(self._asking, writes=False, said=0)
+                self._silence.look(Activity(moved, None), moment)
+                self._tell(self._silence.seconds(moment), self._order)
+            yield step
 
     def _deleted(self) -> int:
         return self._tally.last.files_deleted if self._tally.last else 0
@@ -328,7 +359,7 @@ class Run:
                 transfer.take_log()
             if order.moves and not self._paused:
                 self._govern(transfer)
-        self.trouble = None
+        self.trouble, self._silence = None, None
         self._close_transfer()
         outcome = transfer.outcome()
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
@@ -365,6 +396,11 @@ class Run:
             self._silence.limit(self._governor.rate)
         self._silence.look(transfer.activity(), moment)
         silent = self._silence.seconds(moment)
+        self._tell(silent, order)
+        if self._silence.is_over(moment):
+            self._give_up(transfer, order, silent)
+
+    def _tell(self, silent: float, order: Order) -> None:
         if not silent:
             if self.trouble is not None:
                 self._note(f"{_capital(order.storage)} answers again.")
@@ -373,8 +409,6 @@ class Run:
             words = f"Nothing arrives from {order.storage}"
             self._note(f"{words} for {silent:.0f} s.")
             self.trouble = Trouble(f"{words}; trying again", silent_since=time.time() - silent)
-        if self._silence.is_over(moment):
-            self._give_up(transfer, order, silent)
 
     def _give_up(self, transfer: Transfer, order: Order, silent: float) -> None:
         self._silence = None

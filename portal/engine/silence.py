@@ -40,10 +40,18 @@ class Activity:
 
 class Silence:
     """``patience``: seconds of silence after which the storage is given up. ``within``: both sides
-    are one storage. ``hashes``: the storage computes checksums when it is asked for them."""
+    are one storage. ``hashes``: the storage computes checksums when it is asked for them.
+    ``noise``: bytes that say nothing."""
 
     def __init__(
-        self, patience: float, *, within: bool, hashes: bool, rate: str | None, files: int
+        self,
+        patience: float,
+        *,
+        within: bool = False,
+        hashes: bool = False,
+        rate: str | None = None,
+        files: int = 1,
+        noise: int = _NOISE,
     ) -> None:
         self._tell_after = min(_TELL_AFTER, patience / 3)
         self._patience = patience
@@ -51,6 +59,7 @@ class Silence:
             self._tell_after, self._patience = patience, patience * _SERVER_SIDE
         self._hashes = hashes
         self._files = files
+        self._noise = noise
         self._slow = _slowness(rate, files)
         self._base = Activity(None, None)
         self._heard_at: float | None = None
@@ -85,7 +94,7 @@ class Silence:
             return True
         if now.moved is None or self._base.moved is None:
             return now.moved != self._base.moved
-        return now.moved - self._base.moved > _NOISE + _NOISE_RATE * seconds
+        return now.moved - self._base.moved > self._noise + _NOISE_RATE * seconds
 
     def _work(self, statistics: Statistics | None) -> float:
         """Seconds for which a storage that lives may well say nothing."""

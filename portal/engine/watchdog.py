@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
@@ -48,14 +49,17 @@ class Watchdog:
                 self._kept_at = moment
                 self._say(f"kept {moment}")
 
-    def close(self) -> None:
-        """It ends what is still held."""
+    def close(self, seconds: float | None = None) -> None:
+        """It ends what is still held; waited for no longer than told."""
         with self._lock:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
-                self._process.wait(_PATIENCE + self._grace)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_PATIENCE + self._grace if seconds is None else seconds)
 
     def _start(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         # -S: nothing but the standard library is needed, and so it starts quickly and is small.
         self._process = subprocess.Popen(
             [

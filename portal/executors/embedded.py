@@ -63,8 +63,7 @@ class Embedded:
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
-            self._watchdog.close()
+        self._watchdog.close(max(0.5, deadline - time.monotonic()))
 
     def is_alive(self) -> bool:
         return not self._stopped.is_set() and all(thread.is_alive() for thread in self._threads)

@@ -153,6 +153,19 @@ def test_storage_that_dies_and_comes_back_gets_all_the_tries(
     assert stored_there(storage) == tree(root / "from")
 
 
+@pytest.mark.parametrize("storage", KINDS, indirect=True)
+def test_storage_that_is_silent_from_the_start_is_told_too(
+    storage: Storage, upload: Any, begin: Any, root: Path
+) -> None:
+    job_id = upload()
+    storage.freeze()
+    begin(job_id, 9.0)
+    wait_for(lambda: stored(job_id).trouble == SAID, TOLD)
+    storage.thaw()
+    wait_for(lambda: status_of(job_id) == "completed", 40)
+    assert stored_there(storage) == tree(root / "from")
+
+
 @pytest.mark.parametrize("storage", ["sftp"], indirect=True)
 def test_download_from_a_silent_storage_is_told_and_given_up_too(
     storage: Storage, new_remote: Any, new_job: Any, begin: Any, root: Path
