@@ -30,6 +30,8 @@ class PortalServer:
     #: What stands before a command; that of the sources with the packages that ship, if empty.
     program: Sequence[str] = ()
     cwd = ROOT
+    #: Extras of the portal that are installed beside what ships.
+    extras: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.root = folder / "files"
@@ -80,7 +82,7 @@ class PortalServer:
             self._process = subprocess.Popen(
                 self.command("run", *self.options),
                 cwd=self.cwd,
-                env=measured_as_server(self.environment),
+                env=measured_as_server(self.environment, *self.extras),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -101,7 +103,7 @@ class PortalServer:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.cwd,
-            env=shipped.environment(self.environment),
+            env=shipped.environment(self.environment, *self.extras),
             input=stdin,
             capture_output=True,
             text=True,
@@ -144,12 +146,14 @@ class PortalServer:
         raise AssertionError(f"not ready within {START_SECONDS} s:\n{self.log}")
 
 
-def measured_as_server(environment: dict[str, str]) -> dict[str, str]:
+def measured_as_server(environment: dict[str, str], *extras: str) -> dict[str, str]:
     """The same, but a coverage run measures the process as one of greenlets."""
     if environment.pop("COVERAGE_PROCESS_CONFIG", None) is None:
-        return shipped.environment(environment)
+        return shipped.environment(environment, *extras)
     start = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
-    return shipped.environment({**environment, **start, "COVERAGE_CONCURRENCY": "greenlet"})
+    return shipped.environment(
+        {**environment, **start, "COVERAGE_CONCURRENCY": "greenlet"}, *extras
+    )
 
 
 def free_port() -> int:

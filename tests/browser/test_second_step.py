@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,7 @@ PICTURES = os.environ.get("PICTURES")
 def both(portal_with_users: Path, tmp_path: Path) -> Iterator[tuple[PortalServer, Provider]]:
     shutil.copytree(portal_with_users, tmp_path / "data")
     server = PortalServer(tmp_path)
-    # Single sign-on is an extra: only the lock of development names its two packages.
-    server.program = [sys.executable, "manage.py"]
+    server.extras = ("oidc",)
     provider = Provider(f"{server.url}/sign-on/callback")
     server._settings.update(
         PORTAL_OIDC_ISSUER=provider.issuer,

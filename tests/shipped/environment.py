@@ -14,14 +14,20 @@ import fcntl
 import functools
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"
+DEVELOPMENT = ROOT / "requirements-dev.txt"
+_PIN = re.compile(r"(?m)^([\w.-]+)==")
 _PLACE = Path(sys.prefix) / "shipped"
 _START_MEASURING = "import coverage\ncoverage.process_startup()\n"
 
@@ -29,16 +35,26 @@ _START_MEASURING = "import coverage\ncoverage.process_startup()\n"
 @functools.cache
 def folder() -> Path:
     """The environment, made if it is not there; another run that makes it is waited for."""
-    state = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    made = _PLACE / state
-    _PLACE.mkdir(exist_ok=True)
-    with (_PLACE / f"{state}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made / "complete").exists():
-            install(made, "--require-hashes", "-r", str(REQUIREMENTS))
-            _prepare_measuring(made / "measuring")
-            (made / "complete").touch()  # Last, so that half of one is never taken for it.
-    return made
+
+    def make(made: Path) -> None:
+        install(made, "--require-hashes", "-r", str(REQUIREMENTS))
+        _prepare_measuring(made / "measuring")
+
+    return _made_once(REQUIREMENTS.read_text(), make)
+
+
+@functools.cache
+def extra(name: str) -> Path:
+    """A folder with the packages that this extra of the portal brings, and nothing else."""
+    pinned = "".join(_pins(_needed_by(name)))
+
+    def make(made: Path) -> None:
+        made.mkdir()
+        (made / "requirements.txt").write_text(pinned)
+        options = ["--no-deps", "--require-hashes", "-r", str(made / "requirements.txt")]
+        _pip(python(), "--target", str(made), *options)
+
+    return _made_once(pinned, make)
 
 
 def python() -> str:
@@ -46,21 +62,72 @@ def python() -> str:
     return str(folder() / "bin" / "python")
 
 
-def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables for a process of ``python()``: it is measured where those of the tests are."""
+def environment(given: Mapping[str, str] = os.environ, *extras: str) -> dict[str, str]:
+    """The variables for a process of ``python()``: it has these extras, and is measured where those
+    of the tests are."""
     found = {name: value for name, value in given.items() if name != "PYTHONPATH"}
+    paths = [extra(name) for name in extras]
     if {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"} & found.keys():
-        found["PYTHONPATH"] = str(folder() / "measuring")
+        paths.append(folder() / "measuring")
+    if paths:
+        found["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     return found
 
 
 def install(made: Path, *requirements: str) -> None:
     """A new environment with these. As in the Makefile nothing is resolved: the lock names all."""
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(made)], check=True)
-    pip = [str(made / "bin" / "python"), "-m", "pip", "install", "-qq", "--no-input"]
-    options = ["--disable-pip-version-check", "--no-deps", *requirements]
+    _pip(str(made / "bin" / "python"), "--no-deps", *requirements)
+
+
+def _pip(interpreter: str, *options: str) -> None:
+    pip = [interpreter, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
     done = subprocess.run([*pip, *options], stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _made_once(state: str, make: Callable[[Path], None]) -> Path:
+    """The folder that ``make`` makes of this state; another run that is at it is waited for."""
+    mark = hashlib.sha256(f"{sys.version}\n{state}".encode()).hexdigest()[:12]
+    made = _PLACE / mark
+    _PLACE.mkdir(exist_ok=True)
+    with (_PLACE / f"{mark}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made / "complete").exists():
+            shutil.rmtree(made, ignore_errors=True)
+            make(made)
+            (made / "complete").touch()  # Last, so that half of one is never taken for it.
+    return made
+
+
+def _needed_by(name: str) -> set[str]:
+    """Names of all packages that the extra needs and that do not ship without it."""
+    from packaging.requirements import Requirement  # only here: that of development
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    shipped = {_normal(found) for found in _PIN.findall(REQUIREMENTS.read_text())}
+    wanted = [Requirement(text) for text in project["optional-dependencies"][name]]
+    needed: set[str] = set()
+    while wanted:
+        one = wanted.pop()
+        if _normal(one.name) in needed | shipped:
+            continue
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            needed.add(_normal(one.name))
+            wanted += map(Requirement, metadata.requires(one.name) or ())
+    return needed
+
+
+def _pins(names: set[str]) -> Iterator[str]:
+    """Their lines of the lock of development, with the hashes."""
+    for block in re.split(r"(?m)^(?=[\w.-]+==)", DEVELOPMENT.read_text()):
+        found = _PIN.match(block)
+        if found and _normal(found[1]) in names:
+            yield block
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _prepare_measuring(place: Path) -> None:
@@ -75,3 +142,4 @@ def _prepare_measuring(place: Path) -> None:
 
 if __name__ == "__main__":
     folder()
+    extra("oidc")

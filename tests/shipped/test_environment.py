@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -56,11 +57,27 @@ COMMANDS = {
 }
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+#: What the extra for single sign-on is for.
+SIGN_ON = """
+import authlib.oidc.core, authlib.common.errors, requests
+from authlib.integrations.requests_client import OAuth2Session
+OAuth2Session("client", "secret", redirect_uri="https://portal.example.org/back")
+"""
+CONFIGURED = {
+    "PORTAL_OIDC_ISSUER": "https://id.example.org",
+    "PORTAL_OIDC_CLIENT_ID": "portal",
+    "PORTAL_OIDC_CLIENT_SECRET": "a secret",
+    "PORTAL_OIDC_ROLES": "staff:operator",
+}
+
+
+def run(
+    *arguments: str, extras: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [shipped.python(), *arguments],
         cwd=shipped.ROOT,
-        env=shipped.environment(),
+        env=shipped.environment({**os.environ, **variables}, *extras),
         capture_output=True,
         text=True,
         timeout=120,
@@ -89,6 +106,19 @@ def test_every_module_of_the_portal_is_imported() -> None:
 def test_what_libraries_import_late_is_there() -> None:
     done = run("-c", LATE)
     assert done.returncode == 0, done.stderr
+
+
+def test_extra_for_single_sign_on_is_whole() -> None:
+    done = run("-W", "ignore", "-c", SIGN_ON, extras=("oidc",))
+    assert done.returncode == 0, done.stderr
+
+
+def test_single_sign_on_without_its_extra_is_refused_with_the_way_to_get_it(
+    tmp_path: Path,
+) -> None:
+    done = run("manage.py", "db", "upgrade", PORTAL_DATA_DIR=str(tmp_path), **CONFIGURED)
+    assert done.returncode == 1
+    assert "pip install 'transfer-portal[oidc]'" in done.stderr
 
 
 def test_every_command_says_what_it_does() -> None:
