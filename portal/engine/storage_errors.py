@@ -86,13 +86,9 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
         ),
         "The storage does not allow this with these credentials. Check what they may do there.",
     ),
-    _reason(
-        (
-            "x509: ",
-            "tls: ",
-            "server gave http response to https client",
-            "malformed http response",
-        ),
+    Reason(
+        # A connection that breaks cannot be closed as TLS wants it, which says nothing of TLS.
+        r"x509: |tls: (?!failed to send closenotify|use of closed connection)",
         "No safe connection could be made. Check the remote's address and certificate.",
     ),
     _reason(

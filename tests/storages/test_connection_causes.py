@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portal import engine
-from portal.engine.exit_codes import cause_of
+from portal.engine.exit_codes import cause_of, may_pass, reason_for
 from portal.services import connections
 from tests.remotes.servers import PASSWORD, Storage
 from tests.storages.certificates import locked_key, make_certificate, rsa_key, ssh_key
@@ -372,6 +372,15 @@ DAV = "error listing: couldn't list files: "
 )
 def test_words_of_servers_that_nobody_runs_here(line: str, said: str) -> None:
     assert str(cause_of([line])).startswith(said)
+
+
+def test_connection_with_tls_that_breaks_is_no_matter_of_certificates() -> None:
+    """As FTP with TLS says it of a server that was killed in mid-transfer."""
+    write = "write tcp 10.0.0.2:4->10.0.0.1:5: write: broken pipe"
+    close = "tls: failed to send closeNotify alert (but connection was closed anyway)"
+    line = f"Failed to copy: update stor: 2 errors occurred:\n\t* {write}\n\t* {close}"
+    assert reason_for(1, False, [line]).startswith("The connection to the storage broke.")
+    assert may_pass(1, False, [line])
 
 
 def test_words_that_are_not_known_are_repeated_without_secrets(verdict_on: Look) -> None:
