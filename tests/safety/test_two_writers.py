@@ -249,6 +249,7 @@ def test_one_that_waits_takes_no_place_from_others(
         running.stop()
 
 
+@pytest.mark.exclusive
 def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
     executor: Any, root: Path, new_job: Any, events: Recorder, app: Flask, user: Any, mode: str
 ) -> None:
