@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import CapturingLogger
 
 from portal.engine import Order, Transfer, confinement, landlock, list_matching, rclone_path
 from portal.engine.asking import ask
@@ -248,14 +249,15 @@ def test_readyz_and_the_start_say_where_nothing_is_confined(
     settings: Settings,
     browser: Callable[..., Browser],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr("portal.startup.log", log)
     assert "confinement" not in browser().get("/readyz").json
     monkeypatch.setattr(landlock, "version", lambda: 0)
     said = "rclone is not confined: this kernel has no Landlock, or it is switched off"
     assert browser().get("/readyz").json["confinement"] == said
     look_at_roots(settings)
-    assert "rclone is not confined" in capsys.readouterr().out
+    assert "rclone is not confined" in [call.args[0] for call in log.calls]
 
 
 @needs_landlock
