@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -315,14 +316,15 @@ def modules() -> Iterator[tuple[str, Path]]:
         yield ".".join(part for part in parts if part != "__init__"), path
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for name, path in modules():
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    return [(name, ast.parse(path.read_text(encoding="utf-8"))) for name, path in modules()]
 
 
+@cache
 def imported(tree: ast.AST) -> set[str]:
     """Full names of all modules that are imported anywhere in it, in functions too."""
-    names = {module for module, _ in modules()}
+    names = {module for module, _ in trees()}
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
