@@ -19,8 +19,6 @@ STRICTER_PERCENT = 95
 # One for each core of the smallest machine: with more, servers wait for the processor so long that
 # deadlines of tests are missed which hold for a person.
 SIDE_BY_SIDE = 2
-# Patient tests leave the processor to others most of the time.
-PATIENT_SIDE_BY_SIDE = 3
 
 PYTHON = [sys.executable, "-m"]
 
@@ -83,11 +81,9 @@ def beside() -> Iterator[Check]:
 def tests() -> Iterator[Check]:
     pytest = [*PYTHON, "pytest"]
     measured = [*pytest, "--cov", "--cov-report=", "--cov-fail-under=0"]
-    by_file = ["--dist", "loadfile", "-n"]
-    several = [*by_file, str(SIDE_BY_SIDE)]
+    several = ["-n", str(SIDE_BY_SIDE), "--dist", "loadfile"]
     yield "Tests and docs", [*measured, *several, "-m", "not patient and not exclusive"]
     # Real processes that are killed, frozen and waited for.
-    several = [*by_file, str(PATIENT_SIDE_BY_SIDE)]
     yield "Patient tests", [*measured, *several, "-m", "patient", "--cov-append"]
     # Those that measure: nothing runs beside them, and no tracer in them.
     yield "Tests that run alone", [*pytest, "-m", "exclusive"]

@@ -72,15 +72,17 @@ def test_thawed_worker_destroys_nothing_of_its_successor(
     asleep = [first.pid, *children(first.pid)]
     assert len(asleep) >= 3  # itself, its watchdog, its rclone
     send(asleep, signal.SIGSTOP)
-    frozen_at = time.monotonic()
-    worker()
-    wait_for(lambda: stored(job_id).attempt == 2 and status_of(job_id) == "running", 20)
-    mine = partials.suffix(job_id, 2)
-    wait_for(lambda: list((root / "to").glob(f"*{mine}")))
-    time.sleep(max(0.0, frozen_at + 65 * SCALE - time.monotonic()))
-    assert status_of(job_id) == "running"
-    # The worst order: rclone has the longest time to do harm.
-    send(asleep[::-1], signal.SIGCONT)
+    try:
+        frozen_at = time.monotonic()
+        worker()
+        wait_for(lambda: stored(job_id).attempt == 2 and status_of(job_id) == "running", 20)
+        mine = partials.suffix(job_id, 2)
+        wait_for(lambda: list((root / "to").glob(f"*{mine}")))
+        time.sleep(max(0.0, frozen_at + 65 * SCALE - time.monotonic()))
+        assert status_of(job_id) == "running"
+    finally:
+        # The worst order: rclone has the longest time to do harm. What failed leaves none asleep.
+        send(asleep[::-1], signal.SIGCONT)
     wait_for(lambda: attempts(settings) == {b"2"}, 10)
     assert list((root / "to").glob(f"*{mine}"))
     wait_for(lambda: "stop=Stop." in first.log)
