@@ -48,6 +48,20 @@ def resolve(text: str, roots: Sequence[Path]) -> Path:
     return path
 
 
+def is_missing(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether it is certain that nothing exists at `path`, which lies in one of `roots`.
+    Something may in a folder that may not be read."""
+    if not any(path.is_relative_to(os.path.realpath(root)) for root in roots):
+        return False
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def nested(a: Path, b: Path) -> bool:
     """Whether both are the same folder, or one lies inside the other."""
     one, other = Path(os.path.realpath(a)), Path(os.path.realpath(b))

@@ -36,7 +36,7 @@ from portal.worker import Lease, Timing, Worker
 from portal.worker.presence import this_process
 from portal.worker.timing import GRACE
 from tests.parts import Postgres, Redis
-from tests.transfers import Recorder, fill, status_of
+from tests.transfers import Recorder, fill, queue, status_of
 
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
@@ -408,8 +408,9 @@ def worker_process(app: Flask) -> Callable[..., int]:
 
 @pytest.fixture
 def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[..., int]:
-    """Makes a job as the form does, and gives its id. Without a source: three small files. Without
-    a destination: ``to``, or ``to 2`` and so on while others are open, for which it would wait."""
+    """Makes a job as the form does, and gives its id. A source that is not there has gone since.
+    Without a source: three small files. Without a destination: ``to``, or ``to 2`` and so on while
+    others are open, for which it would wait."""
     made: list[int] = []
 
     def folder() -> Path:
@@ -432,7 +433,7 @@ def new_job(app: Flask, root: Path, user: Callable[[str], User]) -> Callable[...
         for side in ("source", "destination"):
             order[side] = str(order[side])
         with app.app_context():
-            job_id = jobs.create(jobs.Transfer(**order), actor=user(owner), address="").id
+            job_id = queue(jobs.Transfer(**order), user(owner)).id
         if "destination" not in options:
             made.append(job_id)
         return job_id

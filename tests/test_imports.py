@@ -121,7 +121,15 @@ MAY = {
     },
     "services.totals": {"database", "models"},
     "services.history": {"database", "locations", "models", "services.audit", "services.totals"},
-    "services.places": {"backends", "database", "engine", "models", "services.sealing"},
+    "services.places": {
+        "backends",
+        "database",
+        "engine",
+        "models",
+        "paths",
+        "services.sealing",
+        "settings",
+    },
     "services.transitions": {"database", "live", "models", "services.places", "services.totals"},
     "services.reports": {
         "database",

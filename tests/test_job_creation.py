@@ -267,12 +267,55 @@ def test_each_bandwidth_limit_that_passes_is_one_that_rclone_takes(
         assert stored(number).exit_code == 1  # the two folders differ, that is all
 
 
-def test_source_that_does_not_exist_is_accepted_and_fails_later_in_words(
+@pytest.mark.parametrize("name", ["none", "none/below", "from/a file/below", "broken link", "ü%20"])
+def test_source_that_does_not_exist_is_refused_beside_its_field(
+    bob: Browser, wish: dict[str, str], root: Path, name: str
+) -> None:
+    (root / "from" / "a file").write_text("of five bytes")
+    (root / "broken link").symlink_to(root / "nowhere")
+    for operation in ("copy", "sync", "move", "check"):
+        form = wish | {"source": f"{root}/{name}", "operation": operation, "guarded": "y"}
+        answer = bob.post("/jobs", form)
+        assert answer.status_code == 422
+        assert errors_in(answer.text) == {
+            "source": "There is nothing at this path. Check it, or make the folder first."
+        }
+    assert jobs_in_table() == 0
+
+
+def test_source_that_is_one_file_is_accepted(
+    bob: Browser, wish: dict[str, str], root: Path
+) -> None:
+    (root / "one.txt").write_text("one")
+    assert bob.post("/jobs", wish | {"source": str(root / "one.txt")}).status_code == 303
+
+
+def test_source_that_only_workers_of_a_pool_can_see_is_accepted(
+    bob: Browser, wish: dict[str, str], root: Path, worker_process: Any
+) -> None:
+    worker_process(pools=("site-b",))
+    elsewhere = wish | {"source": str(root / "none")}
+    assert bob.post("/jobs", elsewhere | {"pool": "site-b"}).status_code == 303
+    assert bob.post("/jobs", elsewhere | {"pool": "default"}).status_code == 422
+
+
+def test_source_whose_root_is_away_is_left_to_the_worker(
+    bob: Browser, wish: dict[str, str], root: Path
+) -> None:
+    root.rename(root.with_name("elsewhere"))
+    assert bob.post("/jobs", wish).status_code == 303
+    root.mkdir()
+    assert bob.post("/jobs", wish).status_code == 422
+
+
+def test_source_that_went_meanwhile_fails_in_words(
     bob: Browser, wish: dict[str, str], root: Path, execute: Any
 ) -> None:
-    assert bob.post("/jobs", wish | {"source": str(root / "none")}).status_code == 303
+    assert bob.post("/jobs", wish).status_code == 303
+    (root / "from").rename(root / "renamed")
     execute(1)
     assert "The source folder does not exist." in bob.get("/jobs/1").text
+    assert bob.post("/jobs/1/retry").status_code == 303
 
 
 def test_html_in_a_name_or_path_is_shown_as_text_on_every_page(

@@ -16,6 +16,7 @@ from tests.conftest import wait_for
 
 def queue_job(bob: Any, root: Any, name: str = "Nightly photos") -> Any:
     transfer = Transfer(name, Operation.COPY, str(root / "a"), str(root / "b"), None, dry_run=False)
+    (root / "a").mkdir(exist_ok=True)
     with bob.app.test_request_context():
         return jobs.create(transfer, actor=bob.user, address="")
 

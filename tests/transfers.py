@@ -15,13 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flask import current_app
 from socketio import Manager
 from sqlalchemy import NullPool, create_engine, func, select
 
-from portal.database import glance, session
+from portal.database import begin_write, glance, session
 from portal.engine import Phase, Progress
-from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span
-from portal.services import reports
+from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
+from portal.paths import is_missing
+from portal.services import jobs, places, reports
 from portal.services.reports import Hold, Standing, Told
 from portal.states import FINAL, JobStatus, may_follow
 from tests.scripts import python_program
@@ -39,6 +41,16 @@ def stored(job_id: int) -> Job:
         return session.get_one(Job, job_id)
     finally:
         session.remove()
+
+
+def queue(transfer: jobs.Transfer, owner: User) -> Job:
+    """A job as the form makes it. Where its source is not there, it has gone since."""
+    if not is_missing(Path(transfer.source), [Path("/")]):
+        return jobs.create(transfer, actor=owner, address="")
+    found = places.look_up(places.ends_of(transfer))
+    job = jobs.insert(begin_write(), transfer, owner, address="", found=found)
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job
 
 
 def status_of(job_id: int) -> JobStatus:

@@ -49,6 +49,8 @@ class Transfer:
 def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
+    if missing := _missing_source(transfer):
+        raise missing
     job = insert(begin_write(), transfer, actor, address, found=found)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
@@ -59,9 +61,14 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
     stands for another one."""
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
+    missing = _missing_source(transfer)
     job = _wished(begin_write(), actor, wish)
     if job is not None:
+        # Its source may be gone by now: a move has taken it away.
         return job, False
+    if missing:
+        session().rollback()
+        raise missing
     try:
         job = insert(session(), transfer, actor, address, found=found, wish=wish)
     except IntegrityError:
@@ -72,6 +79,10 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
         return job, False
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job, True
+
+
+def _missing_source(transfer: Transfer) -> Invalid | None:
+    return places.missing_source(ends_of(transfer), current_app.extensions["settings"])
 
 
 def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:

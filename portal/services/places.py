@@ -30,11 +30,13 @@ from sqlalchemy.orm import Session, aliased
 
 from portal.backends import BACKENDS
 from portal.database import begin_write, glance
-from portal.engine import places
+from portal.engine import KnownMounts, places
 from portal.engine.same_place import ACCOUNT
 from portal.errors import Invalid
 from portal.models import Job, JobPlace, Remote
+from portal.paths import is_missing
 from portal.services import sealing
+from portal.settings import Settings
 from portal.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
@@ -128,6 +130,20 @@ def refuse_one_place(ends: Ends, found: Places) -> None:
             "inside the other."
         }
     )
+
+
+def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
+    """Where it is certain that there is nothing at a local source. Workers of a pool may have
+    folders of their own, and in the empty mount point of a disk that is away nothing can be seen:
+    of these the worker finds out."""
+    if ends.pool is not None or ends.source_remote_id is not None:
+        return None
+    if not is_missing(Path(ends.source), settings.transfer_roots):
+        return None
+    mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
+    if mounts.problem(ends.source) is not None:
+        return None
+    return Invalid({"source": "There is nothing at this path. Check it, or make the folder first."})
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:

@@ -78,6 +78,18 @@ def test_all_that_is_wrong_is_said_at_once_by_field(program: Any) -> None:
     assert number_of_jobs() == 0
 
 
+def test_source_that_does_not_exist_is_refused_unless_a_pool_is_named(
+    program: Any, wish: Any, root: Path, worker_process: Any
+) -> None:
+    worker_process(pools=("site-b",))
+    elsewhere = wish | {"source": str(root / "none")}
+    answer = program("bob").post("/jobs", elsewhere)
+    assert_problem(answer, 422, "source")
+    assert answer.json["errors"]["source"].startswith("There is nothing at this path.")
+    assert program("bob").post("/jobs", elsewhere | {"pool": "site-b"}).status_code == 201
+    assert number_of_jobs() == 1
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -271,6 +283,18 @@ def test_key_of_a_refused_body_is_still_free(program: Any, wish: Any) -> None:
     asking = program("bob")
     assert keyed(asking, "one", wish | {"source": "/etc"}).status_code == 422
     assert keyed(asking, "one", wish).status_code == 201
+
+
+def test_key_of_a_job_whose_source_has_gone_since_still_leads_to_it(
+    program: Any, wish: Any, root: Path
+) -> None:
+    asking = program("bob")
+    assert keyed(asking, "one", wish).status_code == 201
+    (root / "from").rename(root / "moved away")
+    again = keyed(asking, "one", wish)
+    assert (again.status_code, again.json["id"]) == (200, 1)
+    assert_problem(keyed(asking, "two", wish), 422, "source")
+    assert number_of_jobs() == 1
 
 
 def test_key_is_forgotten_after_a_day_and_stored_as_its_hash(program: Any, wish: Any) -> None:

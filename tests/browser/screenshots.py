@@ -103,12 +103,13 @@ def fill(server: PortalServer, waiting: Sequence[Sample]) -> dict[str, str]:
     for sample in ENDED:
         ended.append(bob.transfer(*sample))
         bob.wait_for(ended[-1], "completed", "failed")
-    missing = str(server.root / "sources" / "gone")
+    emptied = server.root / "sources" / "scans"
+    emptied.mkdir(parents=True, exist_ok=True)
     failed = bob.post(
         "/jobs",
         name="Scans of last week",
-        operation="copy",
-        source=missing,
+        operation="sync",
+        source=str(emptied),
         destination=str(server.root / "copies" / "scans"),
     )
     cancelled = bob.transfer("Old projects", "copy", 20, 4, "1M")
