@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any
 
-from portal import process_one
+from portal.server import process_one
 
 
 def main() -> None:

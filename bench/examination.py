@@ -16,7 +16,7 @@ from statistics import median
 from bench.report import publish, rounds, table, verdict
 from portal.engine import Order, Remote, rclone_path
 from portal.engine.safety import Examination
-from portal.obscuring import obscured
+from portal.remotes.obscure import obscured
 from tests.remotes.servers import Storage
 
 ROUNDS = rounds(9)

@@ -20,10 +20,10 @@ from sqlalchemy import insert, update
 
 from bench.report import publish, table, verdict
 from bench.server import Client, prepared
-from portal import database
-from portal.clock import now
+from portal.db import session
+from portal.db.clock import now
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.browser.portal_server import PortalServer
 from tests.histories import totals_of
 
@@ -71,8 +71,8 @@ def portals(folder: Path, sizes: tuple[int, int]) -> Iterator[list[PortalServer]
 
 def fill(server: PortalServer, jobs: int) -> None:
     """Finished jobs with their events and the running totals that belong to them."""
-    engine = database.connect(f"sqlite:///{server.data / 'portal.sqlite'}")
-    writing = database.begin_write()
+    engine = session.connect(f"sqlite:///{server.data / 'portal.sqlite'}")
+    writing = session.begin_write()
     counts = dict.fromkeys(JobStatus, 0)
     last, ended = now().replace(microsecond=0), list[dict[str, Any]]()
     for first in range(0, jobs, CHUNK):
@@ -87,7 +87,7 @@ def fill(server: PortalServer, jobs: int) -> None:
     for status, number in counts.items():
         writing.execute(update(JobCount).where(JobCount.status == status).values(jobs=number))
     writing.commit()
-    database.session.remove()
+    session.session.remove()
     engine.dispose()
 
 

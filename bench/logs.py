@@ -23,9 +23,9 @@ import socketio
 
 from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
-from portal import database
+from portal.db import session
 from portal.engine import LogLine
-from portal.services import job_logs
+from portal.services.jobs import logs
 from portal.settings import load_settings
 from tests.browser.portal_server import PortalServer
 from tests.scripts import python_program
@@ -175,15 +175,15 @@ def two_logs(server: PortalServer, client: Client) -> tuple[int, int]:
     for job in jobs:
         client.post(f"/jobs/{job}/cancel", {})
     settings = load_settings(data_dir=server.data, transfer_roots=(server.root,))
-    connected = database.connect(settings.database_url)
+    connected = session.connect(settings.database_url)
     for job, lines in zip(jobs, (LONG, SHORT), strict=True):
         # One more than the worker's own, which may have begun it.
-        tail = job_logs.begin(job, 99)
+        tail = logs.begin(job, 99)
         assert tail is not None
         for first in range(0, lines, 10_000):
-            job_logs.take_in(tail, said(first, min(lines, first + 10_000)))
-            assert job_logs.write(tail)
-    database.session.remove()
+            logs.take_in(tail, said(first, min(lines, first + 10_000)))
+            assert logs.write(tail)
+    session.session.remove()
     connected.dispose()
     return jobs
 

@@ -19,11 +19,11 @@ from statistics import median
 
 from bench.fanout import EVENT
 from bench.report import publish, table, verdict
-from portal import database, migrate
-from portal.queue.messages import Kind
-from portal.queue.publisher import Publisher
-from portal.rooms import STATUS_CHANGE, topic_room
-from portal.services import accounts
+from portal.db import migrate, session
+from portal.realtime.bus.messages import Kind
+from portal.realtime.bus.publisher import Publisher
+from portal.realtime.rooms import STATUS_CHANGE, topic_room
+from portal.services.accounts import users
 from portal.settings import load_settings
 from tests.conftest import PASSWORD
 from tests.parts import Postgres, Redis
@@ -112,9 +112,9 @@ def started(folder: Path, database_url: str, redis: str, processes: int) -> Web:
     settings = load_settings(data_dir=folder / "made", database_url=database_url)
     settings.prepare()
     migrate.upgrade(settings)
-    engine = database.connect(database_url)
-    accounts.create_user("bob", "operator", PASSWORD)
-    database.session.remove()
+    engine = session.connect(database_url)
+    users.create_user("bob", "operator", PASSWORD)
+    session.session.remove()
     engine.dispose()
     web = Web(
         folder,

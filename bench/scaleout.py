@@ -20,16 +20,20 @@ import psycopg
 from flask import Flask
 
 from bench.report import publish, table, verdict
-from portal import database, engine, live, migrate
+from portal import engine
+from portal.app import build_app
+from portal.db import migrate, session
 from portal.engine.binary import setpriv_path
 from portal.engine.command import command_line, environment
-from portal.engine.workplace import Workplace
-from portal.executors.celery import Doorbell
-from portal.factory import build_app
+from portal.engine.runtime_dir import Workplace
 from portal.models import Role, User
-from portal.services import accounts, jobs
+from portal.realtime import publish as live
+from portal.services.accounts import users
+from portal.services.jobs import control, create
 from portal.settings import Settings, load_settings
-from portal.states import FINAL, JobStatus, Operation
+from portal.transfers import request
+from portal.transfers.states import FINAL, JobStatus, Operation
+from portal.worker.executors.celery import Doorbell
 from tests.conftest import PASSWORD, wait_for
 from tests.parts import Postgres, Redis
 from tests.scaleout.portals import WorkerProcess
@@ -61,7 +65,7 @@ class Portal:
         migrate.upgrade(self.settings)
         self._doorbell = Doorbell(self.settings)
         self.app: Flask = build_app(self.settings, executor=self._doorbell)
-        self.bob: User = accounts.create_user("bob", Role.OPERATOR, PASSWORD)
+        self.bob: User = users.create_user("bob", Role.OPERATOR, PASSWORD)
         self._doorbell.start()
         self.workers: list[WorkerProcess] = []
 
@@ -83,11 +87,11 @@ class Portal:
             wait_for(lambda: rclones(self.settings.data_dir) == [], 20)
 
     def add(self, source: Path, destination: Path, limit: str | None = None) -> int:
-        order = jobs.Transfer(
+        order = request.Transfer(
             "Bench", Operation.COPY, str(source), str(destination), limit, dry_run=False
         )
         with self.app.app_context():
-            return jobs.create(order, actor=self.bob, address="").id
+            return create.create(order, actor=self.bob, address="").id
 
     def wait_for_end(self, job_ids: Sequence[int], seconds: float) -> None:
         """Looks seldom, so that it costs those who are measured nothing."""
@@ -105,7 +109,7 @@ class Portal:
     def close(self) -> None:
         self._doorbell.stop()
         live.use_queue("")
-        database.session.remove()
+        session.session.remove()
         self.app.extensions["engine"].dispose()
 
 
@@ -197,7 +201,7 @@ def statements(portal: Portal, number: int) -> str:
         still = running(portal, ids)
         for job_id in ids:
             with portal.app.app_context():
-                jobs.cancel(job_id, actor=portal.bob, address="")
+                control.cancel(job_id, actor=portal.bob, address="")
         portal.wait_for_end(ids, 120)
     assert still == number, f"{number - still} of them had ended"
     assert_ended_once(ids)

@@ -22,9 +22,9 @@ from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from bench.transfer import PATIENCE, finished, rclone
 from portal.engine import Order, Remote, rclone_path
-from portal.engine.asking import IMPATIENT
 from portal.engine.remotes import variables
-from portal.obscuring import obscured
+from portal.engine.run_once import IMPATIENT
+from portal.remotes.obscure import obscured
 from tests.browser.portal_server import PortalServer
 from tests.remotes.servers import Storage, typed
 

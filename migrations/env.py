@@ -3,11 +3,9 @@
 from alembic import context
 from sqlalchemy import event
 
-from portal import (
-    models,  # noqa: F401 - fills the metadata
-    stopping,
-)
-from portal.database import Base, connect
+from portal import models  # noqa: F401 - fills the metadata
+from portal.db.session import Base, connect
+from portal.runtime import stopping
 
 #: Of SQLite's machine, between two looks whether the process was asked to end.
 _STEPS = 100_000

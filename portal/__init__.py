@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
     from portal.settings import Settings
 
-__version__ = "0.1.0"
-
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application; ``settings`` default to the environment's."""
-    from portal.factory import build_app
+    from portal.app import build_app
 
     return build_app(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from portal import __version__, database, logs, migrate, stopping
+from portal.db import migrate, session
 from portal.errors import Invalid, PortalError
 from portal.models import Role
-from portal.pools import POOL_NAME
+from portal.runtime import logging, resources, stopping
+from portal.runtime.version import __version__
 from portal.settings import Settings, SettingsError, load_settings
+from portal.transfers.pools import POOL_NAME
 
 _HASH_LENGTH = 64
 _ABOUT_THE_DATABASE = "PORTAL_DATABASE_URL: the database cannot be used: "
@@ -41,7 +44,7 @@ class _Group(click.Group):
         except SQLAlchemyError as error:
             raise _Failure(f"{_ABOUT_THE_DATABASE}{_one_line(error)}.") from None
         finally:
-            database.close()
+            session.close()
             stopping.close_ears()
 
 
@@ -63,7 +66,7 @@ POOL = _Pool()
 
 def _settings(**values: Any) -> Settings:
     settings = load_settings(**{name: value for name, value in values.items() if value is not None})
-    logs.configure(settings.log_format)
+    logging.configure(settings.log_format)
     return settings
 
 
@@ -95,8 +98,8 @@ def run(
     """Serve the portal; without PORTAL_REDIS_URL, run its transfers too."""
     settings = _settings(host=host, port=port)
     if processes == 1:
-        from portal.lifeline import Lifeline
-        from portal.serve import serve
+        from portal.server.process import serve
+        from portal.server.supervisor_pipe import Lifeline
 
         tie = Lifeline(slot, lifeline)
         serve(settings, server, migrate_first=not no_migrate, lifeline=tie)
@@ -106,7 +109,7 @@ def run(
             "PORTAL_REDIS_URL. Without them one process does everything."
         )
     else:
-        from portal.supervisor import supervise
+        from portal.server.supervisor import supervise
 
         supervise(settings, processes, migrate_first=not no_migrate)
 
@@ -116,7 +119,7 @@ def run(
 @click.option("--pool", "pools", multiple=True, type=POOL, help="Pool to serve; may be repeated.")
 def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
     """Run transfers for the web processes of the scale-out mode."""
-    from portal.work import work
+    from portal.worker.process import work
 
     work(_settings(), pools, concurrency)
 
@@ -127,8 +130,8 @@ def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
 @click.pass_obj
 def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
     """Serve the portal with three users and a few slow sample transfers."""
-    from portal import demo as sample
-    from portal.serve import serve
+    from portal.server import demo as sample
+    from portal.server.process import serve
 
     serve(_settings(host=host, port=port), server, prepare=sample.prepare)
 
@@ -139,21 +142,21 @@ def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create_user(name: str, role: str, password_stdin: bool) -> None:
     """Add a user. Without --password-stdin a password is generated and printed."""
-    from portal.services import accounts, passwords
+    from portal.services.accounts import passwords, users
 
     settings = _settings()
     settings.prepare()
     migrate.upgrade(settings)
-    database.connect(settings.database_url)
+    session.connect(settings.database_url)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else passwords.generated()
     if weakness := passwords.weakness(password, name):
         click.echo(f"Warning: {weakness}", err=True)
     try:
-        accounts.create_user(name, role, password)
+        users.create_user(name, role, password)
     except Invalid as invalid:
         raise _Failure(" ".join(invalid.errors.values())) from None
     finally:
-        database.session.remove()
+        session.session.remove()
     click.echo(f"Created {role} {name.lower()}.")
     if not password_stdin:
         click.echo(f"Password: {password}")
@@ -163,11 +166,11 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def accept_mount(folder: Path) -> None:
     """Say that the disk which is mounted at FOLDER now is right, or that none is to be."""
-    from portal import startup
+    from portal.worker import roots
 
     settings = _settings()
     settings.prepare()
-    if startup.accept_mount(settings, str(folder.absolute())):
+    if roots.accept_mount(settings, str(folder.absolute())):
         click.echo(f"From now on {folder} is right as it is.")
     else:
         click.echo(f"{folder} was right already.")
@@ -178,34 +181,34 @@ def accept_mount(folder: Path) -> None:
 def reset_second_factor(name: str) -> None:
     """Remove the second factor of a user who lost device and recovery codes."""
     from portal.models import User
-    from portal.services import second_factor
+    from portal.services.accounts import second_factor
 
     settings = _settings()
     settings.prepare()
-    database.connect(settings.database_url)
+    session.connect(settings.database_url)
     try:
-        user = database.session.query(User).filter_by(username=name.lower()).first()
+        user = session.session.query(User).filter_by(username=name.lower()).first()
         if user is None:
             raise _Failure(f"There is no user {name}.")
         second_factor.reset(user.id, actor=None, address="")
     finally:
-        database.session.remove()
+        session.session.remove()
     click.echo(f"The second factor of {name.lower()} is removed; they are signed out everywhere.")
 
 
 @cli.command("rotate-keys")
 def rotate_keys() -> None:
     """Seal all stored secrets anew by the present secret key, so that the previous may go."""
-    from portal.services import key_rotation, sealing
+    from portal.services.storage import encryption, key_rotation
 
     settings = _settings()
     settings.prepare()
-    database.connect(settings.database_url)
-    sealing.use(settings.signing_key(), settings.previous_secret_keys)
+    session.connect(settings.database_url)
+    encryption.use(settings.signing_key(), settings.previous_secret_keys)
     try:
         tally = key_rotation.reseal()
     finally:
-        database.session.remove()
+        session.session.remove()
     click.echo(f"{tally.resealed} secrets are sealed by the present key.")
     if tally.lost:
         raise _Failure(f"No known key opens {', '.join(tally.lost)}. They stay as they were.")
@@ -260,11 +263,11 @@ def verify(known: tuple[int, str] | None) -> None:
     from portal.services import audit as trail
 
     settings = _settings()
-    database.connect(settings.database_url)
+    session.connect(settings.database_url)
     try:
         verdict = trail.verify(known)
     finally:
-        database.session.remove()
+        session.session.remove()
     if verdict.fault:
         raise _Failure(verdict.fault)
     click.echo(f"{verdict.entries} entries are as they were written.")
@@ -275,6 +278,8 @@ def verify(known: tuple[int, str] | None) -> None:
 @click.pass_context
 def check(context: click.Context) -> None:
     """Format, lint, types, tests and docs: the same list as CI."""
-    from portal.checks import run_checks
-
-    context.exit(run_checks())
+    checks = resources.ROOT / "tools" / "check.py"
+    if not checks.is_file():
+        raise _Failure("The checks need a checkout of the sources; this is an installed portal.")
+    command = [sys.executable, "-m", "tools.check"]
+    context.exit(subprocess.run(command, cwd=resources.ROOT, check=False).returncode)

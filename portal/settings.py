@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from portal import addresses, private, secret_files
 from portal.errors import SettingsError
+from portal.runtime import addresses, private_files, secret_files
 
 __all__ = ["ROLE_NAMES", "SECRETS", "RoleName", "Settings", "SettingsError", "load_settings"]
 
@@ -344,7 +344,7 @@ class Settings(BaseSettings):
 
     @property
     def lock_file(self) -> Path:
-        return self.data_dir / "portal.lock"
+        return self.data_dir / "portal.runtime.file_lock"
 
     def prepare(self) -> None:
         """Makes the data folder and the default root; other roots are the administrator's."""
@@ -355,15 +355,15 @@ class Settings(BaseSettings):
                 "pip install 'transfer-portal[oidc]', or unset the variable."
             )
         try:
-            private.make_folder(self.data_dir)
+            private_files.make_folder(self.data_dir)
             if self.transfer_roots == (default_root,):
-                private.make_folder(default_root)
+                private_files.make_folder(default_root)
         except OSError as error:
             raise SettingsError(
                 f"PORTAL_DATA_DIR: cannot make the folder {error.filename}: {error.strerror}"
             ) from None
         try:
-            private.refuse_unwritable(self.data_dir)
+            private_files.refuse_unwritable(self.data_dir)
         except OSError as error:
             raise SettingsError(
                 f"PORTAL_DATA_DIR: cannot write in the folder {self.data_dir}: {error.strerror}"

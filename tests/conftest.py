@@ -23,17 +23,22 @@ from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.routing import Rule
 
-from portal import database, engine, live, migrate
-from portal.executors import Executor
-from portal.executors.embedded import Embedded
-from portal.extensions import socketio
-from portal.factory import build_app
+from portal import engine
+from portal.app import build_app
+from portal.db import migrate
+from portal.db import session as database
 from portal.models import User
-from portal.services import accounts, jobs, passwords, workers
+from portal.realtime import publish
+from portal.realtime.extensions import socketio
+from portal.services import workers
+from portal.services.accounts import passwords, users
 from portal.settings import Settings, load_settings
-from portal.states import FINAL, Operation
+from portal.transfers import request as jobs
+from portal.transfers.states import FINAL, Operation
 from portal.worker import Lease, Timing, Worker
-from portal.worker.presence import this_process
+from portal.worker.executors import Executor
+from portal.worker.executors.embedded import Embedded
+from portal.worker.registration import this_process
 from portal.worker.timing import GRACE
 from tests.parts import Postgres, Redis
 from tests.transfers import Recorder, fill, queue, status_of
@@ -248,7 +253,7 @@ def _fill(made: Settings) -> None:
     migrate.upgrade(made)
     engine = database.connect(made.database_url)
     for name, role in USERS.items():
-        accounts.create_user(name, role, PASSWORD)
+        users.create_user(name, role, PASSWORD)
     database.session.remove()
     engine.dispose()
 
@@ -313,7 +318,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     made.testing = False
     made.jinja_env.bytecode_cache = _templates
     yield made
-    live.use_queue("")
+    publish.use_queue("")
     # One that looks at its jobs once more would be left with a connection of a pool that is gone.
     for thread in threading.enumerate():
         if thread.name == "ledger":
@@ -335,7 +340,7 @@ def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executo
 
 def _doorbell(settings: Settings) -> Executor:
     # Only here: Celery takes half a second to import.
-    from portal.executors.celery import Doorbell
+    from portal.worker.executors.celery import Doorbell
 
     return Doorbell(settings)
 
@@ -344,7 +349,7 @@ def _doorbell(settings: Settings) -> Executor:
 def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
     from tests.scaleout.portals import WorkerProcess  # which itself imports this file
 
-    live.listen(settings.redis_url)
+    publish.listen(settings.redis_url)
     worker = WorkerProcess(settings, folder / "worker.log").start()
     yield
     worker.clean_up()

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from portal.models import HistoryTotal, Job, Span
-from portal.services.totals import start_of
+from portal.services.jobs.totals import start_of
 
 Row = dict[str, Any]
 _AT_ONCE = 5_000

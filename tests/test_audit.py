@@ -9,11 +9,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from portal.database import begin_write, session
+from portal.db.session import begin_write, session
 from portal.models import AuditEntry, Job, LoginSession, Role, User, UserSettings
-from portal.services import accounts, audit, jobs
-from portal.services.jobs import Transfer
-from portal.states import Operation
+from portal.services import audit
+from portal.services.accounts import users
+from portal.services.jobs import create
+from portal.transfers.request import Transfer
+from portal.transfers.states import Operation
 from tests.conftest import PASSWORD
 
 
@@ -32,7 +34,7 @@ def last(action: str) -> dict[str, Any]:
 def job(app: Flask, user: Callable[[str], User]) -> int:
     transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
     with app.app_context():
-        return jobs.create(transfer, actor=user("bob"), address="10.0.0.7").id
+        return create.create(transfer, actor=user("bob"), address="10.0.0.7").id
 
 
 def test_sign_in_and_sign_out_are_noted(browser: Any, user: Any) -> None:
@@ -55,7 +57,7 @@ def test_sign_in_and_sign_out_are_noted(browser: Any, user: Any) -> None:
 def test_refused_sign_in_is_noted_with_the_name_that_was_typed(
     browser: Any, user: Any, name: str, password: str
 ) -> None:
-    accounts.set_active(user("bella").id, False, actor=user("alice"), address="")
+    users.set_active(user("bella").id, False, actor=user("alice"), address="")
     assert browser().sign_in(name, password).status_code == 401
     assert last("sign-in") == {
         "actor": name,
@@ -205,5 +207,5 @@ def test_nobody_can_change_or_delete_an_entry_over_http(app: Flask) -> None:
 
 def test_entry_outlives_a_change_of_role(browser: Any, user: Any) -> None:
     browser("charlie").post("/settings", {"theme": "dark"})
-    accounts.change_role(user("charlie").id, Role.OPERATOR, actor=user("alice"), address="")
+    users.change_role(user("charlie").id, Role.OPERATOR, actor=user("alice"), address="")
     assert last("settings.change")["actor"] == "charlie"

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from portal import database, migrate
 from portal.cli import cli
-from portal.database import begin_write, session
+from portal.db import migrate
+from portal.db import session as database
+from portal.db.session import begin_write, session
 from portal.models import AuditEntry
 from portal.services import audit
 from portal.settings import Settings, load_settings

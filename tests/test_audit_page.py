@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import begin_write, session
+from portal.db.session import begin_write, session
 from portal.models import AuditEntry
-from portal.services import accounts, audit
+from portal.services import audit
+from portal.services.accounts import users
 
 
 def note(action: str, *, name: str = "", **more: str) -> None:
@@ -196,6 +197,6 @@ def test_export_of_a_long_log_needs_no_more_memory_than_a_page_of_it(alice: Any,
 def test_entry_keeps_the_name_of_a_user_who_is_gone(app: Flask, browser: Any, user: Any) -> None:
     browser("charlie").post("/settings", {"theme": "dark"})
     number = user("charlie").id
-    accounts.set_active(number, False, actor=user("alice"), address="")
+    users.set_active(number, False, actor=user("alice"), address="")
     assert audit.page(audit.Filter(actor="charlie", action="settings.change"), 1, 1)[1] == 1
     assert timedelta(0) < datetime.now(UTC) - audit.page(audit.Filter(), 1, 1)[0][0].at

@@ -16,8 +16,8 @@ import pytest
 from portal.engine import rclone_path
 from portal.engine.progress import Tracker
 from portal.engine.statistics import parse
-from portal.names import is_name
-from portal.services import reports
+from portal.services.jobs import reports
+from portal.transfers.names import is_name
 from tests.transfers import MIB, Recorder, fill, scripted_rclone, status_of, stored, tell, tree
 
 ODD_NAMES = (

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from portal import database, secret_files
+from portal.db import session
+from portal.runtime import secret_files
 from portal.settings import SECRETS, SettingsError, load_settings
 from tests.browser.portal_server import ROOT, free_port
 from tests.shipped import environment as shipped
@@ -246,7 +247,7 @@ def test_file_where_the_data_folder_should_be(refused: Start, tmp_path: Path, de
 
 
 def test_folder_where_the_lock_file_should_be(refused: Start, tmp_path: Path) -> None:
-    (tmp_path / "data" / "portal.lock").mkdir(parents=True)
+    (tmp_path / "data" / "portal.runtime.file_lock").mkdir(parents=True)
 
     assert refused().startswith("PORTAL_DATA_DIR: the lock file ")
 
@@ -542,11 +543,11 @@ def test_files_are_the_owners_alone_in_a_folder_that_was_there(tmp_path: Path) -
     settings = load_settings(data_dir=data)
     settings.prepare()
     settings.signing_key()
-    engine = database.connect(settings.database_url)
+    engine = session.connect(settings.database_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE kept (content)")
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()}
-    database.close()
+    session.close()
 
     private = ("portal.sqlite", "portal.sqlite-wal", "portal.sqlite-shm", "secret_key")
     assert modes == dict.fromkeys(private, 0o600) | {"files": 0o700}

@@ -12,9 +12,9 @@ from flask import Flask
 from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.database import session
-from portal.services import callers
-from portal.services.callers import Caller
+from portal.db.session import session
+from portal.services.accounts import principals
+from portal.services.accounts.principals import Caller
 from tests.conftest import wait_for
 from tests.test_sessions import token_of
 
@@ -46,13 +46,13 @@ def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Ca
         def begin(tokens: list[str]) -> list[Future[Caller | None]]:
             session.remove()
             event.listen(app.extensions["engine"], "before_cursor_execute", gate)
-            asked = [pool.submit(callers.caller, tokens[0])]
+            asked = [pool.submit(principals.caller, tokens[0])]
             wait_for(lambda: gate.queries == 1)
-            asked += [pool.submit(callers.caller, token) for token in tokens[1:]]
+            asked += [pool.submit(principals.caller, token) for token in tokens[1:]]
             wait_for(
                 lambda: (
-                    callers._open is not None
-                    and callers._open.marks == {callers.digest(token) for token in tokens[1:]}
+                    principals._open is not None
+                    and principals._open.marks == {principals.digest(token) for token in tokens[1:]}
                 )
             )
             return asked
@@ -93,4 +93,4 @@ def test_query_that_fails_is_told_to_each_who_waited_and_to_nobody_after(
             one.result(20)
     session.execute(text("ALTER TABLE elsewhere RENAME TO sessions"))
     session.commit()
-    assert callers.caller(bella) is not None
+    assert principals.caller(bella) is not None

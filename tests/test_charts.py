@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import charts
-from portal.charts import Chart
-from portal.clock import now
-from portal.database import begin_write, session
+from portal.db.clock import now
+from portal.db.session import begin_write, session
 from portal.models import Job, JobLog
-from portal.rendering import duration, speed
-from portal.series import MOST_POINTS, Series
-from portal.services import job_speeds
-from portal.services.statistics import Period, Throughput
-from portal.states import JobStatus
+from portal.presentation import charts
+from portal.presentation.charts import Chart
+from portal.presentation.formatting import duration, speed
+from portal.services.jobs import speeds
+from portal.services.jobs.speed_curve import MOST_POINTS, Series
+from portal.services.jobs.statistics import Period, Throughput
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.transfers import MIB, fill, stored
 
@@ -49,14 +49,14 @@ def measured(
     job_id: int, *points: int | None, attempt: int = 1, started: datetime = STARTED
 ) -> None:
     peak = max((point for point in points if point is not None), default=0)
-    job_speeds.save(job_id, attempt, started, Series(points=list(points), peak=peak))
+    speeds.save(job_id, attempt, started, Series(points=list(points), peak=peak))
     session.remove()
 
 
 def chart_of(job_id: int) -> Chart | None:
     job = stored(job_id)
     try:
-        return charts.of_job(job, job_speeds.of(job))
+        return charts.of_job(job, speeds.of(job))
     finally:
         session.remove()
 
@@ -262,7 +262,7 @@ def test_chart_of_a_long_job_stays_small(bob: Browser, new_job: Any) -> None:
     for second in range(0, 40 * 86_400, 2000):
         series.add(second, 2**50 + second)
     changed(job_id, status="completed", attempt=1, started_at=STARTED, finished_at=STARTED)
-    job_speeds.save(job_id, 1, STARTED, series)
+    speeds.save(job_id, 1, STARTED, series)
     fragment = bob.get(f"/api/jobs/{job_id}/speed").text
     assert len(series.points) <= MOST_POINTS
     assert len(fragment) < 16_384

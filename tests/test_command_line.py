@@ -17,8 +17,9 @@ import structlog
 from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 
-from portal import __version__, database
 from portal.cli import cli
+from portal.db import session
+from portal.runtime.version import __version__
 from tests.browser.portal_server import PASSWORD, ROOT, PortalServer, free_port
 from tests.shipped import environment as shipped
 
@@ -52,7 +53,7 @@ def command(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     yield run
     for number, handler in heard.items():
         signal.signal(number, handler)
-    database.session.remove()
+    session.session.remove()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     structlog.configure(**configured)

@@ -11,7 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portal.cookies import Cookies
+from portal.web.middleware.session_cookie import Cookies
 
 LONG = {"_user_id": "t" * 43, "csrf_token": "ab" * 40, "_fresh": True}  # is compressed
 SHORT = {"_user_id": "q7-Xw_9"}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from portal import rendering
 from portal.models import Job
-from portal.rooms import TOPICS
+from portal.presentation import job_words
+from portal.realtime.rooms import TOPICS
 from portal.settings import Settings
-from portal.states import STATES, JobStatus, Operation
+from portal.transfers.states import STATES, JobStatus, Operation
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -46,7 +46,7 @@ def test_settings_page_has_each_variable_with_its_default_and_its_help() -> None
 
 
 def events_of_the_code() -> dict[str, set[str]]:
-    """Event name → fields of its payload, read from the functions of portal/live.py."""
+    """Event name → fields of its payload, read from the functions of portal/realtime/publish.py."""
     found = {}
     for function in ast.parse((ROOT / "portal" / "live.py").read_text()).body:
         payloads = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
@@ -87,7 +87,7 @@ def test_realtime_page_has_each_event_with_exactly_its_fields() -> None:
 def test_realtime_page_has_each_field_of_display() -> None:
     job = Job(status=JobStatus.QUEUED, operation=Operation.COPY, bytes_transferred=0)
 
-    assert tables_of_the_page()["display"] == set(rendering.display(job))
+    assert tables_of_the_page()["display"] == set(job_words.display(job))
 
 
 def test_realtime_page_names_every_topic_status_icon_and_tone() -> None:

@@ -8,13 +8,13 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
-from portal.access import public
-from portal.database import session
+from portal.db.session import session
 from portal.errors import Conflict
 from portal.models import Job
-from portal.services import jobs
-from portal.services.jobs import Transfer
-from portal.states import JobStatus, Operation
+from portal.services.jobs import create
+from portal.transfers.request import Transfer
+from portal.transfers.states import JobStatus, Operation
+from portal.web.access import public
 
 HTMX = {"HX-Request": "true"}
 
@@ -24,7 +24,7 @@ def finished(app: Flask, user: Any) -> int:
     """A job that has completed."""
     transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
     with app.app_context():
-        number = jobs.create(transfer, actor=user("bob"), address="").id
+        number = create.create(transfer, actor=user("bob"), address="").id
     session.get_one(Job, number).status = JobStatus.COMPLETED
     session.commit()
     return number

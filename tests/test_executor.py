@@ -11,12 +11,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal.database import session
-from portal.executors import Idle, embedded
-from portal.executors.embedded import Embedded
+from portal.db.session import session
 from portal.models import JobEvent
-from portal.services import reports
+from portal.services.jobs import reports
 from portal.settings import Settings
+from portal.worker.executors import Idle, embedded
+from portal.worker.executors.embedded import Embedded
 from tests.conftest import wait_for
 from tests.transfers import (
     MIB,
@@ -192,7 +192,7 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
 ) -> None:
     monkeypatch.setattr(embedded, "_SWEEP", 0.5)
     job_id = new_job()
-    monkeypatch.setattr("portal.database._PATIENCE", 0.3)
+    monkeypatch.setattr("portal.db.session._PATIENCE", 0.3)
     with locked(settings.data_dir):
         executor = run(1, BRIEF)
         time.sleep(1.2)  # several times the patience

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Job
 from tests.conftest import Browser
 

@@ -20,11 +20,10 @@ from typing import Any
 
 import pytest
 
-from portal import gate
-from portal.engine import Order, Remote, Run, list_folder, rclone_path
+from portal.engine import Order, Remote, Run, egress_proxy, list_folder, rclone_path
+from portal.engine.egress_proxy import Gate
 from portal.engine.processes import look, pids
-from portal.gate import Gate
-from portal.obscuring import obscured
+from portal.remotes.obscure import obscured
 from tests.conftest import wait_for
 from tests.scripts import python_program
 
@@ -33,7 +32,7 @@ WORD = b"sesame"
 
 
 def refused(address: Any) -> bool:
-    return str(address) != ELSEWHERE and gate.is_local(address)
+    return str(address) != ELSEWHERE and egress_proxy.is_local(address)
 
 
 @pytest.fixture
@@ -185,7 +184,7 @@ def test_redirect_of_a_storage_to_this_machine_is_not_followed(
         "PATH": os.environ["PATH"],
         "RCLONE_CONFIG_THERE_TYPE": "webdav",
         "RCLONE_CONFIG_THERE_URL": f"http://{ELSEWHERE}:{storage.server_port}",
-        **(gate.variables(way.port, WORD) if through else {}),
+        **(egress_proxy.variables(way.port, WORD) if through else {}),
     }
     command = [rclone_path(None), "lsjson", "--config", "", "--low-level-retries=1", "there:"]
     done = subprocess.run(command, env=told, capture_output=True, text=True)
@@ -248,7 +247,7 @@ def test_program_keeps_its_process_and_its_exit_code(tmp_path: Path, ending: str
         f"import os, signal, sys\nprint(os.getpid(), os.environ['RCLONE_HTTP_PROXY'], flush=True)"
         f"\n{ending}\n",
     )
-    command = [sys.executable, "-I", "-S", gate.__file__, str(program)]
+    command = [sys.executable, "-I", "-S", egress_proxy.__file__, str(program)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     output, _ = process.communicate(timeout=20)  # the gate does not hold the pipe open
     pid, address = output.split()
@@ -259,7 +258,7 @@ def test_program_keeps_its_process_and_its_exit_code(tmp_path: Path, ending: str
 
 
 def test_program_that_does_not_exist_is_said(tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", gate.__file__, str(tmp_path / "nothing")]
+    command = [sys.executable, "-I", "-S", egress_proxy.__file__, str(tmp_path / "nothing")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "cannot be started" in done.stderr

@@ -10,10 +10,10 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from portal.cookies import Cookies
-from portal.database import session
-from portal.guard import Guard
+from portal.db.session import session
 from portal.models import LoginSession
+from portal.web.middleware.session_cookie import Cookies
+from portal.web.sockets.handshake import Guard
 
 ADDRESS = "/socket.io/?EIO=4&transport=websocket"
 FOREIGN = [

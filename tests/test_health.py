@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from portal import database, engine
-from portal.factory import build_app
+from portal import engine
+from portal.app import build_app
+from portal.db import session
 from portal.settings import Settings
 
 
@@ -35,7 +36,7 @@ def portal(settings: Settings, migrated: Path, **changed: object) -> Iterator[Fl
     (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
     app = build_app(settings)
     yield app.test_client()
-    database.session.remove()
+    session.session.remove()
     app.extensions["engine"].dispose()
 
 
@@ -112,8 +113,8 @@ def test_readyz_is_503_when_nobody_runs_the_queue(browser: Any, executor: Any) -
 
 
 def test_readyz_is_503_when_the_database_has_no_tables(app: Flask, browser: Any) -> None:
-    database.session.execute(text("ALTER TABLE jobs RENAME TO elsewhere"))
-    database.session.commit()
+    session.session.execute(text("ALTER TABLE jobs RENAME TO elsewhere"))
+    session.session.commit()
     answer = browser().get("/readyz")
     assert answer.status_code == 503
     assert answer.json["parts"]["database"].startswith("The database does not answer")

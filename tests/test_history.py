@@ -15,15 +15,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, event, select, text, update
 
-from portal import database, migrate
-from portal.database import begin_write, session
-from portal.factory import build_app
+from portal.app import build_app
+from portal.db import migrate
+from portal.db import session as database
+from portal.db.session import begin_write, session
 from portal.models import HistoryTotal, Job, Remote
-from portal.services import history, jobs, remotes
-from portal.services.history import Filter
-from portal.services.totals import Total
+from portal.services.jobs import history, listing
+from portal.services.jobs.history import Filter
+from portal.services.jobs.totals import Total
+from portal.services.storage import remotes
 from portal.settings import Settings, load_settings
-from portal.states import FINAL, JobStatus
+from portal.transfers.states import FINAL, JobStatus
 from tests import histories
 from tests.conftest import Browser
 from tests.histories import ended
@@ -548,4 +550,4 @@ def test_totals_read_a_few_rows_of_each_month_however_many_jobs_there_were(app: 
     rows = session.scalars(select(HistoryTotal).where(HistoryTotal.span == "month")).all()
     assert len(rows) == 3
     assert sum(row.jobs for row in rows) == 20_000
-    assert jobs.counts()[JobStatus.COMPLETED] == 0, "nothing was read from there"
+    assert listing.counts()[JobStatus.COMPLETED] == 0, "nothing was read from there"

@@ -17,11 +17,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from portal import database
-from portal.database import begin_write, session
+from portal.db import session as database
+from portal.db.session import begin_write, session
 from portal.models import User
-from portal.services import audit, history
-from portal.services.history import Filter
+from portal.services import audit
+from portal.services.jobs import history
+from portal.services.jobs.history import Filter
 from tests import histories
 from tests.browser.portal_server import PortalServer
 from tests.conftest import Browser, wait_for

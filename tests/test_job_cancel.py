@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
-from portal.executors.embedded import Embedded
-from portal.services import jobs, recovery, reports
-from portal.services.reports import Ending, Hold
+from portal.services.jobs import control, reports, rescue
+from portal.services.jobs.reports import Ending, Hold
 from portal.settings import Settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
+from portal.worker.executors.embedded import Embedded
 from tests.conftest import wait_for
 from tests.transfers import (
     MIB,
@@ -150,7 +150,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 def test_interrupted_job_can_be_cancelled_while_it_waits(browser: Any, new_job: Any) -> None:
     job_id = new_job(operation="sync")
     reports.claim(job_id, "gone:1")
-    recovery.recover()
+    rescue.recover()
     assert status_of(job_id) == "interrupted"
     browser("bob").post(f"/jobs/{job_id}/cancel")
     assert history(job_id) == ["queued", "running", "interrupted", "cancelled"]
@@ -164,7 +164,7 @@ def test_job_whose_worker_died_while_cancelling_is_cancelled(
     job = reports.claim(job_id, "gone:1")
     tell(job_id, job.attempt, reading(500, 1000))
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    recovery.recover()
+    rescue.recover()
     job = stored(job_id)
     assert (job.status, job.bytes_transferred, job.speed_bytes) == ("cancelled", 500, 0)
     wait_for(lambda: events.statuses(job_id) == ["running", "cancelling", "cancelled"])
@@ -195,7 +195,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
             start.wait()
             with app.app_context():
                 try:
-                    answers.append(jobs.cancel(job_id, actor=alice, address="").status)
+                    answers.append(control.cancel(job_id, actor=alice, address="").status)
                 except Conflict:
                     answers.append("conflict")
 
@@ -229,7 +229,7 @@ def test_cancel_against_the_claim_never_loses_either(
         def cancel(job_id: int = job_id, start: Any = start) -> None:
             start.wait()
             with app.app_context():
-                jobs.cancel(job_id, actor=alice, address="")
+                control.cancel(job_id, actor=alice, address="")
 
         asking = threading.Thread(target=cancel)
         asking.start()

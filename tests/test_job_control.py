@@ -12,13 +12,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, select
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.engine.processes import look
 from portal.models import AuditEntry, Job
-from portal.services import job_speeds
+from portal.services.jobs import speeds
 from portal.settings import Settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.conftest import Browser, wait_for
 from tests.test_job_creation import errors_in
@@ -354,6 +354,6 @@ def test_pause_is_zero_in_the_curve_and_no_gap(
 
 
 def curve() -> list[int | None]:
-    found = job_speeds.of(stored(1))
+    found = speeds.of(stored(1))
     session.remove()
     return found.points if found else []

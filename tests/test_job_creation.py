@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from portal.database import session
-from portal.executors import Idle
+from portal.db.session import session
 from portal.models import AuditEntry, Job
+from portal.worker.executors import Idle
 from tests.conftest import Browser
 from tests.transfers import Recorder, history, miscounted, stored
 

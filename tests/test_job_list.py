@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from portal.database import begin_write, session
+from portal.db.session import begin_write, session
 from portal.models import Job, JobCount
-from portal.services import jobs
-from portal.states import JobStatus
+from portal.services.jobs import listing
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 
 Fill = Callable[..., None]
@@ -104,7 +104,7 @@ def test_each_filter_shows_its_jobs_and_its_chip_counts_them(add: Fill, charlie:
 def test_counters_tell_the_same_as_the_chips(add: Fill, charlie: Browser) -> None:
     add("completed", "completed", "failed")
     assert chips(charlie.get("/jobs").text)["Completed"] == 2
-    assert jobs.counts() == dict.fromkeys(JobStatus, 0) | {"completed": 2, "failed": 1}
+    assert listing.counts() == dict.fromkeys(JobStatus, 0) | {"completed": 2, "failed": 1}
 
 
 def test_search_finds_name_source_and_destination_in_any_case(add: Fill, charlie: Browser) -> None:

@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from portal import log_text
-from portal.clock import now
-from portal.database import session
-from portal.log_text import CHUNK_LINES, LEVELS, Entry
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import Job, JobLog, JobLogChunk
-from portal.series import Series
-from portal.services import job_logs, job_speeds, log_reading
-from portal.services.job_logs import Tail
-from portal.services.log_reading import Extract, Gap, Wanted
+from portal.services.jobs import log_format, log_reading, logs, speeds
+from portal.services.jobs.log_format import CHUNK_LINES, LEVELS, Entry
+from portal.services.jobs.log_reading import Extract, Gap, Wanted
+from portal.services.jobs.logs import Tail
+from portal.services.jobs.speed_curve import Series
 from tests.transfers import fill, scripted_rclone, status_of
 
 
@@ -38,15 +37,15 @@ def lines(number: int, first: int = 1, **more: Any) -> list[Said]:
 
 
 def begun(job_id: int, attempt: int = 1) -> Tail:
-    tail = job_logs.begin(job_id, attempt)
+    tail = logs.begin(job_id, attempt)
     assert tail is not None
     return tail
 
 
 def kept(job_id: int, said: list[Said], left_out: int = 0) -> Tail:
     tail = begun(job_id)
-    job_logs.take_in(tail, said, left_out)
-    assert job_logs.write(tail)
+    logs.take_in(tail, said, left_out)
+    assert logs.write(tail)
     return tail
 
 
@@ -108,8 +107,8 @@ def test_clock_that_goes_back_is_no_fault(job_id: int) -> None:
 def test_writing_a_few_lines_at_a_time_fills_one_chunk_after_the_other(job_id: int) -> None:
     tail = begun(job_id)
     for first in range(1, 2 * CHUNK_LINES, 50):
-        job_logs.take_in(tail, lines(50, first))
-        assert job_logs.write(tail)
+        logs.take_in(tail, lines(50, first))
+        assert logs.write(tail)
     assert stored_chunks(job_id) == [(1, CHUNK_LINES), (CHUNK_LINES + 1, CHUNK_LINES)]
     assert numbers(read(job_id)) == list(range(1, 2 * CHUNK_LINES + 1))
     log = log_of(job_id)
@@ -121,27 +120,27 @@ def test_chunk_is_bounded_by_characters_too(job_id: int) -> None:
     kept(job_id, [Said("x" * 1_000, message="y" * 1_000) for _ in range(100)])
     chunks = stored_chunks(job_id)
     assert len(chunks) == 4
-    assert max(number for _, number in chunks) <= log_text.CHUNK_CHARACTERS // 2_000 + 1
+    assert max(number for _, number in chunks) <= log_format.CHUNK_CHARACTERS // 2_000 + 1
 
 
 def test_nothing_new_is_not_written(job_id: int) -> None:
     tail = kept(job_id, lines(3))
     before = log_of(job_id).kept_bytes
-    job_logs.take_in(tail, [])
+    logs.take_in(tail, [])
     assert tail.is_written
-    assert job_logs.write(tail)
+    assert logs.write(tail)
     assert log_of(job_id).kept_bytes == before
 
 
 def test_lines_that_came_too_fast_are_a_gap(job_id: int) -> None:
     tail = kept(job_id, lines(5), left_out=20)
-    job_logs.take_in(tail, lines(2))
-    job_logs.write(tail)
+    logs.take_in(tail, lines(2))
+    logs.write(tail)
     extract = read(job_id)
     assert (numbers(extract), gaps(extract)) == ([1, 2, 3, 4, 5, 26, 27], [(6, 20)])
     assert [type(row).__name__ for row in extract.rows].index("Gap") == 5
-    job_logs.take_in(tail, [], left_out=3)
-    job_logs.write(tail)
+    logs.take_in(tail, [], left_out=3)
+    logs.write(tail)
     assert gaps(read(job_id)) == [(6, 20), (28, 3)]
 
 
@@ -149,17 +148,17 @@ def test_what_the_database_refused_is_written_the_next_time(
     job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tail = begun(job_id)
-    job_logs.take_in(tail, lines(1_500))
+    logs.take_in(tail, lines(1_500))
 
     def refuse() -> Any:
         raise OSError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(job_logs, "begin_write", refuse)
+        patched.setattr(logs, "begin_write", refuse)
         with pytest.raises(OSError, match="away"):
-            job_logs.write(tail)
-    job_logs.take_in(tail, lines(10, 1_501))
-    assert job_logs.write(tail)
+            logs.write(tail)
+    logs.take_in(tail, lines(10, 1_501))
+    assert logs.write(tail)
     assert numbers(read(job_id)) == list(range(1, 1_511))
     assert log_of(job_id).kept_lines == 1_510
 
@@ -170,12 +169,12 @@ def test_what_the_database_refused_is_written_the_next_time(
 def test_next_attempt_goes_on_with_the_numbers_and_the_old_one_writes_no_more(job_id: int) -> None:
     old = kept(job_id, lines(3))
     new = begun(job_id, attempt=2)
-    job_logs.take_in(old, lines(5, 4))
-    assert not job_logs.write(old)
-    job_logs.take_in(new, lines(2, 4))
-    assert job_logs.write(new)
+    logs.take_in(old, lines(5, 4))
+    assert not logs.write(old)
+    logs.take_in(new, lines(2, 4))
+    assert logs.write(new)
     assert numbers(read(job_id)) == [1, 2, 3, 4, 5]
-    assert job_logs.begin(job_id, 1) is None
+    assert logs.begin(job_id, 1) is None
 
 
 # --- bounds -------------------------------------------------------------------------------------
@@ -186,18 +185,18 @@ def test_long_log_keeps_its_beginning_and_its_end(
     job_id: int, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     if bound == "lines":
-        monkeypatch.setattr(job_logs, "MOST_LINES", 20_000)
+        monkeypatch.setattr(logs, "MOST_LINES", 20_000)
     else:
-        monkeypatch.setattr(job_logs, "MOST_BYTES", 400_000)
+        monkeypatch.setattr(logs, "MOST_BYTES", 400_000)
     tail = begun(job_id)
     for step in range(60):
         # Text that does not compress away.
         said = [Said(os.urandom(20).hex()) for _ in range(700)]
-        job_logs.take_in(tail, said)
-        assert job_logs.write(tail)
+        logs.take_in(tail, said)
+        assert logs.write(tail)
         log = log_of(job_id)
-        assert log.kept_lines <= job_logs.MOST_LINES, step
-        assert log.kept_bytes <= job_logs.MOST_BYTES, step
+        assert log.kept_lines <= logs.MOST_LINES, step
+        assert log.kept_bytes <= logs.MOST_BYTES, step
     extract = read(job_id)
     found = numbers(extract)
     ((gap, missing),) = gaps(extract)
@@ -235,9 +234,9 @@ def test_levels_are_found_without_opening_the_chunks_of_others(
     long_log: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[int] = []
-    unpacked = log_text.unpacked
+    unpacked = log_format.unpacked
     monkeypatch.setattr(
-        log_text, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
+        log_format, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
     )
     assert numbers(read(long_log, level="error")) == [5_000, 18_000]
     assert len(opened) == 2
@@ -297,8 +296,8 @@ def test_newest_lines_are_those_after_the_last_one_seen(long_log: int) -> None:
 
 def test_whole_log_comes_in_chunks_with_its_gaps(job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=7)
-    job_logs.take_in(tail, lines(3))
-    job_logs.write(tail)
+    logs.take_in(tail, lines(3))
+    logs.write(tail)
     rows = [row for chunk in log_reading.whole(job_id) for row in chunk]
     assert [row.number for row in rows] == [*range(1, 1_501), 1_501, 1_508, 1_509, 1_510]
     assert isinstance(rows[1_500], Gap)
@@ -310,8 +309,8 @@ def test_log_that_grows_while_it_is_given_is_given_once(job_id: int) -> None:
     for chunk in log_reading.whole(job_id):
         found += [row.number for row in chunk]
         if len(found) < 30:
-            job_logs.take_in(tail, lines(10))
-            job_logs.write(tail)
+            logs.take_in(tail, lines(10))
+            logs.write(tail)
     assert found == list(range(1, len(found) + 1))
 
 
@@ -324,9 +323,9 @@ def test_page_of_a_long_log_opens_two_chunks_however_long_it_is(
 ) -> None:
     kept(job_id, lines(100_000))
     opened: list[int] = []
-    unpacked = log_text.unpacked
+    unpacked = log_format.unpacked
     monkeypatch.setattr(
-        log_text, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
+        log_format, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
     )
     for first in (1, 49_900, 99_700):
         opened.clear()
@@ -341,16 +340,16 @@ def test_sweep_removes_logs_and_speeds_of_jobs_that_ended_long_ago(new_job: Any)
     ids = [new_job() for _ in range(4)]
     for job_id in ids:
         kept(job_id, lines(3_000))
-        job_speeds.save(job_id, 1, now(), Series(points=[1]))
+        speeds.save(job_id, 1, now(), Series(points=[1]))
     for job_id, days in zip(ids, (40, 31, 29, None), strict=True):
         ended = None if days is None else now() - timedelta(days=days)
         session.get_one(Job, job_id).finished_at = ended
     session.commit()
-    assert job_logs.remove_old(30) == 2
-    assert job_logs.remove_old(30) == 0
+    assert logs.remove_old(30) == 2
+    assert logs.remove_old(30) == 0
     session.remove()
     assert [bool(stored_chunks(job_id)) for job_id in ids] == [False, False, True, True]
-    assert [job_speeds.of(session.get_one(Job, job_id)) is None for job_id in ids] == [
+    assert [speeds.of(session.get_one(Job, job_id)) is None for job_id in ids] == [
         True,
         True,
         False,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Job
-from portal.options import Options, restored
 from portal.settings import Settings
-from portal.states import JobStatus
+from portal.transfers.options import Options, restored
+from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.conftest import Browser, wait_for
 from tests.test_job_creation import errors_in, jobs_in_table

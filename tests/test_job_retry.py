@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 from portal.models import Job
-from portal.services import jobs, recovery, reports
-from portal.services.reports import Ending, Hold
-from portal.states import JobStatus
+from portal.services.jobs import create, reports, rescue
+from portal.services.jobs.reports import Ending, Hold
+from portal.transfers.states import JobStatus
 from tests.transfers import history, miscounted, status_of, stored
 
 FAILED = Ending(False, "The destination disk is full.", 1)
@@ -27,7 +27,7 @@ def ended(new_job: Any) -> Callable[..., int]:
         job = reports.claim(job_id, "gone:1")
         assert job is not None
         if status == "interrupted":
-            recovery.recover()
+            rescue.recover()
         else:
             ending = Ending(True, None, 0) if status == "completed" else FAILED
             reports.finish(Hold(job_id, job.attempt), ending, None)
@@ -78,7 +78,7 @@ def test_many_clicks_at_once_make_one_job(app: Flask, ended: Any, user: Any) -> 
         old = stored(old_id)
         start.wait()
         with app.app_context():
-            made.append(jobs.retry(old, actor=actor, address="").id)
+            made.append(create.retry(old, actor=actor, address="").id)
 
     clicks = [threading.Thread(target=click) for _ in range(6)]
     for one in clicks:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from portal.services import recovery, reports
-from portal.services.reports import Ending, Hold
+from portal.services.jobs import reports, rescue
+from portal.services.jobs.reports import Ending, Hold
 from tests.transfers import Recorder, fill, reading, tell
 
 TOKEN = re.compile(r'(name="csrf_token" value=")[^"]*')
@@ -37,7 +37,7 @@ def job_in(new_job: Any, browser: Any) -> Any:
         if status == "cancelling":
             browser("bob").post(f"/jobs/{job_id}/cancel")
         if status == "interrupted":
-            recovery.recover()
+            rescue.recover()
         if status in ("completed", "failed"):
             ending = Ending(status == "completed", None, 0)
             reports.finish(Hold(job_id, attempt), ending, figures)

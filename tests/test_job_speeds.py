@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import records
 from portal.models import JobSpeed
-from portal.series import MOST_POINTS, Series
-from portal.services import job_speeds
-from portal.worker import attempt
+from portal.services.jobs import speeds
+from portal.services.jobs.speed_curve import MOST_POINTS, Series
+from portal.worker import attempt, attempt_log
 from tests.transfers import MIB, Recorder, fill, scripted_rclone, stored
 
 STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def saved(job_id: int) -> JobSpeed:
-    found = job_speeds.of(stored(job_id))
+    found = speeds.of(stored(job_id))
     assert found is not None
     return found
 
@@ -75,7 +74,7 @@ def test_steady_speed_stays_what_it_is_over_two_days() -> None:
 def test_curve_is_that_of_the_last_attempt(new_job: Any, attempts: tuple[int, int]) -> None:
     job_id = new_job()
     for number in attempts:
-        job_speeds.save(job_id, number, STARTED, Series(points=[number], peak=number))
+        speeds.save(job_id, number, STARTED, Series(points=[number], peak=number))
     assert (saved(job_id).attempt, saved(job_id).points) == (2, [2])
 
 
@@ -102,11 +101,11 @@ def test_transfer_that_says_nothing_is_told_to_stand_still(
 
 def test_curve_is_written_soon_and_then_more_and_more_seldom(monkeypatch: Any) -> None:
     moment = 0.0
-    monkeypatch.setattr(records.time, "monotonic", lambda: moment)
+    monkeypatch.setattr(attempt_log.time, "monotonic", lambda: moment)
     written: list[float] = []
-    monkeypatch.setattr(job_speeds, "save", lambda *_: written.append(moment))
-    monkeypatch.setattr(records.Records, "_write_log", lambda _: False)
-    kept = records.Records(1, 1)
+    monkeypatch.setattr(speeds, "save", lambda *_: written.append(moment))
+    monkeypatch.setattr(attempt_log.Records, "_write_log", lambda _: False)
+    kept = attempt_log.Records(1, 1)
     while moment < 60:
         moment = round(moment + 0.25, 2)
         kept.note(5)

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 from portal.engine import Progress
 from portal.errors import Conflict
 from portal.models import Job
-from portal.services import jobs, recovery, reports
-from portal.services.reports import Ending, Hold, Standing
-from portal.services.transitions import change, changing
-from portal.states import FINAL, JobStatus, may_follow
+from portal.services.jobs import control, reports, rescue
+from portal.services.jobs.reports import Ending, Hold, Standing
+from portal.services.jobs.transitions import change, changing
+from portal.transfers.states import FINAL, JobStatus, may_follow
 from tests.transfers import (
     Recorder,
     counted_bytes,
@@ -193,7 +193,7 @@ class Portal(RuleBasedStateMachine):
     def cancel(self, job_id: int) -> None:
         with type(self).app.app_context():
             try:
-                jobs.cancel(job_id, actor=type(self).actor, address="")
+                control.cancel(job_id, actor=type(self).actor, address="")
             except Conflict:
                 assert self.status[job_id] in ("completed", "failed")
                 return
@@ -203,7 +203,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def every_worker_dies(self) -> None:
-        recovery.recover()
+        rescue.recover()
         for job_id, status in self.status.items():
             if status == "cancelling":
                 self.status[job_id] = "cancelled"
@@ -214,7 +214,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        recovery.requeue_interrupted()
+        rescue.requeue_interrupted()
         self._what_may_goes_on()
 
     def _what_may_goes_on(self) -> None:
@@ -281,7 +281,7 @@ CALM = settings(
 def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
     reports.claim(job_id, "lost:1")
-    recovery.recover()
+    rescue.recover()
     reports.claim(job_id, "test:2")
     before, told = whole_row(job_id), len(events.all)
     assert tell(job_id, 1, reading(9, 10)) is Standing.LOST
@@ -296,7 +296,7 @@ def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
     job_id = new_job()
     for _ in range(4):
         assert reports.claim(job_id, "gone:1") is not None
-        recovery.recover()
+        rescue.recover()
     job = stored(job_id)
     assert (job.status, job.interruptions, job.attempt) == ("failed", 4, 4)
     assert job.error == "Interrupted 4 times; the transfer was given up."
@@ -312,8 +312,8 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
     job_id = new_job(operation=operation)
     reports.claim(job_id, "gone:1")
     for _ in range(3):
-        recovery.recover()
-        recovery.requeue_interrupted()
+        rescue.recover()
+        rescue.requeue_interrupted()
     job = stored(job_id)
     assert (job.status, job.error) == (
         "interrupted",
@@ -326,7 +326,7 @@ def test_interrupted_job_shows_no_speed_and_keeps_what_it_has_done(new_job: Any)
     for job_id in (sync, copy):
         job = reports.claim(job_id, "gone:1")
         tell(job_id, job.attempt, reading(500, 1000))
-    recovery.recover()
+    rescue.recover()
     job = stored(sync)
     assert (job.speed_bytes, job.eta_seconds, job.bytes_transferred) == (0, None, 500)
     job = stored(copy)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Job, JobLog
-from portal.routes import job_logs as routes
-from portal.services import job_logs, log_reading
-from portal.states import JobStatus
+from portal.services.jobs import log_reading, logs
+from portal.transfers.states import JobStatus
+from portal.web.routes import job_logs as routes
 from tests.test_job_logs import Said, begun, kept, lines
 
 
@@ -84,8 +84,8 @@ def test_tail_gives_each_line_once_and_nothing_where_nothing_is_new(
     assert line_numbers(charlie.get(f"{address}?after=0").text) == [1, 2, 3, 4, 5]
     nothing = charlie.get(f"{address}?after=5")
     assert (nothing.status_code, nothing.data) == (204, b"")
-    job_logs.take_in(tail, lines(2, 6))
-    job_logs.write(tail)
+    logs.take_in(tail, lines(2, 6))
+    logs.write(tail)
     answer = charlie.get(f"{address}?after=5")
     assert line_numbers(answer.text) == [6, 7]
     assert f'hx-get="{address}?after=7"' in answer.text
@@ -207,8 +207,8 @@ def test_times_are_those_of_the_readers_zone(charlie: Any, job_id: int) -> None:
 
 def test_download_is_plain_text_with_every_line(charlie: Any, job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=5)
-    job_logs.take_in(tail, [Said("", message="done", level="notice")])
-    job_logs.write(tail)
+    logs.take_in(tail, [Said("", message="done", level="notice")])
+    logs.write(tail)
     answer = charlie.get(f"/jobs/{job_id}/log/download")
     assert answer.content_type == "text/plain; charset=utf-8"
     assert f"filename=job-{job_id}-log.txt" in answer.headers["Content-Disposition"]
@@ -223,8 +223,8 @@ def test_download_of_a_long_log_needs_no_more_memory_than_a_chunk(
     charlie: Any, job_id: int
 ) -> None:
     tail = begun(job_id)
-    job_logs.take_in(tail, lines(60_000))
-    job_logs.write(tail)
+    logs.take_in(tail, lines(60_000))
+    logs.write(tail)
     del tail
     session.remove()
     tracemalloc.start()

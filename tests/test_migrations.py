@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from portal import database, migrate, models
-from portal.database import Base
+from portal import models
+from portal.db import migrate, session
+from portal.db.session import Base
 from portal.models import JobCount
 from portal.settings import Settings, load_settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 
 assert models
 
@@ -27,7 +28,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Setting
     made = load_settings(data_dir=tmp_path / "100% data", **more)
     made.prepare()
     yield made
-    database.session.remove()
+    session.session.remove()
 
 
 def schema(settings: Settings) -> dict[str, object]:
@@ -92,10 +93,10 @@ def test_upgrade_of_a_current_database_changes_nothing(settings: Settings) -> No
 
 def test_counters_begin_with_every_status_at_zero(settings: Settings) -> None:
     migrate.upgrade(settings)
-    engine = database.connect(settings.database_url)
-    rows = database.session.query(JobCount.status, JobCount.jobs).all()
+    engine = session.connect(settings.database_url)
+    rows = session.session.query(JobCount.status, JobCount.jobs).all()
     assert dict(rows) == dict.fromkeys(JobStatus, 0)
-    database.session.remove()
+    session.session.remove()
     engine.dispose()
 
 

@@ -13,12 +13,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal import locations, options, validation
 from portal.engine.statistics import printable
 from portal.errors import Invalid
-from portal.names import BIDI_CONTROLS, is_line, is_name, visible
-from portal.paths import PathRefused
-from portal.rendering import printable as shown
+from portal.presentation.formatting import printable as shown
+from portal.transfers import locations, options, validation
+from portal.transfers.local_paths import PathRefused
+from portal.transfers.names import (
+    BIDI_CONTROLS,
+    is_line,
+    is_name,
+    visible,
+)
 from tests.conftest import Browser
 from tests.transfers import status_of, tree
 

@@ -12,7 +12,7 @@ from psycopg.errors import AdminShutdown, DiskFull
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from portal.database import has_no_room
+from portal.db.session import has_no_room
 from tests.browser.portal_server import PortalServer
 from tests.conftest import wait_for
 from tests.server import Person, with_users

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import options
 from portal.engine import rclone_path
-from portal.engine.workplace import Workplace
-from portal.options import Options, Refused
+from portal.engine.runtime_dir import Workplace
+from portal.transfers import options
+from portal.transfers.options import Options, Refused
 
 GOOD = (
     "*.jpg",

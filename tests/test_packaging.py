@@ -109,7 +109,7 @@ def test_wheel_carries_what_the_portal_reads(wheel: Path) -> None:
 
 
 def test_wheel_names_one_version(wheel: Path) -> None:
-    from portal import __version__
+    from portal.runtime.version import __version__
 
     assert wheel.name.startswith(f"transfer_portal-{__version__}-")
 

@@ -7,18 +7,18 @@ import pytest
 import redis as redis_package
 from sqlalchemy import select
 
-from portal import database
+from portal.db import session
 from portal.models import User
 from tests.conftest import USERS
 from tests.parts import Postgres, Redis
 
 
 def names(url: str) -> set[str]:
-    engine = database.connect(url)
+    engine = session.connect(url)
     try:
-        return set(database.session.scalars(select(User.username)))
+        return set(session.session.scalars(select(User.username)))
     finally:
-        database.session.remove()
+        session.session.remove()
         engine.dispose()
 
 

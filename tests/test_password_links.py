@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import AuditEntry, PasswordLink, User
 from portal.settings import Settings
 from tests.conftest import PASSWORD

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from portal import offload
-from portal.database import session
+from portal.db.session import session
 from portal.models import User
-from portal.services import passwords
+from portal.runtime import thread_offload
+from portal.services.accounts import passwords
 from tests.conftest import PASSWORD, Browser, sign_in_at_once
 
 ACCEPTED = [
@@ -119,7 +119,7 @@ def test_hashing_and_judging_go_off_the_loop(monkeypatch: pytest.MonkeyPatch) ->
         elsewhere.append(function.__name__)
         return function(*arguments)
 
-    monkeypatch.setattr(offload, "_execute", execute)
+    monkeypatch.setattr(thread_offload, "_execute", execute)
     hashed = passwords.hashed("a password")
     passwords.is_right(hashed, "a password")
     passwords.is_right("", "a password")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portal.paths import PathRefused, nested, resolve
+from portal.transfers.local_paths import PathRefused, nested, resolve
 
 
 @pytest.fixture

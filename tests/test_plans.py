@@ -11,11 +11,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal.database import session
+from portal.db.session import session
 from portal.engine import rclone_path
 from portal.models import AuditEntry, Job
-from portal.options import Options
-from portal.states import JobStatus
+from portal.transfers.options import Options
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.test_job_creation import errors_in, jobs_in_table
 from tests.transfers import fill, scripted_rclone, status_of, stored, tree

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from portal import memo
-from portal.services import jobs
-from portal.services.jobs import Transfer
-from portal.states import Operation
+from portal.realtime import cache
+from portal.services.jobs import create
+from portal.transfers.request import Transfer
+from portal.transfers.states import Operation
 from tests.conftest import wait_for
 
 
@@ -18,7 +18,7 @@ def queue_job(bob: Any, root: Any, name: str = "Nightly photos") -> Any:
     transfer = Transfer(name, Operation.COPY, str(root / "a"), str(root / "b"), None, dry_run=False)
     (root / "a").mkdir(exist_ok=True)
     with bob.app.test_request_context():
-        return jobs.create(transfer, actor=bob.user, address="")
+        return create.create(transfer, actor=bob.user, address="")
 
 
 def test_unchanged_statistics_are_not_sent_twice(browser: Any) -> None:
@@ -124,7 +124,7 @@ def test_changed_time_zone_shows_in_the_next_poll(browser: Any) -> None:
 
     def sees_tokyo(person: Any) -> bool:
         # Put there each time: it is kept for a second, which a busy machine may need to answer.
-        memo.figures.get(("Asia/Tokyo", ""), lambda: ("<p>of Tokyo</p>", "tokyo"))
+        cache.figures.get(("Asia/Tokyo", ""), lambda: ("<p>of Tokyo</p>", "tokyo"))
         return "of Tokyo" in person.get("/api/dashboard/stats").text
 
     assert not sees_tokyo(charlie)
@@ -149,7 +149,7 @@ def test_job_that_is_not_there_is_404(browser: Any, path: str) -> None:
 
 def test_memo_makes_a_value_once_and_anew_when_it_is_old() -> None:
     made: list[int] = []
-    values: memo.Memo[int] = memo.Memo(60, size=2)
+    values: cache.Memo[int] = cache.Memo(60, size=2)
 
     def make() -> int:
         made.append(1)
@@ -160,7 +160,7 @@ def test_memo_makes_a_value_once_and_anew_when_it_is_old() -> None:
     assert values.get("a", make) == 2
     assert [values.get(key, make) for key in ("b", "c")] == [3, 4]
     assert values.get("a", make) == 5, "a full memo forgets"
-    assert memo.Memo(0.0).get("a", make) == 6
+    assert cache.Memo(0.0).get("a", make) == 6
 
 
 def test_page_can_tell_whether_something_happened_since_it_was_made(

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal.database import database_time, session
+from portal.db.session import database_time, session
 from portal.models import WorkerProcess
 from portal.services import workers
 from portal.settings import Settings

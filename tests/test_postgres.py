@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from portal import postgres
-from portal.postgres import Outage
+from portal.db import postgres
+from portal.db.postgres import Outage
 from tests.conftest import wait_for
 from tests.parts import Postgres
 

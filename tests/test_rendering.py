@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies
 
-from portal import rendering
-from portal.clock import iso, now
+from portal.db.clock import iso, now
 from portal.models import Job, JobEvent
-from portal.names import is_name
-from portal.states import JobStatus, Operation
+from portal.presentation import formatting, job_words
+from portal.transfers.names import is_name
+from portal.transfers.states import JobStatus, Operation
 
 GIB = 1024**3
 MOMENT = datetime(2026, 3, 1, 23, 5, 9, 987_654, tzinfo=UTC)
@@ -58,13 +58,13 @@ def a_job(status: str = "running", operation: str = "copy", **figures: Any) -> J
     ],
 )
 def test_size_is_in_binary_units_with_one_decimal(number: int | None, words: str) -> None:
-    assert rendering.size(number) == words
+    assert formatting.size(number) == words
 
 
 @settings(max_examples=50)
 @given(strategies.integers(0, 2**63))
 def test_size_never_needs_more_than_four_digits(number: int) -> None:
-    value, unit = rendering.size(number).split(" ")
+    value, unit = formatting.size(number).split(" ")
     assert float(value) < 1024
     assert ("." in value) == (unit != "B")
 
@@ -79,7 +79,7 @@ def test_size_never_needs_more_than_four_digits(number: int) -> None:
     ],
 )
 def test_part_of_a_whole_names_the_unit_once(part: int, whole: int | None, words: str) -> None:
-    assert rendering.size_of(part, whole) == words
+    assert formatting.size_of(part, whole) == words
 
 
 @pytest.mark.parametrize(
@@ -98,22 +98,22 @@ def test_part_of_a_whole_names_the_unit_once(part: int, whole: int | None, words
     ],
 )
 def test_duration_takes_its_two_largest_units(seconds: float | None, words: str) -> None:
-    assert rendering.duration(seconds) == words
+    assert formatting.duration(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("number", "words"), [(None, "–"), (0.0, "0 %"), (99.9, "99 %"), (100.0, "100 %")]
 )
 def test_percent_is_rounded_down(number: float | None, words: str) -> None:
-    assert rendering.percent(number) == words
+    assert formatting.percent(number) == words
 
 
 def test_speed_that_is_nothing_is_not_known() -> None:
-    assert [rendering.speed(number) for number in (None, 0, 2048)] == ["–", "–", "2.0 KiB/s"]
+    assert [formatting.speed(number) for number in (None, 0, 2048)] == ["–", "–", "2.0 KiB/s"]
 
 
 def test_counts_of_files_have_groups_and_a_singular() -> None:
-    assert [rendering.files(number) for number in (0, 1, 10_000)] == [
+    assert [formatting.files(number) for number in (0, 1, 10_000)] == [
         "0 files",
         "1 file",
         "10,000 files",
@@ -128,15 +128,15 @@ def test_relative_time_goes_up_to_a_day_then_gives_the_date() -> None:
         timedelta(hours=23, minutes=59): "23 h ago",
     }
     for age, words in ages.items():
-        assert rendering.relative(now() - age) == words
-    assert rendering.relative(MOMENT) == "1 Mar 2026"
-    assert rendering.relative(None) == "–"
+        assert formatting.relative(now() - age) == words
+    assert formatting.relative(MOMENT) == "1 Mar 2026"
+    assert formatting.relative(None) == "–"
 
 
 def test_exact_time_is_in_the_readers_zone() -> None:
-    assert rendering.exact(MOMENT, "UTC") == "1 Mar 2026, 23:05:09"
-    assert rendering.exact(MOMENT, "Asia/Kathmandu") == "2 Mar 2026, 04:50:09"
-    assert rendering.exact(None, "UTC") == "–"
+    assert formatting.exact(MOMENT, "UTC") == "1 Mar 2026, 23:05:09"
+    assert formatting.exact(MOMENT, "Asia/Kathmandu") == "2 Mar 2026, 04:50:09"
+    assert formatting.exact(None, "UTC") == "–"
 
 
 def test_timestamp_that_leaves_is_utc_with_milliseconds() -> None:
@@ -146,7 +146,7 @@ def test_timestamp_that_leaves_is_utc_with_milliseconds() -> None:
 @settings(max_examples=50)
 @given(strategies.text(strategies.characters(exclude_categories=())))
 def test_printable_shows_whatever_a_name_holds(text: str) -> None:
-    shown = rendering.printable(text)
+    shown = formatting.printable(text)
     assert is_name(shown)
     shown.encode()
     if is_name(text):
@@ -154,7 +154,7 @@ def test_printable_shows_whatever_a_name_holds(text: str) -> None:
 
 
 def test_printable_makes_the_invisible_visible() -> None:
-    assert rendering.printable("a\nb\t\u202e\x1b[31m\udce9ü") == (
+    assert formatting.printable("a\nb\t\u202e\x1b[31m\udce9ü") == (
         "a\\nb\\t\\u202e\\x1b[31m\\udce9ü"
     )
 
@@ -162,7 +162,7 @@ def test_printable_makes_the_invisible_visible() -> None:
 @settings(max_examples=50)
 @given(strategies.text(max_size=80), strategies.integers(5, 60))
 def test_shortened_keeps_both_ends(path: str, length: int) -> None:
-    shown = rendering.shortened(path, length)
+    shown = formatting.shortened(path, length)
     assert len(shown) <= length
     assert shown == path or (path.startswith(shown.split("…")[0]) and "…" in shown)
 
@@ -193,7 +193,7 @@ def test_shortened_keeps_both_ends(path: str, length: int) -> None:
 def test_figures_of_a_job_are_never_guessed(
     job: Job, bytes_shown: str, files_shown: str, percent: str
 ) -> None:
-    words = rendering.display(job)
+    words = job_words.display(job)
     assert (words["bytes"], words["files"], words["percent"]) == (
         bytes_shown,
         files_shown,
@@ -205,7 +205,7 @@ def test_figures_of_a_job_are_never_guessed(
 @pytest.mark.parametrize("kind", [{"dry_run": True}, {"operation": "check"}])
 def test_dry_run_and_check_claim_no_moved_bytes(status: str, kind: dict[str, Any]) -> None:
     figures = {"total_bytes": 4 * GIB, "percent": 50.0, "files_total": 3, "files_transferred": 0}
-    words = rendering.display(a_job(status, **kind, **figures))
+    words = job_words.display(a_job(status, **kind, **figures))
     assert not re.search(r"\d (B|[KMG]iB)? ?of|\b0 B\b", words["bytes"])
     assert not words["valuetext"].startswith("not known")
 
@@ -215,7 +215,7 @@ def test_dry_run_and_check_claim_no_moved_bytes(status: str, kind: dict[str, Any
 )
 def test_dry_run_says_what_the_operation_would_do(operation: str, words: str) -> None:
     figures = {"total_bytes": 4 * GIB, "files_total": 3}
-    shown = rendering.display(a_job("completed", operation=operation, dry_run=True, **figures))
+    shown = job_words.display(a_job("completed", operation=operation, dry_run=True, **figures))
     assert shown["bytes"] == f"4.0 GiB would {words}"
     assert shown["files"] == f"3 files would {words}"
 
@@ -292,7 +292,7 @@ def test_end_of_a_job_says_what_was_done(
     operation: str, figures: dict[str, Any], shown: str, result: str
 ) -> None:
     job = a_job("completed", operation=operation, total_bytes=0, percent=100.0, **figures)
-    words = rendering.display(job)
+    words = job_words.display(job)
     assert (words["bytes"], words["result"]) == (shown, result)
     different = figures.get("outcome") == "different"
     assert (words["status"], words["tone"]) == (
@@ -300,31 +300,31 @@ def test_end_of_a_job_says_what_was_done(
     )
     for status in JobStatus:
         if status != "completed":
-            over = rendering.display(a_job(status, operation=operation, **figures))
+            over = job_words.display(a_job(status, operation=operation, **figures))
             assert over["result"] == ""
             assert "Nothing" not in over["bytes"]
 
 
 def test_phase_and_time_left_belong_to_a_running_job_alone() -> None:
     for status in JobStatus:
-        words = rendering.display(a_job(status, phase="transferring", eta_seconds=65))
+        words = job_words.display(a_job(status, phase="transferring", eta_seconds=65))
         running = status == "running"
         assert words["phase"] == ("Transferring" if running else "")
         assert words["eta"] == ("1 min 5 s left" if running else "–")
-    assert rendering.display(a_job())["phase"] == "Starting"
+    assert job_words.display(a_job())["phase"] == "Starting"
 
 
 def test_words_for_a_screen_reader_say_when_nothing_is_known() -> None:
-    assert rendering.display(a_job("queued"))["valuetext"] == "not known yet"
+    assert job_words.display(a_job("queued"))["valuetext"] == "not known yet"
     done = a_job(bytes_transferred=1, total_bytes=2, percent=50.0)
-    assert rendering.display(done)["valuetext"] == "50 %, 1 of 2 B"
+    assert job_words.display(done)["valuetext"] == "50 %, 1 of 2 B"
 
 
 def test_age_of_figures_is_given_while_some_are_expected() -> None:
     fresh = a_job(progress_at=now() - timedelta(seconds=3))
-    assert 3 <= float(rendering.age(fresh)) < 60
-    assert rendering.age(a_job("cancelling", started_at=now())) != ""
-    assert rendering.age(a_job("completed")) == ""
+    assert 3 <= float(job_words.age(fresh)) < 60
+    assert job_words.age(a_job("cancelling", started_at=now())) != ""
+    assert job_words.age(a_job("completed")) == ""
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_event_is_told_in_words(
         finished_at=MOMENT + timedelta(seconds=725),
     )
     event = JobEvent(job=job, old_status=old, new_status=new, actor=actor, note=note)
-    assert rendering.event_words(event) == words
+    assert job_words.event_words(event) == words
 
 
 def test_completed_check_or_dry_run_tells_of_no_bytes() -> None:
@@ -359,19 +359,19 @@ def test_completed_check_or_dry_run_tells_of_no_bytes() -> None:
     for kind in ({"operation": "check"}, {"dry_run": True}):
         job = a_job("completed", **kind, **times, files_transferred=12)
         event = JobEvent(job=job, old_status="running", new_status="completed", actor="", note="")
-        said = rendering.event_words(event)
+        said = job_words.event_words(event)
         assert said.startswith("completed – ")
         assert "B in" not in said
 
 
 def test_time_taken_runs_on_until_the_end() -> None:
-    assert rendering.took(a_job("queued")) is None
-    assert rendering.took(a_job(started_at=now() - timedelta(seconds=5))) == pytest.approx(5, abs=2)
+    assert job_words.took(a_job("queued")) is None
+    assert job_words.took(a_job(started_at=now() - timedelta(seconds=5))) == pytest.approx(5, abs=2)
 
 
 @pytest.mark.parametrize("values", [(0,) * 10, tuple(range(10)), (2**62,) * 10])
 def test_sparkline_stays_in_its_box(values: tuple[int, ...]) -> None:
-    points = [tuple(map(float, point.split(","))) for point in rendering.sparkline(values).split()]
+    points = [tuple(map(float, point.split(","))) for point in formatting.sparkline(values).split()]
     assert len(points) == 10
     assert (points[0][0], points[-1][0]) == (0, 100)
     assert all(1 <= height <= 19 for _, height in points)
@@ -388,4 +388,4 @@ def test_sparkline_stays_in_its_box(values: tuple[int, ...]) -> None:
     ],
 )
 def test_summary_names_what_there_is(figures: tuple[int, int, int], words: str) -> None:
-    assert rendering.summary(*figures) == words
+    assert job_words.summary(*figures) == words

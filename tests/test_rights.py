@@ -10,13 +10,19 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal import access
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import Job, LoginSession, Remote, Role, User
-from portal.services import accounts, jobs, password_links, sessions, tokens
-from portal.services.jobs import Transfer
-from portal.states import JobStatus, Operation
+from portal.services.accounts import (
+    api_tokens,
+    password_links,
+    sessions,
+    users,
+)
+from portal.services.jobs import create
+from portal.transfers.request import Transfer
+from portal.transfers.states import JobStatus, Operation
+from portal.web import access
 from tests.conftest import PASSWORD
 
 PUBLIC, VIEWER, OPERATOR, ADMIN = "public", "viewer", "operator", "admin"
@@ -170,7 +176,7 @@ def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
     def add(owner: str = "bob", status: JobStatus = JobStatus.QUEUED) -> int:
         transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
         with app.app_context():
-            number = jobs.create(transfer, actor=user(owner), address="").id
+            number = create.create(transfer, actor=user(owner), address="").id
             if status is not JobStatus.QUEUED:
                 session.get_one(Job, number).status = status
                 session.commit()
@@ -201,7 +207,7 @@ def token(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
     def add(owner: str) -> int:
         with app.app_context():
             end = now() + timedelta(days=1)
-            return tokens.create("Nightly", "read", end, actor=user(owner), address="")[0].id
+            return api_tokens.create("Nightly", "read", end, actor=user(owner), address="")[0].id
 
     return add
 
@@ -504,4 +510,4 @@ def test_demoted_admin_loses_the_rights_at_the_next_request(
     assert bella.get("/users").status_code == 403
     assert bella.get("/jobs/new").status_code == 403
     assert session.query(LoginSession).filter_by(user_id=user("bella").id).count() == 1
-    assert accounts.has_users()
+    assert users.has_users()

@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
+from portal.app import build_app
 from portal.cli import cli
-from portal.database import session
-from portal.factory import build_app
+from portal.db.session import session
 from portal.models import AuditEntry, LoginSession, RecoveryCode, SecondFactor, SignInLimit, User
-from portal.services import half_way, second_factor, sessions
-from portal.services.sign_in import Proof
+from portal.services.accounts import pending_sign_in, second_factor, sessions
+from portal.services.accounts.sign_in import Proof
 from portal.settings import Settings, SettingsError, load_settings
 from tests.conftest import PASSWORD, Browser
 
@@ -312,13 +312,13 @@ def test_half_signed_in_token_dies_with_the_password_and_with_the_account(
     device, _ = turn_on(browser("bob"))
     alice = browser("alice")
     for act in ("reset-password", "disable"):
-        token = half_way.paused(
+        token = pending_sign_in.paused(
             Proof(user("bob").id, user("bob").password_hash), remember=False, way=""
         )
-        assert half_way.resumed(token) is not None
+        assert pending_sign_in.resumed(token) is not None
         alice.post(f"/users/{user('bob').id}/{act}")
         session.remove()
-        assert half_way.resumed(token) is None
+        assert pending_sign_in.resumed(token) is None
         alice.post(f"/users/{user('bob').id}/enable")
     assert device
 
@@ -327,11 +327,11 @@ def test_half_signed_in_token_dies_after_some_minutes_and_when_it_is_changed(
     app: Flask, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = user("bob")
-    token = half_way.paused(Proof(bob.id, bob.password_hash), remember=False, way="")
-    assert half_way.resumed(token[:-2] + "xx") is None
+    token = pending_sign_in.paused(Proof(bob.id, bob.password_hash), remember=False, way="")
+    assert pending_sign_in.resumed(token[:-2] + "xx") is None
     assert bob.password_hash not in token
-    monkeypatch.setattr(half_way, "SECONDS", -1)
-    assert half_way.resumed(token) is None
+    monkeypatch.setattr(pending_sign_in, "SECONDS", -1)
+    assert pending_sign_in.resumed(token) is None
 
 
 def test_second_step_without_the_first_leads_to_the_sign_in_page(browser: Any) -> None:
@@ -342,7 +342,7 @@ def test_second_step_without_the_first_leads_to_the_sign_in_page(browser: Any) -
 
 
 def test_no_way_in_passes_the_second_step_by(app: Flask, browser: Any, user: Any) -> None:
-    from portal.services import sign_in
+    from portal.services.accounts import sign_in
 
     turn_on(browser("bob"))
     bob = user("bob")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from portal.browsers import browser_name
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import AuditEntry, LoginSession
-from portal.services import callers, sessions
+from portal.services.accounts import principals, sessions
+from portal.web.user_agents import browser_name
 from tests.conftest import PASSWORD
 from tests.test_sessions import change, is_open, row_of
 
@@ -167,7 +167,7 @@ def test_wall_display_of_a_viewer_may_be_idle_where_the_settings_say_so(browser:
     assert [is_open(charlie), is_open(bob)] == [False, False]
     sessions.use(sessions.Lives(viewers_idle=True))
     assert [is_open(charlie), is_open(bob)] == [True, False]
-    assert callers.caller(str(charlie_token(charlie))) is not None
+    assert principals.caller(str(charlie_token(charlie))) is not None
     change(charlie, expires_at=now() - timedelta(seconds=1))
     assert not is_open(charlie)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import LoginSession
-from portal.services import callers
+from portal.services.accounts import principals
 from tests.test_sessions import cookie_of, is_open, token_of
 
 
@@ -161,13 +161,13 @@ def test_socket_comes_back_with_either_token(browser: Any, user: Any, charlie: A
     promote(browser, user)
     charlie.get("/")
     for token in (old, token_of(charlie)):
-        caller = callers.caller(token)
+        caller = principals.caller(token)
         assert caller is not None
         assert caller.role == "operator"
     charlie.get("/")
     later(user, previous_until=timedelta(seconds=31))
-    assert callers.caller(old) is None
-    assert callers.caller(token_of(charlie)) is not None
+    assert principals.caller(old) is None
+    assert principals.caller(token_of(charlie)) is not None
 
 
 def test_sign_out_ends_both_tokens(browser: Any, user: Any, charlie: Any) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal import factory
-from portal.clock import now
-from portal.database import session
+from portal import app as factory
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import LoginSession
 from portal.settings import Settings
 from tests.conftest import PASSWORD

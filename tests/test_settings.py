@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import AuditEntry, UserSettings
 
 DEFAULTS = {"refresh_interval": 2, "theme": "auto", "timezone": "UTC", "notifications": "off"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portal import database
+from portal.db import session
 from portal.settings import Settings, SettingsError, load_settings
 
 BAD = [
@@ -183,8 +183,8 @@ def test_data_folder_of_any_name_holds_its_database(tmp_path: Path) -> None:
     for name in ("what?now", "100%", "100%25", "a#b", 'it\'s "here"', "a b", "a:b;c&d=e", "ü☃"):
         settings = load_settings(data_dir=tmp_path / name)
         settings.prepare()
-        database.connect(settings.database_url).connect().close()
-        database.close()
+        session.connect(settings.database_url).connect().close()
+        session.close()
         assert (tmp_path / name / "portal.sqlite").exists(), name
     assert len(list(tmp_path.iterdir())) == 8
 

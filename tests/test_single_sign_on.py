@@ -16,10 +16,10 @@ import requests
 from flask import Flask
 
 from portal import settings as settings_module
-from portal.database import session
-from portal.factory import build_app
+from portal.app import build_app
+from portal.db.session import session
 from portal.models import AuditEntry, Identity, LoginSession, Role, User
-from portal.services import oidc, sessions, single_sign_on
+from portal.services.accounts import oidc, sessions, single_sign_on
 from portal.settings import Settings, SettingsError, load_settings
 from tests.browser.portal_server import free_port
 from tests.conftest import PASSWORD, Browser, wait_for

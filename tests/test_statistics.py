@@ -13,14 +13,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from portal.clock import day_begins, now
-from portal.database import begin_write, session
+from portal.db.clock import day_begins, now
+from portal.db.session import begin_write, session
 from portal.models import ActivityMinute
-from portal.routes.days import period
-from portal.services import reports, statistics
-from portal.services.reports import Ending, Hold
-from portal.services.statistics import Statistics
-from portal.services.transitions import add_activity
+from portal.services.jobs import reports, statistics
+from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.statistics import Statistics
+from portal.services.jobs.transitions import add_activity
+from portal.web.routes.days import period
 from tests.transfers import MIB, fill, reading, status_of, stored, tell
 
 ZONES = ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "America/New_York")

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from portal import database, migrate, stopping
+from portal.db import migrate, session
+from portal.runtime import stopping
 from portal.settings import load_settings
 from tests.browser.portal_server import ROOT, PortalServer
 from tests.conftest import wait_for
@@ -195,7 +196,7 @@ def test_migration_that_is_stopped_between_two_statements_takes_all_back(
     assert counted_in(tmp_path / "portal.sqlite", "sqlite_master") == before
     migrate.upgrade(settings)
     assert counted_in(tmp_path / "portal.sqlite", "sqlite_master") > before
-    database.close()
+    session.close()
 
 
 def test_migration_that_is_stopped_in_a_long_statement_takes_all_back(
@@ -218,7 +219,7 @@ def test_migration_that_is_stopped_in_a_long_statement_takes_all_back(
     assert counted_in(tmp_path / "portal.sqlite", "audit") == 20_000
     migrate.upgrade(settings)
     assert counted_in(tmp_path / "portal.sqlite", "audit") == 20_000
-    database.close()
+    session.close()
 
 
 def test_start_that_is_killed_at_any_moment_leaves_a_portal_that_starts(tmp_path: Path) -> None:

@@ -13,15 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 
-from portal.clock import now
-from portal.database import begin_write, session
+from portal.db.clock import now
+from portal.db.session import begin_write, session
 from portal.models import ActivityMinute
-from portal.routes import dashboard
-from portal.services import recovery, reports, statistics, transitions
-from portal.services.reports import Ending, Hold, Standing, Told
-from portal.services.statistics import Period, Throughput
-from portal.services.transitions import add_activity
-from portal.states import JobStatus
+from portal.services.jobs import (
+    reports,
+    rescue,
+    statistics,
+    transitions,
+)
+from portal.services.jobs.reports import (
+    Ending,
+    Hold,
+    Standing,
+    Told,
+)
+from portal.services.jobs.statistics import Period, Throughput
+from portal.services.jobs.transitions import add_activity
+from portal.transfers.states import JobStatus
+from portal.web.routes import dashboard
 from tests.conftest import Browser
 from tests.transfers import MIB, reading, status_of, tell
 
@@ -142,7 +152,7 @@ def test_worker_that_lost_its_job_counts_nothing_more(new_job: Any) -> None:
     job_id = new_job()
     old = claimed(job_id)
     assert tell(job_id, old.attempt, reading(500, 1000)) is Standing.HOLDS
-    recovery.recover()
+    rescue.recover()
     assert status_of(job_id) == JobStatus.QUEUED
     new = claimed(job_id, "test:2")
     assert tell(job_id, old.attempt, reading(900, 1000)) is Standing.LOST

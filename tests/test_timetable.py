@@ -13,9 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import timetable
 from portal.engine import rclone_path
-from portal.timetable import WEEKDAYS, NoTimetable, Timetable, parse
+from portal.transfers import bandwidth
+from portal.transfers.bandwidth import (
+    WEEKDAYS,
+    NoTimetable,
+    Timetable,
+    parse,
+)
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 RATES = st.sampled_from(["off", "1B", "10M", "512k", "1.5G", "3Mi", "7KiB"])
@@ -144,10 +149,10 @@ def test_unit_means_what_it_says_and_is_said_back(
 ) -> None:
     number, said = meant
     kept = str(table(text))
-    assert timetable.words(kept) == said
+    assert bandwidth.words(kept) == said
     assert table(f"08:00,{text} 19:00,off").slots[0].rate == kept
     in_table = f"{said} from 08:00, no limit from 19:00"
-    assert timetable.words(str(table(f"08:00,{text} 19:00,off"))) == in_table
+    assert bandwidth.words(str(table(f"08:00,{text} 19:00,off"))) == in_table
     # rclone itself says what it takes that for.
     command = [str(rclone_path(None)), "rc", "--loopback", "core/bwlimit", f"rate={kept}"]
     answer = subprocess.run(
@@ -207,19 +212,19 @@ def test_what_could_be_read_in_two_ways_is_refused_with_both(text: str, words: s
     ],
 )
 def test_row_of_an_older_release_is_read_as_rclone_read_it(row: str | None, said: str) -> None:
-    assert timetable.words(row) == said
+    assert bandwidth.words(row) == said
 
 
 @given(st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,3})?(b|[kmg](ib?)?)?", fullmatch=True))
 def test_every_rate_that_a_row_may_hold_can_be_said(row: str) -> None:
-    found = timetable.restored(row)
+    found = bandwidth.restored(row)
     assert found is not None
-    assert timetable.words(row)
+    assert bandwidth.words(row)
 
 
 def test_limit_that_grows_too_long_for_its_row_is_refused() -> None:
     times = " ".join(f"{hour:02}:00,9GB/s" for hour in range(5))
-    assert len(times) <= timetable.LENGTH
+    assert len(times) <= bandwidth.LENGTH
     with pytest.raises(NoTimetable, match="too long"):
         parse(times)
 
@@ -229,4 +234,4 @@ def test_rclone_takes_what_is_taken_here(tmp_path: Path) -> None:
         flag = f"--bwlimit={table(text)}"
         command = [str(rclone_path(None)), "lsf", "--config", "", flag, str(tmp_path)]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0, text
-    assert timetable.LENGTH == 64
+    assert bandwidth.LENGTH == 64

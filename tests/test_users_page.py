@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.errors import Conflict, NotFound
 from portal.models import AuditEntry, LoginSession, Role, User, UserSettings
-from portal.services import accounts
+from portal.services.accounts import users
 from tests.conftest import PASSWORD
 
 
@@ -178,11 +178,11 @@ def test_two_acts_that_would_leave_no_admin_never_both_succeed(
     app: Flask, user: Any, _again: int
 ) -> None:
     alice, bob = user("alice"), user("bob")
-    accounts.change_role(bob.id, "admin", actor=alice, address="")
+    users.change_role(bob.id, "admin", actor=alice, address="")
     session.remove()
     results = at_once(
-        lambda: accounts.change_role(bob.id, "viewer", actor=alice, address=""),
-        lambda: accounts.set_active(alice.id, False, actor=bob, address=""),
+        lambda: users.change_role(bob.id, "viewer", actor=alice, address=""),
+        lambda: users.set_active(alice.id, False, actor=bob, address=""),
     )
     assert sorted(type(result).__name__ for result in results) == ["Conflict", "User"]
     assert len(active_admins()) == 1
@@ -191,8 +191,8 @@ def test_two_acts_that_would_leave_no_admin_never_both_succeed(
 def test_two_sign_ups_of_one_name_at_once_make_one_user(app: Flask) -> None:
     def create() -> str:
         try:
-            return accounts.create_user("dora", "viewer", PASSWORD).username
-        except accounts.Invalid as invalid:
+            return users.create_user("dora", "viewer", PASSWORD).username
+        except users.Invalid as invalid:
             return invalid.errors["username"]
 
     assert sorted(at_once(create, create)) == ["There is already a user dora.", "dora"]

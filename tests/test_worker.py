@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.services import jobs, recovery, reports
+from portal.services.jobs import control, reports, rescue
 from portal.settings import Settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.conftest import wait_for
 from tests.transfers import (
@@ -205,7 +205,7 @@ def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = new_job(source=fill(root / "from", MIB, 5), bandwidth_limit="2M")
-    monkeypatch.setattr("portal.database._PATIENCE", 0.5)  # so that whole tries fail
+    monkeypatch.setattr("portal.db.session._PATIENCE", 0.5)  # so that whole tries fail
     running = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     with locked(settings.data_dir):
@@ -296,7 +296,7 @@ def test_stop_of_a_job_that_is_being_cancelled_makes_it_cancelled_with_its_bytes
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     running.worker.stop()
     with app.app_context():
-        jobs.cancel(job_id, actor=user("bob"), address="")
+        control.cancel(job_id, actor=user("bob"), address="")
     assert running.ended()
     assert status_of(job_id) == "cancelled"
     assert stored(job_id).bytes_transferred > 0
@@ -324,7 +324,7 @@ def test_worker_that_lost_its_job_ends_rclone_and_writes_nothing(
     job_id = new_job()
     running = begin(job_id, rclone=endless)
     wait_for(lambda: rclones(settings.data_dir) == [job_id])
-    recovery.recover()  # someone thinks this worker dead
+    rescue.recover()  # someone thinks this worker dead
     second = reports.claim(job_id, "other:2")
     assert second is not None
     assert running.ended(5)
@@ -367,7 +367,7 @@ def test_worker_that_is_stopped_gives_up_on_a_database_that_stays_away(
     assert running.ended(8)
     assert rclones(settings.data_dir) == []
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO job_events")
-    recovery.recover()  # what the next start does
+    rescue.recover()  # what the next start does
     assert history(job_id) == ["queued", "running", "interrupted", "queued"]
 
 
@@ -379,7 +379,7 @@ def test_silent_rclone_is_held_by_a_heartbeat_and_cancelled_all_the_same(
     user: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("portal.worker.ledger.HEARTBEAT", 0.5)
+    monkeypatch.setattr("portal.worker.progress_reporter.HEARTBEAT", 0.5)
     silent = scripted_rclone(tmp_path, "time.sleep(60)")
     job_id = new_job()
     running = begin(job_id, rclone=silent)
@@ -387,7 +387,7 @@ def test_silent_rclone_is_held_by_a_heartbeat_and_cancelled_all_the_same(
     first = stored(job_id).heartbeat_at
     wait_for(lambda: stored(job_id).heartbeat_at != first)
     with app.app_context():
-        jobs.cancel(job_id, actor=user("bob"), address="")
+        control.cancel(job_id, actor=user("bob"), address="")
     assert running.ended()
     assert (status_of(job_id), stored(job_id).bytes_transferred) == (JobStatus.CANCELLED, 0)
 
@@ -429,7 +429,7 @@ def test_job_whose_worker_died_ends_with_the_figures_of_all_attempts(
     job_id = new_job(source=source, operation=operation, bandwidth_limit="3M" if moves else None)
     first = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > 2 * MIB or not moves)
-    recovery.recover()  # as the start of a portal does that was killed
+    rescue.recover()  # as the start of a portal does that was killed
     before = stored(job_id)
     assert first.ended(5)
     assert begin(job_id).ended(30)

@@ -10,13 +10,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from portal import database
-from portal.database import database_time, session
-from portal.factory import build_app
+from portal.app import build_app
+from portal.db import session as database
+from portal.db.session import database_time, session
 from portal.models import AuditEntry, Job, WorkerProcess
 from portal.services import workers
 from portal.settings import Settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.transfers import Recorder
 

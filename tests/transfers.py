@@ -19,13 +19,14 @@ from flask import current_app
 from socketio import Manager
 from sqlalchemy import NullPool, create_engine, func, select
 
-from portal.database import begin_write, glance, session
+from portal.db.session import begin_write, glance, session
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
-from portal.paths import is_missing
-from portal.services import jobs, places, reports
-from portal.services.reports import Hold, Standing, Told
-from portal.states import FINAL, JobStatus, may_follow
+from portal.services.jobs import create, places, reports
+from portal.services.jobs.reports import Hold, Standing, Told
+from portal.transfers.local_paths import is_missing
+from portal.transfers.request import Transfer
+from portal.transfers.states import FINAL, JobStatus, may_follow
 from tests.scripts import python_program
 
 MIB = 1024 * 1024
@@ -43,12 +44,12 @@ def stored(job_id: int) -> Job:
         session.remove()
 
 
-def queue(transfer: jobs.Transfer, owner: User) -> Job:
+def queue(transfer: Transfer, owner: User) -> Job:
     """A job as the form makes it. Where its source is not there, it has gone since."""
     if not is_missing(Path(transfer.source), [Path("/")]):
-        return jobs.create(transfer, actor=owner, address="")
+        return create.create(transfer, actor=owner, address="")
     found = places.look_up(places.ends_of(transfer))
-    job = jobs.insert(begin_write(), transfer, owner, address="", found=found)
+    job = create.insert(begin_write(), transfer, owner, address="", found=found)
     current_app.extensions["executor"].ring(job.id, job.pool)
     return job
 

@@ -21,14 +21,15 @@ from flask.sessions import SecureCookieSessionInterface  # noqa: E402
 from sqlalchemy import insert  # noqa: E402
 
 from bench.load.commands import obey  # noqa: E402
-from portal import live, logs, rooms  # noqa: E402
-from portal.clock import now  # noqa: E402
-from portal.database import begin_write  # noqa: E402
+from portal.db.clock import now  # noqa: E402
+from portal.db.session import begin_write  # noqa: E402
 from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
-from portal.serve import serve  # noqa: E402
-from portal.services import passwords  # noqa: E402
+from portal.realtime import publish, rooms  # noqa: E402
+from portal.runtime import logging  # noqa: E402
+from portal.server.process import serve  # noqa: E402
+from portal.services.accounts import passwords  # noqa: E402
 from portal.settings import Settings, load_settings  # noqa: E402
-from portal.states import JobStatus, Operation  # noqa: E402
+from portal.transfers.states import JobStatus, Operation  # noqa: E402
 
 PEOPLE, SESSIONS = 250, 2500
 #: Those of the people who sign in by the form; the sessions of all others are written beforehand,
@@ -39,10 +40,10 @@ BY_FORM, PASSWORD = 10, "correct horse battery staple"
 def emit(event: dict[str, Any], alone: bool) -> None:
     """Alone: as a change of status, which leaves at once. Else as progress, which is gathered."""
     if alone:
-        live._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
+        publish._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
     else:
         event["job_id"] = event["n"] % 50
-        live._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
+        publish._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
 
 
 def sign_everyone_in(settings: Settings) -> None:
@@ -101,7 +102,7 @@ def sign_everyone_in(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure("text")
+    logging.configure("text")
     port, folder, *queue = sys.argv[1:]
     serve(
         load_settings(

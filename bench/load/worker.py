@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 
-from portal import live, rooms
+from portal.realtime import publish, rooms
 
 _seqs: Counter[int] = Counter()
 
@@ -15,13 +15,13 @@ def emit(event: dict[str, object], job: int, *, alone: bool) -> None:
     _seqs[job] += 1
     event |= {"job_id": job, "seq": _seqs[job]}
     if alone:
-        live._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
+        publish._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
     else:
-        live._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
+        publish._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
 
 
 def main() -> None:
-    live.use_queue(sys.argv[1])
+    publish.use_queue(sys.argv[1])
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

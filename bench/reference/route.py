@@ -11,7 +11,8 @@ eventlet.monkey_patch()
 
 from flask import Flask  # noqa: E402 - after the patch
 
-from portal import fanout  # noqa: E402
+from portal.realtime.fanout import server as fanout  # noqa: E402
+from portal.realtime.fanout.acceptor import Door  # noqa: E402
 
 app = Flask("bare")
 
@@ -22,6 +23,6 @@ def constant() -> str:
 
 
 if __name__ == "__main__":
-    door = fanout.Door("127.0.0.1", int(sys.argv[1]))
+    door = Door("127.0.0.1", int(sys.argv[1]))
     print("ready", flush=True)
     fanout.serve(app, door, most_requests=1000, request_timeout=60.0)

@@ -1,5 +1,6 @@
 """rclone: command line, process, statistics, exit codes. Knows neither the web nor the database."""
 
+from portal.engine.backend_options import Option, options_of
 from portal.engine.binary import check_rclone, rclone_path, rclone_problem
 from portal.engine.command import Order
 from portal.engine.confined_parent import use_threads
@@ -7,7 +8,6 @@ from portal.engine.confinement import problem as confinement_problem
 from portal.engine.errors import EngineError
 from portal.engine.found import Found
 from portal.engine.known_mounts import KnownMounts
-from portal.engine.leftovers import sweep_leftovers, sweep_owner
 from portal.engine.listing import (
     Entry,
     Listing,
@@ -18,10 +18,10 @@ from portal.engine.listing import (
 from portal.engine.log import LogLine
 from portal.engine.markers import is_marker
 from portal.engine.matching import Matching, MatchingFile, list_matching
+from portal.engine.orphans import sweep_leftovers, sweep_owner
 from portal.engine.plan import Guard, Plan
 from portal.engine.processes import owner_lives, owner_mark
 from portal.engine.progress import Phase, Progress
-from portal.engine.providers import Option, options_of
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile

@@ -14,9 +14,9 @@ from portal.engine.markers import PREFIX, RULE
 from portal.engine.plan import Guard
 from portal.engine.processes import owner_mark
 from portal.engine.remotes import Remote, beginning, variables
+from portal.engine.runtime_dir import Workplace
 from portal.engine.samples import NO_SAMPLES, Samples
-from portal.engine.workplace import Workplace
-from portal.options import Options
+from portal.transfers.options import Options
 
 OPERATIONS = ("copy", "sync", "move", "check")
 #: Of rclone, and of nobody who makes a job: removes partial files.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from portal.options import Options
+from portal.transfers.options import Options
 
 HASH = "hash"
 SIZE_AND_TIME = "size_and_time"

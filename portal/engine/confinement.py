@@ -13,8 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portal import gate
-from portal.engine import landlock
+from portal.engine import egress_proxy, landlock
 from portal.engine.landlock import Access, Ruleset
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _basis(rclone: Path, setpriv: str, *, network: bool) -> Ruleset:
 @cache
 def _python() -> tuple[str, ...]:
     return (
-        *(sys.executable, os.path.realpath(sys.executable), gate.__file__),
+        *(sys.executable, os.path.realpath(sys.executable), egress_proxy.__file__),
         *(str(Path(sys.prefix) / "pyvenv.cfg"), sysconfig.get_path("stdlib")),
         *(
             sysconfig.get_path("platstdlib"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from portal.engine.comparison import Comparison
-from portal.options import Options
+from portal.transfers.options import Options
 
 
 def of_filters(options: Options, rules: Path | None, moment: float) -> list[str]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portal.engine.asking import Answer, ask
 from portal.engine.exit_codes import cause_of, reason_for
 from portal.engine.markers import is_marker
 from portal.engine.remotes import Remote, address
+from portal.engine.run_once import Answer, ask
 
 #: A hundred thousand entries or so; who has more finds by name.
 _MOST = 24 * 1024 * 1024

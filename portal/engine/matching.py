@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine import flags, single_file
-from portal.engine.asking import Answer, ask
 from portal.engine.errors import EngineError
 from portal.engine.listing import Told, problem
 from portal.engine.remotes import Remote, address
-from portal.engine.workplace import Workplace
-from portal.options import Options
+from portal.engine.run_once import Answer, ask
+from portal.engine.runtime_dir import Workplace
+from portal.transfers.options import Options
 
 #: A hundred thousand files or so.
 _MOST = 24 * 1024 * 1024

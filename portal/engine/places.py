@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from portal.engine.egress_proxy import addresses
 from portal.engine.remotes import Remote
-from portal.gate import addresses
 
 _MOUNTS = Path("/proc/self/mountinfo")
 #: Their device numbers are made up by each machine; what they show is named by their source.

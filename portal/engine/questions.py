@@ -25,9 +25,9 @@ from portal.engine.group import ProcessGroup
 from portal.engine.progress import Tracker
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
+from portal.engine.runtime_dir import Workplace
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
-from portal.engine.workplace import Workplace
 
 #: One try and short waits; the whole attempt is made again where that may help.
 _IMPATIENT = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portal import gate
+from portal.engine import egress_proxy
 from portal.engine.errors import EngineError
 
 # No underscore: the variables of two remotes could else be taken for one another's.
@@ -45,7 +45,7 @@ def variables(remote: Remote) -> dict[str, str]:
 def beginning(setpriv: str, rclone: Path, remotes: Iterable[Remote]) -> list[str]:
     """Of a command line: what starts rclone, ends it with the portal, and confines it."""
     through = [remote for remote in remotes if remote.confined]
-    fence = [sys.executable, "-I", "-S", gate.__file__] if through else []
+    fence = [sys.executable, "-I", "-S", egress_proxy.__file__] if through else []
     return [setpriv, "--pdeathsig", "TERM", "--", *fence, str(rclone)]
 
 

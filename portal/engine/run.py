@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from portal import timetable
+from portal.engine.bandwidth_controller import Governor
 from portal.engine.command import TIDY, Order
 from portal.engine.comparison import BYTES, Comparison
+from portal.engine.cumulative_progress import Tally
 from portal.engine.folder_modes import Folders
-from portal.engine.governor import Governor
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.plan import Guard, Plan
@@ -25,9 +25,9 @@ from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
 from portal.engine.silence import Activity, Silence, moved_by
 from portal.engine.single_file import Lookup, Shape, narrowed
-from portal.engine.tally import Tally
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
+from portal.transfers import bandwidth
 
 _LONGEST_WAIT = 300.0
 #: Bytes that are less than an answer of a storage.
@@ -433,7 +433,7 @@ class Run:
     def _govern(self, transfer: Transfer) -> None:
         rate = self._governor.attend(transfer)
         if rate is not None:
-            self._note(f"Bandwidth limit: {timetable.words(rate)}.")
+            self._note(f"Bandwidth limit: {bandwidth.words(rate)}.")
 
     def _interrupted(self) -> Outcome:
         reason = "The transfer was stopped."

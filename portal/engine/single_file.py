@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portal.engine.asking import Answer, ask
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import may_pass, reason_for
 from portal.engine.remotes import Remote
+from portal.engine.run_once import Answer, ask
 
 if TYPE_CHECKING:
     from portal.engine.command import Order

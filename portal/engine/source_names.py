@@ -24,9 +24,9 @@ from portal.engine.progress import Tracker
 from portal.engine.questions import NoAnswer
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
+from portal.engine.runtime_dir import Workplace
 from portal.engine.stderr import Reader
-from portal.engine.workplace import Workplace
-from portal.options import Options
+from portal.transfers.options import Options
 
 MISSING = 3
 MISSING_SOURCE = "The source folder does not exist. Check its path, then retry."

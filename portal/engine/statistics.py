@@ -10,7 +10,7 @@ from typing import Any
 
 from portal.engine.plan import Skipped
 from portal.engine.redaction import SecretRedactor
-from portal.names import visible
+from portal.transfers.names import visible
 
 _LARGEST = 2**63 - 1
 _NAME_LENGTH = 1000

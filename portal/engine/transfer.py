@@ -23,10 +23,10 @@ from portal.engine.plan import Ledger, Plan
 from portal.engine.progress import Progress, Tracker
 from portal.engine.redaction import SecretRedactor
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
+from portal.engine.runtime_dir import Workplace
 from portal.engine.silence import Activity, moved_by
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
-from portal.engine.workplace import Workplace
 
 _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead

@@ -63,7 +63,7 @@ class Watchdog:
         # -S: nothing but the standard library is needed, and so it starts quickly and is small.
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-S", "-m", "portal.engine.watched"),
+                *(sys.executable, "-S", "-m", "portal.engine.watchdog_main"),
                 *(str(self._silence), str(self._grace)),
             ],
             bufsize=0,

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.database import Base, Moment
-from portal.states import JobStatus
+from portal.db.session import Base, Moment
+from portal.transfers.states import JobStatus
 
 
 class JobCount(Base):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.database import Base, Moment
+from portal.db.session import Base, Moment
 
 
 class Span(StrEnum):

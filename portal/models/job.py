@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal.clock import now
-from portal.database import Base, Moment
+from portal.db.clock import now
+from portal.db.session import Base, Moment
 from portal.models.user import User
-from portal.states import JobStatus, Operation
+from portal.transfers.states import JobStatus, Operation
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.database import Base, Moment
+from portal.db.session import Base, Moment
 from portal.models.job import BigId
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal.clock import now
-from portal.database import Base, Moment
+from portal.db.clock import now
+from portal.db.session import Base, Moment
 from portal.models.user import User
 
 

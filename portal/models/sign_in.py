@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.clock import now
-from portal.database import Base, Moment
+from portal.db.clock import now
+from portal.db.session import Base, Moment
 
 
 class SignInLimit(Base):

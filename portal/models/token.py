@@ -6,8 +6,8 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal.clock import now
-from portal.database import Base, Moment
+from portal.db.clock import now
+from portal.db.session import Base, Moment
 from portal.models.job import BigId
 from portal.models.user import Role, User
 

@@ -7,8 +7,8 @@ from flask_login import UserMixin
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from portal.clock import now
-from portal.database import Base, Moment
+from portal.db.clock import now
+from portal.db.session import Base, Moment
 
 
 class Role(StrEnum):

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, delete, event, func, select
 from sqlalchemy.orm import Session, SessionTransaction
 
-from portal.clock import now
-from portal.database import begin_write, session
+from portal.db.clock import now
+from portal.db.session import begin_write, session
 from portal.models import AuditEntry, User
 from portal.models.audit import AuditChain
 

@@ -6,7 +6,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.database import lost_file, session
+from portal.db.session import lost_file, session
 from portal.engine import KnownMounts, confinement_problem, rclone_path, rclone_problem
 from portal.services import workers
 from portal.settings import Settings

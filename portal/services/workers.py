@@ -12,13 +12,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, extract, func, select, update
 
-from portal import live
-from portal.database import begin_write, database_time, glance, session
+from portal.db.session import (
+    begin_write,
+    database_time,
+    glance,
+    session,
+)
 from portal.errors import Conflict, NotFound
 from portal.models import Job, User, WorkerProcess
-from portal.pools import DEFAULT_POOL
+from portal.realtime import publish
 from portal.services import audit
-from portal.states import ACTIVE
+from portal.transfers.pools import DEFAULT_POOL
+from portal.transfers.states import ACTIVE
 
 #: States of workers that are there; the others have ended.
 PRESENT = ("running", "paused", "draining", "lost")
@@ -86,7 +91,7 @@ def register(process: Process) -> int:
     writing.flush()
     number = row.id
     writing.commit()
-    live.workers_changed()
+    publish.workers_changed()
     return number
 
 
@@ -124,7 +129,7 @@ def stopped(worker_id: int) -> None:
     ).one_or_none()
     writing.commit()
     if ended is not None:
-        live.workers_changed()
+        publish.workers_changed()
 
 
 def unended(machine: str) -> list[tuple[int, str]]:
@@ -179,7 +184,7 @@ def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) 
     writing = session()
     audit.record(writing, action, actor=actor, target=f"worker {name}", address=address)
     writing.commit()
-    live.workers_changed()
+    publish.workers_changed()
 
 
 def _write(worker_id: int, **values: Any) -> str:
@@ -235,7 +240,7 @@ def watch() -> None:
     global _told  # noqa: PLW0603 - one process, one memory
     served = _served_pools()
     if _told not in (None, served):
-        live.pools_changed()
+        publish.pools_changed()
     _told = served
 
 

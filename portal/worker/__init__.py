@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import OperationalError
 
-from portal import paths
-from portal.clock import elapsed
-from portal.database import session
+from portal.db.clock import elapsed
+from portal.db.session import session
 from portal.engine import Watchdog
-from portal.own_files import OwnFiles
-from portal.services import connections, places, recovery, reports, sealing, workers
-from portal.services.places import Places, Waiting
+from portal.services import workers
+from portal.services.jobs import places, reports, rescue
+from portal.services.jobs.places import Places, Waiting
+from portal.services.storage import connections, encryption
 from portal.settings import Settings
+from portal.transfers import local_paths
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
-from portal.worker.ledger import Ledger
+from portal.worker.progress_reporter import Ledger
+from portal.worker.roots import OwnFiles
 from portal.worker.timing import Timing
 
 __all__ = [
@@ -42,7 +44,7 @@ DatabaseAway = OperationalError
 def recover() -> None:
     """Takes back the jobs of a dead process. Only while no other worker can be alive."""
     try:
-        recovery.recover()
+        rescue.recover()
     finally:
         session.remove()
 
@@ -50,8 +52,8 @@ def recover() -> None:
 def queued_jobs() -> list[int]:
     """Ids of the jobs that wait, oldest first."""
     try:
-        recovery.requeue_interrupted()
-        return recovery.queued_ids()
+        rescue.requeue_interrupted()
+        return rescue.queued_ids()
     finally:
         session.remove()
 
@@ -59,9 +61,9 @@ def queued_jobs() -> list[int]:
 def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
     """Takes back what was lost; the jobs to ring for, or all that wait."""
     try:
-        waiting = recovery.sweep(timing.silent, timing.unheard)
+        waiting = rescue.sweep(timing.silent, timing.unheard)
         workers.watch()
-        return recovery.all_queued() if everything else waiting
+        return rescue.all_queued() if everything else waiting
     finally:
         session.remove()
 
@@ -69,7 +71,7 @@ def sweep(timing: Timing, *, everything: bool = False) -> list[Waiting]:
 def note_notified(job_ids: Sequence[int]) -> None:
     """A message for each of these jobs waits for a worker now."""
     try:
-        recovery.note_notified(job_ids)
+        rescue.note_notified(job_ids)
     finally:
         session.remove()
 
@@ -99,9 +101,9 @@ class Worker:
         self._ring = ring
         self._ledger = Ledger(lease, watchdog)
         self._stopping = threading.Event()
-        sealing.use(settings.signing_key(), settings.previous_secret_keys)
+        encryption.use(settings.signing_key(), settings.previous_secret_keys)
         connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
-        paths.use(OwnFiles(settings).refusal)
+        local_paths.use(OwnFiles(settings).refusal)
 
     def stop(self) -> None:
         """Running transfers are ended and given back to the queue; nothing new is claimed."""

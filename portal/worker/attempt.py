@@ -12,18 +12,18 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from portal import engine
-from portal.database import session
-from portal.left_out import left_out_words
+from portal.db.session import session
 from portal.models import Job
-from portal.options import restored
-from portal.paths import PathRefused
-from portal.records import Records
-from portal.services import reports
-from portal.services.connections import Unusable
-from portal.services.reports import Ending, Hold, Seen
+from portal.services.jobs import reports
+from portal.services.jobs.reports import Ending, Hold, Seen
+from portal.services.storage.connections import Unusable
 from portal.settings import Settings
-from portal.worker import sides
-from portal.worker.ledger import Held, Ledger, Stop
+from portal.transfers.left_out import left_out_words
+from portal.transfers.local_paths import PathRefused
+from portal.transfers.options import restored
+from portal.worker import preflight
+from portal.worker.attempt_log import Records
+from portal.worker.progress_reporter import Held, Ledger, Stop
 
 log = structlog.get_logger(__name__)
 
@@ -179,7 +179,7 @@ class Attempt:
     def _transfer(self, held: Held) -> Ending:
         roots = self._settings.transfer_roots
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        order = sides.checked(self._order, roots, mounts)
+        order = preflight.checked(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             order,

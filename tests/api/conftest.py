@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import User
-from portal.services import tokens
+from portal.services.accounts import api_tokens
 
 
 class Program:
@@ -45,7 +45,7 @@ def new_token(app: Flask, user: Callable[[str], User]) -> Callable[..., str]:
         owner = user(name)
         end = now() + timedelta(**life or {"days": 1})
         with app.app_context():
-            made = tokens.create(
+            made = api_tokens.create(
                 f"{name}'s", scope or largest[owner.role], end, actor=owner, address=""
             )
         session.remove()

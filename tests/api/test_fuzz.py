@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from portal.routes.api.operations import OPERATIONS
-from portal.routes.api.shapes import Asked
+from portal.web.routes.api.operations import OPERATIONS
+from portal.web.routes.api.shapes import Asked
 
 EXAMPLES = 15
 NUMBERS = (1, 2, 3, 4)

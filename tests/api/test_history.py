@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import begin_write, session
+from portal.db.session import begin_write, session
 from tests import histories
 from tests.histories import ended
 

@@ -13,10 +13,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import IdempotencyKey, Job
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.transfers import fill
 
 

@@ -15,12 +15,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import AuditEntry, Job, Remote, Role
-from portal.routes.api.openapi import scope_for
-from portal.routes.api.operations import OPERATIONS, Operation
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
+from portal.web.routes.api.openapi import scope_for
+from portal.web.routes.api.operations import OPERATIONS, Operation
 from tests.api.conftest import Program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text, update
 
-from portal.clock import now
-from portal.database import session
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import ApiToken, AuditEntry, User
-from portal.services import accounts, tokens
+from portal.services.accounts import api_tokens, users
 
 
 def stored() -> list[ApiToken]:
@@ -202,9 +202,9 @@ def test_token_that_cannot_be_is_404(browser: Any, number: str) -> None:
 def test_disabling_the_user_ends_their_tokens_for_good(program: Any, user: Any) -> None:
     asking = program("bob")
     alice = user("alice")
-    accounts.set_active(user("bob").id, False, actor=alice, address="")
+    users.set_active(user("bob").id, False, actor=alice, address="")
     assert asking.get("/jobs").status_code == 401
-    accounts.set_active(user("bob").id, True, actor=alice, address="")
+    users.set_active(user("bob").id, True, actor=alice, address="")
     assert asking.get("/jobs").status_code == 401
     assert stored() == []
 
@@ -285,16 +285,16 @@ def test_act_of_a_program_is_in_the_audit_log_with_its_token(program: Any, wish:
 
 
 def test_service_gives_no_token_above_the_role_whatever_the_form_says(user: Any) -> None:
-    with pytest.raises(tokens.Forbidden):
-        tokens.create("x", "admin", now() + timedelta(days=1), actor=user("bob"), address="")
+    with pytest.raises(api_tokens.Forbidden):
+        api_tokens.create("x", "admin", now() + timedelta(days=1), actor=user("bob"), address="")
 
 
 def test_one_user_has_fifty_tokens_at_most(user: Any) -> None:
     end = now() + timedelta(days=1)
-    for number in range(tokens.MOST_OF_ONE_USER):
-        tokens.create(f"Script {number}", "read", end, actor=user("bob"), address="")
-    with pytest.raises(tokens.Invalid):
-        tokens.create("One more", "read", end, actor=user("bob"), address="")
+    for number in range(api_tokens.MOST_OF_ONE_USER):
+        api_tokens.create(f"Script {number}", "read", end, actor=user("bob"), address="")
+    with pytest.raises(api_tokens.Invalid):
+        api_tokens.create("One more", "read", end, actor=user("bob"), address="")
 
 
 def test_html_in_a_name_is_shown_as_text(browser: Any) -> None:

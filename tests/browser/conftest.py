@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from portal import database, migrate
-from portal.services import accounts
+from portal.db import migrate, session
+from portal.services.accounts import users
 from portal.settings import load_settings
 from tests.browser import chromium, recorder
 from tests.browser.people import Person
@@ -78,10 +78,10 @@ def portal_with_users(
         pytestconfig.stash[DATA] = data = tmp_path_factory.mktemp("portal with users")
         settings = load_settings(data_dir=data, transfer_roots=(data / "files",))
         migrate.upgrade(settings)
-        engine = database.connect(settings.database_url)
+        engine = session.connect(settings.database_url)
         for name, role in USERS.items():
-            accounts.create_user(name, role, PASSWORD)
-        database.session.remove()
+            users.create_user(name, role, PASSWORD)
+        session.session.remove()
         engine.dispose()
     return pytestconfig.stash[DATA]
 

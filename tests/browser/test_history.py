@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from portal import database
-from portal.database import begin_write, session
+from portal.db import session as database
+from portal.db.session import begin_write, session
 from tests import histories
 from tests.browser.conftest import Visit
 from tests.browser.people import Person

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from portal.engine import EngineError, check_rclone, rclone_path, sweep_leftovers
-from portal.engine.leftovers import _signal_all
+from portal.engine.orphans import _signal_all
 from portal.engine.processes import look, owner_lives, owner_mark, variables
 from tests.scripts import python_program
 from tests.shipped import environment as shipped
@@ -133,7 +133,7 @@ def stubborn(tmp_path):
 def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
     stubborn, source, tmp_path, marked, eventually, monkeypatch
 ):
-    monkeypatch.setattr("portal.engine.leftovers._GRACE", 0.3)
+    monkeypatch.setattr("portal.engine.orphans._GRACE", 0.3)
     (tmp_path / "data").mkdir()
     portal = portal_with_a_transfer(stubborn, source, tmp_path)
     assert sweep_leftovers(tmp_path / "data") == 0  # Its portal lives.

@@ -18,7 +18,7 @@ from portal.engine.plan import Ledger
 from portal.engine.redaction import MASK, SecretRedactor
 from portal.engine.statistics import Line, Skipped, parse
 from portal.engine.stderr import LONGEST_LINE
-from portal.options import Options
+from portal.transfers.options import Options
 
 #: Passwords that spoil JSON, numbers or rclone's own words, if they are cut out of its lines.
 SPOILING = ["2048", '":"', "true", "skipped", "delete", '{"time":', "size", "object", "stats"]

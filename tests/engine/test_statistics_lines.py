@@ -13,7 +13,7 @@ from portal.engine.exit_codes import may_pass, passing, reason_for
 from portal.engine.progress import Tracker
 from portal.engine.statistics import Statistics, parse, printable
 from portal.engine.stderr import LONGEST_LINE, _Lines
-from portal.names import is_name
+from portal.transfers.names import is_name
 
 numbers = st.one_of(
     st.integers(-10, 10**13),

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Order, Phase, Progress, Run, rclone_path
+from portal.engine.cumulative_progress import Tally
 from portal.engine.progress import Tracker
 from portal.engine.report import MOST_NAMES, Report
 from portal.engine.statistics import parse
-from portal.engine.tally import Tally
-from portal.options import Options
+from portal.transfers.options import Options
 from tests.transfers import reading
 
 

@@ -10,8 +10,10 @@ import engineio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.fanout import BACKLOG, BOOKS, Pulse, Wire
-from portal.frames import frame
+from portal.realtime.fanout.connection import Wire
+from portal.realtime.fanout.ping_scheduler import Pulse
+from portal.realtime.fanout.send_buffer import BACKLOG, BOOKS
+from portal.realtime.fanout.websocket_frames import frame
 from tests.fanout.clients import parse
 
 

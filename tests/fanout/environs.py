@@ -12,7 +12,7 @@ import eventlet.wsgi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.fanout.door import Lobby
+from portal.realtime.fanout.acceptor import Lobby
 
 LINE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 FIELDS = (

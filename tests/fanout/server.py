@@ -25,12 +25,16 @@ import socketio  # noqa: E402
 from eventlet.hubs import get_hub, trampoline  # noqa: E402
 from socketio.exceptions import ConnectionRefusedError as Refused  # noqa: E402
 
-from portal import fanout, logs  # noqa: E402
+from portal.realtime.fanout import server as fanout  # noqa: E402
+from portal.realtime.fanout.acceptor import Door  # noqa: E402
+from portal.realtime.fanout.manager import FanoutManager  # noqa: E402
+from portal.realtime.fanout.send_buffer import dropped  # noqa: E402
+from portal.runtime import logging  # noqa: E402
 
-logs.configure("text")
+logging.configure("text")
 
 port, ping_interval, ping_timeout = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-manager = fanout.FanoutManager()
+manager = FanoutManager()
 server = socketio.Server(
     async_mode="eventlet",
     client_manager=manager,
@@ -126,7 +130,7 @@ def state() -> dict[str, Any]:
         "behind": len(server.eio.pulse.behind),
         "held": [held_for(wire) for wire in server.eio.pulse.behind if wire._socket is not None],
         "greenlets": greenlets(),
-        "dropped": dict(fanout.dropped),
+        "dropped": dict(dropped),
         "ended": len(ended),
     }
 
@@ -161,7 +165,7 @@ def lines() -> Iterator[bytes]:
 
 def main() -> None:
     app = socketio.WSGIApp(server)
-    door = fanout.Door("127.0.0.1", port)
+    door = Door("127.0.0.1", port)
     eventlet.spawn(fanout.serve, app, door, most_requests=1000, request_timeout=10.0)
     eventlet.sleep(0.1)
     print("ready", flush=True)  # noqa: T201 - what the test hears

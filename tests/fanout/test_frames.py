@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.frames import Broken, Reader, frame
+from portal.realtime.fanout.websocket_frames import Broken, Reader, frame
 from tests.fanout.clients import masked, parse
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import heads
+from portal.realtime.fanout import request_head
 
 GET = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 PLAIN = (
@@ -19,7 +19,7 @@ PLAIN = (
 
 
 def test_plain_head_is_read_as_the_library_reads_it() -> None:
-    head = heads.plain_head(GET, PLAIN + b"more")
+    head = request_head.plain_head(GET, PLAIN + b"more")
     assert head is not None
     assert head.path == "/socket.io/?EIO=4&transport=websocket"
     assert head.length == len(PLAIN)
@@ -42,7 +42,7 @@ def test_plain_head_is_read_as_the_library_reads_it() -> None:
     ],
 )
 def test_any_other_request_is_left_to_the_library(line: bytes) -> None:
-    assert heads.plain_head(line, PLAIN) is None
+    assert request_head.plain_head(line, PLAIN) is None
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_any_other_request_is_left_to_the_library(line: bytes) -> None:
     ],
 )
 def test_any_other_head_is_left_to_the_library(rest: bytes) -> None:
-    assert heads.plain_head(GET, rest) is None
+    assert request_head.plain_head(GET, rest) is None
 
 
 @given(st.binary(max_size=60), st.integers(0, len(PLAIN)))
 def test_what_is_taken_for_plain_means_the_same_to_the_library(extra: bytes, place: int) -> None:
     rest = PLAIN[:place] + extra + PLAIN[place:]
-    head = heads.plain_head(GET, rest)
+    head = request_head.plain_head(GET, rest)
     if head is not None:
         stream = io.BytesIO(rest)
         assert head.headers.items() == parse_headers(stream).items()

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from portal.queue.messages import Kind
-from portal.queue.publisher import Publisher
-from portal.rooms import STATUS_CHANGE, topic_room
+from portal.realtime.bus.messages import Kind
+from portal.realtime.bus.publisher import Publisher
+from portal.realtime.rooms import STATUS_CHANGE, topic_room
 from tests.browser import recorder
 from tests.browser.conftest import Visit
 from tests.browser.people import Person

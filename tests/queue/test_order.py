@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.queue import order
-from portal.queue.order import JobEvent, Order
+from portal.realtime.bus import reorder_buffer
+from portal.realtime.bus.reorder_buffer import JobEvent, Order
 
 ROOM = "topic:x"
 
@@ -142,13 +142,13 @@ def test_job_that_was_never_heard_of_is_taken_up_wherever_it_stands() -> None:
 
 def test_memory_is_bounded_and_ends_with_the_jobs() -> None:
     line = Line()
-    for job in range(order.MOST + 10):
+    for job in range(reorder_buffer.MOST + 10):
         line.created(job)
         line.status(3, "cancelled", job)
-    assert len(line.order._held) == order.MOST + 10
+    assert len(line.order._held) == reorder_buffer.MOST + 10
     line.wait()
     assert not line.order._held
-    assert len(line.order._last) == order.MOST
+    assert len(line.order._last) == reorder_buffer.MOST
 
 
 EVENTS = st.lists(st.booleans(), min_size=1, max_size=12)

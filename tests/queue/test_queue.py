@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.queue import listener as listening
-from portal.queue import publisher as publishing
-from portal.queue.listener import Listener
-from portal.queue.messages import (
+from portal.realtime.bus import publisher as publishing
+from portal.realtime.bus import subscriber as listening
+from portal.realtime.bus.messages import (
     LONGEST,
     Kind,
     Message,
@@ -25,7 +24,8 @@ from portal.queue.messages import (
     ignored,
     together,
 )
-from portal.queue.publisher import Publisher
+from portal.realtime.bus.publisher import Publisher
+from portal.realtime.bus.subscriber import Listener
 from tests.conftest import wait_for
 from tests.faults.proxies import FaultyWay
 from tests.parts import Redis

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from portal.queue.messages import Kind
-from portal.queue.publisher import Publisher
-from portal.rooms import PROGRESS, STATUS_CHANGE, topic_room
+from portal.realtime.bus.messages import Kind
+from portal.realtime.bus.publisher import Publisher
+from portal.realtime.rooms import PROGRESS, STATUS_CHANGE, topic_room
 from tests.browser.portal_server import PortalServer
 from tests.conftest import wait_for
 from tests.parts import Postgres, Redis

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Remote, User
-from portal.services import remotes
-from portal.services.remotes import Draft
+from portal.services.storage import remotes
+from portal.services.storage.remotes import Draft
 from portal.settings import Settings, load_settings
 from tests.remotes.files import fill
 from tests.remotes.servers import Storage

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from portal import engine, parameters
-from portal.backends import BACKENDS, Backend
+from portal import engine
 from portal.errors import Invalid
-from portal.hosts import HostRefused, host_in, refuse_local
-from portal.obscuring import obscured
+from portal.remotes import options as parameters
+from portal.remotes.backends import BACKENDS, Backend
+from portal.remotes.hosts import HostRefused, host_in, refuse_local
+from portal.remotes.obscure import obscured
 
 #: Whatever an option of such a name does, nobody may set it here.
 FORBIDDEN = re.compile(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.conftest import KINDS
 from tests.remotes.files import sums

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.remotes.files import sums
 from tests.remotes.links import breaking
 from tests.remotes.servers import Storage

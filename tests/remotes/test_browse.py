@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import AuditEntry
-from portal.services.folders import PAGE_SIZE
+from portal.services.storage.folders import PAGE_SIZE
 from tests.conftest import Browser
 from tests.remotes.conftest import KINDS
 from tests.remotes.files import NAMES

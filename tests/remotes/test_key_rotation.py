@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from portal.cli import cli
-from portal.database import session
+from portal.db.session import session
 from portal.models import Remote, SecondFactor, User
-from portal.services import sealing
+from portal.services.storage import encryption
 from portal.settings import Settings
 
 OLD, NEW = "an old key of many characters 123456", "a new key, of as many characters 98765"
@@ -35,25 +35,25 @@ def command(settings: Settings) -> Iterator[Callable[..., Any]]:
         )
 
     yield run
-    sealing.use("x" * 40)
+    encryption.use("x" * 40)
 
 
 @pytest.fixture
 def sealed_by_the_old_key(app: Any, user: Callable[[str], User]) -> None:
-    sealing.use(OLD)
+    encryption.use(OLD)
     bob = user("bob").id
-    secrets = {"pass": sealing.sealed("first"), "key_pem": sealing.sealed("second")}
+    secrets = {"pass": encryption.sealed("first"), "key_pem": encryption.sealed("second")}
     session.add(Remote(name="nas", backend="sftp", options={}, secrets=secrets))
-    session.add(SecondFactor(user_id=bob, secret=sealing.sealed("third")))
+    session.add(SecondFactor(user_id=bob, secret=encryption.sealed("third")))
     session.commit()
 
 
 def secrets_by(key: str) -> list[str | None]:
-    sealing.use(key)
+    encryption.use(key)
     session.remove()
     remote = session.query(Remote).one()
     factor = session.query(SecondFactor).one()
-    return [sealing.opened(text) for text in (*remote.secrets.values(), factor.secret)]
+    return [encryption.opened(text) for text in (*remote.secrets.values(), factor.secret)]
 
 
 @pytest.mark.usefixtures("sealed_by_the_old_key")

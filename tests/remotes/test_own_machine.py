@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Remote
-from portal.services import connections
+from portal.services.storage import connections
 from portal.settings import load_settings
 from tests.remotes.servers import Storage
 from tests.remotes.test_remote_pages import add, stored

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from portal.backends import BACKENDS
-from portal.database import session
+from portal.db.session import session
 from portal.models import AuditEntry, Remote
-from portal.services import sealing
-from portal.states import JobStatus
+from portal.remotes.backends import BACKENDS
+from portal.services.storage import encryption
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.remotes.servers import PASSWORD, Storage, typed
 from tests.test_job_creation import errors_in
@@ -89,7 +89,7 @@ def test_remote_is_kept_with_its_secret_sealed(alice: Browser) -> None:
     }
     assert list(remote.secrets) == ["pass"]
     assert PASSWORD not in remote.secrets["pass"]
-    assert sealing.opened(remote.secrets["pass"]) == PASSWORD
+    assert encryption.opened(remote.secrets["pass"]) == PASSWORD
     (entry,) = notes("remote.create")
     assert entry.target == "remote nas"
     assert entry.actor == "alice"
@@ -110,7 +110,7 @@ def test_empty_secret_keeps_the_stored_one_and_a_ticked_box_removes_it(alice: Br
     add(alice, SFTP | key)
     assert set(the().secrets) == {"pass", "key_pem"}
     assert save(alice, SFTP | {"pass": "", "user": "carol"}).status_code == 303
-    assert sealing.opened(the().secrets["pass"]) == PASSWORD
+    assert encryption.opened(the().secrets["pass"]) == PASSWORD
     assert the().options["user"] == "carol"
     assert save(alice, SFTP | {"pass": ""}, 2, clear_pass="y").status_code == 303
     assert set(the().secrets) == {"key_pem"}

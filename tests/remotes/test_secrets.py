@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from portal import parameters
-from portal.backends import BACKENDS
-from portal.database import session
+from portal.db.session import session
 from portal.engine import Order, Remote, Run, list_folder, options_of, rclone_path
 from portal.engine.processes import look, pids
 from portal.errors import Invalid
-from portal.hosts import HostRefused
 from portal.models import AuditEntry, Job
 from portal.models import Remote as Stored
-from portal.names import is_name
-from portal.obscuring import obscured
-from portal.parameters import hosts
-from portal.states import JobStatus
+from portal.remotes import options as parameters
+from portal.remotes.backends import BACKENDS
+from portal.remotes.hosts import HostRefused
+from portal.remotes.obscure import obscured
+from portal.remotes.options import hosts
+from portal.transfers.names import is_name
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.remotes.servers import typed
 from tests.scripts import python_program

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.options import Options
-from portal.services import control
+from portal.services.jobs import control
 from portal.settings import Settings
+from portal.transfers.options import Options
 from tests.conftest import Browser, wait_for
 from tests.remotes.servers import Storage
 from tests.transfers import MIB, fill, rclones, status_of, stored, tree

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from portal.models import Job
-from portal.options import Options
-from portal.states import JobStatus
+from portal.transfers.options import Options
+from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.conftest import KINDS
 from tests.remotes.files import fill, sums

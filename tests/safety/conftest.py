@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from portal.engine import Guard, LogLine, Order, Outcome, Remote, Run, rclone_path
-from portal.obscuring import obscured
-from portal.options import Options
+from portal.remotes.obscure import obscured
+from portal.transfers.options import Options
 from tests.remotes.conftest import new_remote  # noqa: F401 - a fixture of these tests too
 from tests.remotes.servers import Storage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.options import Options
+from portal.transfers.options import Options
 from tests.safety.conftest import kept
 
 NEW, OLD = b"the new content\n", b"the old content\n"

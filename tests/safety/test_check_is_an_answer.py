@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from portal.options import Options
-from portal.services import history, statistics
-from portal.services.history import Filter
-from portal.states import JobStatus
+from portal.services.jobs import history, statistics
+from portal.services.jobs.history import Filter
+from portal.transfers.options import Options
+from portal.transfers.states import JobStatus
 from tests.remotes.conftest import new_remote, settings  # noqa: F401 - fixtures
 from tests.remotes.servers import Storage
 from tests.transfers import fill, scripted_rclone, stored

@@ -15,14 +15,14 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from portal.engine import Order, Transfer, confinement, landlock, list_matching, rclone_path
-from portal.engine.asking import ask
 from portal.engine.binary import setpriv_path
 from portal.engine.group import ProcessGroup
+from portal.engine.run_once import ask
 from portal.models import Job
-from portal.options import Options
 from portal.settings import Settings
-from portal.startup import look_at_roots
-from portal.states import JobStatus, Operation
+from portal.transfers.options import Options
+from portal.transfers.states import JobStatus, Operation
+from portal.worker.roots import look_at_roots
 from tests.conftest import Browser, wait_for
 from tests.transfers import fill, status_of, stored, tree
 
@@ -251,7 +251,7 @@ def test_readyz_and_the_start_say_where_nothing_is_confined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = CapturingLogger()
-    monkeypatch.setattr("portal.startup.log", log)
+    monkeypatch.setattr("portal.server.startup.log", log)
     assert "confinement" not in browser().get("/readyz").json
     monkeypatch.setattr(landlock, "version", lambda: 0)
     said = "rclone is not confined: this kernel has no Landlock, or it is switched off"

@@ -12,8 +12,8 @@ import pytest
 from portal.engine import KnownMounts
 from portal.models import Job
 from portal.settings import Settings, load_settings
-from portal.startup import accept_mount, look_at_roots
-from portal.states import JobStatus, Operation
+from portal.transfers.states import JobStatus, Operation
+from portal.worker.roots import accept_mount, look_at_roots
 from tests.conftest import Browser
 from tests.safety.mounts import Mounts
 from tests.transfers import fill, stored

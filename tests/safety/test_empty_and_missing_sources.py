@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.engine import safety
-from portal.options import Options
+from portal.transfers.options import Options
 from tests.safety.conftest import kept, photographs
 
 ALLOWED = Options(allow_empty_source=True, retries=0)

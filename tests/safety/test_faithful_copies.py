@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from portal.models import Job
-from portal.options import Options
-from portal.routes.api import job_shapes
-from portal.states import JobStatus, Operation
+from portal.transfers.options import Options
+from portal.transfers.states import JobStatus, Operation
+from portal.web.routes.api import job_shapes
 from tests.conftest import Browser
 from tests.transfers import scripted_rclone, stored
 

@@ -15,7 +15,7 @@ from portal.engine import Order, Run, rclone_path
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.precautions import Precautions
 from portal.engine.probe import Folder, Probe
-from portal.options import Options
+from portal.transfers.options import Options
 from tests.conftest import wait_for
 from tests.safety.conftest import Attempts, Servers, kept, markers, photographs
 

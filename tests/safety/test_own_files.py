@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from portal import tree
 from portal.engine import rclone_path
-from portal.own_files import OwnFiles
+from portal.runtime import resources
 from portal.settings import Settings, SettingsError, load_settings
-from portal.startup import look_at_roots
-from portal.states import JobStatus, Operation
+from portal.transfers.states import JobStatus, Operation
 from portal.worker import Worker
+from portal.worker.roots import OwnFiles, look_at_roots
 from tests.conftest import Browser
 from tests.safety.mounts import Mounts
 from tests.shipped import environment as shipped
@@ -88,7 +87,8 @@ def test_root_with_a_database_elsewhere_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "root", [Path("/"), tree.ROOT, tree.ROOT / "portal", tree.TEMPLATES, Path(sys.prefix)]
+    "root",
+    [Path("/"), resources.ROOT, resources.ROOT / "portal", resources.TEMPLATES, Path(sys.prefix)],
 )
 def test_root_with_the_program_is_refused(tmp_path: Path, root: Path) -> None:
     assert refused(tmp_path / "data", root).startswith(f"PORTAL_TRANSFER_ROOTS: {root} ")
@@ -104,7 +104,7 @@ def test_root_with_rclone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "worker"])
 def test_the_start_says_so_in_one_sentence(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
-        [shipped.python(), str(tree.ROOT / "manage.py"), command],
+        [shipped.python(), str(resources.ROOT / "manage.py"), command],
         env={
             "PATH": os.environ["PATH"],
             "PORTAL_DATA_DIR": str(tmp_path / "data"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portal.engine import partials
-from portal.services import recovery, reports
+from portal.services.jobs import reports, rescue
 from tests.transfers import fill, status_of, stored, tree
 
 #: Names that somebody may well have given to a file.
@@ -82,7 +82,7 @@ def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
     others = [partial("file 0", job_id + 1, 1), *(f"deep/{name}" for name in LOOK_ALIKES)]
     assert reports.claim(job_id, "test:2") is not None
     put(root / "to", *mine, *others)
-    recovery.recover()
+    rescue.recover()
     execute(job_id)
     job = stored(job_id)
     assert (job.status, job.attempt, job.files_transferred) == ("completed", 2, 3)
@@ -93,15 +93,15 @@ def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
 def test_retry_removes_what_the_interrupted_job_left(
     app: Any, new_job: Any, execute: Any, root: Path, user: Any
 ) -> None:
-    from portal.services import jobs
+    from portal.services.jobs import create
 
     job_id = new_job(destination=root / "to", operation="sync")
     assert reports.claim(job_id, "test:2") is not None
     put(root / "to", partial("file 0", job_id, 1), partial("file 0", 99, 1), "stray")
-    recovery.recover()
+    rescue.recover()
     assert status_of(job_id) == "interrupted"
     with app.app_context():
-        again = jobs.retry(stored(job_id), actor=user("bob"), address="").id
+        again = create.retry(stored(job_id), actor=user("bob"), address="").id
     execute(again)
     assert status_of(again) == "completed"
     there = {name.decode() for name in tree(root / "to")}
@@ -113,6 +113,6 @@ def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
 ) -> None:
     job_id = new_job(destination=root / "to")
     assert reports.claim(job_id, "test:2") is not None
-    recovery.recover()
+    rescue.recover()
     execute(job_id)
     assert (status_of(job_id), stored(job_id).error) == ("completed", None)

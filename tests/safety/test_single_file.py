@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from portal.engine import Guard, Order, Outcome, Remote, Run, list_matching, rclone_path
 from portal.engine.single_file import rules, shape_of
-from portal.obscuring import obscured
-from portal.options import Options
+from portal.remotes.obscure import obscured
+from portal.transfers.options import Options
 from tests.remotes.servers import Storage
 from tests.transfers import tree
 

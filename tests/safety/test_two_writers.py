@@ -16,14 +16,22 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from portal.database import glance, session
+from portal.db.session import glance, session
 from portal.engine.places import overlap
-from portal.executors.embedded import Embedded
 from portal.models import Job, JobPlace, Remote, Role
-from portal.services import control, jobs, places, recovery, reports
-from portal.services.reports import Ending, Hold
+from portal.services.jobs import (
+    control,
+    places,
+    reports,
+    rescue,
+)
+from portal.services.jobs import (
+    control as jobs,
+)
+from portal.services.jobs.reports import Ending, Hold
 from portal.settings import Settings
-from portal.states import FINAL, JobStatus, Operation
+from portal.transfers.states import FINAL, JobStatus, Operation
+from portal.worker.executors.embedded import Embedded
 from tests.conftest import Browser, wait_for
 from tests.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
 
@@ -135,7 +143,7 @@ def test_older_job_goes_first_also_while_it_is_paused_or_was_interrupted(
     first, second = new_job(destination=root / "to"), new_job(destination=root / "to")
     assert not claim(second)
     assert claim(first)
-    recovery.recover()  # its worker is dead; a copy goes on by itself
+    rescue.recover()  # its worker is dead; a copy goes on by itself
     assert status_of(first) == "queued"
     assert not claim(second)
     assert claim(first)
@@ -149,7 +157,7 @@ def test_nobody_waits_for_an_interrupted_sync_that_waits_for_a_person(
     first = new_job(operation=Operation.SYNC, destination=root / "to")
     second = new_job(destination=root / "to")
     assert claim(first)
-    recovery.recover()
+    rescue.recover()
     assert status_of(first) == "interrupted"
     assert claim(second)
 
@@ -309,7 +317,7 @@ def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any
         assert claim(job_id)
     end(ids[0])
     end(ids[1], Ending(False, "It failed.", 1))
-    recovery.recover()
+    rescue.recover()
     with glance() as connection:
         left = set(connection.scalars(select(JobPlace.job_id)))
     assert left == {ids[2]}

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal import database
-from portal.executors.celery import Doorbell
-from portal.factory import build_app
+from portal.app import build_app
+from portal.db import session
 from portal.services import audit
 from portal.settings import Settings, load_settings
+from portal.worker.executors.celery import Doorbell
 from tests.conftest import wait_for
 from tests.parts import Redis
 from tests.scaleout.portals import WorkerProcess
@@ -50,7 +50,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     doorbell.start()
     yield made
     doorbell.stop()
-    database.session.remove()
+    session.session.remove()
     made.extensions["engine"].dispose()
 
 
@@ -73,7 +73,7 @@ def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
     wait_for(lambda: rclones(settings.data_dir) == [])
     assert miscounted() == {}
     assert audit.verify(None).fault == ""
-    database.session.remove()
+    session.session.remove()
 
 
 @pytest.fixture

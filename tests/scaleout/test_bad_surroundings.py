@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from portal.settings import Settings
-from portal.states import FINAL
+from portal.transfers.states import FINAL
 from tests.conftest import wait_for
 from tests.faults.proxies import FaultyWay
 from tests.parts import Postgres, Redis

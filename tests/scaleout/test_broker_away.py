@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from portal.executors.bell import Bell
 from portal.settings import Settings
+from portal.worker.executors.notifier import Bell
 from tests.conftest import wait_for
 from tests.parts import Redis
 from tests.transfers import (

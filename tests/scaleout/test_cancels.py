@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
-from portal.services import jobs
+from portal.services.jobs import control
 from portal.settings import Settings
-from portal.states import FINAL
+from portal.transfers.states import FINAL
 from tests.conftest import wait_for
 from tests.scaleout.portals import is_moving
 from tests.transfers import (
@@ -36,7 +36,7 @@ def test_cancel_reaches_a_worker_elsewhere_within_two_seconds(
     worker()
     wait_for(lambda: is_moving(slow))
     with app.app_context():
-        jobs.cancel(slow, actor=user("alice"), address="")
+        control.cancel(slow, actor=user("alice"), address="")
     wait_for(lambda: status_of(slow) == "cancelled", 2)
     assert rclones(settings.data_dir) == []
     assert_ended_once([slow])
@@ -63,7 +63,7 @@ def test_fifty_cancels_at_any_moment_end_each_job_once(
         time.sleep(max(0.0, moment - time.monotonic()))
         with app.app_context():
             try:
-                jobs.cancel(job_id, actor=alice, address="")
+                control.cancel(job_id, actor=alice, address="")
             except Conflict:
                 asked[job_id] = False
             else:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from portal.database import session
-from portal.services import job_speeds, statistics
-from portal.services.statistics import Period
+from portal.db.session import session
+from portal.services.jobs import speeds, statistics
+from portal.services.jobs.statistics import Period
 from tests.conftest import wait_for
 from tests.transfers import MIB, fill, status_of, stored
 
 
 def curve(job_id: int) -> list[int | None]:
-    found = job_speeds.of(stored(job_id))
+    found = speeds.of(stored(job_id))
     session.remove()
     return found.points if found else []
 

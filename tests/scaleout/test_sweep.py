@@ -16,13 +16,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from portal import database
-from portal.database import database_time, session
-from portal.executors.bell import Bell, queue_name
-from portal.executors.celery import Doorbell
+from portal.db import session as database
+from portal.db.session import database_time, session
 from portal.models import Job
-from portal.services import recovery, reports
+from portal.services.jobs import reports, rescue
 from portal.settings import Settings
+from portal.worker.executors.celery import Doorbell
+from portal.worker.executors.notifier import Bell, queue_name
 from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
 from tests.parts import Redis
@@ -52,7 +52,7 @@ WAITING = """
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """Nobody sweeps but the tests."""
-    from portal.factory import build_app
+    from portal.app import build_app
 
     settings.prepare()
     made = build_app(settings)
@@ -115,7 +115,7 @@ def silent(new_job: Callable[..., int]) -> Callable[..., int]:
 
 
 def swept(job_id: int) -> bool:
-    recovery.sweep(45, 60)
+    rescue.sweep(45, 60)
     return status_of(job_id) == "queued"
 
 
@@ -124,7 +124,7 @@ def test_of_two_sweeps_at_once_one_finds_nothing_to_do(
 ) -> None:
     job_id = silent()
     with sweeper(settings):
-        assert recovery.sweep(45, 60) == []
+        assert rescue.sweep(45, 60) == []
         assert status_of(job_id) == "running"
     wait_for(lambda: swept(job_id), 5)
     assert history(job_id) == ["queued", "running", "interrupted", "queued"]
@@ -155,14 +155,14 @@ def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
 ) -> None:
     job_id = silent()
     for lost in range(1, 4):
-        recovery.sweep(45, 60)
+        rescue.sweep(45, 60)
         assert (status_of(job_id), stored(job_id).interruptions) == ("queued", lost)
         reports.claim(job_id, f"lost:{lost + 1}")
         session.execute(
             update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
         )
         session.commit()
-    recovery.sweep(45, 60)
+    rescue.sweep(45, 60)
     job = stored(job_id)
     assert job.status == "failed"
     assert job.error == "Interrupted 4 times; the transfer was given up."
@@ -199,7 +199,7 @@ def test_row_that_somebody_spoiled_does_not_stop_the_sweep(
     unheard = {"heartbeat_at": None, "started_at": database_time(ago=60)}
     session.execute(update(Job).where(Job.id == sound).values(**unheard))
     session.commit()
-    recovery.sweep(45, 60)
+    rescue.sweep(45, 60)
     assert status_of(sound) == "queued"
     assert status_of(spoiled) in ("running", "interrupted")
 
@@ -208,14 +208,14 @@ def test_job_nobody_heard_of_for_a_minute_is_rung_for_again_once_a_minute(
     app: Flask, new_job: Callable[..., int]
 ) -> None:
     job_id = new_job(pool="site-b")
-    assert recovery.sweep(45, 60) == []
+    assert rescue.sweep(45, 60) == []
     session.execute(update(Job).where(Job.id == job_id).values(queued_at=database_time(ago=61)))
     session.commit()
-    rung = recovery.sweep(45, 60)
+    rung = rescue.sweep(45, 60)
     assert [(one.job_id, one.pool) for one in rung] == [(job_id, "site-b")]
-    assert recovery.sweep(45, 60) == rung, "until it is noted that somebody has rung"
-    recovery.note_notified([job_id])
-    assert recovery.sweep(45, 60) == []
+    assert rescue.sweep(45, 60) == rung, "until it is noted that somebody has rung"
+    rescue.note_notified([job_id])
+    assert rescue.sweep(45, 60) == []
 
 
 def test_job_that_is_taken_back_is_rung_for_whatever_other_messages_wait(
@@ -234,7 +234,7 @@ def test_who_dies_between_the_message_and_the_note_makes_no_second_message(
     app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int]
 ) -> None:
     job_id = silent()
-    recovery.sweep(45, 60)
+    rescue.sweep(45, 60)
     assert bell.deliver([job_id], None)
     assert stored(job_id).rung_at is None
     with sweeping(settings):

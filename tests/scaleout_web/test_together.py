@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from portal.services.sign_in_limits import ACCOUNT
+from portal.services.accounts.sign_in_limits import ACCOUNT
 from tests.browser.portal_server import ROOT, START_SECONDS
 from tests.conftest import wait_for
 from tests.parts import Postgres, Redis

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from portal import database, factory
+from portal import app as factory
+from portal.db import session
 from portal.settings import Settings, SettingsError, load_settings
 
 POLICY = {
@@ -36,7 +37,7 @@ def portal(app: Flask, settings: Settings) -> Iterator[Callable[..., FlaskClient
         return made[-1].test_client()
 
     yield build
-    database.session.remove()
+    session.session.remove()
     for one in made:
         one.extensions["engine"].dispose()
 

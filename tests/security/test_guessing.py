@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal import factory
-from portal.clock import now
-from portal.database import session
+from portal import app as factory
+from portal.db.clock import now
+from portal.db.session import session
 from portal.models import AuditEntry, SignInLimit
-from portal.services import sign_in_limits
-from portal.services.sign_in_limits import ACCOUNT, ADDRESS, wait_after
+from portal.services.accounts import sign_in_limits
+from portal.services.accounts.sign_in_limits import ACCOUNT, ADDRESS, wait_after
 from portal.settings import Settings
 from tests.conftest import PASSWORD, Browser, sign_in_at_once
 

@@ -17,11 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from portal import engine
-from portal.database import session
+from portal.db.session import session
 from portal.engine.command import Order, command_line, environment
-from portal.engine.workplace import Workplace
+from portal.engine.runtime_dir import Workplace
 from portal.models import Job
-from portal.names import is_name
+from portal.transfers.names import is_name
 from tests.browser.portal_server import PortalServer
 from tests.conftest import PASSWORD
 from tests.scripts import python_program

@@ -13,9 +13,9 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import SignInLimit, User
-from portal.services import accounts, passwords
+from portal.services.accounts import passwords, users
 from tests.conftest import PASSWORD
 
 ROUNDS = 100
@@ -94,7 +94,7 @@ WRONG = ("bob", "a wrong password")
 def test_unknown_disabled_and_invited_take_the_time_of_a_wrong_password(
     refusal: Any, other: tuple[str, str]
 ) -> None:
-    accounts.create_user("invited", "viewer", None)
+    users.create_user("invited", "viewer", None)
     assert not differ(refusal, WRONG, other)
 
 
@@ -109,7 +109,7 @@ def test_this_test_would_see_a_name_that_costs_no_hash(
 
 @pytest.mark.usefixtures("dear")
 def test_unknown_wrong_disabled_and_invited_are_answered_alike(refusal: Any) -> None:
-    accounts.create_user("invited", "viewer", None)
+    users.create_user("invited", "viewer", None)
     cases = [WRONG, ("nobody", "x"), ("bella", PASSWORD), ("bella", "x"), ("invited", "")]
     answers = [refusal(name, password or " ") for name, password in cases]
     pages = {

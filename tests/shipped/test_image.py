@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portal import __version__
+from portal.runtime.version import __version__
 from tests.browser.portal_server import free_port
 from tests.conftest import wait_for
 from tests.shipped.image import Image, instructions

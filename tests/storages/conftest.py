@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Remote, User
-from portal.services import remotes
+from portal.services.storage import remotes
 
 # Fixtures, which pytest finds here.
 from tests.conftest import Browser

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from portal.backends import BACKENDS
-from portal.database import session
+from portal.db.session import session
 from portal.engine import rclone_path
 from portal.models import Job, Remote
-from portal.obscuring import obscured
-from portal.states import JobStatus
+from portal.remotes.backends import BACKENDS
+from portal.remotes.obscure import obscured
+from portal.transfers.states import JobStatus
 from tests.conftest import Browser
 from tests.remotes.files import sums
 from tests.remotes.servers import typed

@@ -12,7 +12,7 @@ import pytest
 
 from portal import engine
 from portal.engine.exit_codes import cause_of, may_pass, reason_for
-from portal.services import connections
+from portal.services.storage import connections
 from tests.remotes.servers import PASSWORD, Storage
 from tests.storages.certificates import locked_key, make_certificate, rsa_key, ssh_key
 from tests.storages.strangers import answering, azure_error, s3_error, saying

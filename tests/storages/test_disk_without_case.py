@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from portal.engine import rclone_path
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.files import fill, sums
 from tests.transfers import stored

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portal.settings import Settings, load_settings
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.files import sums
 from tests.storages.met import Storage, completed

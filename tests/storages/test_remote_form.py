@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portal.database import session
+from portal.db.session import session
 from portal.models import Remote
 from tests.conftest import Browser
 from tests.remotes.servers import Storage, typed

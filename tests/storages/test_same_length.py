@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.remotes.files import sums
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from portal.options import Options
 from portal.settings import Settings
+from portal.transfers.options import Options
 from tests.conftest import wait_for
 from tests.storages.servers import KINDS, Server
 from tests.transfers import MIB, fill, rclones, status_of, stored

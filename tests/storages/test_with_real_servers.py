@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portal.states import JobStatus
+from portal.transfers.states import JobStatus
 from tests.remotes.files import fill, sums
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS, Server, script

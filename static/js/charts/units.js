@@ -1,4 +1,4 @@
-// The words of a chart's axes, which grow in the browser. The same as portal/rendering.py, which a table in tests/js holds
+// The words of a chart's axes, which grow in the browser. The same as portal/presentation/job_words.py, which a table in tests/js holds
 // both to; everywhere else numbers arrive as words.
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];

@@ -1,0 +1,282 @@
+"""Puts the application together: settings, extensions, routes, error pages."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request, url_for
+from flask_wtf.csrf import generate_csrf
+from werkzeug.middleware.proxy_fix import ProxyFix
+from whitenoise import WhiteNoise
+
+from portal.db import session
+from portal.models import Role
+from portal.presentation import formatting, job_words
+from portal.realtime import publish
+from portal.realtime.bus import messages
+from portal.realtime.extensions import csrf, socketio
+from portal.runtime import resources
+from portal.services.accounts import sessions, single_sign_on
+from portal.services.accounts.oidc import Provider
+from portal.services.jobs import queue_position
+from portal.services.storage import connections, encryption
+from portal.settings import Settings, load_settings
+from portal.transfers import local_paths
+from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES
+from portal.web import (
+    access,
+    error_pages,
+    origins,
+    routes,
+    security_headers,
+)
+from portal.web.access import may_change
+from portal.web.middleware import base_path
+from portal.web.middleware.poll_cache import Polls
+from portal.web.middleware.session_cookie import Cookies
+from portal.web.middleware.stale_assets import HEADER, AnyRelease
+from portal.web.middleware.static_gzip import Compressed
+from portal.web.sockets import handlers
+from portal.web.sockets.handshake import Guard
+from portal.web.user_agents import browser_name
+from portal.worker.executors import Executor, Idle
+from portal.worker.roots import OwnFiles
+
+_MAX_BODY = 1024 * 1024
+#: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
+_PING_INTERVAL = 10
+_PING_TIMEOUT = 20
+#: Seconds for a statement of a page; nobody waits longer for one.
+_ANSWER_WITHIN = 10.0
+#: What a browser may say; ours says a word every ten seconds.
+_MESSAGES_A_SECOND = 20
+_MESSAGES_AT_ONCE = 40
+#: Socket.IO without an event loop: tests and the command line.
+_IN_PROCESS = "threading"
+
+
+def build_app(
+    settings: Settings | None = None,
+    *,
+    executor: Executor | None = None,
+    async_mode: str = _IN_PROCESS,
+) -> Flask:
+    """``async_mode`` is Socket.IO's; ``executor`` runs the jobs (default: nobody does)."""
+    settings = settings or load_settings()
+    settings.prepare()
+    app = Flask(
+        "portal",
+        root_path=str(resources.ROOT),
+        template_folder=str(resources.TEMPLATES),
+        static_folder=None,
+    )
+    lives = _lives(settings)
+    sessions.use(lives)
+    encryption.use(settings.signing_key(), settings.previous_secret_keys)
+    connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
+    local_paths.use(OwnFiles(settings).refusal)
+    single_sign_on.use(_provider(settings))
+    app.config.update(
+        SECRET_KEY=settings.signing_key(),
+        MAX_CONTENT_LENGTH=_MAX_BODY,
+        MAX_FORM_PARTS=200,
+        PERMANENT_SESSION_LIFETIME=max(lives.longest, lives.remembered),
+        SESSION_COOKIE_NAME=_cookie_name(settings),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        REMEMBER_COOKIE_DURATION=timedelta(0),
+        WTF_CSRF_TIME_LIMIT=None,  # a dashboard stays open for days
+    )
+    app.extensions["settings"] = settings
+    app.extensions["executor"] = executor or Idle()
+    app.extensions["engine"] = session.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
+    app.teardown_appcontext(lambda _error: session.session.remove())
+    publish.use_queue(settings.redis_url)
+    app.extensions["delayed"] = publish.delayed
+    app.extensions["ignored"] = messages.ignored
+    csrf.init_app(app)
+    security_headers.init_app(app, always_secure=settings.secure_cookies)
+    origins.init_app(app)
+    access.init_app(app)
+    routes.init_app(app)
+    error_pages.init_app(app)
+    _templates(app, settings)
+    _wsgi(app, settings, async_mode)
+    return app
+
+
+def _cookie_name(settings: Settings) -> str:
+    if not settings.secure_cookies:
+        return "portal"
+    return "__Secure-portal" if settings.base_path else "__Host-portal"
+
+
+def _lives(settings: Settings) -> sessions.Lives:
+    return sessions.Lives(
+        idle=timedelta(hours=settings.session_idle_hours),
+        longest=timedelta(hours=settings.session_hours),
+        remembered=timedelta(days=settings.session_remembered_days),
+        viewers_idle=settings.session_viewers_idle,
+        second_step=frozenset(settings.require_second_factor),
+    )
+
+
+def _provider(settings: Settings) -> Provider | None:
+    """Of single sign-on, if there is one."""
+    if not settings.oidc_issuer:
+        return None
+    return Provider(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret,
+        scopes=settings.oidc_scopes,
+        name=settings.oidc_name,
+        role_claim=settings.oidc_role_claim,
+        roles=settings.oidc_roles,
+        second_factor=settings.oidc_second_factor,
+    )
+
+
+def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
+    fanout: Any = None
+    options: dict[str, Any] = {}
+    if async_mode != _IN_PROCESS:
+        # Only here: importing it brings the cooperative loop with it.
+        from portal.realtime.fanout import send_buffer
+        from portal.realtime.fanout import server as fanout
+        from portal.realtime.fanout.manager import FanoutManager, OrderedFanoutManager
+
+        manager = OrderedFanoutManager if settings.redis_url else FanoutManager
+        options = {"client_manager": manager(), "monitor_clients": False}
+        app.extensions["dropped"] = send_buffer.dropped
+    socketio.init_app(
+        app,
+        async_mode=async_mode,
+        **options,
+        transports=["websocket"],
+        manage_session=False,
+        async_handlers=False,  # in order, and no greenlet for each
+        # None: the same origin only. An empty list would switch the check off.
+        cors_allowed_origins=None,
+        max_http_buffer_size=16 * 1024,
+        ping_interval=_PING_INTERVAL,
+        ping_timeout=_PING_TIMEOUT,
+    )
+    handlers.register(socketio.server, greet=publish.greet)
+    if fanout is not None:
+        fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
+        if settings.redis_url:
+            publish.listen(settings.redis_url)
+    sockets_wsgi = app.wsgi_app  # no sockets among the static files
+    if fanout is not None:
+        sockets_wsgi = fanout.entrance(socketio.server, sockets_wsgi)
+    files = WhiteNoise(
+        app.wsgi_app,
+        max_age=31_536_000,
+        immutable_file_test=lambda _path, _url: True,
+        allow_all_origins=False,
+        add_headers_function=security_headers.of_static_files,
+    )
+    prefix = _static_prefix()
+    files.add_files(str(resources.STATIC), prefix=prefix.strip("/") + "/")
+    served = AnyRelease(Compressed(files, resources.STATIC, prefix), prefix)
+    cookies = Cookies(app)
+    polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
+    guard = Guard(
+        cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
+    )
+    app.extensions["look_ahead"] = guard.look_ahead
+    app.wsgi_app = guard  # type: ignore[method-assign]
+    if settings.allowed_hosts:
+        app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+    base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _templates(app: Flask, settings: Settings) -> None:
+    prefix = _static_prefix()
+    release = prefix.split("/")[2]
+
+    def name_release(response: Response) -> Response:
+        if error_pages.is_htmx():
+            response.headers[HEADER] = release
+        return response
+
+    app.after_request(name_release)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        size=formatting.size,
+        speed=formatting.speed,
+        duration=formatting.duration,
+        count=formatting.count,
+        files=formatting.files,
+        relative=formatting.relative,
+        exact=formatting.exact,
+        clock_time=formatting.clock_time,
+        shortened=formatting.shortened,
+        printable=formatting.printable,
+        browser_name=browser_name,
+    )
+    app.jinja_env.globals.update(
+        asset=lambda path: f"{request.script_root}{prefix}{path}",
+        release=release,
+        csrf_token=generate_csrf,
+        display=job_words.display,
+        age=job_words.age,
+        took=job_words.took,
+        moved_words=job_words.moved_words,
+        left_out_words=job_words.left_out_words,
+        result_line=job_words.result_line,
+        differing=job_words.differing,
+        mean_speed=formatting.mean_speed,
+        today=formatting.today,
+        may_change=may_change,
+        size_of=formatting.size_of,
+        event_words=job_words.event_words,
+        options_words=job_words.options_words,
+        place_words=lambda job: job_words.place_words(queue_position.place(job)),
+        waits_for=queue_position.waits_for,
+        waits_words=job_words.waits_words,
+        plan_words=job_words.plan_words,
+        plan_lists=job_words.plan_lists,
+        sparkline=formatting.sparkline,
+        summary=job_words.summary,
+        Role=Role,
+        STATES=STATES,
+        CANCELLABLE=CANCELLABLE,
+        RETRYABLE=RETRYABLE,
+        time_scale=settings.test_time_scale,
+        page_url=_page_url,
+    )
+
+
+def _page_url(endpoint: str, **arguments: Any) -> str:
+    """``url_for`` without the arguments that say nothing."""
+    return url_for(endpoint, **{name: value for name, value in arguments.items() if value})
+
+
+@cache
+def _static_prefix() -> str:
+    """A name for this very set of files, so that browsers may keep them for ever. A process serves
+    those that it found when it started."""
+    digest = hashlib.sha256()
+    for path in sorted(resources.STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(resources.STATIC)).encode())
+            digest.update(_content_mark(path))
+    return f"/static/{digest.hexdigest()[:12]}/"
+
+
+def _content_mark(path: Path) -> bytes:
+    # The vendored files are large and change only with their size or their release.
+    if "vendor" in path.parts:
+        return str(path.stat().st_size).encode()
+    return path.read_bytes()

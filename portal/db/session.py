@@ -1,0 +1,268 @@
+"""One session a request or thread, on plain SQLAlchemy.
+
+SQLite needs three rules under a cooperative event loop, all kept here: the write lock is taken
+when a write begins (``BEGIN IMMEDIATE``: a reading transaction that later writes fails at once
+when another wrote in between), SQLite itself waits only a moment for that lock (its wait freezes
+the whole process), and the longer wait is ours, between tries, where others can run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    TypeDecorator,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session, scoped_session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.functions import FunctionElement
+
+from portal.errors import SettingsError
+from portal.runtime import addresses, private_files
+
+log = structlog.get_logger(__name__)
+
+_SQLITE_WAIT = 0.05
+_PATIENCE = 10.0
+#: Seconds after which PostgreSQL ends the session of a process that holds an exclusive right
+#: and has gone silent.
+_EXCLUSIVE_SILENCE = "20s"
+
+#: How SQLite and PostgreSQL name a write for which there is no room. SQLite says the second of a
+#: limit that is not the disk's own, such as one of a file's size, and of a broken disk.
+_UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+_DISK_FULL = "53100"
+
+#: What it raises while the database does not answer.
+AWAY = (OperationalError, InterfaceError, PoolExhausted)
+
+session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
+#: Where a connection keeps which file it reads.
+_FILE = "portal.file"
+_glances: list[Engine] = []
+#: Connections to SQLite, whoever holds them; see ``close``.
+_open: set[sqlite3.Connection] = set()
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time stored in UTC and read back aware, whatever the database makes of time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class _DatabaseTime(FunctionElement[datetime]):
+    """See ``database_time``."""
+
+    name = "database_time"
+    type = Moment()
+    inherit_cache = True
+
+
+@compiles(_DatabaseTime, "sqlite")
+def _sqlite_time(element: _DatabaseTime, compiler: Any, **options: Any) -> str:
+    ago = compiler.process(element.clauses, **options)
+    # In the form in which SQLAlchemy stores a time, so that both compare as text.
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {ago} || ' seconds')"
+
+
+@compiles(_DatabaseTime, "postgresql")
+def _postgresql_time(element: _DatabaseTime, compiler: Any, **options: Any) -> str:
+    ago = compiler.process(element.clauses, **options)
+    return f"(statement_timestamp() - make_interval(secs => {ago}))"
+
+
+def database_time(ago: float = 0.0) -> _DatabaseTime:
+    """The time of the database's clock, so many seconds ago; evaluated there, by each statement.
+    Leases are kept by it: the clocks of the machines may differ."""
+    return _DatabaseTime(literal(float(ago)))
+
+
+def connect(url: str, *, answer_within: float | None = None) -> Engine:
+    """An engine for ``url`` with the rules of its database, bound to ``session``.
+
+    ``answer_within``: seconds that a statement on PostgreSQL may take; longer is an error.
+    """
+    if file := addresses.sqlite_file(url):
+        _keep_private(file)
+        engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT})
+        event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "close", lambda connection, _record: _open.discard(connection))
+        event.listen(engine, "begin", _sqlite_begin)
+    else:
+        from portal.db import postgres  # only here: most processes never need its driver
+
+        engine = postgres.engine(url, answer_within=answer_within)
+    session.remove()
+    session.configure(bind=engine)
+    _glances[:] = [engine.execution_options(sqlite_begin="")]
+    return engine
+
+
+def close() -> None:
+    """Closes every connection of this process, at its end. SQLite's newest commits are then in its
+    one file, with no companions beside it, unless another process still works on it."""
+    engine: Engine | None = session.session_factory.kw["bind"]
+    if engine is None:
+        return
+    session.remove()
+    engine.dispose()
+    if file := addresses.sqlite_file(engine.url.render_as_string(hide_password=False)):
+        for connection in list(_open):  # of those who did not end in time
+            with suppress(sqlite3.Error):
+                connection.close()
+        _open.clear()
+        _gather(file)
+
+
+def _gather(file: Path) -> None:
+    """Brings what the companions of the file hold into the file itself."""
+    with suppress(sqlite3.Error), closing(_opened(file)) as connection:
+        # The last one to close removes the companions, but would not say why it could not.
+        blocked, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if blocked:
+            log.info("another process works on the database", file=str(file))
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Never makes the file: it may have been removed on purpose."""
+    return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=1.0)
+
+
+def _keep_private(file: Path) -> None:
+    """SQLite gives the companions of a file the mode of the file."""
+    try:
+        # Nobody opens one that is there: closing it again would take SQLite's locks away.
+        if not file.exists():
+            private_files.make_file(file)
+    except OSError as error:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: the database {file} cannot be opened: {error.strerror}"
+        ) from None
+    for path in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))):
+        private_files.close_to_others(path)
+
+
+def glance() -> Connection:
+    """A connection for one SELECT, without what ``session`` keeps about rows. On SQLite it stands
+    in no transaction, whose begin and end cost more than the look."""
+    return _glances[0].connect()
+
+
+@contextmanager
+def exclusively(right: int) -> Iterator[bool]:
+    """Whether this process alone has the right (a number that names it) until the block ends.
+
+    A process that dies or freezes meanwhile loses it: PostgreSQL ends its session.
+    """
+    engine: Engine = session.session_factory.kw["bind"]
+    if engine.dialect.name == "sqlite":
+        yield True  # its processes are one
+        return
+    with engine.begin() as connection:
+        silence = func.set_config("idle_in_transaction_session_timeout", _EXCLUSIVE_SILENCE, True)
+        answer = connection.execute(select(func.pg_try_advisory_xact_lock(right), silence)).one()
+        yield bool(answer[0])
+
+
+def begin_write() -> Session:
+    """The session at the start of a write transaction; what was only read before is let go.
+
+    The caller commits, does no I/O before that, and publishes after.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        session.rollback()
+        try:
+            session.connection(execution_options={"sqlite_begin": "BEGIN IMMEDIATE"})
+        except OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+            session.rollback()
+            time.sleep(0.02)
+        else:
+            return session()
+
+
+def has_no_room(error: Exception) -> bool:
+    """Whether it is about a write that the disk did not take."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorname", "") in _UNWRITABLE
+    return getattr(cause, "sqlstate", None) == _DISK_FULL
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig)
+
+
+def lost_file(connection: Connection) -> str | None:
+    """The path of SQLite's file if another one lies there, or none, than this connection reads."""
+    path, identity = connection.connection.info.get(_FILE, ("", None))
+    return path if path and _identity(path) != identity else None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sqlite_connected(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
+    (path,) = (row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main")
+    record.info[_FILE] = path, _identity(path)
+    _open.add(connection)
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Any) -> None:
+    begin = connection.get_execution_options().get("sqlite_begin")
+    if begin is None:
+        # It takes no lock, so that it cannot fail, and every look at the database begins by it.
+        connection.connection.driver_connection.execute("BEGIN")
+    elif begin:
+        connection.exec_driver_sql(begin)

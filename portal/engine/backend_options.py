@@ -1,0 +1,62 @@
+"""What rclone itself says of its backends and their options."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from portal.engine.errors import EngineError
+from portal.engine.run_once import ask
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """``kind`` as rclone calls it: string, bool, int, SizeSuffix, Duration … ``examples`` are pairs
+    of a value and what it means."""
+
+    name: str
+    help: str
+    kind: str
+    default: str
+    password: bool
+    sensitive: bool
+    required: bool
+    advanced: bool
+    examples: tuple[tuple[str, str], ...]
+
+
+@cache
+def options_of(rclone: Path) -> dict[str, dict[str, Option]]:
+    """Backend → option → what it is. Asked once; raises EngineError if rclone does not tell."""
+    answer = ask(rclone, ["config", "providers"], seconds=20, most=16 * 1024 * 1024)
+    try:
+        told: Any = json.loads(answer.output)
+    except ValueError:
+        raise EngineError(f"{rclone} does not tell which storages it knows.") from None
+    return {
+        backend["Name"]: {
+            option["Name"]: _option(option) for option in reversed(backend["Options"])
+        }
+        for backend in told
+    }
+
+
+def _option(told: Any) -> Option:
+    examples = [(str(one["Value"]), str(one["Help"])) for one in told.get("Examples") or ()]
+    return Option(
+        name=told["Name"],
+        help=str(told["Help"]),
+        kind=str(told["Type"]),
+        default=str(told["DefaultStr"]),
+        password=bool(told["IsPassword"]),
+        sensitive=bool(told.get("Sensitive")),
+        required=bool(told["Required"]),
+        advanced=bool(told["Advanced"]),
+        # The same value stands there once for each provider that has it.
+        examples=tuple({value: (value, words) for value, words in reversed(examples)}.values())[
+            ::-1
+        ],
+    )

@@ -1,0 +1,63 @@
+"""A folder of one rclone that nobody else may look into: its filter rules, its control socket."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from portal.engine import single_file
+from portal.engine.processes import owner_lives, owner_mark
+from portal.transfers.options import Options
+
+_PREFIX = "transfer-portal-"
+_OWNER = "owner"
+#: The kernel takes no longer name of a socket than 107 bytes.
+_LONGEST_SOCKET = 100
+
+
+class Workplace:
+    """Made on entry of a transfer, gone with it. ``tempfile`` gives it mode 0700."""
+
+    def __init__(self) -> None:
+        """Raises OSError if there is no room for it."""
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        (self.folder / _OWNER).write_text(owner_mark())
+
+    @property
+    def socket(self) -> Path | None:
+        """Where rclone can be talked to; None where the path is too long for one."""
+        path = self.folder / "rc"
+        return path if len(bytes(path)) <= _LONGEST_SOCKET else None
+
+    def filters(
+        self, options: Options, only: str | None = None, first: tuple[str, ...] = ()
+    ) -> Path | None:
+        """The rules as rclone reads them from a file, where no line can be taken for an option;
+        None without rules. ``only``: the name of the one file that may be taken; ``first``: rules
+        that stand before all others."""
+        rules = [*first] if only is None else [*first, *single_file.rules(only)]
+        rules += [f"- {pattern}" for pattern in options.exclude]
+        # That a folder stands for all in it, rclone takes so only where it is left out.
+        rules += [f"+ {one}**" if one.endswith("/") else f"+ {one}" for one in options.include]
+        if options.include:
+            rules.append("- **")
+        if not rules:
+            return None
+        path = self.folder / "filters"
+        path.write_text("\n".join(rules) + "\n", encoding="utf-8")
+        return path
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep_workplaces() -> None:
+    """Removes those that a process which is dead has left behind."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            mark = (folder / _OWNER).read_text()
+        except OSError:
+            continue  # not ours, or someone else's
+        if not owner_lives(mark):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,203 @@
+"""An event for everyone is encoded and framed once, then written to each socket.
+
+Progress is gathered for a fifth of a second, the newest of each job, and leaves as one write a
+client; anything else leaves at once and takes along what was gathered, so that nothing overtakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import eventlet
+from engineio import packet
+from socketio import Manager
+from socketio.packet import EVENT, Packet
+
+from portal.realtime.bus.reorder_buffer import JobEvent, Order, is_of_a_job
+from portal.realtime.fanout.connection import Wire
+from portal.realtime.fanout.send_buffer import Part
+from portal.realtime.fanout.websocket_frames import frame
+
+#: Events of which only the newest for each value of a field matters, and that field.
+GATHERED = {"job_progress": "job_id"}
+GATHER_SECONDS = 0.2
+
+Way = tuple[Wire, Callable[[bytes], int]]
+
+
+def _to_each(ways: Iterable[Way], apart: set[Wire], run: bytes, parts: Iterable[Part]) -> None:
+    """``deliver`` for many. Nearly all need no more than ``send``, so that their wires, which are
+    scattered over the memory, are not even looked at."""
+    size = len(run)
+    for wire, send in ways:
+        if apart and wire in apart:
+            wire.deliver(run, parts)
+            continue
+        try:
+            sent = send(run)
+        except OSError:  # it would block, or is gone
+            wire.deliver(run, parts)
+            continue
+        if sent < size:
+            wire.fall_behind(sent, parts)
+
+
+class FanoutManager(Manager):
+    """Socket.IO's client manager with a broadcast that costs one send a client."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gathered: dict[str, dict[Hashable, bytes]] = {}
+        self._flush_due = False
+        self._ways: dict[str, list[Way]] = {}
+        self._rooms_of: dict[str, list[str | None]] = {}
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **options: Any,
+    ) -> None:
+        room = to or room
+        if callback or skip_sid or namespace != "/" or not isinstance(room, str):
+            super().emit(event, data, namespace, room, skip_sid, callback, **options)
+            return
+        message = Packet(EVENT, data=[event, data], namespace=namespace).encode()
+        encoded = frame(packet.Packet(packet.MESSAGE, message).encode().encode())
+        if event in GATHERED:
+            self._gather(room, (event, data[GATHERED[event]]), encoded)
+        else:
+            self._broadcast(room, encoded)
+
+    def _gather(self, room: str, key: Hashable, data: bytes) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            eventlet.spawn_after(GATHER_SECONDS, self._flush_in_time)
+        waiting = self._gathered.setdefault(room, {})
+        waiting.pop(key, None)
+        waiting[key] = data
+
+    def _flush_in_time(self) -> None:
+        self._flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, {}
+        for room, parts in gathered.items():
+            run, items = b"".join(parts.values()), list(parts.items())
+            _to_each(self.ways(room), self.server.eio.pulse.apart, run, items)
+
+    def _broadcast(self, room: str, data: bytes) -> None:
+        """At once, behind what was gathered for the same client, in one write."""
+        here, apart = self.ways(room), self.server.eio.pulse.apart
+        part = (object(), data)
+        if len(self._gathered) != 1:
+            self._flush()
+            _to_each(here, apart, data, (part,))
+            return
+        [(other, parts)] = self._gathered.items()
+        self._gathered = {}
+        run, items = b"".join(parts.values()), list(parts.items())
+        audience = {wire for wire, _ in here}
+        both = [way for way in self.ways(other) if way[0] in audience]
+        _to_each(both, apart, run + data, [*items, part])
+        told = {wire for wire, _ in both}
+        _to_each([way for way in self.ways(other) if way[0] not in told], apart, run, items)
+        _to_each([way for way in here if way[0] not in told], apart, data, (part,))
+
+    def ways(self, room: str) -> list[Way]:
+        """To the clients in a room; kept until somebody enters or leaves it."""
+        found = self._ways.get(room)
+        if found is None:
+            members = self.rooms.get("/", {}).get(room, {})
+            known = self.server.eio.sockets
+            wires = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
+            found = [(wire, wire.write) for wire in wires]
+            if members:  # an event for nobody must leave nothing behind
+                self._ways[room] = found
+        return found
+
+    def get_participants(self, namespace: str, room: Any) -> Iterable[tuple[str, str]]:
+        rooms = self.rooms.get(namespace, {})
+        found: dict[str, str] = {}
+        for name in room if isinstance(room, list | tuple) else [room]:
+            found.update(rooms.get(name, {}))
+        yield from found.items()
+
+    def basic_enter_room(
+        self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None
+    ) -> None:
+        if room is None or namespace not in self.rooms:
+            super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        elif sid != room and self.is_sid_room(namespace, room):
+            raise ValueError("cannot enter a sid room")
+        else:
+            # A plain dictionary: only the room of all is ever searched by the other side, and a
+            # client has two rooms of its own.
+            members = self.rooms[namespace].setdefault(room, {})
+            members[sid] = eio_sid or self.rooms[namespace][None][sid]
+        entered = self._rooms_of.setdefault(sid, [])
+        if room not in entered:
+            entered.append(room)
+        self._ways.pop(room or "", None)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        entered = self._rooms_of.get(sid, [])
+        if room in entered:
+            entered.remove(room)
+        self._ways.pop(room or "", None)
+
+    def connect(self, sid: str, namespace: str) -> str | None:
+        """Counts a client as connected; one that went away meanwhile as gone again."""
+        sid = super().connect(sid, namespace)
+        eio_sid = self.eio_sid_from_sid(sid, namespace)
+        wire = self.server.eio.sockets.get(eio_sid)
+        if wire is None or wire.closing:
+            self.server._handle_disconnect(eio_sid, namespace, self.server.reason.TRANSPORT_CLOSE)
+        return sid
+
+    def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
+        """Leaves the client's own rooms; the stock one looks through everybody's."""
+        for room in self._rooms_of.pop(sid, []):
+            self.basic_leave_room(sid, namespace, room)
+        self.callbacks.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in pending.get(namespace, ()):
+                pending[namespace].remove(sid)
+                if not pending[namespace]:
+                    del pending[namespace]
+
+
+class OrderedFanoutManager(FanoutManager):
+    """For events that come from several processes: those of a job leave in the order of ``seq``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = Order(self._in_turn, eventlet.spawn_after)
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **options: Any,
+    ) -> None:
+        room = to or room
+        if is_of_a_job(data) and isinstance(room, str):
+            self._order.take(JobEvent(room, event, data))
+        else:
+            super().emit(event, data, namespace, room, skip_sid, callback, **options)
+
+    def _in_turn(self, event: JobEvent) -> None:
+        super().emit(event.event, event.payload, "/", event.room)

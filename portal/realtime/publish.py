@@ -1,0 +1,250 @@
+"""The only emitter. Publishes what was committed, and drops sockets whose session ended.
+
+Every emit names a room: a client that is still being authenticated is in none and hears nothing.
+
+With a queue, what is published here reaches the sockets of every web process, and a process without
+sockets (a worker, the command line) publishes all the same. Without one it is for this process'
+own sockets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from portal.db.clock import iso, now
+from portal.models import Job, Role
+from portal.presentation.formatting import printable
+from portal.presentation.job_words import display, progress_display
+from portal.realtime.bus.messages import Kind, Message
+from portal.realtime.cache import figures, mark, rows
+from portal.realtime.extensions import socketio
+from portal.realtime.rooms import (
+    PROGRESS,
+    STATUS_CHANGE,
+    role_room,
+    session_room,
+    topic_room,
+    user_room,
+)
+from portal.transfers.states import JobStatus
+
+if TYPE_CHECKING:
+    from portal.realtime.bus.publisher import Publisher
+    from portal.realtime.bus.subscriber import Listener
+
+_endings = 0
+_publisher: Publisher | None = None
+_listener: Listener | None = None
+_order = [threading.RLock() for _ in range(64)]
+
+
+@contextmanager
+def in_order(*job_ids: int) -> Iterator[None]:
+    """Held from the UPDATE to its event, so that a job's events leave in the order of ``seq``."""
+    with ExitStack() as held:
+        # Sorted: two who want the same ones never wait for each other.
+        for number in sorted({job_id % len(_order) for job_id in job_ids}):
+            held.enter_context(_order[number])
+        yield
+
+
+def created(job: Job) -> None:
+    _changed()
+    payload = {"job_id": job.id, "status": job.status, "seq": job.seq, "timestamp": iso(now())}
+    _emit("job_created", payload, topic_room(STATUS_CHANGE))
+
+
+def progress(job: Job) -> None:
+    payload = {
+        "job_id": job.id,
+        "bytes_transferred": job.bytes_transferred,
+        "total_bytes": job.total_bytes,
+        "percent": job.percent,
+        "speed_bytes": job.speed_bytes,
+        "eta_seconds": job.eta_seconds,
+        "files_transferred": job.files_transferred,
+        "files_total": job.files_total,
+        "files_unchanged": job.files_unchanged,
+        "files_deleted": job.files_deleted,
+        "phase": job.phase,
+        "seq": job.seq,
+        "timestamp": iso(job.progress_at or now()),
+        "display": progress_display(job),
+    }
+    _emit("job_progress", payload, topic_room(PROGRESS))
+
+
+def status_changed(job: Job, old: JobStatus) -> None:
+    _changed()
+    payload = {
+        "job_id": job.id,
+        "old_status": old,
+        "new_status": job.status,
+        "timestamp": iso(now()),
+        "seq": job.seq,
+        "bytes_transferred": job.bytes_transferred,
+        "total_bytes": job.total_bytes,
+        "percent": job.percent,
+        "outcome": job.outcome,
+        "name": printable(job.name),
+        "owner_id": job.owner_id,
+        "display": display(job),
+    }
+    _emit("job_status_change", payload, topic_room(STATUS_CHANGE))
+
+
+def changed(job: Job) -> None:
+    """Paused, going on, or at another speed; its status is the same."""
+    _changed()
+    payload = {
+        "job_id": job.id,
+        "status": job.status,
+        "paused": job.paused_at is not None,
+        "bandwidth_limit": job.bandwidth_limit,
+        "seq": job.seq,
+        "timestamp": iso(now()),
+        "percent": job.percent,
+        "display": display(job),
+    }
+    _emit("job_changed", payload, topic_room(STATUS_CHANGE))
+
+
+def pools_changed() -> None:
+    """For this process' own pages: each process sees it for itself."""
+    _refresh()
+
+
+def workers_changed() -> None:
+    """The page of workers is the admins' alone."""
+    _emit("refresh", {}, role_room(Role.ADMIN))
+
+
+def endings() -> int:
+    """How often sessions were ended here; who compares it sees whether any was since."""
+    return _endings
+
+
+def _changed() -> None:
+    figures.clear()
+    rows.clear()
+    mark.move()
+
+
+def end_sessions(session_ids: Iterable[int], reason: str) -> None:
+    """Tells the sockets of these sessions why, then closes them."""
+    for session_id in session_ids:
+        _end(session_room(session_id), reason)
+
+
+def end_user(user_id: int, reason: str) -> None:
+    _end(user_room(user_id), reason)
+
+
+def user_changed() -> None:
+    """Something was changed that is remembered of a user besides: it is looked up anew."""
+    global _endings  # noqa: PLW0603 - one process, one count
+    _endings += 1
+
+
+def _end(room: str, reason: str) -> None:
+    _end_here(room, reason)
+    if _publisher is not None:
+        _publisher.publish(Kind.ENDING, room, payload={"reason": reason})
+
+
+def _end_here(room: str, reason: str) -> None:
+    global _endings  # noqa: PLW0603 - one process, one count
+    _endings += 1  # first: who connects from here on looks the session up anew
+    if socketio.server is None:
+        return
+    _emit_here("session_ended", {"reason": reason}, room)
+    for sid, connection in list(socketio.server.manager.get_participants("/", room)):
+        socketio.server.disconnect(sid)
+        # A client that only leaves the namespace would keep its connection for as long as it likes.
+        socketio.server.eio.disconnect(connection)
+
+
+def _emit(event: str, payload: dict[str, Any], room: str) -> None:
+    _emit_here(event, payload, room)
+    if _publisher is not None:
+        _publisher.publish(Kind.EVENT, room, event, payload)
+
+
+def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
+    # Workers and the command line have no socket server.
+    if socketio.server is not None:
+        socketio.emit(event, payload, to=room)
+
+
+# --- the queue between processes ----------------------------------------------------------------
+
+
+def use_queue(url: str) -> None:
+    """From here on what is published goes to the web processes at this Redis too; an empty address
+    ends that. Never blocks, and fails no act: see ``Publisher``."""
+    global _publisher, _listener  # noqa: PLW0603 - one process, one queue
+    if _publisher is not None:
+        _publisher.close()
+    if _listener is not None:
+        _listener.stop()
+    _publisher, _listener = None, None
+    if url:
+        from portal.realtime.bus.publisher import Publisher  # its client takes a while to import
+
+        _publisher = Publisher(url)
+
+
+def listen(url: str) -> None:
+    """For a web process, after ``use_queue``: its sockets hear what the others publish."""
+    from portal.realtime.bus.subscriber import Listener
+
+    global _listener  # noqa: PLW0603 - one process, one queue
+    assert _publisher is not None  # noqa: S101 - the order of the start, not input
+    _listener = Listener(url, origin=_publisher.origin, heard=_heard, stands=_line_stands)
+    _listener.start()
+
+
+def delayed() -> bool:
+    """Events of other processes do not come, or ours do not leave."""
+    broken = _publisher is not None and _publisher.broken
+    return broken or (_listener is not None and _listener.deaf)
+
+
+def greet(sid: str) -> None:
+    """Tells a new client what the others have been told."""
+    if _listener is not None and _listener.deaf:
+        _emit_here("live_delayed", {"delayed": True}, sid)
+
+
+def _heard(message: Message) -> None:
+    match message.kind:
+        case Kind.EVENT:
+            if message.event != "job_progress":
+                _changed()
+            _emit_here(message.event, message.payload, message.room)
+        case Kind.ENDING:
+            _end_here(message.room, str(message.payload.get("reason", "expired")))
+        case Kind.MISSED:
+            _missed()
+
+
+def _line_stands(stands: bool) -> None:
+    if stands:
+        _missed()
+    for role in Role:
+        _emit_here("live_delayed", {"delayed": not stands}, role_room(role))
+
+
+def _missed() -> None:
+    """Anything may have happened: pages fetch, and sessions are looked up anew."""
+    user_changed()
+    _refresh()
+
+
+def _refresh() -> None:
+    _changed()
+    for role in Role:
+        _emit_here("refresh", {}, role_room(role))

@@ -1,0 +1,238 @@
+"""What may be typed for an option of a remote: rclone's kind of it, and stricter rules of ours
+where a value decides which server is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from portal.engine import Option
+from portal.errors import Invalid
+from portal.remotes.backends import Backend
+from portal.remotes.hosts import HostRefused, host_in, refuse_malformed
+from portal.remotes.option_words import label
+from portal.transfers.names import is_line, is_name
+
+LONGEST = 4_000
+LONGEST_KEY = 16_000
+#: Of more than one line.
+LONG = frozenset({"key_pem", "service_account_credentials", "host_keys"})
+
+# With a unit: a bare number, which most take for bytes, is KiB to rclone.
+_SIZE = re.compile(r"off|0|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d{1,6}(\.\d{1,3})?(ms|s|m|h))+", re.ASCII)
+_NUMBER = re.compile(r"\d{1,6}", re.ASCII)
+# These become a part of a host's name, or of a path at a host that rclone knows by itself.
+_LABEL = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_NAMES = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
+_CHOICES = frozenset(
+    {
+        *("provider", "vendor", "acl", "storage_class", "server_side_encryption"),
+        *("shell_type", "location", "object_acl"),
+    }
+)
+_PEM = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n"
+    r"[A-Za-z0-9+/=:,. \n-]+-----END [A-Z ]*PRIVATE KEY-----"
+)
+_HOST_KEY = re.compile(
+    r"(?:^|[\s,])((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+) (AAAA[A-Za-z0-9+/]+={0,2})(?=[\s,]|$)", re.ASCII
+)
+_GOOGLES = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token")
+#: rclone's default is who runs it: not the same on every machine, and not what was meant.
+_OF_THIS_MACHINE = frozenset({"user"})
+_OF_AN_ACCOUNT = (
+    *("type", "project_id", "private_key_id", "private_key", "client_email", "client_id"),
+    *("token_uri", "universe_domain"),
+)
+
+
+class Refused(Exception):
+    """A sentence for the person who typed the value."""
+
+
+def checked(
+    backend: Backend,
+    known: Mapping[str, Option],
+    typed: Mapping[str, str],
+    stored: Collection[str] = (),
+) -> dict[str, str]:
+    """The values as rclone is to get them; what is empty or rclone's own default is left out.
+    ``stored``: secrets that are there already. Raises Invalid, with keys ``options.<name>``."""
+    errors, values = {}, {}
+    for name, text in typed.items():
+        if name not in backend.allowed:
+            errors[_key(name)] = "There is no such option."
+            continue
+        try:
+            value = _value(backend, known[name], text)
+        except (Refused, HostRefused) as refused:
+            errors[_key(name)] = str(refused)
+            continue
+        if value and (value != known[name].default or name in backend.secrets | _OF_THIS_MACHINE):
+            values[name] = value
+    for names in backend.needs:
+        if not any(name in values or name in stored or _key(name) in errors for name in names):
+            errors[_key(names[0])] = _missing(backend, names)
+    if {"tls", "explicit_tls"} <= values.keys():
+        errors[_key("tls")] = "Tick only one of Explicit TLS and Implicit TLS."
+    if errors:
+        raise Invalid(errors)
+    return values
+
+
+def hosts(backend: Backend, values: Mapping[str, str]) -> dict[str, str]:
+    """Option → host, of each that names a server."""
+    return {
+        name: values[name] if name == "host" else host_in(values[name])
+        for name in backend.endpoints
+        if values.get(name)
+    }
+
+
+def choices(option: Option) -> tuple[tuple[str, str], ...]:
+    """Values to choose from, if no others are allowed; else none."""
+    if option.name not in _CHOICES:
+        return ()
+    return tuple(pair for pair in option.examples if pair[0])
+
+
+def _key(name: str) -> str:
+    return f"options.{name[:60]}"
+
+
+def _missing(backend: Backend, names: tuple[str, ...]) -> str:
+    return f"Give {' or '.join(label(name, backend.key) for name in names)}."
+
+
+def _value(backend: Backend, option: Option, text: str) -> str:
+    if option.name in LONG:
+        return _RULES[option.name](text)
+    text = text if option.name in backend.passwords else text.strip()
+    if not text:
+        return ""
+    if len(text) > LONGEST:
+        raise Refused(f"Use at most {LONGEST} characters.")
+    if not (is_line(text) if option.name in backend.secrets else is_name(text)):
+        raise Refused("Leave out line breaks and control characters.")
+    if allowed := choices(option):
+        return _chosen(text, [value for value, _ in allowed])
+    if option.name == "account" and backend.key == "azureblob":
+        return _matching(_ACCOUNT, text, "Use 3 to 24 small letters and digits.")
+    if rule := _RULES.get(option.name):
+        return rule(text)
+    return _of_kind(option.kind, text)
+
+
+def _of_kind(kind: str, text: str) -> str:
+    if kind == "bool":
+        return _chosen(text.lower(), ["true", "false"])
+    if kind == "int":
+        return _matching(_NUMBER, text, "Write a whole number.")
+    if kind == "SizeSuffix":
+        return _matching(_SIZE, text, "Write a number and a unit, such as 16M.")
+    if kind == "Duration":
+        return _matching(_DURATION, text, "Write a time such as 30s or 5m.")
+    return text
+
+
+def _chosen(text: str, values: list[str]) -> str:
+    if text not in values:
+        raise Refused("Choose one of the values of the list.")
+    return text
+
+
+def _matching(pattern: re.Pattern[str], text: str, otherwise: str) -> str:
+    if not pattern.fullmatch(text):
+        raise Refused(otherwise)
+    return text
+
+
+def _host(text: str) -> str:
+    refuse_malformed(text)
+    return text
+
+
+def _endpoint(text: str) -> str:
+    host_in(text)
+    if re.search(r"[?#\s\\]", text):
+        raise Refused("Leave out everything from a ? or # on.")
+    return text
+
+
+def _url(text: str) -> str:
+    if "://" not in text:
+        raise Refused("Write an address that begins with https:// or http://.")
+    return _endpoint(text)
+
+
+def _signed(text: str) -> str:
+    if not text.startswith("https://") or re.search(r"[#\s\\]", text):
+        raise Refused("Write an address that begins with https://.")
+    host_in(text)
+    return text
+
+
+def _port(text: str) -> str:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 65535:
+        raise Refused("Write a number from 1 to 65535.")
+    return text
+
+
+def _pem(text: str) -> str:
+    """On one line, as rclone wants it."""
+    text = text.strip().replace("\r\n", "\n").replace("\\n", "\n")
+    if not text:
+        return ""
+    if len(text) > LONGEST_KEY or not _PEM.fullmatch(text):
+        raise Refused("Paste a private key in PEM form, from its line BEGIN to its line END.")
+    return text.replace("\n", "\\n")
+
+
+def _host_keys(text: str) -> str:
+    """``algorithm key``, separated by commas, as rclone wants them. Lines of ssh-keyscan and of
+    known_hosts begin with the host; a public key may end with a comment."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    found = [_HOST_KEY.findall(line) for line in lines]
+    if len(text) > LONGEST_KEY or not all(found):
+        raise Refused("Paste the lines that ssh-keyscan prints: host, algorithm and key.")
+    keys = [f"{algorithm} {key}" for line in found for algorithm, key in line]
+    return ",".join(dict.fromkeys(keys))
+
+
+def _service_account(text: str) -> str:
+    """Only a key as Google hands it out: other kinds of credentials name files to read, programs to
+    run and addresses to ask."""
+    if not text.strip():
+        return ""
+    try:
+        told: Any = json.loads(text) if len(text) <= LONGEST_KEY else None
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or told.get("type") != "service_account":
+        raise Refused("Paste the JSON key file of a service account, all of it.")
+    kept = {name: told[name] for name in _OF_AN_ACCOUNT if name in told}
+    if not all(isinstance(value, str) for value in kept.values()) or not kept.get("private_key"):
+        raise Refused("This key file is not complete.")
+    if kept.get("token_uri") not in _GOOGLES or kept.get("universe_domain", "googleapis.com") != (
+        "googleapis.com"
+    ):
+        raise Refused("This key file asks a server that is not Google's.")
+    return json.dumps(kept)
+
+
+_RULES: dict[str, Callable[[str], str]] = {
+    "host": _host,
+    "port": _port,
+    "url": _url,
+    "endpoint": _endpoint,
+    "sas_url": _signed,
+    "region": lambda text: _matching(_LABEL, text, "Use letters, digits and dashes."),
+    "tenant": lambda text: _matching(_NAMES, text, "Use letters, digits, dots and dashes."),
+    "key_pem": _pem,
+    "host_keys": _host_keys,
+    "service_account_credentials": _service_account,
+}

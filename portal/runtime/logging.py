@@ -1,0 +1,98 @@
+"""Structured log lines on standard error: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+import structlog
+
+from portal.transfers.names import visible
+
+_QUIET = (
+    *("engineio.server", "socketio.server", "alembic"),
+    # Celery's word for each message; the job's own line says more.
+    *("celery.worker.strategy", "celery.app.trace"),
+)
+
+
+class _Lossy:
+    """A stream that loses what there is no room for: the portal serves without a log, too."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream  # None where standard error was closed before the start
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.flush()
+
+
+def configure(form: str) -> None:
+    """``form``: ``text`` or ``json``. Both escape line breaks, so that nobody forges a line."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [
+            structlog.processors.format_exc_info,
+            _visible,
+            structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "event"], bool_as_flag=False
+            ),
+        ]
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        foreign_pre_chain=shared,
+    )
+    stream: Any = _Lossy(sys.stderr)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    # Who logs it is told by the event; looking up the frame, thread and process costs more than all
+    # the rest of a line.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Our own lines do not go by the library's loggers, which would make each twice as dear.
+    structlog.configure(
+        processors=[*shared, *renderer],
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _visible(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escapes what would move the cursor of a terminal or break a line; the renderer escapes
+    line feeds itself."""
+    return {name: _escaped(value) for name, value in event.items()}
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, (str, list, tuple)):
+        return value
+    return "\n".join(visible(line) for line in str(value).split("\n"))
+
+
+def say(line: str) -> None:
+    """To the person who started it, on standard output; nobody may be there to read it."""
+    with suppress(OSError, ValueError):  # such as a full disk, or a stream that was closed
+        print(line, flush=True)  # noqa: T201

@@ -1,0 +1,82 @@
+"""Codes that count once: those of an authenticator app (RFC 6238), and recovery codes.
+
+All functions act in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+
+import pyotp
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.models import RecoveryCode, SecondFactor
+from portal.services.storage import encryption
+
+RECOVERY_CODES = 10
+_STEP_SECONDS = 30
+#: A code of the step before and after counts too: people are slow, and their clocks wrong.
+_DRIFT = (0, -1, 1)
+_CODE = re.compile(r"\d{6}")
+#: 80 random bits in four groups of four.
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def take(writing: Session, user_id: int, text: str) -> str | None:
+    """Which one it was, in the words of the audit trail; None if it is no good."""
+    row = writing.get(SecondFactor, user_id)
+    if row is None:
+        return None
+    if take_code(writing, row, text):
+        return "by code"
+    return "by recovery code" if _take_recovery_code(writing, user_id, text) else None
+
+
+def take_code(writing: Session, row: SecondFactor, text: str) -> bool:
+    """Whether this is a code of the app, and the first use of it or any later one."""
+    code = re.sub(r"\s", "", text)
+    secret = encryption.opened(row.secret)
+    # \d knows the digits of every script.
+    if secret is None or not code.isascii() or not _CODE.fullmatch(code):
+        return False
+    totp, present = pyotp.TOTP(secret), int(now().timestamp()) // _STEP_SECONDS
+    steps = [present + drift for drift in _DRIFT]
+    step = next((s for s in steps if hmac.compare_digest(totp.generate_otp(s), code)), None)
+    if step is None:
+        return False
+    # Of two who use one code at once, one changes no row.
+    unused = (SecondFactor.user_id == row.user_id) & (SecondFactor.last_step < step)
+    taken = update(SecondFactor).where(unused).values(last_step=step)
+    return writing.execute(taken.returning(SecondFactor.user_id)).first() is not None
+
+
+def _take_recovery_code(writing: Session, user_id: int, text: str) -> bool:
+    mark = _mark(re.sub(r"[^a-z2-7]", "", text.lower()))
+    code = (RecoveryCode.user_id == user_id) & (RecoveryCode.code_hash == mark)
+    gone = delete(RecoveryCode).where(code).returning(RecoveryCode.user_id)
+    return writing.execute(gone).first() is not None
+
+
+def new_codes(writing: Session, user_id: int) -> list[str]:
+    """Recovery codes in place of all older ones; only their hashes are kept."""
+    writing.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    codes = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(RECOVERY_CODES)]
+    writing.add_all(RecoveryCode(user_id=user_id, code_hash=_mark(code)) for code in codes)
+    return ["-".join(re.findall("....", code)) for code in codes]
+
+
+def _mark(code: str) -> str:
+    # A plain hash is enough: 80 random bits are not guessed.
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def remove(writing: Session, user_id: int) -> bool:
+    """Takes all of it away; whether there was any."""
+    writing.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    gone = delete(SecondFactor).where(SecondFactor.user_id == user_id)
+    return writing.execute(gone.returning(SecondFactor.user_id)).first() is not None

@@ -1,0 +1,102 @@
+"""Links that set a password once: for who was invited, and for who forgot theirs."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid, NotFound
+from portal.models import PasswordLink, User
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.accounts import passwords
+from portal.services.accounts import users as accounts
+from portal.services.accounts.sessions import digest
+
+LIFE = timedelta(hours=72)
+_GONE = "This link was used or has expired. Ask an admin for another one."
+
+
+def invite(username: str, role: str, *, actor: User, address: str) -> tuple[User, str]:
+    """A new user without a password, and the token of the link that sets one. Raises Invalid."""
+    user = accounts.create_user(username, role, None, actor=actor, address=address)
+    return create(user.id, actor=actor, address=address)
+
+
+def create(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
+    """The token of a new link, to be shown once; an older link of the user ends. Nothing else
+    changes until it is used."""
+    token = secrets.token_urlsafe(32)
+    writing = begin_write()
+    user = accounts.locked_user(writing, user_id)
+    if not user.active:
+        writing.rollback()
+        raise Conflict(f"{user.username} is disabled. Enable the account first.")
+    moment = now()
+    writing.merge(
+        PasswordLink(
+            user_id=user.id,
+            token_hash=digest(token),
+            created_at=moment,
+            expires_at=moment + LIFE,
+        )
+    )
+    audit.record(writing, "user.password-link", actor=actor, target=user.username, address=address)
+    writing.commit()
+    return user, token
+
+
+def owner(token: str) -> User:
+    """Whose password this link sets. Raises NotFound."""
+    return _good(session(), token)
+
+
+def use(token: str, password: str, *, address: str) -> User:
+    """Sets the password; the link and every session of the user end. Raises Invalid, NotFound."""
+    user = owner(token)
+    if problem := passwords.weakness(password, user.username):
+        raise Invalid({"new_password": problem})
+    password_hash = passwords.hashed(password)
+    writing = begin_write()
+    accounts.locked_user(writing, user.id)
+    user = _good(writing, token)  # again: of two who use it at once, one is too late
+    ended = accounts.replace_password(writing, user, password_hash, keep=None)
+    audit.record(
+        writing,
+        "password.set-by-link",
+        actor=user,
+        target=user.username,
+        address=address,
+    )
+    writing.commit()
+    publish.end_sessions(ended, "password_changed")
+    return user
+
+
+def pending(users: list[User]) -> set[int]:
+    """Ids of those of these users that have a link which still works."""
+    ids = [user.id for user in users]
+    query = select(PasswordLink.user_id).where(
+        PasswordLink.user_id.in_(ids), PasswordLink.expires_at > now()
+    )
+    return set(session.scalars(query))
+
+
+def _good(reading: Session, token: str) -> User:
+    query = (
+        select(User)
+        .join(PasswordLink, PasswordLink.user_id == User.id)
+        .where(
+            PasswordLink.token_hash == digest(token), PasswordLink.expires_at > now(), User.active
+        )
+    )
+    user: User | None = reading.scalar(query)
+    if user is None:
+        reading.rollback()
+        raise NotFound(_GONE)
+    return user

@@ -1,0 +1,94 @@
+"""Hashes of passwords, and which ones people may choose. Both are slow and go off the loop."""
+
+from __future__ import annotations
+
+import secrets
+from functools import lru_cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from portal.runtime.thread_offload import offload
+
+#: Enough characters make a password good; a shorter one has to be hard to guess.
+MINIMUM = 12
+MAXIMUM = 1024
+_HARD_TO_GUESS = 3
+_TRIVIAL = 0
+#: The estimate grows with the square of the length, and more than this says nothing new.
+_ESTIMATED = 64
+
+_hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106, low memory)
+
+
+def hashed(password: str) -> str:
+    return offload(_hasher.hash, password)
+
+
+def is_right(password_hash: str, password: str) -> bool:
+    """Takes the same time whether there is a hash or, for nobody's account, none."""
+    right = offload(_verify, password_hash or _decoy(_hasher), password[:MAXIMUM])
+    return right and bool(password_hash)
+
+
+def rehashed(password_hash: str, password: str) -> str | None:
+    """A new hash of a password that was just proven, if the parameters rose since the old one."""
+    if not _hasher.check_needs_rehash(password_hash):
+        return None
+    return hashed(password[:MAXIMUM])
+
+
+def generated() -> str:
+    return secrets.token_urlsafe(15)
+
+
+def problem(password: str) -> str | None:
+    """Why nobody can have this password, however little it guards."""
+    if not password:
+        return "Type a password."
+    if len(password) > MAXIMUM:
+        return f"Use at most {MAXIMUM} characters."
+    return None
+
+
+def weakness(password: str, username: str) -> str | None:
+    """Why a person should not choose this password, or None.
+
+    NIST SP 800-63B and OWASP ASVS 5, 6.2: length counts, no rules on kinds of characters, and
+    none of the passwords that everybody tries first.
+    """
+    return problem(password) or offload(_weakness, password, username)
+
+
+def _weakness(password: str, username: str) -> str | None:
+    # Here, because it reads 100,000 words: at the start nobody needs them.
+    from zxcvbn import zxcvbn
+
+    if password.lower() in _common():
+        return "This is one of the most common passwords. Use another one."
+    verdict = zxcvbn(password[:_ESTIMATED], user_inputs=[username, "transfer portal"])
+    if verdict["score"] <= _TRIVIAL:
+        return "This is guessed at once. Use something less regular."
+    if len(password) < MINIMUM and verdict["score"] < _HARD_TO_GUESS:
+        return f"Use at least {MINIMUM} characters, or fewer that are harder to guess."
+    return None
+
+
+@lru_cache
+def _common() -> frozenset[str]:
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def _verify(password_hash: str, password: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+@lru_cache
+def _decoy(hasher: PasswordHasher) -> str:
+    """The hash of a password that nobody has, as costly as a real one."""
+    return hasher.hash(secrets.token_urlsafe())

@@ -1,0 +1,191 @@
+"""Who is calling: what sockets and polls need of a session, looked up for many at once.
+
+After a restart everybody returns in the same second, and pages without a socket ask every other
+second. Those who ask while a query is under way share the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.db.clock import now
+from portal.db.session import glance
+from portal.models import LoginSession, User, UserSettings
+from portal.realtime import publish
+from portal.services.accounts.sessions import (
+    REVIEW_SECONDS,
+    digest,
+    has_arrived,
+    is_good,
+)
+
+#: Tokens of one query: more would keep pages waiting for it.
+_MOST_AT_ONCE = 200
+#: For how long a poll is believed to be whom it was. Whatever ends in this process ends that at
+#: once; a word of another process does too, and this bounds it where no word comes.
+_BELIEVED_SECONDS = 2.0
+_MOST_BELIEVED = 10_000
+
+
+class Caller(NamedTuple):
+    """Whom a live session let in, and when that was looked up.
+
+    ``has_news``: the session has something to note, so that the request must take the long way.
+    """
+
+    user_id: int
+    username: str
+    role: str
+    timezone: str
+    session_id: int
+    token: str
+    has_news: bool
+    endings: int
+    looked_at: float
+
+
+_COLUMNS = (
+    select(
+        LoginSession.id,
+        LoginSession.token_hash,
+        LoginSession.previous_hash,
+        LoginSession.previous_until,
+        LoginSession.expires_at,
+        LoginSession.last_seen_at,
+        LoginSession.remember,
+        LoginSession.second_step,
+        LoginSession.user_id,
+        User.username,
+        User.role,
+        User.active,
+        UserSettings.timezone,
+    )
+    .join_from(LoginSession, User)
+    .join(UserSettings)
+)
+
+_BY_ONE_MARK = _COLUMNS.where(LoginSession.token_hash == bindparam("mark"))
+_MARKS: Any = bindparam("marks", expanding=True)
+_BY_MARK = _COLUMNS.where(LoginSession.token_hash.in_(_MARKS))
+_BY_REPLACED = _COLUMNS.where(
+    LoginSession.previous_hash.in_(_MARKS),
+    LoginSession.previous_until.is_(None) | (LoginSession.previous_until > bindparam("moment")),
+)
+
+Rows = dict[str, Row[*tuple[Any, ...]]]
+
+
+class _Batch:
+    """Tokens (their digests) that are looked up together."""
+
+    def __init__(self) -> None:
+        self.marks: set[str] = set()
+        self.found: Rows | None = None
+        self.error: SQLAlchemyError | None = None
+
+
+_gathering = threading.Lock()
+_looking = threading.Lock()
+_open: _Batch | None = None  # gathers while another one is looked up
+_believed: dict[str, Caller] = {}
+
+
+def caller(token: str) -> Caller | None:
+    """Whom this token lets in. Raises SQLAlchemyError where that cannot be known."""
+    endings = publish.endings()  # before the look, so that an ending during it counts
+    mark = digest(token)
+    return _caller(_look(mark).get(mark), token, mark, endings)
+
+
+def callers(tokens: Iterable[str]) -> dict[str, Caller]:
+    """Whom each of these lets in, by one look. Raises as ``caller`` does."""
+    endings = publish.endings()
+    marks = {digest(token): token for token in tokens}
+    rows = _rows(set(marks)) if marks else {}
+    found = (_caller(row, marks[mark], mark, endings) for mark, row in rows.items())
+    return {each.token: each for each in found if each is not None}
+
+
+def _caller(row: Any, token: str, mark: str, endings: int) -> Caller | None:
+    if row is None or not is_good(row, row.active, row.role):
+        return None
+    return Caller(
+        row.user_id,
+        row.username,
+        row.role,
+        row.timezone,
+        row.id,
+        token,
+        has_arrived(row, mark),
+        endings,
+        time.monotonic(),
+    )
+
+
+def same_caller(known: Caller) -> Caller | None:
+    """``known`` as of now. Looked up again if any session ended since, or if the look is older
+    than what ``drop_ended`` would find by itself."""
+    return known if _holds(known, REVIEW_SECONDS) else caller(known.token)
+
+
+def recent_caller(token: str) -> Caller | None:
+    """As ``caller``, from memory if nothing has ended since and it is but a moment old."""
+    known = _believed.get(token)
+    if known is None or not _holds(known, _BELIEVED_SECONDS):
+        known = caller(token)
+        if len(_believed) >= _MOST_BELIEVED:
+            _believed.clear()
+        if known is None:
+            _believed.pop(token, None)
+        else:
+            _believed[token] = known
+    return known
+
+
+def _holds(known: Caller, seconds: float) -> bool:
+    return known.endings == publish.endings() and time.monotonic() - known.looked_at < seconds
+
+
+def _look(mark: str) -> Rows:
+    global _open  # noqa: PLW0603 - one process, one batch that gathers
+    with _gathering:
+        if _open is None or len(_open.marks) >= _MOST_AT_ONCE:
+            _open = _Batch()
+        batch = _open
+        batch.marks.add(mark)
+    with _looking:
+        if batch.found is None and batch.error is None:  # the first of them: it looks for all
+            _run(batch)
+    if batch.found is None:
+        raise batch.error or SQLAlchemyError("the look-up was given up")
+    return batch.found
+
+
+def _run(batch: _Batch) -> None:
+    global _open  # noqa: PLW0603 - one process, one batch that gathers
+    with _gathering:
+        if _open is batch:
+            _open = None
+    try:
+        batch.found = _rows(batch.marks)
+    except SQLAlchemyError as error:
+        batch.error = error
+
+
+def _rows(marks: set[str]) -> Rows:
+    with glance() as connection:
+        if len(marks) == 1:
+            rows = connection.execute(_BY_ONE_MARK, {"mark": next(iter(marks))})
+        else:
+            rows = connection.execute(_BY_MARK, {"marks": list(marks)})
+        found = {row.token_hash: row for row in rows}
+        if missing := marks - found.keys():
+            rows = connection.execute(_BY_REPLACED, {"marks": list(missing), "moment": now()})
+            found |= {row.previous_hash: row for row in rows}
+    return found

@@ -1,0 +1,216 @@
+"""The second step of signing in: turned on and off, asked for, reset."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NoReturn
+
+import pyotp
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid, NotFound
+from portal.models import LoginSession, RecoveryCode, SecondFactor, User
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.accounts import one_time_codes, reauthentication, sessions
+from portal.services.storage import encryption
+
+ISSUER = "Transfer Portal"
+PROPOSAL_SECONDS = 3600
+_WRONG = "This code is wrong or was used already. Wait for the next one."
+
+
+class Setup(NamedTuple):
+    """What an app has to be told; shown until a code proves it, and never again."""
+
+    secret: str
+    address: str
+
+
+class State(NamedTuple):
+    enabled: bool
+    demanded: bool
+    codes_left: int
+
+
+def state(user: User) -> State:
+    left = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)
+    return State(
+        enabled=is_enabled(session(), user.id),
+        demanded=sessions.demands_second_step(user.role),
+        codes_left=session.scalar(left) or 0,
+    )
+
+
+def next_step(reading: Session, user: User) -> str:
+    """What a password is not enough for: to type a ``code``, or first to ``enrol``. Else empty."""
+    if is_enabled(reading, user.id):
+        return "code"
+    return "enrol" if sessions.demands_second_step(user.role) else ""
+
+
+def next_step_of(user: User) -> str:
+    return next_step(session(), user)
+
+
+def is_enabled(reading: Session, user_id: int) -> bool:
+    query = select(SecondFactor.user_id).where(SecondFactor.user_id == user_id)
+    return reading.scalar(query) is not None
+
+
+def owners(users: list[User]) -> set[int]:
+    """Ids of those of these users that have a second factor."""
+    ids = [user.id for user in users]
+    query = select(SecondFactor.user_id).where(SecondFactor.user_id.in_(ids))
+    return set(session.scalars(query))
+
+
+# --- setting up ---------------------------------------------------------------------------------
+
+
+def proposal(user: User) -> str:
+    """A new secret, sealed for the browser that asked to carry until a code proves it.
+
+    Not kept here: whoever knows the password alone could look at it, and wait for its owner to
+    put it in force.
+    """
+    return encryption.sealed(f"{user.id} {pyotp.random_base32()}")
+
+
+def setup(user: User, proposed: str) -> Setup | None:
+    """What there is to scan. None if there is nothing, or not any more."""
+    owner, _, secret = (encryption.opened(proposed, seconds=PROPOSAL_SECONDS) or "").partition(" ")
+    if owner != str(user.id) or is_enabled(session(), user.id):
+        return None
+    address = pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=ISSUER)
+    return Setup(secret, address)
+
+
+def enable(
+    user: User, proposed: str, code: str, password: str | None, *, address: str
+) -> list[str]:
+    """Puts the proposal in force and ends the user's other sessions. Gives the recovery codes.
+
+    ``password`` is None right after it was proven, in the middle of signing in. Raises Invalid,
+    TooMany, and Conflict if there is nothing to enable.
+    """
+    if password is None:
+        reauthentication.count_try(user, address=address)
+    else:
+        reauthentication.check_password(user, password, address=address)
+    to_prove = setup(user, proposed)
+    writing = begin_write()
+    writing.get_one(User, user.id, with_for_update={"of": User})
+    if to_prove is None or is_enabled(writing, user.id):
+        writing.rollback()
+        raise Conflict("There is nothing to turn on here. Begin again from your settings.")
+    row = SecondFactor(user_id=user.id, secret=encryption.sealed(to_prove.secret), last_step=0)
+    writing.add(row)
+    writing.flush()
+    if not one_time_codes.take_code(writing, row, code):
+        _refuse(writing, user, "second-factor.enable", address)
+    codes = one_time_codes.new_codes(writing, user.id)
+    ended = _shut_others(writing, user)
+    reauthentication.forgive(writing, user, address=address)
+    audit.record(writing, "second-factor.enable", actor=user, target=user.username, address=address)
+    writing.commit()
+    publish.end_sessions(ended, "logout")
+    return codes
+
+
+# --- using --------------------------------------------------------------------------------------
+
+
+def check(user: User, code: str, *, address: str) -> str:
+    """Takes a code or a recovery code, once; says which in the words of the audit trail. Raises
+    Invalid, and TooMany where the next try has to wait."""
+    reauthentication.count_try(user, address=address)
+    writing = begin_write()
+    kind = one_time_codes.take(writing, user.id, code)
+    if kind is None:
+        _refuse(writing, user, "sign-in", address)
+    reauthentication.forgive(writing, user, address=address)
+    writing.commit()
+    return kind
+
+
+def renew_codes(user: User, code: str, password: str, *, address: str) -> list[str]:
+    """New recovery codes; the old ones are worth nothing."""
+    writing = _change(user, code, password, "second-factor.codes", address)
+    codes = one_time_codes.new_codes(writing, user.id)
+    audit.record(writing, "second-factor.codes", actor=user, target=user.username, address=address)
+    writing.commit()
+    return codes
+
+
+def disable(user: User, code: str, password: str, *, address: str) -> None:
+    """Ends the user's other sessions too. Raises Conflict where the role demands the factor."""
+    if sessions.demands_second_step(user.role):
+        raise Conflict("Your role needs a second factor. An admin can reset it for a new device.")
+    writing = _change(user, code, password, "second-factor.disable", address)
+    one_time_codes.remove(writing, user.id)
+    ended = _shut_others(writing, user)
+    audit.record(
+        writing, "second-factor.disable", actor=user, target=user.username, address=address
+    )
+    writing.commit()
+    publish.end_sessions(ended, "logout")
+
+
+def reset(user_id: int, *, actor: User | None, address: str) -> User:
+    """For somebody who lost device and codes: an admin's act. Every session of theirs ends."""
+    if actor is not None and actor.id == user_id:
+        # Else a browser that was left open would do away with its owner's factor.
+        raise Conflict("Your own second factor is turned off in your settings, by a code.")
+    writing = begin_write()
+    user = writing.get(User, user_id, with_for_update={"of": User})
+    if user is None:
+        writing.rollback()
+        raise NotFound("There is no such user.")
+    if not one_time_codes.remove(writing, user_id):
+        writing.rollback()
+        raise Conflict(f"{user.username} has no second factor.")
+    ended = sessions.delete_all(writing, user_id, keep=None)
+    audit.record(writing, "second-factor.reset", actor=actor, target=user.username, address=address)
+    writing.commit()
+    publish.end_sessions(ended, "logout")
+    return user
+
+
+def _change(user: User, code: str, password: str, action: str, address: str) -> Session:
+    """The write transaction of an act on a factor in force, once both proofs were given."""
+    if not is_enabled(session(), user.id):
+        raise Conflict("Your second factor is off.")
+    reauthentication.check_password(user, password, address=address)
+    writing = begin_write()
+    writing.get_one(User, user.id, with_for_update={"of": User})
+    if one_time_codes.take(writing, user.id, code) is None:
+        _refuse(writing, user, action, address)
+    reauthentication.forgive(writing, user, address=address)
+    return writing
+
+
+def _refuse(writing: Session, user: User, action: str, address: str) -> NoReturn:
+    writing.rollback()
+    writing = begin_write()
+    audit.record(
+        writing,
+        action,
+        actor=user,
+        target=user.username,
+        detail="wrong code",
+        outcome="refused",
+        address=address,
+    )
+    writing.commit()
+    raise Invalid({"code": _WRONG})
+
+
+def _shut_others(writing: Session, user: User) -> list[int]:
+    """Ends all sessions but this one, which a code has just proven; it gets another token."""
+    mine = LoginSession.id == (user.session_id or 0)
+    writing.execute(update(LoginSession).where(mine).values(second_step=True))
+    ended = sessions.delete_all(writing, user.id, keep=user.session_id)
+    sessions.rotate_all(writing, user.id)
+    return ended

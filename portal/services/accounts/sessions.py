@@ -1,0 +1,239 @@
+"""Signed-in browsers: what opens the door, for how long, and what shuts it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, select, update
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write, session
+from portal.errors import NotFound
+from portal.models import LoginSession, Role, User
+from portal.realtime import publish
+from portal.services import audit
+
+_TOUCH_EVERY = timedelta(minutes=1)
+#: How often the sessions of open sockets are looked at again, should no word of an end have come.
+REVIEW_SECONDS = 5.0
+#: Requests that left with the old token may still be under way when the new one is seen.
+_REPLACED_LIFE = timedelta(seconds=30)
+#: So long after a new token was handed out and never seen, the answer must have been lost.
+_HAND_OUT_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Lives:
+    """For how long a session is good; from the settings."""
+
+    idle: timedelta = timedelta(hours=8)
+    longest: timedelta = timedelta(hours=24)
+    remembered: timedelta = timedelta(days=14)
+    #: Screens on a wall: nobody touches them, and they may only watch.
+    viewers_idle: bool = False
+    #: A session of these roles is no good if a password alone began it.
+    second_step: frozenset[str] = frozenset()
+
+
+_lives = Lives()
+
+
+def use(lives: Lives) -> None:
+    global _lives  # noqa: PLW0603 - one process, one portal, its settings known at its start
+    _lives = lives
+
+
+def demands_second_step(role: str) -> bool:
+    return role in _lives.second_step
+
+
+def digest(token: str) -> str:
+    # A plain hash is enough: the token is 256 random bits, there is nothing to guess.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def begin(
+    writing: Session,
+    user: User,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    second_step: bool = False,
+) -> str:
+    """The token of a new session, in the caller's transaction."""
+    token = secrets.token_urlsafe(32)
+    writing.add(
+        LoginSession(
+            token_hash=digest(token),
+            user_id=user.id,
+            expires_at=now() + (_lives.remembered if remember else _lives.longest),
+            address=address,
+            user_agent=user_agent[:255],
+            remember=remember,
+            second_step=second_step,
+        )
+    )
+    return token
+
+
+# --- looking up ---------------------------------------------------------------------------------
+
+
+def live_session(token: str) -> LoginSession | None:
+    """The session of this token, while it and its user are good; with its user, in one query."""
+    mark = digest(token)
+    row = session.scalar(select(LoginSession).where(LoginSession.token_hash == mark))
+    if row is None:
+        row = session.scalar(select(LoginSession).where(_replaced(mark)))
+    return row if row is not None and is_good(row, row.user.active, row.user.role) else None
+
+
+def _replaced(mark: str) -> ColumnElement[bool]:
+    """Whose token was replaced a moment ago, or by one that never arrived."""
+    good = LoginSession.previous_until.is_(None) | (LoginSession.previous_until > now())
+    return (LoginSession.previous_hash == mark) & good
+
+
+def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
+    moment = now()
+    may_idle = row.remember or (_lives.viewers_idle and role == Role.VIEWER)
+    idle = not may_idle and moment - row.last_seen_at > _lives.idle
+    enough = row.second_step or not demands_second_step(role)
+    return bool(active and enough and row.expires_at > moment and not idle)
+
+
+# --- presence and rotation ----------------------------------------------------------------------
+
+
+def seen(session_id: int | None, token: str, *, person: bool) -> str | None:
+    """Notes that this token came, and whether a person did (at most once a minute).
+
+    Gives another token where this one is due to be replaced. It goes to pages a person asked
+    for, and the old one stays good until the new one was seen: an answer can get lost.
+    """
+    row = session.get(LoginSession, session_id) if session_id else None
+    if row is None or not _news(row, digest(token), person, now()):
+        return None
+    writing = begin_write()
+    row = writing.get(LoginSession, session_id, with_for_update={"of": LoginSession})
+    fresh = _note(row, digest(token), person, now()) if row is not None else None
+    writing.commit()
+    return fresh
+
+
+def rotate_all(writing: Session, user_id: int) -> None:
+    """From now on each session of this user is given another token, in the caller's transaction."""
+    whose = LoginSession.user_id == user_id
+    writing.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
+
+
+def _news(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
+    return (
+        has_arrived(row, mark)
+        or (person and moment - row.last_seen_at >= _TOUCH_EVERY)
+        or (person and _is_due(row, mark, moment))
+    )
+
+
+def _note(row: LoginSession, mark: str, person: bool, moment: datetime) -> str | None:
+    if has_arrived(row, mark):
+        row.previous_until = moment + _REPLACED_LIFE
+        if row.rotated_at and row.rotation_due_at and row.rotation_due_at <= row.rotated_at:
+            row.rotation_due_at = None
+    if not person:
+        return None
+    if moment - row.last_seen_at >= _TOUCH_EVERY:
+        row.last_seen_at = moment
+    if not _is_due(row, mark, moment):
+        return None
+    token = secrets.token_urlsafe(32)
+    row.previous_hash, row.previous_until = mark, None
+    row.token_hash, row.rotated_at = digest(token), moment
+    return token
+
+
+def has_arrived(row: LoginSession | Row[*tuple[Any, ...]], mark: str) -> bool:
+    """The token that replaces another one has come back for the first time."""
+    return row.previous_hash is not None and row.previous_until is None and row.token_hash == mark
+
+
+def _is_due(row: LoginSession, mark: str, moment: datetime) -> bool:
+    if row.rotation_due_at is None:
+        return False
+    if row.token_hash == mark:
+        return not has_arrived(row, mark) or (
+            row.rotated_at is not None and row.rotation_due_at > row.rotated_at
+        )
+    return row.rotated_at is not None and moment - row.rotated_at > _HAND_OUT_AGAIN
+
+
+# --- ending -------------------------------------------------------------------------------------
+
+
+def of_user(user_id: int) -> list[LoginSession]:
+    """Those that still open the door, the latest visit first."""
+    query = select(LoginSession).where(LoginSession.user_id == user_id)
+    rows = session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id))
+    return [row for row in rows if is_good(row, row.user.active, row.user.role)]
+
+
+def end(user: User, session_id: int, *, actor: User, address: str) -> None:
+    """One session of ``user``, and its sockets. Raises NotFound if it is not theirs."""
+    writing = begin_write()
+    whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
+    if writing.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
+        writing.rollback()
+        raise NotFound("There is no such session. It may have ended by itself.")
+    audit.record(writing, "session.end", actor=actor, target=user.username, address=address)
+    writing.commit()
+    publish.end_sessions([session_id], "logout")
+
+
+def end_others(user: User, *, keep: int | None, actor: User, address: str) -> int:
+    """All sessions of ``user`` but ``keep``; how many there were."""
+    writing = begin_write()
+    ended = delete_all(writing, user.id, keep=keep)
+    if ended:
+        audit.record(
+            writing,
+            "session.end-all",
+            actor=actor,
+            target=user.username,
+            detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
+            address=address,
+        )
+    writing.commit()
+    publish.end_sessions(ended, "logout")
+    return len(ended)
+
+
+def delete_all(writing: Session, user_id: int, *, keep: int | None) -> list[int]:
+    """In the caller's transaction; who commits it then ends the sockets of these sessions."""
+    whose = (LoginSession.user_id == user_id) & (LoginSession.id != (keep or 0))
+    return list(writing.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
+
+
+_WHETHER_GOOD = select(
+    LoginSession.id,
+    LoginSession.expires_at,
+    LoginSession.last_seen_at,
+    LoginSession.remember,
+    LoginSession.second_step,
+    User.active,
+    User.role,
+).join_from(LoginSession, User)
+
+
+def drop_ended(ids: set[int]) -> None:
+    """Closes the sockets of those of these sessions that no longer open the door."""
+    if not ids:
+        return
+    rows = session.execute(_WHETHER_GOOD.where(LoginSession.id.in_(ids)))
+    good = {row.id for row in rows if is_good(row, row.active, row.role)}
+    publish.end_sessions(ids - good, "expired")

@@ -1,0 +1,133 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write
+from portal.errors import TooMany
+from portal.models import LoginSession, User
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.accounts import (
+    passwords,
+    second_factor,
+    sessions,
+    sign_in_limits,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Proof(NamedTuple):
+    """Whose password was right, and which one it was."""
+
+    user_id: int
+    password_hash: str
+
+
+def prove(username: str, password: str, *, address: str) -> Proof | None:
+    """Who has this name and password, if they may sign in. Unknown, disabled and wrong cost the
+    same hash, the same queries and the same answer. Raises TooMany where the next try has to
+    wait."""
+    username = username.replace("\0", "").lower()
+    writing = begin_write()
+    limits = sign_in_limits.limits_of(writing, username, address)
+    wait = sign_in_limits.charge(writing, limits)
+    known = writing.execute(
+        select(User.id, User.password_hash, User.active).where(User.username == username)
+    ).first()
+    writing.commit()
+    if wait:
+        log.warning("sign-in has to wait", user=username[:64], address=address, seconds=wait)
+        raise TooMany(math.ceil(wait))
+    right = passwords.is_right(known.password_hash if known else "", password)
+    if known is None or not known.active or not right:
+        writing = begin_write()
+        audit.record(writing, "sign-in", name=username, outcome="refused", address=address)
+        writing.commit()
+        return None
+    return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))
+
+
+def admit(
+    proof: Proof,
+    *,
+    remember: bool,
+    address: str,
+    user_agent: str,
+    replaces: int | None = None,
+    way: str = "",
+    second_step: bool = False,
+) -> str | None:
+    """Begins a session. None if the user was disabled, or the password changed, since the proof:
+    what a reset ends must not begin again behind it.
+
+    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
+    its cookie is overwritten and nobody could sign out of it any more.
+    ``way``: other than by a password alone, in the words of the audit trail. Without
+    ``second_step`` a user who has a second factor, or whose role demands one, is not let in.
+    """
+    writing = begin_write()
+    user = writing.get(User, proof.user_id, with_for_update={"of": User})
+    if user is None or not user.active or user.password_hash != proof.password_hash:
+        writing.rollback()
+        return None
+    if not second_step and second_factor.next_step(writing, user):
+        writing.rollback()
+        return None
+    _let_in(writing, user, address)
+    token = sessions.begin(
+        writing,
+        user,
+        remember=remember,
+        address=address,
+        user_agent=user_agent,
+        second_step=second_step,
+    )
+    gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
+    writing.execute(delete(LoginSession).where(gone))
+    audit.record(writing, "sign-in", actor=user, detail=way, address=address)
+    writing.commit()
+    publish.end_sessions([replaces] if replaces else [], "logout")
+    return token
+
+
+def sign_out(user: User, *, address: str) -> None:
+    """Ends the session ``user`` was loaded by, and its sockets."""
+    session_id = user.session_id
+    writing = begin_write()
+    writing.execute(delete(LoginSession).where(LoginSession.id == session_id))
+    audit.record(writing, "sign-out", actor=user, address=address)
+    writing.commit()
+    publish.end_sessions([session_id] if session_id else [], "logout")
+
+
+def _let_in(writing: Session, user: User, address: str) -> None:
+    limits = sign_in_limits.limits_of(writing, user.username, address)
+    sign_in_limits.forgive(writing, limits)
+    sign_in_limits.remember_address(writing, user.id, address)
+    user.last_sign_in_at = now()
+
+
+def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
+    better = passwords.rehashed(password_hash, password)
+    if better is None:
+        return password_hash
+    writing = begin_write()
+    # Only over the hash that was proven: the password may have been changed meanwhile.
+    same = (User.id == user_id) & (User.password_hash == password_hash)
+    stored = update(User).where(same).values(password_hash=better).returning(User.password_hash)
+    now_stored = writing.scalar(stored)
+    if now_stored is None:
+        now_stored = writing.scalar(select(User.password_hash).where(User.id == user_id))
+    writing.commit()
+    # Another sign-in may have stored its own new hash of the same password.
+    same_password = now_stored == better or passwords.is_right(now_stored or "", password)
+    return now_stored if now_stored and same_password else password_hash

@@ -1,0 +1,134 @@
+"""Guessing is slowed down, and nobody is locked out.
+
+A few tries are free, then each has to wait twice as long as the one before. Tries are counted for
+the account and for the address, and are forgiven one by one. Whoever has signed in from an
+address before is counted apart there, so that an attack from elsewhere does not reach them.
+The counts lie in the database: every process shares them, and no restart forgets them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.models import KnownAddress, SignInLimit, User
+
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 900.0
+#: By then every count is forgiven.
+_FORGOTTEN = timedelta(hours=24)
+_KNOWN_FOR = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    free: int
+    #: Seconds after which one try is forgiven.
+    forgiven_every: float
+
+
+ACCOUNT = Allowance(5, 900.0)
+#: More, because a whole office may come from one address.
+ADDRESS = Allowance(30, 60.0)
+
+Limits = dict[str, Allowance]
+
+
+def limits_of(writing: Session, username: str, address: str) -> Limits:
+    """What a try of this name from this address counts against."""
+    place = _network(address)
+    known = writing.scalar(
+        select(KnownAddress.user_id)
+        .join(User, User.id == KnownAddress.user_id)
+        .where(User.username == username, KnownAddress.address == place)
+    )
+    if known is not None:
+        return {_key("account from", username, place): ACCOUNT}
+    return {_key("account", username): ACCOUNT, _key("address", place): ADDRESS}
+
+
+def charge(writing: Session, limits: Limits) -> float:
+    """Counts one try against each limit, before it is known to be right, since many may be under
+    way at once. Where one has to wait it is not counted; gives the seconds."""
+    rows = _rows(writing, limits)
+    moment = now()  # only now: another try may have held the rows
+    waits = [(row.blocked_until - moment).total_seconds() for row in rows if row.blocked_until]
+    if (longest := max(waits, default=0.0)) > 0:
+        return longest
+    for row in rows:
+        _count(row, limits[row.key], +1, moment)
+    return 0.0
+
+
+def forgive(writing: Session, limits: Limits) -> None:
+    """The try was right. An account begins anew; an address gets this one try back, or else
+    an attacker's own account would clear what the others' cost."""
+    rows = _rows(writing, limits)
+    moment = now()
+    for row in rows:
+        if limits[row.key] is ADDRESS:
+            _count(row, ADDRESS, -1, moment)
+        else:
+            writing.delete(row)
+
+
+def remember_address(writing: Session, user_id: int, address: str) -> None:
+    """The user has signed in from here. Forgets what is of no use any more, too."""
+    moment = now()
+    writing.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
+    writing.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _KNOWN_FOR))
+    writing.execute(delete(SignInLimit).where(SignInLimit.counted_at < moment - _FORGOTTEN))
+
+
+def wait_after(tries: float, free: int) -> float:
+    """Seconds to wait after so many tries: none, then 1, 2, 4 … up to 15 minutes."""
+    beyond = math.floor(tries) - free
+    return 0.0 if beyond < 0 else min(_FIRST_WAIT * 2.0 ** min(beyond, 20), _LONGEST_WAIT)
+
+
+def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) -> None:
+    passed = max(0.0, (moment - row.counted_at).total_seconds())  # clocks of processes differ
+    forgiven = passed // allowance.forgiven_every
+    left = max(0.0, row.tries - forgiven)
+    # Whole tries are forgiven, and the time towards the next one goes on counting.
+    row.counted_at += timedelta(seconds=forgiven * allowance.forgiven_every)
+    if not left:
+        row.counted_at = moment
+    row.tries = max(0.0, left + by)
+    wait = wait_after(row.tries, allowance.free)
+    row.blocked_until = moment + timedelta(seconds=wait) if wait else None
+
+
+def _rows(writing: Session, keys: Iterable[str]) -> list[SignInLimit]:
+    """The rows of these keys, locked in one order; made where there are none."""
+    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
+    new = [{"key": key, "tries": 0.0, "counted_at": now()} for key in sorted(keys)]
+    writing.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
+    query = select(SignInLimit).where(SignInLimit.key.in_(keys)).order_by(SignInLimit.key)
+    return list(writing.scalars(query.with_for_update()))
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _network(address: str) -> str:
+    """An IPv6 customer has 2**64 addresses; they count as one."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"

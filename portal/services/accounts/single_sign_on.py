@@ -1,0 +1,226 @@
+"""People who sign in by a provider: who they are here, and which role they have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Forbidden, Unavailable
+from portal.models import Identity, Role, User, UserSettings
+from portal.services import audit
+from portal.services.accounts import oidc, users
+from portal.services.accounts.oidc import (
+    Provider,
+    Refused,
+    Told,
+    Trip,
+)
+from portal.services.accounts.sign_in import Proof
+
+log = structlog.get_logger(__name__)
+
+_provider: Provider | None = None
+
+
+def use(provider: Provider | None) -> None:
+    global _provider  # noqa: PLW0603 - one process, one portal, its settings known at its start
+    _provider = provider
+    oidc.forget()
+
+
+def provider() -> Provider | None:
+    """None where single sign-on is not set up."""
+    return _provider
+
+
+class Arrived(NamedTuple):
+    proof: Proof
+    #: The provider has asked for a second factor.
+    second_step: bool
+
+
+def departure(redirect_uri: str) -> tuple[str, Trip]:
+    return oidc.departure(_set_up(), redirect_uri)
+
+
+def enter(trip: Trip, sent: Mapping[str, str], *, address: str) -> Arrived:
+    """Whom the provider has proven; made here if they are new, with the role of their claim.
+
+    Issuer and subject tell who it is. A name or mail address never does: whoever can choose
+    theirs at the provider would choose that of an admin here. Raises Forbidden.
+    """
+    try:
+        told = oidc.arrival(_set_up(), trip, sent)
+        role = _role(told.claims)
+    except Refused as refused:
+        _note_refusal("", refused.reason, address)
+        raise
+    if role is None:
+        _note_refusal(_wished_name(told), "no claim gives a role", address)
+        raise Forbidden("Your account gives you no role here. Ask an admin of the portal.")
+    user = _known(told)
+    if user is None:
+        try:
+            user = _made(told, role, address)
+        except IntegrityError:  # in another tab, a moment ago
+            user = _known(told)
+            if user is None:  # somebody took the name; the next try finds another one
+                raise Unavailable("Your account could not be made. Try again.") from None
+    if user.active and user.role != role:
+        user = _given(user, role, address)
+    if not user.active:
+        _note_refusal(user.username, "disabled", address)
+        raise Forbidden("This account is disabled. Ask an admin of the portal.")
+    return Arrived(Proof(user.id, user.password_hash), _vouched(told.claims))
+
+
+def link(user: User, trip: Trip, sent: Mapping[str, str], *, address: str) -> None:
+    """From now on this person at the provider is ``user``, who has just typed their password."""
+    told = oidc.arrival(_set_up(), trip, sent)
+    writing = begin_write()
+    writing.get_one(User, user.id, with_for_update={"of": User})
+    other = writing.get(Identity, (told.issuer, told.subject))
+    if other is not None and other.user_id != user.id:
+        writing.rollback()
+        raise Conflict("This account of the provider belongs to another user of the portal.")
+    writing.execute(delete(Identity).where(_of(user, told.issuer)))
+    writing.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
+    _record(writing, user, "single-sign-on.link", f"subject {told.subject}", address)
+    writing.commit()
+
+
+def unlink(user: User, *, address: str) -> None:
+    """Raises Conflict where no other way in would be left."""
+    issuer = _set_up().issuer
+    writing = begin_write()
+    writing.get_one(User, user.id, with_for_update={"of": User})
+    if not user.password_hash:
+        writing.rollback()
+        raise Conflict("You have no password here, so this is your only way in.")
+    gone = delete(Identity).where(_of(user, issuer)).returning(Identity.subject)
+    subject = writing.scalar(gone)
+    if subject is None:
+        writing.rollback()
+        return
+    _record(writing, user, "single-sign-on.unlink", f"subject {subject}", address)
+    writing.commit()
+
+
+def identity_of(user: User) -> Identity | None:
+    if _provider is None:
+        return None
+    return session.scalar(select(Identity).where(_of(user, _provider.issuer)))
+
+
+def _of(user: User, issuer: str) -> Any:
+    return (Identity.user_id == user.id) & (Identity.issuer == issuer)
+
+
+def _set_up() -> Provider:
+    if _provider is None:
+        raise Forbidden("Single sign-on is not set up.")
+    return _provider
+
+
+# --- who and what -------------------------------------------------------------------------------
+
+
+def _known(told: Told) -> User | None:
+    writing = begin_write()
+    row = writing.get(Identity, (told.issuer, told.subject))
+    if row is not None:
+        row.last_used_at = now()
+    writing.commit()
+    return row.user if row is not None else None
+
+
+def _made(told: Told, role: Role, address: str) -> User:
+    writing = begin_write()
+    user = User(username=_free_name(writing, _wished_name(told)), role=role, password_hash="")
+    user.settings = UserSettings()
+    writing.add(user)
+    writing.flush()
+    writing.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
+    detail = f"role {role}, by single sign-on, subject {told.subject}"
+    _record(writing, user, "user.create", detail, address)
+    writing.commit()
+    return user
+
+
+def _given(user: User, role: Role, address: str) -> User:
+    try:
+        return users.change_role(user.id, role, actor=None, by=AUTHOR, address=address)
+    except Conflict:
+        # The provider cannot leave the portal without an admin.
+        log.warning("single sign-on would take the last admin", user=user.username, role=str(role))
+        return user
+
+
+def _role(claims: Mapping[str, Any]) -> Role | None:
+    provider = _set_up()
+    values = _values(claims, provider.role_claim)
+    found = [Role(role) for name, role in provider.roles if name == "*" or name in values]
+    return max(found, key=lambda role: role.rank, default=None)
+
+
+def _values(claims: Mapping[str, Any], name: str) -> set[str]:
+    """Texts in the claim; ``a.b`` is the claim of this name, or else ``b`` inside ``a``."""
+    value: Any = claims.get(name)
+    if value is None:
+        value = claims
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, str):
+        return {value}
+    return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
+
+
+def _vouched(claims: Mapping[str, Any]) -> bool:
+    methods = claims.get("amr")  # RFC 8176
+    return _set_up().second_factor or (isinstance(methods, list) and "mfa" in methods)
+
+
+def _wished_name(told: Told) -> str:
+    """A user name made of what the person is called over there."""
+    mail = str(told.claims.get("email") or "").partition("@")[0]
+    text = str(told.claims.get("preferred_username") or mail or told.subject).lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", text).lstrip("._-")[:56].rstrip("-") or "user"
+
+
+def _free_name(writing: Session, wished: str) -> str:
+    """Another one where a user has it: the same name is not the same person."""
+    taken = set(writing.scalars(select(User.username).where(User.username.startswith(wished))))
+    names = (wished, *(f"{wished}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
+# --- the audit trail ----------------------------------------------------------------------------
+
+#: No user can be called this.
+AUTHOR = "single sign-on"
+
+
+def _record(writing: Session, user: User, action: str, detail: str, address: str) -> None:
+    audit.record(writing, action, actor=user, target=user.username, detail=detail, address=address)
+
+
+def _note_refusal(name: str, reason: str, address: str) -> None:
+    log.warning("single sign-on refused", user=name, reason=reason, address=address)
+    writing = begin_write()
+    audit.record(
+        writing,
+        "sign-in",
+        name=name,
+        detail=f"by single sign-on: {reason}",
+        outcome="refused",
+        address=address,
+    )
+    writing.commit()

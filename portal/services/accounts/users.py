@@ -1,0 +1,214 @@
+"""Users and their settings."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid, NotFound
+from portal.models import PasswordLink, Role, User, UserSettings
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.accounts import api_tokens, passwords, sessions
+
+USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def has_users() -> bool:
+    return session.scalar(select(User.id).limit(1)) is not None
+
+
+def search(text: str, number: int, size: int) -> tuple[list[User], int]:
+    """Users of one page whose name holds ``text``, by name, and how many there are in all."""
+    matching = User.username.contains(text.strip().lower(), autoescape=True)
+    total = session.scalar(select(func.count()).select_from(User).where(matching)) or 0
+    query = select(User).where(matching).order_by(User.username)
+    return list(session.scalars(query.limit(size).offset((number - 1) * size))), total
+
+
+def create_user(
+    username: str, role: str, password: str | None, *, actor: User | None = None, address: str = ""
+) -> User:
+    """Raises Invalid with one error a field; a taken name is one of them.
+
+    Without a password nobody can sign in as the user until a link has set one. Who gives one
+    runs the machine, and may choose a weak one.
+    """
+    username = username.strip().lower()
+    errors = {}
+    if not USERNAME.fullmatch(username):
+        errors["username"] = "Use 1 to 64 letters, digits, dots, dashes or underscores."
+    if role not in tuple(Role):
+        errors["role"] = "Choose viewer, operator or admin."
+    if password is not None and (problem := passwords.problem(password)):
+        errors["password"] = problem
+    if errors:
+        raise Invalid(errors)
+    password_hash = passwords.hashed(password) if password is not None else ""
+    writing = begin_write()
+    if writing.scalar(select(User.id).where(User.username == username)) is not None:
+        writing.rollback()
+        raise Invalid({"username": f"There is already a user {username}."})
+    user = User(username=username, role=Role(role), password_hash=password_hash)
+    user.settings = UserSettings()
+    writing.add(user)
+    writing.flush()
+    audit.record(
+        writing, "user.create", actor=actor, target=username, detail=f"role {role}", address=address
+    )
+    writing.commit()
+    return user
+
+
+def change_role(user_id: int, role: str, *, actor: User | None, address: str, by: str = "") -> User:
+    """The user stays signed in; open sockets are dropped, so that they return with new rights.
+
+    ``by``: what decided it where no user did.
+    """
+    if role not in tuple(Role):
+        raise Invalid({"role": "Choose viewer, operator or admin."})
+    writing = begin_write()
+    user = locked_user(writing, user_id)
+    if role != Role.ADMIN:
+        _keep_an_admin(writing, user)
+    old = user.role
+    if old == role:
+        writing.rollback()
+        return user
+    user.role = Role(role)
+    sessions.rotate_all(writing, user_id)
+    audit.record(
+        writing,
+        "user.role",
+        actor=actor,
+        name=by,
+        target=user.username,
+        detail=f"{old} to {role}",
+        address=address,
+    )
+    writing.commit()
+    publish.end_user(user_id, "role_changed")
+    return user
+
+
+def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User:
+    """Disabling ends every session, socket and API token of the user at once."""
+    writing = begin_write()
+    user = locked_user(writing, user_id)
+    if user.active == active:
+        writing.rollback()
+        return user
+    if not active:
+        _keep_an_admin(writing, user)
+        sessions.delete_all(writing, user_id, keep=None)
+        writing.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
+        api_tokens.end_all_of(writing, user_id)
+    user.active = active
+    audit.record(
+        writing,
+        "user.enable" if active else "user.disable",
+        actor=actor,
+        target=user.username,
+        address=address,
+    )
+    writing.commit()
+    if not active:
+        publish.end_user(user_id, "disabled")
+    return user
+
+
+def reset_password(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
+    """A generated password, to be shown once. Ends every session of the user."""
+    password = passwords.generated()
+    user = _set_password(user_id, password, "user.reset-password", actor, address, keep=None)
+    return user, password
+
+
+def set_password_of(username: str, password: str) -> None:
+    """From the command line, where nobody is signed in."""
+    user = session.scalars(select(User).where(User.username == username)).one()
+    _set_password(user.id, password, "user.reset-password", None, "", keep=None)
+
+
+def change_password(user: User, current: str, new: str, *, address: str) -> None:
+    """A user's own. Ends every other session of the user."""
+    errors: dict[str, str] = {}
+    if not passwords.is_right(user.password_hash, current):
+        errors |= {"current_password": "This is not your password."}
+    if problem := passwords.weakness(new, user.username):
+        errors["new_password"] = problem
+    if errors:
+        raise Invalid(errors)
+    _set_password(user.id, new, "password.change", user, address, keep=user.session_id)
+
+
+def _set_password(
+    user_id: int, password: str, action: str, actor: User | None, address: str, *, keep: int | None
+) -> User:
+    password_hash = passwords.hashed(password)
+    writing = begin_write()
+    user = locked_user(writing, user_id)
+    ended = replace_password(writing, user, password_hash, keep=keep)
+    audit.record(writing, action, actor=actor, target=user.username, address=address)
+    writing.commit()
+    publish.end_sessions(ended, "password_changed")
+    return user
+
+
+def replace_password(
+    writing: Session, user: User, password_hash: str, *, keep: int | None
+) -> list[int]:
+    """In the caller's transaction. Links that would set another one die with the old password,
+    and so do its sessions: who commits ends their sockets."""
+    user.password_hash = password_hash
+    writing.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
+    return sessions.delete_all(writing, user.id, keep=keep)
+
+
+def locked_user(writing: Session, user_id: int) -> User:
+    """The user, until the caller's transaction ends, or NotFound."""
+    # FOR UPDATE: two admins who demote each other at once must not both succeed.
+    query = select(User).where(User.id == user_id).with_for_update(of=User)
+    user: User | None = writing.scalar(query)
+    if user is None:
+        writing.rollback()
+        raise NotFound("There is no such user.")
+    return user
+
+
+def _keep_an_admin(writing: Session, user: User) -> None:
+    if user.role != Role.ADMIN or not user.active:
+        return
+    admins = writing.scalars(
+        select(User.id).where(User.role == Role.ADMIN, User.active).with_for_update()
+    ).all()
+    if len(admins) <= 1:
+        writing.rollback()
+        raise Conflict("This is the last active admin. Make somebody else an admin first.")
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def change_settings(user: User, changes: dict[str, str | int], *, address: str) -> None:
+    """``changes``: validated columns of the user's own settings row."""
+    if not changes:
+        return
+    user_id = user.id
+    writing = begin_write()
+    row = writing.get_one(UserSettings, user_id)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    audit.record(
+        writing,
+        "settings.change",
+        actor=user,
+        target=user.username,
+        detail=", ".join(f"{name}={value}" for name, value in sorted(changes.items())),
+        address=address,
+    )
+    writing.commit()
+    publish.user_changed()

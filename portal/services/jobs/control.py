@@ -1,0 +1,117 @@
+"""What people ask of a job while it runs: stand still, go on, go at another speed.
+
+Each is a column that the job's worker reads with its next look, as with a cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.errors import Conflict
+from portal.models import Job, User
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.jobs import places
+from portal.services.jobs.transitions import (
+    change,
+    changing,
+    held,
+    touch_row,
+)
+from portal.transfers.states import (
+    CANCELLABLE,
+    FINAL,
+    JobStatus,
+)
+
+
+def pause(job_id: int, *, actor: User, address: str) -> Job:
+    """Of a running job. Asked again: harmless. Otherwise Conflict."""
+    with _open(job_id) as (writing, job):
+        if job.status != JobStatus.RUNNING:
+            raise Conflict(f"Only a running job can be paused; this one is {job.status}.")
+        if job.paused_at is not None:
+            return job
+        values = {"paused_at": now(), "speed_bytes": 0, "eta_seconds": None}
+        return _change(writing, job, "job.pause", actor, address, "", **values)
+
+
+def resume(job_id: int, *, actor: User, address: str) -> Job:
+    """Of a paused job, also where it went back to the queue meanwhile; of one that is not paused:
+    harmless. Of one that has ended: Conflict."""
+    with _open(job_id) as (writing, job):
+        _refuse_ended(job)
+        if job.paused_at is None:
+            return job
+        return _change(writing, job, "job.resume", actor, address, "", paused_at=None)
+
+
+def limit(job_id: int, bandwidth_limit: str | None, *, actor: User, address: str) -> Job:
+    """Another bandwidth limit (a rate or a timetable, validated; None for no limit) from now on.
+    Of a job that has ended: Conflict."""
+    with _open(job_id) as (writing, job):
+        _refuse_ended(job)
+        if job.bandwidth_limit == bandwidth_limit:
+            return job
+        detail = f"from {job.bandwidth_limit or 'none'} to {bandwidth_limit or 'none'}"
+        values = {"bandwidth_limit": bandwidth_limit}
+        return _change(writing, job, "job.limit", actor, address, detail, **values)
+
+
+def _refuse_ended(job: Job) -> None:
+    if job.status in (*FINAL, JobStatus.CANCELLING):
+        raise Conflict(f"This job is {job.status} already.")
+
+
+@contextmanager
+def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
+    with changing(job_id) as writing:
+        yield writing, held(writing, job_id)
+
+
+def _change(
+    writing: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
+) -> Job:
+    changed = touch_row(writing, job.id, JobStatus(job.status), **values)
+    assert changed is not None  # noqa: S101 - the row is held
+    audit.record(writing, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
+    writing.commit()
+    publish.changed(changed)
+    return changed
+
+
+def cancel(job_id: int, *, actor: User, address: str) -> Job:
+    """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
+    harmless. Completed or failed: Conflict, with the word for it."""
+    with changing(job_id) as writing:
+        job = held(writing, job_id)
+        old = JobStatus(job.status)
+        if old in (JobStatus.CANCELLING, JobStatus.CANCELLED):
+            return job
+        if old not in CANCELLABLE:
+            raise Conflict(f"This job has already {old}.")
+        new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
+        written = places.keys_of(writing.connection(), job_id)
+        changed = change(
+            writing,
+            job_id,
+            old,
+            new,
+            actor=actor.username,
+            cancel_requested_at=now(),
+            cancel_requested_by_id=actor.id,
+        )
+        assert changed is not None  # noqa: S101 - the row is held
+        audit.record(writing, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
+        writing.commit()
+        publish.status_changed(changed, old)
+    if new is JobStatus.CANCELLED:
+        for one in places.freed(written):
+            current_app.extensions["executor"].ring(one.job_id, one.pool)
+    return changed

@@ -1,0 +1,216 @@
+"""What people ask of jobs: create, cancel, retry; and the lists they read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import current_app
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid
+from portal.models import Job, User
+from portal.realtime import publish
+from portal.services import audit
+from portal.services.jobs import idempotency, places
+from portal.services.jobs.idempotency import Wish
+from portal.services.jobs.places import Places, ends_of
+from portal.services.jobs.transitions import (
+    add_event,
+    count,
+    held,
+)
+from portal.services.storage import remotes
+from portal.transfers.options import restored
+from portal.transfers.request import Transfer
+from portal.transfers.states import (
+    FINAL,
+    RETRYABLE,
+    JobStatus,
+    Operation,
+)
+
+# --- acts ---------------------------------------------------------------------------------------
+
+
+def create(transfer: Transfer, *, actor: User, address: str) -> Job:
+    found = places.look_up(ends_of(transfer))
+    places.refuse_one_place(ends_of(transfer), found)
+    if missing := _missing_source(transfer):
+        raise missing
+    job = insert(begin_write(), transfer, actor, address, found=found)
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job
+
+
+def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) -> tuple[Job, bool]:
+    """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
+    stands for another one."""
+    found = places.look_up(ends_of(transfer))
+    places.refuse_one_place(ends_of(transfer), found)
+    missing = _missing_source(transfer)
+    job = _wished(begin_write(), actor, wish)
+    if job is not None:
+        # Its source may be gone by now: a move has taken it away.
+        return job, False
+    if missing:
+        session().rollback()
+        raise missing
+    try:
+        job = insert(session(), transfer, actor, address, found=found, wish=wish)
+    except IntegrityError:
+        # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
+        job = _wished(begin_write(), actor, wish)
+        if job is None:
+            raise
+        return job, False
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job, True
+
+
+def _missing_source(transfer: Transfer) -> Invalid | None:
+    return places.missing_source(ends_of(transfer), current_app.extensions["settings"])
+
+
+def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:
+    """Goes on with the write transaction only where there is no such job yet."""
+    try:
+        job = idempotency.job_of(writing, actor, wish)
+    except Invalid:
+        writing.rollback()
+        raise
+    if job is not None:
+        writing.rollback()
+    return job
+
+
+def add_sample(transfer: Transfer, *, username: str) -> None:
+    """A job of a demonstration, queued before the executor starts."""
+    owner = session.scalars(select(User).where(User.username == username)).one()
+    found = places.look_up(ends_of(transfer))
+    insert(begin_write(), transfer, owner, address="", found=found)
+
+
+def retry(old: Job, *, actor: User, address: str) -> Job:
+    """A new job that points back. A second click finds the first click's job while that is open."""
+    transfer = transfer_of(old)
+    if old.confirms_id is not None:
+        # What was confirmed is no longer what would happen: it is shown and asked for again.
+        transfer = replace(transfer, dry_run=True)
+    found = places.look_up(ends_of(transfer))
+    writing = begin_write()
+    old = held(writing, old.id)
+    if old.status not in RETRYABLE:
+        writing.rollback()
+        raise Conflict(f"A {old.status} job cannot be retried.")
+    # Looked for while the old one is held: of two clicks at once the second finds the first one's.
+    job = writing.scalar(
+        select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
+    )
+    if job is not None:
+        writing.rollback()
+        return job
+    transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
+    job = insert(writing, transfer, actor, address, found=found, retry_of=old.id)
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job
+
+
+def transfer_of(job: Job) -> Transfer:
+    """What was asked for when this job was made."""
+    return Transfer(
+        name=job.name,
+        operation=Operation(job.operation),
+        source=job.source,
+        destination=job.destination,
+        bandwidth_limit=job.bandwidth_limit,
+        dry_run=job.dry_run,
+        options=restored(job.options),
+        source_remote_id=job.source_remote_id,
+        destination_remote_id=job.destination_remote_id,
+        pool=job.pool,
+    )
+
+
+def insert(
+    writing: Session,
+    transfer: Transfer,
+    actor: User,
+    address: str,
+    *,
+    found: Places,
+    retry_of: int | None = None,
+    confirms: Job | None = None,
+    wish: Wish | None = None,
+) -> Job:
+    """A queued job, committed and published. ``found``: where it writes; ``confirms``: the dry run
+    whose plan it must keep.
+    Raises Conflict if one of its remotes is gone, or not for this person any more."""
+    try:
+        remotes.hold(writing, (transfer.source_remote_id, transfer.destination_remote_id), actor)
+    except Conflict:
+        writing.rollback()
+        raise
+    job = Job(
+        name=transfer.name,
+        operation=transfer.operation,
+        source=transfer.source,
+        destination=transfer.destination,
+        bandwidth_limit=transfer.bandwidth_limit,
+        dry_run=transfer.dry_run,
+        options=transfer.options.stored(),
+        source_remote_id=transfer.source_remote_id,
+        destination_remote_id=transfer.destination_remote_id,
+        pool=transfer.pool,
+        source_key=found.source,
+        destination_key=found.destination,
+        owner_id=actor.id,
+        retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
+        confirms_id=confirms.id if confirms else None,
+        plan=confirms.plan if confirms else None,
+    )
+    writing.add(job)
+    writing.flush()
+    places.keep(writing, job.id, found)
+    if wish is not None:
+        idempotency.remember(writing, actor, wish, job)
+    count(writing, JobStatus.QUEUED, +1)
+    note = f"retry of job {retry_of}" if retry_of else ""
+    add_event(writing, job, None, actor=actor.username, note=note)
+    audit.record(
+        writing,
+        "job.retry" if retry_of else "job.create",
+        actor=actor,
+        target=f"job {job.id}",
+        detail=f"{_act(job)} {job.source!r} to {job.destination!r}{_confirmation(job)}",
+        address=address,
+    )
+    writing.commit()
+    publish.created(job)
+    return job
+
+
+def _act(job: Job) -> str:
+    """For the audit log, where a dry run must not read like the deed."""
+    return f"dry run of {job.operation}" if job.dry_run else str(job.operation)
+
+
+def _confirmation(job: Job) -> str:
+    """For the audit log: who started what deletes, and what they had seen of it."""
+    if job.dry_run or not Operation(job.operation).deletes:
+        return ""
+    if job.confirms_id is None:
+        return "; started without a confirmed dry run"
+    deletes = (job.plan or {}).get("deletes", 0)
+    return f"; confirmed dry run {job.confirms_id}, which deletes {deletes} files"
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+
+def unreadable_lines() -> int:
+    """Lines of rclone's log that could not be read, of all jobs."""
+    found = select(func.sum(Job.unreadable_lines)).where(Job.unreadable_lines > 0)
+    return session.scalar(found) or 0

@@ -1,0 +1,55 @@
+"""Keys under which a program asks for a job, so that asking twice makes one. In the caller's
+transaction; nothing here commits."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.errors import Invalid
+from portal.models import IdempotencyKey, Job, User
+
+LIFE = timedelta(hours=24)
+HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A key, and what was asked for under it; only their hashes are stored."""
+
+    key: str
+    body: str
+
+
+def job_of(writing: Session, user: User, wish: Wish) -> Job | None:
+    """The job that was made under this key within the last day. Raises Invalid if it was made of
+    another wish."""
+    row = writing.get(IdempotencyKey, (user.id, _digest(wish.key)), populate_existing=True)
+    if row is None or row.created_at < now() - LIFE:
+        return None
+    if row.body_hash != _digest(wish.body):
+        raise Invalid({HEADER: "This key was used for another transfer. Use a new one."})
+    return writing.get(Job, row.job_id, populate_existing=True)
+
+
+def remember(writing: Session, user: User, wish: Wish, job: Job) -> None:
+    """Raises IntegrityError when the same key was used in the same moment."""
+    writing.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - LIFE))
+    writing.add(
+        IdempotencyKey(
+            user_id=user.id,
+            key_hash=_digest(wish.key),
+            body_hash=_digest(wish.body),
+            job_id=job.id,
+        )
+    )
+    writing.flush()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""The lists of jobs and of their events that people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, or_, select
+
+from portal.db.session import session
+from portal.models import Job, JobCount, JobEvent
+from portal.transfers.states import (
+    ACTIVE,
+    JobStatus,
+)
+
+PAGE_SIZE = 25
+
+
+SEARCH_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    jobs: list[Job]
+    number: int
+    pages: int
+    total: int
+
+
+def search_words(text: str) -> str:
+    """What is looked for: no text of ours holds a NUL, which SQLite takes for the end and
+    PostgreSQL for an error."""
+    return text.replace("\0", "").strip()[:SEARCH_LENGTH]
+
+
+def listing(status: str | None, text: str, number: int, size: int = PAGE_SIZE) -> Page:
+    """Jobs of one page: running ones on top of the first, then the newest first."""
+    condition = _condition(status, text)
+    total = _total(status, text, condition)
+    pages = max(1, -(-total // size))
+    number = min(number, pages)
+    query = select(Job).where(*condition).order_by(Job.id.desc())
+    if status is None:
+        # Two walks along an index instead of one sort of everything.
+        active = list(session.scalars(query.where(Job.status.in_(ACTIVE))))
+        skip = max(0, (number - 1) * size - len(active))
+        room = min(size, number * size - len(active))
+        shown = active[(number - 1) * size : number * size]
+        rest = query.where(Job.status.not_in(ACTIVE)).offset(skip).limit(max(0, room))
+        return Page(shown + list(session.scalars(rest)), number, pages, total)
+    rows = query.offset((number - 1) * size).limit(size)
+    return Page(list(session.scalars(rows)), number, pages, total)
+
+
+def _condition(status: str | None, text: str) -> list[ColumnElement[bool]]:
+    condition: list[ColumnElement[bool]] = []
+    if status is not None:
+        wanted = ACTIVE if status == JobStatus.RUNNING else (JobStatus(status),)
+        condition.append(Job.status.in_(wanted))
+    if text:
+        condition.append(
+            or_(
+                *(
+                    column.icontains(text, autoescape=True)
+                    for column in (Job.name, Job.source, Job.destination)
+                )
+            )
+        )
+    return condition
+
+
+def _total(status: str | None, text: str, condition: list[ColumnElement[bool]]) -> int:
+    if text:
+        return session.scalar(select(func.count()).select_from(Job).where(*condition)) or 0
+    numbers = counts()
+    if status is None:
+        return sum(numbers.values())
+    if status == JobStatus.RUNNING:
+        return sum(numbers[active] for active in ACTIVE)
+    return numbers[JobStatus(status)]
+
+
+def counts() -> dict[JobStatus, int]:
+    """Jobs by status, every status present; read from the counters, whatever the history."""
+    rows = session.execute(select(JobCount.status, JobCount.jobs))
+    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
+
+
+def running() -> list[Job]:
+    return list(session.scalars(select(Job).where(Job.status.in_(ACTIVE)).order_by(Job.id)))
+
+
+def events_of(job_id: int) -> list[JobEvent]:
+    return list(
+        session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id))
+    )
+
+
+def events_page(job_id: int, number: int, size: int) -> tuple[list[JobEvent], int]:
+    """Events of one page, oldest first, and how many the job has in all."""
+    condition = JobEvent.job_id == job_id
+    total = session.scalar(select(func.count()).select_from(JobEvent).where(condition)) or 0
+    query = select(JobEvent).where(condition).order_by(JobEvent.id)
+    return list(session.scalars(query.limit(size).offset((number - 1) * size))), total
+
+
+def latest_events(limit: int = 10) -> list[JobEvent]:
+    return list(session.scalars(select(JobEvent).order_by(JobEvent.id.desc()).limit(limit)))

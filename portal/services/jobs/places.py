@@ -1,0 +1,365 @@
+"""Where open jobs write, so that no two of them write to one place at once.
+
+A job that writes has a row for each name of each place that it writes to. It may be claimed when
+no job that runs, and none that is ahead of it, writes to the same place, into it, or to one that
+holds it. Whoever waits only waits for older jobs and for running ones, so nobody waits in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Session, aliased
+
+from portal.db.session import begin_write, glance
+from portal.engine import KnownMounts, places
+from portal.engine.same_place import ACCOUNT
+from portal.errors import Invalid
+from portal.models import Job, JobPlace, Remote
+from portal.remotes.backends import BACKENDS
+from portal.services.storage import encryption
+from portal.settings import Settings
+from portal.transfers.local_paths import is_missing
+from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
+
+_CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
+#: Bytes of a key: no database takes an entry of any length into an index. What is longer is taken
+#: for the folder that holds it.
+_LONGEST = 1000
+#: Kinds of keys that mean something on one machine only.
+_OF_MACHINE = "local:"
+_GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that waits for a worker of its pool."""
+
+    job_id: int
+    pool: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Keys as ``engine.places`` makes them: of both sides, None where a side cannot be known; and
+    by every name of what the job writes to."""
+
+    source: str | None
+    destination: str | None
+    written: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What decides where a job writes. Of a local side the remote's id is None."""
+
+    operation: Operation
+    dry_run: bool
+    source: str
+    destination: str
+    source_remote_id: int | None
+    destination_remote_id: int | None
+    pool: str | None
+
+
+def ends_of(asked: Any) -> Ends:
+    """Of a job, its row, or a transfer that is to become one."""
+    values = {name: getattr(asked, name) for name in Ends.__dataclass_fields__}
+    return Ends(**values | {"operation": Operation(asked.operation)})
+
+
+# --- looked up, outside of any transaction -------------------------------------------------------
+
+
+def look_up(ends: Ends, *, ask_network: bool = False) -> Places:
+    """Looks at the file system and, if it may, for the addresses of servers."""
+    remotes = _remotes({ends.source_remote_id, ends.destination_remote_id} - {None})
+    writes = not ends.dry_run and ends.operation is not Operation.CHECK
+    sides: dict[str, list[str]] = {}
+    for side in ("source", "destination"):
+        number, text = getattr(ends, f"{side}_remote_id"), getattr(ends, side)
+        if number is None:
+            sides[side] = _local(text, ends.pool)
+        elif number in remotes:
+            sides[side] = _elsewhere(text, remotes[number], ask_network=ask_network)
+        else:
+            sides[side] = []
+    written = set(sides["destination"]) if writes else set()
+    if writes and ends.operation is Operation.MOVE:
+        written |= set(sides["source"])
+    return Places(
+        source=_first(sides["source"]),
+        destination=_first(sides["destination"]),
+        written=frozenset(_kept(key) for key in written),
+    )
+
+
+def refuse_one_place(ends: Ends, found: Places) -> None:
+    """Raises Invalid where it is certain that both sides are one place, or one holds the other,
+    whatever they are called. What only a look can tell, the worker finds out."""
+    if found.source is None or found.destination is None or ends.pool is not None:
+        return
+    numbers = ends.source_remote_id, ends.destination_remote_id
+    if (None in numbers and numbers != (None, None)) or not places.overlap(
+        found.source, found.destination
+    ):
+        return
+    remotes = _remotes(set(numbers) - {None})
+    if len({_account(remote) for remote in remotes.values()}) > 1:
+        return  # each may have a root of its own
+    raise Invalid(
+        {
+            "destination": "This is the same place as the source under another name, or one lies "
+            "inside the other."
+        }
+    )
+
+
+def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
+    """Where it is certain that there is nothing at a local source. Workers of a pool may have
+    folders of their own, and in the empty mount point of a disk that is away nothing can be seen:
+    of these the worker finds out."""
+    if ends.pool is not None or ends.source_remote_id is not None:
+        return None
+    if not is_missing(Path(ends.source), settings.transfer_roots):
+        return None
+    mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
+    if mounts.problem(ends.source) is not None:
+        return None
+    return Invalid({"source": "There is nothing at this path. Check it, or make the folder first."})
+
+
+def _account(remote: Row[Any]) -> tuple[str, ...]:
+    """What decides, beside the server, where a path leads. Whose a token is nobody can see."""
+    whose = str(remote.id) if "bearer_token" in remote.secrets else ""
+    return remote.backend, whose, *(str(remote.options.get(name)) for name in ACCOUNT)
+
+
+def of_queued(job_id: int) -> Places | None:
+    """As of now, of a job that waits; None of any other."""
+    columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
+    query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+    with glance() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else look_up(ends_of(row), ask_network=True)
+
+
+def _remotes(ids: Collection[int | None]) -> dict[int, Row[Any]]:
+    if not ids:
+        return {}
+    columns: list[Any] = [Remote.id, Remote.backend, Remote.options, Remote.secrets]
+    with glance() as connection:
+        rows = connection.execute(select(*columns).where(Remote.id.in_(ids)))
+        return {row.id: row for row in rows}
+
+
+def _local(path: str, pool: str | None) -> list[str]:
+    # The path too: what a machine calls its devices means nothing to another one, nor to itself
+    # after its next start; and workers of one pool call a folder that they share by one name.
+    by_path = f"path:{pool or ''}:{places.by_path(path)}"
+    return [places.of_local(path), by_path, *places.of_mounts_below(path)]
+
+
+def _elsewhere(text: str, remote: Row[Any], *, ask_network: bool) -> list[str]:
+    backend = BACKENDS.get(remote.backend)
+    if backend is None:
+        return []
+    parameters: Mapping[str, str] = remote.options
+    if sealed := remote.secrets.get("sas_url"):
+        parameters = {**parameters, "sas_url": encryption.opened(sealed) or ""}
+    path = text.partition(":")[2]
+    found = [places.of_remote(backend.rclone, parameters, path)]
+    if ask_network:
+        found += places.by_address(backend.rclone, parameters, path)
+    return found
+
+
+def _first(keys: Sequence[str]) -> str | None:
+    return keys[0] if keys else None
+
+
+def _kept(key: str) -> str:
+    if key.startswith(_OF_MACHINE):
+        key = f"{_machine()}:{key}"
+    while len(key.encode()) > _LONGEST:
+        key = key[: key.rindex("/", 0, -1) + 1]
+    return key
+
+
+@cache
+def _machine() -> str:
+    """Two containers on one kernel see the same devices."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+# --- kept, within a transaction -----------------------------------------------------------------
+
+
+def keep(writing: Session, job_id: int, found: Places) -> None:
+    """In place of what was known of this job."""
+    if keys_of(writing.connection(), job_id) == found.written:
+        return
+    forget(writing, job_id)
+    if found.written:
+        rows = [{"job_id": job_id, "key": key} for key in sorted(found.written)]
+        writing.execute(insert(JobPlace), rows)
+
+
+def forget(writing: Session, job_id: int) -> None:
+    writing.execute(delete(JobPlace).where(JobPlace.job_id == job_id))
+
+
+def forget_ended() -> None:
+    """Of jobs that a worker of an older release has ended."""
+    ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
+    with glance() as connection:
+        ids = list(connection.scalars(ended))
+    if ids:
+        writing = begin_write()
+        writing.execute(delete(JobPlace).where(JobPlace.job_id.in_(ids)))
+        writing.commit()
+
+
+def keys_of(connection: Connection, job_id: int) -> frozenset[str]:
+    return frozenset(connection.scalars(select(JobPlace.key).where(JobPlace.job_id == job_id)))
+
+
+def claim_in_turn(writing: Session) -> None:
+    """One claim at a time until the transaction ends: of two that overlap, the later one sees what
+    the earlier one did. SQLite has one writer anyway."""
+    if writing.get_bind().dialect.name == "postgresql":
+        writing.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))
+
+
+# --- who waits for whom -------------------------------------------------------------------------
+
+
+def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
+    """That nobody is in the way of this job, which writes to these places."""
+    if not keys:
+        return []
+    older, other = _older(job_id, keys), aliased(Job)
+    is_open = or_(
+        other.status.in_((JobStatus.QUEUED, *ACTIVE)),
+        and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
+    )
+    return [
+        ~exists(older.join(other, other.id == JobPlace.job_id).where(is_open)),
+        ~exists(_running(job_id, keys)),
+    ]
+
+
+def waits(connection: Connection, job_id: int, keys: Collection[str]) -> bool:
+    return bool(keys) and not connection.scalar(select(and_(*is_alone(job_id, keys))))
+
+
+def blocker(connection: Connection, job_id: int) -> int | None:
+    """The job that this one waits for: the oldest of those in its way."""
+    keys = keys_of(connection, job_id)
+    if not keys:
+        return None
+    # Nobody has a place but open jobs, so that of older ones the index alone tells.
+    for query in (_older(job_id, keys), _running(job_id, keys)):
+        found: int | None = connection.scalar(select(func.min(query.subquery().c[0])))
+        if found is not None:
+            return found
+    return None
+
+
+def _older(job_id: int, keys: Iterable[str]) -> Select[int]:
+    return select(JobPlace.job_id).where(JobPlace.job_id < job_id, _overlapping(keys))
+
+
+def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
+    """Younger ones, which were first to come to light or have got another place since."""
+    other = aliased(Job)
+    return (
+        select(other.id)
+        .join(JobPlace, JobPlace.job_id == other.id)
+        .where(other.status.in_(ACTIVE), other.id > job_id, _overlapping(keys))
+    )
+
+
+def freed(keys: Collection[str]) -> list[Waiting]:
+    """The jobs that may run now that nobody writes to these places any more, oldest first."""
+    if not keys:
+        return []
+    with glance() as connection:
+        waiting = connection.scalars(
+            select(JobPlace.job_id)
+            .join(Job, Job.id == JobPlace.job_id)
+            .where(Job.status == JobStatus.QUEUED, _overlapping(keys))
+        )
+        touched = set(waiting)
+    return [one for one in ready() if one.job_id in touched] if touched else []
+
+
+def ready() -> list[Waiting]:
+    """All queued jobs that no other one keeps from running, oldest first."""
+    goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
+    columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key]
+    query = (
+        select(*columns)
+        .outerjoin(JobPlace, JobPlace.job_id == Job.id)
+        .where(or_(Job.status.in_((JobStatus.QUEUED, *ACTIVE)), goes_on))
+    )
+    written: dict[int, list[str]] = {}
+    jobs: dict[int, Row[Any]] = {}
+    with glance() as connection:
+        for row in connection.execute(query):
+            jobs[row.id] = row
+            written.setdefault(row.id, []).extend([row.key] if row.key else [])
+    taken = _Taken()
+    for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
+        if row.status == JobStatus.QUEUED and not taken.overlaps(written[row.id]):
+            taken.free.append(Waiting(row.id, row.pool))
+        taken.add(written[row.id])
+    return taken.free
+
+
+class _Taken:
+    """Places of the jobs that run or are ahead."""
+
+    def __init__(self) -> None:
+        self.free: list[Waiting] = []
+        self._keys: set[str] = set()
+        self._holders: set[str] = set()
+
+    def add(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._keys.add(key)
+            self._holders.update(places.holders(key))
+
+    def overlaps(self, keys: Iterable[str]) -> bool:
+        return any(
+            key in self._holders or not self._keys.isdisjoint(places.holders(key)) for key in keys
+        )
+
+
+def _overlapping(keys: Iterable[str]) -> ColumnElement[bool]:
+    """Of rows of places: the same place, one that holds it, one that lies in it."""
+    keys = list(keys)
+    holders = {holder for key in keys for holder in places.holders(key)}
+    # "0" is what follows "/": between the two stands all that begins with the key.
+    below = (and_(JobPlace.key >= key, JobPlace.key < f"{key[:-1]}0") for key in keys)
+    return or_(JobPlace.key.in_(holders), *below)

@@ -1,0 +1,57 @@
+"""What a dry run found it would do, and the confirmation that makes it a job.
+
+The job carries what was shown; its worker looks once more right before the start, and refuses if
+that is no longer what would be deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import current_app
+from sqlalchemy import select
+
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid
+from portal.models import Job, User
+from portal.services.jobs import create, places
+from portal.services.jobs.places import ends_of
+from portal.services.jobs.transitions import held
+from portal.transfers.states import JobStatus, Operation
+
+
+def confirmable(job: Job) -> bool:
+    """Whether a person may say: do just this."""
+    done = job.dry_run and job.status == JobStatus.COMPLETED and job.plan is not None
+    return done and Operation(job.operation).deletes
+
+
+def confirmed_by(job_id: int) -> Job | None:
+    """The job that this dry run was confirmed as."""
+    return session.scalar(select(Job).where(Job.confirms_id == job_id).order_by(Job.id).limit(1))
+
+
+def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job, bool]:
+    """The job, and whether it was made just now: one dry run is confirmed once. ``typed`` is the
+    name of the job or the number of files that it deletes; where it deletes none, anything. Raises
+    Conflict or Invalid."""
+    asked = session.get_one(Job, job_id)
+    found = places.look_up(replace(ends_of(asked), dry_run=False))
+    writing = begin_write()
+    shown = held(writing, job_id)
+    # Looked for while the dry run is held: of two clicks at once the second finds the first one's.
+    job = confirmed_by(job_id)
+    if job is not None:
+        writing.rollback()
+        return job, False
+    if not confirmable(shown):
+        writing.rollback()
+        raise Conflict("Only a completed dry run of a sync or a move can be confirmed.")
+    deletes = int((shown.plan or {}).get("deletes", 0))
+    if deletes and typed.strip() not in (shown.name, f"{deletes}", f"{deletes:,}"):
+        writing.rollback()
+        raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
+    transfer = replace(create.transfer_of(shown), dry_run=False)
+    job = create.insert(writing, transfer, actor, address, found=found, confirms=shown)
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job, True

@@ -1,0 +1,200 @@
+"""Brings back what dead workers, a wiped queue or a stopped portal left behind.
+
+Each step is a conditional change of one row, so that any number of processes may do this at once
+and a worker that was only slow is never robbed by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.db.session import (
+    begin_write,
+    database_time,
+    exclusively,
+    session,
+)
+from portal.models import Job
+from portal.realtime import publish
+from portal.services.jobs import places
+from portal.services.jobs.places import Waiting
+from portal.services.jobs.reports import standing_still
+from portal.services.jobs.transitions import change, changing
+from portal.transfers.states import (
+    ACTIVE,
+    MAX_INTERRUPTIONS,
+    JobStatus,
+    Operation,
+)
+
+log = structlog.get_logger(__name__)
+
+_SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an advisory lock
+#: Rows that are noted in one transaction.
+_AT_ONCE = 1_000
+_STOPPED = "The portal stopped while this transfer was running."
+_SILENT = "Its worker was not heard of any more."
+_DIED = "Its worker died."
+
+Found = Row[Any]
+
+
+def recover() -> None:
+    """Takes back every job whose worker is gone. For the moment when no worker can be alive:
+    the start of the only process."""
+    _each(_held(), lambda job: _take_back(job, _STOPPED))
+    requeue_interrupted()
+
+
+def take_back_of(worker_id: int) -> list[Waiting]:
+    """Takes back the jobs of a worker process that is certainly dead; those that waited for them
+    alone."""
+    return places.freed(
+        _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
+    )
+
+
+def sweep(silent: float, unheard: float) -> list[Waiting]:
+    """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
+    and brings what was interrupted on its way. Gives the jobs to ring for: those, the ones that
+    waited for them alone, and the ones that have waited for ``unheard`` seconds since somebody last
+    rang; all of them again until ``note_notified`` is called. One process at a time; others find
+    nothing to do."""
+    with exclusively(_SWEEP) as alone:
+        if not alone:
+            return []
+        # A heartbeat that was never written is no reason to wait for ever.
+        heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
+        stale = heard < database_time(ago=silent)
+        left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
+        left |= requeue_interrupted()
+        places.forget_ended()
+        freed = places.freed(left)
+        known = {one.job_id for one in freed}
+        return freed + [one for one in _due_for_notification(unheard) if one.job_id not in known]
+
+
+def requeue_interrupted() -> set[str]:
+    """Copies and checks go on by themselves, a few times; what deletes waits for a person. Gives
+    the places that nobody writes to any more."""
+    return _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
+
+
+def queued_ids() -> list[int]:
+    """Jobs that wait for nothing but a worker, in the order in which they are to run."""
+    places.forget_ended()
+    return [one.job_id for one in places.ready()]
+
+
+def all_queued() -> list[Waiting]:
+    """All that wait, oldest first; for a queue that has lost what it held."""
+    return _due_for_notification(0.0)
+
+
+def note_notified(job_ids: Sequence[int]) -> None:
+    """A message for each of these jobs waits for a worker now."""
+    for first in range(0, len(job_ids), _AT_ONCE):
+        some = job_ids[first : first + _AT_ONCE]
+        writing = begin_write()
+        try:
+            writing.execute(
+                update(Job)
+                .where(Job.id.in_(some), Job.status == JobStatus.QUEUED)
+                .values(rung_at=database_time()),
+                execution_options={"synchronize_session": False},
+            )
+            writing.commit()
+        finally:
+            writing.rollback()
+
+
+def _due_for_notification(unheard: float) -> list[Waiting]:
+    """Jobs that may begin and for which nobody has rung for so many seconds."""
+    rung = func.coalesce(Job.rung_at, Job.queued_at)
+    # One that was brought back has no bell of its own yet.
+    mute = (Job.rung_at.is_(None)) & (Job.interruptions > 0)
+    overdue = (rung <= database_time(ago=unheard)) | mute
+    found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
+    due = set(session.scalars(found))
+    session.rollback()
+    return [one for one in places.ready() if one.job_id in due] if due else []
+
+
+def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
+    """The step for each row; one that cannot be helped is logged and does not stop the others.
+    Gives the places that nobody writes to any more."""
+    # Columns, not objects: a row that somebody spoiled must not spoil the list.
+    rows: Sequence[Found] = session.execute(query).all()
+    session.rollback()
+    left: set[str] = set()
+    for row in rows:
+        try:
+            left |= step(row)
+        except (SQLAlchemyError, ValueError):
+            log.exception("a job could not be brought back", job=row.id)
+            session.rollback()
+    return left
+
+
+def _held(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return _rows(Job.status.in_(ACTIVE), *condition)
+
+
+def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    columns: list[Any] = [Job.id, Job.status, Job.attempt, Job.operation, Job.interruptions]
+    return select(*columns).where(*condition).order_by(Job.id)
+
+
+def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
+    left: dict[str, Any] = {
+        "speed_bytes": 0,
+        "eta_seconds": None,
+        "current_files": [],
+        "error_lines": [],
+    }
+    if job.status == JobStatus.CANCELLING:
+        return _move(job, JobStatus.CANCELLED, only_if, note="its worker had died", **left)
+    lost = job.interruptions + 1
+    note = "its worker died"
+    return _move(
+        job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left
+    )
+
+
+def _requeue(job: Found) -> frozenset[str]:
+    if Operation(job.operation).deletes:
+        return frozenset()
+    if job.interruptions > MAX_INTERRUPTIONS:
+        reason = f"Interrupted {job.interruptions} times; the transfer was given up."
+        return _move(job, JobStatus.FAILED, note=reason, error=reason)
+    nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
+    since = database_time()
+    return _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **standing_still())
+
+
+def _move(
+    job: Found,
+    new: JobStatus,
+    only_if: Sequence[ColumnElement[bool]] = (),
+    *,
+    note: str = "",
+    **values: Any,
+) -> frozenset[str]:
+    """Gives the places that the job does not write to any more, if it was moved."""
+    old = JobStatus(job.status)
+    attempt = job.attempt
+    with changing(job.id) as writing:
+        written = places.keys_of(writing.connection(), job.id)
+        moved = change(
+            writing, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
+        )
+        if moved is None:
+            return frozenset()
+        writing.commit()
+        publish.status_changed(moved, old)
+    return written

@@ -1,0 +1,47 @@
+"""The speed of a job over time: written by its worker, read by its page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from portal.db.session import begin_write, session
+from portal.models import Job, JobLog, JobSpeed
+from portal.services.jobs.speed_curve import Series
+from portal.transfers.states import ACTIVE
+
+
+def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> None:
+    """Replaces what was saved; a worker of an older attempt changes nothing any more."""
+    writing = begin_write()
+    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
+    figures = {
+        "attempt": attempt,
+        "started_at": started_at,
+        "step": series.step,
+        "points": list(series.points),
+        "peak": series.peak,
+    }
+    writing.execute(
+        insert(JobSpeed)
+        .values(job_id=job_id, **figures)
+        .on_conflict_do_update(
+            index_elements=[JobSpeed.job_id], set_=figures, where=JobSpeed.attempt <= attempt
+        )
+    )
+    writing.commit()
+
+
+def of(job: Job) -> JobSpeed | None:
+    """Of its last attempt that was measured; none while a new one was not yet."""
+    speed = session.get(JobSpeed, job.id)
+    if speed is None or (job.status in ACTIVE and speed.attempt != job.attempt):
+        return None
+    return speed
+
+
+def removed_at(job: Job) -> datetime | None:
+    """When it was removed together with the job's log, because it was old."""
+    return session.scalar(select(JobLog.removed_at).where(JobLog.job_id == job.id))

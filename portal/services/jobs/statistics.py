@@ -1,0 +1,140 @@
+"""The dashboard's figures, from running totals: their cost does not grow with history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, func, select
+
+from portal.db.clock import day_begins, now
+from portal.db.session import begin_write, session
+from portal.models import ActivityMinute, Job
+from portal.presentation.charts import Period, Throughput
+from portal.services.jobs import listing
+from portal.transfers.states import ACTIVE, JobStatus
+
+_MINUTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """``today`` begins at midnight in the reader's zone; speeds are bytes a second;
+    ``recent`` holds the average speed in each of the last ten minutes, oldest first."""
+
+    counts: dict[JobStatus, int]
+    completed_today: int
+    failed_today: int
+    moved_today: int
+    speed_now: int
+    recent: tuple[int, ...]
+
+    @property
+    def running(self) -> int:
+        return sum(self.counts[status] for status in ACTIVE)
+
+
+#: Minutes of each, and the time of a point.
+_SPANS = {
+    Period.HOUR: (60, timedelta(minutes=1)),
+    Period.DAY: (1440, timedelta(minutes=5)),
+}
+#: Seconds against which the newest point is measured at least.
+_SHORTEST = 5.0
+
+
+def gather(timezone: str) -> Statistics:
+    moment = now()
+    completed, failed, moved = session.execute(
+        select(
+            func.coalesce(func.sum(ActivityMinute.completed), 0),
+            func.coalesce(func.sum(ActivityMinute.failed), 0),
+            func.coalesce(func.sum(ActivityMinute.bytes_moved), 0),
+        ).where(ActivityMinute.minute >= _midnight(timezone))
+    ).one()
+    speed = session.scalar(select(func.sum(Job.speed_bytes)).where(Job.status.in_(ACTIVE)))
+    return Statistics(
+        counts=listing.counts(),
+        completed_today=int(completed),
+        failed_today=int(failed),
+        moved_today=int(moved),
+        speed_now=int(speed or 0),
+        recent=_recent(moment),
+    )
+
+
+def failed_today(timezone: str) -> int:
+    """Jobs that have failed since midnight in ``timezone``."""
+    total = func.coalesce(func.sum(ActivityMinute.failed), 0)
+    found = session.scalar(select(total).where(ActivityMinute.minute >= _midnight(timezone)))
+    return int(found or 0)
+
+
+def _midnight(timezone: str) -> datetime:
+    return day_begins(now().astimezone(ZoneInfo(timezone)).date(), timezone)
+
+
+def longest_wait() -> float:
+    """Seconds for which the oldest queued job has been waiting; 0 where none is."""
+    since = session.scalar(select(func.min(Job.queued_at)).where(Job.status == JobStatus.QUEUED))
+    return max(0.0, (now() - since).total_seconds()) if since else 0.0
+
+
+def throughput(period: Period) -> Throughput:
+    """What all jobs together moved in the last hour or day."""
+    moment = now().astimezone(UTC)
+    minutes, step = _SPANS[period]
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    last = hour + (moment - hour) // step * step
+    start = last - timedelta(minutes=minutes) + step
+    moved = _moved_since(start)
+    sums = [0] * (timedelta(minutes=minutes) // step)
+    for minute, number in moved.items():
+        if start <= minute < last + step:
+            sums[(minute - start) // step] += number
+    seconds = int(step.total_seconds())
+    passed = (moment - last).total_seconds()
+    # The last point is of what has passed of it, or it would always dip; of a moment it would leap.
+    newest = int(sums[-1] / max(passed, _SHORTEST))
+    points = (*(number // seconds for number in sums[:-1]), newest)
+    return Throughput(period, start, seconds, points, sum(sums), moment)
+
+
+def _recent(moment: datetime) -> tuple[int, ...]:
+    last = moment.astimezone(UTC).replace(second=0, microsecond=0)
+    first = last - timedelta(minutes=_MINUTES - 1)
+    moved = _moved_since(first)
+    minutes = [moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES)]
+    # The last minute is not over: measured against what has passed of it, or it would always dip.
+    passed = max(1.0, (moment - last).total_seconds())
+    return (*(number // 60 for number in minutes[:-1]), int(minutes[-1] / passed))
+
+
+def remove_old(days: int) -> int:
+    """Removes minutes before so many days, at which no figure looks any more; how many. A day in a
+    transaction, so that nobody waits for it long."""
+    before, removed = now() - timedelta(days=days), 0
+    while True:
+        writing = begin_write()
+        try:
+            oldest = writing.scalar(select(func.min(ActivityMinute.minute)))
+            if oldest is None or oldest >= before:
+                return removed
+            until = min(before, oldest + timedelta(days=1))
+            gone = writing.scalars(
+                delete(ActivityMinute)
+                .where(ActivityMinute.minute < until)
+                .returning(ActivityMinute.minute),
+                execution_options={"synchronize_session": False},
+            ).all()
+            writing.commit()
+            removed += len(gone)
+        finally:
+            writing.rollback()
+
+
+def _moved_since(first: datetime) -> dict[datetime, int]:
+    """Bytes by minute, of those in which any were moved."""
+    columns = select(ActivityMinute.minute, ActivityMinute.bytes_moved)
+    return dict(session.execute(columns.where(ActivityMinute.minute >= first)).all())

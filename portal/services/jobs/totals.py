@@ -1,0 +1,120 @@
+"""What the jobs that ended add up to. The cost of a sum grows with the months it covers, not with
+their jobs: whole months are rows of their own, and so are days and quarters of an hour, of which
+there are at most two months and two days at the ends of any time that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from portal.db.session import session
+from portal.models import HistoryTotal, Job, Span
+from portal.transfers.states import FINAL, JobStatus
+
+#: Nothing ended before or will after; both begin a month.
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST = datetime(9000, 1, 1, tzinfo=UTC)
+_KEYS = ("span", "start", "status", "owner_id", "source_remote_id", "destination_remote_id")
+#: In place of a status: a check that completed and has found differences.
+DIFFERENT = "different"
+_FIGURES = ("jobs", "bytes_moved", "files", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    jobs: int = 0
+    bytes_moved: int = 0
+    files: int = 0
+    seconds: int = 0
+
+    def __add__(self, other: Total) -> Total:
+        return Total(*(getattr(self, name) + getattr(other, name) for name in _FIGURES))
+
+
+def add(writing: Session, job: Job) -> None:
+    """A job that has just ended, within the transaction that ended it."""
+    if job.finished_at is None:
+        raise ValueError("only what is over counts")
+    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
+    figures = {
+        "jobs": 1,
+        "bytes_moved": job.bytes_transferred,
+        "files": job.files_transferred,
+        "seconds": job.seconds or 0,
+    }
+    row = {
+        "status": DIFFERENT if job.outcome == DIFFERENT else job.status,
+        "owner_id": job.owner_id,
+        "source_remote_id": job.source_remote_id or 0,
+        "destination_remote_id": job.destination_remote_id or 0,
+    } | figures
+    # One statement for the three: the same order of locks for everyone.
+    statement = insert(HistoryTotal).values(
+        [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span]
+    )
+    writing.execute(
+        statement.on_conflict_do_update(
+            index_elements=_KEYS,
+            set_={
+                name: getattr(HistoryTotal, name) + statement.excluded[name] for name in _FIGURES
+            },
+        )
+    )
+
+
+def by_ending(
+    since: datetime | None, until: datetime | None, conditions: Sequence[ColumnElement[bool]]
+) -> dict[str, Total]:
+    """Of every final status, and of ``DIFFERENT``, whose jobs are among those that completed.
+    ``until`` is the first moment after; both begin a quarter of an hour."""
+    sums = (func.sum(getattr(HistoryTotal, name)) for name in _FIGURES)
+    pieces = [
+        and_(HistoryTotal.span == span, HistoryTotal.start >= first, HistoryTotal.start < following)
+        for span, first, following in _pieces(since or _FIRST, until or _LAST)
+    ]
+    rows = session.execute(
+        select(HistoryTotal.status, *sums)
+        .where(or_(*pieces), *conditions)
+        .group_by(HistoryTotal.status)
+    )
+    found: dict[str, Total] = dict.fromkeys((*FINAL, DIFFERENT), Total())
+    found |= {status: Total(*map(int, figures)) for status, *figures in rows}
+    found[JobStatus.COMPLETED] += found[DIFFERENT]
+    return found
+
+
+def start_of(span: Span, moment: datetime) -> datetime:
+    """Of the span in which the moment lies."""
+    whole = moment.astimezone(UTC).replace(second=0, microsecond=0)
+    if span is Span.QUARTER:
+        return whole.replace(minute=whole.minute // 15 * 15)
+    day = whole.replace(hour=0, minute=0)
+    return day if span is Span.DAY else day.replace(day=1)
+
+
+def _pieces(since: datetime, until: datetime) -> Iterator[tuple[Span, datetime, datetime]]:
+    """The time between as few spans: each with its first start and the first one after."""
+    since, until = (min(max(moment, _FIRST), _LAST) for moment in (since, until))
+    for span in (Span.QUARTER, Span.DAY):
+        larger = Span.DAY if span is Span.QUARTER else Span.MONTH
+        first, last = _at_or_after(larger, since), start_of(larger, until)
+        if first > last:  # no whole one of these lies between
+            yield span, since, until
+            return
+        yield span, since, first
+        yield span, last, until
+        since, until = first, last
+    yield Span.MONTH, since, until
+
+
+def _at_or_after(span: Span, moment: datetime) -> datetime:
+    """The first start of such a span that is not before the moment."""
+    start = start_of(span, moment)
+    if start == moment:
+        return start
+    return start_of(span, start + timedelta(days=1 if span is Span.DAY else 31))

@@ -1,0 +1,181 @@
+"""The one place where a job's status changes.
+
+Each change is a conditional UPDATE that raises ``seq``, with its counters and its event in the
+same transaction; it is published after the commit, in the order of ``seq``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write
+from portal.models import ActivityMinute, Job, JobCount, JobEvent
+from portal.realtime import publish
+from portal.services.jobs import places, totals
+from portal.transfers.states import JobStatus, Operation, may_follow
+
+_ENDINGS = {
+    JobStatus.COMPLETED: "completed",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "cancelled",
+}
+
+_LONGEST_SHARED = timedelta(days=1)
+
+
+@contextmanager
+def changing(*job_ids: int) -> Iterator[Session]:
+    """A write transaction about these jobs. What is published inside leaves in the order of
+    ``seq``: without the lock a slower thread could announce an older state after a newer one."""
+    with publish.in_order(*job_ids):
+        session = begin_write()
+        try:
+            yield session
+        finally:
+            session.rollback()
+
+
+def held(session: Session, job_id: int) -> Job:
+    """The row as it is now; nobody else changes it until the transaction ends. PostgreSQL has no
+    write lock for all, and of two clicks at once the second must see what the first one did."""
+    only_this: Any = {"of": Job, "key_share": True}
+    return session.get_one(Job, job_id, populate_existing=True, with_for_update=only_this)
+
+
+def change(
+    session: Session,
+    job_id: int,
+    old: JobStatus,
+    new: JobStatus,
+    *,
+    of_attempt: int | None = None,
+    only_if: Sequence[ColumnElement[bool]] = (),
+    actor: str = "",
+    note: str = "",
+    moved_since: datetime | None = None,
+    **values: Any,
+) -> Job | None:
+    """The job after the change, or None: it no longer had the status (or the attempt). The bytes
+    that its row gains are added to the totals, see ``shares``; it never loses any."""
+    assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
+    moment = now()
+    values = {"trouble": None, "next_try_at": None, "storage_silent_since": None} | values
+    if new in _ENDINGS:
+        done: dict[str, Any] = {
+            "finished_at": moment,
+            "eta_seconds": None,
+            "current_files": [],
+            "paused_at": None,
+        }
+        values = done | values
+    moved = 0
+    if "bytes_transferred" in values:
+        before = bytes_counted(session, job_id).get(job_id, 0)
+        values["bytes_transferred"] = max(before, values["bytes_transferred"])
+        moved = values["bytes_transferred"] - before
+    job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
+    if job is None:
+        return None
+    if new in _ENDINGS or (new is JobStatus.INTERRUPTED and Operation(job.operation).deletes):
+        places.forget(session, job_id)
+    # In one order everywhere (job, event, minute, counters by name, totals): two transactions that
+    # lock the same rows the other way round would wait for each other for ever.
+    add_event(session, job, old, actor=actor, note=note)
+    session.flush()
+    ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
+    *earlier, (_, last) = shares(moved, moved_since, moment)
+    for minute, share in earlier:
+        add_activity(session, minute, bytes_moved=share)
+    add_activity(session, moment, bytes_moved=last, **ended)
+    for status, by in sorted(((old, -1), (new, +1))):
+        count(session, status, by)
+    if ended:
+        totals.add(session, job)
+    return job
+
+
+def bytes_counted(session: Session, *job_ids: int) -> dict[int, int]:
+    """The bytes of these jobs that the totals have counted; they stand until the transaction
+    ends."""
+    only_these: Any = {"of": Job, "key_share": True}
+    found = select(Job.id, Job.bytes_transferred).where(Job.id.in_(job_ids)).order_by(Job.id)
+    return dict(session.execute(found.with_for_update(**only_these)).all())
+
+
+def touch_row(
+    session: Session,
+    job_id: int,
+    old: JobStatus,
+    of_attempt: int | None = None,
+    only_if: Sequence[ColumnElement[bool]] = (),
+    **values: Any,
+) -> Job | None:
+    """A conditional UPDATE of one job that raises ``seq``; the row after it, or None."""
+    condition = [Job.id == job_id, Job.status == old, *only_if]
+    if of_attempt is not None:
+        condition.append(Job.attempt == of_attempt)
+    return session.scalar(
+        update(Job).where(*condition).values(seq=Job.seq + 1, **values).returning(Job),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    )
+
+
+def count(session: Session, status: JobStatus, by: int) -> None:
+    session.execute(
+        update(JobCount).where(JobCount.status == status).values(jobs=JobCount.jobs + by),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def add_event(
+    session: Session, job: Job, old: JobStatus | None, *, actor: str = "", note: str = ""
+) -> None:
+    session.add(
+        JobEvent(
+            job_id=job.id,
+            seq=job.seq,
+            old_status=old,
+            new_status=job.status,
+            actor=actor,
+            note=note,
+        )
+    )
+
+
+def add_activity(session: Session, moment: datetime, **figures: int) -> None:
+    """Adds to the totals of this minute (columns of ActivityMinute)."""
+    figures = {name: by for name, by in figures.items() if by}
+    if not figures:
+        return
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = dict.fromkeys(("bytes_moved", "completed", "failed", "cancelled"), 0) | figures
+    statement = insert(ActivityMinute).values(minute=moment.replace(second=0, microsecond=0), **row)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[ActivityMinute.minute],
+            set_={name: getattr(ActivityMinute, name) + by for name, by in figures.items()},
+        )
+    )
+
+
+def shares(moved: int, since: datetime | None, until: datetime) -> list[tuple[datetime, int]]:
+    """Bytes that were moved between the two, by minute, oldest first, the last one always there.
+    What could not be told for a while, the database being away, would else be a leap in the minute
+    in which it is told."""
+    since = max(since or until, until - _LONGEST_SHARED)
+    if until - since < timedelta(minutes=1):
+        return [(until, moved)]
+    found, shared, minute = [], 0, since.replace(second=0, microsecond=0)
+    while (following := minute + timedelta(minutes=1)) < until:
+        so_far = int(moved * ((following - since) / (until - since)))
+        found.append((minute, so_far - shared))
+        shared, minute = so_far, following
+    return [*found, (until, moved - shared)]

@@ -1,0 +1,182 @@
+"""From a stored remote to what rclone is given: secrets opened, hosts looked at once more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from portal import engine
+from portal.db.session import session
+from portal.errors import Conflict, Unavailable
+from portal.models import Job, Remote, User
+from portal.remotes.backends import BACKENDS
+from portal.remotes.hosts import HostRefused, refuse_local
+from portal.remotes.obscure import obscured
+from portal.remotes.options import hosts
+from portal.services.storage import encryption
+from portal.transfers.options import Options
+
+#: Seconds that a person waits for a storage's answer.
+PATIENCE = 20.0
+_AT_ONCE = 4
+_TURN = 5.0
+
+_rclone: Path | None = None
+_allow_local = False
+_turns = threading.BoundedSemaphore(_AT_ONCE)
+
+
+class Unusable(Conflict):
+    """The remote cannot be used now; the message says why."""
+
+
+def use(rclone: Path | None, *, allow_local: bool) -> None:
+    """``rclone``: the configured binary. ``allow_local``: also this machine and its neighbours."""
+    global _rclone, _allow_local
+    _rclone, _allow_local = rclone, allow_local
+
+
+def known_options(backend: str) -> Mapping[str, engine.Option]:
+    """What rclone says of the options of one of ``BACKENDS``."""
+    return engine.options_of(engine.rclone_path(_rclone))[BACKENDS[backend].rclone]
+
+
+def refuse_hosts(backend: str, values: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with the servers that these values name, by option."""
+    return _looked_up(backend, values)[1]
+
+
+def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """An address of each server, and what is wrong with others, by option."""
+    found, wrong = {}, {}
+    for name, host in hosts(BACKENDS[backend], values).items():
+        try:
+            found[name] = refuse_local(host, allow_local=_allow_local)
+        except HostRefused as refused:
+            wrong[name] = refused.reason
+    return found, wrong
+
+
+def opened(remote: Remote) -> engine.Remote:
+    """Raises Unusable. Asks the network for the addresses of its host, so it must not be called
+    inside a transaction."""
+    backend = BACKENDS.get(remote.backend)
+    if backend is None:
+        raise Unusable(f"The remote {remote.name} is of a kind that this portal does not know.")
+    secrets = {name: encryption.opened(sealed) for name, sealed in remote.secrets.items()}
+    readable = {name: text for name, text in secrets.items() if text is not None}
+    if len(readable) < len(secrets):
+        raise Unusable(
+            f"The secrets of the remote {remote.name} cannot be opened: the portal's secret key "
+            "has changed. An admin has to type them again."
+        )
+    found, wrong = _looked_up(remote.backend, {**remote.options, **readable})
+    if wrong:
+        raise Unusable(f"The remote {remote.name} may not be used. {' '.join(wrong.values())}")
+    told = {
+        name: obscured(text) if name in backend.passwords else text
+        for name, text in readable.items()
+    }
+    hidden = frozenset({*readable.values(), *told.values()})
+    if backend.pinned and not _allow_local:
+        told |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
+    return engine.Remote(
+        remote.name, backend.rclone, {**remote.options, **told}, hidden, confined=not _allow_local
+    )
+
+
+def of_job(job_id: int) -> tuple[engine.Remote, ...]:
+    """The remotes that a job needs, looked at as of now. Raises Unusable."""
+    job = session.get_one(Job, job_id)
+    owner = session.get_one(User, job.owner_id)
+    needed: dict[int, Remote] = {}
+    try:
+        for side, number in (
+            ("source", job.source_remote_id),
+            ("destination", job.destination_remote_id),
+        ):
+            if number is not None:
+                needed[number] = _usable(number, side, getattr(job, side), owner)
+        session.expunge_all()
+    finally:
+        session.rollback()
+    return tuple(opened(remote) for remote in needed.values())
+
+
+def _usable(number: int, side: str, text: str, owner: User) -> Remote:
+    name = text.partition(":")[0]
+    remote = session.get(Remote, number)
+    if remote is None:
+        raise Unusable(f"The remote {name} of the {side} was deleted. Make a job with another one.")
+    if not remote.may_be_used_by(owner.role):
+        raise Unusable(f"{owner.username} may no longer use the remote {name} of the {side}.")
+    return remote
+
+
+# --- short questions ----------------------------------------------------------------------------
+
+
+def list_folder(remote: Remote, path: str) -> engine.Listing:
+    """Raises Unusable, and Unavailable if too many ask at once."""
+    told = opened(remote)
+    with _turn():
+        try:
+            return engine.list_folder(engine.rclone_path(_rclone), told, path, seconds=PATIENCE)
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+
+
+def make_folder(remote: Remote, path: str) -> str | None:
+    """Why it was not made; raises as ``list_folder``."""
+    backend = BACKENDS[remote.backend]
+    at_the_top = "/" not in path.strip("/")
+    if at_the_top and backend.top == "share":
+        return "Shares are made on the server. Open one, and make the folder in it."
+    told = opened(remote)
+    with _turn():
+        try:
+            rclone = engine.rclone_path(_rclone)
+            problem = engine.make_folder(rclone, told, path, seconds=PATIENCE)
+            if problem or (backend.objects and not at_the_top):
+                return problem
+            # Some say that it is made, and make nothing.
+            if engine.list_folder(rclone, told, path, seconds=PATIENCE).missing:
+                return f"The storage made no such {backend.top if at_the_top else 'folder'}."
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+    return None
+
+
+def answers_to_anything(remote: Remote) -> bool:
+    """Whether what answers there is no such storage at all; raises as ``list_folder``."""
+    told = opened(remote)
+    with _turn():
+        try:
+            rclone = engine.rclone_path(_rclone)
+            return engine.answers_to_anything(rclone, told, seconds=PATIENCE)
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+
+
+def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
+    """Of a local path without a remote. Raises as ``list_folder``."""
+    told = opened(remote) if remote is not None else None
+    with _turn():
+        try:
+            rclone = engine.rclone_path(_rclone)
+            return engine.list_matching(rclone, told, path, options, seconds=PATIENCE)
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Each question is a process, so that only a few run at once."""
+    if not _turns.acquire(timeout=_TURN):
+        raise Unavailable("Too many storages are asked at once. Try again in a moment.")
+    try:
+        yield
+    finally:
+        _turns.release()

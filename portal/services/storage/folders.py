@@ -1,0 +1,269 @@
+"""What lies where: the roots and remotes that a person may use, and the folders in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.db.session import begin_write, session
+from portal.engine import Entry, Listing, Matching, is_marker
+from portal.errors import Invalid, PortalError
+from portal.models import User
+from portal.realtime.cache import Memo
+from portal.runtime.thread_offload import offload
+from portal.services import audit
+from portal.services.storage import connections, remotes
+from portal.transfers import locations
+from portal.transfers.local_paths import PathRefused
+from portal.transfers.locations import Location, split
+from portal.transfers.names import is_name
+from portal.transfers.options import Options
+
+PAGE_SIZE = 200
+_MOST_LOCAL = 100_000
+_NAME_LENGTH = 255
+_EMPTY = "This folder is empty."
+#: A storage of objects cannot tell an empty folder from one that does not exist.
+_MISSING = "Nothing is here yet. A transfer makes the folder if it does not exist."
+
+#: Pages and filters of one folder ask its storage once.
+_listings: Memo[Listing] = Memo(30.0, size=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A folder on the way; ``at`` as it stands in the field of a form."""
+
+    label: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One page of a folder. ``at`` is empty for the list of places. ``total`` entries are in it,
+    ``matching`` of them hold the text that was looked for, ``left`` of these come on later pages.
+    ``problem``: why it cannot be shown; ``note``: what to know about it; ``hidden``: how many more
+    have names that no page can show, ``links`` are not followed by transfers."""
+
+    at: str
+    trail: tuple[Step, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    places: tuple[Step, ...] = ()
+    total: int = 0
+    matching: int = 0
+    left: int = 0
+    problem: str = ""
+    note: str = ""
+    hidden: int = 0
+    links: int = 0
+
+    @property
+    def told(self) -> str:
+        """How much is in it, and what of it is not shown."""
+        told = [self.note or _number(self.total, "entry", "entries")]
+        if self.hidden:
+            whose = "name" if self.hidden == 1 else "names"
+            told.append(f"{self.hidden:,} more whose {whose} cannot be shown")
+        if self.links:
+            told.append(f"{_number(self.links, 'link', 'links')}, which transfers do not follow")
+        return "; ".join([told[0].rstrip("."), *told[1:]]) if told[1:] else told[0]
+
+    def inner(self, name: str) -> str:
+        """How an entry is written."""
+        return join(self.at, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    entries: tuple[Entry, ...]
+    note: str = ""
+    hidden: int = 0
+    links: int = 0
+
+
+def _number(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def join(at: str, name: str) -> str:
+    return f"{at}{name}" if at.endswith(("/", ":")) else f"{at}/{name}"
+
+
+def places(roots: Sequence[Path], user: User) -> tuple[Step, ...]:
+    """Where looking begins."""
+    local = [Step(str(root), str(root)) for root in roots]
+    far = [
+        Step(f"{remote.name}:{remote.start}", f"{remote.name}:{remote.start}")
+        for remote in remotes.usable(user)
+    ]
+    return (*local, *far)
+
+
+def look(
+    at: str,
+    *,
+    roots: Sequence[Path],
+    user: User,
+    text: str = "",
+    number: int = 1,
+    again: bool = False,
+) -> Folder:
+    """One page of the folder ``at``, from page 1; without a place that exists, the list of places
+    and what is wrong. ``again``: of a folder that was shown a moment ago, which is then not asked
+    for anew."""
+    begin = places(roots, user)
+    if not at:
+        return Folder("", places=begin)
+    try:
+        location = locations.locate(at, roots, remotes.names(user))
+        found = _found(location, again=again)
+    except PathRefused as refused:
+        return Folder("", places=begin, problem=refused.reason)
+    except PortalError as error:
+        return Folder(at, trail=_trail(at, roots), problem=error.message)
+    wanted = text.casefold()
+    matching = [entry for entry in found.entries if wanted in entry.name.casefold()]
+    first = (number - 1) * PAGE_SIZE
+    return Folder(
+        at=location.text,
+        trail=_trail(location.text, roots),
+        entries=tuple(matching[first : first + PAGE_SIZE]),
+        total=len(found.entries),
+        matching=len(matching),
+        left=max(0, len(matching) - first - PAGE_SIZE),
+        note=found.note,
+        hidden=found.hidden,
+        links=found.links,
+    )
+
+
+def matching(source: Location, options: Options) -> Matching:
+    """What a transfer from there would take. ``problem`` says why it could not be found out."""
+    try:
+        remote = remotes.find(source.remote_id) if source.remote_id is not None else None
+        session.rollback()  # the storage may take its time
+        return connections.list_matching(remote, split(source.text)[1], options)
+    except PortalError as error:
+        return Matching(0, 0, (), partial=False, problem=error.message)
+
+
+def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str) -> str:
+    """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
+    name = name.strip()
+    if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
+        raise Invalid({"name": f"Give a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
+    if not is_name(name):
+        raise Invalid({"name": "Leave out line breaks and control characters."})
+    try:
+        inside = locations.locate(at, roots, remotes.names(user))
+        made = locations.locate(join(inside.text, name), roots, remotes.names(user))
+    except PathRefused as refused:
+        raise Invalid({"name": refused.reason}) from None
+    problem = _make(made)
+    _listings.clear()
+    if problem:
+        raise Invalid({"name": problem})
+    writing = begin_write()
+    audit.record(writing, "folder.create", actor=user, target=made.text, address=address)
+    writing.commit()
+    return made.text
+
+
+def _make(location: Location) -> str | None:
+    if location.remote_id is None:
+        return offload(_make_local, location.text)
+    remote = remotes.find(location.remote_id)
+    session.rollback()  # the storage may take its time
+    try:
+        return connections.make_folder(remote, split(location.text)[1])
+    except PortalError as error:
+        return error.message
+
+
+def _make_local(path: str) -> str | None:
+    try:
+        Path(path).mkdir()
+    except FileExistsError:
+        return "There is a file or folder of this name already."
+    except OSError as error:
+        return f"It cannot be made: {error.strerror}."
+    return None
+
+
+def _found(location: Location, *, again: bool) -> _Found:
+    """Raises PortalError with a sentence about what is wrong."""
+    if location.remote_id is None:
+        return offload(_scan, location.text)
+    remote = remotes.find(location.remote_id)
+    path = split(location.text)[1]
+    key = remote.id, remote.changed_at, path
+    session.rollback()  # the storage may take its time
+    if not again:
+        _listings.drop(key)
+    listing = _listings.get(key, lambda: connections.list_folder(remote, path))
+    if listing.missing:
+        return _Found((), _MISSING)
+    if listing.problem:
+        _listings.clear()
+        raise connections.Unusable(listing.problem)
+    # What is not UTF-8 text comes from rclone with U+FFFD in it, and would be found under no name.
+    named = tuple(one for one in listing.entries if is_name(one.name) and "\ufffd" not in one.name)
+    hidden = len(listing.entries) - len(named)
+    if listing.partial:
+        return _Found(named, "There is more than is shown. Type the path to go further.", hidden)
+    return _Found(named, "" if listing.entries else _MISSING, hidden)
+
+
+def _scan(path: str) -> _Found:
+    entries: list[Entry] = []
+    hidden = links = 0
+    try:
+        with os.scandir(path) as found:
+            for item in found:
+                if len(entries) >= _MOST_LOCAL:
+                    break
+                if is_marker(item.name):
+                    continue
+                if item.is_symlink():
+                    links += 1
+                elif not is_name(item.name):
+                    hidden += 1
+                elif (entry := _entry(item)) is not None:
+                    entries.append(entry)
+    except FileNotFoundError:
+        return _Found((), _MISSING)
+    except NotADirectoryError:
+        return _Found((), "This is a file.")
+    except OSError as error:
+        raise connections.Unusable(f"This folder cannot be read: {error.strerror}.") from None
+    entries.sort(key=lambda entry: (not entry.folder, entry.name))
+    return _Found(tuple(entries), "" if entries or hidden or links else _EMPTY, hidden, links)
+
+
+def _entry(item: os.DirEntry[str]) -> Entry | None:
+    try:
+        folder = item.is_dir(follow_symlinks=False)
+        size = None if folder else item.stat(follow_symlinks=False).st_size
+        return Entry(item.name, folder, size)
+    except OSError:
+        return None  # gone meanwhile
+
+
+def _trail(at: str, roots: Sequence[Path]) -> tuple[Step, ...]:
+    """From the root or remote to the folder itself."""
+    name, path = split(at)
+    if name is not None:
+        steps, here, rest = [Step(f"{name}:", f"{name}:")], f"{name}:", path
+        if path.startswith("/"):
+            here, rest = f"{name}:/", path.lstrip("/")
+    else:
+        real = [os.path.realpath(root) for root in roots]
+        root = max((one for one in real if Path(at).is_relative_to(one)), key=len, default="/")
+        steps, here, rest = [Step(root, root)], root, at.removeprefix(root)
+    for part in rest.split("/"):
+        if part:
+            here = join(here, part)
+            steps.append(Step(part, here))
+    return tuple(steps)

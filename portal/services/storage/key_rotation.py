@@ -1,0 +1,60 @@
+"""Seals everything anew by the present secret key, so that the previous ones may be forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.db.session import begin_write
+from portal.models import Remote, SecondFactor
+from portal.services import audit
+from portal.services.storage import encryption
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """``resealed`` secrets, and what could be opened by no key that is known."""
+
+    resealed: int
+    lost: tuple[str, ...]
+
+
+def reseal() -> Tally:
+    """All or nothing, but for what is lost: that stays as it is."""
+    writing = begin_write()
+    factors, lost_factors = _second_factors(writing)
+    remotes, lost_remotes = _remotes(writing)
+    tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
+    detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
+    audit.record(writing, "keys.rotate", detail=detail)
+    writing.commit()
+    return tally
+
+
+def _second_factors(writing: Session) -> tuple[int, list[str]]:
+    done, lost = 0, []
+    for factor in writing.scalars(select(SecondFactor).with_for_update()):
+        secret = encryption.opened(factor.secret)
+        if secret is None:
+            lost.append(f"the second factor of user {factor.user_id}")
+            continue
+        factor.secret = encryption.sealed(secret)
+        done += 1
+    return done, lost
+
+
+def _remotes(writing: Session) -> tuple[int, list[str]]:
+    done, lost = 0, []
+    for remote in writing.scalars(select(Remote).with_for_update()):
+        anew = dict(remote.secrets)
+        for name, sealed in remote.secrets.items():
+            secret = encryption.opened(sealed)
+            if secret is None:
+                lost.append(f"{name} of the remote {remote.name}")
+                continue
+            anew[name] = encryption.sealed(secret)
+            done += 1
+        remote.secrets = anew
+    return done, lost

@@ -1,0 +1,294 @@
+"""What admins do with remotes, and who may use which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.db.clock import now
+from portal.db.session import begin_write, session
+from portal.errors import Conflict, Invalid, NotFound
+from portal.models import Job, Remote, Role, User
+from portal.remotes import options as parameters
+from portal.remotes.backends import BACKENDS, Backend
+from portal.services import audit
+from portal.services.storage import connections, encryption
+from portal.transfers import locations
+from portal.transfers.local_paths import PathRefused
+from portal.transfers.states import FINAL
+
+#: Who may use a remote at least: nobody below makes jobs.
+ROLES = (Role.OPERATOR, Role.ADMIN)
+_RETYPE = "Type it again: the server it is sent to has changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What was typed. An empty secret keeps the stored one; ``cleared`` names those to remove."""
+
+    role: str
+    start: str
+    options: Mapping[str, str]
+    cleared: frozenset[str] = frozenset()
+
+
+class Stale(Conflict):
+    """Somebody else saved the remote meanwhile; ``current`` is what they made of it."""
+
+    def __init__(self, current: Remote) -> None:
+        super().__init__(
+            f"{current.changed_by} changed this remote while you edited it. Nothing of yours is "
+            "saved yet: compare, then save again to replace theirs."
+        )
+        self.current = current
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+
+def all_of_them() -> list[Remote]:
+    return list(session.scalars(select(Remote).order_by(Remote.name)))
+
+
+def usable(user: User) -> list[Remote]:
+    """Those that the user may use, by name."""
+    return [remote for remote in all_of_them() if user.may(Role(remote.role))]
+
+
+def names(user: User) -> dict[str, int]:
+    return {remote.name: remote.id for remote in usable(user)}
+
+
+def find(remote_id: int) -> Remote:
+    remote = session.get(Remote, remote_id) if remote_id < 2**31 else None
+    if remote is None:
+        raise NotFound("There is no such remote.")
+    return remote
+
+
+def open_jobs(remote_id: int) -> list[int]:
+    """Jobs that are not over yet and need it."""
+    return list(session.scalars(_open_jobs(remote_id)))
+
+
+# --- acts ---------------------------------------------------------------------------------------
+
+
+def create(name: str, backend: str, draft: Draft, *, actor: User, address: str) -> Remote:
+    """Raises Invalid with all that is wrong at once; keys of options are ``options.<name>``."""
+    errors = {} if locations.is_name(name) else {"name": _NAME_RULE}
+    if backend not in BACKENDS:
+        raise Invalid({**errors, "backend": "Choose one of the storages of the list."})
+    options, secrets = _values(BACKENDS[backend], draft, {}, {}, errors)
+    remote = Remote(
+        name=name,
+        backend=backend,
+        options=options,
+        secrets=secrets,
+        role=Role(draft.role),
+        start=draft.start,
+        changed_by=actor.username,
+    )
+    writing = begin_write()
+    writing.add(remote)
+    try:
+        writing.flush()
+    except IntegrityError:
+        writing.rollback()
+        raise Invalid({"name": "There is a remote of this name already."}) from None
+    detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
+    _note(writing, "remote.create", remote, actor, address, detail + _listed("; secrets", secrets))
+    writing.commit()
+    return remote
+
+
+def change(remote_id: int, version: int, draft: Draft, *, actor: User, address: str) -> Remote:
+    """Raises Invalid as ``create``, and Stale if the remote is not of this version any more."""
+    before = find(remote_id)
+    backend = BACKENDS[before.backend]
+    kept = {name: text for name, text in before.secrets.items() if name not in draft.cleared}
+    options, typed = _values(backend, draft, before.options, kept, {})
+    session.rollback()
+    writing = begin_write()
+    remote = _locked(writing, remote_id)
+    if remote.version != version:
+        writing.rollback()
+        raise Stale(find(remote_id))
+    secrets = {name: text for name, text in remote.secrets.items() if name not in draft.cleared}
+    changed = {name for name, _ in set(options.items()) ^ set(remote.options.items())}
+    detail = _listed("options changed", sorted(changed)) + _listed("; secrets typed", typed)
+    detail += _listed("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
+    remote.options, remote.secrets = options, secrets | typed
+    remote.role, remote.start = Role(draft.role), draft.start
+    remote.version += 1
+    remote.changed_at, remote.changed_by = now(), actor.username
+    remote.tested_at, remote.works, remote.verdict = None, None, ""
+    _note(writing, "remote.change", remote, actor, address, detail)
+    writing.commit()
+    return remote
+
+
+def delete(remote_id: int, *, actor: User, address: str) -> Remote:
+    """Raises Conflict while jobs that are not over need it."""
+    writing = begin_write()
+    try:
+        remote = _locked(writing, remote_id)
+        waiting = list(writing.scalars(_open_jobs(remote_id)))
+        if waiting:
+            raise Conflict(_still_needed(remote.name, waiting))
+    except (Conflict, NotFound):
+        writing.rollback()
+        raise
+    writing.delete(remote)
+    _note(writing, "remote.delete", remote, actor, address, remote.backend)
+    writing.commit()
+    return remote
+
+
+def test(remote_id: int, *, actor: User, address: str) -> Remote:
+    """Looks at the storage, and keeps the verdict with the remote."""
+    remote = find(remote_id)
+    version, start = remote.version, remote.start
+    session.rollback()
+    works, verdict = _verdict(remote, start)
+    writing = begin_write()
+    remote = _locked(writing, remote_id)
+    if remote.version == version:
+        remote.tested_at, remote.works, remote.verdict = now(), works, verdict
+    _note(writing, "remote.test", remote, actor, address, verdict, "ok" if works else "failed")
+    writing.commit()
+    return remote
+
+
+def hold(writing: Session, remote_ids: tuple[int | None, ...], actor: User) -> None:
+    """Within the transaction that makes a job: its remotes are there, the actor may use them, and
+    nobody deletes them before it is made. Raises Conflict."""
+    for number in remote_ids:
+        if number is None:
+            continue
+        remote = writing.get(Remote, number, with_for_update={"read": True}, populate_existing=True)
+        if remote is None:
+            raise Conflict("A remote of this job was deleted. Make a new job with another one.")
+        if not actor.may(Role(remote.role)):
+            raise Conflict(f"You may no longer use the remote {remote.name}.")
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+_NAME_RULE = "Use 1 to 32 small letters, digits and dashes, and begin with no dash."
+
+
+def _values(
+    backend: Backend,
+    draft: Draft,
+    before: Mapping[str, str],
+    kept: Mapping[str, str],
+    errors: dict[str, str],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Options, and the secrets that were typed, sealed."""
+    if draft.role not in ROLES:
+        errors["role"] = "Choose who may use it."
+    try:
+        locations.refuse_malformed(draft.start)
+    except PathRefused as refused:
+        errors["start"] = refused.reason
+    try:
+        known = connections.known_options(backend.key)
+        values = parameters.checked(backend, known, draft.options, kept)
+    except Invalid as invalid:
+        raise Invalid(errors | invalid.errors) from None
+    wrong = connections.refuse_hosts(backend.key, values)
+    errors |= {f"options.{name}": reason for name, reason in wrong.items()}
+    typed = {name: text for name, text in values.items() if name in backend.secrets}
+    options = {name: text for name, text in values.items() if name not in typed}
+    if any(before.get(name) != options.get(name) for name in backend.target - backend.secrets):
+        # Else who may change a remote could have its secrets sent to a server of theirs.
+        errors |= {f"options.{name}": _RETYPE for name in kept if name not in typed}
+    if errors:
+        raise Invalid(errors)
+    return options, {name: encryption.sealed(text) for name, text in typed.items()}
+
+
+def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
+    try:
+        found = connections.list_folder(remote, start)
+    except connections.Unusable as unusable:
+        return False, unusable.message
+    took = f"{found.seconds:.1f} s"
+    backend = BACKENDS[remote.backend]
+    if found.missing:
+        return False, f"{_nothing_there(backend, start)} ({took})"
+    if found.unknown:
+        return False, f"The test failed. rclone says: {found.unknown} ({took})"
+    if found.problem:
+        return False, f"{found.problem} ({took})"
+    if not found.entries and not found.partial and connections.answers_to_anything(remote):
+        return False, (
+            f"Something answers there, but it is no {backend.title}: it says yes to whatever it is "
+            f"asked, like a page for people. Check the address. ({took})"
+        )
+    count = len(found.entries)
+    entries = "1 entry" if count == 1 else f"{count:,} entries"
+    return True, f"Works: {entries} at “{remote.name}:{start}” in {took}."
+
+
+def _nothing_there(backend: Backend, start: str) -> str:
+    if not start:
+        return "A server answers, but has nothing at this address. Check the whole of the address."
+    if backend.top == "folder" or "/" in start.strip("/"):
+        return f"It answers, but there is no folder “{start}”."
+    return f"It answers, but there is no {backend.top} “{start}”."
+
+
+def _open_jobs(remote_id: int) -> Any:
+    return (
+        select(Job.id)
+        .where(
+            or_(Job.source_remote_id == remote_id, Job.destination_remote_id == remote_id),
+            Job.status.not_in(FINAL),
+        )
+        .order_by(Job.id)
+    )
+
+
+def _still_needed(name: str, waiting: list[int]) -> str:
+    more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
+    verb = "need" if more else "needs"
+    return f"Job {waiting[0]}{more} still {verb} {name}. Cancel them, or wait until they are over."
+
+
+def _locked(writing: Session, remote_id: int) -> Remote:
+    remote = writing.get(Remote, remote_id, with_for_update=True, populate_existing=True)
+    if remote is None:
+        writing.rollback()
+        raise NotFound("There is no such remote.")
+    return remote
+
+
+def _listed(what: str, names: Any) -> str:
+    return f"{what}: {', '.join(names)}" if names else ""
+
+
+def _note(
+    writing: Session,
+    action: str,
+    remote: Remote,
+    actor: User,
+    address: str,
+    detail: str,
+    outcome: str = "ok",
+) -> None:
+    audit.record(
+        writing,
+        action,
+        actor=actor,
+        target=f"remote {remote.name}",
+        detail=detail.removeprefix("; "),
+        outcome=outcome,
+        address=address,
+    )

@@ -1,0 +1,175 @@
+"""Who may do what. Every view declares its right; one that does not is closed to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+from flask import session as browser_session
+from flask_login import current_user
+
+from portal.db.session import session
+from portal.errors import Forbidden, NotFound, PortalError
+from portal.models import Job, Role, Scope, User
+from portal.realtime.cache import mark
+from portal.realtime.extensions import csrf, login_manager
+from portal.services.accounts import api_tokens, sessions
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_PUBLIC = "public"
+_LARGEST_ID = 2**63 - 1
+_LARGEST_USER_ID = 2**31 - 1
+#: Where programs ask; by a token, or with the session of a browser.
+API = "/api/v1/"
+
+
+class SignedOut(PortalError):
+    """Nobody is signed in, or no longer."""
+
+    status = 401
+
+    def __init__(self, message: str = "You are signed out. Sign in to go on.") -> None:
+        super().__init__(message)
+
+
+def public(view: View) -> View:
+    """For everyone, signed in or not."""
+    view.right = _PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def requires(role: Role) -> Callable[[View], View]:
+    """For users whose role includes ``role``."""
+
+    def declare(view: View) -> View:
+        view.right = role  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def background(view: View) -> View:
+    """Fetched by pages on their own: no sign that a person is there."""
+    view.background = True  # type: ignore[attr-defined]
+    return view
+
+
+def right_of(app: Flask, endpoint: str) -> Role | str | None:
+    """The declared right of an endpoint; None where it was forgotten."""
+    return getattr(app.view_functions[endpoint], "right", None)
+
+
+def init_app(app: Flask) -> None:
+    login_manager.init_app(app)
+    login_manager.session_protection = None  # the session's row decides, see live_session
+    login_manager.user_loader(load_user)
+    # Not CSRFProtect's own hook, which knows nothing of tokens.
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
+    app.before_request(_admit_program)
+    app.before_request(_refuse_forgery)
+    app.before_request(_enforce)
+    app.after_request(_note_presence)
+
+
+def load_user(token: str) -> User | None:
+    """The user whose session this token opens, with ``session_id`` set."""
+    row = sessions.live_session(token)
+    if row is None:
+        return None
+    user = row.user
+    user.session_id, user.token = row.id, token
+    return user
+
+
+def me() -> User:
+    """The signed-in user of this request."""
+    user: User = current_user._get_current_object()
+    return user
+
+
+def address() -> str:
+    return request.remote_addr or ""
+
+
+def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
+    """The job, or 404; with ``to_change`` 403 unless it is theirs or they are an admin."""
+    job = session.get(Job, job_id) if job_id <= _LARGEST_ID else None
+    if job is None:
+        raise NotFound("There is no such job.")
+    if to_change and not may_change(job, me()):
+        raise Forbidden("Only its owner or an admin may do this.")
+    return job
+
+
+def user_or_404(user_id: int) -> User:
+    user = session.get(User, user_id) if user_id <= _LARGEST_USER_ID else None
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def may_change(job: Job, user: User) -> bool:
+    """Cancel or retry: operators their own jobs, admins every job."""
+    return user.may(Role.ADMIN) or (user.may(Role.OPERATOR) and job.owner_id == user.id)
+
+
+def _admit_program() -> None:
+    """Below /api/v1/ a token decides alone: a request that carries one is nobody's session, even if
+    cookies come along and the token is no good."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not request.path.startswith(API):
+        return
+    token = api_tokens.live_token(text.strip())
+    if token is None:
+        raise SignedOut("This token is unknown, has expired or was ended.")
+    user = token.user
+    user.api_token_id, user.ceiling = token.id, Scope(token.scope).role
+    g._login_user = user  # where Flask-Login keeps whom it has loaded
+
+
+def _refuse_forgery() -> None:
+    """A form of another site rides on the browser's cookies; it can send no token of ours, neither
+    kind. Signed-out programs are told that, and not that a form is too old."""
+    if request.endpoint is None or (current_user.is_authenticated and me().api_token_id):
+        return
+    if request.path.startswith(API) and not current_user.is_authenticated:
+        return  # _enforce refuses them: nothing below is public
+    csrf.protect()
+
+
+def _enforce() -> None:
+    g.mark = str(mark)  # before the view reads: what changes while it does is told by the page
+    if request.endpoint is None:
+        return  # no such page; the error page says so
+    right = right_of(current_app, request.endpoint)
+    if right == _PUBLIC:
+        return
+    if not current_user.is_authenticated:
+        raise SignedOut
+    if right is None or not me().may(Role(right)):
+        raise Forbidden(_too_little())
+    if me().api_token_id is None:
+        view = current_app.view_functions[request.endpoint]
+        g.present = not _by_itself(view)
+
+
+def _by_itself(view: Callable[..., Any]) -> bool:
+    """Whether the page asked, and no person: a poll, or a region that is drawn anew after a
+    reconnect. Were those visits, an open page would keep its session for ever."""
+    redrawn = request.method == "GET" and request.headers.get("HX-Request") == "true"
+    return redrawn or bool(getattr(view, "background", False))
+
+
+def _too_little() -> str:
+    return f"Your {'token' if me().ceiling else 'role'} does not allow this."
+
+
+def _note_presence(response: Any) -> Any:
+    user = current_user
+    if "present" in g and user.is_authenticated and response.status_code < 500:
+        fresh = sessions.seen(user.session_id, user.token, person=g.present)
+        if fresh is not None:
+            browser_session["_user_id"] = fresh  # where Flask-Login keeps it
+    return response

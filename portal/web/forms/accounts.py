@@ -1,0 +1,47 @@
+"""Forms about people: signing in, passwords, second factors, new users."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    PasswordField,
+    SelectField,
+    StringField,
+)
+from wtforms.validators import InputRequired, Length
+
+from portal.models import Role
+from portal.web.forms.jobs import _choices
+
+
+class SignInForm(FlaskForm):
+    username = StringField("User name", [InputRequired("Type your user name."), Length(max=200)])
+    password = PasswordField("Password", [InputRequired("Type your password."), Length(max=1024)])
+    remember = BooleanField("Stay signed in")
+
+
+class PasswordForm(FlaskForm):
+    current_password = PasswordField("Current password", [InputRequired("Type your password.")])
+    new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+
+
+class NewPasswordForm(FlaskForm):
+    new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+
+
+class NewUserForm(FlaskForm):
+    username = StringField("User name", [InputRequired("Give a user name."), Length(max=64)])
+    role = SelectField("Role", choices=_choices(Role))
+
+
+class CodeForm(FlaskForm):
+    code = StringField("Code", [InputRequired("Type a code."), Length(max=64)])
+
+
+class ConfirmForm(FlaskForm):
+    current_password = PasswordField("Current password", [InputRequired("Type your password.")])
+
+
+class FactorForm(ConfirmForm, CodeForm):
+    """Both proofs, to change how one signs in."""

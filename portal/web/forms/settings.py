@@ -1,0 +1,85 @@
+"""Forms of one's own settings and tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    DateField,
+    Field,
+    IntegerField,
+    SelectField,
+    StringField,
+)
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import InputRequired, NumberRange, Optional
+
+from portal.models import Scope, User
+from portal.web.forms.jobs import _choices
+
+THEMES = ("auto", "light", "dark")
+
+
+SCOPES = {
+    Scope.READ: "Read – watch jobs and figures",
+    Scope.OPERATE: "Operate – also create, cancel and retry jobs",
+    Scope.ADMIN: "Admin – also everyone's jobs, and users",
+}
+
+
+class SettingsForm(FlaskForm):
+    """A field left out of the request keeps its value."""
+
+    NAMES = ("refresh_interval", "theme", "timezone", "notifications")
+
+    refresh_interval = IntegerField(
+        "Refresh figures every",
+        [
+            InputRequired("Give a number of seconds from 1 to 60."),
+            NumberRange(1, 60, "Give a number of seconds from 1 to 60."),
+        ],
+    )
+    theme = SelectField("Theme", choices=_choices(THEMES))
+    timezone = SelectField(
+        "Time zone", choices=[SelectChoice(zone) for zone in sorted(available_timezones())]
+    )
+    notifications = SelectField(
+        "Notify when a transfer ends",
+        choices=[SelectChoice("off", "Off"), SelectChoice("on", "On, in this browser")],
+    )
+
+    def changes(self, sent: set[str]) -> dict[str, str | int]:
+        return {name: self._fields[name].data for name in self.NAMES if name in sent}
+
+
+class TokenForm(FlaskForm):
+    """An API token; offers no scope above the user's role."""
+
+    ON_A_DAY = "day"
+
+    name = StringField("Name", [InputRequired("Give the token a name.")])
+    scope = SelectField("Scope")
+    expires = SelectField(
+        "Expires",
+        choices=[
+            SelectChoice("30", "In 30 days"),
+            SelectChoice("90", "In 90 days"),
+            SelectChoice("365", "In 365 days"),
+            SelectChoice(ON_A_DAY, "At the end of a day"),
+        ],
+        default="90",
+    )
+    day = DateField("Day", [Optional()], render_kw={"type": "date"})
+
+    def __init__(self, user: User, **options: Any) -> None:
+        super().__init__(**options)
+        self.scope.choices = [
+            SelectChoice(str(scope), SCOPES[scope]) for scope in Scope if user.may(scope.role)
+        ]
+
+    def beside(self, name: str) -> Field:
+        """Where an error of ``tokens.create`` is said."""
+        on_a_day = name == "expires" and self.expires.data == self.ON_A_DAY
+        return self["day" if on_a_day else name]

@@ -1,0 +1,90 @@
+"""Figures for Prometheus, read from the database and the process when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import current_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from portal.runtime.version import __version__
+from portal.services import workers
+from portal.services.jobs import create, listing, statistics
+from portal.web.sockets import handlers
+
+
+class _Portal(Collector):
+    def collect(self) -> Iterator[Metric]:
+        by_status = GaugeMetricFamily("portal_jobs", "Jobs by status.", labels=["status"])
+        for status, number in listing.counts().items():
+            by_status.add_metric([status], number)
+        yield by_status
+        figures = statistics.gather("UTC")
+        yield GaugeMetricFamily(
+            "portal_transfer_speed_bytes", "Bytes a second, all running jobs.", figures.speed_now
+        )
+        yield GaugeMetricFamily(
+            "portal_moved_today_bytes", "Bytes moved since midnight UTC.", figures.moved_today
+        )
+        yield GaugeMetricFamily(
+            "portal_queue_oldest_seconds",
+            "How long the oldest queued job has been waiting.",
+            statistics.longest_wait(),
+        )
+        yield GaugeMetricFamily(
+            "portal_unreadable_lines",
+            "Lines of rclone's log that could not be read, of all jobs.",
+            create.unreadable_lines(),
+        )
+        if current_app.extensions["settings"].scale_out:
+            by_state = GaugeMetricFamily("portal_workers", "Workers by state.", labels=["state"])
+            for state, number in workers.counts().items():
+                by_state.add_metric([state], number)
+            yield by_state
+        yield from _of_this_process()
+        version = GaugeMetricFamily("portal_info", "Version.", labels=["version"])
+        version.add_metric([__version__], 1)
+        yield version
+
+
+def _of_this_process() -> Iterator[Metric]:
+    """With a label that names the process: behind one port another one answers the next time."""
+    slot = str(current_app.extensions.get("slot", 0))
+    open_now = GaugeMetricFamily(
+        "portal_sockets", "Live connections of this process.", labels=["process"]
+    )
+    open_now.add_metric([slot], handlers.count())
+    yield open_now
+    dropped = CounterMetricFamily(
+        "portal_sockets_dropped",
+        "Live connections ended for what they cost.",
+        labels=["process", "reason"],
+    )
+    for reason, number in current_app.extensions.get("dropped", {}).items():
+        dropped.add_metric([slot, reason], number)
+    yield dropped
+    ignored = CounterMetricFamily(
+        "portal_queue_messages_ignored",
+        "Messages between processes that were not sent or were no use.",
+        labels=["process", "reason"],
+    )
+    for reason, number in current_app.extensions["ignored"].items():
+        ignored.add_metric([slot, reason], number)
+    yield ignored
+    delayed = GaugeMetricFamily(
+        "portal_live_delayed",
+        "1 while events of other processes do not arrive.",
+        labels=["process"],
+    )
+    delayed.add_metric([slot], int(current_app.extensions["delayed"]()))
+    yield delayed
+
+
+def registry() -> CollectorRegistry:
+    made = CollectorRegistry(auto_describe=False)
+    made.register(_Portal())
+    ProcessCollector(registry=made)
+    return made

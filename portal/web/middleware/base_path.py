@@ -1,0 +1,74 @@
+"""The path below which people reach a portal that shares its host with other sites.
+
+It is told by PORTAL_BASE_URL, or by the X-Forwarded-Prefix of a proxy that is trusted. Whether the
+proxy takes it off before it passes a request on makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
+
+from portal.errors import SettingsError
+from portal.runtime.addresses import is_prefix
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class BasePath:
+    """``fixed``: that of the setting, or empty; ``trusted``: whether the header is believed;
+    ``own``: the first parts of the paths of our pages, none of which a prefix may begin with."""
+
+    def __init__(self, wsgi: WSGI, *, fixed: str, trusted: bool, own: Collection[str]) -> None:
+        self._wsgi = wsgi
+        self._fixed = fixed
+        self._trusted = trusted
+        self._own = own
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        prefix = self._fixed or self._forwarded(environ)
+        if prefix:
+            environ["SCRIPT_NAME"] = prefix
+            path = environ.get("PATH_INFO", "")
+            if path == prefix or path.startswith(f"{prefix}/"):
+                environ["PATH_INFO"] = path[len(prefix) :] or "/"
+        return self._wsgi(environ, start_response)
+
+    def _forwarded(self, environ: dict[str, Any]) -> str:
+        if not self._trusted:
+            return ""
+        # Of several, that of the nearest proxy.
+        text = environ.get("HTTP_X_FORWARDED_PREFIX", "").rpartition(",")[2].strip().rstrip("/")
+        return text if is_prefix(text) and _first(text) not in self._own else ""
+
+
+class CookieBelow(SecureCookieSessionInterface):
+    """Other sites of the host do not get the cookie."""
+
+    def get_cookie_path(self, app: Flask) -> str:
+        # A browser takes a cookie whose name begins like this for the whole host alone.
+        whole_host = self.get_cookie_name(app).startswith("__Host-")
+        return "/" if whole_host else request.script_root or "/"
+
+
+def init_app(app: Flask, *, fixed: str, trusted: bool) -> None:
+    """Once all routes are there."""
+    app.session_interface = CookieBelow()
+    own = {_first(rule.rule) for rule in app.url_map.iter_rules()} | {"socket.io", "static"}
+    if fixed and _first(fixed) in own:
+        raise SettingsError(
+            f"PORTAL_BASE_URL: /{_first(fixed)} is a page of the portal itself; take another path"
+        )
+    if fixed or trusted:
+        app.wsgi_app = BasePath(  # type: ignore[method-assign]
+            app.wsgi_app, fixed=fixed, trusted=trusted, own=own
+        )
+
+
+def _first(path: str) -> str:
+    return path.split("/")[1]

@@ -1,0 +1,98 @@
+"""Answers what pages poll, before Flask, while the answer is still in memory.
+
+Without a socket every open page asks again every other second, and nearly all get what somebody got
+a moment ago. Whoever asks is looked up all the same. Anything out of the ordinary goes on to Flask:
+nobody signed in, a token, a row with buttons of its own, an answer that is to be made anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.models import Role
+from portal.realtime import cache
+from portal.services.accounts import principals
+from portal.services.accounts.principals import Caller
+from portal.web import security_headers
+from portal.web.access import right_of
+from portal.web.middleware.session_cookie import Cookies
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_STATISTICS = "/api/dashboard/stats"
+_ROW = re.compile(r"/api/jobs/([1-9]\d{0,17})/progress")
+#: One entity tag, as browsers send it back.
+_TAG = re.compile(r'(?:W/)?"([^",*]+)"')
+
+
+class Polls:
+    def __init__(self, app: Flask, cookies: Cookies, wsgi: WSGI, *, always_secure: bool) -> None:
+        for endpoint in ("dashboard.stats", "jobs.progress"):
+            # Whoever is signed in may see them. Were that changed, this must not go past it.
+            assert right_of(app, endpoint) is Role.VIEWER  # noqa: S101
+        self._cookies = cookies
+        self._wsgi = wsgi
+        self._always_secure = always_secure
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        found = self._found(environ)
+        asked = _TAG.fullmatch(environ.get("HTTP_IF_NONE_MATCH", '""x'))
+        if found is None or (asked is None and "HTTP_IF_NONE_MATCH" in environ):
+            return self._wsgi(environ, start_response)
+        html, tag = found
+        named = security_headers.of_fragments(
+            secure=self._always_secure or environ["wsgi.url_scheme"] == "https"
+        )
+        fields = [*named, ("ETag", f'"{tag}"')]
+        if asked is not None and asked[1] == tag:
+            start_response("304 NOT MODIFIED", fields)
+            return []
+        body = html.encode()
+        fields += [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+        ]
+        start_response("200 OK", fields)
+        return [body]
+
+    def _found(self, environ: dict[str, Any]) -> tuple[str, str] | None:
+        """The fragment and its tag."""
+        path = environ.get("PATH_INFO", "")
+        row = None if path == _STATISTICS else _ROW.fullmatch(path)
+        if path != _STATISTICS and row is None:
+            return None
+        caller = self._caller(environ)
+        if caller is None:
+            return None
+        base = environ.get("SCRIPT_NAME", "")
+        if row is None:
+            return cache.figures.peek((caller.timezone, base))
+        kept = cache.rows.peek((int(row[1]), caller.timezone, base))
+        if kept is None or _has_buttons(caller, kept.owner_id):
+            return None
+        return kept.html, kept.tag
+
+    def _caller(self, environ: dict[str, Any]) -> Caller | None:
+        plain = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")
+        if not plain or "HTTP_AUTHORIZATION" in environ:
+            return None
+        token = self._cookies.token(environ)
+        try:
+            caller = principals.recent_caller(token) if token is not None else None
+        except SQLAlchemyError:
+            return None  # Flask finds out again, and says so
+        return None if caller is None or caller.has_news else caller
+
+
+def _has_buttons(caller: Caller, owner_id: int) -> bool:
+    """As ``access.may_change``: such a row carries a form with a token of its session."""
+    return caller.role == Role.ADMIN or (
+        caller.role == Role.OPERATOR and caller.user_id == owner_id
+    )

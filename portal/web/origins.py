@@ -1,0 +1,137 @@
+"""Where a request says it comes from, and which name it asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask, request
+from werkzeug.wrappers import Request, Response
+
+from portal.errors import Forbidden
+from portal.web.security_headers import REFUSAL
+
+log = structlog.get_logger(__name__)
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_OURS = ("same-origin", "none")
+_MARKS_OF_A_PROXY = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_refuse_other_sites)
+
+
+def _refuse_other_sites() -> None:
+    """The token of the form is the first defence; this one holds even if a token leaked.
+
+    A browser that knows ``Sec-Fetch-Site`` is believed, since no page can set it. Else the host of
+    ``Origin`` must be the one that was asked for; not the scheme, which a proxy without its
+    headers hides. Programs send neither.
+    """
+    if request.method in _SAFE:
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site in _OURS or (site is None and (origin is None or _names(origin, request.host))):
+        return
+    log.warning("form refused: it came from another site", origin=origin, site=site)
+    raise Forbidden(
+        "This came from a page of another site. If you did send it from this one, the proxy in "
+        "front of the portal hides the name you asked for; the connection doctor says more."
+    )
+
+
+def _names(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # such as http://[::1
+        return False
+
+
+def is_same(environ: dict[str, Any]) -> bool:
+    """For an upgrade: scheme, host and port. Browsers always send ``Origin`` with it; programs
+    need not."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None:
+        return True
+    if origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}":
+        return True  # nearly all of them, and reading the parts takes a while
+    request = Request(environ)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.host.lower())
+
+
+def is_from_here(environ: dict[str, Any]) -> bool:
+    """Whether a process of this machine asks, and not through a proxy on it."""
+    if any(name.startswith(_MARKS_OF_A_PROXY) for name in environ):
+        return False
+    try:
+        peer = ip_address(environ.get("REMOTE_ADDR", ""))
+    except ValueError:  # a Unix socket has none
+        return False
+    return _is_loopback(peer)
+
+
+def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
+    # A socket for both families names IPv4 as ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class KnownHosts:
+    """In front of everything, in WSGI: a request for another name gets no page and no socket.
+
+    Such names come from a DNS entry of somebody else, or from a forged header, by which links and
+    redirects would lead elsewhere. What asks how the portal is does so by an address: it is
+    answered, since nothing in the answer depends on the name.
+    """
+
+    def __init__(self, wsgi: WSGI, allowed: tuple[str, ...]) -> None:
+        self._wsgi = wsgi
+        self._allowed = [_without_port(name) for name in allowed]
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if _is_probe(environ) or any(_covers(name, _without_port(host)) for name in self._allowed):
+            return self._wsgi(environ, start_response)
+        log.warning("request refused: unknown host", host=host)
+        refusal = Response("The portal is not known by this name.\n", 400, REFUSAL)
+        return refusal(environ, start_response)
+
+
+def _is_probe(environ: dict[str, Any]) -> bool:
+    path = environ.get("PATH_INFO", "")
+    if path in ("/healthz", "/readyz"):
+        return True
+    # By the address of this machine: a page of somebody else, whose name leads here, must not read
+    # them through a browser on it.
+    return path == "/metrics" and is_from_here(environ) and _names_here(environ)
+
+
+def _names_here(environ: dict[str, Any]) -> bool:
+    name = _without_port(environ.get("HTTP_HOST", "")).strip("[]")
+    try:
+        return name == "localhost" or _is_loopback(ip_address(name))
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":\d{1,5}$", "", host.lower())
+
+
+def _covers(name: str, host: str) -> bool:
+    """A leading dot stands for the name itself and all below it."""
+    return host == name.removeprefix(".") or (name.startswith(".") and host.endswith(name))

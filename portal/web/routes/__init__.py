@@ -1,0 +1,50 @@
+"""HTTP only: declare the right, load, call one service, answer."""
+
+from flask import Flask
+
+from portal.web.routes import (
+    api,
+    audit,
+    browse,
+    dashboard,
+    doctor,
+    health,
+    history,
+    job_logs,
+    job_speeds,
+    jobs,
+    password_links,
+    remotes,
+    second_factor,
+    sessions,
+    settings,
+    single_sign_on,
+    tokens,
+    users,
+    workers,
+)
+
+
+def init_app(app: Flask) -> None:
+    for room in (
+        dashboard,
+        jobs,
+        job_logs,
+        history,
+        job_speeds,
+        browse,
+        sessions,
+        password_links,
+        second_factor,
+        single_sign_on,
+        settings,
+        users,
+        remotes,
+        workers,
+        audit,
+        doctor,
+        health,
+        tokens,
+        api,
+    ):
+        app.register_blueprint(room.blueprint)

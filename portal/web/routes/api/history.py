@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlencode
+
+from flask import request
+from pydantic import Field
+
+from portal.models import Role
+from portal.services.jobs import history
+from portal.services.jobs.totals import DIFFERENT, Total
+from portal.transfers.states import FINAL
+from portal.web.access import me
+from portal.web.routes.api.job_shapes import Job, shown
+from portal.web.routes.api.operations import Answer, operation
+from portal.web.routes.api.shapes import Asked, Shown
+from portal.web.routes.history_filter import read
+
+_DAY = "as 2026-11-22, in the time zone of your settings."
+_LARGEST = 2**63 - 1
+
+
+class HistoryAsked(Asked):
+    first_day: str = Field("", alias="from", max_length=32, description=f"The first day, {_DAY}")
+    last_day: str = Field(
+        "", alias="to", max_length=32, description=f"The last day, which is included, {_DAY}"
+    )
+    user: str = Field("", max_length=128, description="Name of the owner.")
+    remote: str = Field(
+        "",
+        max_length=32,
+        description="Id of a remote that is the source or the destination, or `local`: neither is"
+        " on a remote.",
+    )
+    status: Literal["", "completed", "failed", "cancelled", "different"] = Field(
+        "",
+        description="Only jobs that ended so; `different`: checks that completed and have found"
+        " differences.",
+    )
+    before: int | None = Field(
+        None, ge=1, le=_LARGEST, description="`older` of the answer before: what comes after it."
+    )
+    per_page: int = Field(25, ge=1, le=100, description="Items in an answer.")
+
+
+class HistoryTotals(Shown):
+    """Of all that matches, on whichever page."""
+
+    jobs: int
+    bytes_moved: int
+    files: int = Field(description="Copied, moved or compared.")
+    seconds: int
+
+
+class HistoryPage(Shown):
+    items: list[Job]
+    totals: dict[str, HistoryTotals] = Field(
+        description="For each of completed, failed and cancelled, whatever `status` is asked for;"
+        " `different` are checks that have found differences, which are among the completed."
+    )
+    older: int | None = Field(description="`before` of the next page; null on the last.")
+
+
+@operation(
+    "GET",
+    "/history",
+    right=Role.VIEWER,
+    query=HistoryAsked,
+    shape=HistoryPage,
+    answers={200: "Jobs that ended, newest first."},
+    answer_headers={"Link": "Path of the next page (RFC 8288), if there is one."},
+)
+def list_history(query: HistoryAsked) -> Answer:
+    """List the jobs that ended
+
+    With totals of all that matches. Any page costs the same, however far back it is.
+    """
+    typed = {
+        "from": query.first_day.strip(),
+        "to": query.last_day.strip(),
+        "user": query.user.strip(),
+        "remote": query.remote.strip(),
+        "status": query.status,
+    }
+    wanted = read(typed, me().settings.timezone)
+    found = history.page(wanted, query.per_page, before=query.before)
+    sums = history.total(wanted)
+    page = HistoryPage(
+        items=[shown(job) for job in found.jobs],
+        totals={status: _totals(sums[status]) for status in (*FINAL, DIFFERENT)},
+        older=found.older,
+    )
+    return Answer(page, headers=_next(found.older))
+
+
+def _totals(total: Total) -> HistoryTotals:
+    return HistoryTotals.model_validate(total)
+
+
+def _next(older: int | None) -> dict[str, str]:
+    if older is None:
+        return {}
+    query = urlencode({**request.args, "before": older})
+    return {"Link": f'<{request.script_root}{request.path}?{query}>; rel="next"'}

@@ -1,0 +1,201 @@
+"""What JSON says of a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from portal import models
+from portal.services.jobs import queue_position
+from portal.transfers import options
+from portal.transfers.states import JobStatus, Operation
+from portal.web.routes.api.shapes import Shown, Timestamp
+
+
+class JobOptions(Shown):
+    """How it is done."""
+
+    include: list[str]
+    exclude: list[str]
+    min_age: int | None = Field(description="Seconds.")
+    max_size: int | None = Field(description="Bytes.")
+    checksum: bool
+    verify: bool
+    allow_empty_source: bool
+    transfers: int
+    retries: int
+    timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
+
+
+class PlannedFile(Shown):
+    name: str
+    size: int
+
+
+class Plan(Shown):
+    """What a dry run found it would do."""
+
+    copies: int = Field(0, description="Files.")
+    unchanged: int | None = Field(
+        None, description="Files that both sides have already; null of an older dry run."
+    )
+    copy_bytes: int = 0
+    deletes: int = Field(0, description="Files; of a move, those at the source.")
+    delete_bytes: int = 0
+    first_copies: list[PlannedFile] = Field([], description="The first ten by name.")
+    first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
+
+
+class LeftOut(Shown):
+    """What was not taken because it is no file, or because the destination cannot hold it."""
+
+    links: int = Field(description="Symbolic links.")
+    specials: int = Field(description="Devices, FIFOs and sockets.")
+    names: int = Field(0, description="Names that the destination cannot hold.")
+    first_names: list[str] = Field([], description="The first ten of these.")
+    empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
+
+
+class WaitingFor(Shown):
+    """Why a queued job does not run yet."""
+
+    reason: queue_position.Reason = Field(
+        description="destination: another job, job_id, writes to the same folder, to one in it or"
+        " to one that holds it. slot: no place is free. paused: a person has it stand still."
+        " no_worker: no living worker takes jobs of its pool."
+    )
+    job_id: int | None
+
+
+class Difference(Shown):
+    count: int
+    names: list[str] = Field(
+        description="The first by name: ten where jobs are listed, a thousand of one job."
+    )
+
+
+class Differences(Shown):
+    """What a comparison of both sides has found."""
+
+    different: Difference
+    only_source: Difference
+    only_destination: Difference
+
+
+class Job(Shown):
+    """One execution of one transfer."""
+
+    id: int
+    name: str
+    operation: Operation
+    source: str
+    destination: str
+    bandwidth_limit: str | None
+    dry_run: bool
+    options: JobOptions
+    plan: Plan | None = Field(
+        description="Of a completed dry run: what it would do. Of a job that was confirmed: what"
+        " had been shown."
+    )
+    confirms: int | None = Field(
+        description="The dry run that was confirmed; null of a job that nobody had to confirm."
+    )
+    owner: str = Field(description="User name of whoever created it.")
+    pool: str | None = Field(
+        description="Whose workers alone run it; null for those of no special pool."
+    )
+    status: JobStatus
+    paused: bool = Field(description="Whether a person has it stand still.")
+    queue_place: int | None = Field(
+        description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
+    )
+    waiting_for: WaitingFor | None = Field(description="Null of a job that is not queued.")
+    trouble: str | None = Field(
+        description="While it runs: what stands in its way, such as a storage from which nothing"
+        " arrives, or an error after which it tries again."
+    )
+    storage_silent_since: Timestamp | None = Field(
+        description="Since when nothing has arrived; null while bytes come."
+    )
+    next_try_at: Timestamp | None = Field(description="When it tries again.")
+    retry_of: int | None = Field(description="The job that this one tries again.")
+    attempt: int = Field(description="How often a worker has begun it.")
+    seq: int = Field(description="Grows with every change of this job, as in the live events.")
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    phase: str | None = Field(
+        description="While it runs: scanning, transferring, checking or finishing."
+    )
+    bytes_transferred: int
+    total_bytes: int | None = Field(description="Null while it is not known.")
+    percent: float | None = Field(description="0 to 100; null while the total is not known.")
+    speed_bytes: int = Field(description="Bytes a second.")
+    eta_seconds: int | None
+    files_transferred: int
+    files_total: int
+    left_out: LeftOut
+    files_unchanged: int = Field(
+        description="Files that both sides had already, or that a check has found to be the same;"
+        " while it runs and of one that failed, at least so many."
+    )
+    files_deleted: int = Field(description="Files that a sync has deleted at the destination.")
+    compared_by: str | None = Field(
+        description="By what files were judged to be equal: `hash`, `size_and_time`, `size` or"
+        " `bytes` (what was there already was read, or written once more). Null until it is known."
+    )
+    outcome: str | None = Field(
+        description="Of a check that completed: `equal` or `different`. Null of anything else."
+    )
+    differences: Differences | None = Field(
+        description="Of a check, or a verification after a copy, that has found any."
+    )
+    error: str | None = Field(description="Why it failed, in words.")
+    error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
+    exit_code: int | None = Field(description="rclone's.")
+
+
+def shown_in_full(job: models.Job) -> Job:
+    """With the names that no list of jobs has."""
+    job_shape = shown(job)
+    if job_shape.differences is None or job.difference_names is None:
+        return job_shape
+    named = {
+        kind: {"count": one.count, "names": job.difference_names.get(kind, one.names)}
+        for kind, one in job_shape.differences
+    }
+    return job_shape.model_copy(update={"differences": Differences.model_validate(named)})
+
+
+def shown(job: models.Job) -> Job:
+    columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
+    chosen = JobOptions.model_validate(options.restored(job.options))
+    named = {
+        "options": chosen,
+        "plan": _plan(job.plan),
+        "differences": job.differences and Differences.model_validate(job.differences),
+        "confirms": job.confirms_id,
+        "paused": job.paused_at is not None,
+        "queue_place": queue_position.place(job),
+        "waiting_for": _waiting_for(job),
+        "owner": job.owner.username,
+        "retry_of": job.retry_of_id,
+        "left_out": LeftOut(
+            links=job.links_left_out, specials=job.specials_left_out, **(job.left_out_names or {})
+        ),
+    }
+    return Job(**columns | named)
+
+
+def _waiting_for(job: models.Job) -> WaitingFor | None:
+    waits = queue_position.waits_for(job)
+    if waits is None:
+        return None
+    return WaitingFor(reason=waits.reason, job_id=waits.job_id)
+
+
+def _plan(stored: dict[str, Any] | None) -> Plan | None:
+    if stored is None:
+        return None
+    return Plan(**{name: stored[name] for name in Plan.model_fields if name in stored})

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+from flask import current_app, url_for
+from pydantic import Field
+
+from portal import models
+from portal.models import Role
+from portal.services import workers
+from portal.services.jobs import (
+    control,
+    create,
+    idempotency,
+    listing,
+    plans,
+)
+from portal.services.jobs import (
+    control as jobs,
+)
+from portal.services.jobs.idempotency import Wish
+from portal.services.storage import remotes
+from portal.transfers import options, validation
+from portal.transfers.pools import POOL_LENGTH
+from portal.transfers.request import Transfer
+from portal.transfers.states import JobStatus, Operation
+from portal.web.access import address, job_or_404, me
+from portal.web.routes.api.job_shapes import Job, shown, shown_in_full
+from portal.web.routes.api.operations import Answer, operation
+from portal.web.routes.api.paging import (
+    LINKS,
+    Paged,
+    Pages,
+    links,
+)
+from portal.web.routes.api.shapes import Asked, Given
+
+_PATH_LENGTH = 4095
+_TOO_LATE = "The job is no longer in a state that allows this."
+_LOCATION = {"Location": "Path of the job."}
+
+
+class JobPage(Paged):
+    items: list[Job]
+
+
+class JobsAsked(Pages):
+    status: JobStatus | None = Field(
+        None, description="Only jobs of this status; those that are cancelling count as running."
+    )
+    q: str = Field(
+        "", max_length=listing.SEARCH_LENGTH, description="Part of a name, source or destination."
+    )
+
+
+class NewJob(Given):
+    """What a transfer is to do. A path is a full path below a folder that is open to
+    transfers, or ``name:path`` of a remote."""
+
+    name: str = Field(min_length=1, max_length=validation.NAME_LENGTH)
+    operation: Operation
+    source: str = Field(min_length=1, max_length=_PATH_LENGTH)
+    destination: str = Field(min_length=1, max_length=_PATH_LENGTH)
+    bandwidth_limit: str | None = Field(
+        None,
+        max_length=validation.BANDWIDTH_LENGTH,
+        description="A number and a unit, for each second: 10M is 10 MiB, 10MB/s and 100Mbit/s are"
+        " taken too; or a timetable in the time zone of your settings, such as"
+        " 08:00,10M 19:00,off. Answers give it in rclone's form.",
+    )
+    dry_run: bool = Field(False, description="Only say what would be done.")
+    include: list[str] = Field(
+        [],
+        max_length=options.MOST_PATTERNS,
+        description="Patterns such as *.jpg or photos/**: only files that one of them matches."
+        " Without any: all files.",
+    )
+    exclude: list[str] = Field(
+        [],
+        max_length=options.MOST_PATTERNS,
+        description="Patterns such as *.tmp or cache/: files to leave out. They win over include.",
+    )
+    min_age: str = Field(
+        "", max_length=20, description="Only files older than this: 30min, 12h, 7d or 4w."
+    )
+    max_size: str = Field(
+        "",
+        max_length=20,
+        description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes.",
+    )
+    checksum: bool = Field(
+        False, description="Compare files by checksum instead of by time and size."
+    )
+    verify: bool = Field(
+        False,
+        description="Compare both sides when all is copied; fail if they differ. Not of a move.",
+    )
+    allow_empty_source: bool = Field(
+        False,
+        description="Of a sync: a source without a single file may empty the destination. Without"
+        " it such a sync fails before anything is deleted.",
+    )
+    transfers: int = Field(
+        options.USUAL.transfers, ge=1, le=options.MOST_TRANSFERS, description="Files at a time."
+    )
+    retries: int = Field(
+        options.USUAL.retries,
+        ge=0,
+        le=options.MOST_RETRIES,
+        description="How often it is begun again after an error that may pass.",
+    )
+    pool: str | None = Field(
+        None,
+        max_length=POOL_LENGTH,
+        description="Whose workers alone are to run it, such as those of a site that reaches its"
+        " storage. Without it: those of no special pool.",
+    )
+
+    def transfer(self) -> Transfer:
+        """By the rules of the form. Raises Invalid."""
+        return validation.transfer(
+            name=self.name,
+            operation=self.operation,
+            source=self.source,
+            destination=self.destination,
+            bandwidth_limit=self.bandwidth_limit or "",
+            dry_run=self.dry_run,
+            roots=current_app.extensions["settings"].transfer_roots,
+            remotes=remotes.names(me()),
+            typed=validation.Typed(
+                include=self.include,
+                exclude=self.exclude,
+                min_age=self.min_age,
+                max_size=self.max_size,
+                checksum=self.checksum,
+                verify=self.verify,
+                allow_empty_source=self.allow_empty_source,
+                transfers=str(self.transfers),
+                retries=str(self.retries),
+            ),
+            timezone=me().settings.timezone,
+            pool=self.pool or "",
+            pools=workers.pools(),
+        )
+
+
+class NewLimit(Given):
+    bandwidth_limit: str | None = Field(
+        max_length=validation.BANDWIDTH_LENGTH,
+        description="As of a new job; null or empty for no limit.",
+    )
+
+
+class Confirmation(Given):
+    confirm: str = Field(
+        "",
+        max_length=validation.NAME_LENGTH,
+        description="The number of files that it deletes, or the name of the job. Not needed where"
+        " it deletes none.",
+    )
+
+
+class Once(Asked):
+    key: str | None = Field(
+        None,
+        alias=idempotency.HEADER,
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="A text of your choice, such as a UUID. For 24 hours the same key with the same"
+        " body answers with the job that was made first, and makes no other.",
+    )
+
+
+@operation(
+    "GET",
+    "/jobs",
+    right=Role.VIEWER,
+    query=JobsAsked,
+    shape=JobPage,
+    answers={200: "Jobs of one page. A page after the last is empty."},
+    answer_headers=LINKS,
+)
+def list_jobs(query: JobsAsked) -> Answer:
+    """List jobs
+
+    Running ones first, then the newest.
+    """
+    page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
+    told = JobPage(
+        items=[shown(job) for job in page.jobs] if page.number == query.page else [],
+        page=query.page,
+        per_page=query.per_page,
+        pages=page.pages,
+        total=page.total,
+    )
+    return Answer(told, headers=links(query, page.pages))
+
+
+@operation(
+    "POST",
+    "/jobs",
+    right=Role.OPERATOR,
+    body=NewJob,
+    headers=Once,
+    shape=Job,
+    answers={
+        201: "The new job. It starts at once or waits its turn.",
+        200: "The job that this key had made before.",
+    },
+    answer_headers=_LOCATION,
+)
+def create_job(body: NewJob, headers: Once) -> Answer:
+    """Create a job
+
+    A sync or a move that is not a dry run starts without a question. To see first what it deletes,
+    ask for a dry run and confirm that.
+    """
+    transfer, new = body.transfer(), True
+    if headers.key is None:
+        job = create.create(transfer, actor=me(), address=address())
+    else:
+        wish = Wish(headers.key, body.model_dump_json())
+        job, new = create.create_once(transfer, wish, actor=me(), address=address())
+    return _located(job, 201 if new else 200)
+
+
+@operation(
+    "GET",
+    "/jobs/<int:job_id>",
+    right=Role.VIEWER,
+    shape=Job,
+    answers={200: "The job as of now."},
+)
+def get_job(job_id: int) -> Job:
+    """Get one job"""
+    return shown_in_full(job_or_404(job_id))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/cancel",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job, cancelled or cancelling. Asking again changes nothing."},
+    refusals={409: "It has already completed or failed."},
+)
+def cancel_job(job_id: int) -> Job:
+    """Cancel a job
+
+    Operators may cancel their own jobs, admins everyone's. A running job is cancelling until its
+    rclone has ended.
+    """
+    job_or_404(job_id, to_change=True)
+    return shown(jobs.cancel(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/pause",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job, paused. Asking again changes nothing."},
+    refusals={409: "It is not running."},
+)
+def pause_job(job_id: int) -> Job:
+    """Pause a running job
+
+    Operators may pause their own jobs, admins everyone's. Its rclone stands still and keeps its
+    place; the status stays running.
+    """
+    job_or_404(job_id, to_change=True)
+    return shown(control.pause(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/resume",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job, going on. Asking again changes nothing."},
+    refusals={409: _TOO_LATE},
+)
+def resume_job(job_id: int) -> Job:
+    """Let a paused job go on
+
+    Operators may resume their own jobs, admins everyone's.
+    """
+    job_or_404(job_id, to_change=True)
+    return shown(control.resume(job_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/bandwidth",
+    right=Role.OPERATOR,
+    body=NewLimit,
+    shape=Job,
+    answers={200: "The job. The limit is in force within a second or two."},
+    refusals={409: _TOO_LATE},
+)
+def limit_job(job_id: int, body: NewLimit) -> Job:
+    """Change the bandwidth limit of a job that runs or waits
+
+    Operators may change their own jobs, admins everyone's.
+    """
+    job_or_404(job_id, to_change=True)
+    limit = validation.bandwidth(body.bandwidth_limit or "")
+    return shown(control.limit(job_id, limit, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/confirm",
+    right=Role.OPERATOR,
+    body=Confirmation,
+    shape=Job,
+    answers={
+        201: "The new job, which does what the dry run has shown. It looks once more before it"
+        " starts, and fails if it would delete anything else.",
+        200: "The job that this dry run was confirmed as before.",
+    },
+    refusals={409: "This is no completed dry run of a sync or a move."},
+    answer_headers=_LOCATION,
+)
+def confirm_job(job_id: int, body: Confirmation) -> Answer:
+    """Confirm a dry run
+
+    Operators may confirm their own dry runs, admins everyone's.
+    """
+    dry_run = job_or_404(job_id, to_change=True)
+    job, new = plans.confirm(dry_run.id, body.confirm, actor=me(), address=address())
+    return _located(job, 201 if new else 200)
+
+
+@operation(
+    "POST",
+    "/jobs/<int:job_id>/retry",
+    right=Role.OPERATOR,
+    shape=Job,
+    answers={200: "The job that tries it again. Asking again while that is open gives the same."},
+    refusals={409: _TOO_LATE},
+    answer_headers=_LOCATION,
+)
+def retry_job(job_id: int) -> Answer:
+    """Retry a failed, cancelled or interrupted job
+
+    Operators may retry their own jobs, admins everyone's. A retry is a new job; of one that was
+    confirmed it is a dry run, to be confirmed anew.
+    """
+    old = job_or_404(job_id, to_change=True)
+    return _located(create.retry(old, actor=me(), address=address()), 200)
+
+
+def _located(job: models.Job, status: int) -> Answer:
+    return Answer(shown(job), status, {"Location": url_for("api.get_job", job_id=job.id)})

@@ -1,0 +1,138 @@
+"""One declaration an operation: it makes the route with its right, reads the request, shapes the
+answer, and is what the document at ``/api/v1/openapi.json`` is generated from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, make_response
+
+from portal.models import Role
+from portal.web.access import requires
+from portal.web.routes.api.requests import asked, given, sent
+from portal.web.routes.api.shapes import Asked, Given, Shown
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+_JSON = "application/json"
+_NUMBER = re.compile(r"<int:(\w+)>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """``answers``: what each status of success means. ``refusals``: what can stand in the way,
+    beside what follows from the rest (the right, the path, a query, a body)."""
+
+    method: str
+    rule: str
+    name: str
+    tag: str
+    summary: str
+    description: str
+    right: Role
+    shape: type[Shown]
+    answers: Mapping[int, str]
+    refusals: Mapping[int, str]
+    query: type[Asked]
+    body: type[Given] | None
+    headers: type[Asked] | None
+    answer_headers: Mapping[str, str]
+
+    @property
+    def path(self) -> str:
+        """As OpenAPI writes it: ``/api/v1/jobs/{job_id}``."""
+        return f"{blueprint.url_prefix}" + _NUMBER.sub(r"{\1}", self.rule)
+
+    @property
+    def numbers(self) -> list[str]:
+        """Names of what the path leaves open."""
+        return _NUMBER.findall(self.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """For a view that answers with more than its shape."""
+
+    shown: Shown
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+OPERATIONS: list[Operation] = []
+
+
+def operation(
+    method: str,
+    rule: str,
+    *,
+    right: Role,
+    shape: type[Shown],
+    answers: Mapping[int, str],
+    refusals: Mapping[int, str] | None = None,
+    query: type[Asked] = Asked,
+    body: type[Given] | None = None,
+    headers: type[Asked] | None = None,
+    answer_headers: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., Shown | Answer]], Callable[..., Shown | Answer]]:
+    """Declares the view below it. The first line of its docstring is the summary, the rest its
+    description; it gets the numbers of its path, and ``query``, ``body`` and ``headers`` where they
+    are declared."""
+
+    def declare(view: Callable[..., Shown | Answer]) -> Callable[..., Shown | Answer]:
+        summary, _, description = (view.__doc__ or "").strip().partition("\n")
+        declared = Operation(
+            method=method,
+            rule=rule,
+            name=view.__name__,
+            tag=rule.strip("/").split("/")[0],
+            summary=summary,
+            description=" ".join(description.split()),
+            right=right,
+            shape=shape,
+            answers=answers,
+            refusals=refusals or {},
+            query=query,
+            body=body,
+            headers=headers,
+            answer_headers=answer_headers or {},
+        )
+        OPERATIONS.append(declared)
+        blueprint.add_url_rule(
+            rule,
+            endpoint=view.__name__,
+            view_func=requires(right)(_route(declared, view)),
+            methods=[method],
+        )
+        return view
+
+    return declare
+
+
+def _route(declared: Operation, view: Callable[..., Shown | Answer]) -> Callable[..., Response]:
+    @wraps(view)
+    def route(**path: int) -> Response:
+        arguments: dict[str, Any] = dict(path)
+        query = asked(declared.query)
+        if declared.query is not Asked:
+            arguments["query"] = query
+        if declared.headers is not None:
+            arguments["headers"] = sent(declared.headers)
+        if declared.body is not None:
+            arguments["body"] = given(declared.body)
+        result = view(**arguments)
+        answer = result if isinstance(result, Answer) else Answer(result)
+        assert answer.status in declared.answers, answer.status  # noqa: S101 - a fault of ours
+        return _response(answer)
+
+    return route
+
+
+def _response(answer: Answer) -> Response:
+    response = make_response(answer.shown.model_dump_json(), answer.status)
+    response.headers["Content-Type"] = _JSON
+    response.headers.update(answer.headers)
+    return response

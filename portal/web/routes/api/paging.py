@@ -1,0 +1,46 @@
+"""Lists in pages: the same query, the same frame and the same ``Link`` header for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from flask import request
+from pydantic import Field
+
+from portal.web.routes.api.shapes import Asked, Shown
+
+LINKS: Mapping[str, str] = {
+    "Link": "Paths of the first, previous, next and last page (RFC 8288), those that exist."
+}
+
+
+class Pages(Asked):
+    page: int = Field(1, ge=1, le=999_999_999, description="Number of the page, from 1.")
+    per_page: int = Field(25, ge=1, le=100, description="Items on a page.")
+
+
+class Paged(Shown):
+    """A subclass adds ``items``."""
+
+    page: int = Field(description="Number of this page, from 1.")
+    per_page: int = Field(description="Items on a full page.")
+    pages: int = Field(description="How many pages there are; 1 of an empty list.")
+    total: int = Field(description="How many items there are on all pages.")
+
+
+def pages_of(total: int, per_page: int) -> int:
+    return max(1, -(-total // per_page))
+
+
+def links(query: Pages, pages: int) -> dict[str, str]:
+    """Paths without a host: what a proxy in front is called is not always known here."""
+    numbers = {"first": 1, "prev": query.page - 1, "next": query.page + 1, "last": pages}
+    kept = {name: value for name, value in request.args.items() if name != "page"}
+    here = f"{request.script_root}{request.path}"
+    targets = [
+        f'<{here}?{urlencode({**kept, "page": number})}>; rel="{relation}"'
+        for relation, number in numbers.items()
+        if 1 <= number <= pages
+    ]
+    return {"Link": ", ".join(targets)}

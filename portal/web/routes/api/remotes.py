@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import url_for
+from pydantic import Field
+
+from portal import models
+from portal.models import Role
+from portal.remotes.backends import BACKENDS
+from portal.remotes.options import LONGEST_KEY
+from portal.services.storage import remotes
+from portal.services.storage.remotes import Draft
+from portal.transfers.locations import NAME_LENGTH
+from portal.web.access import address, me
+from portal.web.routes.api.operations import Answer, operation
+from portal.web.routes.api.shapes import Given, Shown, Timestamp
+
+_BACKENDS = ", ".join(BACKENDS)
+_OPTIONS = (
+    "By rclone's names, those that the page offers. Secrets are given here as well and never shown "
+    "again"
+)
+_LOCATION = {"Location": "Path of the remote."}
+Options = dict[str, str]
+
+
+class Remote(Shown):
+    """A storage elsewhere: ``name:path`` is a source or destination of jobs."""
+
+    id: int
+    name: str
+    backend: str = Field(description=f"One of {_BACKENDS}.")
+    role: Role = Field(description="The least role that may use it.")
+    start: str = Field(description="Where browsing begins and what a test looks at.")
+
+
+class RemoteInFull(Remote):
+    """As admins see it: all but the secrets."""
+
+    version: int = Field(description="Grows with every change.")
+    options: Options
+    secrets: list[str] = Field(description="Names of the secrets that are stored.")
+    changed_at: Timestamp
+    changed_by: str
+    tested_at: Timestamp | None
+    works: bool | None = Field(description="Verdict of the last test of this version.")
+    verdict: str
+
+
+class RemoteList(Shown):
+    items: list[Remote]
+
+
+class _Wish(Given):
+    role: Literal["operator", "admin"] = Field("operator", description="The least role for it.")
+    start: str = Field("", max_length=1000)
+
+    options: Options = Field(max_length=60)
+
+    def draft(self, cleared: frozenset[str] = frozenset()) -> Draft:
+        options = {name: text[: LONGEST_KEY + 1] for name, text in self.options.items()}
+        return Draft(role=self.role, start=self.start, options=options, cleared=cleared)
+
+
+class NewRemote(_Wish):
+    name: str = Field(
+        min_length=1,
+        max_length=NAME_LENGTH,
+        description="Small letters, digits and dashes; it cannot be changed later.",
+    )
+    backend: str = Field(min_length=1, max_length=32, description=f"One of {_BACKENDS}.")
+    options: Options = Field(max_length=60, description=f"{_OPTIONS}.")
+
+
+class ChangedRemote(_Wish):
+    """Replaces all options; a secret that is left out stays as it is."""
+
+    version: int = Field(ge=1, le=2**31 - 1, description="The one that was read before.")
+    options: Options = Field(max_length=60, description=f"{_OPTIONS}; one left out is kept.")
+    remove_secrets: list[str] = Field([], max_length=20, description="Names of stored secrets.")
+
+
+@operation(
+    "GET",
+    "/remotes",
+    right=Role.OPERATOR,
+    shape=RemoteList,
+    answers={200: "All remotes that you may use, by name."},
+)
+def list_remotes() -> RemoteList:
+    """List remotes"""
+    return RemoteList(items=[Remote.model_validate(one) for one in remotes.usable(me())])
+
+
+@operation(
+    "POST",
+    "/remotes",
+    right=Role.ADMIN,
+    body=NewRemote,
+    shape=RemoteInFull,
+    answers={201: "The new remote. Nobody has tested it yet."},
+    answer_headers=_LOCATION,
+)
+def create_remote(body: NewRemote) -> Answer:
+    """Add a remote"""
+    made = remotes.create(body.name, body.backend, body.draft(), actor=me(), address=address())
+    location = url_for("api.get_remote", remote_id=made.id)
+    return Answer(_shown(made), 201, {"Location": location})
+
+
+@operation(
+    "GET",
+    "/remotes/<int:remote_id>",
+    right=Role.ADMIN,
+    shape=RemoteInFull,
+    answers={200: "The remote."},
+)
+def get_remote(remote_id: int) -> RemoteInFull:
+    """Get one remote"""
+    return _shown(remotes.find(remote_id))
+
+
+@operation(
+    "POST",
+    "/remotes/<int:remote_id>",
+    right=Role.ADMIN,
+    body=ChangedRemote,
+    shape=RemoteInFull,
+    answers={200: "The remote as it is now."},
+    refusals={409: "Somebody else has changed it since this version."},
+)
+def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
+    """Change a remote
+
+    For another server the secrets have to be given again.
+    """
+    draft = body.draft(frozenset(body.remove_secrets))
+    changed = remotes.change(remote_id, body.version, draft, actor=me(), address=address())
+    return _shown(changed)
+
+
+@operation(
+    "POST",
+    "/remotes/<int:remote_id>/test",
+    right=Role.ADMIN,
+    shape=RemoteInFull,
+    answers={200: "The remote with the verdict."},
+)
+def test_remote(remote_id: int) -> RemoteInFull:
+    """Test the connection of a remote"""
+    return _shown(remotes.test(remote_id, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/remotes/<int:remote_id>/delete",
+    right=Role.ADMIN,
+    shape=Remote,
+    answers={200: "The remote that was deleted, with its secrets."},
+    refusals={409: "Jobs that are not over need it."},
+)
+def delete_remote(remote_id: int) -> Remote:
+    """Delete a remote"""
+    return Remote.model_validate(remotes.delete(remote_id, actor=me(), address=address()))
+
+
+def _shown(remote: models.Remote) -> RemoteInFull:
+    columns = {name: getattr(remote, name) for name in RemoteInFull.model_fields}
+    return RemoteInFull(**columns | {"secrets": sorted(remote.secrets)})

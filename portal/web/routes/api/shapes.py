@@ -1,0 +1,44 @@
+"""What JSON looks like here: nothing unknown comes in, and times go out in one form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from portal.db.clock import iso
+
+
+class Given(BaseModel):
+    """Of a request. A field that nobody knows is a mistake that should be heard of."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Asked(BaseModel):
+    """Of an address: all values arrive as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Shown(BaseModel):
+    """Of an answer."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class Problem(Shown):
+    """What went wrong, after RFC 9457."""
+
+    status: int = Field(description="The status of the answer once more.")
+    title: str = Field(description="What kind of problem it is.")
+    detail: str = Field(description="What happened and what to do.")
+    errors: dict[str, str] = Field({}, description="What is wrong with each field.")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from flask import url_for
+from pydantic import Field
+
+from portal import models
+from portal.models import Role
+from portal.services.accounts import password_links
+from portal.services.accounts import users as accounts
+from portal.web.access import address, me, user_or_404
+from portal.web.routes.api.operations import Answer, operation
+from portal.web.routes.api.paging import (
+    LINKS,
+    Paged,
+    Pages,
+    links,
+    pages_of,
+)
+from portal.web.routes.api.shapes import Given, Shown, Timestamp
+
+_LAST_ADMIN = "This is the last active admin."
+
+
+class User(Shown):
+    id: int
+    username: str
+    role: Role
+    active: bool = Field(description="False: cannot sign in, and has no tokens.")
+    created_at: Timestamp
+    last_sign_in_at: Timestamp | None
+
+
+class InvitedUser(User):
+    password_link: str = Field(
+        description="Address where the user sets a password, once within 72 hours. Shown only here."
+    )
+
+
+class UserPage(Paged):
+    items: list[User]
+
+
+class UsersAsked(Pages):
+    q: str = Field("", max_length=64, description="Part of a user name.")
+
+
+class NewUser(Given):
+    username: str = Field(
+        min_length=1,
+        max_length=64,
+        description="Letters, digits, dots, dashes and underscores; kept in lower case.",
+    )
+    role: Role
+
+
+class NewRole(Given):
+    role: Role
+
+
+@operation(
+    "GET",
+    "/users",
+    right=Role.ADMIN,
+    query=UsersAsked,
+    shape=UserPage,
+    answers={200: "Users of one page, by name. A page after the last is empty."},
+    answer_headers=LINKS,
+)
+def list_users(query: UsersAsked) -> Answer:
+    """List users"""
+    text = query.q.replace("\0", "")
+    users, total = accounts.search(text, query.page, query.per_page)
+    pages = pages_of(total, query.per_page)
+    shown = UserPage(
+        items=[_shown(user) for user in users],
+        page=query.page,
+        per_page=query.per_page,
+        pages=pages,
+        total=total,
+    )
+    return Answer(shown, headers=links(query, pages))
+
+
+@operation(
+    "POST",
+    "/users",
+    right=Role.ADMIN,
+    body=NewUser,
+    shape=InvitedUser,
+    answers={201: "The new user. Nobody can sign in as them until the link has set a password."},
+    answer_headers={"Location": "Path of the user."},
+)
+def create_user(body: NewUser) -> Answer:
+    """Invite a user"""
+    user, token = password_links.invite(body.username, body.role, actor=me(), address=address())
+    link = url_for("password_links.show", token=token, _external=True)
+    shown = InvitedUser(**_shown(user).model_dump(mode="python"), password_link=link)
+    return Answer(shown, 201, {"Location": url_for("api.get_user", user_id=user.id)})
+
+
+@operation("GET", "/users/<int:user_id>", right=Role.ADMIN, shape=User, answers={200: "The user."})
+def get_user(user_id: int) -> User:
+    """Get one user"""
+    return _shown(user_or_404(user_id))
+
+
+@operation(
+    "POST",
+    "/users/<int:user_id>/role",
+    right=Role.ADMIN,
+    body=NewRole,
+    shape=User,
+    answers={200: "The user. The role is in force at once, for sessions and tokens alike."},
+    refusals={409: _LAST_ADMIN},
+)
+def change_role(user_id: int, body: NewRole) -> User:
+    """Change a user's role"""
+    user_or_404(user_id)
+    return _shown(accounts.change_role(user_id, body.role, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/users/<int:user_id>/disable",
+    right=Role.ADMIN,
+    shape=User,
+    answers={200: "The user, disabled: their sessions, sockets and tokens have ended."},
+    refusals={409: _LAST_ADMIN},
+)
+def disable_user(user_id: int) -> User:
+    """Disable a user"""
+    user_or_404(user_id)
+    return _shown(accounts.set_active(user_id, False, actor=me(), address=address()))
+
+
+@operation(
+    "POST",
+    "/users/<int:user_id>/enable",
+    right=Role.ADMIN,
+    shape=User,
+    answers={200: "The user, who can sign in again. Ended tokens stay ended."},
+)
+def enable_user(user_id: int) -> User:
+    """Enable a user"""
+    user_or_404(user_id)
+    return _shown(accounts.set_active(user_id, True, actor=me(), address=address()))
+
+
+def _shown(user: models.User) -> User:
+    return User.model_validate(user)

@@ -1,0 +1,67 @@
+"""Looking for a source or a destination: fragments of the dialog beside the fields of a job."""
+
+from pathlib import Path
+
+from flask import Blueprint, current_app, render_template, request
+
+from portal.errors import Invalid
+from portal.models import Role
+from portal.services.storage import folders
+from portal.services.storage.folders import Folder
+from portal.web.access import address, me, requires
+from portal.web.routes.paging import page_number
+
+blueprint = Blueprint("browse", __name__, url_prefix="/browse")
+
+_LONGEST = 4200
+
+
+@blueprint.get("")
+@requires(Role.OPERATOR)
+def show() -> str:
+    """``?at=`` as it stands in the field, ``?q=`` part of a name, ``?page=`` more of it; ``?side=``
+    which field it is for."""
+    number = page_number()
+    rows_alone = number > 1 or request.args.get("part") == "rows"
+    text = request.args.get("q", "")[:200]
+    folder = _look(request.args.get("at", ""), text, number, again=rows_alone)
+    return _rendered("browse/_rows.html" if rows_alone else "browse/_panel.html", folder, number)
+
+
+@blueprint.post("/folders")
+@requires(Role.OPERATOR)
+def create() -> tuple[str, int]:
+    at = request.form.get("at", "")[:_LONGEST]
+    name = request.form.get("name", "")[:_LONGEST]
+    try:
+        made = folders.make(at, name, roots=_roots(), user=me(), address=address())
+    except Invalid as invalid:
+        errors = invalid.errors
+        return _rendered("browse/_panel.html", _look(at), name=name, problem=errors["name"]), 422
+    return _rendered("browse/_panel.html", _look(made)), 201
+
+
+def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> Folder:
+    return folders.look(
+        at[:_LONGEST], roots=_roots(), user=me(), text=text, number=number, again=again
+    )
+
+
+def _roots() -> tuple[Path, ...]:
+    found: tuple[Path, ...] = current_app.extensions["settings"].transfer_roots
+    return found
+
+
+def _rendered(
+    template: str, folder: Folder, number: int = 1, name: str = "", problem: str = ""
+) -> str:
+    side = "source" if request.values.get("side") == "source" else "destination"
+    return render_template(
+        template,
+        folder=folder,
+        number=number,
+        side=side,
+        text=request.args.get("q", "")[:200],
+        name=name,
+        problem=problem,
+    )

@@ -1,0 +1,48 @@
+from flask import Blueprint, render_template, request
+from werkzeug.wrappers import Response
+
+from portal.errors import NotFound
+from portal.models import Role
+from portal.presentation import charts
+from portal.presentation.charts import Period, Throughput
+from portal.realtime import cache
+from portal.services.jobs import listing, statistics
+from portal.web.access import background, me, requires
+from portal.web.routes.fragments import fragment, tag_of, unchanged
+
+blueprint = Blueprint("dashboard", __name__)
+
+_throughput: cache.Memo[Throughput] = cache.Memo(1.0)
+
+
+@blueprint.get("/")
+@requires(Role.VIEWER)
+def index() -> str:
+    zone = me().settings.timezone
+    wanted = request.args.get("period") or Period.HOUR
+    if wanted not in tuple(Period):
+        raise NotFound("There is no such period.")
+    period = Period(wanted)
+    throughput = _throughput.get(period, lambda: statistics.throughput(period))
+    return render_template(
+        "dashboard/page.html",
+        statistics=statistics.gather(zone),
+        throughput=throughput,
+        chart=charts.of_throughput(throughput, zone) if throughput.moved else None,
+        running=listing.running(),
+        events=listing.latest_events(),
+    )
+
+
+@blueprint.get("/api/dashboard/stats")
+@requires(Role.VIEWER)
+@background
+def stats() -> Response:
+    zone = me().settings.timezone
+    html, tag = cache.figures.get((zone, request.script_root), lambda: _figures(zone))
+    return unchanged(tag) or fragment(html, tag)
+
+
+def _figures(zone: str) -> tuple[str, str]:
+    html = render_template("dashboard/_stats.html", statistics=statistics.gather(zone))
+    return html, tag_of(html)

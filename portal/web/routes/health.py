@@ -1,0 +1,56 @@
+"""For other programs: is it up, is it ready, how is it doing."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from flask import Blueprint, current_app, jsonify, request
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from werkzeug.wrappers import Response
+
+from portal.errors import NotFound
+from portal.services import readiness
+from portal.web import origins
+from portal.web.access import public
+from portal.web.metrics import registry
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@public
+def healthz() -> Response:
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@public
+def readyz() -> Response:
+    """200, or 503 with the parts that are down."""
+    parts = readiness.parts(current_app)
+    ready = all(state == "ok" for state in parts.values())
+    told: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
+    if unconfined := readiness.unconfined(current_app.extensions["settings"]):
+        told["confinement"] = unconfined
+    response = jsonify(told)
+    response.status_code = 200 if ready else 503
+    return response
+
+
+@blueprint.get("/metrics")
+@public
+def metrics() -> Response:
+    if not _may_read_metrics():
+        raise NotFound("There is nothing here.")
+    return Response(generate_latest(registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read_metrics() -> bool:
+    """With the token, where one is set; else from this machine, not through a proxy on it."""
+    token = current_app.extensions["settings"].metrics_token
+    if token:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), token.encode())
+    return origins.is_from_here(request.environ)

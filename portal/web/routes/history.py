@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import add
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, render_template, request
+from werkzeug.wrappers import Response
+
+from portal.db.clock import iso, now
+from portal.errors import Invalid, NotFound
+from portal.models import Role
+from portal.presentation.formatting import mean_speed
+from portal.services.jobs import history, listing
+from portal.services.jobs.history import Line
+from portal.services.jobs.totals import DIFFERENT, Total
+from portal.transfers.states import FINAL, JobStatus
+from portal.web.access import address, me, requires
+from portal.web.routes import export
+from portal.web.routes.history_filter import FIELDS, LOCAL_ONLY, read
+
+blueprint = Blueprint("history", __name__, url_prefix="/history")
+
+_PAGE_SIZE = 50
+_COLUMNS = (
+    *("id", "name", "operation", "dry_run", "source", "destination", "status", "owner"),
+    *("created_at", "started_at", "finished_at", "seconds", "bytes", "files"),
+    *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
+    *("outcome", "unchanged", "deleted", "different", "compared_by"),
+)
+
+
+_ENDINGS = (
+    (JobStatus.COMPLETED, "Completed"),
+    (DIFFERENT, "Different"),
+    (JobStatus.FAILED, "Failed"),
+    (JobStatus.CANCELLED, "Cancelled"),
+)
+
+
+@blueprint.get("")
+@requires(Role.VIEWER)
+def index() -> str | tuple[str, int]:
+    typed = _typed(request.args)
+    try:
+        wanted = read(typed, me().settings.timezone)
+    except Invalid as invalid:
+        return _page(typed, errors=invalid.errors), 422
+    sums = history.total(wanted)
+    chosen = _chosen(sums, wanted)
+    place = {name: _job_number(name) for name in ("before", "after")}
+    found = history.page(wanted, _PAGE_SIZE, **place)
+    return _page(typed, found=found, sums=sums, chosen=chosen)
+
+
+@blueprint.post("/export")
+@requires(Role.VIEWER)
+def download() -> Response:
+    """A POST, for it is noted: no link of another site can fill the log."""
+    typed = _typed(request.form)
+    wanted = read(typed, me().settings.timezone)
+    asked = ", ".join(f"{name} {value}" for name, value in typed.items() if value)
+    chunks = history.export(wanted, asked, actor=me(), address=address())
+    here = now().astimezone(ZoneInfo(me().settings.timezone)).date()
+    return export.attachment("csv", "history", here, _COLUMNS, _rows(chunks))
+
+
+def _rows(chunks: Iterable[list[Line]]) -> Iterator[list[list[export.Value]]]:
+    for lines in chunks:
+        yield [_values(line) for line in lines]
+
+
+def _values(line: Line) -> list[export.Value]:
+    return [
+        line.id,
+        line.name,
+        line.operation,
+        "yes" if line.dry_run else "no",
+        line.source,
+        line.destination,
+        line.status,
+        line.owner,
+        iso(line.created_at),
+        iso(line.started_at) if line.started_at else None,
+        iso(line.finished_at),
+        line.seconds,
+        line.bytes_moved,
+        line.files,
+        mean_speed(line.bytes_moved, line.seconds),
+        line.error,
+        line.links_left_out,
+        line.specials_left_out,
+        line.outcome,
+        line.files_unchanged,
+        line.files_deleted,
+        line.files_different,
+        line.compared_by,
+    ]
+
+
+def _chosen(sums: dict[str, Total], wanted: history.Filter) -> Total:
+    if wanted.is_different:
+        return sums[DIFFERENT]
+    if wanted.status is not None:
+        return sums[wanted.status]
+    return reduce(add, (sums[status] for status in FINAL))
+
+
+def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: Any) -> str:
+    """Without ``shown`` there is nothing to show: a filter that is wrong matches no job."""
+    return render_template(
+        "history.html",
+        typed=typed,
+        errors=errors or {},
+        people=[(one.name, one.name) for one in history.owners()],
+        places=_places(),
+        states=_ENDINGS,
+        interrupted=listing.counts()[JobStatus.INTERRUPTED],
+        **shown,
+    )
+
+
+def _places() -> list[tuple[str, str]]:
+    there = [
+        (str(one.id), f"{one.name} (deleted)" if one.is_gone else one.name)
+        for one in history.remotes()
+    ]
+    return [(LOCAL_ONLY, "Local folders only"), *there]
+
+
+def _typed(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: values.get(name, "").strip()[:128] for name in FIELDS}
+
+
+def _job_number(name: str) -> int | None:
+    text = request.args.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise NotFound("There is no such page of the history.")
+    return int(text)

@@ -1,0 +1,54 @@
+"""What the history is filtered by, as an address or a form says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from portal.errors import Invalid, NotFound
+from portal.services.jobs import history
+from portal.services.jobs.history import LOCAL, Filter
+from portal.services.jobs.totals import DIFFERENT
+from portal.transfers.states import FINAL, JobStatus
+from portal.web.routes.days import period
+
+FIELDS = ("from", "to", "user", "remote", "status")
+#: Stands for the id of a remote: transfers between local folders.
+LOCAL_ONLY = "local"
+
+
+def read(typed: Mapping[str, str], timezone: str) -> Filter:
+    """Raises Invalid with all that is wrong at once; NotFound for a status that nobody offers."""
+    if typed["status"] not in ("", *FINAL, DIFFERENT):
+        raise NotFound("No transfer ends with such a status.")
+    errors: dict[str, str] = {}
+    since, until = period(typed, timezone, errors)
+    owner = _owner(typed["user"], errors)
+    remote = _remote(typed["remote"], errors)
+    if errors:
+        raise Invalid(errors)
+    if typed["status"] == DIFFERENT:
+        return Filter(since, until, owner, remote, JobStatus.COMPLETED, is_different=True)
+    status = JobStatus(typed["status"]) if typed["status"] else None
+    return Filter(since, until, owner, remote, status)
+
+
+def _owner(name: str, errors: dict[str, str]) -> int | None:
+    if not name:
+        return None
+    for one in history.owners():
+        if one.name == name:
+            return one.id
+    errors["user"] = "No transfer of this user has ended."
+    return None
+
+
+def _remote(text: str, errors: dict[str, str]) -> int | None:
+    if not text:
+        return None
+    if text == LOCAL_ONLY:
+        return LOCAL
+    for one in history.remotes():
+        if str(one.id) == text:
+            return one.id
+    errors["remote"] = "No transfer from or to this remote has ended."
+    return None

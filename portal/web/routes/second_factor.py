@@ -1,0 +1,244 @@
+"""Codes beside the password: asked for at the door, turned on and off in the settings."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import segno
+from flask import Blueprint, flash, redirect, render_template, session, url_for
+from werkzeug.wrappers import Response
+
+from portal.errors import Conflict, Invalid, TooMany
+from portal.models import Role, User
+from portal.presentation.formatting import duration
+from portal.services.accounts import second_factor
+from portal.services.accounts.pending_sign_in import Half
+from portal.services.accounts.second_factor import Setup
+from portal.web.access import (
+    address,
+    me,
+    public,
+    requires,
+    user_or_404,
+)
+from portal.web.forms.accounts import CodeForm, FactorForm
+from portal.web.routes import entering
+
+blueprint = Blueprint("second_factor", __name__)
+
+_CODES = "recovery_codes"
+Answer = Response | str | tuple[str, int] | tuple[str, int, dict[str, str]]
+
+
+# --- at the door --------------------------------------------------------------------------------
+
+
+@blueprint.get("/login/code")
+@public
+def ask() -> Answer:
+    half = entering.half()
+    if half is None:
+        return _too_late()
+    return render_template("second_factor/ask.html", form=CodeForm(formdata=None), user=half.user)
+
+
+@blueprint.post("/login/code")
+@public
+def answer() -> Answer:
+    half = entering.half()
+    if half is None:
+        return _too_late()
+    form = CodeForm()
+    try:
+        _valid(form)
+        kind = second_factor.check(half.user, form.code.data or "", address=address())
+    except (Invalid, TooMany) as error:
+        return _again("second_factor/ask.html", form, error, user=half.user)
+    return _finish(half, kind, entering.target()) or _too_late()
+
+
+@blueprint.get("/login/second-factor")
+@public
+def enrol() -> Answer:
+    half = entering.half()
+    setup = _setup(half.user) if half else None
+    if half is None or setup is None:
+        return _too_late()
+    form = CodeForm(formdata=None)
+    return render_template("second_factor/enrol.html", form=form, user=half.user, setup=setup)
+
+
+@blueprint.get("/login/second-factor/qr.svg")
+@public
+def enrol_picture() -> Response:
+    half = entering.half()
+    if half is None:
+        raise Conflict("There is nothing to scan.")
+    return _picture(half.user)
+
+
+@blueprint.post("/login/second-factor")
+@public
+def enrolled() -> Answer:
+    half = entering.half()
+    setup = _setup(half.user) if half else None
+    if half is None or setup is None:
+        return _too_late()
+    form = CodeForm()
+    try:
+        _valid(form)
+        codes = second_factor.enable(
+            half.user, entering.proposed(), form.code.data or "", None, address=address()
+        )
+    except (Invalid, TooMany) as error:
+        return _again("second_factor/enrol.html", form, error, user=half.user, setup=setup)
+    entered = _finish(half, "by code", url_for("second_factor.show"))
+    if entered is None:
+        return _too_late()
+    session[_CODES] = codes
+    return entered
+
+
+def _finish(half: Half, kind: str, target: str) -> Response | None:
+    way = " and ".join(part.removeprefix("by ") for part in (half.way, kind) if part)
+    return entering.let_in(
+        half.proof, remember=half.remember, target=target, way=f"by {way}", second_step=True
+    )
+
+
+def _too_late() -> Response:
+    return redirect(url_for("sessions.login"), 303)
+
+
+# --- in the settings ----------------------------------------------------------------------------
+
+
+@blueprint.get("/settings/second-factor")
+@requires(Role.VIEWER)
+def show() -> str:
+    return _page(FactorForm(formdata=None), codes=session.pop(_CODES, []))
+
+
+@blueprint.get("/settings/second-factor/qr.svg")
+@requires(Role.VIEWER)
+def picture() -> Response:
+    return _picture(me())
+
+
+@blueprint.post("/settings/second-factor/begin")
+@requires(Role.VIEWER)
+def begin() -> Response:
+    entering.propose(me())
+    return redirect(url_for("second_factor.show"), 303)
+
+
+@blueprint.post("/settings/second-factor/enable")
+@requires(Role.VIEWER)
+def enable() -> Answer:
+    form = FactorForm()
+    try:
+        code, password = _proofs(form)
+        session[_CODES] = second_factor.enable(
+            me(), entering.proposed(), code, password, address=address()
+        )
+        entering.withdraw()
+    except (Invalid, TooMany) as error:
+        return _refused(form, error)
+    flash("Your second factor is on. Your other sessions are signed out.")
+    return redirect(url_for("second_factor.show"), 303)
+
+
+@blueprint.post("/settings/second-factor/disable")
+@requires(Role.VIEWER)
+def disable() -> Answer:
+    form = FactorForm()
+    try:
+        second_factor.disable(me(), *_proofs(form), address=address())
+    except (Invalid, TooMany) as error:
+        return _refused(form, error)
+    flash("Your second factor is off. Your other sessions are signed out.")
+    return redirect(url_for("second_factor.show"), 303)
+
+
+@blueprint.post("/settings/second-factor/codes")
+@requires(Role.VIEWER)
+def renew_codes() -> Answer:
+    form = FactorForm()
+    try:
+        session[_CODES] = second_factor.renew_codes(me(), *_proofs(form), address=address())
+    except (Invalid, TooMany) as error:
+        return _refused(form, error)
+    return redirect(url_for("second_factor.show"), 303)
+
+
+@blueprint.post("/users/<int:user_id>/reset-second-factor")
+@requires(Role.ADMIN)
+def reset(user_id: int) -> Response:
+    user = second_factor.reset(user_or_404(user_id).id, actor=me(), address=address())
+    flash(f"The second factor of {user.username} is removed. They are signed out everywhere.")
+    return redirect(url_for("users.index"), 303)
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def _proofs(form: FactorForm) -> tuple[str, str]:
+    if not me().password_hash:
+        form.current_password.validators = []  # there is none to type
+    _valid(form)
+    return form.code.data or "", form.current_password.data or ""
+
+
+def _valid(form: Any) -> None:
+    if not form.validate():
+        raise Invalid({})
+
+
+def _page(form: FactorForm, codes: list[str]) -> str:
+    user = me()
+    return render_template(
+        "second_factor/page.html",
+        form=form,
+        codes=codes,
+        state=second_factor.state(user),
+        setup=_setup(user),
+    )
+
+
+def _refused(form: FactorForm, error: Invalid | TooMany) -> tuple[str, int, dict[str, str]]:
+    headers = _explain(form, error)
+    return _page(form, []), error.status, headers
+
+
+def _again(
+    template: str, form: CodeForm, error: Invalid | TooMany, **more: Any
+) -> tuple[str, int, dict[str, str]]:
+    headers = _explain(form, error)
+    return render_template(template, form=form, **more), error.status, headers
+
+
+def _explain(form: Any, error: Invalid | TooMany) -> dict[str, str]:
+    """Says the error beside its field; the headers of the answer."""
+    if isinstance(error, TooMany):
+        form.code.errors = [f"That was tried too often. Wait {duration(error.seconds)}."]
+        return {"Retry-After": str(error.seconds)}
+    for name, problem in error.errors.items():
+        form[name].errors = [*form[name].errors, problem]
+    return {}
+
+
+def _setup(user: User) -> Setup | None:
+    return second_factor.setup(user, entering.proposed())
+
+
+def _picture(user: User) -> Response:
+    """The QR code, as long as there is something to scan: it holds the secret."""
+    setup = _setup(user)
+    if setup is None:
+        raise Conflict("There is nothing to scan.")
+    drawn = io.BytesIO()
+    segno.make_qr(setup.address, error="m").save(
+        drawn, kind="svg", scale=5, border=4, dark="#000", light="#fff"
+    )
+    return Response(drawn.getvalue(), mimetype="image/svg+xml")

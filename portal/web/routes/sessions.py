@@ -1,0 +1,147 @@
+from flask import (
+    Blueprint,
+    current_app,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    session,
+    url_for,
+)
+from flask_login import current_user, logout_user
+from werkzeug.wrappers import Response
+
+from portal.db.clock import iso, now
+from portal.errors import Forbidden, NotFound, TooMany
+from portal.models import Role, User
+from portal.presentation.formatting import duration
+from portal.realtime.cache import mark
+from portal.services.accounts import sessions, sign_in
+from portal.web.access import (
+    address,
+    background,
+    me,
+    public,
+    requires,
+    user_or_404,
+)
+from portal.web.forms.accounts import SignInForm
+from portal.web.routes import entering
+
+blueprint = Blueprint("sessions", __name__)
+
+_LARGEST_ID = 2**31 - 1
+
+
+@blueprint.get("/login")
+@public
+def login() -> Response | str:
+    if current_user.is_authenticated:
+        return redirect(entering.wished())
+    return _sign_in_page(SignInForm())
+
+
+@blueprint.post("/login")
+@public
+def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
+    if not current_app.extensions["settings"].password_sign_in:
+        raise Forbidden("Sign in by single sign-on. Passwords are not taken here.")
+    form = SignInForm()
+    if not form.validate():
+        return _sign_in_page(form), 422
+    try:
+        proof = sign_in.prove(form.username.data or "", form.password.data or "", address=address())
+    except TooMany as limited:
+        page = _sign_in_page(form, wait=duration(limited.seconds))
+        return page, limited.status, {"Retry-After": str(limited.seconds)}
+    remember = bool(form.remember.data)
+    entered = proof and entering.go_on(proof, remember=remember, target=entering.wished())
+    return entered or (_sign_in_page(form, refused=True), 401)
+
+
+@blueprint.post("/logout")
+@requires(Role.VIEWER)
+def logout() -> Response:
+    sign_in.sign_out(me(), address=address())
+    logout_user()
+    session.clear()
+    response = redirect(url_for("sessions.login"), 303)
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+@blueprint.get("/api/session")
+@requires(Role.VIEWER)
+@background
+def who() -> Response:
+    """By it a page tells "signed out" from "blocked"."""
+    return jsonify(
+        {"user": me().username, "role": me().role, "time": iso(now()), "mark": str(mark)}
+    )
+
+
+# --- the list, one's own and for admins anyone's ------------------------------------------------
+
+
+@blueprint.get("/sessions")
+@requires(Role.VIEWER)
+def mine() -> str:
+    return _list(me())
+
+
+@blueprint.post("/sessions/<int:session_id>/end")
+@requires(Role.VIEWER)
+def end_mine(session_id: int) -> Response:
+    return _end(me(), session_id, url_for("sessions.mine"))
+
+
+@blueprint.post("/sessions/end-others")
+@requires(Role.VIEWER)
+def end_my_others() -> Response:
+    return _end_others(me(), url_for("sessions.mine"))
+
+
+@blueprint.get("/users/<int:user_id>/sessions")
+@requires(Role.ADMIN)
+def of_user(user_id: int) -> str:
+    return _list(user_or_404(user_id))
+
+
+@blueprint.post("/users/<int:user_id>/sessions/<int:session_id>/end")
+@requires(Role.ADMIN)
+def end_of_user(user_id: int, session_id: int) -> Response:
+    page = url_for("sessions.of_user", user_id=user_id)
+    return _end(user_or_404(user_id), session_id, page)
+
+
+@blueprint.post("/users/<int:user_id>/sessions/end-others")
+@requires(Role.ADMIN)
+def end_others_of_user(user_id: int) -> Response:
+    return _end_others(user_or_404(user_id), url_for("sessions.of_user", user_id=user_id))
+
+
+def _list(user: User) -> str:
+    found = sessions.of_user(user.id)
+    return render_template("sessions.html", user=user, sessions=found, here=me().session_id)
+
+
+def _end(user: User, session_id: int, page: str) -> Response:
+    if session_id > _LARGEST_ID:
+        raise NotFound("There is no such session.")
+    sessions.end(user, session_id, actor=me(), address=address())
+    flash("The session is ended.")
+    return redirect(page, 303)
+
+
+def _end_others(user: User, page: str) -> Response:
+    """All but the one that asks; of another user that is every one."""
+    number = sessions.end_others(user, keep=me().session_id, actor=me(), address=address())
+    flash(f"{number} session{'' if number == 1 else 's'} ended.")
+    return redirect(page, 303)
+
+
+def _sign_in_page(form: SignInForm, *, refused: bool = False, wait: str = "") -> str:
+    days = current_app.extensions["settings"].session_remembered_days
+    form.remember.label.text = f"Stay signed in for {days:g} day{'' if days == 1 else 's'}"
+    passwords = current_app.extensions["settings"].password_sign_in
+    return render_template("login.html", form=form, refused=refused, wait=wait, passwords=passwords)

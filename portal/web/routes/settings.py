@@ -1,0 +1,63 @@
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from portal.errors import Invalid
+from portal.models import Role
+from portal.services.accounts import users
+from portal.web.access import address, me, requires
+from portal.web.forms.accounts import PasswordForm
+from portal.web.forms.settings import SettingsForm
+
+blueprint = Blueprint("settings", __name__)
+
+
+@blueprint.get("/settings")
+@requires(Role.VIEWER)
+def show() -> str:
+    return _page(SettingsForm(formdata=None, obj=me().settings), PasswordForm(formdata=None))
+
+
+@blueprint.post("/settings")
+@requires(Role.VIEWER)
+def change() -> Response | tuple[str, int]:
+    form = SettingsForm(_sent_or_kept())
+    if not form.validate():
+        return _page(form, PasswordForm(formdata=None)), 422
+    users.change_settings(me(), form.changes(set(request.form)), address=address())
+    flash("Your settings are saved.")
+    return redirect(url_for("settings.show"), 303)
+
+
+@blueprint.post("/settings/password")
+@requires(Role.VIEWER)
+def change_password() -> Response | tuple[str, int]:
+    form = PasswordForm()
+    try:
+        if not form.validate():
+            raise Invalid({})
+        users.change_password(
+            me(),
+            form.current_password.data or "",
+            form.new_password.data or "",
+            address=address(),
+        )
+    except Invalid as invalid:
+        for name, problem in invalid.errors.items():
+            form[name].errors = [*form[name].errors, problem]
+        return _page(SettingsForm(formdata=None, obj=me().settings), form), 422
+    flash("Your password is changed. Your other sessions are signed out.")
+    return redirect(url_for("settings.show"), 303)
+
+
+def _sent_or_kept() -> MultiDict[str, str]:
+    kept = me().settings
+    sent = MultiDict(request.form)
+    for name in SettingsForm.NAMES:
+        if name not in sent:
+            sent[name] = str(getattr(kept, name))
+    return sent
+
+
+def _page(form: SettingsForm, password_form: PasswordForm) -> str:
+    return render_template("settings.html", form=form, password_form=password_form)

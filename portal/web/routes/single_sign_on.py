@@ -1,0 +1,152 @@
+"""To the provider and back: to sign in, or to say who one is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from portal.errors import Conflict, Forbidden, Invalid, TooMany
+from portal.models import Role
+from portal.presentation.formatting import duration
+from portal.services.accounts import reauthentication, single_sign_on
+from portal.services.accounts.oidc import TRIP_SECONDS, Trip
+from portal.services.storage import encryption
+from portal.web.access import (
+    address,
+    me,
+    public,
+    requires,
+)
+from portal.web.forms.accounts import ConfirmForm
+from portal.web.routes import entering
+
+blueprint = Blueprint("single_sign_on", __name__)
+
+_TRIP = "trip"
+_LINKING = "linking"
+
+
+@blueprint.app_context_processor
+def _name() -> dict[str, Any]:
+    """For the templates: what the button says; nothing where there is no provider."""
+    provider = single_sign_on.provider()
+    return {"single_sign_on": provider.name if provider else ""}
+
+
+@blueprint.before_request
+def _only_where_set_up() -> Response | None:
+    if single_sign_on.provider() is not None:
+        return None
+    flash("Single sign-on is not set up.")
+    signed_in = current_user.is_authenticated
+    return redirect(url_for("settings.show" if signed_in else "sessions.login"), 303)
+
+
+# --- there and back -----------------------------------------------------------------------------
+
+
+@blueprint.get("/sign-on")
+@public
+def leave() -> Response:
+    """A link and no form: the policy of this site lets no form lead to another one."""
+    linking = _may_link()
+    if current_user.is_authenticated and not linking:
+        return redirect(entering.wished())
+    back = url_for("single_sign_on.come_back", _external=True)
+    there, trip = single_sign_on.departure(back)
+    # Signed, and in the cookie of this browser alone: nobody can send somebody else on their trip.
+    data = {"trip": trip, "next": entering.wished(), "link": me().id if linking else None}
+    session[_TRIP] = encryption.signed(_TRIP, data)
+    return redirect(there)
+
+
+@blueprint.get("/sign-on/callback")
+@public
+def come_back() -> Response:
+    kept = encryption.read(_TRIP, session.pop(_TRIP, ""), seconds=TRIP_SECONDS)
+    if kept is None:
+        raise Forbidden("This sign-in was begun elsewhere, or too long ago. Begin again.")
+    trip = Trip(*kept["trip"])
+    if kept["link"] is not None:
+        return _linked(kept["link"], trip)
+    arrived = single_sign_on.enter(trip, request.args, address=address())
+    entered = entering.go_on(
+        arrived.proof,
+        remember=False,
+        target=kept["next"],
+        way="by single sign-on",
+        second_step=arrived.second_step,
+    )
+    if entered is None:
+        raise Forbidden("The sign-in was not completed. Begin again from the sign-in page.")
+    return entered
+
+
+def _linked(user_id: int, trip: Trip) -> Response:
+    if not current_user.is_authenticated or me().id != user_id:
+        raise Forbidden("You were signed out meanwhile. Sign in and begin again.")
+    single_sign_on.link(me(), trip, request.args, address=address())
+    flash("You can sign in by single sign-on now.")
+    return redirect(url_for("single_sign_on.show"), 303)
+
+
+def _may_link() -> bool:
+    mark = encryption.read(_LINKING, session.get(_LINKING, ""), seconds=TRIP_SECONDS)
+    return bool(mark and current_user.is_authenticated and mark["session"] == me().session_id)
+
+
+# --- in the settings ----------------------------------------------------------------------------
+
+
+@blueprint.get("/settings/sign-on")
+@requires(Role.VIEWER)
+def show() -> str:
+    return _page(ConfirmForm(formdata=None))
+
+
+@blueprint.post("/settings/sign-on/link")
+@requires(Role.VIEWER)
+def link() -> Response | tuple[str, int, dict[str, str]]:
+    if not me().password_hash:
+        raise Conflict("You have no password here, so the provider is your only way in.")
+    form = ConfirmForm()
+    if refused := _refused(form):
+        return refused
+    session[_LINKING] = encryption.signed(_LINKING, {"session": me().session_id})
+    return redirect(url_for("single_sign_on.show"), 303)
+
+
+@blueprint.post("/settings/sign-on/unlink")
+@requires(Role.VIEWER)
+def unlink() -> Response | tuple[str, int, dict[str, str]]:
+    form = ConfirmForm()
+    if refused := _refused(form):
+        return refused
+    single_sign_on.unlink(me(), address=address())
+    flash("You sign in by your password alone now.")
+    return redirect(url_for("single_sign_on.show"), 303)
+
+
+def _refused(form: ConfirmForm) -> tuple[str, int, dict[str, str]] | None:
+    """The page again, unless the password is right."""
+    try:
+        if not form.validate():
+            raise Invalid({})
+        reauthentication.check_password(me(), form.current_password.data or "", address=address())
+    except TooMany as limited:
+        wait = duration(limited.seconds)
+        form.current_password.errors = [f"That was tried too often. Wait {wait}."]
+        return _page(form), limited.status, {"Retry-After": str(limited.seconds)}
+    except Invalid as invalid:
+        known = form.current_password.errors
+        form.current_password.errors = [*known, *invalid.errors.values()]
+        return _page(form), invalid.status, {}
+    return None
+
+
+def _page(form: ConfirmForm) -> str:
+    identity = single_sign_on.identity_of(me())
+    return render_template("sign_on.html", form=form, identity=identity, may_link=_may_link())

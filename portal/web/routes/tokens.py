@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from portal.db.clock import now
+from portal.errors import Invalid
+from portal.models import Role
+from portal.services.accounts import api_tokens
+from portal.web.access import address, me, requires
+from portal.web.forms.settings import TokenForm
+
+blueprint = Blueprint("tokens", __name__, url_prefix="/tokens")
+
+
+@blueprint.get("")
+@requires(Role.VIEWER)
+def index() -> str:
+    return _page(TokenForm(me(), formdata=None))
+
+
+@blueprint.post("")
+@requires(Role.VIEWER)
+def create() -> Response | tuple[str, int]:
+    form = TokenForm(me())
+    try:
+        if not form.validate():
+            raise Invalid({})
+        token, text = api_tokens.create(
+            form.name.data or "",
+            form.scope.data,
+            _end(form),
+            actor=me(),
+            address=address(),
+        )
+    except Invalid as invalid:
+        for name, problem in invalid.errors.items():
+            form.beside(name).errors = [*form.beside(name).errors, problem]
+        return _page(form), 422
+    flash(f"The token {token.name}, shown once: {text}", "secret")
+    return redirect(url_for("tokens.index"), 303)
+
+
+@blueprint.post("/<int:token_id>/end")
+@requires(Role.VIEWER)
+def end(token_id: int) -> Response:
+    token = api_tokens.end(token_id, actor=me(), address=address())
+    flash(f"The token {token.name} has ended.")
+    return redirect(url_for("tokens.index"), 303)
+
+
+def _end(form: TokenForm) -> datetime:
+    """The end of the chosen day, in the user's time zone."""
+    if form.expires.data != form.ON_A_DAY:
+        return now() + timedelta(days=int(form.expires.data))
+    if form.day.data is None:
+        raise Invalid({"expires": "Choose a day."})
+    return datetime.combine(form.day.data, time(23, 59, 59), ZoneInfo(me().settings.timezone))
+
+
+def _page(form: TokenForm) -> str:
+    return render_template("tokens.html", form=form, tokens=api_tokens.all_of(me()))

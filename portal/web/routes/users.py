@@ -1,0 +1,127 @@
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from portal.errors import Invalid
+from portal.models import Role
+from portal.services.accounts import (
+    password_links,
+    passwords,
+    second_factor,
+)
+from portal.services.accounts import (
+    users as accounts,
+)
+from portal.web.access import (
+    address,
+    me,
+    requires,
+    user_or_404,
+)
+from portal.web.forms.accounts import NewUserForm
+from portal.web.routes.paging import page_number
+
+blueprint = Blueprint("users", __name__, url_prefix="/users")
+
+_PAGE_SIZE = 50
+
+
+@blueprint.get("")
+@requires(Role.ADMIN)
+def index() -> str:
+    return _page(NewUserForm(formdata=None), page_number(), request.args.get("q", "")[:64])
+
+
+@blueprint.post("")
+@requires(Role.ADMIN)
+def create() -> Response | tuple[str, int]:
+    """By a link where ``by`` says so, else with a generated password."""
+    form = NewUserForm()
+    try:
+        if not form.validate():
+            raise Invalid({})
+        _invite(form) if request.form.get("by") == "link" else _create(form)
+    except Invalid as invalid:
+        for name, problem in invalid.errors.items():
+            form[name].errors = [*form[name].errors, problem]
+        return _page(form, 1, ""), 422
+    return redirect(url_for("users.index"), 303)
+
+
+@blueprint.post("/<int:user_id>/role")
+@requires(Role.ADMIN)
+def change_role(user_id: int) -> Response:
+    user = accounts.change_role(
+        user_or_404(user_id).id, request.form.get("role", ""), actor=me(), address=address()
+    )
+    return _done(f"{user.username} is now {user.role}.")
+
+
+@blueprint.post("/<int:user_id>/disable")
+@requires(Role.ADMIN)
+def disable(user_id: int) -> Response:
+    user = accounts.set_active(user_or_404(user_id).id, False, actor=me(), address=address())
+    return _done(f"{user.username} is disabled and signed out everywhere.")
+
+
+@blueprint.post("/<int:user_id>/enable")
+@requires(Role.ADMIN)
+def enable(user_id: int) -> Response:
+    user = accounts.set_active(user_or_404(user_id).id, True, actor=me(), address=address())
+    return _done(f"{user.username} can sign in again.")
+
+
+@blueprint.post("/<int:user_id>/reset-password")
+@requires(Role.ADMIN)
+def reset_password(user_id: int) -> Response:
+    user, password = accounts.reset_password(user_or_404(user_id).id, actor=me(), address=address())
+    flash(f"The new password of {user.username}, shown once: {password}", "secret")
+    return redirect(url_for("users.index"), 303)
+
+
+@blueprint.post("/<int:user_id>/password-link")
+@requires(Role.ADMIN)
+def link(user_id: int) -> Response:
+    user, token = password_links.create(user_or_404(user_id).id, actor=me(), address=address())
+    _show_link(user.username, token)
+    return redirect(url_for("users.index"), 303)
+
+
+def _invite(form: NewUserForm) -> None:
+    user, token = password_links.invite(
+        form.username.data or "", form.role.data, actor=me(), address=address()
+    )
+    _show_link(user.username, token)
+
+
+def _create(form: NewUserForm) -> None:
+    password = passwords.generated()
+    user = accounts.create_user(
+        form.username.data or "", form.role.data, password, actor=me(), address=address()
+    )
+    flash(f"{user.username} can sign in with this password, shown once: {password}", "secret")
+
+
+def _show_link(username: str, token: str) -> None:
+    address = url_for("password_links.show", token=token, _external=True)
+    flash(f"By this link {username} sets a password, once within 72 hours: {address}", "secret")
+
+
+def _done(message: str) -> Response:
+    flash(message)
+    return redirect(url_for("users.index"), 303)
+
+
+def _page(form: NewUserForm, number: int, text: str) -> str:
+    users, total = accounts.search(text, number, _PAGE_SIZE)
+    return render_template(
+        "users.html",
+        form=form,
+        users=users,
+        total=total,
+        text=text,
+        number=number,
+        pages_count=max(1, -(-total // _PAGE_SIZE)),
+        linked=password_links.pending(users),
+        protected=second_factor.owners(users),
+        roles=tuple(Role),
+    )

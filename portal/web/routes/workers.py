@@ -1,0 +1,47 @@
+from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from portal.models import Role
+from portal.services import workers
+from portal.web.access import address, me, requires
+
+blueprint = Blueprint("workers", __name__, url_prefix="/workers")
+
+
+@blueprint.get("")
+@requires(Role.ADMIN)
+def index() -> str:
+    listed = workers.listing()
+    present = [one for one in listed if one.state in workers.PRESENT]
+    return render_template(
+        "workers/page.html",
+        scale_out=current_app.extensions["settings"].scale_out,
+        workers=present,
+        gone=[one for one in listed if one not in present],
+    )
+
+
+@blueprint.post("/<int:worker_id>/pause")
+@requires(Role.ADMIN)
+def pause(worker_id: int) -> Response:
+    workers.pause(worker_id, actor=me(), address=address())
+    return _done("The worker takes no new job until it is resumed.")
+
+
+@blueprint.post("/<int:worker_id>/resume")
+@requires(Role.ADMIN)
+def resume(worker_id: int) -> Response:
+    workers.resume(worker_id, actor=me(), address=address())
+    return _done("The worker takes jobs again.")
+
+
+@blueprint.post("/<int:worker_id>/drain")
+@requires(Role.ADMIN)
+def drain(worker_id: int) -> Response:
+    workers.drain(worker_id, actor=me(), address=address())
+    return _done("The worker finishes what it runs, and ends.")
+
+
+def _done(message: str) -> Response:
+    flash(message)
+    return redirect(url_for("workers.index"), 303)

@@ -1,0 +1,172 @@
+"""Socket.IO: connect, subscribe, disconnect. Nothing else comes in.
+
+The server picks the rooms from the session; a client can name topics, never rooms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from socketio.exceptions import ConnectionRefusedError as Refused
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.db.session import session
+from portal.realtime import rooms
+from portal.realtime.extensions import socketio
+from portal.services.accounts import principals, sessions
+
+log = structlog.get_logger(__name__)
+
+_HANDSHAKE = 10.0
+
+
+@dataclass(slots=True)
+class Seat:
+    """An authenticated socket."""
+
+    user_id: int
+    username: str
+    role: str
+    session_id: int
+    address: str
+    since: float = field(default_factory=time.monotonic)
+
+
+_seats: dict[str, Seat] = {}
+_strangers: dict[str, float] = {}
+
+
+def count() -> int:
+    return len(_seats)
+
+
+def _refused() -> Refused:
+    error = Refused("unauthorized")
+    error.error_args = {
+        "message": "unauthorized",
+        "code": "unauthorized",
+        "data": {"code": "unauthorized"},
+    }
+    return error
+
+
+def _silent(_sid: str) -> None: ...
+
+
+_greet: Callable[[str], None] = _silent
+
+
+def register(server: Any, *, greet: Callable[[str], None] = _silent) -> None:
+    """``greet`` is given each client that was let in.
+
+    The handlers, without Flask's request around them: none of them needs it, and in a storm of
+    reconnects it costs more than they do."""
+    global _greet  # noqa: PLW0603 - one process, one server
+    _greet = greet
+    server.on("connect", connect)
+    server.on("subscribe", subscribe)
+    server.on("disconnect", disconnect)
+
+
+def connect(
+    sid: str, environ: dict[str, Any] | None = None, auth: object = None, *_more: object
+) -> None:
+    """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
+    if environ is None or sid in _seats:
+        return  # an event that a client gave this name; see ``disconnect``
+    try:
+        seat = _seat(environ)
+    except Exception as error:
+        # The third broad except of the house: an exception that leaves this handler would let
+        # the client count as connected.
+        log.exception("connect failed")
+        raise _refused() from error
+    if seat is None:
+        raise _refused()
+    _seats[sid] = seat
+    log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
+    enter = socketio.server.manager.enter_room
+    for room in (
+        *map(rooms.topic_room, rooms.TOPICS),
+        rooms.role_room(seat.role),
+        rooms.user_room(seat.user_id),
+        rooms.session_room(seat.session_id),
+    ):
+        enter(sid, "/", room)
+    _greet(sid)
+
+
+def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:
+    """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
+    seat = _seats.get(sid)
+    topics = message.get("topics") if isinstance(message, dict) else None
+    if seat is None or not isinstance(topics, list):
+        return {"error": 'send {"topics": […]}'}
+    if not all(isinstance(topic, str) and topic in rooms.TOPICS for topic in topics):
+        return {"error": f"unknown topic; there are: {', '.join(rooms.TOPICS)}"}
+    server = socketio.server
+    for topic in rooms.TOPICS:
+        change = server.enter_room if topic in topics else server.leave_room
+        change(sid, rooms.topic_room(topic))
+    log.info("socket subscribed", user=seat.username, role=seat.role, topics=sorted(set(topics)))
+    return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": seat.role}
+
+
+def disconnect(sid: str, reason: str = "", *_more: object) -> None:
+    # The library hands an event named "disconnect" to this handler too. Believed, it would leave
+    # a socket that still hears everything and that no review knows.
+    if socketio.server.manager.is_connected(sid, "/"):
+        return
+    seat = _seats.pop(sid, None)
+    if seat is not None:
+        log.info(
+            "socket disconnected",
+            user=seat.username,
+            role=seat.role,
+            address=seat.address,
+            reason=reason,
+            seconds=round(time.monotonic() - seat.since, 1),
+        )
+
+
+def review_forever() -> None:
+    """Run in the background of a serving process: see ``review``."""
+    while True:
+        socketio.sleep(sessions.REVIEW_SECONDS)
+        try:
+            review()
+        except SQLAlchemyError:
+            log.exception("sockets could not be reviewed")
+        finally:
+            session.remove()
+
+
+def review() -> None:
+    """Drops sockets whose session is gone (expired, or ended where no event reached us) and
+    connections that never finished the handshake."""
+    sessions.drop_ended({seat.session_id for seat in _seats.values()})
+    _close_strangers()
+
+
+def _close_strangers() -> None:
+    server = socketio.server
+    known = {server.manager.eio_sid_from_sid(sid, "/") for sid in _seats}
+    open_now = set(server.eio.sockets)
+    for eio_sid in _strangers.keys() - (open_now - known):
+        del _strangers[eio_sid]
+    for eio_sid in open_now - known:
+        if time.monotonic() - _strangers.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
+            server.eio.disconnect(eio_sid)
+
+
+def _seat(environ: dict[str, Any]) -> Seat | None:
+    known = environ.get("portal.caller")
+    caller = principals.same_caller(known) if known is not None else None
+    if caller is None:
+        return None
+    address = environ.get("REMOTE_ADDR", "")
+    return Seat(caller.user_id, caller.username, str(caller.role), caller.session_id, address)

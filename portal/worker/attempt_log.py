@@ -1,0 +1,98 @@
+"""What a worker keeps of an attempt beside its figures: its log, and its speed over time.
+
+Written a few times a minute at most in one go, apart from the progress that people watch, and never
+at the cost of the transfer: while the database is away it waits, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from portal.db.clock import now
+from portal.db.session import session
+from portal.engine import LogLine, Run
+from portal.services.jobs import logs, speeds
+from portal.services.jobs.speed_curve import Series
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two writes of the log, and of the speed.
+LOG_PACE = 1.0
+SPEED_PACE = 10.0
+#: The first of the speed; each further one comes as late again, up to the pace.
+FIRST_SPEED = 2.0
+
+
+class Records:
+    """Of one attempt."""
+
+    def __init__(self, job_id: int, attempt: int) -> None:
+        self._job_id, self._attempt = job_id, attempt
+        self._began, self._started_at = time.monotonic(), now()
+        self._log_at = self._began
+        self._speed_due = self._began + FIRST_SPEED
+        self._said: list[LogLine] = []
+        self._left_out = 0
+        self._tail: logs.Tail | None = None
+        self._is_lost = False
+        self._series = Series()
+        self._latest: tuple[float, int] | None = None
+
+    def say(self, level: str, message: str) -> None:
+        """A line of the portal's own."""
+        self._said.append(LogLine(time.time(), level, "", message))
+
+    def note(self, speed_bytes: int) -> None:
+        """The speed by a reading, for the curve. The last of a transfer tells its average, so that
+        each counts only when the next one comes."""
+        if self._latest is not None:
+            self._series.add(*self._latest)
+        self._latest = time.monotonic() - self._began, speed_bytes
+
+    def collect(self, transfer: Run) -> None:
+        """Takes over what rclone has said."""
+        lines, left_out = transfer.take_log()
+        self._said += lines
+        self._left_out += left_out
+
+    def keep(self, transfer: Run) -> None:
+        """Writes what is due. While the database is away lines stay with the engine, which counts
+        what becomes too much."""
+        moment = time.monotonic()
+        try:
+            if moment - self._log_at >= LOG_PACE:
+                self._log_at = moment
+                if self._write_log():
+                    self.collect(transfer)
+                    self._write_log()
+            if moment >= self._speed_due:
+                self._speed_due = moment + min(SPEED_PACE, moment - self._began)
+                self._write_speed()
+        except OperationalError as error:
+            log.warning("the log was not written", job=self._job_id, error=str(error.orig))
+            session.rollback()
+
+    def end(self) -> None:
+        """Writes the rest; raises what the database raises."""
+        self._write_log()
+        self._write_speed()
+
+    def _write_log(self) -> bool:
+        """False if a later attempt has begun, which has the log now."""
+        if self._tail is None and not self._is_lost:
+            self._tail = logs.begin(self._job_id, self._attempt)
+        if self._tail is not None:
+            said, left_out = self._said, self._left_out
+            self._said, self._left_out = [], 0
+            logs.take_in(self._tail, said, left_out)
+            if not logs.write(self._tail):
+                self._tail = None
+        self._is_lost = self._tail is None
+        return not self._is_lost
+
+    def _write_speed(self) -> None:
+        if self._series.points:
+            speeds.save(self._job_id, self._attempt, self._started_at, self._series)

@@ -1,0 +1,41 @@
+"""A last look at source and destination, just before rclone is started."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from portal import engine
+from portal.services.storage import connections
+from portal.transfers.local_paths import PathRefused, resolve
+from portal.transfers.locations import overlap, split
+
+
+def checked(order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts) -> engine.Order:
+    """The same order by real paths, with the remotes that it needs. A folder may have become a
+    symlink since the job was made, a remote may be gone or lead elsewhere, a disk may be away.
+    Raises PathRefused or Unusable."""
+    with contextlib.suppress(OSError):
+        # On a full disk a new mount is not written down; all that is known is looked at below.
+        mounts.note()
+    source = _real("source", order.source, roots, mounts)
+    destination = _real("destination", order.destination, roots, mounts)
+    if overlap(source, destination):
+        raise PathRefused("The source and the destination lie inside one another.")
+    remote = any(split(path)[0] for path in (source, destination))
+    remotes = connections.of_job(order.job_id) if remote else ()
+    return replace(order, source=source, destination=destination, remotes=remotes)
+
+
+def _real(side: str, path: str, roots: Sequence[Path], mounts: engine.KnownMounts) -> str:
+    if split(path)[0] is not None:
+        return path
+    try:
+        real = str(resolve(path, roots))
+    except PathRefused as refused:
+        raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
+    if problem := mounts.problem(path):
+        raise PathRefused(problem)
+    return real

@@ -1,0 +1,122 @@
+"""What is the portal's own, and must never be the source or the destination of a transfer: whoever
+can overwrite the database or read the secret key is the portal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from portal import engine
+from portal.engine import KnownMounts, confinement_problem, places, rclone_path
+from portal.runtime import resources
+from portal.settings import SECRETS, Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """``what`` follows "holds", "is" and "lies in"."""
+
+    place: str
+    what: str
+
+
+class OwnFiles:
+    """Told apart by device and by path on that device, so that no link and no bind mount hides
+    them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._own = [_Own(places.of_local(str(path)), what) for path, what in _paths(settings)]
+        # The default root, which lies in the data folder.
+        self._open = places.of_local(str(settings.data_dir / "files"))
+
+    def refusal(self, path: Path) -> str | None:
+        """Why this path cannot be used by a transfer, in a sentence for whoever typed it."""
+        if self._overlap(places.of_local(str(path))):
+            return "The portal keeps its own files there. Choose another folder."
+        if self._mounted_below(path):
+            return "The portal's own files are mounted below this folder. Choose another one."
+        return None
+
+    def refuse_roots(self, settings: Settings) -> None:
+        """Raises SettingsError for the first root in which something of the portal's lies."""
+        for root in settings.transfer_roots:
+            found = self._overlap(places.of_local(str(root)))
+            if found is None and (found := self._mounted_below(root)):
+                found = "holds", found[1]
+            if found is not None:
+                relation, what = found
+                raise SettingsError(
+                    f"PORTAL_TRANSFER_ROOTS: {root} {relation} {what}, which a transfer could then "
+                    "read and overwrite. Name a folder that has nothing to do with the portal."
+                )
+
+    def _mounted_below(self, path: Path) -> tuple[str, str] | None:
+        below = (self._overlap(place) for place in places.of_mounts_below(str(path)))
+        return next((found for found in below if found is not None), None)
+
+    def _overlap(self, place: str) -> tuple[str, str] | None:
+        inside_the_open = place.startswith(self._open)
+        for own in self._own:
+            if own.place == place:
+                return "is", own.what
+            if own.place.startswith(place):
+                return "holds", own.what
+            if place.startswith(own.place) and not inside_the_open:
+                return "lies in", own.what
+        return None
+
+
+def _paths(settings: Settings) -> Iterator[tuple[Path, str]]:
+    yield settings.data_dir, f"the data folder {settings.data_dir}"
+    yield settings.data_dir / "secret_key", f"the secret key in {settings.data_dir}"
+    if (database := _database(settings.database_url)) is not None:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            yield Path(f"{database}{ending}"), f"the database {database}"
+    for name in SECRETS:
+        if given := os.environ.get(f"PORTAL_{name.upper()}_FILE"):
+            yield Path(given), f"the secret in {given}"
+    yield resources.ROOT, f"the portal's program in {resources.ROOT}"
+    yield Path(__file__).parent, f"the portal's program in {Path(__file__).parent}"
+    if sys.prefix != sys.base_prefix:
+        yield Path(sys.prefix), f"the portal's program in {sys.prefix}"
+    rclone = engine.rclone_path(settings.rclone)
+    yield rclone, f"rclone, {rclone}"
+
+
+def _database(url: str) -> str | None:
+    """The file of an SQLite database."""
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        return None
+    name = parts.database or ""
+    return str(Path(name).absolute()) if parts.drivername.startswith("sqlite") and name else None
+
+
+def look_at_roots(settings: Settings) -> None:
+    """Raises SettingsError where a transfer could reach what is the portal's own; remembers which
+    disks are mounted, and warns of those that are away."""
+    OwnFiles(settings).refuse_roots(settings)
+    mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
+    try:
+        mounts.note()
+    except OSError as error:
+        log.warning("the mounted disks were not written down", error=error.strerror)
+    if problem := confinement_problem(rclone_path(settings.rclone)):
+        log.warning("rclone is not confined", reason=problem)
+    for problem in mounts.problems():
+        log.warning("a folder that is open to transfers is not there", problem=problem)
+
+
+def accept_mount(settings: Settings, point: str) -> bool:
+    """What is mounted there now, or that nothing is, is right; whether that is news."""
+    return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
