@@ -48,7 +48,7 @@ def test_settings_page_has_each_variable_with_its_default_and_its_help() -> None
 def events_of_the_code() -> dict[str, set[str]]:
     """Event name → fields of its payload, read from the functions of portal/realtime/publish.py."""
     found = {}
-    for function in ast.parse((ROOT / "portal" / "live.py").read_text()).body:
+    for function in ast.parse((ROOT / "portal" / "realtime" / "publish.py").read_text()).body:
         payloads = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
         for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
             match call:
