@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from portal.db import postgres
+from portal.db import session as database
 from portal.db.postgres import Outage
+from portal.db.session import AWAY
 from tests.conftest import wait_for
 from tests.parts import Postgres
 
@@ -104,3 +107,56 @@ def test_nobody_waits_for_a_database_after_the_end_of_all(
     engine.dispose()
     asking.join(3)  # less than a restart is waited for
     assert len(failures) == 1
+
+
+def statements(engine: Engine, *told: str, frozen: float = 0.0) -> None:
+    """In one transaction; the process is frozen after the first."""
+    with engine.begin() as connection:
+        for statement in told:
+            connection.execute(text(statement))
+            time.sleep(frozen)
+            frozen = 0.0
+
+
+IDLE = "SET LOCAL idle_in_transaction_session_timeout = '50ms'"
+
+
+@pytest.mark.parametrize("after", [[], ["SELECT 1"]], ids=["commit", "statement"])
+def test_session_that_ended_while_its_process_was_frozen_counts_as_away(
+    engine: Engine, after: list[str]
+) -> None:
+    with pytest.raises(OperationalError) as raised:
+        statements(engine, IDLE, *after, frozen=0.3)
+    assert raised.value.connection_invalidated
+    assert "idle-in-transaction" in database.reason(raised.value)
+    statements(engine, "SELECT 1")  # the next connection is good
+
+
+def test_server_that_only_reads_counts_as_away(engine: Engine) -> None:
+    """So is one that another server has replaced."""
+    with pytest.raises(OperationalError) as raised:
+        statements(engine, "SET LOCAL transaction_read_only = on", "CREATE TABLE nobody_may ()")
+    assert raised.value.connection_invalidated
+
+
+def test_mistake_in_a_statement_is_none_of_the_database(engine: Engine) -> None:
+    with pytest.raises(ProgrammingError) as raised:
+        statements(engine, "SELECT nonsense")
+    assert not isinstance(raised.value, AWAY)
+
+
+def hold_a_right(seconds: float) -> bool:
+    with database.exclusively(4711) as alone:
+        time.sleep(seconds)
+        return alone
+
+
+def test_who_was_frozen_with_a_right_finds_the_database_away(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep takes that for an outage, and goes on with its next round."""
+    monkeypatch.setattr(database, "_EXCLUSIVE_SILENCE", "50ms")
+    database.session.configure(bind=engine)
+    with pytest.raises(AWAY):
+        hold_a_right(0.3)
+    assert hold_a_right(0)

@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 import structlog
 from psycopg.errors import _WaitTimeout as _Silence
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,10 @@ _TRY_EVERY = 0.1
 _FORGOTTEN = 5.0
 #: Seconds for one attempt to connect, if nobody refuses it.
 _CONNECT_PATIENCE = 3
+#: How PostgreSQL ends a session, or refuses to write, though psycopg calls it an internal error: a
+#: transaction that stood idle, as that of a process that was frozen; one that took too long; and a
+#: server that only reads since another one has taken its place.
+_ENDED = frozenset({"25P03", "25P04", "25006"})
 #: Where a connection's record keeps the pool that it belongs to.
 _POOL = "portal.pool"
 
@@ -48,9 +53,21 @@ def engine(url: str, *, answer_within: float | None = None) -> Engine:
     )
     connecting = _Connecting(made, answer_within)
     event.listen(made, "do_connect", connecting)
+    event.listen(made, "handle_error", _ended_session)
     event.listen(made, "checkout", connecting.answered)
     event.listen(made, "checkin", connecting.returned)
     return made
+
+
+def _ended_session(context: ExceptionContext) -> OperationalError | None:
+    """For everybody who uses it that is a database which was away: the next connection is good."""
+    cause = context.original_exception
+    if not isinstance(cause, psycopg.Error) or cause.sqlstate not in _ENDED:
+        return None
+    context.is_disconnect = True
+    return OperationalError(
+        context.statement, context.parameters, cause, connection_invalidated=True
+    )
 
 
 class _Connecting:

@@ -224,6 +224,11 @@ def begin_write() -> Session:
             return session()
 
 
+def reason(error: Exception) -> str:
+    """Why it was away, for the log: in the words of the database, without the statement."""
+    return str(getattr(error, "orig", None) or error)
+
+
 def has_no_room(error: Exception) -> bool:
     """Whether it is about a write that the disk did not take."""
     cause = getattr(error, "orig", None)

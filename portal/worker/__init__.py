@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import OperationalError
-
 from portal.db.clock import elapsed
-from portal.db.session import session
+from portal.db.session import AWAY, session
 from portal.engine import Watchdog
 from portal.services import workers
 from portal.services.jobs import places, reports, rescue
@@ -38,7 +36,7 @@ __all__ = [
 Ring = Callable[[int, str | None], None]
 
 #: What the database raises while it is away or locked.
-DatabaseAway = OperationalError
+DatabaseAway = AWAY
 
 
 def recover() -> None:

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from portal import engine
-from portal.db.session import session
+from portal.db.session import AWAY, reason, session
 from portal.models import Job
 from portal.services.jobs import reports
 from portal.services.jobs.reports import Ending, Hold, Seen
@@ -248,7 +247,7 @@ class Attempt:
                 silent_since=_moment(told.silent_since),
                 next_try_at=_moment(told.next_try_at),
             )
-        except OperationalError:
+        except AWAY:
             session.rollback()  # the database is away; it is told with the next look
         else:
             self._trouble = trouble
@@ -279,8 +278,8 @@ class Attempt:
         while True:
             try:
                 write()
-            except OperationalError as error:
-                self._log.warning("the end of the attempt was not written", error=str(error.orig))
+            except AWAY as error:
+                self._log.warning("the end of the attempt was not written", error=reason(error))
                 session.rollback()
             else:
                 return

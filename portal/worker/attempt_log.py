@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from portal.db.clock import now
-from portal.db.session import session
+from portal.db.session import AWAY, reason, session
 from portal.engine import LogLine, Run
 from portal.services.jobs import logs, speeds
 from portal.services.jobs.speed_curve import Series
@@ -71,8 +70,8 @@ class Records:
             if moment >= self._speed_due:
                 self._speed_due = moment + min(SPEED_PACE, moment - self._began)
                 self._write_speed()
-        except OperationalError as error:
-            log.warning("the log was not written", job=self._job_id, error=str(error.orig))
+        except AWAY as error:
+            log.warning("the log was not written", job=self._job_id, error=reason(error))
             session.rollback()
 
     def end(self) -> None:

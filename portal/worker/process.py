@@ -165,7 +165,9 @@ class _Process:
             self._worker.execute(job_id)
         except worker.DatabaseAway as away:
             log.warning(
-                "a job was not claimed; the sweep rings again", job=job_id, error=str(away.orig)
+                "a job was not claimed; the sweep rings again",
+                job=job_id,
+                error=session.reason(away),
             )
 
     def _obey(self, orders: Orders) -> None:

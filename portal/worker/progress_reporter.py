@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from enum import Enum, auto
 
 import structlog
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal import engine
 from portal.db.clock import elapsed, now
-from portal.db.session import session
+from portal.db.session import AWAY, reason, session
 from portal.services.jobs import reports
 from portal.services.jobs.reports import (
     Hold,
@@ -147,9 +147,9 @@ class Ledger:
             try:
                 with self._round:
                     self._tell_and_look(held)
-            except OperationalError as error:
+            except AWAY as error:
                 # The database is away for a moment; the transfers need not suffer for it.
-                log.warning("progress was not written", jobs=len(held), error=str(error.orig))
+                log.warning("progress was not written", jobs=len(held), error=reason(error))
             finally:
                 session.remove()
             time.sleep(self._look)
@@ -179,7 +179,7 @@ class Ledger:
             standings = reports.tell(
                 [Told(one.hold, reading, one.credited_at) for one, reading in readings]
             )
-        except OperationalError:
+        except AWAY:
             # Counted from when it went out: one that had to wait must not bring two close.
             for one in due:
                 one.told_at = elapsed()

@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from portal import worker
+from portal.db.session import reason
 from portal.settings import Settings
 from portal.worker.executors.notifier import Bell
 
@@ -64,7 +65,7 @@ class Doorbell:
         try:
             waiting = worker.sweep(self._timing, everything=everything)
         except worker.DatabaseAway as away:
-            log.warning("no sweep", error=str(away.orig))
+            log.warning("no sweep", error=reason(away))
             return False
         by_pool: dict[str | None, list[int]] = defaultdict(list)
         for one in waiting:
@@ -86,6 +87,6 @@ class Doorbell:
             log.warning("the queue was not read", error=str(error))
             return False
         except worker.DatabaseAway as away:
-            log.warning("it was not noted who was rung for", error=str(away.orig))
+            log.warning("it was not noted who was rung for", error=reason(away))
             return False
         return True

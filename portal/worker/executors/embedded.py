@@ -11,6 +11,7 @@ import time
 import structlog
 
 from portal import engine, worker
+from portal.db.session import reason
 from portal.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class Embedded:
                 self._worker.execute(job_id)
             except worker.DatabaseAway as away:
                 log.warning(
-                    "a job was not claimed; the sweep rings again", job=job_id, error=str(away.orig)
+                    "a job was not claimed; the sweep rings again", job=job_id, error=reason(away)
                 )
 
     def _sweep(self) -> None:
@@ -95,4 +96,4 @@ class Embedded:
             for job_id in worker.queued_jobs():
                 self.ring(job_id)
         except worker.DatabaseAway as away:
-            log.warning("the queue was not read", error=str(away.orig))
+            log.warning("the queue was not read", error=reason(away))
