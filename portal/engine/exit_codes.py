@@ -11,6 +11,8 @@ from portal.engine.connection_errors import CONNECTION_ERRORS, FIRST_CONTACT
 from portal.engine.reasons import Reason
 from portal.engine.storage_errors import STORAGE_ERRORS
 
+DESTINATION_IS_A_FILE = "The destination is, or lies below, a file. Choose a folder."
+
 # The first pattern that one of the last errors holds wins, so the particular stand first.
 _ERRORS: tuple[Reason, ...] = (
     Reason(
@@ -30,15 +32,15 @@ _ERRORS: tuple[Reason, ...] = (
         "Source and destination overlap. Choose two folders of which neither lies in the other.",
     ),
     Reason(
-        # A storage of objects says no more than this when it does not let somebody look.
+        # rclone says no more than this when a storage of objects gave it no answer. That it is no
+        # file was seen right before, see ``safety``.
         r"for \"[a-z0-9-]+:[^\"]*\": is a file not a directory",
-        "The destination is a file, or these credentials may not look at it. Test the remote.",
+        "The destination is a file, or the storage did not say what it is. Test the remote, then "
+        "retry.",
+        may_pass=True,
+        told="{storage} does not say what the destination is",
     ),
-    Reason(
-        r"is a file not a directory|not a directory",
-        "The destination is, or lies below, a file. Choose a folder.",
-        may_pass=None,
-    ),
+    Reason(r"is a file not a directory|not a directory", DESTINATION_IS_A_FILE, may_pass=None),
     Reason(
         r"file name too long",
         "A file name is too long for the destination. Shorten it, then retry.",

@@ -22,7 +22,7 @@ from portal.engine.command import Order
 from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import reason_for
+from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
 from portal.engine.markers import Journal
 from portal.engine.probe import Elsewhere, End, Folder, Probe
 from portal.engine.questions import Later, NoAnswer, Questions, attempted, together
@@ -39,6 +39,7 @@ from portal.engine.source_names import (
 from portal.engine.statistics import Error
 
 _IS_A_FILE = "is a file not a directory"
+_NO_ANSWER = "temporarily unavailable: one question was not answered, and the next one was"
 
 ONE_PLACE = (
     "The source and the destination are the same place under two names, or one lies inside the "
@@ -242,7 +243,7 @@ class Examination:
             self._questions = Questions(self._rclone, order, self._data_dir, self._begun)
             self._questions.start()
             self._sweep()
-            (source, single), (destination, _) = together(
+            (source, single), (destination, in_the_way) = together(
                 [lambda: self._storage(order.source), lambda: self._storage(order.destination)]
             )
         except NoAnswer:
@@ -257,6 +258,8 @@ class Examination:
             single=single,
         )
         try:
+            if in_the_way:
+                return replace(verdict, refusal=DESTINATION_IS_A_FILE)
             holds = self._risky(chosen) and (single or holding.answer())
         except MissingSource as missing:
             return replace(verdict, refusal=missing.said)
@@ -452,11 +455,12 @@ class Examination:
         except NoAnswer as error:
             if _IS_A_FILE not in error.said:
                 raise
-        # A storage that does not let somebody look says so as well.
+        # rclone says so as well when a storage gave no answer. One that does not let somebody look
+        # says so at the next question; one that was starting, or was busy, may answer it.
         folder, name = _parent(text)
         told = comparison.storage(kind, self._questions.features(folder))
         if self._questions.find(folder, name) is None:
-            raise NoAnswer(f'for "{text}": {_IS_A_FILE}')
+            raise NoAnswer(_NO_ANSWER)
         return told, True
 
     def _meeting_names(self) -> str | None:

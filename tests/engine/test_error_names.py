@@ -88,7 +88,7 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "couldn't connect SSH: ssh: unable to authenticate, user x",
             "The storage did",
         ),
-        ('for "nas:a/b": is a file not a directory', "The destination is a file, or these"),
+        ('for "nas:a/b": is a file not a directory', "The destination is a file, or the s"),
         ('for "/dst/a": is a file not a directory', "The destination is, or lies below, a file"),
         ('invalid argument "x" for "--bwlimit" flag', "rclone does not understand the bandwidth"),
         ('failed to reload "filter" options: bad', "rclone does not understand one of the pat"),

@@ -1,4 +1,5 @@
-"""A line that breaks in the middle of a file: what rclone sends again, no figure tells twice."""
+"""A line that breaks: in the middle of a file, where no figure tells twice what rclone sends again;
+and while the first questions are asked."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
+from tests.remotes.conftest import KINDS
 from tests.remotes.files import sums
 from tests.remotes.links import breaking
 from tests.remotes.servers import Storage
@@ -65,3 +68,37 @@ def test_bytes_that_were_sent_again_are_no_part_of_any_total(
     for name in ("bytes_transferred", "percent"):
         values = [event[name] or 0 for event in told]
         assert values == sorted(values), name
+
+
+@pytest.mark.parametrize("breaks", range(1, 7))
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_storage_that_is_just_starting_gets_all_the_tries(
+    tmp_path: Path,
+    new_remote: Any,
+    new_job: Callable[..., int],
+    execute: Callable[..., None],
+    root: Path,
+    kind: str,
+    operation: str,
+    breaks: int,
+) -> None:
+    """Its first answers are none, whichever question they were to: of some rclone makes answers."""
+    filled(root / "local")
+    (tmp_path / "storage" / "bucket").mkdir(parents=True)
+    storage = Storage(kind, tmp_path / "storage")
+    with storage, breaking(storage.port, 50_000_000, breaks=breaks, after=1, sent=True) as link:
+        remote = new_remote("far", kind, storage.options(port=link.port))
+        execute(
+            new_job(
+                source=root / "local",
+                destination="far:bucket/to",
+                destination_remote_id=remote.id,
+                operation=operation,
+                options=Options(retries=6),
+            )
+        )
+        assert link.breaks == 0
+    row = stored(1)
+    assert (row.status, row.error) == (JobStatus.COMPLETED, None)
+    assert sums(storage.folder / "bucket" / "to") == sums(root / "local")

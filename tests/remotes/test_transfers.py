@@ -191,3 +191,33 @@ def test_server_that_dies_in_mid_transfer_costs_no_file(
         assert not list((root / "copy").rglob("*.portal*-*"))
     finally:
         storage.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_destination_that_is_a_file_is_told_at_once(
+    tmp_path: Path,
+    new_remote: Any,
+    run: Callable[..., Job],
+    root: Path,
+    kind: str,
+    operation: str,
+) -> None:
+    """No other try would find a folder there."""
+    held = tmp_path / "storage" / "bucket" / "taken"
+    held.parent.mkdir(parents=True)
+    held.write_text("a file")
+    before = sums(fill(root / "from"))
+    with Storage(kind, tmp_path / "storage") as storage:
+        remote = new_remote("nas", kind, storage.options())
+        job = run(
+            operation=operation,
+            source=root / "from",
+            destination="nas:bucket/taken",
+            destination_remote_id=remote.id,
+            options=Options(retries=9),
+        )
+    assert job.status == JobStatus.FAILED
+    assert job.error == "The destination is, or lies below, a file. Choose a folder."
+    assert sums(root / "from") == before
+    assert held.read_text() == "a file"
