@@ -111,5 +111,7 @@ def _number(answer: Any) -> int:
 
 
 def completed(job: Job) -> bool:
-    assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+    assert (job.status, job.error) == (JobStatus.COMPLETED, None), (
+        f"{job.status}: {job.error} {job.error_lines}"
+    )
     return True

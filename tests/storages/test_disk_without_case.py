@@ -36,6 +36,7 @@ def disk(root: Path, tmp_path: Path) -> Iterator[Path]:
             *(str(rclone_path(None)), "mount", str(behind), str(folder), "--config", ""),
             *("--vfs-case-insensitive", "--vfs-cache-mode", "writes", "--dir-cache-time", "0s"),
             *("--vfs-write-back", "0s", "--cache-dir", str(tmp_path / "cache")),
+            "--inplace",  # no file is seen under another name while it is written behind it
         ],
         env={"PATH": f"{HERE / 'serve' / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)},
         stderr=log,
