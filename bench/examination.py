@@ -17,7 +17,7 @@ from bench.report import publish, rounds, table, verdict
 from portal.engine import Order, Remote, rclone_path
 from portal.engine.safety import Examination
 from portal.remotes.obscure import obscured
-from tests.remotes.servers import Storage
+from tests.support.storages import Storage
 
 ROUNDS = rounds(9)
 FILES = 200

@@ -24,8 +24,8 @@ from portal.db import session
 from portal.db.clock import now
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent
 from portal.transfers.states import JobStatus
-from tests.browser.portal_server import PortalServer
-from tests.histories import totals_of
+from tests.support.histories import totals_of
+from tests.support.portal_server import PortalServer
 
 SHORT, LONG = 100, 100_000
 ROUNDS = 100

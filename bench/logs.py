@@ -27,8 +27,8 @@ from portal.db import session
 from portal.engine import LogLine
 from portal.services.jobs import logs
 from portal.settings import load_settings
-from tests.browser.portal_server import PortalServer
-from tests.scripts import python_program
+from tests.support.portal_server import PortalServer
+from tests.support.scripts import python_program
 
 LINES_A_SECOND, OTHERS, CANCELS, ROUNDS, WARM = 1000, 20, 40, rounds(7), 3.0
 LONG, SHORT, PAGES = 1_000_000, 1_000, 15

@@ -25,7 +25,7 @@ from bench.fanout import (
     Server,
 )
 from bench.report import publish, rounds
-from tests.parts import Postgres, Redis
+from tests.support.parts import Postgres, Redis
 
 CLIENTS, ROUNDS, TIMES = 1000, rounds(5), 5
 #: A whole number of the sweeps and reviews that a web process makes by itself.

@@ -35,10 +35,10 @@ from portal.transfers import request
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.celery import Doorbell
 from tests.conftest import PASSWORD, wait_for
-from tests.parts import Postgres, Redis
-from tests.scaleout.portals import WorkerProcess
-from tests.scaleout.storm import Storm
-from tests.transfers import assert_ended_once, fill, miscounted, rclones, stored, tree
+from tests.support.parts import Postgres, Redis
+from tests.support.storm import Storm
+from tests.support.transfers import assert_ended_once, fill, miscounted, rclones, stored, tree
+from tests.support.worker_process import WorkerProcess
 
 WORKERS = 2
 #: As many transfers at once in each of them, where many small jobs are measured.

@@ -7,7 +7,7 @@ import time
 
 import requests
 
-from tests.browser.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PASSWORD, PortalServer
 
 
 class Client:

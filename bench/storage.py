@@ -25,8 +25,8 @@ from portal.engine import Order, Remote, rclone_path
 from portal.engine.remotes import variables
 from portal.engine.run_once import IMPATIENT
 from portal.remotes.obscure import obscured
-from tests.browser.portal_server import PortalServer
-from tests.remotes.servers import Storage, typed
+from tests.support.portal_server import PortalServer
+from tests.support.storages import Storage, typed
 
 ENTRIES, LOOKS = 10_000, rounds(7)
 FILES, SIZE, ROUNDS = 100, 5_000_000, rounds(5)

@@ -24,7 +24,7 @@ from bench.server import Client, prepared
 from portal.engine.binary import rclone_path, setpriv_path
 from portal.engine.command import Order, command_line, environment
 from portal.engine.runtime_dir import Workplace
-from tests.browser.portal_server import PortalServer
+from tests.support.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000
 ROUNDS = rounds(9)

@@ -40,8 +40,8 @@ from portal.worker.executors import Executor
 from portal.worker.executors.embedded import Embedded
 from portal.worker.registration import this_process
 from portal.worker.timing import GRACE
-from tests.parts import Postgres, Redis
-from tests.transfers import Recorder, fill, queue, status_of
+from tests.support.parts import Postgres, Redis
+from tests.support.transfers import Recorder, fill, queue, status_of
 
 PASSWORD = "correct horse battery"
 USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
@@ -54,32 +54,37 @@ PATIENT = (
     "remotes/test_bad_days",
     "remotes/test_silence",
     "scaleout/",
-    "scaleout_web/",
     "shipped/",
     "storages/",
-    "test_bad_starts",
-    "test_nothing_lost",
+    "server/test_bad_starts",
+    "server/test_nothing_lost",
     "test_packaging",
-    "test_process_one",
-    "test_stops",
+    "server/test_process_one",
+    "server/test_stops",
 )
 #: Those that measure processor time, memory or latency: one after the other, with the machine to
 #: themselves and without coverage. In other files single tests are marked so.
 EXCLUSIVE = (
     "browser/test_weight",
-    "fanout/test_apart",
-    "fanout/test_fanout",
+    "realtime/fanout/test_apart",
+    "realtime/fanout/test_fanout",
     "security/test_floods",
     "security/test_sign_in_timing",
 )
 
 #: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
 BOTH_MODES = (
-    *("test_job_cancel", "test_job_control", "test_job_events", "test_job_list", "test_job_logs"),
-    *("test_job_retry", "test_job_row", "test_job_speeds", "test_job_states"),
+    "realtime/test_job_events",
     "safety/test_in_the_portal",
-    *("test_plans", "test_pools", "test_throughput", "test_worker.py"),
     "safety/test_two_writers",
+    *(
+        f"services/jobs/test_{name}"
+        for name in (
+            *("job_cancel", "job_control", "job_logs", "job_retry", "job_speeds", "job_states"),
+            *("plans", "pools", "throughput"),
+        )
+    ),
+    *("web/test_job_list", "web/test_job_row", "worker/test_worker"),
 )
 ONE_PROCESS, SCALED_OUT = "one process", "scaled out"
 
@@ -347,7 +352,7 @@ def _doorbell(settings: Settings) -> Executor:
 
 @contextmanager
 def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
-    from tests.scaleout.portals import WorkerProcess  # which itself imports this file
+    from tests.support.worker_process import WorkerProcess  # which itself imports this file
 
     publish.listen(settings.redis_url)
     worker = WorkerProcess(settings, folder / "worker.log").start()

@@ -20,8 +20,8 @@ from click.testing import CliRunner, Result
 from portal.cli import cli
 from portal.db import session
 from portal.runtime.version import __version__
-from tests.browser.portal_server import PASSWORD, ROOT, PortalServer, free_port
 from tests.shipped import environment as shipped
+from tests.support.portal_server import PASSWORD, ROOT, PortalServer, free_port
 
 Command = Callable[..., Result]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.portal_server import free_port
 from tests.shipped import environment as shipped
+from tests.support.portal_server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30

@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from portal.db import migrate, session
 from portal.services.accounts import users
 from portal.settings import load_settings
-from tests.browser import chromium, recorder
-from tests.browser.people import Person
-from tests.browser.portal_server import PASSWORD, USERS, PortalServer
+from tests.browser import chromium
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PASSWORD, USERS, PortalServer
 
 SignIn = Callable[..., None]
 Visit = Callable[..., Page]

@@ -21,7 +21,7 @@ import requests
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browser import chromium
-from tests.browser.portal_server import PASSWORD, ROOT, USERS, PortalServer
+from tests.support.portal_server import PASSWORD, ROOT, USERS, PortalServer
 
 README_PICTURE = ROOT / "docs" / "images" / "dashboard.png"
 WIDTHS = (360, 768, 1440)

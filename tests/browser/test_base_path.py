@@ -15,10 +15,10 @@ import pytest
 import requests
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.portal_server import PASSWORD, PortalServer, free_port
-from tests.faults.proxies import NGINX, PLAIN, nginx_command, wait_until_open
-from tests.server import Person
-from tests.transfers import fill
+from tests.support.portal_server import PASSWORD, PortalServer, free_port
+from tests.support.proxies import NGINX, PLAIN, nginx_command, wait_until_open
+from tests.support.server import Person
+from tests.support.transfers import fill
 
 PREFIX = "/tools/portal"
 SITE = """

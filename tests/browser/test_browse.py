@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Error, Page, Route, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
 from tests.browser.test_pages import AXE, RUN
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 MANY = 10_000
 

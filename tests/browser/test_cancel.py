@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 TIMES = 50
 SURE = 4

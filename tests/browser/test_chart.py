@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": "2"}
 # What its keys say of each point, from the first to the last.

@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.portal_server import PortalServer
+from tests.support.portal_server import PortalServer
 
 
 def fill(folder: Path, files: int, size: int) -> None:

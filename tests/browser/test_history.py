@@ -11,12 +11,12 @@ from playwright.sync_api import Page, expect
 
 from portal.db import session as database
 from portal.db.session import begin_write, session
-from tests import histories
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
 from tests.browser.test_looks import LONG_NAME
 from tests.browser.test_pages import AXE, RUN
+from tests.support import histories
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import SignIn
-from tests.browser.portal_server import PortalServer
+from tests.support.portal_server import PortalServer
 
 PAGES = (
     "/",

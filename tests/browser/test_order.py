@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.browser.recorder import until
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.recorder import until
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_TEST_TIME_SCALE": "0.2"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import ROOT, PortalServer
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import ROOT, PortalServer
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": "2"}
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"

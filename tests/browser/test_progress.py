@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from tests.browser import scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.browser.recorder import until
-from tests.browser.scripted import scanning, transferring
+from tests.support import scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.recorder import until
+from tests.support.scripted import scanning, transferring
 
 SETTINGS = scripted.SETTINGS
 WATCH = """() => {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import Route, expect
 
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 NOTE = "A new version of the portal is here. Load it when nothing is half typed."
 

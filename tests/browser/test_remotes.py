@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
 from tests.browser.test_pages import AXE, RUN
-from tests.remotes.files import fill, sums
-from tests.remotes.servers import PASSWORD, USER, Storage
+from tests.support.files import fill, sums
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.storages import PASSWORD, USER, Storage
 
 SETTINGS = {"PORTAL_REMOTES_ALLOW_LOCAL": "true"}
 

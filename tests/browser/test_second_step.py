@@ -12,10 +12,10 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.portal_server import PASSWORD, PortalServer
 from tests.browser.test_looks import FAINT
 from tests.conftest import wait_for
-from tests.test_single_sign_on import Provider
+from tests.services.accounts.test_single_sign_on import Provider
+from tests.support.portal_server import PASSWORD, PortalServer
 
 pytestmark = pytest.mark.slow
 #: A folder to look at what was looked at.

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PASSWORD, PortalServer
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PASSWORD, PortalServer
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_TEST_TIME_SCALE": "0.2"}
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 SETTINGS = scripted.SETTINGS
 TABS = 10

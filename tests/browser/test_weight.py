@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PASSWORD, PortalServer
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PASSWORD, PortalServer
 
 RUNNING = 50
 STEPS = 22

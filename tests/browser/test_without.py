@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser import recorder
 from tests.browser.conftest import SignIn, Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 
 def test_browser_without_websocket_polls_at_once_and_attempts_nothing(

@@ -10,7 +10,7 @@ import yaml
 from flask import Flask
 
 from portal.settings import Settings
-from tests.browser.portal_server import ROOT
+from tests.support.portal_server import ROOT
 
 #: Prometheus' own.
 GIVEN = {"up"}

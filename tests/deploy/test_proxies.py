@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.browser.portal_server import ROOT, PortalServer, free_port
-from tests.faults.proxies import nginx_command, wait_until_open
-from tests.server import Person, with_users
+from tests.support.portal_server import ROOT, PortalServer, free_port
+from tests.support.proxies import nginx_command, wait_until_open
+from tests.support.server import Person, with_users
 
 AROUND = """
 daemon off;

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from portal.engine import Order, Outcome, Progress, Transfer, rclone_path
-from tests.scripts import python_program
-from tests.transfers import environments
+from tests.support.scripts import python_program
+from tests.support.transfers import environments
 
 
 class Bench:

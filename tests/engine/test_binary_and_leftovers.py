@@ -15,8 +15,8 @@ import pytest
 from portal.engine import EngineError, check_rclone, rclone_path, sweep_leftovers
 from portal.engine.orphans import _signal_all
 from portal.engine.processes import look, owner_lives, owner_mark, variables
-from tests.scripts import python_program
 from tests.shipped import environment as shipped
+from tests.support.scripts import python_program
 
 ROOT = Path(__file__).parents[2]
 

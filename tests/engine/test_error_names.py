@@ -13,7 +13,7 @@ from portal.engine import Order, Outcome, Remote, Transfer, list_folder, rclone_
 from portal.engine.error_names import Names
 from portal.engine.exit_codes import reason_for
 from portal.engine.statistics import Error
-from tests.scripts import python_program
+from tests.support.scripts import python_program
 
 #: Names that read like a reason of something else.
 MISLEADING = [

@@ -18,7 +18,7 @@ from portal.engine.progress import Tracker
 from portal.engine.report import MOST_NAMES, Report
 from portal.engine.statistics import parse
 from portal.transfers.options import Options
-from tests.transfers import reading
+from tests.support.transfers import reading
 
 
 def files(folder: Path, number: int, size: int = 1000) -> Path:

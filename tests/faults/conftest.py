@@ -14,9 +14,9 @@ from tests.browser.conftest import (  # noqa: F401 - fixtures
     portal_with_users,
     visit,
 )
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.faults.proxies import FaultyWay, Nginx
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.proxies import FaultyWay, Nginx
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,11 +8,11 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.faults.proxies import FaultyWay
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.proxies import FaultyWay
 
 DOWN_SECONDS = 10
 LADDER = (1, 2, 4, 8, 16, 30)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
 from tests.browser.test_chart import drawn, points
-from tests.faults.proxies import FaultyWay
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.proxies import FaultyWay
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_TEST_TIME_SCALE": "0.2"}
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.faults.proxies import FaultyWay, Nginx
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.proxies import FaultyWay, Nginx
 
 NOTICE = "Using polling mode (WebSocket unavailable)"
 OLDEST = 3.0

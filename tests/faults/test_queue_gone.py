@@ -10,11 +10,11 @@ from playwright.sync_api import Page, Request, expect
 from portal.realtime.bus.messages import Kind
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import STATUS_CHANGE, topic_room
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.parts import Postgres, Redis
+from tests.support import recorder
+from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
 
 BACK_MILLISECONDS = 5_000
 #: A page that was told to fetch does so within this, spread over everybody.

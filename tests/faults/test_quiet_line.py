@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import recorder
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.faults.proxies import Nginx
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.proxies import Nginx
 
 SILENCE_SECONDS = 15
 

@@ -6,11 +6,11 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import recorder, scripted
 from tests.browser.conftest import Visit
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.faults.proxies import FaultyWay
+from tests.support import recorder, scripted
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.proxies import FaultyWay
 
 SCALE = 0.2
 SETTINGS = {

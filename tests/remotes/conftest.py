@@ -14,8 +14,8 @@ from portal.models import Remote, User
 from portal.services.storage import remotes
 from portal.services.storage.remotes import Draft
 from portal.settings import Settings, load_settings
-from tests.remotes.files import fill
-from tests.remotes.servers import Storage
+from tests.support.files import fill
+from tests.support.storages import Storage
 
 KINDS = ("s3", "sftp", "webdav", "ftp")
 

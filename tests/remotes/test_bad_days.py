@@ -15,10 +15,10 @@ import pytest
 from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.conftest import KINDS
-from tests.remotes.files import sums
-from tests.remotes.links import slow
-from tests.remotes.servers import Storage
-from tests.transfers import stored
+from tests.support.files import sums
+from tests.support.links import slow
+from tests.support.storages import Storage
+from tests.support.transfers import stored
 
 #: What a server without room tells of its disk is up to it, and not the same each time.
 SAID = (

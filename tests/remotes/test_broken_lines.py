@@ -13,10 +13,10 @@ import pytest
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
 from tests.remotes.conftest import KINDS
-from tests.remotes.files import sums
-from tests.remotes.links import breaking
-from tests.remotes.servers import Storage
-from tests.transfers import Counted, Recorder, counted_bytes, stored
+from tests.support.files import sums
+from tests.support.links import breaking
+from tests.support.storages import Storage
+from tests.support.transfers import Counted, Recorder, counted_bytes, stored
 
 SIZE = 1_500_000
 

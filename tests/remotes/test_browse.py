@@ -16,8 +16,8 @@ from portal.models import AuditEntry
 from portal.services.storage.folders import PAGE_SIZE
 from tests.conftest import Browser
 from tests.remotes.conftest import KINDS
-from tests.remotes.files import NAMES
-from tests.remotes.servers import Storage
+from tests.support.files import NAMES
+from tests.support.storages import Storage
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from portal.remotes.backends import BACKENDS
 from portal.services.storage import encryption
 from portal.transfers.states import JobStatus
 from tests.conftest import Browser
-from tests.remotes.servers import PASSWORD, Storage, typed
-from tests.test_job_creation import errors_in
+from tests.support.storages import PASSWORD, Storage, typed
+from tests.web.test_job_creation import errors_in
 
 SFTP = {"host": "127.0.0.1", "port": "2022", "user": "bob", "pass": PASSWORD, "set_modtime": "true"}
 

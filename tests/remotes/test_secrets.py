@@ -26,10 +26,10 @@ from portal.remotes.options import hosts
 from portal.transfers.names import is_name
 from portal.transfers.states import JobStatus
 from tests.conftest import Browser
-from tests.remotes.servers import typed
-from tests.scripts import python_program
 from tests.security.test_injection import payloads
-from tests.transfers import stored
+from tests.support.scripts import python_program
+from tests.support.storages import typed
+from tests.support.transfers import stored
 
 CANARY = 'Kanarie%nvogel & "7" ÿ'
 #: Enough of each backend to be saved, with the canary in each secret that takes any text.

@@ -15,8 +15,8 @@ from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.options import Options
 from tests.conftest import Browser, wait_for
-from tests.remotes.servers import Storage
-from tests.transfers import MIB, fill, rclones, status_of, stored, tree
+from tests.support.storages import Storage
+from tests.support.transfers import MIB, fill, rclones, status_of, stored, tree
 
 PATIENCE = 6.0
 #: A third of it, and until the buffers of the kernel are full, and what the looks take.

@@ -14,9 +14,9 @@ from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
 from tests.remotes.conftest import KINDS
-from tests.remotes.files import fill, sums
-from tests.remotes.servers import Storage
-from tests.transfers import stored
+from tests.support.files import fill, sums
+from tests.support.storages import Storage
+from tests.support.transfers import stored
 
 
 @pytest.fixture

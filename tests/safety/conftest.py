@@ -16,7 +16,7 @@ from portal.engine import Guard, LogLine, Order, Outcome, Remote, Run, rclone_pa
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
 from tests.remotes.conftest import new_remote  # noqa: F401 - a fixture of these tests too
-from tests.remotes.servers import Storage
+from tests.support.storages import Storage
 
 
 class Servers:

@@ -15,8 +15,8 @@ from portal.services.jobs.history import Filter
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
 from tests.remotes.conftest import new_remote, settings  # noqa: F401 - fixtures
-from tests.remotes.servers import Storage
-from tests.transfers import fill, scripted_rclone, stored
+from tests.support.storages import Storage
+from tests.support.transfers import fill, scripted_rclone, stored
 
 WORDS = """
     count = json.loads({counts!r})

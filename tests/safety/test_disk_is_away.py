@@ -15,8 +15,8 @@ from portal.settings import Settings, load_settings
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import accept_mount, look_at_roots
 from tests.conftest import Browser
-from tests.safety.mounts import Mounts
-from tests.transfers import fill, stored
+from tests.support.mounts import Mounts
+from tests.support.transfers import fill, stored
 
 
 @pytest.fixture

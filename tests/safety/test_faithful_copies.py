@@ -18,7 +18,7 @@ from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
 from portal.web.routes.api import job_shapes
 from tests.conftest import Browser
-from tests.transfers import scripted_rclone, stored
+from tests.support.transfers import scripted_rclone, stored
 
 LONG_AGO = 1_000_000_000.0
 

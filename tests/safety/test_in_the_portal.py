@@ -12,7 +12,7 @@ from portal.engine import safety
 from portal.settings import Settings, load_settings
 from tests.conftest import SCALED_OUT, Browser
 from tests.safety.conftest import kept, photographs
-from tests.transfers import stored
+from tests.support.transfers import stored
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.browser.portal_server import PortalServer
 from tests.conftest import PASSWORD, wait_for
-from tests.remotes.servers import Storage, typed
-from tests.test_nothing_lost import Bob, column
-from tests.transfers import MIB, fill, rclones
+from tests.server.test_nothing_lost import Bob, column
+from tests.support.portal_server import PortalServer
+from tests.support.storages import Storage, typed
+from tests.support.transfers import MIB, fill, rclones
 
 pytestmark = pytest.mark.faults
 

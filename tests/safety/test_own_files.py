@@ -18,9 +18,9 @@ from portal.transfers.states import JobStatus, Operation
 from portal.worker import Worker
 from portal.worker.roots import OwnFiles, look_at_roots
 from tests.conftest import Browser
-from tests.safety.mounts import Mounts
 from tests.shipped import environment as shipped
-from tests.transfers import stored
+from tests.support.mounts import Mounts
+from tests.support.transfers import stored
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from portal.engine import partials
 from portal.services.jobs import reports, rescue
-from tests.transfers import fill, status_of, stored, tree
+from tests.support.transfers import fill, status_of, stored, tree
 
 #: Names that somebody may well have given to a file.
 LOOK_ALIKES = (

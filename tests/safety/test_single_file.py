@@ -18,8 +18,8 @@ from portal.engine import Guard, Order, Outcome, Remote, Run, list_matching, rcl
 from portal.engine.single_file import rules, shape_of
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
-from tests.remotes.servers import Storage
-from tests.transfers import tree
+from tests.support.storages import Storage
+from tests.support.transfers import tree
 
 SMALL = Options(max_size=1_000_000)
 OLD = Options(min_age=3600)

@@ -33,7 +33,7 @@ from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.embedded import Embedded
 from tests.conftest import Browser, wait_for
-from tests.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
+from tests.support.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
 
 COMPLETED = Ending(True, None, 0)
 

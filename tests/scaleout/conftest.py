@@ -15,9 +15,9 @@ from portal.services import audit
 from portal.settings import Settings, load_settings
 from portal.worker.executors.celery import Doorbell
 from tests.conftest import wait_for
-from tests.parts import Redis
-from tests.scaleout.portals import WorkerProcess
-from tests.transfers import MIB, fill, miscounted, rclones
+from tests.support.parts import Redis
+from tests.support.transfers import MIB, fill, miscounted, rclones
+from tests.support.worker_process import WorkerProcess
 
 #: A fifth of the real times: heartbeats each second, jobs taken back after nine. Shorter ones would
 #: be missed where other tests run beside these.

@@ -16,12 +16,12 @@ import pytest
 from portal.settings import Settings
 from portal.transfers.states import FINAL
 from tests.conftest import wait_for
-from tests.faults.proxies import FaultyWay
-from tests.parts import Postgres, Redis
 from tests.scaleout.conftest import SCALE
-from tests.scaleout.storm import Storm
-from tests.scripts import python_program
-from tests.transfers import (
+from tests.support.parts import Postgres, Redis
+from tests.support.proxies import FaultyWay
+from tests.support.scripts import python_program
+from tests.support.storm import Storm
+from tests.support.transfers import (
     MIB,
     assert_ended_once,
     fill,

@@ -14,8 +14,8 @@ import pytest
 from portal.settings import Settings
 from portal.worker.executors.notifier import Bell
 from tests.conftest import wait_for
-from tests.parts import Redis
-from tests.transfers import (
+from tests.support.parts import Redis
+from tests.support.transfers import (
     MIB,
     assert_ended_once,
     fill,

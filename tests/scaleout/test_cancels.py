@@ -18,14 +18,14 @@ from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.states import FINAL
 from tests.conftest import wait_for
-from tests.scaleout.portals import is_moving
-from tests.transfers import (
+from tests.support.transfers import (
     assert_ended_once,
     fill,
     rclones,
     status_of,
     tree,
 )
+from tests.support.worker_process import is_moving
 
 pytestmark = pytest.mark.faults
 

@@ -15,10 +15,9 @@ import pytest
 
 from portal.settings import Settings
 from tests.conftest import wait_for
-from tests.parts import Postgres
 from tests.scaleout.conftest import SCALE
-from tests.scaleout.portals import is_moving
-from tests.transfers import (
+from tests.support.parts import Postgres
+from tests.support.transfers import (
     MIB,
     assert_ended_once,
     fill,
@@ -27,6 +26,7 @@ from tests.transfers import (
     status_of,
     tree,
 )
+from tests.support.worker_process import is_moving
 
 pytestmark = pytest.mark.faults
 

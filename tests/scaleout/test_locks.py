@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from portal.settings import load_settings
-from tests.browser.portal_server import ROOT, PortalServer
 from tests.conftest import wait_for
-from tests.parts import Postgres, Redis
-from tests.scaleout.portals import WorkerProcess
-from tests.server import Person
 from tests.shipped import environment as shipped
+from tests.support.parts import Postgres, Redis
+from tests.support.portal_server import ROOT, PortalServer
+from tests.support.server import Person
+from tests.support.worker_process import WorkerProcess
 
 
 @contextmanager

@@ -23,11 +23,11 @@ from portal.services.jobs import reports, rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import Doorbell
 from portal.worker.executors.notifier import Bell, queue_name
-from tests.browser.portal_server import ROOT
 from tests.conftest import wait_for
-from tests.parts import Redis
 from tests.shipped import environment as shipped
-from tests.transfers import assert_ended_once, history, status_of, stored
+from tests.support.parts import Redis
+from tests.support.portal_server import ROOT
+from tests.support.transfers import assert_ended_once, history, status_of, stored
 
 #: A process that sweeps and comes to no end of it.
 SWEEPER = """

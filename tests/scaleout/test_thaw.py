@@ -15,8 +15,7 @@ from portal.engine import partials
 from portal.settings import Settings
 from tests.conftest import wait_for
 from tests.scaleout.conftest import SCALE
-from tests.scaleout.portals import WorkerProcess
-from tests.transfers import (
+from tests.support.transfers import (
     MIB,
     assert_ended_once,
     environments,
@@ -26,6 +25,7 @@ from tests.transfers import (
     stored,
     tree,
 )
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.faults
 

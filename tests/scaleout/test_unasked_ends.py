@@ -10,7 +10,7 @@ import pytest
 
 from portal.settings import Settings
 from tests.conftest import wait_for
-from tests.transfers import MIB, fill, rclones, status_of, stored
+from tests.support.transfers import MIB, fill, rclones, status_of, stored
 
 #: A package that Redis needs is not installed.
 WITHOUT_A_PACKAGE = """

@@ -18,8 +18,7 @@ import pytest
 from portal.settings import Settings
 from tests.conftest import wait_for
 from tests.scaleout.conftest import SCALE
-from tests.scaleout.portals import is_moving, pids_of
-from tests.transfers import (
+from tests.support.transfers import (
     MIB,
     assert_ended_once,
     fill,
@@ -29,6 +28,7 @@ from tests.transfers import (
     stored,
     tree,
 )
+from tests.support.worker_process import is_moving, pids_of
 
 pytestmark = pytest.mark.faults
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from portal.settings import Settings
 from tests.conftest import wait_for
-from tests.transfers import MIB, fill, history, rclones, status_of, stored, tree
+from tests.support.transfers import MIB, fill, history, rclones, status_of, stored, tree
 
 
 def test_worker_runs_a_job_soon_after_it_was_made(worker: Any, new_job: Any, root: Path) -> None:

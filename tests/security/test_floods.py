@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.browser.portal_server import PortalServer
 from tests.conftest import wait_for
-from tests.server import Listener, Person, listening, said, upgrade, with_users
+from tests.support.portal_server import PortalServer
+from tests.support.server import Listener, Person, listening, said, upgrade, with_users
 
 SERVED_WITHIN = 1.0
 MIB = 1024 * 1024

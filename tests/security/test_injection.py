@@ -22,10 +22,10 @@ from portal.engine.command import Order, command_line, environment
 from portal.engine.runtime_dir import Workplace
 from portal.models import Job
 from portal.transfers.names import is_name
-from tests.browser.portal_server import PortalServer
 from tests.conftest import PASSWORD
-from tests.scripts import python_program
-from tests.server import Person, change_row, with_users
+from tests.support.portal_server import PortalServer
+from tests.support.scripts import python_program
+from tests.support.server import Person, change_row, with_users
 
 ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\u2028\u202e"
 

@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser import recorder
 from tests.browser.conftest import launched, portal_with_users  # noqa: F401 - a fixture
-from tests.browser.people import Person
-from tests.browser.portal_server import PortalServer
-from tests.scripts import python_program
+from tests.support import recorder
+from tests.support.people import Person
+from tests.support.portal_server import PortalServer
+from tests.support.scripts import python_program
 
 pytestmark = pytest.mark.browser
 

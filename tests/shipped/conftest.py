@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.portal_server import PASSWORD, PortalServer
-from tests.server import Person
 from tests.shipped import environment as shipped
 from tests.shipped.image import Image
-from tests.transfers import fill
+from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.server import Person
+from tests.support.transfers import fill
 
 Serve = Callable[..., PortalServer]
 

@@ -8,14 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from tests.browser.portal_server import START_SECONDS, PortalServer
 from tests.conftest import wait_for
-from tests.parts import Postgres, Redis
-from tests.scaleout_web.web import heard_of
-from tests.server import Person, listening
 from tests.shipped import environment as shipped
 from tests.shipped.conftest import Serve, admin, copy, is_completed
-from tests.transfers import tree
+from tests.support.parts import Postgres, Redis
+from tests.support.portal_server import START_SECONDS, PortalServer
+from tests.support.server import Person, listening
+from tests.support.transfers import tree
+from tests.support.web_processes import heard_of
 
 
 def test_one_process_copies_what_the_form_says_and_leaves_its_database_in_one_file(

@@ -17,10 +17,10 @@ from portal.remotes.backends import BACKENDS
 from portal.remotes.obscure import obscured
 from portal.transfers.states import JobStatus
 from tests.conftest import Browser
-from tests.remotes.files import sums
-from tests.remotes.servers import typed
 from tests.storages.servers import Server
-from tests.transfers import stored
+from tests.support.files import sums
+from tests.support.storages import typed
+from tests.support.transfers import stored
 
 
 class Storage:

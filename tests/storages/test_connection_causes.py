@@ -13,9 +13,9 @@ import pytest
 from portal import engine
 from portal.engine.exit_codes import cause_of, may_pass, reason_for
 from portal.services.storage import connections
-from tests.remotes.servers import PASSWORD, Storage
 from tests.storages.certificates import locked_key, make_certificate, rsa_key, ssh_key
 from tests.storages.strangers import answering, azure_error, s3_error, saying
+from tests.support.storages import PASSWORD, Storage
 
 CREDENTIALS = "The storage did not accept the credentials."
 CLOCKS = "The clocks of this machine and of the storage differ too much."

@@ -15,8 +15,8 @@ import pytest
 from portal.engine import rclone_path
 from portal.transfers.states import JobStatus
 from tests.conftest import wait_for
-from tests.remotes.files import fill, sums
-from tests.transfers import stored
+from tests.support.files import fill, sums
+from tests.support.transfers import stored
 
 HERE = Path(__file__).resolve().parent
 

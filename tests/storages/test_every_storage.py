@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from portal.transfers.states import JobStatus
-from tests.remotes.files import fill, sums
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS
+from tests.support.files import fill, sums
 
 EVERY = pytest.mark.parametrize("kind", KINDS)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.remotes.files import sums
 from tests.storages.met import Storage, completed
+from tests.support.files import sums
 
 #: One of each protocol. The server of SMB takes twelve milliseconds of CPU for a file, which two
 #: thousand would make half a minute.

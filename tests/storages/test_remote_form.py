@@ -12,9 +12,9 @@ import pytest
 from portal.db.session import session
 from portal.models import Remote
 from tests.conftest import Browser
-from tests.remotes.servers import Storage, typed
 from tests.storages.certificates import ssh_key
-from tests.test_job_creation import errors_in
+from tests.support.storages import Storage, typed
+from tests.web.test_job_creation import errors_in
 
 
 @pytest.fixture

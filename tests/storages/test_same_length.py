@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from portal.transfers.states import JobStatus
-from tests.remotes.files import sums
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS
+from tests.support.files import sums
 
 NOON = 1_700_000_000.2
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from portal.transfers.states import JobStatus
-from tests.remotes.files import fill, sums
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS, Server, script
+from tests.support.files import fill, sums
 
 Meet = Callable[..., Any]
 

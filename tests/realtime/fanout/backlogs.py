@@ -1,0 +1,112 @@
+"""What waits for a client, for any socket. Run by test_apart.py in a process of its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import engineio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.realtime.fanout.connection import Wire
+from portal.realtime.fanout.ping_scheduler import Pulse
+from portal.realtime.fanout.send_buffer import BACKLOG, BOOKS
+from portal.realtime.fanout.websocket_frames import frame
+from tests.realtime.fanout.clients import parse
+
+
+class Taker:
+    """A socket that takes as many bytes of each write as it was told to."""
+
+    def __init__(self, bites: Iterator[int]) -> None:
+        self.bites = bites
+        self.taken = b""
+        self.real, self.peer = socket.socketpair()
+
+    def send(self, data: bytes) -> int:
+        bite = next(self.bites)
+        if bite == 0:
+            raise BlockingIOError
+        self.taken += data[:bite]
+        return min(bite, len(data))
+
+    def fileno(self) -> int:
+        return self.real.fileno()
+
+    def setsockopt(self, *_option: object) -> None: ...
+
+    def shutdown(self, _how: int) -> None: ...
+
+    def close(self) -> None:
+        self.real.close()
+        self.peer.close()
+
+
+def open_wire(bites: Iterator[int]) -> tuple[Wire, Taker, Any]:
+    engine: Any = engineio.Server(async_mode="threading", monitor_clients=False)
+    engine.pulse = Pulse(engine)
+    engine.rate = engine.burst = 1e9
+    taker = Taker(bites)
+    wire = Wire(engine, "one", lambda: None)
+    wire.open(taker, b"")
+    return wire, taker, engine
+
+
+PARTS = st.lists(
+    st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 300)), min_size=1, max_size=6
+)
+
+
+@given(st.lists(PARTS, max_size=20), st.lists(st.integers(0, 400), max_size=200), st.data())
+def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
+    runs: list[list[tuple[str | None, int]]], bites: list[int], data: st.DataObject
+) -> None:
+    patience = iter([*bites, *[1 << 20] * 10_000])
+    wire, taker, engine = open_wire(patience)
+    try:
+        sent: list[tuple[str | None, bytes]] = []
+        for run in runs:
+            parts = []
+            for key, size in run:
+                text = f"{key}:{len(sent)}:".encode() + b"x" * size
+                sent.append((key, text))
+                parts.append((key if key is not None else object(), frame(text)))
+            wire.deliver(b"".join(part for _, part in parts), parts)
+            if data.draw(st.booleans()):
+                wire._catch_up(taker.fileno())
+        for _ in range(1000):
+            wire._catch_up(taker.fileno())
+        frames, rest = parse(taker.taken)
+        got = [payload for _, payload in frames]
+        assert rest == b""
+        assert wire._waiting is None
+        assert wire._waiting_bytes == 0
+        assert not engine.pulse.behind
+        every = [text for _, text in sent]
+        assert [text for text in every if text in got] == got  # in order, none twice
+        assert [text for key, text in sent if key is None] == [
+            text for text in got if text.startswith(b"None:")
+        ]
+        for key in ("a", "b"):
+            mine = [text for kind, text in sent if kind == key]
+            assert not mine or mine[-1] in got
+    finally:
+        wire.hang_up()
+
+
+@given(st.lists(st.integers(1, 40_000), min_size=1, max_size=60))
+def test_what_waits_never_exceeds_the_backlog(sizes: list[int]) -> None:
+    wire, taker, _ = open_wire(iter([0] * 1000))
+    try:
+        total = 0
+        for size in sizes:
+            data = frame(b"x" * size)
+            wire.deliver(data, [(object(), data)])
+            total += len(data) + BOOKS
+            assert wire._waiting_bytes + len(wire._rest) <= BACKLOG
+            assert wire._mute == (total > BACKLOG)
+        assert taker.taken == b""
+    finally:
+        wire.hang_up()

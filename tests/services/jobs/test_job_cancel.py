@@ -1,0 +1,262 @@
+"""Cancel: at any moment, by who may, and true to what really moved."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal.errors import Conflict
+from portal.services.jobs import control, reports, rescue
+from portal.services.jobs.reports import Ending, Hold
+from portal.settings import Settings
+from portal.transfers.states import JobStatus
+from portal.worker.executors.embedded import Embedded
+from tests.conftest import wait_for
+from tests.support.transfers import (
+    MIB,
+    Recorder,
+    fill,
+    history,
+    miscounted,
+    rclones,
+    reading,
+    scripted_rclone,
+    status_of,
+    stored,
+    tell,
+    tree,
+)
+
+DONE = Ending(True, None, 0)
+
+
+@pytest.fixture
+def slow_job(new_job: Any, root: Path) -> Callable[..., int]:
+    """A copy of 8 files of 1 MiB at 2 MiB/s."""
+
+    def make(**options: Any) -> int:
+        fill(root / "from", MIB, 8)
+        job_id: int = new_job(source=root / "from", bandwidth_limit="2M", **options)
+        return job_id
+
+    return make
+
+
+def test_queued_job_is_cancelled_at_once_and_never_runs(
+    browser: Any, new_job: Any, execute: Any, events: Recorder, user: Any, root: Path
+) -> None:
+    job_id = new_job()
+    answer = browser("bob").post(f"/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.location) == (303, f"/jobs/{job_id}")
+    job = stored(job_id)
+    assert (job.status, job.cancel_requested_by_id) == ("cancelled", user("bob").id)
+    assert job.finished_at is not None
+    execute(job_id)
+    assert (status_of(job_id), (root / "to").exists()) == ("cancelled", False)
+    assert events.statuses(job_id) == ["cancelled"]
+    assert miscounted() == {}
+
+
+def test_running_job_is_cancelling_until_its_rclone_is_dead(
+    browser: Any,
+    slow_job: Any,
+    executor: Embedded,
+    events: Recorder,
+    root: Path,
+    settings: Settings,
+) -> None:
+    job_id = slow_job()
+    wait_for(lambda: stored(job_id).bytes_transferred > MIB)
+    bob = browser("bob")
+    assert bob.post(f"/jobs/{job_id}/cancel").status_code == 303
+    assert status_of(job_id) in ("cancelling", "cancelled")
+    wait_for(lambda: status_of(job_id) == "cancelled")
+    assert rclones(settings.data_dir) == []
+    wait_for(lambda: events.statuses(job_id) == ["running", "cancelling", "cancelled"])
+    assert history(job_id) == ["queued", "running", "cancelling", "cancelled"]
+    job = stored(job_id)
+    assert (job.error, job.error_lines) == (None, [])
+    # The figures are rclone's last ones: every whole file, and what it had of the one in work.
+    whole = sum(len(content) for content in tree(root / "to").values())
+    assert whole <= job.bytes_transferred < 8 * MIB
+    assert job.bytes_transferred >= MIB
+    last = events.of(job_id)[-1].data
+    assert (last["new_status"], last["bytes_transferred"]) == ("cancelled", job.bytes_transferred)
+    assert not [name for name in tree(root / "to") if b".portal1-" in name]
+    assert "Cancelled</strong>" in bob.get(f"/jobs/{job_id}").text
+    assert miscounted() == {}
+
+
+def test_stubborn_rclone_is_killed_before_the_job_counts_as_cancelled(
+    browser: Any, new_job: Any, settings: Any, app: Flask, tmp_path: Path
+) -> None:
+    stubborn = scripted_rclone(
+        tmp_path,
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            tell(1000, 5000)
+            time.sleep(0.1)
+        """,
+    )
+    job_id = new_job()
+    slow_death = Embedded(settings.model_copy(update={"rclone": stubborn, "max_running_jobs": 1}))
+    slow_death.start()
+    try:
+        wait_for(lambda: stored(job_id).bytes_transferred == 1000)
+        browser("bob").post(f"/jobs/{job_id}/cancel")
+        asked_at = time.monotonic()
+        wait_for(lambda: status_of(job_id) == "cancelled")
+        assert rclones(settings.data_dir) == []
+        assert time.monotonic() - asked_at > 3
+    finally:
+        slow_death.stop()
+    assert stored(job_id).bytes_transferred == 1000
+
+
+def test_second_cancel_is_harmless(browser: Any, new_job: Any, events: Recorder) -> None:
+    bob = browser("bob")
+    for running in (True, False):
+        job_id = new_job()
+        if running:
+            reports.claim(job_id, "test:1")
+        assert [bob.post(f"/jobs/{job_id}/cancel").status_code for _ in range(3)] == [303] * 3
+        wanted = "cancelling" if running else "cancelled"
+        assert status_of(job_id) == wanted
+        assert events.statuses(job_id).count(wanted) == 1
+    assert miscounted() == {}
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_job_that_has_ended_cannot_be_cancelled(
+    browser: Any, new_job: Any, succeeded: bool
+) -> None:
+    job_id = new_job()
+    job = reports.claim(job_id, "test:1")
+    reports.finish(Hold(job_id, job.attempt), Ending(succeeded, None, 0), None)
+    answer = browser("bob").post(f"/jobs/{job_id}/cancel")
+    word = "completed" if succeeded else "failed"
+    assert answer.status_code == 409
+    assert f"This job has already {word}." in answer.text
+    assert status_of(job_id) == word
+
+
+def test_interrupted_job_can_be_cancelled_while_it_waits(browser: Any, new_job: Any) -> None:
+    job_id = new_job(operation="sync")
+    reports.claim(job_id, "gone:1")
+    rescue.recover()
+    assert status_of(job_id) == "interrupted"
+    browser("bob").post(f"/jobs/{job_id}/cancel")
+    assert history(job_id) == ["queued", "running", "interrupted", "cancelled"]
+    assert miscounted() == {}
+
+
+def test_job_whose_worker_died_while_cancelling_is_cancelled(
+    browser: Any, new_job: Any, events: Recorder
+) -> None:
+    job_id = new_job()
+    job = reports.claim(job_id, "gone:1")
+    tell(job_id, job.attempt, reading(500, 1000))
+    browser("bob").post(f"/jobs/{job_id}/cancel")
+    rescue.recover()
+    job = stored(job_id)
+    assert (job.status, job.bytes_transferred, job.speed_bytes) == ("cancelled", 500, 0)
+    wait_for(lambda: events.statuses(job_id) == ["running", "cancelling", "cancelled"])
+
+
+def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(
+    browser: Any, new_job: Any
+) -> None:
+    job_id = new_job()
+    job = reports.claim(job_id, "test:1")
+    browser("bob").post(f"/jobs/{job_id}/cancel")
+    reports.finish(Hold(job_id, job.attempt), DONE, reading(1000, 1000))
+    assert (status_of(job_id), stored(job_id).bytes_transferred) == ("cancelled", 1000)
+
+
+def test_cancel_against_completion_ends_in_one_true_state(
+    app: Flask, new_job: Any, events: Recorder, user: Any, root: Path
+) -> None:
+    alice = user("alice")
+    fill(root / "from")
+    for _ in range(40):
+        job_id = new_job(source=root / "from")
+        attempt = reports.claim(job_id, "test:1").attempt
+        start = threading.Barrier(2)
+        answers: list[str] = []
+
+        def cancel(job_id: int = job_id, start: Any = start, answers: Any = answers) -> None:
+            start.wait()
+            with app.app_context():
+                try:
+                    answers.append(control.cancel(job_id, actor=alice, address="").status)
+                except Conflict:
+                    answers.append("conflict")
+
+        asking = threading.Thread(target=cancel)
+        asking.start()
+        start.wait()
+        reports.finish(Hold(job_id, attempt), DONE, reading(9, 9))
+        asking.join()
+        end = status_of(job_id)
+        assert (end, answers) in (
+            (JobStatus.COMPLETED, ["conflict"]),
+            (JobStatus.CANCELLED, ["cancelling"]),
+        )
+        told = events.statuses(job_id)
+        assert told == history(job_id)[1:]
+        assert sum(status in ("completed", "cancelled", "failed") for status in told) == 1
+        seqs = [event.data["seq"] for event in events.of(job_id)]
+        assert seqs == list(range(1, len(seqs) + 1))
+    assert miscounted() == {}
+
+
+def test_cancel_against_the_claim_never_loses_either(
+    app: Flask, new_job: Any, user: Any, root: Path
+) -> None:
+    alice = user("alice")
+    fill(root / "from")
+    for _ in range(20):
+        job_id = new_job(source=root / "from")
+        start = threading.Barrier(2)
+
+        def cancel(job_id: int = job_id, start: Any = start) -> None:
+            start.wait()
+            with app.app_context():
+                control.cancel(job_id, actor=alice, address="")
+
+        asking = threading.Thread(target=cancel)
+        asking.start()
+        start.wait()
+        job = reports.claim(job_id, "test:1")
+        asking.join()
+        assert status_of(job_id) == ("cancelled" if job is None else "cancelling")
+    assert miscounted() == {}
+
+
+def test_only_the_owner_or_an_admin_cancels(browser: Any, new_job: Any) -> None:
+    first, second = new_job(), new_job()
+    for name in ("bella", "charlie"):
+        assert browser(name).post(f"/jobs/{first}/cancel").status_code == 403
+    bob = browser("bob")
+    assert bob.client.post(f"/jobs/{first}/cancel").status_code == 400  # no token
+    assert bob.get(f"/jobs/{first}/cancel").status_code == 405
+    assert browser().client.post(f"/jobs/{first}/cancel").status_code in (302, 400, 401)
+    assert status_of(first) == "queued"
+    assert bob.post(f"/jobs/{first}/cancel").status_code == 303
+    assert browser("alice").post(f"/jobs/{second}/cancel").status_code == 303
+    assert (status_of(first), status_of(second)) == ("cancelled", "cancelled")
+
+
+def test_event_of_a_cancel_names_who_asked(browser: Any, new_job: Any) -> None:
+    job_id = new_job()
+    alice = browser("alice")
+    alice.post(f"/jobs/{job_id}/cancel")
+    assert "was cancelled by alice" in alice.get("/").text
+    assert "job.cancel" in alice.get("/audit").text

@@ -1,0 +1,285 @@
+"""What the tests of jobs share: rows, readings, events as they leave, files and processes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sqlite3
+import textwrap
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flask import current_app
+from socketio import Manager
+from sqlalchemy import NullPool, create_engine, func, select
+
+from portal.db.session import begin_write, glance, session
+from portal.engine import Phase, Progress
+from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
+from portal.services.jobs import create, places, reports
+from portal.services.jobs.reports import Hold, Standing, Told
+from portal.transfers.local_paths import is_missing
+from portal.transfers.request import Transfer
+from portal.transfers.states import FINAL, JobStatus, may_follow
+from tests.support.scripts import python_program
+
+MIB = 1024 * 1024
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def stored(job_id: int) -> Job:
+    """The row as the database has it now, free of any session."""
+    session.remove()
+    try:
+        return session.get_one(Job, job_id)
+    finally:
+        session.remove()
+
+
+def queue(transfer: Transfer, owner: User) -> Job:
+    """A job as the form makes it. Where its source is not there, it has gone since."""
+    if not is_missing(Path(transfer.source), [Path("/")]):
+        return create.create(transfer, actor=owner, address="")
+    found = places.look_up(places.ends_of(transfer))
+    job = create.insert(begin_write(), transfer, owner, address="", found=found)
+    current_app.extensions["executor"].ring(job.id, job.pool)
+    return job
+
+
+def status_of(job_id: int) -> JobStatus:
+    return JobStatus(stored(job_id).status)
+
+
+def history(job_id: int) -> list[str]:
+    """The statuses that the table of events tells, in its order."""
+    found = select(JobEvent.new_status).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    try:
+        return [str(status) for status in session.scalars(found)]
+    finally:
+        session.remove()
+
+
+def assert_ended_once(job_ids: Iterable[int]) -> None:
+    """Each has one terminal status, its last, and the table of events tells of it without a gap:
+    every change begins where the one before ended, and no ``seq`` is missing but those of progress,
+    which only a running job makes."""
+    for job_id in job_ids:
+        job = stored(job_id)
+        told = events_of(job_id)
+        statuses = [event.new_status for event in told]
+        assert sum(status in FINAL for status in statuses) == 1, (job_id, statuses)
+        assert (told[-1].new_status, told[-1].seq) == (job.status, job.seq), job_id
+        assert (told[0].old_status, told[0].seq) == (None, 1), job_id
+        for before, after in itertools.pairwise(told):
+            assert after.old_status == before.new_status, (job_id, statuses)
+            assert may_follow(JobStatus(before.new_status), JobStatus(after.new_status))
+            without_gap = after.seq == before.seq + 1
+            progressed = before.new_status == JobStatus.RUNNING and after.seq > before.seq
+            assert without_gap or progressed, (job_id, before.seq, after.seq)
+        assert job.attempt == statuses.count(JobStatus.RUNNING), (job_id, statuses)
+        assert job.interruptions == statuses.count(JobStatus.INTERRUPTED), (job_id, statuses)
+
+
+def events_of(job_id: int) -> list[JobEvent]:
+    found = select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id)
+    try:
+        return list(session.scalars(found))
+    finally:
+        session.remove()
+
+
+def miscounted() -> dict[str, tuple[int, int]]:
+    """Statuses whose counter is not the number of such jobs: (counter, jobs)."""
+    try:
+        told = dict(session.execute(select(JobCount.status, JobCount.jobs)).all())
+        rows = select(Job.status, func.count()).group_by(Job.status)
+        real = dict(session.execute(rows).all())
+    finally:
+        session.remove()
+    return {
+        str(status): (told.get(status, 0), real.get(status, 0))
+        for status in JobStatus
+        if told.get(status, 0) != real.get(status, 0)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Bytes as the dashboard, the history and the rows of all jobs have them."""
+
+    dashboard: int
+    history: int
+    jobs: int
+
+
+def counted_bytes() -> Counted:
+    try:
+        minutes = session.scalar(select(func.sum(ActivityMinute.bytes_moved)))
+        totals = session.scalar(
+            select(func.sum(HistoryTotal.bytes_moved)).where(HistoryTotal.span == Span.MONTH)
+        )
+        rows = session.scalar(select(func.sum(Job.bytes_transferred)))
+        return Counted(int(minutes or 0), int(totals or 0), int(rows or 0))
+    finally:
+        session.remove()
+
+
+def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress:
+    """What the engine would tell of a transfer that has moved ``done`` bytes."""
+    percent = min(99.9, done * 1000 // total / 10) if total else None
+    plain = Progress(
+        phase=Phase.TRANSFERRING,
+        bytes_transferred=done,
+        total_bytes=total,
+        percent=percent,
+        speed_bytes=1000,
+        eta_seconds=5,
+        files_transferred=1,
+        files_total=2,
+        files_listed=2,
+        errors=0,
+        current_files=(),
+    )
+    return replace(plain, **figures)
+
+
+def tell(job_id: int, attempt: int, figures: Progress) -> Standing:
+    """What a worker tells of one job."""
+    hold = Hold(job_id, attempt)
+    return reports.tell([Told(hold, figures)])[hold]
+
+
+def standing(job_id: int, attempt: int) -> Standing:
+    hold = Hold(job_id, attempt)
+    return reports.look([hold])[hold]
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Another program holds the write lock of the database."""
+    connection = sqlite3.connect(data_dir / "portal.sqlite", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def on_database(data_dir: Path, statement: str) -> None:
+    """Behind the back of the portal of one process."""
+    connection = sqlite3.connect(data_dir / "portal.sqlite")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def whole_row(job_id: int) -> tuple[Any, ...] | None:
+    """Every column, as other connections see it."""
+    with glance() as connection:
+        found = connection.execute(select(Job.__table__).where(Job.id == job_id)).one_or_none()
+        return tuple(found) if found else None
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """``committed`` is the seq that other connections could read when the event left."""
+
+    name: str
+    data: dict[str, Any]
+    room: str | None
+    at: float
+    committed: int
+
+
+class Recorder(Manager):
+    """A client manager that writes down what leaves, then sends it as always."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__()
+        self.all: list[Emitted] = []
+        #: Seconds that a sender may be held up, at random: time for another one to overtake it.
+        self.hold_up = 0.0
+        #: A connection of its own for each look: what it reads was committed.
+        self._database = create_engine(database_url, poolclass=NullPool)
+        self._lock = threading.Lock()
+
+    def emit(self, event: str, data: Any, namespace: str, room: Any = None, **options: Any) -> Any:
+        time.sleep(random.uniform(0, self.hold_up))  # noqa: S311 - no secret
+        left = Emitted(event, data, room, time.monotonic(), self._committed(data.get("job_id", 0)))
+        with self._lock:
+            self.all.append(left)
+        return super().emit(event, data, namespace, room=room, **options)
+
+    def of(self, job_id: int, name: str | None = None) -> list[Emitted]:
+        return [
+            event
+            for event in list(self.all)
+            if event.data.get("job_id") == job_id and name in (None, event.name)
+        ]
+
+    def statuses(self, job_id: int) -> list[str]:
+        return [str(event.data["new_status"]) for event in self.of(job_id, "job_status_change")]
+
+    def _committed(self, job_id: int) -> int:
+        with self._database.connect() as connection:
+            return connection.scalar(select(Job.seq).where(Job.id == job_id)) or 0
+
+
+# --- files and processes ------------------------------------------------------------------------
+
+
+def tree(folder: Path) -> dict[bytes, bytes]:
+    """Every file below, by its name in bytes."""
+    return {
+        os.fsencode(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def fill(folder: Path, size: int = 1000, files: int = 3) -> Path:
+    """A folder with so many files of random bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        (folder / f"file {number}").write_bytes(os.urandom(size))
+    return folder
+
+
+def rclones(data_dir: Path) -> list[int]:
+    """Jobs that a living process of this data folder works for, as /proc shows it."""
+    found = []
+    for _, told in environments():
+        if b"PORTAL_DATA=" + os.fsencode(data_dir) in told:
+            found += [int(item[14:]) for item in told if item.startswith(b"PORTAL_JOB_ID=")]
+    return found
+
+
+def environments() -> Iterator[tuple[int, list[bytes]]]:
+    """Living processes and the environments that they were started with."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):  # gone meanwhile, or no process
+            yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
+
+
+def scripted_rclone(folder: Path, body: str) -> Path:
+    """A program in Python that stands for an rclone, for what the real one will not do."""
+    head = """\
+        import json, os, signal, sys, time
+        def tell(done, total, **more):
+            stats = {"bytes": done, "totalBytes": total, "transfers": 0, "totalTransfers": 1,
+                     "checks": 0, "listed": 1, "elapsedTime": 1.0, **more}
+            print(json.dumps({"stats": stats}), file=sys.stderr, flush=True)
+    """
+    return python_program(folder / "scripted-rclone", textwrap.dedent(head) + textwrap.dedent(body))
