@@ -33,7 +33,7 @@ from portal.services.jobs import control, create
 from portal.settings import Settings, load_settings
 from portal.transfers import request
 from portal.transfers.states import FINAL, JobStatus, Operation
-from portal.worker.executors.celery import Doorbell
+from portal.worker.executors.celery import CeleryExecutor
 from tests.conftest import PASSWORD, wait_for
 from tests.support.parts import Postgres, Redis
 from tests.support.storm import Storm
@@ -48,7 +48,7 @@ AFTER_THE_STORM = 240.0
 
 
 class Portal:
-    """An application that rings and sweeps, and two workers."""
+    """An application that notifies and sweeps, and two workers."""
 
     def __init__(self, folder: Path, postgres: Postgres, redis: Redis) -> None:
         self.postgres, self.redis = postgres, redis
@@ -63,10 +63,10 @@ class Portal:
         self.files.mkdir()
         self.settings.prepare()
         migrate.upgrade(self.settings)
-        self._doorbell = Doorbell(self.settings)
-        self.app: Flask = build_app(self.settings, executor=self._doorbell)
+        self._executor = CeleryExecutor(self.settings)
+        self.app: Flask = build_app(self.settings, executor=self._executor)
         self.bob: User = users.create_user("bob", Role.OPERATOR, PASSWORD)
-        self._doorbell.start()
+        self._executor.start()
         self.workers: list[WorkerProcess] = []
 
     @contextmanager
@@ -107,7 +107,7 @@ class Portal:
             return connection.execute(question.encode(), values).fetchall()
 
     def close(self) -> None:
-        self._doorbell.stop()
+        self._executor.stop()
         live.use_queue("")
         session.session.remove()
         self.app.extensions["engine"].dispose()

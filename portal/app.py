@@ -43,7 +43,7 @@ from portal.web.middleware.static_gzip import Compressed
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import Guard
 from portal.web.user_agents import browser_name
-from portal.worker.executors import Executor, Idle
+from portal.worker.executors import Executor, NullExecutor
 from portal.worker.roots import OwnFiles
 
 _MAX_BODY = 1024 * 1024
@@ -94,7 +94,7 @@ def build_app(
         WTF_CSRF_TIME_LIMIT=None,  # a dashboard stays open for days
     )
     app.extensions["settings"] = settings
-    app.extensions["executor"] = executor or Idle()
+    app.extensions["executor"] = executor or NullExecutor()
     app.extensions["engine"] = session.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
     app.teardown_appcontext(lambda _error: session.session.remove())
     publish.use_queue(settings.redis_url)

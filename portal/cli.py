@@ -119,9 +119,9 @@ def run(
 @click.option("--pool", "pools", multiple=True, type=POOL, help="Pool to serve; may be repeated.")
 def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
     """Run transfers for the web processes of the scale-out mode."""
-    from portal.worker.process import work
+    from portal.worker.process import run_worker
 
-    work(_settings(), pools, concurrency)
+    run_worker(_settings(), pools, concurrency)
 
 
 @cli.command()

@@ -35,11 +35,12 @@ from portal.services.accounts import passwords, users
 from portal.settings import Settings, load_settings
 from portal.transfers import request as jobs
 from portal.transfers.states import FINAL, Operation
-from portal.worker import Lease, Timing, Worker
+from portal.worker import Worker
 from portal.worker.executors import Executor
-from portal.worker.executors.embedded import Embedded
+from portal.worker.executors.in_process import InProcessExecutor
+from portal.worker.lease import Lease
 from portal.worker.registration import this_process
-from portal.worker.timing import GRACE
+from portal.worker.timing import GRACE, Timing
 from tests.support.parts import Postgres, Redis
 from tests.support.transfers import Recorder, fill, queue, status_of
 
@@ -335,7 +336,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
 @pytest.fixture
 def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executor]:
     """Runs the jobs of ``app`` until the test ends; or has a real worker run them."""
-    running = _doorbell(settings) if settings.scale_out else Embedded(settings)
+    running = _doorbell(settings) if settings.scale_out else InProcessExecutor(settings)
     app.extensions["executor"] = running
     running.start()
     with _worker_beside(settings, tmp_path) if settings.scale_out else nullcontext():
@@ -345,9 +346,9 @@ def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executo
 
 def _doorbell(settings: Settings) -> Executor:
     # Only here: Celery takes half a second to import.
-    from portal.worker.executors.celery import Doorbell
+    from portal.worker.executors.celery import CeleryExecutor
 
-    return Doorbell(settings)
+    return CeleryExecutor(settings)
 
 
 @contextmanager
@@ -458,7 +459,7 @@ def lease(app: Flask, settings: Settings) -> Iterator[Lease | None]:
         yield None
         return
     timing = Timing()
-    watchdog = engine.Watchdog(timing.watchdog, GRACE)
+    watchdog = engine.Watchdog(timing.watchdog_timeout, GRACE)
     watchdog.start()
     yield Lease(workers.register(this_process((), 4)), timing, watchdog)
     watchdog.close()

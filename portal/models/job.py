@@ -101,8 +101,8 @@ class Job(Base):
     worker: Mapped[str | None] = mapped_column(String(128))
     #: Row of that worker, where it has one. No foreign key: rows of workers go, jobs stay.
     worker_id: Mapped[int | None] = mapped_column(BigInteger)
-    #: When a sweep last rang for it.
-    rung_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: When a sweep last notified workers of it. The column keeps its older name.
+    notified_at: Mapped[datetime | None] = mapped_column("rung_at", Moment)
     #: Since when a person has it stand still, in whatever status; its worker obeys.
     paused_at: Mapped[datetime | None] = mapped_column(Moment)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(Moment)

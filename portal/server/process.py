@@ -33,7 +33,7 @@ from portal.services.jobs import logs, statistics
 from portal.settings import Settings, SettingsError
 from portal.web.sockets import handlers
 from portal.worker.executors import Executor
-from portal.worker.executors.embedded import Embedded
+from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.roots import look_at_roots
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ def serve(
     thread_offload.use(server["offload"])
     if "thread" in server:
         engine.use_threads(server["thread"])
-    executor = Embedded(settings) if embedded else _doorbell(settings)
+    executor = InProcessExecutor(settings) if embedded else _celery_executor(settings)
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     app.extensions["slot"] = lifeline.slot
@@ -105,11 +105,11 @@ def serve(
     gc.freeze()
 
 
-def _doorbell(settings: Settings) -> Executor:
+def _celery_executor(settings: Settings) -> Executor:
     # Only here: Celery takes half a second to import, and one process alone needs none.
-    from portal.worker.executors.celery import Doorbell
+    from portal.worker.executors.celery import CeleryExecutor
 
-    return Doorbell(settings)
+    return CeleryExecutor(settings)
 
 
 def _serve_until_signalled(

@@ -50,7 +50,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class WorkerDirectives:
     """What admins have asked of a worker, and the database's time."""
 
     paused: bool
@@ -95,7 +95,7 @@ def register(process: Process) -> int:
     return number
 
 
-def beat(worker_id: int) -> Orders | None:
+def beat(worker_id: int) -> WorkerDirectives | None:
     """A heartbeat of the process; None if its row is gone."""
     writing = begin_write()
     try:
@@ -113,7 +113,9 @@ def beat(worker_id: int) -> Orders | None:
         writing.rollback()
     if row is None:
         return None
-    return Orders(row.paused_at is not None, row.draining_at is not None, row.heartbeat_at)
+    return WorkerDirectives(
+        row.paused_at is not None, row.draining_at is not None, row.heartbeat_at
+    )
 
 
 def stopped(worker_id: int) -> None:

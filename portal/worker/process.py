@@ -11,45 +11,46 @@ from typing import Any
 import structlog
 from celery.worker import state as celery_state
 
-from portal import engine, worker
+from portal import engine
 from portal.db import session
 from portal.db.instance_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.realtime import publish
 from portal.runtime import stopping
 from portal.runtime.logging import say
-from portal.services.workers import Orders
+from portal.services.workers import WorkerDirectives
 from portal.settings import Settings, SettingsError
 from portal.transfers.pools import DEFAULT_POOL
-from portal.worker import roots
-from portal.worker.executors.celery import Doorbell
+from portal.worker import Worker, roots
+from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import (
     TASK,
     celery_app,
     pool_of,
     queue_name,
 )
-from portal.worker.executors.thread_pool import Places
-from portal.worker.registration import Presence, this_process
-from portal.worker.timing import GRACE
+from portal.worker.executors.thread_pool import PromptThreadPool
+from portal.worker.lease import Lease
+from portal.worker.registration import WorkerRegistration, this_process
+from portal.worker.timing import GRACE, Timing
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that rclone gets to tidy up when this worker is stopped, and after which the process
-#: ends whatever is still under way; then rclone ends with it.
+#: When this worker is stopped: seconds that rclone gets to tidy up, and seconds after which the
+#: process ends in any case, and every rclone with it.
 _GRACE = 4.0
 _PATIENCE = 8.5
-#: Between two looks whether it is asked to end.
-_LOOK = 0.1
+#: Seconds between two checks of whether it has to end.
+_CHECK_INTERVAL = 0.1
 
 
 class WorkerEnded(PortalError):
-    """It should work until somebody asks it to end."""
+    """Raised when a worker ends although nobody asked it to."""
 
 
-def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) -> None:
-    """Works until SIGTERM or SIGINT, or until it is drained. Raises WorkerEnded if it cannot go on,
-    once it has given its jobs back."""
+def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | None) -> None:
+    """Works until SIGTERM or SIGINT, or until it is drained. If it cannot go on, it gives its jobs
+    back and raises WorkerEnded."""
     if not settings.scale_out:
         raise SettingsError(
             "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
@@ -62,69 +63,71 @@ def work(settings: Settings, pools: tuple[str, ...], concurrency: int | None) ->
         engine.check_rclone(engine.rclone_path(settings.rclone))
     except engine.EngineError as error:
         raise SettingsError(f"PORTAL_RCLONE: {error}") from None
-    held = DatabaseLock(settings.database_url, alone=False)
-    held.acquire()
+    lock = DatabaseLock(settings.database_url, alone=False)
+    lock.acquire()
     session.connect(settings.database_url)
     publish.use_queue(settings.redis_url)
     stopping.go_on()
-    _Process(settings, pools, concurrency or settings.max_running_jobs, held).run()
+    _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()
 
 
 class _Process:
     def __init__(
-        self, settings: Settings, pools: tuple[str, ...], concurrency: int, held: DatabaseLock
+        self, settings: Settings, pools: tuple[str, ...], concurrency: int, lock: DatabaseLock
     ) -> None:
-        timing = worker.Timing().scaled(settings.test_time_scale)
+        timing = Timing().scaled(settings.test_time_scale)
         self._settings = settings
-        self._held = held
+        self._lock = lock
         self._concurrency = concurrency
-        self._presence = Presence(this_process(pools, concurrency), timing.heartbeat, self._obey)
-        self._watchdog = engine.Watchdog(timing.watchdog, min(GRACE, timing.heartbeat))
+        self._registration = WorkerRegistration(
+            this_process(pools, concurrency), timing.heartbeat, self._apply
+        )
+        self._watchdog = engine.Watchdog(timing.watchdog_timeout, min(GRACE, timing.heartbeat))
         self._timing = timing
-        self._doorbell = Doorbell(settings)
-        names = self._presence.process.pools
+        self._executor = CeleryExecutor(settings)
+        names = self._registration.process.pools
         self._pools = [None if name == DEFAULT_POOL else name for name in names]
         self._celery = celery_app(settings.redis_url, self._pools)
         self._paused = False
         self._stopping = threading.Event()
-        self._worker: worker.Worker | None = None
+        self._worker: Worker | None = None
         self._consuming: Any = None
         self._fault: Exception | None = None
 
     def run(self) -> None:
-        lease = worker.Lease(self._presence.begin(), self._timing, self._watchdog)
+        lease = Lease(self._registration.begin(), self._timing, self._watchdog)
         session.session.remove()
         self._watchdog.start()
-        self._worker = worker.Worker(
+        self._worker = Worker(
             self._settings,
-            self._presence.process.name,
+            self._registration.process.name,
             grace=min(_GRACE, self._timing.heartbeat),
             lease=lease,
-            ring=self._doorbell.ring,
+            notify=self._executor.notify,
         )
-        self._doorbell.start()
-        for one in self._presence.freed:
-            self._doorbell.ring(one.job_id, one.pool)
+        self._executor.start()
+        for one in self._registration.freed:
+            self._executor.notify(one.job_id, one.pool)
         consumer = threading.Thread(target=self._consume, name="celery", daemon=True)
         consumer.start()
-        me = self._presence.process
+        me = self._registration.process
         say(f"Worker {me.name}, pools: {', '.join(me.pools)}")
         ended = ""
-        while not (ended or stopping.asked()) and not self._stopping.wait(_LOOK):
+        while not (ended or stopping.asked()) and not self._stopping.wait(_CHECK_INTERVAL):
             ended = self._what_ended(consumer)
         self._end(consumer, ended)
 
     def _what_ended(self, consumer: threading.Thread) -> str:
-        """A sentence about a part that should work on and does not; empty while all do."""
-        if self._held.lost_to:
-            return f"Another portal ({self._held.lost_to}) has taken the database."
-        # After a fault it waits for the jobs that run, which are to be given back at once.
+        """A sentence about a part that has ended although it should not; empty while all run."""
+        if self._lock.lost_to:
+            return f"Another portal ({self._lock.lost_to}) has taken the database."
+        # After a fault Celery waits for the running jobs, which have to be given back at once.
         if self._fault or not consumer.is_alive():
             reason = repr(self._fault) if self._fault else "it gave no reason"
             return f"The part that takes jobs from Redis has ended: {reason}."
-        if not self._presence.is_alive:
+        if not self._registration.is_alive:
             return "The part that says that this worker lives has ended; the log says why."
-        if not self._doorbell.is_alive():
+        if not self._executor.is_alive():
             return "The part that looks after waiting jobs has ended; the log says why."
         return ""
 
@@ -136,14 +139,14 @@ class _Process:
         try:
             self._consuming = self._celery.WorkController(
                 app=self._celery,
-                hostname=f"portal@{self._presence.process.name.replace(':', '-')}",
-                pool_cls=Places,
+                hostname=f"portal@{self._registration.process.name.replace(':', '-')}",
+                pool_cls=PromptThreadPool,
                 concurrency=self._concurrency,
                 without_gossip=True,
                 without_mingle=True,
                 without_heartbeat=True,
             )
-            # As its own start() does, which would keep the reason of an end to itself.
+            # As its own start() does; but that would swallow the reason of an end.
             self._consuming.blueprint.start(self._consuming)
         except SystemExit:
             log.info("takes no more jobs")
@@ -157,35 +160,35 @@ class _Process:
     def _execute(self, job_id: int, queue: str) -> None:
         assert self._worker is not None  # noqa: S101 - made before the first message
         if self._paused:
-            # It was on its way when the worker was told to pause: another one may take it.
-            self._hear(False)
-            self._doorbell.ring(job_id, pool_of(queue))
+            # The message was on its way when the worker was paused: another one may take the job.
+            self._consume_pools(False)
+            self._executor.notify(job_id, pool_of(queue))
             return
         try:
             self._worker.execute(job_id)
-        except worker.DatabaseAway as away:
+        except session.AWAY as away:
             log.warning(
-                "a job was not claimed; the sweep rings again",
+                "a job was not claimed; the sweep notifies again",
                 job=job_id,
                 error=session.reason(away),
             )
 
-    def _obey(self, orders: Orders) -> None:
+    def _apply(self, directives: WorkerDirectives) -> None:
         if self._consuming is None:
-            return  # it has only just started; the next heartbeat brings the orders again
-        paused = orders.paused or orders.draining
+            return  # just started; the next heartbeat brings the directives again
+        paused = directives.paused or directives.draining
         if paused != self._paused:
             self._paused = paused
-            log.info("paused" if paused else "resumed", draining=orders.draining)
-            self._hear(not paused)
-        if orders.draining and self._worker is not None and not self._worker.running:
+            log.info("paused" if paused else "resumed", draining=directives.draining)
+            self._consume_pools(not paused)
+        if directives.draining and self._worker is not None and not self._worker.running:
             log.info("drained")
             self._stopping.set()
 
-    def _hear(self, bells: bool) -> None:
-        """Whether this worker takes messages; those that it leaves wait for others."""
+    def _consume_pools(self, wanted: bool) -> None:
+        """Begins to take messages, or leaves them to other workers."""
         consumer = self._consuming.consumer
-        turn = consumer.add_task_queue if bells else consumer.cancel_task_queue
+        turn = consumer.add_task_queue if wanted else consumer.cancel_task_queue
 
         def turn_all() -> None:
             if consumer.task_consumer is not None:
@@ -201,14 +204,14 @@ class _Process:
         self._worker.stop()
         celery_state.should_stop = os.EX_OK
         consumer.join(max(0.0, deadline - time.monotonic()))
-        self._doorbell.stop()
-        self._presence.end()
+        self._executor.stop()
+        self._registration.end()
         self._watchdog.close()
-        self._held.release()
+        self._lock.release()
         publish.use_queue("")
         log.info("stopped")
         if consumer.is_alive():
-            # It still waits for a server that is away.
+            # It still waits for a server that does not answer.
             if ended:
                 print(f"Error: {ended}", file=sys.stderr, flush=True)  # noqa: T201 - as the command line does
             os._exit(1 if ended else os.EX_OK)

@@ -125,7 +125,7 @@ class Ledger:
         thread = self._thread
         if thread is None or not thread.is_alive():
             raise RuntimeError("the ledger has ended")
-        ride = self._lease.timing.ride if self._lease else math.inf
+        ride = self._lease.timing.max_offline if self._lease else math.inf
         if held.stop is None and elapsed() - held.kept_at > ride:
             held.stop = Stop.LAPSED
 

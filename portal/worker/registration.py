@@ -1,4 +1,4 @@
-"""A worker process among others: its row, its heartbeat, and what admins ask of it."""
+"""The row of this worker process, its heartbeat, and the directives of admins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import rescue
 from portal.services.jobs.places import Waiting
-from portal.services.workers import Orders, Process
+from portal.services.workers import Process, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
 
 log = structlog.get_logger(__name__)
@@ -39,29 +39,31 @@ def this_process(pools: Sequence[str], concurrency: int) -> Process:
     )
 
 
-class Presence:
-    """``obey`` is called with the orders at each heartbeat, ``heartbeat`` seconds apart."""
+class WorkerRegistration:
+    """``apply`` is called with the directives at each heartbeat, every ``heartbeat`` seconds."""
 
-    def __init__(self, process: Process, heartbeat: float, obey: Callable[[Orders], None]) -> None:
+    def __init__(
+        self, process: Process, heartbeat: float, apply: Callable[[WorkerDirectives], None]
+    ) -> None:
         self.process = process
         self.worker_id = 0
-        #: Jobs that waited for one that a dead predecessor had, to be rung for.
+        #: Jobs that waited for a job of a dead predecessor; workers have to be notified of them.
         self.freed: list[Waiting] = []
         self._heartbeat = heartbeat
-        self._obey = obey
+        self._apply = apply
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat_forever, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True)
 
     def begin(self) -> int:
-        """Takes back what certainly dead predecessors on this machine held; the id of its row."""
-        for worker_id, mark in workers.unended(self.process.machine):
-            if not engine.owner_lives(mark):
-                engine.sweep_owner(mark)
+        """Takes back the jobs of dead workers of this machine; returns the id of its own row."""
+        for worker_id, identity in workers.unended(self.process.machine):
+            if not engine.owner_lives(identity):
+                engine.sweep_owner(identity)
                 self.freed += rescue.take_back_of(worker_id)
                 workers.stopped(worker_id)
                 log.info("took back the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
-        self._beat()  # the first tells the time
+        self._beat()  # the first one sets the clock
         self._thread.start()
         return self.worker_id
 
@@ -70,7 +72,7 @@ class Presence:
         return self._thread.is_alive()
 
     def end(self) -> None:
-        """Says that it has ended, if the database can be reached."""
+        """Writes that this worker has ended, if the database can be reached."""
         self._ended.set()
         try:
             workers.stopped(self.worker_id)
@@ -82,24 +84,24 @@ class Presence:
     def _beat_forever(self) -> None:
         while not self._ended.wait(self._heartbeat):
             try:
-                orders = self._beat()
+                directives = self._beat()
             except SQLAlchemyError as error:
                 log.warning("no heartbeat", error=str(error))
             else:
-                if orders is not None:
-                    self._obey(orders)
+                if directives is not None:
+                    self._apply(directives)
             finally:
                 session.remove()
 
-    def _beat(self) -> Orders | None:
-        orders = workers.beat(self.worker_id)
-        if orders is not None:
-            clock.follow(orders.now)
-        return orders
+    def _beat(self) -> WorkerDirectives | None:
+        directives = workers.beat(self.worker_id)
+        if directives is not None:
+            clock.follow(directives.now)
+        return directives
 
 
 def _machine() -> str:
-    """Names the kernel's boot and the namespace of process ids: within both, a process id with a
-    start time is one process for ever."""
+    """The kernel's boot id and the namespace of process ids: within both, a process id and a start
+    time always mean the same process."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot} {Path('/proc/self/ns/pid').readlink()}"[:128]

@@ -1,5 +1,5 @@
-"""The times of leases. Each is shorter than the next one of its chain, or two rclone could work on
-one destination: heartbeat, the worker's own end of it, its watchdog's end of it, taking it back."""
+"""The times of leases. Each must be shorter than the next, or two rclone could work on one
+destination: the heartbeat, the worker giving up, its watchdog ending rclone, the rescue."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Timing:
 
     #: Between two heartbeats of a job and of its worker.
     heartbeat: float = 5.0
-    #: For which a worker rides on without having reached the database.
-    ride: float = 30.0
+    #: Without the database, after which a worker gives up its jobs.
+    max_offline: float = 30.0
     #: After the last heartbeat, when the watchdog ends rclone.
-    watchdog: float = 35.0
-    #: Without a heartbeat, after which a job is taken back.
-    silent: float = 45.0
-    #: Queued without anybody having taken it, after which it is rung for again.
-    unheard: float = 60.0
+    watchdog_timeout: float = 35.0
+    #: Without a heartbeat, after which a job is rescued.
+    stalled_after: float = 45.0
+    #: Queued without a claim, after which workers are notified again.
+    renotify_after: float = 60.0
     #: Between two sweeps.
     sweep: float = 5.0
 
     def scaled(self, factor: float) -> Timing:
-        """The same relations, for tests."""
+        """All times multiplied by one factor, for tests."""
         return Timing(*(getattr(self, field.name) * factor for field in fields(self)))

@@ -31,7 +31,7 @@ from portal.services.jobs import (
 from portal.services.jobs.reports import Ending, Hold
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
-from portal.worker.executors.embedded import Embedded
+from portal.worker.executors.in_process import InProcessExecutor
 from tests.conftest import Browser, wait_for
 from tests.support.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
 
@@ -240,7 +240,7 @@ def test_two_jobs_of_one_folder_run_one_after_the_other_and_lose_nothing(
 def test_one_that_waits_takes_no_place_from_others(
     app: Flask, settings: Settings, root: Path, new_job: Any
 ) -> None:
-    running = Embedded(settings.model_copy(update={"max_running_jobs": 2}))
+    running = InProcessExecutor(settings.model_copy(update={"max_running_jobs": 2}))
     app.extensions["executor"] = running
     running.start()
     try:
@@ -403,7 +403,7 @@ def test_claim_does_not_overtake_one_that_is_just_being_made(root: Path, new_job
 
 
 class Workers:
-    """Four threads that claim and end jobs as they are rung for, and note whom they met."""
+    """Four threads that claim and end jobs as they are notified of them, and note whom they met."""
 
     def __init__(self, ids: list[int]) -> None:
         self.met: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""For tests with real workers: the application stands on PostgreSQL and rings through Redis."""
+"""For tests with real workers: the application stands on PostgreSQL and notifies through Redis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portal.app import build_app
 from portal.db import session
 from portal.services import audit
 from portal.settings import Settings, load_settings
-from portal.worker.executors.celery import Doorbell
+from portal.worker.executors.celery import CeleryExecutor
 from tests.conftest import wait_for
 from tests.support.parts import Redis
 from tests.support.transfers import MIB, fill, miscounted, rclones
@@ -42,14 +42,14 @@ def settings(tmp_path: Path, root: Path, postgres_url: str, redis: Redis, scale:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
-    """A web process that serves nobody; it rings, and sweeps."""
+    """A web process that serves nobody; it notifies, and sweeps."""
     settings.prepare()
-    doorbell = Doorbell(settings)
-    made = build_app(settings, executor=doorbell)
+    executor = CeleryExecutor(settings)
+    made = build_app(settings, executor=executor)
     made.testing = False
-    doorbell.start()
+    executor.start()
     yield made
-    doorbell.stop()
+    executor.stop()
     session.session.remove()
     made.extensions["engine"].dispose()
 

@@ -21,8 +21,8 @@ from portal.db.session import database_time, session
 from portal.models import Job
 from portal.services.jobs import reports, rescue
 from portal.settings import Settings
-from portal.worker.executors.celery import Doorbell
-from portal.worker.executors.notifier import Bell, queue_name
+from portal.worker.executors.celery import CeleryExecutor
+from portal.worker.executors.notifier import JobNotifier, queue_name
 from tests.conftest import wait_for
 from tests.shipped import environment as shipped
 from tests.support.parts import Redis
@@ -32,11 +32,11 @@ from tests.support.transfers import assert_ended_once, history, status_of, store
 #: A process that sweeps and comes to no end of it.
 SWEEPER = """
 import sys, time
-from portal import database
-from portal.services import recovery
-database.connect(sys.argv[1])
-database._EXCLUSIVE_SILENCE = sys.argv[2]
-with database.exclusively(recovery._SWEEP) as alone:
+from portal.db import session
+from portal.services.jobs import rescue
+session.connect(sys.argv[1])
+session._EXCLUSIVE_SILENCE = sys.argv[2]
+with session.exclusively(rescue._SWEEP) as alone:
     print(alone, flush=True)
     time.sleep(600)
 """
@@ -62,23 +62,23 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def bell(settings: Settings) -> Iterator[Bell]:
-    made = Bell(settings.redis_url)
+def notifier(settings: Settings) -> Iterator[JobNotifier]:
+    made = JobNotifier(settings.redis_url)
     yield made
     made._redis.close()
 
 
 @contextmanager
 def sweeping(settings: Settings) -> Iterator[None]:
-    doorbell = Doorbell(settings)
-    doorbell.start()
+    executor = CeleryExecutor(settings)
+    executor.start()
     yield
-    doorbell.stop()
+    executor.stop()
 
 
-def waiting_messages(bell: Bell) -> list[int]:
+def waiting_messages(notifier: JobNotifier) -> list[int]:
     """Ids of jobs, one for each message, which no worker takes."""
-    names = bell._read(queue_name(None), 0)
+    names = notifier._read(queue_name(None), 0)
     return [json.loads(message)["headers"]["job_id"] for message in names]
 
 
@@ -172,11 +172,11 @@ def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
 def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
     app: Flask, settings: Settings
 ) -> None:
-    doorbell = Doorbell(settings)
+    executor = CeleryExecutor(settings)
     released = threading.Event()
     with psycopg.connect(settings.database_url) as blocker:
         blocker.execute("LOCK TABLE jobs, workers IN ACCESS EXCLUSIVE MODE")
-        doorbell.start()
+        executor.start()
         wait_for(lambda: blocker.execute(WAITING).fetchone() == (1,))
 
         def release() -> None:
@@ -185,9 +185,9 @@ def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
 
         later = threading.Timer(0.5, release)
         later.start()
-        doorbell.stop()
+        executor.stop()
         assert released.is_set()
-        assert not doorbell.is_alive()
+        assert not executor.is_alive()
         later.join()
 
 
@@ -204,53 +204,58 @@ def test_row_that_somebody_spoiled_does_not_stop_the_sweep(
     assert status_of(spoiled) in ("running", "interrupted")
 
 
-def test_job_nobody_heard_of_for_a_minute_is_rung_for_again_once_a_minute(
+def test_job_nobody_heard_of_for_a_minute_is_notified_again_once_a_minute(
     app: Flask, new_job: Callable[..., int]
 ) -> None:
     job_id = new_job(pool="site-b")
     assert rescue.sweep(45, 60) == []
     session.execute(update(Job).where(Job.id == job_id).values(queued_at=database_time(ago=61)))
     session.commit()
-    rung = rescue.sweep(45, 60)
-    assert [(one.job_id, one.pool) for one in rung] == [(job_id, "site-b")]
-    assert rescue.sweep(45, 60) == rung, "until it is noted that somebody has rung"
+    notified = rescue.sweep(45, 60)
+    assert [(one.job_id, one.pool) for one in notified] == [(job_id, "site-b")]
+    assert rescue.sweep(45, 60) == notified, "until it is noted that workers were notified"
     rescue.note_notified([job_id])
     assert rescue.sweep(45, 60) == []
 
 
-def test_job_that_is_taken_back_is_rung_for_whatever_other_messages_wait(
-    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int], new_job: Any, root: Path
+def test_job_that_is_taken_back_gets_a_message_whatever_others_wait(
+    app: Flask,
+    settings: Settings,
+    notifier: JobNotifier,
+    silent: Callable[..., int],
+    new_job: Any,
+    root: Path,
 ) -> None:
     others = [new_job(destination=root / f"other {number}") for number in range(3)]
-    assert bell.deliver(others, None)
+    assert notifier.deliver(others, None)
     taken_back = silent(destination=root / "taken back")
     with sweeping(settings):
-        wait_for(lambda: stored(taken_back).rung_at is not None)
+        wait_for(lambda: stored(taken_back).notified_at is not None)
     assert status_of(taken_back) == "queued"
-    assert sorted(waiting_messages(bell)) == [*others, taken_back]
+    assert sorted(waiting_messages(notifier)) == [*others, taken_back]
 
 
 def test_who_dies_between_the_message_and_the_note_makes_no_second_message(
-    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int]
+    app: Flask, settings: Settings, notifier: JobNotifier, silent: Callable[..., int]
 ) -> None:
     job_id = silent()
     rescue.sweep(45, 60)
-    assert bell.deliver([job_id], None)
-    assert stored(job_id).rung_at is None
+    assert notifier.deliver([job_id], None)
+    assert stored(job_id).notified_at is None
     with sweeping(settings):
-        wait_for(lambda: stored(job_id).rung_at is not None)
-    assert waiting_messages(bell) == [job_id]
+        wait_for(lambda: stored(job_id).notified_at is not None)
+    assert waiting_messages(notifier) == [job_id]
 
 
 def test_job_is_due_until_its_message_is_in_redis(
-    app: Flask, settings: Settings, bell: Bell, silent: Callable[..., int], redis: Redis
+    app: Flask, settings: Settings, notifier: JobNotifier, silent: Callable[..., int], redis: Redis
 ) -> None:
     job_id = silent()
     redis.kill()
-    assert not bell.deliver([job_id], None)
+    assert not notifier.deliver([job_id], None)
     with sweeping(settings):
         wait_for(lambda: status_of(job_id) == "queued")
-        assert stored(job_id).rung_at is None
+        assert stored(job_id).notified_at is None
         redis.start()
-        wait_for(lambda: stored(job_id).rung_at is not None)
-    assert waiting_messages(bell) == [job_id]
+        wait_for(lambda: stored(job_id).notified_at is not None)
+    assert waiting_messages(notifier) == [job_id]

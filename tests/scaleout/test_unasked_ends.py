@@ -41,14 +41,14 @@ def beat(worker_id):
 workers.beat = beat
 """
 NO_SWEEP = """
-from portal import worker
-real, sweeps = worker.sweep, []
+from portal.services.jobs import rescue
+real, sweeps = rescue.sweep, []
 def sweep(*arguments, **options):
     sweeps.append(arguments)
     if len(sweeps) > 2:
         raise ValueError("no broom")
     return real(*arguments, **options)
-worker.sweep = sweep
+rescue.sweep = sweep
 """
 
 

@@ -1,4 +1,4 @@
-"""Workers in processes of their own: they hear the bell, hold jobs, and leave in order."""
+"""Workers in processes of their own: they hear the notifier, hold jobs, and leave in order."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def queue(transfer: Transfer, owner: User) -> Job:
         return create.create(transfer, actor=owner, address="")
     found = places.look_up(places.ends_of(transfer))
     job = create.insert(begin_write(), transfer, owner, address="", found=found)
-    current_app.extensions["executor"].ring(job.id, job.pool)
+    current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
 

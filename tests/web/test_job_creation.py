@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from portal.db.session import session
 from portal.models import AuditEntry, Job
-from portal.worker.executors import Idle
+from portal.worker.executors import NullExecutor
 from tests.conftest import Browser
 from tests.support.transfers import Recorder, history, miscounted, stored
 
@@ -67,21 +67,21 @@ def test_new_job_is_written_to_the_audit_log(bob: Browser, wish: dict[str, str])
     assert wish["source"] in entry.detail
 
 
-def test_new_job_is_announced_once_and_rings_the_executor(
+def test_new_job_is_announced_once_and_notifies_the_executor(
     app: Flask, bob: Browser, wish: dict[str, str], events: Recorder
 ) -> None:
-    rung: list[int] = []
+    notified: list[int] = []
 
-    class Bell(Idle):
-        def ring(self, job_id: int, pool: str | None = None) -> None:
-            rung.append(job_id)
+    class NotedExecutor(NullExecutor):
+        def notify(self, job_id: int, pool: str | None = None) -> None:
+            notified.append(job_id)
 
-    app.extensions["executor"] = Bell()
+    app.extensions["executor"] = NotedExecutor()
     bob.post("/jobs", wish)
     (announced,) = events.of(1)
     assert (announced.name, announced.room) == ("job_created", "topic:status_change")
     assert {"job_id": 1, "status": "queued", "seq": 1}.items() <= announced.data.items()
-    assert rung == [1]
+    assert notified == [1]
 
 
 def test_two_equal_forms_make_two_jobs(bob: Browser, wish: dict[str, str]) -> None:

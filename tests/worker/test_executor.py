@@ -15,8 +15,8 @@ from portal.db.session import session
 from portal.models import JobEvent
 from portal.services.jobs import reports
 from portal.settings import Settings
-from portal.worker.executors import Idle, embedded
-from portal.worker.executors.embedded import Embedded
+from portal.worker.executors import NullExecutor, in_process
+from portal.worker.executors.in_process import InProcessExecutor
 from tests.conftest import wait_for
 from tests.support.transfers import (
     MIB,
@@ -41,13 +41,13 @@ Run = Callable[..., Any]
 @pytest.fixture
 def run(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Run]:
     """Starts an executor with so many places whose rclone is this script."""
-    started: list[Embedded] = []
+    started: list[InProcessExecutor] = []
 
-    def start(places: int, script: str | None = None) -> Embedded:
+    def start(places: int, script: str | None = None) -> InProcessExecutor:
         changes: dict[str, Any] = {"max_running_jobs": places}
         if script is not None:
             changes["rclone"] = scripted_rclone(tmp_path, script)
-        started.append(Embedded(settings.model_copy(update=changes)))
+        started.append(InProcessExecutor(settings.model_copy(update=changes)))
         app.extensions["executor"] = started[-1]
         started[-1].start()
         return started[-1]
@@ -89,20 +89,22 @@ def test_jobs_start_in_the_order_in_which_they_were_made(run: Run, new_job: Any)
     assert list(session.scalars(started.order_by(JobEvent.id))) == ids
 
 
-def test_job_is_started_by_its_bell_and_need_not_wait_for_the_sweep(run: Run, new_job: Any) -> None:
+def test_job_is_started_by_its_notification_and_need_not_wait_for_the_sweep(
+    run: Run, new_job: Any
+) -> None:
     run(1, BRIEF)
     asked_at = time.monotonic()
     job_id = new_job()
     wait_for(lambda: status_of(job_id) != "queued")
-    assert time.monotonic() - asked_at < embedded._SWEEP / 2
+    assert time.monotonic() - asked_at < in_process._SWEEP / 2
 
 
-def test_sweep_finds_a_job_whose_ring_was_lost(
+def test_sweep_finds_a_job_whose_notification_was_lost(
     app: Flask, run: Run, new_job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_SWEEP", 0.2)
+    monkeypatch.setattr(in_process, "_SWEEP", 0.2)
     run(1, BRIEF)
-    app.extensions["executor"] = Idle()  # hears nothing
+    app.extensions["executor"] = NullExecutor()  # hears nothing
     job_id = new_job()
     wait_for(lambda: status_of(job_id) == "completed")
 
@@ -110,9 +112,9 @@ def test_sweep_finds_a_job_whose_ring_was_lost(
 def test_sweep_goes_on_after_it_could_not_read_the_queue(
     app: Flask, run: Run, new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_SWEEP", 0.1)
+    monkeypatch.setattr(in_process, "_SWEEP", 0.1)
     executor = run(1, BRIEF)
-    app.extensions["executor"] = Idle()
+    app.extensions["executor"] = NullExecutor()
     job_id = new_job()
     on_database(settings.data_dir, "ALTER TABLE jobs RENAME TO elsewhere")
     time.sleep(0.5)  # a few looks
@@ -121,18 +123,18 @@ def test_sweep_goes_on_after_it_could_not_read_the_queue(
     assert executor.is_alive()
 
 
-def test_ringing_often_runs_the_job_once(run: Run, new_job: Any, events: Recorder) -> None:
+def test_notifying_often_runs_the_job_once(run: Run, new_job: Any, events: Recorder) -> None:
     executor = run(3, BRIEF)
     job_id = new_job()
     for _ in range(50):
-        executor.ring(job_id)
+        executor.notify(job_id)
     wait_for(lambda: status_of(job_id) == "completed")
     wait_for(lambda: events.statuses(job_id) == ["running", "completed"])
 
 
-def test_bell_for_a_job_that_is_not_there_is_harmless(run: Run, new_job: Any) -> None:
+def test_notification_of_a_job_that_is_not_there_is_harmless(run: Run, new_job: Any) -> None:
     executor = run(1, BRIEF)
-    executor.ring(999)
+    executor.notify(999)
     job_id = new_job()
     wait_for(lambda: status_of(job_id) == "completed")
     assert executor.is_alive()
@@ -159,8 +161,8 @@ def test_stop_gives_every_running_job_back_and_leaves_the_others_queued(
 def test_stop_ends_within_its_patience_also_when_no_worker_can_write(
     run: Run, new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert embedded._PATIENCE < 10  # what a stop may take
-    monkeypatch.setattr(embedded, "_PATIENCE", 2.0)
+    assert in_process._PATIENCE < 10  # what a stop may take
+    monkeypatch.setattr(in_process, "_PATIENCE", 2.0)
     executor = run(3, ENDLESS)
     ids = [new_job() for _ in range(3)]
     wait_for(lambda: all_are("running", ids))
@@ -190,7 +192,7 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(embedded, "_SWEEP", 0.5)
+    monkeypatch.setattr(in_process, "_SWEEP", 0.5)
     job_id = new_job()
     monkeypatch.setattr("portal.db.session._PATIENCE", 0.3)
     with locked(settings.data_dir):

@@ -113,5 +113,5 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
         for one in places.freed(written):
-            current_app.extensions["executor"].ring(one.job_id, one.pool)
+            current_app.extensions["executor"].notify(one.job_id, one.pool)
     return changed

@@ -41,7 +41,7 @@ def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     if missing := _missing_source(transfer):
         raise missing
     job = insert(begin_write(), transfer, actor, address, found=found)
-    current_app.extensions["executor"].ring(job.id, job.pool)
+    current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
 
@@ -66,7 +66,7 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
         if job is None:
             raise
         return job, False
-    current_app.extensions["executor"].ring(job.id, job.pool)
+    current_app.extensions["executor"].notify(job.id, job.pool)
     return job, True
 
 
@@ -114,7 +114,7 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         return job
     transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
     job = insert(writing, transfer, actor, address, found=found, retry_of=old.id)
-    current_app.extensions["executor"].ring(job.id, job.pool)
+    current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
 

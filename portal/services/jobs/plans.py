@@ -53,5 +53,5 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
         raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
     transfer = replace(create.transfer_of(shown), dry_run=False)
     job = create.insert(writing, transfer, actor, address, found=found, confirms=shown)
-    current_app.extensions["executor"].ring(job.id, job.pool)
+    current_app.extensions["executor"].notify(job.id, job.pool)
     return job, True

@@ -59,24 +59,26 @@ def take_back_of(worker_id: int) -> list[Waiting]:
     )
 
 
-def sweep(silent: float, unheard: float) -> list[Waiting]:
-    """Takes back the jobs whose worker was silent for so many seconds by the database's clock,
-    and brings what was interrupted on its way. Gives the jobs to ring for: those, the ones that
-    waited for them alone, and the ones that have waited for ``unheard`` seconds since somebody last
-    rang; all of them again until ``note_notified`` is called. One process at a time; others find
-    nothing to do."""
+def sweep(stalled_after: float, renotify_after: float) -> list[Waiting]:
+    """Takes back the jobs whose worker sent no heartbeat for so many seconds by the database's
+    clock, and queues interrupted jobs again. Gives the jobs of which workers have to be notified:
+    these, the jobs that waited for them alone, and those that nobody has claimed for
+    ``renotify_after`` seconds since the last notification. The same ones come again until
+    ``note_notified`` is called. One process at a time; others find nothing to do."""
     with exclusively(_SWEEP) as alone:
         if not alone:
             return []
-        # A heartbeat that was never written is no reason to wait for ever.
+        # Without a first heartbeat the job would never count as stalled.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
-        stale = heard < database_time(ago=silent)
+        stale = heard < database_time(ago=stalled_after)
         left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
         freed = places.freed(left)
         known = {one.job_id for one in freed}
-        return freed + [one for one in _due_for_notification(unheard) if one.job_id not in known]
+        return freed + [
+            one for one in _due_for_notification(renotify_after) if one.job_id not in known
+        ]
 
 
 def requeue_interrupted() -> set[str]:
@@ -105,7 +107,7 @@ def note_notified(job_ids: Sequence[int]) -> None:
             writing.execute(
                 update(Job)
                 .where(Job.id.in_(some), Job.status == JobStatus.QUEUED)
-                .values(rung_at=database_time()),
+                .values(notified_at=database_time()),
                 execution_options={"synchronize_session": False},
             )
             writing.commit()
@@ -113,12 +115,12 @@ def note_notified(job_ids: Sequence[int]) -> None:
             writing.rollback()
 
 
-def _due_for_notification(unheard: float) -> list[Waiting]:
-    """Jobs that may begin and for which nobody has rung for so many seconds."""
-    rung = func.coalesce(Job.rung_at, Job.queued_at)
-    # One that was brought back has no bell of its own yet.
-    mute = (Job.rung_at.is_(None)) & (Job.interruptions > 0)
-    overdue = (rung <= database_time(ago=unheard)) | mute
+def _due_for_notification(renotify_after: float) -> list[Waiting]:
+    """Jobs that may begin and of which workers were not notified for so many seconds."""
+    notified = func.coalesce(Job.notified_at, Job.queued_at)
+    # Workers were never notified of a job that has only just been taken back.
+    never = (Job.notified_at.is_(None)) & (Job.interruptions > 0)
+    overdue = (notified <= database_time(ago=renotify_after)) | never
     found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
     due = set(session.scalars(found))
     session.rollback()
@@ -174,7 +176,9 @@ def _requeue(job: Found) -> frozenset[str]:
         return _move(job, JobStatus.FAILED, note=reason, error=reason)
     nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
     since = database_time()
-    return _move(job, JobStatus.QUEUED, queued_at=since, rung_at=None, **nobody, **standing_still())
+    return _move(
+        job, JobStatus.QUEUED, queued_at=since, notified_at=None, **nobody, **standing_still()
+    )
 
 
 def _move(

@@ -1,4 +1,4 @@
-"""Who runs a job. An executor is rung with a job's id and sees to it that a worker executes it."""
+"""Who runs a job. An executor is notified of a job's id and sees to it that a worker runs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 class Executor(Protocol):
     def start(self) -> None:
-        """Takes back what a dead process left, then runs what is queued."""
+        """Takes back the jobs that a dead process left, then runs what is queued."""
 
-    def ring(self, job_id: int, pool: str | None = None) -> None:
-        """There is a job to run, for the workers of its pool. Ringing twice is harmless."""
+    def notify(self, job_id: int, pool: str | None = None) -> None:
+        """A job waits for the workers of its pool. Notifying twice is harmless."""
 
     def stop(self) -> None:
         """Gives running jobs back to the queue; returns when no rclone is left."""
@@ -19,12 +19,12 @@ class Executor(Protocol):
         """Whether queued jobs are being run."""
 
 
-class Idle:
+class NullExecutor:
     """Runs nothing: for the command line, whose process ends at once."""
 
     def start(self) -> None: ...
 
-    def ring(self, job_id: int, pool: str | None = None) -> None: ...
+    def notify(self, job_id: int, pool: str | None = None) -> None: ...
 
     def stop(self) -> None: ...
 

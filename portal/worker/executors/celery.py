@@ -1,4 +1,4 @@
-"""The executor of the scale-out mode: rings a bell, and sees to it that nothing is forgotten."""
+"""The executor of the scale-out mode: notifies workers, and sees to it that no job is forgotten."""
 
 from __future__ import annotations
 
@@ -8,65 +8,71 @@ from collections import defaultdict
 import redis
 import structlog
 
-from portal import worker
-from portal.db.session import reason
+from portal.db.clock import elapsed
+from portal.db.session import AWAY, reason, session
+from portal.services import workers
+from portal.services.jobs import rescue
+from portal.services.jobs.places import Waiting
 from portal.settings import Settings
-from portal.worker.executors.notifier import Bell
+from portal.worker.executors.notifier import JobNotifier
+from portal.worker.timing import Timing
 
 log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at Redis.
-_GLANCE = 1.0
+_REDIS_INTERVAL = 1.0
 #: Seconds that a sweep which is under way gets to end.
 _END_SECONDS = 2.0
 
 
-class Doorbell:
+class CeleryExecutor:
     """Runs nothing itself; its workers are other processes. Every web and every worker process has
-    one, so that the sweep goes on as long as any of them lives."""
+    one: the sweep goes on as long as any of them lives."""
 
     def __init__(self, settings: Settings) -> None:
-        self._timing = worker.Timing().scaled(settings.test_time_scale)
-        self._bell = Bell(settings.redis_url)
+        self._timing = Timing().scaled(settings.test_time_scale)
+        self._notifier = JobNotifier(settings.redis_url)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sweep_forever, name="sweep", daemon=True)
 
     def start(self) -> None:
-        self._bell.start()
+        self._notifier.start()
         self._thread.start()
 
-    def ring(self, job_id: int, pool: str | None = None) -> None:
-        self._bell.ring(job_id, pool)
+    def notify(self, job_id: int, pool: str | None = None) -> None:
+        self._notifier.notify(job_id, pool)
 
     def stop(self) -> None:
         """A sweep that waits for a database without an answer is left behind; its connection is
         closed when the engine is disposed of, or with the process."""
         self._stopped.set()
-        # Before the bell closes the connection to Redis, from which the sweep may just be reading.
+        # Before the notifier closes the connection to Redis that the sweep may be reading from.
         if self._thread.is_alive():
             self._thread.join(_END_SECONDS)
-        self._bell.stop()
+        self._notifier.stop()
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive() and self._bell.is_alive
+        return self._thread.is_alive() and self._notifier.is_alive
 
     def _sweep_forever(self) -> None:
-        next_sweep, forgotten = 0.0, True
+        next_sweep, notify_all = 0.0, True
         while not self._stopped.is_set():
-            forgotten |= self._bell.came_back()
-            moment = worker.elapsed()
-            if forgotten or moment >= next_sweep:
+            notify_all |= self._notifier.broker_restarted()
+            moment = elapsed()
+            if notify_all or moment >= next_sweep:
                 next_sweep = moment + self._timing.sweep
-                forgotten = not self._sweep(forgotten)
-            self._stopped.wait(min(_GLANCE, self._timing.sweep))
+                notify_all = not self._sweep(notify_all)
+            self._stopped.wait(min(_REDIS_INTERVAL, self._timing.sweep))
 
     def _sweep(self, everything: bool) -> bool:
-        """Whether it could be done."""
+        """False if it could not be done, or not for all."""
         try:
-            waiting = worker.sweep(self._timing, everything=everything)
-        except worker.DatabaseAway as away:
+            waiting = self._rescue(everything)
+        except AWAY as away:
             log.warning("no sweep", error=reason(away))
             return False
+        finally:
+            session.remove()
         by_pool: dict[str | None, list[int]] = defaultdict(list)
         for one in waiting:
             by_pool[one.pool].append(one.job_id)
@@ -75,18 +81,27 @@ class Doorbell:
                 return not everything
         return True
 
+    def _rescue(self, everything: bool) -> list[Waiting]:
+        """Takes back what was lost; the jobs that are due for a message, or all that wait."""
+        waiting = rescue.sweep(self._timing.stalled_after, self._timing.renotify_after)
+        workers.watch()
+        return rescue.all_queued() if everything else waiting
+
     def _notify(self, pool: str | None, ids: list[int]) -> bool:
-        """Sees to it that a message for each of these jobs waits in Redis, and notes it then. Who
-        dies in between leaves them due; none gets a second message while its first waits."""
+        """Puts a message for each of these jobs into Redis unless one waits there already, then
+        notes that they have one. If this process dies in between, the jobs stay due, and the
+        message that already waits is found: no job gets a second one."""
         try:
-            hanging = self._bell.hanging(pool)
-            if not self._bell.deliver([one for one in ids if one not in hanging], pool):
+            backlog = self._notifier.backlog(pool)
+            if not self._notifier.deliver([one for one in ids if one not in backlog], pool):
                 return False
-            worker.note_notified(ids)
+            rescue.note_notified(ids)
         except redis.RedisError as error:
             log.warning("the queue was not read", error=str(error))
             return False
-        except worker.DatabaseAway as away:
-            log.warning("it was not noted who was rung for", error=reason(away))
+        except AWAY as away:
+            log.warning("it was not noted which jobs were notified", error=reason(away))
             return False
+        finally:
+            session.remove()
         return True

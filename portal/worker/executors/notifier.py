@@ -1,7 +1,7 @@
-"""The bell between web processes and workers: a Celery message that carries a job's id.
+"""Notifies workers that a job waits: by a Celery message that carries the job's id.
 
-The message is only a hint. The row says whether there is something to do, so that a message may
-come twice, late or never.
+The message is only a hint. The row says whether there is something to do: a message may come twice,
+late or never.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TASK = "portal.run"
 _QUEUE = "portal.jobs"
 _SECONDS = 2.0
 _END_SECONDS = 2.0
-#: The header of a message by which its job is known while it waits.
+#: The header of a message that names its job while it waits.
 _JOB_ID = "job_id"
-#: Messages that are read at once.
+#: How many messages of the backlog are read at a time.
 _AT_ONCE = 1_000
-#: What is raised while Redis does not take a message.
+#: Errors of a Redis that does not take a message.
 _UNDELIVERED = (OperationalError, redis.RedisError, OSError)
 
 
@@ -50,7 +50,7 @@ def _queue(name: str) -> Any:
 
 
 def celery_app(url: str, pools: list[str | None]) -> Celery:
-    """``pools`` are those whose bells it hears; ``None`` is the default one."""
+    """``pools``: those whose messages it takes; ``None`` is the default pool."""
     app = Celery("portal", broker=url, set_as_current=False)
     app.conf.update(
         task_queues=[_queue(queue_name(pool)) for pool in pools],
@@ -71,8 +71,8 @@ def celery_app(url: str, pools: list[str | None]) -> Celery:
     return app
 
 
-class Bell:
-    """Rings on a thread of its own: who rings neither waits for Redis nor fails with it."""
+class JobNotifier:
+    """Sends on a thread of its own: the caller neither waits for Redis nor fails with it."""
 
     def __init__(self, url: str) -> None:
         self._app = celery_app(url, [None])
@@ -84,7 +84,7 @@ class Bell:
             retry=Retry(NoBackoff(), 0),
         )
         self._waiting: queue.Queue[tuple[int, str | None] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._ring_forever, name="bell", daemon=True)
+        self._thread = threading.Thread(target=self._send_forever, name="notifier", daemon=True)
         self._run_id: str | None = None
         self._failed = False
 
@@ -92,7 +92,7 @@ class Bell:
         self._thread.start()
 
     def stop(self) -> None:
-        """What was rung before still goes out, if that is soon."""
+        """Waits a moment for the messages that are still to be sent."""
         self._waiting.put(None)
         self._thread.join(_END_SECONDS)
         self._redis.close()
@@ -101,12 +101,13 @@ class Bell:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def ring(self, job_id: int, pool: str | None) -> None:
-        if not self._failed:  # of what waits all is rung for when Redis is back
+    def notify(self, job_id: int, pool: str | None) -> None:
+        # While Redis is away, nothing is queued: the sweep re-sends every waiting job afterwards.
+        if not self._failed:
             self._waiting.put((job_id, pool))
 
-    def came_back(self) -> bool:
-        """Whether Redis answers and has lost what it held since this was last asked."""
+    def broker_restarted(self) -> bool:
+        """Whether Redis answers and may have lost messages since the last call."""
         try:
             found: Any = self._redis.info("server")
         except redis.RedisError as error:
@@ -119,24 +120,24 @@ class Bell:
         self._failed = False
         return back
 
-    def hanging(self, pool: str | None) -> set[int]:
-        """Ids of the jobs whose messages wait in the queue of a pool; raises redis.RedisError."""
+    def backlog(self, pool: str | None) -> set[int]:
+        """Ids of the jobs whose messages wait in the queue of a pool. Raises redis.RedisError."""
         name, first = queue_name(pool), 0
         found: set[int] = set()
-        # New ones come in at the front and the oldest leave at the end: none is passed over.
+        # New ones come in at the front and the oldest leave at the end, so none is missed.
         while batch := self._read(name, first):
             found.update(json.loads(message)["headers"].get(_JOB_ID, 0) for message in batch)
             first += len(batch)
         return found
 
     def deliver(self, job_ids: Iterable[int], pool: str | None) -> bool:
-        """Rings in the caller's thread; whether all has arrived at Redis."""
+        """Sends in the caller's thread; whether every message has arrived at Redis."""
         try:
             with self._app.connection_for_write() as connection:
                 for job_id in job_ids:
                     self._send(connection, job_id, queue_name(pool))
         except _UNDELIVERED as error:
-            log.warning("waiting jobs were not rung for", error=str(error))
+            log.warning("waiting jobs were not notified", error=str(error))
             self._failed = True
             return False
         return True
@@ -145,21 +146,21 @@ class Bell:
         found: Any = self._redis.lrange(name, first, first + _AT_ONCE - 1)
         return list(found)
 
-    def _ring_forever(self) -> None:
+    def _send_forever(self) -> None:
         is_over = False
         while not is_over:
-            # One of its own: those of Celery's pool wait for one another, and stay open.
+            # A connection of its own: those of Celery's pool wait for one another, and stay open.
             with self._app.connection_for_write() as connection:
-                is_over = self._ring_by(connection)
+                is_over = self._send_by(connection)
 
-    def _ring_by(self, connection: Any) -> bool:
-        """True at the end of all, False at the end of the connection."""
+    def _send_by(self, connection: Any) -> bool:
+        """True when the notifier is stopped, False when the connection has failed."""
         while (wanted := self._waiting.get()) is not None:
             job_id, pool = wanted
             try:
                 self._send(connection, job_id, queue_name(pool))
             except _UNDELIVERED as error:
-                log.warning("a bell was not rung", job=job_id, error=str(error))
+                log.warning("a job was not notified", job=job_id, error=str(error))
                 self._failed = True
                 time.sleep(_SECONDS / 4)
                 return False

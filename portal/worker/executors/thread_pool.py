@@ -8,9 +8,9 @@ from celery.concurrency.thread import TaskPool
 from kombu.asynchronous import get_event_loop
 
 
-class Places(TaskPool):
-    """Celery takes no message while all places are taken, and by itself looks only once a second
-    whether one is free: it is woken when a job ends."""
+class PromptThreadPool(TaskPool):
+    """Wakes Celery when a job ends. While all slots are taken Celery takes no message, and it looks
+    only once a second whether one is free."""
 
     def on_apply(self, *arguments: Any, **options: Any) -> Any:
         given = super().on_apply(*arguments, **options)

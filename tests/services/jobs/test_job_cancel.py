@@ -16,7 +16,7 @@ from portal.services.jobs import control, reports, rescue
 from portal.services.jobs.reports import Ending, Hold
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
-from portal.worker.executors.embedded import Embedded
+from portal.worker.executors.in_process import InProcessExecutor
 from tests.conftest import wait_for
 from tests.support.transfers import (
     MIB,
@@ -66,7 +66,7 @@ def test_queued_job_is_cancelled_at_once_and_never_runs(
 def test_running_job_is_cancelling_until_its_rclone_is_dead(
     browser: Any,
     slow_job: Any,
-    executor: Embedded,
+    executor: InProcessExecutor,
     events: Recorder,
     root: Path,
     settings: Settings,
@@ -106,7 +106,9 @@ def test_stubborn_rclone_is_killed_before_the_job_counts_as_cancelled(
         """,
     )
     job_id = new_job()
-    slow_death = Embedded(settings.model_copy(update={"rclone": stubborn, "max_running_jobs": 1}))
+    slow_death = InProcessExecutor(
+        settings.model_copy(update={"rclone": stubborn, "max_running_jobs": 1})
+    )
     slow_death.start()
     try:
         wait_for(lambda: stored(job_id).bytes_transferred == 1000)

@@ -1,4 +1,4 @@
-"""Everything in one process: a few threads (green ones in ``run``) that take jobs in turn."""
+"""The executor of one process: a few threads (green ones in ``run``) that take jobs in turn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import time
 
 import structlog
 
-from portal import engine, worker
-from portal.db.session import reason
+from portal import engine
+from portal.db.session import AWAY, reason, session
+from portal.services.jobs import rescue
 from portal.settings import Settings
+from portal.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -20,21 +22,21 @@ _SWEEP = 15.0
 _PATIENCE = 8.0
 #: Seconds that rclone gets to tidy up.
 _GRACE = 4.0
-#: Rung once for each thread that is to end; no job has this id.
-_ENOUGH = 0
+#: Queued once for each thread that is to end; no job has this id.
+_END = 0
 
 
-class Embedded:
+class InProcessExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         name = f"{socket.gethostname()}:{os.getpid()}"
-        # An rclone that waits for a storage that does not answer cannot end by itself when this
-        # process is killed: somebody has to be left who ends it.
+        # If this process is killed, an rclone that waits for a silent storage does not end by
+        # itself: the watchdog ends it.
         self._watchdog = engine.Watchdog(grace=_GRACE)
-        self._worker = worker.Worker(
-            settings, name, grace=_GRACE, ring=self.ring, watchdog=self._watchdog
+        self._worker = Worker(
+            settings, name, grace=_GRACE, notify=self.notify, watchdog=self._watchdog
         )
-        self._bell: queue.PriorityQueue[int] = queue.PriorityQueue()  # the oldest job first
+        self._queue: queue.PriorityQueue[int] = queue.PriorityQueue()  # the oldest job first
         self._waiting: set[int] = set()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -42,16 +44,19 @@ class Embedded:
     def start(self) -> None:
         engine.sweep_leftovers(self._settings.data_dir)
         self._watchdog.start()
-        worker.recover()
-        self._ring_for_queued()  # before anybody takes one, so that the oldest is the first
+        try:
+            rescue.recover()
+        finally:
+            session.remove()
+        self._queue_waiting()  # before any thread takes one: the oldest job has to be the first
         for number in range(self._settings.max_running_jobs):
             self._spawn(self._take_jobs, f"transfer-{number}")
         self._spawn(self._sweep, "sweep")
 
-    def ring(self, job_id: int, pool: str | None = None) -> None:
+    def notify(self, job_id: int, pool: str | None = None) -> None:
         if job_id not in self._waiting:
             self._waiting.add(job_id)
-            self._bell.put(job_id)
+            self._queue.put(job_id)
 
     def stop(self) -> None:
         if self._stopped.is_set():
@@ -59,7 +64,7 @@ class Embedded:
         self._stopped.set()
         self._worker.stop()
         for _ in self._threads:
-            self._bell.put(_ENOUGH)
+            self._queue.put(_END)
         # One deadline for all of them. What still runs then ends with the process, rclone included.
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
@@ -76,24 +81,28 @@ class Embedded:
         thread.start()
 
     def _take_jobs(self) -> None:
-        while (job_id := self._bell.get()) != _ENOUGH and not self._stopped.is_set():
+        while (job_id := self._queue.get()) != _END and not self._stopped.is_set():
             self._waiting.discard(job_id)
             try:
                 self._worker.execute(job_id)
-            except worker.DatabaseAway as away:
+            except AWAY as away:
                 log.warning(
-                    "a job was not claimed; the sweep rings again", job=job_id, error=reason(away)
+                    "a job was not claimed; the sweep notifies again",
+                    job=job_id,
+                    error=reason(away),
                 )
 
     def _sweep(self) -> None:
-        """Rings for every queued job again and again: whatever was lost on the way from the row
-        to the bell is found here."""
+        """Queues every waiting job again and again: finds the jobs whose notification was lost."""
         while not self._stopped.wait(_SWEEP):
-            self._ring_for_queued()
+            self._queue_waiting()
 
-    def _ring_for_queued(self) -> None:
+    def _queue_waiting(self) -> None:
         try:
-            for job_id in worker.queued_jobs():
-                self.ring(job_id)
-        except worker.DatabaseAway as away:
+            rescue.requeue_interrupted()
+            for job_id in rescue.queued_ids():
+                self.notify(job_id)
+        except AWAY as away:
             log.warning("the queue was not read", error=reason(away))
+        finally:
+            session.remove()
