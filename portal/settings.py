@@ -344,7 +344,7 @@ class Settings(BaseSettings):
 
     @property
     def lock_file(self) -> Path:
-        return self.data_dir / "portal.runtime.file_lock"
+        return self.data_dir / "portal.lock"
 
     def prepare(self) -> None:
         """Makes the data folder and the default root; other roots are the administrator's."""

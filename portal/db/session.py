@@ -172,6 +172,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 def _keep_private(file: Path) -> None:
     """SQLite gives the companions of a file the mode of the file."""
     try:
+        private_files.refuse_what_is_no_file(file)
         # Nobody opens one that is there: closing it again would take SQLite's locks away.
         if not file.exists():
             private_files.make_file(file)

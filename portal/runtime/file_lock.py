@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from portal.errors import PortalError, SettingsError
+from portal.runtime import private_files
 
 
 class Locked(PortalError):
@@ -17,6 +18,7 @@ class Locked(PortalError):
 def acquire(path: Path) -> int:
     """The descriptor that holds the lock until this process ends, however it ends."""
     try:
+        private_files.refuse_what_is_no_file(path)
         # Not inheritable: a child that outlived us would hold on to it.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -6,6 +6,7 @@ Not by a mask for the whole process: rclone would inherit it, and people's copie
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -13,6 +14,12 @@ from pathlib import Path
 
 _FILE, _FOLDER = 0o600, 0o700
 _OTHERS = 0o077
+_KINDS = {
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def make_folder(path: Path) -> None:
@@ -29,14 +36,26 @@ def make_folder(path: Path) -> None:
 
 def make_file(path: Path) -> None:
     """Makes an empty one unless it is there. Raises OSError where it could not be written."""
+    refuse_what_is_no_file(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE))
     close_to_others(path)
 
 
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raises OSError for a device, a pipe or a socket, before anybody opens it: opening a pipe
+    waits for ever, and what a device is to others is not ours to change."""
+    with contextlib.suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder the system itself says so
+            raise OSError(errno.EINVAL, f"It is {_KINDS[stat.S_IFMT(kind)]}, not a file", str(path))
+
+
 def close_to_others(path: Path) -> None:
-    """Takes away what others may do with it, where it is there and ours."""
+    """Takes away what others may do with it, where it is a file, and ours."""
     with contextlib.suppress(OSError):
         found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return
         if found.st_uid == os.geteuid() and found.st_mode & _OTHERS:
             path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
 

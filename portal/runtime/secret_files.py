@@ -50,7 +50,7 @@ def own_key(path: Path) -> str:
             ) from None
     private_files.close_to_others(path)
     try:
-        key = _content(path).strip()
+        key = _content(path, may_be_a_pipe=False).strip()
         if len(key) < _SHORTEST_KEY or not (key.isascii() and key.isprintable()):
             raise _Unusable("is damaged")
     except _Unusable as reason:
@@ -62,8 +62,11 @@ def own_key(path: Path) -> str:
     return key
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, *, may_be_a_pipe: bool = True) -> str:
+    """A shell hands a secret that it has from another program on in a pipe."""
     try:
+        if not may_be_a_pipe:
+            private_files.refuse_what_is_no_file(path)
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:

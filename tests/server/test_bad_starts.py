@@ -247,7 +247,7 @@ def test_file_where_the_data_folder_should_be(refused: Start, tmp_path: Path, de
 
 
 def test_folder_where_the_lock_file_should_be(refused: Start, tmp_path: Path) -> None:
-    (tmp_path / "data" / "portal.runtime.file_lock").mkdir(parents=True)
+    (tmp_path / "data" / "portal.lock").mkdir(parents=True)
 
     assert refused().startswith("PORTAL_DATA_DIR: the lock file ")
 
@@ -265,6 +265,70 @@ def test_database_file_that_is_none(refused: Start, tmp_path: Path, what: str) -
 
     assert refused().startswith("PORTAL_DATABASE_URL: the database ")
     assert what != "letter" or file.read_text() == "a letter to somebody" * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *(("portal.sqlite", "a device"), ("portal.sqlite", "a pipe"), ("secret_key", "a device")),
+        *(("secret_key", "a pipe"), ("portal.lock", "a device"), ("portal.lock", "a socket")),
+    ],
+)
+def test_what_is_no_file_is_refused_and_left_as_it_is(
+    refused: Start, tmp_path: Path, name: str, what: str
+) -> None:
+    """A portal of root took everybody's /dev/null away, and waited for ever at a pipe."""
+    own = tmp_path / "data" / name
+    own.parent.mkdir()
+    other = tmp_path / "other"
+    if what == "a pipe":
+        os.mkfifo(other)
+    elif what == "a socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(other))
+    else:
+        make_device(other)
+    other.chmod(0o666)
+    own.symlink_to(other)
+
+    assert f"It is {what}, not a file" in refused()
+    assert stat.S_IMODE(other.stat().st_mode) == 0o666
+
+
+def make_device(path: Path) -> None:
+    """As /dev/null is one, which the tests leave alone."""
+    try:
+        os.mknod(path, stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("needs the rights of root")
+
+
+def test_database_address_that_leads_to_a_device(refused: Start, tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    make_device(null)
+    null.chmod(0o666)
+
+    said = refused(PORTAL_DATABASE_URL=f"sqlite:///{null}")
+
+    assert said.startswith(f"PORTAL_DATABASE_URL: the database {null} cannot be opened: It is a ")
+    assert stat.S_IMODE(null.stat().st_mode) == 0o666
+
+
+def test_secret_may_come_through_a_pipe(tmp_path: Path) -> None:
+    """As a shell writes it: PORTAL_SECRET_KEY_FILE=<(pass show portal)"""
+    done = subprocess.run(
+        [
+            *("bash", "-c", 'PORTAL_SECRET_KEY_FILE=<(printf %040d 7) exec "$@"', "bash"),
+            *(shipped.python(), "manage.py", "create-user", "alice", "--role", "viewer"),
+        ],
+        cwd=ROOT,
+        env=shipped.environment(environment(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "data" / "secret_key").exists()
 
 
 # --- the key ------------------------------------------------------------------------------------
@@ -330,7 +394,7 @@ def test_key_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     """Killed in the very moment between the file and its content: the next start goes on."""
     script = (
         "import os, signal, pathlib\n"
-        "from portal import secret_files\n"
+        "from portal.runtime import secret_files\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"secret_files.own_key(pathlib.Path({str(tmp_path / 'secret_key')!r}))\n"
     )
@@ -346,7 +410,7 @@ def test_key_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_key_is_one_for_all_who_start_at_once(tmp_path: Path) -> None:
     script = (
         "import pathlib\n"
-        "from portal import secret_files\n"
+        "from portal.runtime import secret_files\n"
         f"print(secret_files.own_key(pathlib.Path({str(tmp_path / 'secret_key')!r})))\n"
     )
     command = [shipped.python(), "-c", script]
