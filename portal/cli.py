@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -170,7 +171,13 @@ def accept_mount(folder: Path) -> None:
 
     settings = _settings()
     settings.prepare()
-    if roots.accept_mount(settings, str(folder.absolute())):
+    is_news = roots.accept_mount(settings, os.path.realpath(folder))
+    if is_news is None:
+        raise _Failure(
+            f"No disk is mounted at {folder}, and none was that the portal remembers. Name the "
+            "folder at which one is mounted: one of PORTAL_TRANSFER_ROOTS, or one above or below."
+        )
+    if is_news:
         click.echo(f"From now on {folder} is right as it is.")
     else:
         click.echo(f"{folder} was right already.")

@@ -379,7 +379,7 @@ class Settings(BaseSettings):
             known = json.loads((self.data_dir / "mounts.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return any(root.is_relative_to(point) for point in known)
+        return isinstance(known, dict) and any(root.is_relative_to(point) for point in known)
 
     def signing_key(self) -> str:
         """The secret key; generated into the data folder (mode 0600) when none was given."""

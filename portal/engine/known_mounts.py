@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine import places
+from portal.engine.errors import EngineError
 from portal.engine.places import Mount
 
 FILE = "mounts.json"
@@ -30,8 +31,19 @@ _MOST = 1_000
 Known = dict[str, list[dict[str, str]]]
 
 
+class Damaged(EngineError):
+    """What was remembered cannot be read: a disk that is away would not be missed."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(
+            f"Which disks belong to the folders is not known any more: {file} {why}. Put it back "
+            "from a backup; or mount every disk, remove that file, and start the portal again."
+        )
+
+
 class KnownMounts:
-    """Those of this machine. Every question is answered by what is mounted now."""
+    """Those of this machine. Every question is answered by what is mounted now. What is to be
+    changed or noted raises Damaged where the file is; then nothing is right any more."""
 
     def __init__(self, data_dir: Path, roots: Sequence[Path]) -> None:
         self._file = data_dir / FILE
@@ -47,12 +59,13 @@ class KnownMounts:
                 for mount in new[:_MOST]:
                     stored.setdefault(mount.point, [_identity(mount)])
 
-    def accept(self, point: str) -> bool:
-        """From now on what is mounted there, or that nothing is, is right; whether that is news."""
+    def accept(self, point: str) -> bool | None:
+        """From now on what is mounted there, or that nothing is, is right; whether that is news.
+        None where no disk is nor was."""
         mount = self._present().get(point)
         with self._changing() as stored:
             if mount is None:
-                return stored.pop(point, None) is not None
+                return True if stored.pop(point, None) is not None else None
             known = stored.setdefault(point, [])
             if any(_same(_identity(mount), one) for one in known):
                 return False
@@ -61,11 +74,18 @@ class KnownMounts:
 
     def problem(self, path: str) -> str | None:
         """Why what stands at this path cannot be what it was: a sentence; None if all is well."""
-        return self._problem(os.path.realpath(path), self._read(), self._present())
+        try:
+            known = self._read()
+        except Damaged as damaged:
+            return damaged.reason
+        return self._problem(os.path.realpath(path), known, self._present())
 
     def problems(self) -> list[str]:
         """The same of every root that is not there."""
-        known, present = self._read(), self._present()
+        try:
+            known, present = self._read(), self._present()
+        except Damaged as damaged:
+            return [damaged.reason]
         found = []
         for root in self._roots:
             if problem := self._problem(root, known, present):
@@ -117,14 +137,16 @@ class KnownMounts:
         try:
             told: Any = json.loads(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {}
-        except (OSError, ValueError):
-            return {}  # damaged: as if all were seen for the first time
-        return {
-            point: [one for one in disks if isinstance(one, dict)]
-            for point, disks in told.items()
-            if isinstance(disks, list)
-        }
+            if not self._file.is_symlink():
+                return {}  # the first start
+            raise Damaged(self._file, "is a link that leads nowhere") from None
+        except OSError as error:
+            raise Damaged(self._file, f"cannot be read ({error.strerror})") from None
+        except ValueError:
+            raise Damaged(self._file, "is damaged") from None
+        if not _is_known(told):
+            raise Damaged(self._file, "is damaged")
+        return dict(told)
 
     @contextmanager
     def _changing(self) -> Iterator[Known]:
@@ -142,6 +164,13 @@ class KnownMounts:
             Path(name).replace(self._file)
         finally:
             os.close(lock)
+
+
+def _is_known(told: Any) -> bool:
+    return isinstance(told, dict) and all(
+        isinstance(disks, list) and all(isinstance(one, dict) for one in disks)
+        for disks in told.values()
+    )
 
 
 def _is_not_there(root: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from portal import engine
-from portal.engine import KnownMounts, confinement_problem, places, rclone_path
+from portal.engine import EngineError, KnownMounts, confinement_problem, places, rclone_path
 from portal.runtime import resources
 from portal.settings import SECRETS, Settings, SettingsError
 
@@ -109,14 +109,22 @@ def look_at_roots(settings: Settings) -> None:
     mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
     try:
         mounts.note()
+    except EngineError as damaged:
+        raise SettingsError(f"PORTAL_DATA_DIR: {damaged.reason}") from None
     except OSError as error:
         log.warning("the mounted disks were not written down", error=error.strerror)
-    if problem := confinement_problem(rclone_path(settings.rclone)):
+    rclone = rclone_path(settings.rclone)
+    # Of one that is not there the start says so a moment later.
+    if rclone.is_file() and (problem := confinement_problem(rclone)):
         log.warning("rclone is not confined", reason=problem)
     for problem in mounts.problems():
         log.warning("a folder that is open to transfers is not there", problem=problem)
 
 
-def accept_mount(settings: Settings, point: str) -> bool:
-    """What is mounted there now, or that nothing is, is right; whether that is news."""
-    return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
+def accept_mount(settings: Settings, point: str) -> bool | None:
+    """What is mounted there now, or that nothing is, is right; whether that is news. None where no
+    disk is nor was."""
+    try:
+        return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
+    except EngineError as damaged:
+        raise SettingsError(f"PORTAL_DATA_DIR: {damaged.reason}") from None

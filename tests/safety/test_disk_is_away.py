@@ -11,7 +11,7 @@ import pytest
 
 from portal.engine import KnownMounts
 from portal.models import Job
-from portal.settings import Settings, load_settings
+from portal.settings import Settings, SettingsError, load_settings
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import accept_mount, look_at_roots
 from tests.conftest import Browser
@@ -165,14 +165,66 @@ def test_file_system_in_memory_may_come_back(tmp_path: Path, mounts: Mounts) -> 
     assert known.problem(f"{point}/folder") is None
 
 
-def test_damaged_memory_of_mounts_is_begun_anew(
-    tmp_path: Path, usb: Path, settings: Settings
+def test_what_is_remembered_is_the_owners_alone(usb: Path, started: Settings) -> None:
+    file = started.data_dir / "mounts.json"
+    assert str(usb) in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def damage(file: Path, what: str) -> None:
+    file.unlink(missing_ok=True)
+    if what == "a folder":
+        file.mkdir()
+    elif what == "a link to nowhere":
+        file.symlink_to("/nowhere/mounts.json")
+    else:
+        file.write_text(what)
+
+
+DAMAGES = ['{"/media/usb": [', "", "[]", '{"/media/usb": 1}', "a folder", "a link to nowhere"]
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_start_is_refused_where_what_was_remembered_is_damaged(
+    settings: Settings, what: str
 ) -> None:
+    """Begun anew, a disk that is away would not be missed any more."""
     settings.prepare()
-    (settings.data_dir / "mounts.json").write_text("{")
-    look_at_roots(settings)
-    assert str(usb) in (settings.data_dir / "mounts.json").read_text()
-    assert (settings.data_dir / "mounts.json").stat().st_mode & 0o077 == 0
+    file = settings.data_dir / "mounts.json"
+    damage(file, what)
+    for start in (look_at_roots, lambda found: accept_mount(found, "/media/usb")):
+        with pytest.raises(SettingsError) as refused:
+            start(settings)
+        assert refused.value.message.startswith("PORTAL_DATA_DIR: Which disks belong to the")
+        assert f"{file} " in refused.value.message
+        assert "mount every disk, remove that file" in refused.value.message
+    assert file.is_symlink() or file.exists()  # it is left for whoever looks into it
+
+
+@pytest.mark.parametrize("what", DAMAGES[:2])
+def test_nothing_is_written_to_the_folder_of_a_disk_whose_memory_is_damaged(
+    started: Settings,
+    copy: Callable[..., Job],
+    usb: Path,
+    mounts: Mounts,
+    browser: Callable[..., Browser],
+    what: str,
+) -> None:
+    mounts.away(usb)
+    damage(started.data_dir / "mounts.json", what)
+    job = copy()
+    assert job.status == JobStatus.FAILED
+    assert str(job.error).startswith("Which disks belong to the folders is not known any more:")
+    assert list(usb.iterdir()) == []
+    assert "not known any more" in browser().get("/readyz").json["parts"]["roots"]
+
+
+def test_folder_without_a_disk_cannot_be_accepted(
+    started: Settings, tmp_path: Path, root: Path, usb: Path
+) -> None:
+    for folder in (root, tmp_path / "nowhere", usb / "below"):
+        assert accept_mount(started, str(folder)) is None
+    assert accept_mount(started, str(usb)) is False
 
 
 def test_root_that_was_removed_is_named(
