@@ -15,7 +15,7 @@ from portal.settings import Settings
 from portal.transfers import local_paths
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
-from portal.worker.progress_reporter import Ledger
+from portal.worker.progress_reporter import ProgressReporter
 from portal.worker.roots import OwnFiles
 
 Notify = Callable[[int, str | None], None]
@@ -44,7 +44,7 @@ class Worker:
         self._patience = Patience(grace, backoff)
         self._lease = lease
         self._notify = notify
-        self._ledger = Ledger(lease, watchdog)
+        self._reporter = ProgressReporter(lease, watchdog)
         self._stopping = threading.Event()
         encryption.use(settings.signing_key(), settings.previous_secret_keys)
         connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
@@ -57,7 +57,7 @@ class Worker:
     @property
     def running(self) -> int:
         """How many jobs it runs now."""
-        return len(self._ledger)
+        return len(self._reporter)
 
     def execute(self, job_id: int) -> None:
         """Runs the job to its end. Does nothing if it is not queued (any more), or if it
@@ -77,7 +77,7 @@ class Worker:
         job = reports.claim(job_id, self._name, worker_id, found)
         if job is None:
             return
-        attempt = Attempt(self._settings, job, self._ledger, self._stopping, self._patience)
+        attempt = Attempt(self._settings, job, self._reporter, self._stopping, self._patience)
         attempt.run(claimed_at)
         if self._notify is None:
             return

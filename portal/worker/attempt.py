@@ -1,4 +1,4 @@
-"""One attempt at a job: its rclone from the start to the end, and the word of that end."""
+"""One attempt at a job: rclone from its start to its end, and the report of that end."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from portal import engine
 from portal.db.session import AWAY, reason, session
 from portal.models import Job
 from portal.services.jobs import reports
-from portal.services.jobs.reports import Ending, Hold, Seen
+from portal.services.jobs.reports import Claim, Ending, JobDirectives
 from portal.services.storage.connections import Unusable
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
 from portal.transfers.local_paths import PathRefused
 from portal.transfers.options import restored
 from portal.worker import preflight
-from portal.worker.attempt_log import Records
-from portal.worker.progress_reporter import Held, Ledger, Stop
+from portal.worker.attempt_log import AttemptLog
+from portal.worker.progress_reporter import ProgressReporter, RunningJob, Stop
 
 log = structlog.get_logger(__name__)
 
-#: The shortest step, seconds.
+#: Seconds between two looks at rclone.
 TICK = 0.1
-#: Seconds of silence after which a transfer is told to stand still; the speed is that of as many.
+#: Seconds without new figures after which a transfer counts as standing still.
 SILENT = 3.0
-#: Seconds for which a worker that is stopped still tries to reach a database that is away.
+#: Seconds for which a worker that is being stopped still tries to write to a database that is away.
 LAST_TRIES = 3.0
 
 _OUT_OF_TOUCH = "Its worker could not reach the database."
@@ -42,15 +42,15 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
         return "notice", "The attempt ended."
     if stop is Stop.CANCELLED:
         return "notice", "The attempt was cancelled."
-    if stop is Stop.GIVE_BACK:
+    if stop is Stop.SHUTDOWN:
         return "notice", "The worker was stopped; the job goes back to the queue."
-    if stop is Stop.LAPSED:
+    if stop is Stop.LEASE_EXPIRED:
         return "error", f"The attempt was given up. {_OUT_OF_TOUCH}"
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
 
 
 def _left_out(ending: Ending) -> str:
-    """What stayed behind because it is no file; empty if nothing did."""
+    """A sentence about what was left out because it is no file; empty if nothing was."""
     found = ending.found
     words = left_out_words(
         found.get("links_left_out", 0),
@@ -61,7 +61,7 @@ def _left_out(ending: Ending) -> str:
 
 
 def _guard(job: Job) -> engine.Guard | None:
-    """What it must not go beyond, of a job that was confirmed."""
+    """The limits of a job that was confirmed after a dry run; None for others."""
     if job.confirms_id is None:
         return None
     plan = job.plan or {}
@@ -73,7 +73,7 @@ def _guard(job: Job) -> engine.Guard | None:
 
 
 def _before(job: Job) -> engine.Progress | None:
-    """What earlier attempts have done, once it was known what there is to do."""
+    """The figures of earlier attempts; None before any of them knew how much there is to do."""
     if job.attempt <= 1 or job.total_bytes is None:
         return None
     return engine.Progress(
@@ -90,9 +90,9 @@ def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _end(run: engine.Run, held: Held) -> None:
-    # Somebody else may have the job by now.
-    if held.stop in (Stop.LOST, Stop.LAPSED):
+def _end(run: engine.Run, running: RunningJob) -> None:
+    # Another worker may have the job by now.
+    if running.stop in (Stop.LOST, Stop.LEASE_EXPIRED):
         run.kill()
     else:
         run.stop()
@@ -100,7 +100,8 @@ def _end(run: engine.Run, held: Held) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: for rclone to end by itself; before it is begun again after a temporary error."""
+    """Seconds: ``grace`` for rclone to end by itself, ``backoff`` before it is started again after
+    a temporary error."""
 
     grace: float
     backoff: float
@@ -111,12 +112,12 @@ class Attempt:
         self,
         settings: Settings,
         job: Job,
-        ledger: Ledger,
+        reporter: ProgressReporter,
         stopping: threading.Event,
         patience: Patience,
     ) -> None:
         self._settings = settings
-        self._hold = Hold(job.id, job.attempt)
+        self._claim = Claim(job.id, job.attempt)
         self._order = engine.Order(
             job_id=job.id,
             attempt=job.attempt,
@@ -129,56 +130,59 @@ class Attempt:
             guard=_guard(job),
             earlier=() if job.retry_of_id is None else (job.retry_of_id,),
         )
-        self._ledger = ledger
+        self._reporter = reporter
         self._stopping = stopping
         self._patience = patience
         self._before = _before(job)
         self._paused = job.paused_at is not None
         self._trouble: engine.Trouble | None = None
         self._log = log.bind(job=job.id, attempt=job.attempt)
-        self._records = Records(job.id, job.attempt)
-        self._records.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
+        self._attempt_log = AttemptLog(job.id, job.attempt)
+        self._attempt_log.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
 
     def run(self, claimed_at: float) -> None:
-        """``claimed_at``: just before the claim, see ``clock.elapsed``."""
-        held = Held(self._hold, claimed_at)
-        with self._ledger.holding(held):
-            self._run(held)
+        """``claimed_at``: a moment just before the claim, see ``clock.elapsed``."""
+        running = RunningJob(self._claim, claimed_at)
+        with self._reporter.track(running):
+            self._run(running)
 
-    def _run(self, held: Held) -> None:
+    def _run(self, running: RunningJob) -> None:
         try:
-            ending = self._transfer(held)
+            ending = self._transfer(running)
         except (engine.EngineError, PathRefused, Unusable) as error:
             ending = Ending(False, str(error), None)
         except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
             self._log.exception("the worker failed")
             ending = Ending(False, "The portal failed while it ran this transfer.", None)
         self._log.info(
-            "attempt ended", succeeded=ending.succeeded, reason=ending.reason, stop=str(held.stop)
+            "attempt ended",
+            succeeded=ending.succeeded,
+            reason=ending.reason,
+            stop=str(running.stop),
         )
-        if held.stop is not Stop.LOST:
-            self._ledger.settle(held)
+        if running.stop is not Stop.LOST:
+            self._reporter.quiesce(running)
             if words := _left_out(ending):
-                self._records.say("notice", words)
-            self._records.say(*_last_words(ending, held.stop))
-            # Before the status is final, so that whoever hears of it finds the log complete.
-            self._persist(self._records.end)
-            self._persist(lambda: self._report_end(held, ending))
+                self._attempt_log.say("notice", words)
+            self._attempt_log.say(*_last_words(ending, running.stop))
+            # Before the status is final: the log has to be complete when people hear of the end.
+            self._persist(self._attempt_log.end)
+            self._persist(lambda: self._report_end(running, ending))
 
-    def _report_end(self, held: Held, ending: Ending) -> None:
-        since = held.credited_at
-        # A transfer that was done before the stop reached it has nothing to begin again.
-        if held.stop is Stop.GIVE_BACK and not ending.succeeded:
-            reports.give_back(self._hold, held.reading, since=since)
-        elif held.stop is Stop.LAPSED and not ending.succeeded:
-            reports.interrupt(self._hold, _OUT_OF_TOUCH, held.reading, since=since)
+    def _report_end(self, running: RunningJob, ending: Ending) -> None:
+        since = running.credited_at
+        # A transfer that ended before the stop reached it need not be run again.
+        if running.stop is Stop.SHUTDOWN and not ending.succeeded:
+            reports.requeue(self._claim, running.progress, since=since)
+        elif running.stop is Stop.LEASE_EXPIRED and not ending.succeeded:
+            reports.mark_interrupted(self._claim, _OUT_OF_TOUCH, running.progress, since=since)
         else:
-            reports.finish(self._hold, ending, held.reading, since=since)
+            reports.finish(self._claim, ending, running.progress, since=since)
 
-    def _transfer(self, held: Held) -> Ending:
+    def _transfer(self, running: RunningJob) -> Ending:
         roots = self._settings.transfer_roots
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        order = preflight.checked(self._order, roots, mounts)
+        order = preflight.check_endpoints(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             order,
@@ -189,16 +193,16 @@ class Attempt:
             paused=self._paused,
             before=self._before,
         )
-        if self._is_to_stop(held):
+        if self._is_to_stop(running):
             return Ending(False, None, None)
-        with self._ledger.watched(held) as watch:
+        with self._reporter.under_watchdog(running) as watch:
             try:
-                self._follow(run, held, watch)
+                self._follow(run, running, watch)
             finally:
                 run.close()
-                self._records.collect(run)
+                self._attempt_log.collect(run)
         outcome = run.outcome()
-        held.reading = outcome.progress or held.reading
+        running.progress = outcome.progress or running.progress
         if outcome.found.unreadable_lines:
             self._log.warning(
                 "lines of rclone's log could not be read", lines=outcome.found.unreadable_lines
@@ -213,67 +217,67 @@ class Attempt:
             asdict(outcome.found),
         )
 
-    def _follow(self, run: engine.Run, held: Held, watch: Callable[[int], None]) -> None:
+    def _follow(self, run: engine.Run, running: RunningJob, watch: Callable[[int], None]) -> None:
         def begun(leader: int) -> None:
             watch(leader)
-            # A process that was frozen just before the start would else begin what is another's.
-            if self._is_to_stop(held):
-                _end(run, held)
+            # A process that was frozen just before the start must not begin what is another's.
+            if self._is_to_stop(running):
+                _end(run, running)
 
         heard_at = time.monotonic()
-        for reading in run.readings(begun, tick=TICK):
-            if reading is not None:
+        for progress in run.readings(begun, tick=TICK):
+            if progress is not None:
                 heard_at = time.monotonic()
-                held.reading = reading
-                self._records.note(reading.speed_bytes)
+                running.progress = progress
+                self._attempt_log.note(progress.speed_bytes)
             elif time.monotonic() - heard_at > SILENT:
-                # It waits for another try, say: the last speed is not that of now.
-                self._stands_still(held)
-            if self._is_to_stop(held):
-                _end(run, held)
-            elif held.wishes is not None:
-                self._obey(run, held, held.wishes)
-            if held.stop not in (Stop.LOST, Stop.LAPSED):
-                self._records.keep(run)
-            if run.trouble != self._trouble and held.stop is None:
-                self._tell(run.trouble)
+                # It waits for the next try, for example: the last speed is no longer true.
+                self._stands_still(running)
+            if self._is_to_stop(running):
+                _end(run, running)
+            elif running.directives is not None:
+                self._apply(run, running, running.directives)
+            if running.stop not in (Stop.LOST, Stop.LEASE_EXPIRED):
+                self._attempt_log.keep(run)
+            if run.trouble != self._trouble and running.stop is None:
+                self._report_trouble(run.trouble)
 
-    def _tell(self, trouble: engine.Trouble | None) -> None:
-        told = trouble or engine.Trouble("")
+    def _report_trouble(self, trouble: engine.Trouble | None) -> None:
+        shown = trouble or engine.Trouble("")
         try:
-            reports.tell_trouble(
-                self._hold,
-                told.words or None,
-                silent_since=_moment(told.silent_since),
-                next_try_at=_moment(told.next_try_at),
+            reports.report_trouble(
+                self._claim,
+                shown.words or None,
+                silent_since=_moment(shown.silent_since),
+                next_try_at=_moment(shown.next_try_at),
             )
         except AWAY:
-            session.rollback()  # the database is away; it is told with the next look
+            session.rollback()  # the database is away; the next look tries again
         else:
             self._trouble = trouble
 
-    def _obey(self, run: engine.Run, held: Held, wishes: Seen) -> None:
-        run.limit(wishes.bandwidth_limit)
-        if wishes.paused:
+    def _apply(self, run: engine.Run, running: RunningJob, directives: JobDirectives) -> None:
+        run.limit(directives.bandwidth_limit)
+        if directives.paused:
             run.pause()
-            self._stands_still(held)
+            self._stands_still(running)
         else:
             run.resume()
 
-    def _stands_still(self, held: Held) -> None:
-        self._records.note(0)
-        if held.reading is not None and held.reading.speed_bytes:
-            held.reading = replace(held.reading, speed_bytes=0, eta_seconds=None)
+    def _stands_still(self, running: RunningJob) -> None:
+        self._attempt_log.note(0)
+        if running.progress is not None and running.progress.speed_bytes:
+            running.progress = replace(running.progress, speed_bytes=0, eta_seconds=None)
 
-    def _is_to_stop(self, held: Held) -> bool:
-        if held.stop is None and self._stopping.is_set():
-            held.stop = Stop.GIVE_BACK
-        self._ledger.check(held)
-        return held.stop is not None
+    def _is_to_stop(self, running: RunningJob) -> bool:
+        if running.stop is None and self._stopping.is_set():
+            running.stop = Stop.SHUTDOWN
+        self._reporter.check(running)
+        return running.stop is not None
 
     def _persist(self, write: Callable[[], None]) -> None:
-        """The end of an attempt must reach the database, however long that is away; unless the
-        process ends: then the row stays as it is, and the next start takes the job back."""
+        """Writes until the database has taken it, however long that is away. If the process ends
+        before, the row stays as it is, and the next start takes the job back."""
         give_up_at: float | None = None
         while True:
             try:

@@ -1,7 +1,7 @@
-"""What a worker keeps of an attempt beside its figures: its log, and its speed over time.
+"""The log of an attempt and its speed over time.
 
-Written a few times a minute at most in one go, apart from the progress that people watch, and never
-at the cost of the transfer: while the database is away it waits, in bounded memory.
+Both are written apart from the progress that people watch, and never delay the transfer: while the
+database is away they wait in bounded memory.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 #: Seconds between two writes of the log, and of the speed.
 LOG_PACE = 1.0
 SPEED_PACE = 10.0
-#: The first of the speed; each further one comes as late again, up to the pace.
+#: Seconds until the first write of the speed; the interval doubles, up to SPEED_PACE.
 FIRST_SPEED = 2.0
 
 
-class Records:
-    """Of one attempt."""
+class AttemptLog:
+    """Log and speed of one attempt."""
 
     def __init__(self, job_id: int, attempt: int) -> None:
         self._job_id, self._attempt = job_id, attempt
@@ -41,25 +41,25 @@ class Records:
         self._latest: tuple[float, int] | None = None
 
     def say(self, level: str, message: str) -> None:
-        """A line of the portal's own."""
+        """Adds a line of the portal's own."""
         self._said.append(LogLine(time.time(), level, "", message))
 
     def note(self, speed_bytes: int) -> None:
-        """The speed by a reading, for the curve. The last of a transfer tells its average, so that
-        each counts only when the next one comes."""
+        """Adds a speed to the curve. rclone's last figure is the average of the whole transfer, so
+        each speed counts only when the next one comes."""
         if self._latest is not None:
             self._series.add(*self._latest)
         self._latest = time.monotonic() - self._began, speed_bytes
 
     def collect(self, transfer: Run) -> None:
-        """Takes over what rclone has said."""
+        """Takes rclone's log lines from the engine."""
         lines, left_out = transfer.take_log()
         self._said += lines
         self._left_out += left_out
 
     def keep(self, transfer: Run) -> None:
-        """Writes what is due. While the database is away lines stay with the engine, which counts
-        what becomes too much."""
+        """Writes what is due. While the database is away the lines stay with the engine, which
+        drops and counts those that are too many."""
         moment = time.monotonic()
         try:
             if moment - self._log_at >= LOG_PACE:
@@ -80,7 +80,7 @@ class Records:
         self._write_speed()
 
     def _write_log(self) -> bool:
-        """False if a later attempt has begun, which has the log now."""
+        """False if a later attempt has begun, to which the log belongs now."""
         if self._tail is None and not self._is_lost:
             self._tail = logs.begin(self._job_id, self._attempt)
         if self._tail is not None:

@@ -1,4 +1,4 @@
-"""What a worker needs where another one may take its jobs."""
+"""The lease of a worker whose jobs another worker may take."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from portal.worker.timing import Timing
 
 @dataclass(slots=True)
 class Lease:
-    """``worker_id`` is the row of the worker process; ``watchdog`` ends its rclone when it can
-    no longer do so itself."""
+    """``worker_id``: the row of the worker process. ``watchdog``: ends its rclone when the worker
+    itself no longer can."""
 
     worker_id: int
     timing: Timing

@@ -1,4 +1,4 @@
-"""A last look at source and destination, just before rclone is started."""
+"""The last check of source and destination, just before rclone is started."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from portal.transfers.local_paths import PathRefused, resolve
 from portal.transfers.locations import overlap, split
 
 
-def checked(order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts) -> engine.Order:
-    """The same order by real paths, with the remotes that it needs. A folder may have become a
-    symlink since the job was made, a remote may be gone or lead elsewhere, a disk may be away.
+def check_endpoints(
+    order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts
+) -> engine.Order:
+    """Returns the order with real paths and the remotes that it needs. Since the job was made, a
+    folder may have become a symlink, a remote may be gone or lead elsewhere, a disk may be away.
     Raises PathRefused or Unusable."""
     with contextlib.suppress(OSError):
-        # On a full disk a new mount is not written down; all that is known is looked at below.
+        # On a full disk a new mount cannot be written down; the known ones are checked below.
         mounts.note()
     source = _real("source", order.source, roots, mounts)
     destination = _real("destination", order.destination, roots, mounts)

@@ -1,6 +1,6 @@
-"""What a worker process holds, and the one thread that tells the database of all of it.
+"""The one thread of a worker process that reports the progress of all its jobs to the database.
 
-One look and one write for all its jobs, however many: a job more costs the database hardly
+One query and one write serve all its jobs, however many: one job more costs the database hardly
 anything.
 """
 
@@ -20,95 +20,94 @@ from portal import engine
 from portal.db.clock import elapsed, now
 from portal.db.session import AWAY, reason, session
 from portal.services.jobs import reports
-from portal.services.jobs.reports import (
-    Hold,
-    Seen,
-    Standing,
-    Told,
-)
+from portal.services.jobs.reports import Claim, ClaimStatus, JobDirectives, ProgressReport
 from portal.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two events of progress of a job. A client gets at most one a second, and the
-#: fan-out may hold the first of two back for a fifth of a second.
-PACE = 1.2
+#: Seconds between two progress events of a job. A client gets at most one a second, and the fan-out
+#: may hold the first of two back for a fifth of a second.
+REPORT_INTERVAL = 1.2
 HEARTBEAT = 5.0
 #: Seconds between two looks at the cancel column; more where there may be many workers.
-LOOK = 0.25
-SHARED_LOOK = 0.4
+POLL_INTERVAL = 0.25
+SHARED_POLL_INTERVAL = 0.4
 
 
 class Stop(Enum):
     """Why an attempt is to end before its rclone does."""
 
     CANCELLED = auto()
-    #: Somebody else has the job by now.
+    #: Another worker has the job by now.
     LOST = auto()
-    #: The database was out of reach for so long that somebody else may have the job.
-    LAPSED = auto()
-    GIVE_BACK = auto()
+    #: The database was out of reach for so long that another worker may have the job.
+    LEASE_EXPIRED = auto()
+    #: The worker is being stopped.
+    SHUTDOWN = auto()
 
 
-class Held:
-    """A job in work: what its own thread and the ledger's tell one another."""
+class RunningJob:
+    """What the thread of a job and the thread of the reporter tell one another."""
 
-    def __init__(self, hold: Hold, claimed_at: float) -> None:
-        self.hold = hold
-        #: The newest reading; the job's thread writes it.
-        self.reading: engine.Progress | None = None
-        #: When the last reading arrived.
+    def __init__(self, claim: Claim, claimed_at: float) -> None:
+        self.claim = claim
+        #: The newest figures; the job's thread writes them.
+        self.progress: engine.Progress | None = None
+        #: When the last figures arrived.
         self.credited_at = now()
-        #: Nothing more is told of it: its end is on the way.
+        #: Its end is on the way: no more progress is reported.
         self.ending = False
-        #: The ledger writes these.
+        #: Why it has to end; both threads write it, never over another reason.
         self.stop: Stop | None = None
+        #: An error of the database; the reporter writes it, the job's thread raises it.
         self.fault: SQLAlchemyError | None = None
-        #: What people ask of it; none until the first look.
-        self.wishes: Seen | None = None
-        #: When the last statement was sent that kept the hold, see ``clock.elapsed``.
-        self.kept_at = claimed_at
-        self.told_at = 0.0
+        #: What people ask of it; None until the first look.
+        self.directives: JobDirectives | None = None
+        #: When the last statement was sent that renewed the lease, see ``clock.elapsed``.
+        self.renewed_at = claimed_at
+        self.reported_at = 0.0
 
 
-class Ledger:
+class ProgressReporter:
     def __init__(self, lease: Lease | None, watchdog: engine.Watchdog | None = None) -> None:
         self._lease = lease
         self._watchdog = lease.watchdog if lease else watchdog
-        self._look = SHARED_LOOK if lease else LOOK
-        self._held: dict[Hold, Held] = {}
+        self._poll_interval = SHARED_POLL_INTERVAL if lease else POLL_INTERVAL
+        self._jobs: dict[Claim, RunningJob] = {}
         self._lock = threading.Lock()
         self._round = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._jobs)
 
     @contextmanager
-    def holding(self, held: Held) -> Iterator[None]:
-        """From the claim to the end of the attempt."""
+    def track(self, job: RunningJob) -> Iterator[None]:
+        """Reports the job's progress, from its claim to the end of the attempt."""
         with self._lock:
-            self._held[held.hold] = held
+            self._jobs[job.claim] = job
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep, name="ledger", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._report_all, name="progress reporter", daemon=True
+                )
                 self._thread.start()
         try:
             yield
         finally:
             with self._lock:
-                del self._held[held.hold]
+                del self._jobs[job.claim]
 
     @contextmanager
-    def watched(self, held: Held) -> Iterator[Callable[[int], None]]:
-        """Gives a call that takes the leader of rclone's process group, once it runs: the
-        watchdog ends the group if this process no longer can. The group is dead at the end."""
+    def under_watchdog(self, job: RunningJob) -> Iterator[Callable[[int], None]]:
+        """Yields a function that takes the leader of rclone's process group, once it runs: the
+        watchdog ends the group if this process no longer can. At the end the group is dead."""
         watchdog = self._watchdog
         leaders: list[int] = []
 
         def watch(leader: int) -> None:
             if watchdog is not None:
                 leaders.append(leader)
-                watchdog.hold(leader, held.kept_at)
+                watchdog.hold(leader, job.renewed_at)
 
         try:
             yield watch
@@ -117,106 +116,107 @@ class Ledger:
                 for leader in leaders:
                     watchdog.release(leader)
 
-    def check(self, held: Held) -> None:
-        """For the job's own thread, now and then: raises what went wrong, and lets go of a job
-        that may be someone else's by now, also while the ledger itself waits for an answer."""
-        if held.fault is not None:
-            raise held.fault
+    def check(self, job: RunningJob) -> None:
+        """The job's own thread calls this now and then. Raises an error of the database, and stops
+        a job whose lease has expired, even while the reporter waits for the database."""
+        if job.fault is not None:
+            raise job.fault
         thread = self._thread
         if thread is None or not thread.is_alive():
-            raise RuntimeError("the ledger has ended")
-        ride = self._lease.timing.max_offline if self._lease else math.inf
-        if held.stop is None and elapsed() - held.kept_at > ride:
-            held.stop = Stop.LAPSED
+            raise RuntimeError("the progress reporter has ended")
+        max_offline = self._lease.timing.max_offline if self._lease else math.inf
+        if job.stop is None and elapsed() - job.renewed_at > max_offline:
+            job.stop = Stop.LEASE_EXPIRED
 
-    def settle(self, held: Held) -> None:
-        """No word of progress is on its way when this returns, and none follows."""
-        held.ending = True
+    def quiesce(self, job: RunningJob) -> None:
+        """Returns when no report of the job is under way, and none will follow."""
+        job.ending = True
         with self._round:
-            return
+            pass  # the round that may have begun before has ended
 
     # --- its thread ---
 
-    def _keep(self) -> None:
+    def _report_all(self) -> None:
         while True:
             with self._lock:
-                held = list(self._held.values())
-                if not held:
+                jobs = list(self._jobs.values())
+                if not jobs:
                     self._thread = None
                     break
             try:
                 with self._round:
-                    self._tell_and_look(held)
+                    self._report_and_poll(jobs)
             except AWAY as error:
-                # The database is away for a moment; the transfers need not suffer for it.
-                log.warning("progress was not written", jobs=len(held), error=reason(error))
+                # The database is away for a moment; the transfers go on.
+                log.warning("progress was not written", jobs=len(jobs), error=reason(error))
             finally:
                 session.remove()
-            time.sleep(self._look)
+            time.sleep(self._poll_interval)
 
-    def _tell_and_look(self, held: list[Held]) -> None:
-        kept = [one for one in held if one.stop not in (Stop.LOST, Stop.LAPSED)]
-        open_ = [one for one in kept if one.stop is None and not one.ending]
+    def _report_and_poll(self, jobs: list[RunningJob]) -> None:
+        held = [one for one in jobs if one.stop not in (Stop.LOST, Stop.LEASE_EXPIRED)]
+        open_ = [one for one in held if one.stop is None and not one.ending]
         moment = elapsed()
-        due = [one for one in open_ if one.reading and moment - one.told_at >= PACE]
-        self._tell(due)
+        due = [one for one in open_ if one.progress and moment - one.reported_at >= REPORT_INTERVAL]
+        self._report_progress(due)
         between = self._lease.timing.heartbeat if self._lease else HEARTBEAT
-        beating = [one for one in kept if moment - one.kept_at >= between]
-        self._beat(beating)
-        seen = {*due, *beating}
-        others = [one for one in open_ if one not in seen]
-        seen_now = reports.survey([one.hold for one in others])
-        _note(others, {hold: seen.standing for hold, seen in seen_now.items()})
+        silent = [one for one in held if moment - one.renewed_at >= between]
+        self._send_heartbeats(silent)
+        written = {*due, *silent}
+        others = [one for one in open_ if one not in written]
+        directives = reports.read_directives([one.claim for one in others])
+        _note(others, {claim: found.status for claim, found in directives.items()})
         for one in others:
-            one.wishes = seen_now[one.hold]
-        if self._lease and kept:
-            self._lease.watchdog.kept(min(one.kept_at for one in kept))
+            one.directives = directives[one.claim]
+        if self._lease and held:
+            self._lease.watchdog.kept(min(one.renewed_at for one in held))
 
-    def _tell(self, due: list[Held]) -> None:
+    def _report_progress(self, due: list[RunningJob]) -> None:
         sent_at = elapsed()
-        readings = [(one, one.reading) for one in due if one.reading is not None]
+        found = [(one, one.progress) for one in due if one.progress is not None]
         try:
-            standings = reports.tell(
-                [Told(one.hold, reading, one.credited_at) for one, reading in readings]
+            statuses = reports.report_progress(
+                [ProgressReport(one.claim, progress, one.credited_at) for one, progress in found]
             )
         except AWAY:
-            # Counted from when it went out: one that had to wait must not bring two close.
+            # Restart the interval now: a write that was delayed must not be followed at once by
+            # the next.
             for one in due:
-                one.told_at = elapsed()
+                one.reported_at = elapsed()
             raise
         except SQLAlchemyError as error:
             session.rollback()
             if len(due) == 1:
                 due[0].fault = error
             else:
-                # Something is wrong with one of them; the others must not suffer for it.
+                # One of them is at fault: write each by itself.
                 for one in due:
-                    self._tell([one])
+                    self._report_progress([one])
             return
-        for one, _ in readings:
-            one.told_at = elapsed()
-            if standings[one.hold] is Standing.HOLDS:
+        for one, _ in found:
+            one.reported_at = elapsed()
+            if statuses[one.claim] is ClaimStatus.VALID:
                 one.credited_at = now()
-                one.kept_at = sent_at
-        _note(due, standings)
+                one.renewed_at = sent_at
+        _note(due, statuses)
 
-    def _beat(self, beating: list[Held]) -> None:
+    def _send_heartbeats(self, silent: list[RunningJob]) -> None:
         sent_at = elapsed()
-        standings = reports.heartbeat([one.hold for one in beating])
-        for one in beating:
-            if standings[one.hold] is not Standing.LOST:
-                one.kept_at = sent_at
-        _note(beating, standings)
+        statuses = reports.heartbeat([one.claim for one in silent])
+        for one in silent:
+            if statuses[one.claim] is not ClaimStatus.LOST:
+                one.renewed_at = sent_at
+        _note(silent, statuses)
 
 
-def _note(held: list[Held], standings: dict[Hold, Standing]) -> None:
-    for one in held:
+def _note(jobs: list[RunningJob], statuses: dict[Claim, ClaimStatus]) -> None:
+    for one in jobs:
         if one.stop is None:
-            one.stop = _STOPS[standings[one.hold]]
+            one.stop = _STOPS[statuses[one.claim]]
 
 
 _STOPS = {
-    Standing.HOLDS: None,
-    Standing.CANCELLED: Stop.CANCELLED,
-    Standing.LOST: Stop.LOST,
+    ClaimStatus.VALID: None,
+    ClaimStatus.CANCELLED: Stop.CANCELLED,
+    ClaimStatus.LOST: Stop.LOST,
 }

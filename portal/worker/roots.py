@@ -1,5 +1,5 @@
-"""What is the portal's own, and must never be the source or the destination of a transfer: whoever
-can overwrite the database or read the secret key is the portal."""
+"""The portal's own files, which must never be source or destination of a transfer: a person who can
+overwrite the database or read the secret key controls the portal."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """``what`` follows "holds", "is" and "lies in"."""
+    """``what``: words that follow "holds", "is" or "lies in"."""
 
     place: str
     what: str
 
 
 class OwnFiles:
-    """Told apart by device and by path on that device, so that no link and no bind mount hides
-    them."""
+    """Recognises them by device and path on it: no link and no bind mount hides them."""
 
     def __init__(self, settings: Settings) -> None:
         self._own = [_Own(places.of_local(str(path)), what) for path, what in _paths(settings)]
-        # The default root, which lies in the data folder.
+        # The default root lies in the data folder, and is open to transfers.
         self._open = places.of_local(str(settings.data_dir / "files"))
 
     def refusal(self, path: Path) -> str | None:
-        """Why this path cannot be used by a transfer, in a sentence for whoever typed it."""
+        """Why a transfer cannot use this path, as a sentence for a person; None if it can."""
         if self._overlap(places.of_local(str(path))):
             return "The portal keeps its own files there. Choose another folder."
         if self._mounted_below(path):
@@ -47,7 +46,7 @@ class OwnFiles:
         return None
 
     def refuse_roots(self, settings: Settings) -> None:
-        """Raises SettingsError for the first root in which something of the portal's lies."""
+        """Raises SettingsError for the first root that holds a file of the portal's own."""
         for root in settings.transfer_roots:
             found = self._overlap(places.of_local(str(root)))
             if found is None and (found := self._mounted_below(root)):
@@ -93,7 +92,7 @@ def _paths(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _database(url: str) -> str | None:
-    """The file of an SQLite database."""
+    """The file of an SQLite database; None for other databases."""
     try:
         parts = make_url(url)
     except ArgumentError:
@@ -103,8 +102,8 @@ def _database(url: str) -> str | None:
 
 
 def look_at_roots(settings: Settings) -> None:
-    """Raises SettingsError where a transfer could reach what is the portal's own; remembers which
-    disks are mounted, and warns of those that are away."""
+    """Raises SettingsError if a transfer could reach the portal's own files. Remembers which disks
+    are mounted, and warns of those that are away."""
     OwnFiles(settings).refuse_roots(settings)
     mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
     try:
@@ -122,8 +121,8 @@ def look_at_roots(settings: Settings) -> None:
 
 
 def accept_mount(settings: Settings, point: str) -> bool | None:
-    """What is mounted there now, or that nothing is, is right; whether that is news. None where no
-    disk is nor was."""
+    """Accepts what is mounted there now, or that nothing is. True if that changes anything; None
+    where no disk is nor was."""
     try:
         return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
     except EngineError as damaged:

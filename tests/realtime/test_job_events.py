@@ -15,7 +15,7 @@ from flask import Flask
 
 from portal.errors import Conflict
 from portal.services.jobs import control, reports
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from tests.support.transfers import MIB, Recorder, fill, reading, stored, tell
 
@@ -112,7 +112,7 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
 def test_failure_carries_the_figures_so_far(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
     attempt = reports.claim(job_id, "test:1").attempt
-    reports.finish(Hold(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000))
+    reports.finish(Claim(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000))
     data = events.of(job_id)[-1].data
     assert_change_of_the_contract(data)
     assert (data["new_status"], data["bytes_transferred"], data["percent"]) == ("failed", 300, 30.0)
@@ -130,7 +130,7 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
     def report(job_id: int) -> None:
         for done in range(15):
             tell(job_id, attempts[job_id], reading(done, 100))
-        reports.finish(Hold(job_id, attempts[job_id]), Ending(True, None, 0), None)
+        reports.finish(Claim(job_id, attempts[job_id]), Ending(True, None, 0), None)
 
     def cancel(job_id: int) -> None:
         # Too late is an answer too: the reports may have come to their end first.

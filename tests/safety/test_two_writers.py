@@ -28,7 +28,7 @@ from portal.services.jobs import (
 from portal.services.jobs import (
     control as jobs,
 )
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
@@ -39,7 +39,7 @@ COMPLETED = Ending(True, None, 0)
 
 
 def end(job_id: int, ending: Ending = COMPLETED) -> None:
-    reports.finish(Hold(job_id, stored(job_id).attempt), ending, None)
+    reports.finish(Claim(job_id, stored(job_id).attempt), ending, None)
 
 
 def claim(job_id: int) -> bool:

@@ -99,7 +99,7 @@ def test_frozen_workers_rclone_is_dead_before_its_job_is_taken_back(
     job = stored(job_id)
     assert (job.attempt, job.status, job.interruptions) == (2, "running", 1)
     assert set(rclones(settings.data_dir)) == {job_id}, "that of its successor"
-    assert "LOST" in frozen.log or "LAPSED" in frozen.log
+    assert "LOST" in frozen.log or "LEASE_EXPIRED" in frozen.log
     assert fresh.process.poll() is None
     wait_for(lambda: status_of(job_id) == "completed", 40)
     assert tree(root / "to") == tree(source)

@@ -23,7 +23,7 @@ from portal.db.session import begin_write, glance, session
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.services.jobs import create, places, reports
-from portal.services.jobs.reports import Hold, Standing, Told
+from portal.services.jobs.reports import Claim, ClaimStatus, ProgressReport
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
 from portal.transfers.states import FINAL, JobStatus, may_follow
@@ -151,15 +151,15 @@ def reading(done: int = 0, total: int | None = None, **figures: Any) -> Progress
     return replace(plain, **figures)
 
 
-def tell(job_id: int, attempt: int, figures: Progress) -> Standing:
+def tell(job_id: int, attempt: int, figures: Progress) -> ClaimStatus:
     """What a worker tells of one job."""
-    hold = Hold(job_id, attempt)
-    return reports.tell([Told(hold, figures)])[hold]
+    hold = Claim(job_id, attempt)
+    return reports.report_progress([ProgressReport(hold, figures)])[hold]
 
 
-def standing(job_id: int, attempt: int) -> Standing:
-    hold = Hold(job_id, attempt)
-    return reports.look([hold])[hold]
+def standing(job_id: int, attempt: int) -> ClaimStatus:
+    hold = Claim(job_id, attempt)
+    return reports.check_claims([hold])[hold]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portal.services.jobs import reports, rescue
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from tests.support.transfers import Recorder, fill, reading, tell
 
 TOKEN = re.compile(r'(name="csrf_token" value=")[^"]*')
@@ -40,7 +40,7 @@ def job_in(new_job: Any, browser: Any) -> Any:
             rescue.recover()
         if status in ("completed", "failed"):
             ending = Ending(status == "completed", None, 0)
-            reports.finish(Hold(job_id, attempt), ending, figures)
+            reports.finish(Claim(job_id, attempt), ending, figures)
         return job_id
 
     return make

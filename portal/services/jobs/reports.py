@@ -1,4 +1,4 @@
-"""What workers report of the jobs they hold: claim, progress, heartbeat, the end."""
+"""What workers report of the jobs that they have claimed: progress, heartbeat, the end."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ _FIGURES = (*KEPT_FIGURES, "phase", "speed_bytes", "eta_seconds", "current_files
 _MAY_BE_UNKNOWN = ("total_bytes", "percent", "eta_seconds")
 
 
-class Standing(Enum):
-    """Whether a worker still holds its job."""
+class ClaimStatus(Enum):
+    """Whether a claim is still good."""
 
-    HOLDS = auto()
+    VALID = auto()
     CANCELLED = auto()
     LOST = auto()
 
@@ -111,30 +111,30 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A worker's hold on a job: one attempt at it. A stale one changes nothing anywhere."""
+class Claim:
+    """A worker's right to a job: one attempt at it. A stale claim changes nothing anywhere."""
 
     job_id: int
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Of one look at a job in work."""
+class JobDirectives:
+    """What people ask of a running job, and whether the claim on it is still good."""
 
-    standing: Standing
+    status: ClaimStatus
     paused: bool
     bandwidth_limit: str | None
 
 
-_GONE = Seen(Standing.LOST, paused=False, bandwidth_limit=None)
+_GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A reading on its way; ``since``: when the last one before it arrived."""
+class ProgressReport:
+    """Figures on their way to the database; ``since``: when the ones before them arrived."""
 
-    hold: Hold
+    claim: Claim
     reading: Reading
     since: datetime | None = None
 
@@ -217,31 +217,34 @@ def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
     return [exists(taking)]
 
 
-def tell(told: Sequence[Told]) -> dict[Hold, Standing]:
-    """Writes and publishes readings of several jobs in one transaction; says of each hold
-    whether it still is one."""
-    if not told:
+def report_progress(reports: Sequence[ProgressReport]) -> dict[Claim, ClaimStatus]:
+    """Writes and publishes the figures of several jobs in one transaction; returns the status of
+    each claim."""
+    if not reports:
         return {}
-    with changing(*(one.hold.job_id for one in told)) as writing:
-        before = bytes_counted(writing, *(one.hold.job_id for one in told))
-        rows = _write_readings(writing, told, before)
-        jobs = {Hold(job.id, job.attempt): job for job in rows}
-        _count(writing, [one for one in told if one.hold in jobs], jobs, before)
+    with changing(*(one.claim.job_id for one in reports)) as writing:
+        before = bytes_counted(writing, *(one.claim.job_id for one in reports))
+        rows = _write_readings(writing, reports, before)
+        jobs = {Claim(job.id, job.attempt): job for job in rows}
+        _count(writing, [one for one in reports if one.claim in jobs], jobs, before)
         writing.commit()
         for job in jobs.values():
             publish.progress(job)
-    others = [one.hold for one in told if one.hold not in jobs]
-    return dict.fromkeys(jobs, Standing.HOLDS) | look(others)
+    others = [one.claim for one in reports if one.claim not in jobs]
+    return dict.fromkeys(jobs, ClaimStatus.VALID) | check_claims(others)
 
 
 def _count(
-    writing: Session, told: Sequence[Told], jobs: dict[Hold, Job], before: dict[int, int]
+    writing: Session,
+    reports: Sequence[ProgressReport],
+    jobs: dict[Claim, Job],
+    before: dict[int, int],
 ) -> None:
     # What the row has gained, and nothing that a worker remembers: after a commit of which the
     # answer was lost, the two would differ, and so would dashboard and history.
     moment, minutes = now(), Counter[datetime]()
-    for one in told:
-        gained = jobs[one.hold].bytes_transferred - before[one.hold.job_id]
+    for one in reports:
+        gained = jobs[one.claim].bytes_transferred - before[one.claim.job_id]
         minutes.update(dict(shares(gained, one.since, moment)))
     # Oldest first, as everywhere: see ``transitions.change``.
     for minute, moved in sorted(minutes.items()):
@@ -249,10 +252,10 @@ def _count(
 
 
 def _write_readings(
-    writing: Session, told: Sequence[Told], before: dict[int, int]
+    writing: Session, reports: Sequence[ProgressReport], before: dict[int, int]
 ) -> Sequence[Job]:
     # One statement for all: a hundred running jobs cost the database hardly more than one.
-    new = _as_table(told, before)
+    new = _as_table(reports, before)
     figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in _FIGURES}
     for name in _MAY_BE_UNKNOWN:
         # PostgreSQL takes a column of which no row knows anything for text.
@@ -275,52 +278,52 @@ def _write_readings(
     ).all()
 
 
-def _as_table(told: Sequence[Told], before: dict[int, int]) -> CTE:
+def _as_table(reports: Sequence[ProgressReport], before: dict[int, int]) -> CTE:
     columns = [column(name, Job.__table__.c[name].type) for name in _FIGURES]
     rows = []
-    for one in told:
+    for one in reports:
         figures = _figures(one.reading)
-        counted = before.get(one.hold.job_id, 0)
+        counted = before.get(one.claim.job_id, 0)
         # What was counted once is not taken back.
         figures["bytes_transferred"] = max(counted, one.reading.bytes_transferred)
-        rows.append((one.hold.job_id, one.hold.attempt, *figures.values()))
+        rows.append((one.claim.job_id, one.claim.attempt, *figures.values()))
     keys = (column("job_id", BigInteger), column("attempt", Integer))
-    return values(*keys, *columns, name="told").data(rows).cte("told")
+    return values(*keys, *columns, name="reports").data(rows).cte("reports")
 
 
-def look(holds: Sequence[Hold]) -> dict[Hold, Standing]:
-    """Whether these still are holds, without a word of progress."""
-    return {hold: seen.standing for hold, seen in survey(holds).items()}
+def check_claims(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
+    """The status of each claim; writes nothing."""
+    return {claim: found.status for claim, found in read_directives(claims).items()}
 
 
-def survey(holds: Sequence[Hold]) -> dict[Hold, Seen]:
-    """As ``look``, with what people ask of these jobs meanwhile."""
-    if not holds:
+def read_directives(claims: Sequence[Claim]) -> dict[Claim, JobDirectives]:
+    """The status of each claim, and what people ask of its job."""
+    if not claims:
         return {}
-    ids = [hold.job_id for hold in holds]
+    ids = [claim.job_id for claim in claims]
     columns = (Job.id, Job.attempt, Job.status, Job.paused_at, Job.bandwidth_limit)
     with glance() as connection:
         rows = connection.execute(select(*columns).where(Job.id.in_(ids)))
         found = {
-            Hold(row.id, row.attempt): Seen(
-                _standing(row.status), row.paused_at is not None, row.bandwidth_limit
+            Claim(row.id, row.attempt): JobDirectives(
+                _claim_status(row.status), row.paused_at is not None, row.bandwidth_limit
             )
             for row in rows
         }
-    return {hold: found.get(hold, _GONE) for hold in holds}
+    return {claim: found.get(claim, _GONE) for claim in claims}
 
 
-def _standing(status: str | None) -> Standing:
+def _claim_status(status: str | None) -> ClaimStatus:
     if status not in ACTIVE:
-        return Standing.LOST
-    return Standing.CANCELLED if status == JobStatus.CANCELLING else Standing.HOLDS
+        return ClaimStatus.LOST
+    return ClaimStatus.CANCELLED if status == JobStatus.CANCELLING else ClaimStatus.VALID
 
 
-def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
-    """Keeps these holds for another while; says which still are."""
-    if not holds:
+def heartbeat(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
+    """Renews these leases; returns the status of each claim."""
+    if not claims:
         return {}
-    keys = [(hold.job_id, hold.attempt) for hold in holds]
+    keys = [(claim.job_id, claim.attempt) for claim in claims]
     writing = begin_write()
     try:
         rows = writing.execute(
@@ -333,24 +336,24 @@ def heartbeat(holds: Sequence[Hold]) -> dict[Hold, Standing]:
         writing.commit()
     finally:
         writing.rollback()
-    found = {Hold(row.id, row.attempt): row.status for row in rows}
-    return {hold: _standing(found.get(hold)) for hold in holds}
+    found = {Claim(row.id, row.attempt): row.status for row in rows}
+    return {claim: _claim_status(found.get(claim)) for claim in claims}
 
 
-def tell_trouble(
-    hold: Hold,
+def report_trouble(
+    claim: Claim,
     words: str | None,
     *,
     silent_since: datetime | None = None,
     next_try_at: datetime | None = None,
 ) -> None:
-    """What stands in the way of a running job; None for nothing any more."""
-    with changing(hold.job_id) as writing:
+    """Writes what stands in the way of a running job; None when nothing does any more."""
+    with changing(claim.job_id) as writing:
         job = touch_row(
             writing,
-            hold.job_id,
+            claim.job_id,
             JobStatus.RUNNING,
-            hold.attempt,
+            claim.attempt,
             trouble=words,
             storage_silent_since=silent_since,
             next_try_at=next_try_at,
@@ -361,31 +364,32 @@ def tell_trouble(
 
 
 def finish(
-    hold: Hold, ending: Ending, reading: Reading | None, *, since: datetime | None = None
+    claim: Claim, ending: Ending, reading: Reading | None, *, since: datetime | None = None
 ) -> None:
-    """The one end of an attempt: completed or failed; cancelled, if that was asked for meanwhile,
-    whatever rclone made of it. ``since``: when the last reading before this one arrived."""
+    """Ends an attempt: completed or failed, or cancelled if that was asked for meanwhile, whatever
+    rclone reported. ``since``: when the figures before these arrived."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
     figures = {"exit_code": ending.exit_code, **_last_figures(reading), **ending.found}
-    told: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
+    outcome: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
     if ending.plan is not None:
-        told["plan"] = ending.plan
-    _end(hold, new, figures | told, cancelled=figures, note=ending.reason or "", since=since)
+        outcome["plan"] = ending.plan
+    _end(claim, new, figures | outcome, cancelled=figures, note=ending.reason or "", since=since)
 
 
-def give_back(hold: Hold, reading: Reading | None, *, since: datetime | None = None) -> None:
-    """An orderly stop of the worker: back to the queue, or cancelled if that was asked for."""
+def requeue(claim: Claim, reading: Reading | None, *, since: datetime | None = None) -> None:
+    """The worker is being stopped: the job goes back to the queue, or is cancelled if that was
+    asked for."""
     figures = _last_figures(reading) | {"heartbeat_at": database_time()}
     nobody = {"worker": None, "worker_id": None}
     queued = {**figures, "queued_at": database_time(), **nobody, **standing_still()}
     note = "the worker was stopped"
-    _end(hold, JobStatus.QUEUED, queued, cancelled=figures, note=note, since=since)
+    _end(claim, JobStatus.QUEUED, queued, cancelled=figures, note=note, since=since)
 
 
-def interrupt(
-    hold: Hold, reason: str, reading: Reading | None, *, since: datetime | None = None
+def mark_interrupted(
+    claim: Claim, reason: str, reading: Reading | None, *, since: datetime | None = None
 ) -> None:
-    """The worker could not keep its hold and has ended rclone; ``reason`` is for a person."""
+    """The lease expired and the worker has ended rclone; ``reason`` is for a person."""
     figures = _last_figures(reading)
     lost = figures | {
         "interruptions": Job.interruptions + 1,
@@ -393,11 +397,11 @@ def interrupt(
         "eta_seconds": None,
         "error": reason,
     }
-    _end(hold, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, since=since)
+    _end(claim, JobStatus.INTERRUPTED, lost, cancelled=figures, note=reason, since=since)
 
 
 def _end(
-    hold: Hold,
+    claim: Claim,
     new: JobStatus,
     values: dict[str, Any],
     *,
@@ -406,13 +410,29 @@ def _end(
     since: datetime | None,
 ) -> None:
     """From running to ``new``; from cancelling to cancelled."""
-    of: dict[str, Any] = {"of_attempt": hold.attempt, "moved_since": since}
-    with changing(hold.job_id) as writing:
+    with changing(claim.job_id) as writing:
         old = JobStatus.RUNNING
-        job = change(writing, hold.job_id, old, new, note=note, **of, **values)
+        job = change(
+            writing,
+            claim.job_id,
+            old,
+            new,
+            of_attempt=claim.attempt,
+            moved_since=since,
+            note=note,
+            **values,
+        )
         if job is None:
             old = JobStatus.CANCELLING
-            job = change(writing, hold.job_id, old, JobStatus.CANCELLED, **of, **cancelled)
+            job = change(
+                writing,
+                claim.job_id,
+                old,
+                JobStatus.CANCELLED,
+                of_attempt=claim.attempt,
+                moved_since=since,
+                **cancelled,
+            )
         if job is not None:
             writing.commit()
             publish.status_changed(job, old)

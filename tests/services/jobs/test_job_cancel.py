@@ -13,7 +13,7 @@ from flask import Flask
 
 from portal.errors import Conflict
 from portal.services.jobs import control, reports, rescue
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker.executors.in_process import InProcessExecutor
@@ -141,7 +141,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 ) -> None:
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
-    reports.finish(Hold(job_id, job.attempt), Ending(succeeded, None, 0), None)
+    reports.finish(Claim(job_id, job.attempt), Ending(succeeded, None, 0), None)
     answer = browser("bob").post(f"/jobs/{job_id}/cancel")
     word = "completed" if succeeded else "failed"
     assert answer.status_code == 409
@@ -178,7 +178,7 @@ def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(
     job_id = new_job()
     job = reports.claim(job_id, "test:1")
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    reports.finish(Hold(job_id, job.attempt), DONE, reading(1000, 1000))
+    reports.finish(Claim(job_id, job.attempt), DONE, reading(1000, 1000))
     assert (status_of(job_id), stored(job_id).bytes_transferred) == ("cancelled", 1000)
 
 
@@ -204,7 +204,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
         asking = threading.Thread(target=cancel)
         asking.start()
         start.wait()
-        reports.finish(Hold(job_id, attempt), DONE, reading(9, 9))
+        reports.finish(Claim(job_id, attempt), DONE, reading(9, 9))
         asking.join()
         end = status_of(job_id)
         assert (end, answers) in (

@@ -11,7 +11,7 @@ from flask import Flask
 
 from portal.models import Job
 from portal.services.jobs import create, reports, rescue
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from portal.transfers.states import JobStatus
 from tests.support.transfers import history, miscounted, status_of, stored
 
@@ -30,7 +30,7 @@ def ended(new_job: Any) -> Callable[..., int]:
             rescue.recover()
         else:
             ending = Ending(True, None, 0) if status == "completed" else FAILED
-            reports.finish(Hold(job_id, job.attempt), ending, None)
+            reports.finish(Claim(job_id, job.attempt), ending, None)
         assert status_of(job_id) == status
         return job_id
 

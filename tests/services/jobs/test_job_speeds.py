@@ -104,8 +104,8 @@ def test_curve_is_written_soon_and_then_more_and_more_seldom(monkeypatch: Any) -
     monkeypatch.setattr(attempt_log.time, "monotonic", lambda: moment)
     written: list[float] = []
     monkeypatch.setattr(speeds, "save", lambda *_: written.append(moment))
-    monkeypatch.setattr(attempt_log.Records, "_write_log", lambda _: False)
-    kept = attempt_log.Records(1, 1)
+    monkeypatch.setattr(attempt_log.AttemptLog, "_write_log", lambda _: False)
+    kept = attempt_log.AttemptLog(1, 1)
     while moment < 60:
         moment = round(moment + 0.25, 2)
         kept.note(5)

@@ -22,7 +22,7 @@ from portal.engine import Progress
 from portal.errors import Conflict
 from portal.models import Job
 from portal.services.jobs import control, reports, rescue
-from portal.services.jobs.reports import Ending, Hold, Standing
+from portal.services.jobs.reports import Claim, ClaimStatus, Ending
 from portal.services.jobs.transitions import change, changing
 from portal.transfers.states import FINAL, JobStatus, may_follow
 from tests.support.transfers import (
@@ -133,16 +133,20 @@ class Portal(RuleBasedStateMachine):
 
     @rule(job_id=ids, done=strategies.integers(0, 2**40), age=strategies.sampled_from([0, 0, 1]))
     def progress(self, job_id: int, done: int, age: int) -> None:
-        answers: list[Standing] = []
+        answers: list[ClaimStatus] = []
         holds = self._report(
             job_id,
             age,
             lambda attempt: answers.append(tell(job_id, attempt, reading(done, 2**40))),
         )
         cancelled = self.status[job_id] == "cancelling"
-        wanted = (Standing.CANCELLED if cancelled else Standing.HOLDS) if holds else Standing.LOST
+        wanted = (
+            (ClaimStatus.CANCELLED if cancelled else ClaimStatus.VALID)
+            if holds
+            else ClaimStatus.LOST
+        )
         assert answers == [wanted]
-        if wanted is Standing.HOLDS:
+        if wanted is ClaimStatus.VALID:
             self.moved[job_id] = max(self.moved[job_id], done)
         assert standing(job_id, self.attempt[job_id] - age) is wanted
 
@@ -155,7 +159,7 @@ class Portal(RuleBasedStateMachine):
     def finish(self, job_id: int, succeeded: bool, done: int | None, age: int) -> None:
         end, last = ENDINGS[succeeded], figures(done)
         if self._report(
-            job_id, age, lambda attempt: reports.finish(Hold(job_id, attempt), end, last)
+            job_id, age, lambda attempt: reports.finish(Claim(job_id, attempt), end, last)
         ):
             self.moved[job_id] = max(self.moved[job_id], done or 0)
             running = self.status[job_id] == "running"
@@ -166,9 +170,7 @@ class Portal(RuleBasedStateMachine):
     @rule(job_id=ids, done=AMOUNTS, age=strategies.sampled_from([0, 1]))
     def give_back(self, job_id: int, done: int | None, age: int) -> None:
         last = figures(done)
-        if self._report(
-            job_id, age, lambda attempt: reports.give_back(Hold(job_id, attempt), last)
-        ):
+        if self._report(job_id, age, lambda attempt: reports.requeue(Claim(job_id, attempt), last)):
             self.moved[job_id] = max(self.moved[job_id], done or 0)
             self.status[job_id] = "queued" if self.status[job_id] == "running" else "cancelled"
 
@@ -178,7 +180,7 @@ class Portal(RuleBasedStateMachine):
         if self._report(
             job_id,
             0,
-            lambda attempt: reports.interrupt(Hold(job_id, attempt), "Out of reach.", last),
+            lambda attempt: reports.mark_interrupted(Claim(job_id, attempt), "Out of reach.", last),
         ):
             self.moved[job_id] = max(self.moved[job_id], done or 0)
             running = self.status[job_id] == "running"
@@ -187,7 +189,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
     def heartbeat(self, job_id: int, age: int) -> None:
-        self._report(job_id, age, lambda attempt: reports.heartbeat([Hold(job_id, attempt)]))
+        self._report(job_id, age, lambda attempt: reports.heartbeat([Claim(job_id, attempt)]))
 
     @rule(job_id=ids)
     def cancel(self, job_id: int) -> None:
@@ -284,11 +286,11 @@ def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Reco
     rescue.recover()
     reports.claim(job_id, "test:2")
     before, told = whole_row(job_id), len(events.all)
-    assert tell(job_id, 1, reading(9, 10)) is Standing.LOST
-    assert standing(job_id, 1) is Standing.LOST
-    reports.heartbeat([Hold(job_id, 1)])
-    reports.give_back(Hold(job_id, 1), reading(9, 10))
-    reports.finish(Hold(job_id, 1), ENDINGS[True], reading(9, 10))
+    assert tell(job_id, 1, reading(9, 10)) is ClaimStatus.LOST
+    assert standing(job_id, 1) is ClaimStatus.LOST
+    reports.heartbeat([Claim(job_id, 1)])
+    reports.requeue(Claim(job_id, 1), reading(9, 10))
+    reports.finish(Claim(job_id, 1), ENDINGS[True], reading(9, 10))
     assert (whole_row(job_id), len(events.all)) == (before, told)
 
 

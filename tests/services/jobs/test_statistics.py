@@ -17,7 +17,7 @@ from portal.db.clock import day_begins, now
 from portal.db.session import begin_write, session
 from portal.models import ActivityMinute
 from portal.services.jobs import reports, statistics
-from portal.services.jobs.reports import Ending, Hold
+from portal.services.jobs.reports import Claim, Ending
 from portal.services.jobs.statistics import Statistics
 from portal.services.jobs.transitions import add_activity
 from portal.web.routes.days import period
@@ -152,7 +152,7 @@ def test_speed_now_adds_up_what_runs(new_job: Any) -> None:
         attempt = reports.claim(job_id, "test:1").attempt
         tell(job_id, attempt, reading(10, 100))
     assert (gathered().speed_now, gathered().running, gathered().moved_today) == (3000, 3, 30)
-    reports.finish(Hold(job_id, attempt), Ending(True, None, 0), reading(100, 100))
+    reports.finish(Claim(job_id, attempt), Ending(True, None, 0), reading(100, 100))
     assert (gathered().speed_now, gathered().completed_today) == (2000, 1)
     assert gathered().moved_today == 120
 

@@ -23,10 +23,10 @@ from portal.services.jobs import (
     transitions,
 )
 from portal.services.jobs.reports import (
+    Claim,
+    ClaimStatus,
     Ending,
-    Hold,
-    Standing,
-    Told,
+    ProgressReport,
 )
 from portal.services.jobs.statistics import Period, Throughput
 from portal.services.jobs.transitions import add_activity
@@ -133,17 +133,17 @@ def test_cost_is_one_question_about_the_time_in_view(app: Any) -> None:
 # --- every byte once ----------------------------------------------------------------------------
 
 
-def claimed(job_id: int, worker: str = "test:1") -> Hold:
+def claimed(job_id: int, worker: str = "test:1") -> Claim:
     job = reports.claim(job_id, worker)
     assert job is not None
-    return Hold(job.id, job.attempt)
+    return Claim(job.id, job.attempt)
 
 
 def test_two_workers_count_what_each_has_moved(new_job: Any) -> None:
     one, two = claimed(new_job(), "filer1:1"), claimed(new_job(), "filer2:1")
     for done in (100, 200, 300):
-        reports.tell([Told(one, reading(done, 1000))])
-        reports.tell([Told(two, reading(2 * done, 1000))])
+        reports.report_progress([ProgressReport(one, reading(done, 1000))])
+        reports.report_progress([ProgressReport(two, reading(2 * done, 1000))])
     reports.finish(one, Ending(True, None, 0), reading(350, 350))
     assert told().moved == 950
 
@@ -151,15 +151,15 @@ def test_two_workers_count_what_each_has_moved(new_job: Any) -> None:
 def test_worker_that_lost_its_job_counts_nothing_more(new_job: Any) -> None:
     job_id = new_job()
     old = claimed(job_id)
-    assert tell(job_id, old.attempt, reading(500, 1000)) is Standing.HOLDS
+    assert tell(job_id, old.attempt, reading(500, 1000)) is ClaimStatus.VALID
     rescue.recover()
     assert status_of(job_id) == JobStatus.QUEUED
     new = claimed(job_id, "test:2")
-    assert tell(job_id, old.attempt, reading(900, 1000)) is Standing.LOST
+    assert tell(job_id, old.attempt, reading(900, 1000)) is ClaimStatus.LOST
     reports.finish(old, Ending(True, None, 0), reading(1000, 1000))
     assert told().moved == 500
     # What it has to send once more counts once.
-    assert tell(job_id, new.attempt, reading(200, 1000)) is Standing.HOLDS
+    assert tell(job_id, new.attempt, reading(200, 1000)) is ClaimStatus.VALID
     assert told().moved == 500
     reports.finish(new, Ending(True, None, 0), reading(1000, 1000))
     assert told().moved == 1000
@@ -183,10 +183,10 @@ def test_totals_are_of_the_transaction_that_tells_the_figures(
 
     monkeypatch.setattr(reports, "add_activity", fails)
     with pytest.raises(RuntimeError):
-        reports.tell([Told(hold, reading(500, 1000))])
+        reports.report_progress([ProgressReport(hold, reading(500, 1000))])
     monkeypatch.undo()
     assert (told().moved, session.scalars(select(ActivityMinute)).all()) == (0, [])
-    reports.tell([Told(hold, reading(500, 1000))])
+    reports.report_progress([ProgressReport(hold, reading(500, 1000))])
     assert told().moved == 500
 
 
@@ -198,7 +198,7 @@ def test_bytes_that_could_not_be_told_for_a_while_are_shared_among_their_minutes
     monkeypatch.setattr(transitions, "now", lambda: MOMENT)
     at(monkeypatch, MOMENT)
     since = MOMENT - timedelta(minutes=10)
-    assert reports.tell([Told(hold, reading(6000, 9000), since)])
+    assert reports.report_progress([ProgressReport(hold, reading(6000, 9000), since)])
     hour = told()
     assert hour.points[-12:] == (0, 5, *[10] * 9, 10)
     assert hour.moved == 6000
