@@ -192,6 +192,7 @@ def reset_second_factor(name: str) -> None:
 
     settings = _settings()
     settings.prepare()
+    migrate.refuse_older(settings)
     session.connect(settings.database_url)
     try:
         user = session.session.query(User).filter_by(username=name.lower()).first()
@@ -210,6 +211,7 @@ def rotate_keys() -> None:
 
     settings = _settings()
     settings.prepare()
+    migrate.refuse_older(settings)
     session.connect(settings.database_url)
     encryption.use(settings.signing_key(), settings.previous_secret_keys)
     try:
@@ -270,6 +272,7 @@ def verify(known: tuple[int, str] | None) -> None:
     from portal.services import audit as trail
 
     settings = _settings()
+    migrate.refuse_older(settings)
     session.connect(settings.database_url)
     try:
         verdict = trail.verify(known)

@@ -151,6 +151,61 @@ def test_unknown_revision_is_refused_in_a_sentence(command: Command) -> None:
     assert "nowhere" in done.output
 
 
+def revision(data: Path, new: str | None = None) -> str:
+    with closing(sqlite3.connect(data / "portal.sqlite")) as opened, opened:
+        if new is not None:
+            opened.execute("UPDATE alembic_version SET version_num = ?", [new])
+        (found,) = opened.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(found)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["db", "upgrade"], ["db", "downgrade"], ["create-user", "dora", "--role", "viewer"], ["run"]],
+    ids=" ".join,
+)
+def test_database_of_a_newer_version_is_told_as_that(
+    command: Command, data: Path, arguments: list[str]
+) -> None:
+    assert command("db", "upgrade").exit_code == 0
+    mine = revision(data)
+    revision(data, "9999")
+    done = command(*arguments, PORTAL_PORT=str(free_port()))
+    assert done.exit_code == 1
+    assert "a newer version has changed the database (revision 9999" in done.output
+    assert f"manage.py db downgrade {mine}" in done.output
+    assert "Traceback" not in done.output
+    assert revision(data) == "9999"
+
+
+NEED_A_DATABASE = [
+    *(["rotate-keys"], ["reset-second-factor", "alice"], ["audit", "verify"]),
+    ["run", "--no-migrate"],
+]
+
+
+@pytest.mark.parametrize("arguments", NEED_A_DATABASE, ids=" ".join)
+def test_database_of_an_older_version_is_told_as_that(
+    command: Command, data: Path, arguments: list[str]
+) -> None:
+    assert command("db", "upgrade", "0005").exit_code == 0
+    done = command(*arguments, PORTAL_PORT=str(free_port()))
+    assert done.exit_code == 1
+    assert "is that of an older version (revision 0005; this one needs" in done.output
+    assert "manage.py db upgrade" in done.output
+    assert revision(data) == "0005"
+
+
+@pytest.mark.parametrize("arguments", NEED_A_DATABASE, ids=" ".join)
+def test_database_without_a_portal_is_told_as_that(
+    command: Command, data: Path, arguments: list[str]
+) -> None:
+    data.mkdir()
+    done = command(*arguments, PORTAL_PORT=str(free_port()))
+    assert done.exit_code == 1
+    assert "there is no portal in the database yet" in done.output
+
+
 def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, data: Path) -> None:
     data.mkdir()
     (data / "portal.sqlite").write_bytes(b"a letter to somebody" * 100)
@@ -237,6 +292,14 @@ def test_rclone_that_cannot_be_used_stops_the_start(server: PortalServer, tmp_pa
     assert code == 1
     assert "PORTAL_RCLONE: rclone is missing: there is no file /proc/nowhere/rclone." in said
     assert "Traceback" not in said
+
+
+def test_nothing_is_taken_from_the_database_of_a_running_portal(server: PortalServer) -> None:
+    code, said = manage(server, "db", "downgrade")
+    assert code == 1
+    assert "A portal or a worker runs on this database" in said
+    assert "Stop all of them first." in said
+    assert "(head)" in server.manage("db", "current")
 
 
 def test_user_is_made_while_the_portal_runs(server: PortalServer) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
+from portal.db import session
+from portal.db.instance_lock import DatabaseLock
+from portal.errors import SettingsError
 from portal.runtime import resources, stopping
+from portal.runtime.file_lock import Locked
 from portal.settings import Settings
 
 
@@ -24,10 +31,63 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     except DBAPIError:
         stopping.go_on()
         raise
+    except CommandError:
+        _refuse_newer(settings)
+        raise
 
 
 def downgrade(settings: Settings, revision: str = "-1") -> None:
-    command.downgrade(_config(settings), revision)
+    """Raises Locked while a portal or a worker runs on the database."""
+    held = DatabaseLock(settings.database_url, alone=True)
+    try:
+        held.acquire()
+    except Locked:
+        raise Locked(
+            "A portal or a worker runs on this database, and needs what this would take away. "
+            "Stop all of them first."
+        ) from None
+    try:
+        command.downgrade(_config(settings), revision)
+    except CommandError:
+        _refuse_newer(settings)
+        raise
+    finally:
+        held.release()
+
+
+def refuse_older(settings: Settings) -> None:
+    """Raises SettingsError where this version misses something in the database. A newer one serves
+    it too, while all processes are replaced."""
+    found, known = _revisions(settings)
+    if found is None:
+        raise SettingsError(
+            "PORTAL_DATABASE_URL: there is no portal in the database yet. Start one, or run: "
+            "manage.py db upgrade"
+        )
+    if found in known[1:]:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: the database is that of an older version (revision {found}; "
+            f"this one needs {known[0]}). Make a backup, then run: manage.py db upgrade"
+        )
+
+
+def _refuse_newer(settings: Settings) -> None:
+    found, known = _revisions(settings)
+    if found is not None and found not in known:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: a newer version has changed the database (revision {found}; "
+            f"this one knows {known[0]}). Install that version again. To come back to this one, "
+            f"run there: manage.py db downgrade {known[0]}"
+        ) from None
+
+
+def _revisions(settings: Settings) -> tuple[str | None, list[str]]:
+    """That of the database, and those of this version, the newest first."""
+    scripts = ScriptDirectory.from_config(_config(settings))
+    engine = session.connect(settings.database_url)
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found, [script.revision for script in scripts.walk_revisions()]
 
 
 def current(settings: Settings) -> None:

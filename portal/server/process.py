@@ -76,6 +76,8 @@ def serve(
         held.acquire()
         if migrate_first:
             migrate.upgrade(settings)
+        else:
+            migrate.refuse_older(settings)
     thread_offload.use(server["offload"])
     if "thread" in server:
         engine.use_threads(server["thread"])

@@ -68,6 +68,8 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     held.acquire()
     if migrate_first:
         migrate.upgrade(settings)
+    else:
+        migrate.refuse_older(settings)
     engine = session.connect(settings.database_url)
     startup.first_admin(settings)
     engine.dispose()

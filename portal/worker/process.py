@@ -12,7 +12,7 @@ import structlog
 from celery.worker import state as celery_state
 
 from portal import engine
-from portal.db import session
+from portal.db import migrate, session
 from portal.db.instance_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.realtime import publish
@@ -65,6 +65,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
         raise SettingsError(f"PORTAL_RCLONE: {error}") from None
     lock = DatabaseLock(settings.database_url, alone=False)
     lock.acquire()
+    migrate.refuse_older(settings)
     session.connect(settings.database_url)
     publish.use_queue(settings.redis_url)
     stopping.go_on()
