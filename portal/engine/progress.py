@@ -169,9 +169,13 @@ class Tracker:
         # With nothing but such a remainder seen, the total is not known; once known, it stays so.
         remainder = stats.errors > 0 and stats.bytes >= stats.total_bytes
         unseen = self._total == 0 and self._percent is None
-        if not self._transferring or (remainder and unseen):
+        if not self._transferring:
             return None
         done, left = self._bytes_done(stats), max(0, stats.total_bytes - stats.bytes)
+        if remainder and unseen:
+            # What has arrived is known all the same.
+            self._done = max(self._done, done)
+            return None
         # What was sent twice is in neither of the two. The first total stands, unless more arrives:
         # rclone looks at its figures one after another, while files go on.
         self._total = max(self._total, done) if self._total else done + left

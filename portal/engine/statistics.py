@@ -164,7 +164,7 @@ _DEEDS = (
     (re.compile(r"Deleted$"), Deed.DELETED),
     (re.compile(r"Checks finished, now starting transfers$"), Deed.COMPARED),
 )
-_FAILED = re.compile(r"Failed to (?:copy|move)\b")
+_FAILED = re.compile(r"(?:Failed to (?:copy|move)|Couldn't move|partial file rename failed)\b")
 
 
 def _done(entry: dict[str, Any]) -> Done | None:

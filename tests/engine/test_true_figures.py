@@ -190,6 +190,25 @@ def test_files_that_failed_before_a_figure_was_told_are_in_the_total() -> None:
     assert (tracker.read(stats).files_total, tracker.read(stats).files_transferred) == (40, 35)
 
 
+@pytest.mark.parametrize("operation", ["copy", "sync", "move"])
+@pytest.mark.parametrize("in_the_way", ["file 003", "sub"])
+def test_what_arrived_beside_a_file_that_failed_is_counted(
+    tmp_path: Path, operation: str, in_the_way: str
+) -> None:
+    """So few files that rclone tells its figures once, at the very end."""
+    source, to = files(tmp_path / "from", 6), tmp_path / "to"
+    if in_the_way == "sub":
+        shutil.move(source / "file 000", files(source / "sub", 0) / "file 000")
+        files(to, 0).joinpath("sub").write_text("a file where a folder should be")
+    else:
+        files(to / in_the_way, 1)
+    run = attempt(tmp_path, source, to, operation=operation)
+    last = followed(run)
+    assert not run.outcome().succeeded
+    assert (last.files_transferred, last.files_total) == (5, 6)
+    assert (last.bytes_transferred, last.bytes_arrived) == (5000, 5000)
+
+
 # --- what is sent twice -------------------------------------------------------------------------
 
 
