@@ -88,10 +88,11 @@ def choose(operation: str, options: Options, source: Storage, destination: Stora
     if operation == "check":
         return Comparison(HASH) if hashes else Comparison(BYTES, ("--download",))
     if operation == "move":
-        # A source is deleted on the strength of this, so that nothing may be left to chance.
-        if precision <= FINE and not options.checksum:
-            return _BY_SIZE_AND_TIME
-        return _BY_HASH if counted else _SEND_ALL
+        # A source is deleted on the strength of this, so that nothing may be left to chance: some
+        # programs change a file and set its time back.
+        if counted:
+            return _BY_HASH
+        return _BY_SIZE_AND_TIME if precision <= FINE and not options.checksum else _SEND_ALL
     if options.checksum:
         return _BY_HASH if hashes else _SEND_ALL
     if precision < _NO_TIMES:

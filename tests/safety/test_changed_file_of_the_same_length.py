@@ -42,6 +42,41 @@ def test_new_content_arrives(attempts, servers, tmp_path, kind, checksum, operat
     assert kept(source) == ({} if operation == "move" else {"book.txt": NEW})
 
 
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_versions_of_one_moment_are_told_apart_by_a_move_between_folders(
+    attempts, tmp_path, checksum, single, guarded
+):
+    """Some programs, those that keep a container of secrets among them, set the time back."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    version(source / "vault.bin", NEW)
+    version(target / "vault.bin", OLD)
+    begin = source / "vault.bin" if single else source
+    if guarded:
+        outcome = attempts.confirmed("move", begin, target)
+    else:
+        outcome = attempts.run("move", begin, target, options=Options(checksum=checksum, retries=0))
+    assert outcome.succeeded, outcome
+    assert outcome.found.compared_by == "hash"
+    assert kept(target) == {"vault.bin": NEW}
+    assert kept(source) == {}
+
+
+@pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
+def test_versions_of_one_moment_are_told_apart_by_a_move_to_a_server(
+    attempts, servers, tmp_path, kind
+):
+    source, store = tmp_path / "source", tmp_path / "store"
+    version(source / "vault.bin", NEW)
+    version(store / "shelf" / "vault.bin", OLD)
+    remote = servers.remote("nas", servers.start(kind, store))
+    outcome = attempts.run("move", source, "nas:shelf", remote)
+    assert outcome.succeeded, outcome
+    assert kept(store / "shelf") == {"vault.bin": NEW}
+    assert kept(source) == {}
+
+
 @pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
 @pytest.mark.parametrize("checksum", [False, True])
 def test_versions_of_one_second_are_told_apart_by_a_move(
