@@ -12,6 +12,7 @@ from portal.engine.command import Order
 from portal.engine.exit_codes import may_pass, passing
 from portal.engine.progress import Progress
 from portal.engine.safety import Examination, Verdict
+from portal.engine.samples import below
 from portal.engine.transfer import Outcome
 
 #: Seconds after which what a probe has shown is shown once more before anything is deleted.
@@ -145,7 +146,7 @@ class Precautions:
         plan = outcome.plan
         if outcome.marker_below or plan is None:
             return refused(order, replace(verdict, refusal=safety.ONE_PLACE))
-        if order.operation == "move" and plan.deletes and not plan.copies:
+        if order.operation == "move" and verdict.one_machine and plan.deletes and not plan.copies:
             objection = yield from self._doubt(order, verdict, tick)
             if objection is not None:
                 return objection
@@ -156,11 +157,12 @@ class Precautions:
         in_destination = verdict.samples.alike(at_destination=True)
         pairs = [(below(order.source, tail), order.destination) for tail in in_source]
         pairs += [(below(order.destination, tail), order.source) for tail in in_destination]
-        if not pairs:
+        shared = verdict.samples.shared()
+        if not pairs and not shared:
             return None
         self.close()
         examination = self._new_examination(order)
-        examination.start_to_compare(pairs)
+        examination.start_to_compare(pairs, shared)
         yield from self._await(examination, tick)
         if self._stopped:
             self.close()
@@ -183,11 +185,6 @@ class Precautions:
         if self._examination is not None and self._examination.proven_on_disk():
             return None
         return refused(order, replace(verdict, refusal=safety.ALL_THERE))
-
-
-def below(place: str, tail: str) -> str:
-    slash = "" if place.endswith(("/", ":")) else "/"
-    return f"{place}{slash}{tail}"
 
 
 def refused(order: Order, verdict: Verdict) -> Outcome:

@@ -148,6 +148,11 @@ class Questions:
         items = [_item(one) for one in told[:number]]
         return {item.name: -1 if item.folder else item.size for item in items}
 
+    def has_folders(self, place: str) -> bool:
+        """Whether a folder lies in this one."""
+        asked = {"fs": place, "remote": "", "opt": {"dirsOnly": True, "noModTime": True}}
+        return bool(self.call("operations/list", asked).get("list"))
+
     def write(self, place: str, name: str, content: bytes) -> None:
         query = urlencode({"fs": place, "remote": ""})
         body = b"".join(

@@ -115,8 +115,7 @@ class Report:
             self._settle()
             self._counts[sign] += 1
             self.watched.note(line[2:], at_destination=sign == ONLY_DESTINATION)
-            if self._keep_names and sign is not EQUAL:
-                self._pending = sign, line[2:]
+            self._pending = sign, line[2:]
         elif self._pending is not None:
             # The name goes on after a line break of its own.
             sign, name = self._pending
@@ -127,6 +126,10 @@ class Report:
             return
         sign, name = self._pending
         self._pending = None
+        if sign in (EQUAL, DIFFERENT):
+            self.watched.note_both(name)
+        if not self._keep_names or sign == EQUAL:
+            return
         kept = self._names[sign]
         if len(kept) < MOST_NAMES or name < kept[-1]:
             # The first by name, so that two checks of the same files name the same ones.

@@ -36,8 +36,11 @@ from portal.engine.source_names import (
     has_file,
     meeting,
 )
-from portal.engine.statistics import Error
+from portal.engine.statistics import Error, printable
 
+#: Folders that are compared at the same time, and how much of a path is told.
+_AT_ONCE = 8
+_SHOWN = 200
 _IS_A_FILE = "is a file not a directory"
 _NO_ANSWER = "temporarily unavailable: one question was not answered, and the next one was"
 
@@ -60,6 +63,16 @@ LOOKS_ALIKE = (
     "Many folders of one end look just like the other end, and both are on the same machine. That "
     "none of them is the other end under another name could not be proven. Nothing was done. "
     "Choose two folders of which neither holds the other."
+)
+SHARED_FOLDER = (
+    "The folder “{}” of the source and the one of that path at the destination are the same place "
+    "under two names: a marker file that was written to one of them was seen in the other. Nothing "
+    "was done. Leave that folder out by a pattern, or choose another destination."
+)
+MAY_BE_SHARED = (
+    "The folder “{}” of the source and the one of that path at the destination may be the same "
+    "place under two names; and since it cannot be written to, the opposite cannot be proven. "
+    "Nothing was done. Leave that folder out by a pattern, or choose another destination."
 )
 ALL_THERE = (
     "Every file is at the destination already, and both ends are on the same machine under "
@@ -89,6 +102,8 @@ class Verdict:
     errors: tuple[str, ...] = ()
     #: The source is one file.
     single: bool = False
+    #: Both ends may be on one machine, which no path can tell.
+    one_machine: bool = False
 
 
 class Examination:
@@ -126,9 +141,10 @@ class Examination:
         """Whether there is anything at the source at all."""
         self._start(self._look_for_something)
 
-    def start_to_compare(self, pairs: list[tuple[str, str]]) -> None:
-        """Whether the places of a pair are one: a folder of one end, and the other end."""
-        self._start(lambda: self._compare(pairs))
+    def start_to_compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> None:
+        """Whether the places of a pair are one: a folder of one end, and the other end; or the
+        folders of a ``shared`` path below both."""
+        self._start(lambda: self._compare(pairs, shared))
 
     def _start(self, ask: Callable[[], Verdict]) -> None:
         self._thread = threading.Thread(
@@ -299,8 +315,8 @@ class Examination:
         look: str | None = None
         if local:
             folds = folds_case(_existing(order.destination), may_write=not order.dry_run)
+        suspicious = probes and self._suspicious(source, destination)
         if probes:
-            suspicious = self._suspicious(source, destination)
             begin, end = self._end(order.source, single), self._end(order.destination, False)
             try:
                 refused = self._probed(begin, end, single, suspicious=suspicious, keep=True)
@@ -309,7 +325,7 @@ class Examination:
                 assert self._probe is not None  # noqa: S101 - it has just run
                 if not local and not destination.ignores_case:
                     folds = self._probe.ignores_case()
-                if suspicious and not single:
+                if not single and (suspicious or self._may_share(verdict.comparison, source)):
                     look = self._probe.number
             finally:
                 if look is None:
@@ -318,10 +334,28 @@ class Examination:
             self._remove_probe()
             return replace(verdict, refusal=refused)
         told = folds and not destination.ignores_case and not single
-        samples = self._samples(single) if look is not None else NO_SAMPLES
-        return replace(verdict, folds_case=told, look=look, samples=samples)
+        samples = NO_SAMPLES
+        if look is not None:
+            shared = self._shares(verdict.comparison)
+            samples = self._samples(single, shared) if suspicious else Samples(shared=shared)
+        return replace(verdict, folds_case=told, look=look, samples=samples, one_machine=suspicious)
 
-    def _samples(self, single: bool) -> Samples:
+    def _shares(self, chosen: Comparison) -> bool:
+        """Whether a folder below both ends that is one place would be emptied or cut off."""
+        return self._order.operation == "move" or chosen.every_byte
+
+    def _may_share(self, chosen: Comparison, source: Storage) -> bool:
+        """Whether a server may show one folder below both ends: by a link or a mount of its own."""
+        begin, end = self._remote(self._order.source), self._remote(self._order.destination)
+        if begin is None or end is None or source.bucket_based or not self._shares(chosen):
+            return False
+        if not same_place.same_account(begin, end):
+            return False
+        assert self._questions is not None  # noqa: S101 - it was started
+        questions, place = self._questions, self._order.destination
+        return attempted(lambda: questions.has_folders(place)) is not False
+
+    def _samples(self, single: bool, shared: bool) -> Samples:
         """A server may not see, in a folder that it has listed before, what another one wrote
         there. Names of older files it does see."""
         order = self._order
@@ -332,7 +366,7 @@ class Examination:
                 lambda: self._first_names(order.source) if of_source else [],
             ]
         )
-        return Samples(of_destination, of_source_)
+        return Samples(of_destination, of_source_, shared=shared)
 
     def _first_names(self, place: str) -> list[str]:
         if place.startswith("/"):
@@ -346,8 +380,9 @@ class Examination:
         except MissingSource:
             return []
 
-    def _compare(self, pairs: list[tuple[str, str]]) -> Verdict:
-        """Folders of one end that look like the other end: both are written to, and read."""
+    def _compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> Verdict:
+        """Folders of one end that look like the other end: both are written to, and read. Then the
+        folders that both ends hold."""
         chosen = Comparison(BYTES)
         self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
         self._questions.start()
@@ -364,7 +399,43 @@ class Examination:
                 return Verdict(chosen, ONE_PLACE)
             if sight.unproven:
                 return Verdict(chosen, sight.unproven)
-        return Verdict(chosen, LOOKS_ALIKE if len(pairs) > samples.MOST_ALIKE else None)
+        if len(pairs) > samples.MOST_ALIKE:
+            return Verdict(chosen, LOOKS_ALIKE)
+        for at in range(0, len(shared), _AT_ONCE):
+            some = shared[at : at + _AT_ONCE]
+            for refused in together([self._shared_question(tail) for tail in some]):
+                if refused:
+                    return Verdict(chosen, refused)
+        return Verdict(chosen)
+
+    def _shared_question(self, tail: str) -> Callable[[], str | None]:
+        return lambda: self._compare_shared(tail)
+
+    def _compare_shared(self, tail: str) -> str | None:
+        """Whether the folders of this path below both ends are one."""
+        if self._stopped:
+            raise NoAnswer("it was stopped")
+        order = self._order
+        ends = [
+            self._inner_end(samples.below(place, tail))
+            for place in (order.source, order.destination)
+        ]
+        probe = Probe(
+            *ends, cross=True, exact=True, new=False, journal=self._journal, must_cross=True
+        )
+        try:
+            sight = probe.run()
+        finally:
+            self.left_behind += probe.remove()
+        shown = printable(tail, _SHOWN)
+        if sight.one_place:
+            return SHARED_FOLDER.format(shown)
+        return MAY_BE_SHARED.format(shown) if sight.unproven else None
+
+    def _inner_end(self, text: str) -> End:
+        # Not the next folder above it that exists: a name that this machine writes in another way
+        # is not found, and proves nothing.
+        return Folder(text) if text.startswith("/") else self._end(text, False)
 
     # --- parts ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Whether one end of a transfer lies somewhere in the other: a few names of one are looked for in
-the depths of the other, in a list that is made anyway."""
+the depths of the other, in a list that is made anyway. That list also tells in which folders both
+ends hold a file of one name: those may be one folder, though the ends are two places."""
 
 from __future__ import annotations
 
@@ -13,9 +14,18 @@ MOST_ALIKE = 10
 
 class Samples:
     """``of_destination`` are names below the destination, to be found in the source, and the other
-    way round. A folder in which all of them lie may be that end itself."""
+    way round. A folder in which all of them lie may be that end itself. ``shared``: whether to note
+    the folders below both ends in which a file of one name lies."""
 
-    def __init__(self, of_destination: Sequence[str] = (), of_source: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        of_destination: Sequence[str] = (),
+        of_source: Sequence[str] = (),
+        *,
+        shared: bool = False,
+    ) -> None:
+        self._notes_shared = shared
+        self._shared: set[bytes] = set()
         self._wanted = {
             False: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_destination],
             True: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_source],
@@ -28,6 +38,16 @@ class Samples:
             if name.endswith(end):
                 self._seen[at_destination][name[: -len(end)]] += 1
 
+    def note_both(self, name: bytes) -> None:
+        """A file that both ends hold, by its path."""
+        folder = name.rpartition(b"/")[0]
+        if self._notes_shared and folder:
+            self._shared.add(folder)
+
+    def shared(self) -> list[str]:
+        """Folders of that path that both ends hold, with a file that both hold."""
+        return sorted(folder.decode("utf-8", "surrogateescape") for folder in self._shared)
+
     def alike(self, *, at_destination: bool) -> list[str]:
         """Folders that hold all the names, by their paths."""
         whole = len(self._wanted[at_destination])
@@ -37,6 +57,11 @@ class Samples:
             for tail, number in found.items()
             if number == whole
         ]
+
+
+def below(place: str, tail: str) -> str:
+    slash = "" if place.endswith(("/", ":")) else "/"
+    return f"{place}{slash}{tail}"
 
 
 NO_SAMPLES = Samples()
