@@ -234,6 +234,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         took=job_words.took,
         moved_words=job_words.moved_words,
         left_out_words=job_words.left_out_words,
+        remaining_words=job_words.remaining_words,
         result_line=job_words.result_line,
         differing=job_words.differing,
         mean_speed=formatting.mean_speed,

@@ -126,6 +126,12 @@ class Order:
         return local or self.options.filters
 
     @property
+    def names_unhashed(self) -> bool:
+        """Whether rclone is to say which files have no hash: it does so among much else."""
+        compares = self.comparison is not None and self.comparison.names_unhashed
+        return compares and self.operation not in ("check", TIDY)
+
+    @property
     def leaves_partials(self) -> bool:
         """Whether an rclone that is killed leaves files that are not whole, under other names."""
         if not self.moves:
@@ -134,6 +140,12 @@ class Order:
         found = [remote for remote in self.remotes if remote.name == name]
         local = self.local_destination is not None
         return local or any(remote.backend not in partials.WITHOUT for remote in found)
+
+    @property
+    def shows_halves(self) -> bool:
+        """Whether a file that is not whole stands under its own name at the destination."""
+        name, _, _ = self.destination.partition(":")
+        return any(one.name == name and one.backend == "webdav" for one in self.remotes)
 
     @property
     def stays_within_one(self) -> bool:
@@ -191,7 +203,7 @@ def command_line(
     return [
         *beginning(setpriv, rclone, order.remotes),
         *(_verb(order), "--config", ""),
-        *("--use-json-log", "--log-level", "INFO"),
+        *("--use-json-log", "--log-level", "DEBUG" if order.names_unhashed else "INFO"),
         *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),

@@ -14,6 +14,8 @@ from portal.transfers.options import Options
 
 HASH = "hash"
 SIZE_AND_TIME = "size_and_time"
+#: The same, of a storage that keeps whole seconds: two versions of one second are one to it.
+SIZE_AND_SECOND = "size_and_second"
 SIZE = "size"
 BYTES = "bytes"
 
@@ -69,15 +71,19 @@ def storage(kind: str, told: Mapping[str, Any]) -> Storage:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``flags`` for rclone. ``every_byte``: what is there already is written once more."""
+    """``flags`` for rclone. ``every_byte``: what is there already is written once more.
+    ``names_unhashed``: some files may have no hash; rclone is to name them."""
 
     by: str
     flags: tuple[str, ...] = ()
     every_byte: bool = False
+    names_unhashed: bool = False
 
 
 _BY_HASH = Comparison(HASH, ("--checksum",))
+_BY_HASH_WHERE_KNOWN = Comparison(HASH, ("--checksum",), names_unhashed=True)
 _BY_SIZE_AND_TIME = Comparison(SIZE_AND_TIME)
+_BY_SIZE_AND_SECOND = Comparison(SIZE_AND_SECOND)
 _SEND_ALL = Comparison(BYTES, ("--ignore-times",), every_byte=True)
 
 
@@ -94,7 +100,9 @@ def choose(operation: str, options: Options, source: Storage, destination: Stora
             return _BY_HASH
         return _BY_SIZE_AND_TIME if precision <= FINE and not options.checksum else _SEND_ALL
     if options.checksum:
-        return _BY_HASH if hashes else _SEND_ALL
+        if hashes:
+            return _BY_HASH if counted else _BY_HASH_WHERE_KNOWN
+        return _SEND_ALL
     if precision < _NO_TIMES:
-        return _BY_SIZE_AND_TIME
+        return _BY_SIZE_AND_TIME if precision <= FINE else _BY_SIZE_AND_SECOND
     return _BY_HASH if counted else _SEND_ALL

@@ -7,16 +7,23 @@ import os
 import re
 import stat
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from portal.engine.markers import is_marker
 
 #: rclone's own words, which it says once of each such entry of a listing.
 _LINK = "Can't follow symlink"
 _SPECIAL = "Can't transfer non file/directory"
 #: A name that the storage cannot hold. The second is what FAT and its like say of a colon.
 _NAME = re.compile(r"file name too long|\b(?:open|mkdir) .*: invalid argument", re.IGNORECASE)
+#: What rclone says of a file that it could not finish, nor remove.
+_REMAINS = "Failed to remove failed"
+#: What rclone says, if asked to say everything, where it found no hash to compare.
+_BY_SIZE = "Size of src and dst objects identical"
 _FIRST = 10
+_MOST_REMAINING = 100
 _NAME_LENGTH = 500
 
 
@@ -32,6 +39,10 @@ class LeftOut:
         self._specials = _Distinct()
         self._names = _Distinct()
         self._first_names: list[str] = []
+        #: Names of files that are not whole and may lie at the destination.
+        self._remaining: list[str] = []
+        self._by_size = _Distinct()
+        self._first_by_size: list[str] = []
         #: Empty folders of the source, at a destination that cannot hold any.
         self.empty_folders = 0
 
@@ -43,14 +54,41 @@ class LeftOut:
         elif message.startswith(_SPECIAL):
             if self._is_of_source(name, _is_special):
                 self._specials.add(name)
+        elif message.startswith(_REMAINS):
+            self.may_remain([name])
         elif _NAME.search(message) and self._names.add(name) and len(self._first_names) < _FIRST:
             self._first_names.append(name[:_NAME_LENGTH])
+
+    def note_comparison(self, name: str, message: str) -> None:
+        """A line that rclone writes only if it is asked to say everything."""
+        if message != _BY_SIZE or is_marker(name):
+            return
+        if self._by_size.add(name) and len(self._first_by_size) < _FIRST:
+            self._first_by_size.append(name[:_NAME_LENGTH])
+
+    @property
+    def remaining(self) -> bool:
+        """Whether files that are not whole may lie at the destination."""
+        return bool(self._remaining)
+
+    def may_remain(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._remaining and len(self._remaining) < _MOST_REMAINING:
+                self._remaining.append(name[:_NAME_LENGTH])
+
+    def forget_remaining(self) -> None:
+        """They were removed."""
+        self._remaining.clear()
 
     def found(self) -> dict[str, Any]:
         """Fields of ``engine.Found``."""
         names: dict[str, Any] = {}
         if self._names.count:
             names |= {"names": self._names.count, "first_names": self._first_names}
+        if self._by_size.count:
+            names |= {"by_size": self._by_size.count, "first_by_size": self._first_by_size}
+        if self._remaining:
+            names["may_remain"] = self._remaining
         if self.empty_folders:
             names["empty_folders"] = self.empty_folders
         return {

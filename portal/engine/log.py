@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-MOST_LINES = 20_000
+MOST_LINES = 8_000
 MOST_CHARACTERS = 4_000_000
 
 
@@ -39,6 +39,13 @@ class Backlog:
                 self._lines.append(line)
             else:
                 self._left_out += 1
+
+    @property
+    def is_half_full(self) -> bool:
+        return (
+            len(self._lines) > self._most_lines // 2
+            or self._characters > self._most_characters // 2
+        )
 
     def take(self) -> tuple[list[LogLine], int]:
         """All of them, oldest first, and how many after these were left out."""

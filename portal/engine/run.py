@@ -144,6 +144,11 @@ class Run:
         self._lines, self._lines_left_out = [], 0
         return taken
 
+    @property
+    def log_waits(self) -> bool:
+        """As `Transfer.log_waits`."""
+        return self._current is not None and self._current.log_waits
+
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         outcome = self._outcome or self._interrupted()
@@ -253,7 +258,7 @@ class Run:
             yield from self._wait(number, outcome.told, tick)
             self._tally.again()
             outcome = yield from self._try(tick)
-        if outcome.succeeded and self._left_parts:
+        if outcome.succeeded and (self._left_parts or self._left_out.remaining):
             yield from self._tidy(tick)
         if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
@@ -265,7 +270,9 @@ class Run:
         are in nobody's way."""
         if self._order.leaves_partials and not self._stopped:
             order = replace(self._order, operation=TIDY, guard=None)
-            yield from _shown(self._one(order, tick, logged=False), self._tally.scanning)
+            outcome = yield from _shown(self._one(order, tick, logged=False), self._tally.scanning)
+            if outcome.succeeded:
+                self._left_out.forget_remaining()
 
     def _settle_folders(self, succeeded: bool) -> Iterator[None]:
         order = self._order
@@ -362,6 +369,7 @@ class Run:
         self.trouble, self._silence = None, None
         self._close_transfer()
         outcome = transfer.outcome()
+        self._left_out.may_remain(transfer.unfinished)
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
             self._note("The filters leave out this file: nothing was transferred.")
         return replace(outcome, found_nothing=transfer.found_nothing)

@@ -34,7 +34,10 @@ class Reader:
         redactor: SecretRedactor | None = None,
         ledger: Ledger | None = None,
         left_out: LeftOut | None = None,
+        *,
+        debug: bool = False,
     ) -> None:
+        """``debug``: rclone was asked to say more than anybody wants to read."""
         #: Lines that rclone wrote and nobody could read: too long, or cut off in the middle.
         self.broken_lines = 0
         #: The last figures.
@@ -51,6 +54,7 @@ class Reader:
         self._redactor = redactor or SecretRedactor()
         self._ledger = ledger
         self._left_out = left_out
+        self._debug = debug
         self._newest: Progress | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -98,8 +102,24 @@ class Reader:
 
     def _take_in(self, line: Line) -> None:
         self.broken_lines += line.broken
+        if not self._is_one_of_many(line):
+            self._look_into(line)
+
+    def _is_one_of_many(self, line: Line) -> bool:
+        """Whether it is one of those that come for each file, in which nothing else is to be looked
+        for; what they say is noted."""
         if line.skipped is not None and self._ledger is not None:
             self._ledger.add(line.skipped)
+            if line.error is None and line.message.startswith("Skipped "):
+                self.log.add(line.level, line.object, line.message)
+                return True
+        if line.level == "debug" and self._debug:
+            if self._left_out is not None:
+                self._left_out.note_comparison(line.object, line.message)
+            return True
+        return False
+
+    def _look_into(self, line: Line) -> None:
         if line.level and self._left_out is not None:
             self._left_out.note(line.object, line.message)
         if line.done is not None:

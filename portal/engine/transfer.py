@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from portal.engine import confinement, control
+from portal.engine import confinement, control, partials
 from portal.engine.alarms import Alarm
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, command_line, environment, reports
@@ -133,7 +134,14 @@ class Transfer:
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        reader = Reader(group.stderr, self._tracker, self._redactor, self._ledger, self._left_out)
+        reader = Reader(
+            group.stderr,
+            self._tracker,
+            self._redactor,
+            self._ledger,
+            self._left_out,
+            debug=self._order.names_unhashed,
+        )
         self._running = group, reader
         reader.start()
         if self._report is not None:
@@ -173,10 +181,31 @@ class Transfer:
         self._await_report()
         yield self._tracker.finish(self._succeeded(group) and self._plan_is_whole(reader))
 
+    @property
+    def unfinished(self) -> list[str]:
+        """Names that the destination may hold, not whole, of files that were in work when rclone
+        was killed or could not reach the storage any more; `*` stands for what rclone adds."""
+        group, reader = self._started()
+        cut_off = self._gave_up or group.exit_code == -signal.SIGKILL
+        if not cut_off or not self._order.moves or reader.statistics is None:
+            return []
+        names = [name for name, _ in reader.statistics.in_flight]
+        if self._order.leaves_partials:
+            suffix = partials.suffix(self._order.job_id, self._order.attempt)
+            return [f"{self._redactor.without_secrets(name)}.*{suffix}" for name in names]
+        if self._order.shows_halves:
+            return [self._redactor.without_secrets(name) for name in names]
+        return []
+
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and
         how many after these came too fast to be kept."""
         return self._running[1].log.take() if self._running is not None else ([], 0)
+
+    @property
+    def log_waits(self) -> bool:
+        """Whether so many lines wait that the next ones may come too fast to be kept."""
+        return self._running is not None and self._running[1].log.is_half_full
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. SIGKILL follows after the grace, while

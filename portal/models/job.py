@@ -133,7 +133,7 @@ class Job(Base):
 
     #: Of a check that ended: "equal" or "different". None of anything else.
     outcome: Mapped[str | None] = mapped_column(String(16))
-    #: By what two files were judged equal: hash, size_and_time, size or bytes.
+    #: By what two files were judged equal: hash, size_and_time, size_and_second, size or bytes.
     compared_by: Mapped[str | None] = mapped_column(String(16))
     #: Of a check, or of a comparison after a copy: how many files differ in which way, and the
     #: first few names; and more of the names, which no list of jobs has to load.
@@ -141,8 +141,9 @@ class Job(Base):
     difference_names: Mapped[dict[str, Any] | None] = mapped_column(
         JSON(none_as_null=True), deferred=True
     )
-    #: What was not copied because it is no file: links; devices, FIFOs and sockets; and names that
-    #: the storage cannot hold.
+    #: What was not copied because it is no file: links; devices, FIFOs and sockets; and names: of
+    #: files that the storage cannot hold, that were compared by size alone, and that are not whole
+    #: and may remain.
     links_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     specials_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     left_out_names: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -16,7 +16,7 @@ from portal.presentation.formatting import (
     size_of,
     speed,
 )
-from portal.transfers import bandwidth, left_out
+from portal.transfers import bandwidth, compared, left_out
 from portal.transfers.options import (
     USUAL,
     Options,
@@ -316,18 +316,10 @@ def options_words(job: Job) -> list[tuple[str, str]]:
     return [(name, value) for name, value in words.items() if value]
 
 
-_COMPARED: dict[str | None, str] = {
-    "hash": "checksum",
-    "size_and_time": "size and time",
-    "size": "size only",
-    "bytes": "every byte",
-}
-
-
 def _compared_words(job: Job, chosen: Options) -> str:
     """By what files are judged to be equal; until that is known, what was asked for."""
     asked = "checksum" if chosen.checksum else ""
-    return _COMPARED.get(job.compared_by, asked)
+    return compared.compared_words(job.compared_by, asked, job.left_out_names)
 
 
 def _limit_of_size(number: int | None) -> str:
@@ -382,6 +374,10 @@ def moved_words(job: Job) -> str:
 def left_out_words(job: Job) -> str:
     """What was not taken because it is no file: ``4 links, 2 special files``; empty if nothing."""
     return left_out.left_out_words(job.links_left_out, job.specials_left_out, job.left_out_names)
+
+
+def remaining_words(job: Job) -> str:
+    return left_out.remaining_words(job.left_out_names)
 
 
 def age(job: Job) -> str:

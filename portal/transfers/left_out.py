@@ -5,6 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_SHOWN = 10
+
+
+def remaining_words(names: Mapping[str, Any] | None) -> str:
+    """Of files that are not whole and may lie at the destination; empty where there are none."""
+    remaining = list((names or {}).get("may_remain") or ())
+    if not remaining:
+        return ""
+    more = ", …" if len(remaining) > _SHOWN else ""
+    return (
+        f"{', '.join(remaining[:_SHOWN])}{more} may remain at the destination. A retry of this job "
+        "removes them or writes them anew."
+    )
+
 
 def left_out_words(links: int, specials: int, names: Mapping[str, Any] | None) -> str:
     """``4 links, 2 special files``; empty where nothing was left out."""

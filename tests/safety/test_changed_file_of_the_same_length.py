@@ -129,7 +129,8 @@ def test_server_without_hashes_is_asked_for_the_bytes(attempts, servers, tmp_pat
         ("webdav", "move", False, "bytes"),
         ("webdav", "check", False, "bytes"),
         ("ftp", "sync", False, "bytes"),
-        ("sftp", "copy", False, "size_and_time"),
+        ("sftp", "copy", False, "size_and_second"),
+        ("sftp", "sync", False, "size_and_second"),
         ("sftp", "copy", True, "hash"),
         ("sftp", "move", False, "hash"),
         ("sftp", "check", False, "hash"),
@@ -152,6 +153,44 @@ def test_what_files_are_compared_by_is_recorded(
     outcome = attempts.run(operation, tmp_path / "source", "nas:shelf", remote, options=options)
     assert outcome.succeeded, outcome
     assert outcome.found.compared_by == by
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+@pytest.mark.parametrize("upwards", [True, False])
+def test_objects_without_a_hash_are_named_where_sizes_alone_were_compared(
+    attempts, servers, tmp_path, operation, upwards
+):
+    """As those are that another program has sent in parts."""
+    local, store = tmp_path / "local", tmp_path / "store"
+    for name, old in (("book.txt", OLD), ("page.txt", NEW)):
+        version(local / name, NEW if upwards else old)
+        version(store / "shelf" / name, old if upwards else NEW)
+    remote = servers.remote("cloud", servers.start("s3", store, "--etag-hash", ""))
+    ends = (local, "cloud:shelf") if upwards else ("cloud:shelf", local)
+    options = Options(checksum=True, retries=0)
+    outcome = attempts.run(operation, *ends, remote, options=options)
+    assert outcome.succeeded, outcome
+    assert outcome.found.compared_by == "hash"
+    told = outcome.found.left_out_names
+    assert told["by_size"] == 2
+    assert sorted(told["first_by_size"]) == ["book.txt", "page.txt"]
+    assert not any(line.level == "debug" for line in attempts.log)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_objects_with_a_hash_are_not_named(attempts, servers, tmp_path, dry_run):
+    version(tmp_path / "local" / "book.txt", NEW)
+    for name in ("book.txt", "old.txt"):
+        version(tmp_path / "store" / "shelf" / name, NEW)
+    remote = servers.remote("cloud", servers.start("s3", tmp_path / "store"))
+    options = Options(checksum=True, retries=0)
+    outcome = attempts.run(
+        "sync", tmp_path / "local", "cloud:shelf", remote, options=options, dry_run=dry_run
+    )
+    assert outcome.succeeded, outcome
+    assert outcome.found.left_out_names is None
+    if dry_run:
+        assert (outcome.plan.deletes, outcome.plan.unchanged) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["webdav", "ftp", "sftp", "s3"])

@@ -113,6 +113,55 @@ def test_what_files_were_compared_by_is_shown(
     assert bob.get(f"/api/v1/jobs/{job.id}").json["compared_by"] == "bytes"
 
 
+def test_time_to_the_second_is_told_on_the_page_and_to_programs(
+    browser,
+    run,
+    new_remote,
+    servers,
+    root,
+    tmp_path,
+    mode,
+):
+    photographs(root / "source")
+    server = servers.start("sftp", tmp_path / "store")
+    new_remote("nas", "sftp", server.options())
+    job = run(operation="copy", source=str(root / "source"), destination="nas:photos")
+    assert job.status == "completed"
+    bob = browser("bob")
+    assert "size and time to the second" in bob.get(f"/jobs/{job.id}").text
+    told = bob.get(f"/api/v1/jobs/{job.id}").json
+    assert (told["compared_by"], told["time_precision_seconds"]) == ("size_and_time", 1)
+    assert told["compared_by_size"] is None
+    assert '"size_and_time"' in bob.post("/history/export").text
+
+
+def test_files_compared_by_size_alone_are_named_on_the_page_and_to_programs(
+    browser,
+    run,
+    new_remote,
+    servers,
+    root,
+    tmp_path,
+    mode,
+):
+    before = photographs(root / "source")
+    for name in before:
+        there = tmp_path / "store" / "photos" / name
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(bytes(len(before[name])))
+    server = servers.start("s3", tmp_path / "store", "--etag-hash", "")
+    new_remote("cloud", "s3", server.options())
+    fields = {"source": str(root / "source"), "destination": "cloud:photos", "checksum": "y"}
+    job = run(operation="copy", **fields)
+    assert job.status == "completed"
+    bob = browser("bob")
+    assert "checksum; 6 files that have none at the storage" in bob.get(f"/jobs/{job.id}").text
+    told = bob.get(f"/api/v1/jobs/{job.id}").json
+    assert (told["compared_by"], told["time_precision_seconds"]) == ("hash", None)
+    assert told["compared_by_size"]["count"] == 6
+    assert sorted(told["compared_by_size"]["names"]) == sorted(before)
+
+
 def test_empty_source_needs_a_word_of_its_own(browser, run, root, mode):
     (root / "source").mkdir()
     before = photographs(root / "to")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portal.engine import partials
+from portal.db.session import session
+from portal.engine import Order, Run, partials, rclone_path
+from portal.models import Job
 from portal.services.jobs import reports, rescue
-from tests.support.transfers import fill, status_of, stored, tree
+from portal.transfers.options import Options
+from tests.support.transfers import MIB, fill, status_of, stored, tree
 
 #: Names that somebody may well have given to a file.
 LOOK_ALIKES = (
@@ -116,3 +122,88 @@ def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
     rescue.recover()
     execute(job_id)
     assert (status_of(job_id), stored(job_id).error) == ("completed", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [("sftp", r"\d\.bin\.\*\.portal7-1"), ("webdav", r"\d\.bin"), ("s3", None)]
+)
+def test_job_says_what_a_server_that_went_for_good_may_still_hold(
+    servers: Any, tmp_path: Path, kind: str, left: str | None
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3):
+        (source / f"{number}.bin").write_bytes(os.urandom(8 * MIB))
+    (tmp_path / "store" / "bucket").mkdir(parents=True)
+    server = servers.start(kind, tmp_path / "store")
+    remote = servers.remote("nas", server)
+    order = Order(
+        *(7, 1, "copy", str(source), "nas:bucket/to", "4M"),
+        dry_run=False,
+        remotes=(remote,),
+        options=Options(retries=0),
+    )
+    run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0, patience=4.0)
+    try:
+        for reading in run.readings(tick=0.05):
+            if reading is not None and reading.bytes_transferred > 2 * MIB:
+                server.freeze()
+    finally:
+        run.close()
+        server.thaw()
+    outcome = run.outcome()
+    assert not outcome.succeeded
+    told = outcome.found.left_out_names
+    if left is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert all(re.fullmatch(left, name) for name in told["may_remain"]), told
+        there = [path.name for path in (tmp_path / "store").rglob("*bin*") if path.is_file()]
+        for name in there:
+            assert any(fnmatch(name, one) for one in told["may_remain"]), (there, told)
+
+
+def test_partial_files_that_the_next_try_has_removed_are_not_told(
+    servers: Any, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "0.bin").write_bytes(os.urandom(8 * MIB))
+    server = servers.start("sftp", tmp_path / "store")
+    order = Order(
+        *(7, 1, "copy", str(source), "nas:to", "4M"),
+        dry_run=False,
+        remotes=(servers.remote("nas", server),),
+        options=Options(retries=1),
+    )
+    run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0, patience=4.0, backoff=0.1)
+    frozen = thawed = False
+    try:
+        for reading in run.readings(tick=0.05):
+            if reading is not None and reading.bytes_transferred > 2 * MIB and not frozen:
+                server.freeze()
+                frozen = True
+            if run.trouble is not None and run.trouble.next_try_at is not None and not thawed:
+                server.thaw()
+                thawed = True
+    finally:
+        run.close()
+        server.thaw()
+    assert thawed
+    assert run.outcome().succeeded, run.outcome()
+    assert run.outcome().found.left_out_names is None
+    assert [path.name for path in (tmp_path / "store" / "to").iterdir()] == ["0.bin"]
+
+
+def test_page_and_api_name_partial_files(
+    new_job: Any, browser: Any, execute: Any, root: Path
+) -> None:
+    job_id = new_job()
+    execute(job_id)
+    session.get_one(Job, job_id).left_out_names = {"may_remain": ["<b>.*.portal1-1"]}
+    session.commit()
+    bob = browser("bob")
+    page = bob.get(f"/jobs/{job_id}").text
+    assert "&lt;b&gt;.*.portal1-1 may remain at the destination" in page
+    assert bob.get(f"/api/v1/jobs/{job_id}").json["partial_files"] == ["<b>.*.portal1-1"]

@@ -15,7 +15,7 @@ from portal.models.job import all_worked
 from portal.services import audit
 from portal.services.jobs import totals
 from portal.services.jobs.totals import Total
-from portal.transfers import locations
+from portal.transfers import compared, locations
 from portal.transfers.states import JobStatus
 
 #: In place of the id of a remote: neither side is on one.
@@ -269,7 +269,7 @@ def _line(row: Any) -> Line:
         outcome=row.outcome or "",
         files_unchanged=row.files_unchanged,
         files_deleted=row.files_deleted,
-        compared_by=row.compared_by or "",
+        compared_by=compared.in_short(row.compared_by) or "",
         files_different=_different(row),
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from portal import models
 from portal.services.jobs import queue_position
-from portal.transfers import options
+from portal.transfers import compared, options
 from portal.transfers.states import JobStatus, Operation
 from portal.web.routes.api.shapes import Shown, Timestamp
 
@@ -55,6 +55,11 @@ class LeftOut(Shown):
     names: int = Field(0, description="Names that the destination cannot hold.")
     first_names: list[str] = Field([], description="The first ten of these.")
     empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
+
+
+class Names(Shown):
+    count: int
+    names: list[str] = Field(description="The first ten.")
 
 
 class WaitingFor(Shown):
@@ -145,6 +150,21 @@ class Job(Shown):
         description="By what files were judged to be equal: `hash`, `size_and_time`, `size` or"
         " `bytes` (what was there already was read, or written once more). Null until it is known."
     )
+    time_precision_seconds: int | None = Field(
+        description="1 where times were compared to the second, because a storage keeps no more:"
+        " two versions of one length from within one second count as the same. Null of anything"
+        " else."
+    )
+    compared_by_size: Names | None = Field(
+        description="Files that have no hash at the storage (objects that were sent in parts), so"
+        " that only their size was compared although `compared_by` is `hash`. Null if there are"
+        " none."
+    )
+    partial_files: list[str] = Field(
+        description="Files that are not whole and may remain at the destination, because a storage"
+        " that broke off could not be tidied up; `*` stands for eight digits. A retry of this job"
+        " removes them or writes them anew."
+    )
     outcome: str | None = Field(
         description="Of a check that completed: `equal` or `different`. Null of anything else."
     )
@@ -181,11 +201,25 @@ def shown(job: models.Job) -> Job:
         "waiting_for": _waiting_for(job),
         "owner": job.owner.username,
         "retry_of": job.retry_of_id,
-        "left_out": LeftOut(
-            links=job.links_left_out, specials=job.specials_left_out, **(job.left_out_names or {})
-        ),
+        "left_out": _left_out(job),
+        "compared_by": compared.in_short(job.compared_by),
+        "time_precision_seconds": compared.precision(job.compared_by),
+        "compared_by_size": _by_size(job),
+        "partial_files": (job.left_out_names or {}).get("may_remain", []),
     }
     return Job(**columns | named)
+
+
+def _left_out(job: models.Job) -> LeftOut:
+    told = job.left_out_names or {}
+    names = {name: told[name] for name in LeftOut.model_fields if name in told}
+    return LeftOut(links=job.links_left_out, specials=job.specials_left_out, **names)
+
+
+def _by_size(job: models.Job) -> Names | None:
+    told = job.left_out_names or {}
+    number = told.get("by_size", 0)
+    return Names(count=number, names=told["first_by_size"]) if number else None
 
 
 def _waiting_for(job: models.Job) -> WaitingFor | None:

@@ -1,0 +1,40 @@
+"""By what the files of a job were judged to be equal: as programs are told it, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: How a row calls what a storage that keeps whole seconds allows, see ``engine.comparison``.
+_TO_THE_SECOND = "size_and_second"
+_WORDS = {
+    "hash": "checksum",
+    "size_and_time": "size and time",
+    _TO_THE_SECOND: "size and time to the second",
+    "size": "size only",
+    "bytes": "every byte",
+}
+
+
+def in_short(by: str | None) -> str | None:
+    """``hash``, ``size_and_time``, ``size`` or ``bytes``."""
+    return "size_and_time" if by == _TO_THE_SECOND else by
+
+
+def precision(by: str | None) -> int | None:
+    """Seconds within which two times count as one, where that is not next to nothing."""
+    return 1 if by == _TO_THE_SECOND else None
+
+
+def compared_words(by: str | None, asked: str, names: Mapping[str, Any] | None) -> str:
+    """``checksum; 1 file that has none at the storage by size alone: a.txt``. ``asked`` stands for
+    what is not known yet; ``names`` as in ``models.Job.left_out_names``."""
+    words = _WORDS.get(by or "", asked)
+    told = names or {}
+    number = int(told.get("by_size") or 0)
+    if not number:
+        return words
+    first = told.get("first_by_size") or []
+    have = "1 file that has none" if number == 1 else f"{number:,} files that have none"
+    more = ", …" if number > len(first) else ""
+    return f"{words}; {have} at the storage by size alone: {', '.join(first)}{more}"
