@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -196,6 +197,21 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
         "__future__",
         "typing",
     }
+
+
+# --- the tests ----------------------------------------------------------------------------------
+
+
+def test_programs_in_strings_import_modules_that_exist() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if (found := re.match(r"\W*from portal\.?([\w.]*) import (\w+)", line))
+        and found[1] not in modules().keys() - {""}
+        and found[2] not in modules()
+    ]
+    assert wrong == []
 
 
 def table() -> str:

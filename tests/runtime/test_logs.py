@@ -27,7 +27,7 @@ NASTY = [
 
 SCRIPT = """
 import json, logging, sys, structlog
-from portal import logs
+from portal.runtime import logging as logs
 
 logs.configure(sys.argv[1])
 for text in json.loads(sys.argv[2]):

@@ -30,7 +30,7 @@ LATE = """
 import warnings
 warnings.simplefilter("ignore")
 import eventlet, kombu, psycopg, socketio, sqlalchemy
-from portal import postgres
+from portal.db import postgres
 kombu.Connection("redis://127.0.0.1:1/0").transport
 socketio.RedisManager("redis://127.0.0.1:1/0")
 sqlalchemy.create_engine("postgresql+psycopg://u@127.0.0.1:1/x").dialect.import_dbapi()

@@ -26,7 +26,7 @@ cli(obj={})
 #: The one place that reads the machine's clock finds it wrong.
 _SHIFTED = """
 from datetime import datetime, timedelta
-from portal import clock
+from portal.db import clock
 class Wrong(datetime):
     @classmethod
     def now(cls, zone=None):

@@ -1,7 +1,7 @@
 """Properties that are tried in a process of their own.
 
-They import portal.fanout, and with it eventlet, which puts its own sockets into http.server: the
-servers of other tests in the same process would never answer.
+They import portal.realtime.fanout, and with it eventlet, which puts its own sockets into
+http.server: the servers of other tests in the same process would never answer.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def answers(web: Web) -> bool:
 SUPERVISE = """
     import sys
     from portal.settings import load_settings
-    from portal.supervisor import Supervisor
+    from portal.server.supervisor import Supervisor
 
     sys.argv = [sys.argv[1]]
     Supervisor(load_settings(), 2, migrate_first=False).run()
