@@ -12,7 +12,7 @@ from portal.server import process_one
 def main() -> None:
     server: dict[str, Any] = {}
     if process_one.begin(sys.argv[1:]):
-        # A server is cooperative, a supervisor of several is not: patched before other imports.
+        # Only a serving process uses eventlet, which has to patch before other imports.
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
         warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
         import eventlet

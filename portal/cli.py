@@ -85,7 +85,8 @@ def cli() -> None:
 )
 @click.option("--no-migrate", is_flag=True, help="Leave the database as it is.")
 @click.option("--slot", type=int, default=0, hidden=True)
-@click.option("--lifeline", type=int, hidden=True)
+# A supervisor that was started before an upgrade calls it --lifeline.
+@click.option("--supervisor-pipe", "--lifeline", type=int, hidden=True)
 @click.pass_obj
 def run(
     server: dict[str, Any],
@@ -94,16 +95,16 @@ def run(
     processes: int,
     no_migrate: bool,
     slot: int,
-    lifeline: int | None,
+    supervisor_pipe: int | None,
 ) -> None:
     """Serve the portal; without PORTAL_REDIS_URL, run its transfers too."""
     settings = _settings(host=host, port=port)
     if processes == 1:
         from portal.server.process import serve
-        from portal.server.supervisor_pipe import Lifeline
+        from portal.server.supervisor_pipe import SupervisorPipe
 
-        tie = Lifeline(slot, lifeline)
-        serve(settings, server, migrate_first=not no_migrate, lifeline=tie)
+        pipe = SupervisorPipe(slot, supervisor_pipe)
+        serve(settings, server, migrate_first=not no_migrate, pipe=pipe)
     elif not settings.scale_out:
         raise SettingsError(
             "--processes: several processes need PORTAL_DATABASE_URL with PostgreSQL and "

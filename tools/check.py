@@ -12,12 +12,12 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What moves people's data is held to more than the rest.
+# The code that moves people's data needs more coverage than the rest.
 STRICTER = "portal/engine/**,portal/services/**,portal/worker/**"
 STRICTER_PERCENT = 95
 
-# One for each core of the smallest machine: with more, servers wait for the processor so long that
-# deadlines of tests are missed which hold for a person.
+# One for each core of the smallest machine. With more, servers wait so long for the processor that
+# tests miss deadlines.
 SIDE_BY_SIDE = 2
 
 PYTHON = [sys.executable, "-m"]
@@ -60,17 +60,17 @@ def say_failed(heading: str, why: str) -> None:
 
 
 def at_once() -> Iterator[Check]:
-    """What takes a second."""
+    """The checks that take a second."""
     yield "Format", [*PYTHON, "ruff", "format", "--check", "."]
     yield "Lint", [*PYTHON, "ruff", "check", "."]
     yield "JavaScript format and lint", ["node_modules/.bin/biome", "check", "--error-on-warnings"]
 
 
 def beside() -> Iterator[Check]:
-    """What runs while the tests do, which wait more than they work."""
+    """The checks that run beside the tests, which mostly wait."""
     yield "Types", [*PYTHON, "mypy"]
     yield "JavaScript types", ["node_modules/.bin/tsc"]
-    # By name: a folder means one thing to Node 20 and another to later versions.
+    # By file names: Node 20 and later versions understand a folder differently.
     scripts = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/js/**/*.test.*js"))]
     yield "JavaScript", ["node", "--test", *scripts]
 
@@ -82,12 +82,12 @@ def tests() -> Iterator[Check]:
     yield "Tests and docs", [*measured, *several, "-m", "not patient and not exclusive"]
     # Real processes that are killed, frozen and waited for.
     yield "Patient tests", [*measured, *several, "-m", "patient", "--cov-append"]
-    # Those that measure: nothing runs beside them, and no tracer in them.
+    # These measure: nothing runs beside them, and no coverage tracer inside them.
     yield "Tests that run alone", [*pytest, "-m", "exclusive"]
 
 
 def coverage_is_enough() -> int:
-    """Says nothing when all is well, so that the closing line of pytest stays the last one."""
+    """Prints nothing when all is well: pytest's closing line stays the last one."""
     stricter = [f"--include={STRICTER}", f"--fail-under={STRICTER_PERCENT}"]
     for options in ([], stricter):
         done = subprocess.run(

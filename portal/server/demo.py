@@ -1,4 +1,4 @@
-"""Sample users and a few slow transfers, so that the screen moves."""
+"""Sample users, and a few slow transfers to watch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAMPLES = (
 
 
 def prepare(settings: Settings) -> None:
-    """Users ``admin``, ``operator`` and ``viewer`` with a printed password, and the transfers."""
+    """Makes users ``admin``, ``operator`` and ``viewer``, prints their password, adds transfers."""
     password = secrets.token_urlsafe(9)
     for role in Role:
         _user(str(role), role, password)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from portal.runtime import (
 from portal.runtime.file_lock import Locked
 from portal.runtime.logging import say
 from portal.server import startup
-from portal.server.supervisor_pipe import Lifeline
+from portal.server.supervisor_pipe import SupervisorPipe
 from portal.services import audit
 from portal.services.jobs import logs, statistics
 from portal.settings import Settings, SettingsError
@@ -40,15 +39,15 @@ log = structlog.get_logger(__name__)
 
 _MOST_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
-#: Seconds in which requests that were under way at the end are answered.
+#: Seconds in which the last requests are still answered.
 _LAST_ANSWERS = 1.5
 _REMOVE_EVERY = 3600.0
-#: Of which the minutes are kept. Nothing looks further back than two days, in any time zone.
+#: How many days of minutes are kept. No page looks back more than two days, in any time zone.
 _ACTIVITY_DAYS = 32
 
 
 class ServerEnded(PortalError):
-    """It should serve for ever."""
+    """Raised when the server thread ends unexpectedly."""
 
 
 def serve(
@@ -57,23 +56,23 @@ def serve(
     *,
     migrate_first: bool = True,
     prepare: Callable[[Settings], None] | None = None,
-    lifeline: Lifeline | None = None,
+    pipe: SupervisorPipe | None = None,
 ) -> None:
-    """Serves until SIGTERM, SIGINT or SIGHUP. ``prepare`` runs once the database is ready;
-    ``lifeline`` leads to the supervisor, which has seen to address, database and first user."""
-    lifeline = lifeline or Lifeline()
-    stopping.listen(hangup_ends=not lifeline.supervised)
+    """Serves until SIGTERM, SIGINT or SIGHUP. ``prepare`` runs when the database is ready. With
+    ``pipe``, the supervisor has already seen to address, database and first user."""
+    pipe = pipe or SupervisorPipe()
+    stopping.listen(hangup_ends=not pipe.supervised)
     settings.prepare()
     resources.refuse_incomplete()
     settings.signing_key()
     embedded = not settings.scale_out
-    held = DatabaseLock(settings.database_url, alone=embedded)
+    lock = DatabaseLock(settings.database_url, alone=embedded)
     if embedded:
         file_lock.acquire(settings.lock_file)
-    if not lifeline.supervised:
+    if not pipe.supervised:
         look_at_roots(settings)
         startup.reserve(settings.host, settings.port).close()
-        held.acquire()
+        lock.acquire()
         if migrate_first:
             migrate.upgrade(settings)
         else:
@@ -84,10 +83,10 @@ def serve(
     executor = InProcessExecutor(settings) if embedded else _celery_executor(settings)
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
-    app.extensions["slot"] = lifeline.slot
+    app.extensions["slot"] = pipe.slot
     if embedded and (problem := engine.rclone_problem(engine.rclone_path(settings.rclone))):
         raise SettingsError(f"PORTAL_RCLONE: {problem}")
-    if not lifeline.supervised:
+    if not pipe.supervised:
         startup.first_admin(settings)
     if prepare is not None:
         prepare(settings)
@@ -95,20 +94,18 @@ def serve(
     stopping.go_on()
     executor.start()
     socketio.start_background_task(handlers.review_forever)
-    if lifeline.slot == 0:
-        _remove_what_is_old(settings)
+    if pipe.slot == 0:
+        _start_removing_old_rows(settings)
     try:
-        _serve_until_signalled(app, settings, lifeline, executor, held)
+        _serve_until_signalled(app, settings, pipe, executor, lock)
     finally:
         executor.stop()
-        held.release()
-    log.info("stopped", slot=lifeline.slot)
-    # Else the interpreter goes through all that was ever imported, several times, before it ends.
-    gc.freeze()
+        lock.release()
+    log.info("stopped", slot=pipe.slot)
 
 
 def _celery_executor(settings: Settings) -> Executor:
-    # Only here: Celery takes half a second to import, and one process alone needs none.
+    # Imported here: Celery takes half a second, and a portal of one process does not need it.
     from portal.worker.executors.celery import CeleryExecutor
 
     return CeleryExecutor(settings)
@@ -117,11 +114,11 @@ def _celery_executor(settings: Settings) -> Executor:
 def _serve_until_signalled(
     app: Flask,
     settings: Settings,
-    lifeline: Lifeline,
+    pipe: SupervisorPipe,
     executor: Executor,
-    held: DatabaseLock,
+    lock: DatabaseLock,
 ) -> None:
-    # Only here: importing it brings the cooperative loop with it.
+    # Imported here: it brings eventlet's loop with it.
     from portal.realtime.fanout.acceptor import Door
     from portal.realtime.fanout.server import serve as serve_fanout
 
@@ -135,23 +132,23 @@ def _serve_until_signalled(
         target=serve_fanout, args=(app, door), kwargs=options, name="server", daemon=True
     )
     server.start()
-    lifeline.ready()
-    log.info("serving", url=settings.own_url, slot=lifeline.slot)
-    if not lifeline.supervised:
+    pipe.ready()
+    log.info("serving", url=settings.own_url, slot=pipe.slot)
+    if not pipe.supervised:
         say(f"Transfer Portal on {settings.own_url}")
-    while not (asked := stopping.asked()) and not lifeline.is_cut():
+    while not (asked := stopping.asked()) and not pipe.supervisor_is_gone():
         time.sleep(0.1)
         if not server.is_alive():
-            raise ServerEnded("The server ended by itself; the log says why.")
-        if held.lost_to:
-            raise Locked(f"Another portal ({held.lost_to}) has taken the database meanwhile.")
+            raise ServerEnded("The server ended unexpectedly; the log says why.")
+        if lock.lost_to:
+            raise Locked(f"Another portal ({lock.lost_to}) has taken the database meanwhile.")
     log.info("stopping", signal=asked.name if asked else "no supervisor")
     door.close()
     executor.stop()
-    server.join(_LAST_ANSWERS)  # so that nobody who asked in time is left without an answer
+    server.join(_LAST_ANSWERS)  # requests that came in time get their answer
 
 
-def _remove_what_is_old(settings: Settings) -> None:
+def _start_removing_old_rows(settings: Settings) -> None:
     for what, remove, days in (
         ("audit entries", audit.cut, settings.audit_days),
         ("logs of jobs", logs.remove_old, settings.log_days),
@@ -165,9 +162,9 @@ def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
     while True:
         try:
             if removed := remove(days):
-                log.info("what was too old was removed", what=what, number=removed)
+                log.info("old rows were removed", what=what, number=removed)
         except SQLAlchemyError:
-            log.exception("what is too old could not be removed", what=what)
+            log.exception("old rows could not be removed", what=what)
         finally:
             session.session.remove()
         socketio.sleep(_REMOVE_EVERY)

@@ -1,16 +1,16 @@
-"""What process 1 of a container owes to the processes that nobody waits for.
+"""Reaps orphans where the portal is process 1 of a container.
 
-Each rclone with a remote leaves a child behind when it ends, see ``gate``. The kernel gives it to
-process 1, and it stays a zombie until that one reaps it. The portal waits for its own children by
-name, so that the two would take each other's: a process of its own stays in front and does nothing
-but reap and hand on signals.
+Each rclone with a remote leaves a child behind when it ends, see ``egress_proxy``. The kernel gives
+the child to process 1, and it stays a zombie until process 1 reaps it. The portal waits for its own
+children by their ids, and a reaper in the same process would take their exit codes. Therefore a
+process of its own stands in front, which only reaps and hands on signals.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
-import re
 import signal
 
 from portal.runtime import stopping
@@ -18,30 +18,37 @@ from portal.runtime import stopping
 _PR_SET_PDEATHSIG = 1
 _PR_GET_CHILD_SUBREAPER = 37
 _HANDED_ON = {
-    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
-    *(signal.SIGUSR1, signal.SIGUSR2),
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
 }
 
 
-_SERVERS = (["run"], ["demo"])
-_WORKER = (["worker"],)
-#: More serving processes than one, which others do then.
-_SEVERAL = re.compile(r"--processes[ =](?!0*1( |$))")
-
-
 def begin(arguments: list[str]) -> bool:
-    """The first thing of all, by the command line: whether this very process is to serve."""
+    """Runs before anything else; returns whether this process itself will serve."""
     _open_standard_streams()
-    if arguments[:1] not in (*_SERVERS, *_WORKER):
+    command = arguments[0] if arguments else ""
+    if command not in ("run", "demo", "worker"):
         return False
     step_aside()
     stopping.end_at_once()
-    return arguments[:1] in _SERVERS and not _SEVERAL.search(" ".join(arguments))
+    return command != "worker" and _is_only_process(arguments)
+
+
+def _is_only_process(arguments: list[str]) -> bool:
+    """False for ``--processes 2`` and more: then this process supervises, and others serve."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--processes", nargs="?", default="1", const="")
+    processes = parser.parse_known_args(arguments)[0].processes
+    return processes.isdecimal() and int(processes) == 1
 
 
 def _open_standard_streams() -> None:
-    """Where one was closed before the start, the next file would get its number, the database say,
-    and whatever a library writes to standard error would go there."""
+    """Opens those that were closed before the start. Otherwise the next file, such as the database,
+    would get the number 2, and error messages of libraries would be written into it."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -50,8 +57,8 @@ def _open_standard_streams() -> None:
 
 
 def step_aside() -> None:
-    """Returns in a child where this is process 1, or one that orphans are given to; and at once
-    where it is neither."""
+    """If this process gets orphans, as process 1 does: returns in a child. Otherwise returns at
+    once."""
     libc = ctypes.CDLL(None)
     if os.getpid() != 1 and not _adopts_orphans(libc):
         return

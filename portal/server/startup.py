@@ -1,4 +1,4 @@
-"""What has to be right before the first visitor comes, whoever serves them then."""
+"""Checks and preparations before the first visitor, for one process or several."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = structlog.get_logger(__name__)
 
 
 class AddressInUse(PortalError):
-    """Something else listens there."""
+    """Raised when another program listens there."""
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """A socket that keeps the address from other portals while it is open, and never listens.
+    """Returns a socket that never listens, and keeps other portals from the address while open.
 
     Raises AddressInUse, or SettingsError where this machine has no such address.
     """
@@ -33,8 +33,8 @@ def reserve(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError):
         raise SettingsError(f"PORTAL_HOST: {host} is no address of this machine") from None
     family, kind, protocol, _, address = found[0]
-    # Those who serve share the port by SO_REUSEPORT, and so would two portals, silently. Who binds
-    # without it is told.
+    # The serving processes share the port by SO_REUSEPORT. Two portals would share it as well, and
+    # nobody would notice; a bind without it fails if there is another.
     _bound(family, kind, protocol, address).close()
     return _bound(family, kind, protocol, address, shared=True)
 
@@ -62,7 +62,7 @@ def _refusal(error: OSError, host: object, port: object) -> str:
 
 
 def _can_say() -> bool:
-    """Whether standard output takes a line. Without one an empty write would not tell."""
+    """Whether standard output takes a line. (Writing nothing succeeds even if it is closed.)"""
     try:
         print("First start: the user admin is made.", flush=True)  # noqa: T201
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def _can_say() -> bool:
 
 
 def first_admin(settings: Settings) -> None:
-    """With no user in the database: makes ``admin``, and prints a random password once."""
+    """Makes the user ``admin`` if there is no user yet, and prints a random password once."""
     try:
         if users.has_users():
             return

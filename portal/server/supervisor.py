@@ -1,7 +1,7 @@
-"""Several serving processes on one port, and the one that starts them and looks after them.
+"""Starts several serving processes on one port and supervises them.
 
-It serves nothing itself and is not cooperative: it starts, waits, starts again what died, and
-hands on the signals. What a serving process has to say it says itself, on the same output.
+The supervisor serves nothing itself and does not use eventlet: it starts processes, starts those
+again that died, and hands on signals. The serving processes write to the same output themselves.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from portal.worker.roots import look_at_roots
 
 log = structlog.get_logger(__name__)
 
-_LOOK = 0.1
+_POLL_INTERVAL = 0.1
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 30.0
-#: Seconds after which a process that died was a good one, and is started again at once.
-_GOOD = 60.0
+#: A process that lived for so many seconds is started again after the shortest delay.
+_HEALTHY_AFTER = 60.0
 _START_PATIENCE = 60.0
 _STOP_PATIENCE = 8.0
 
 
 class StartFailed(PortalError):
-    """A serving process ended before it served."""
+    """Raised when a serving process ends before it serves."""
 
 
 @dataclass
@@ -56,16 +56,16 @@ class _Child:
 
 
 def supervise(settings: Settings, processes: int, *, migrate_first: bool = True) -> None:
-    """Serves by so many processes until SIGTERM or SIGINT. SIGHUP replaces them, one by one, by
-    what is installed by then."""
+    """Serves with so many processes until SIGTERM or SIGINT. SIGHUP replaces them one by one, with
+    the code that is installed by then."""
     stopping.listen(hangup_ends=False)
     settings.prepare()
     resources.refuse_incomplete()
     look_at_roots(settings)
-    settings.signing_key()  # made once, before several would
+    settings.signing_key()  # made here once: otherwise several processes would make one
     reserved = startup.reserve(settings.host, settings.port)
-    held = DatabaseLock(settings.database_url, alone=False)
-    held.acquire()
+    lock = DatabaseLock(settings.database_url, alone=False)
+    lock.acquire()
     if migrate_first:
         migrate.upgrade(settings)
     else:
@@ -75,8 +75,8 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     engine.dispose()
     stopping.go_on()
     with reserved:
-        Supervisor(settings, processes, migrate_first=migrate_first, held=held).run()
-    held.release()
+        Supervisor(settings, processes, migrate_first=migrate_first, lock=lock).run()
+    lock.release()
 
 
 class Supervisor:
@@ -86,12 +86,12 @@ class Supervisor:
         processes: int,
         *,
         migrate_first: bool,
-        held: DatabaseLock | None = None,
+        lock: DatabaseLock | None = None,
     ) -> None:
-        """``held`` is watched: without it the processes must not go on."""
+        """``lock``: when another portal takes it, the processes must not go on."""
         self._settings = settings
         self._slots = range(processes)
-        self._held = held
+        self._lock = lock
         self._migrate_first = migrate_first
         self._children: dict[int, _Child] = {}
         self._leaving: list[_Child] = []
@@ -105,48 +105,48 @@ class Supervisor:
         signal.signal(signal.SIGHUP, lambda caught, _frame: self._hangups.append(caught))
         try:
             self._start_all()
-            self._look_after_them()
+            self._monitor()
         finally:
             self._stop_all()
         log.info("stopped")
 
-    # --- their lives ----------------------------------------------------------------------------
+    # --- starting and restarting ----------------------------------------------------------------
 
     def _start_all(self) -> None:
         for slot in self._slots:
-            self._children[slot] = self._started(slot)
+            self._children[slot] = self._start(slot)
         deadline = time.monotonic() + _START_PATIENCE
         while not all(child.serving for child in self._children.values()):
             if self._is_stopping():
                 return
-            self._look()
+            self._poll()
             if self._due:
-                raise StartFailed("A serving process could not start; it says above why.")
+                raise StartFailed("A serving process could not start; its output above says why.")
             if time.monotonic() > deadline:
                 raise StartFailed(f"Not all processes serve after {_START_PATIENCE:.0f} s.")
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
         url = self._settings.own_url
         log.info("serving", url=url, processes=len(self._slots), pid=os.getpid())
         say(f"Transfer Portal on {url}")
 
-    def _look_after_them(self) -> None:
+    def _monitor(self) -> None:
         while not self._is_stopping():
-            self._look()
+            self._poll()
             if self._hangups:
                 self._hangups.pop()
                 self._replace_all()
-            if self._held is not None and self._held.lost_to:
-                raise Locked(f"Another portal ({self._held.lost_to}) has taken the database.")
-            time.sleep(_LOOK)
+            if self._lock is not None and self._lock.lost_to:
+                raise Locked(f"Another portal ({self._lock.lost_to}) has taken the database.")
+            time.sleep(_POLL_INTERVAL)
         log.info("stopping", signal=stopping.asked())
 
-    def _started(self, slot: int) -> _Child:
+    def _start(self, slot: int) -> _Child:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         command = [
             *(sys.executable, sys.argv[0], "run", "--no-migrate"),
             *("--host", self._settings.host, "--port", str(self._settings.port)),
-            *("--slot", str(slot), "--lifeline", str(writing)),
+            *("--slot", str(slot), "--supervisor-pipe", str(writing)),
         ]
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(writing,))
@@ -155,22 +155,22 @@ class Supervisor:
         log.info("process started", slot=slot, pid=process.pid)
         return _Child(slot, process, reading)
 
-    def _look(self) -> None:
-        """Notes who serves by now and who died, and starts anew those whose time has come."""
+    def _poll(self) -> None:
+        """Notes which processes serve and which died, and starts those again that are due."""
         for slot, child in list(self._children.items()):
             if not child.serving and _says_ready(child):
                 child.serving = True
             if not child.is_alive():
                 del self._children[slot]
-                self._mourn(child)
+                self._schedule_restart(child)
         for slot, due in list(self._due.items()):
             if time.monotonic() >= due:
                 del self._due[slot]
-                self._children[slot] = self._started(slot)
+                self._children[slot] = self._start(slot)
 
-    def _mourn(self, child: _Child) -> None:
+    def _schedule_restart(self, child: _Child) -> None:
         os.close(child.pipe)
-        before = 0.0 if child.age() > _GOOD else self._delays[child.slot]
+        before = 0.0 if child.age() > _HEALTHY_AFTER else self._delays[child.slot]
         delay = min(_LONGEST_DELAY, before * 2) if before else _FIRST_DELAY
         self._delays[child.slot] = delay
         self._due[child.slot] = time.monotonic() + delay
@@ -179,14 +179,14 @@ class Supervisor:
             slot=child.slot,
             pid=child.process.pid,
             code=child.process.returncode,
-            again_in=delay,
+            restart_in=delay,
         )
 
-    # --- replacing them -------------------------------------------------------------------------
+    # --- replacing ------------------------------------------------------------------------------
 
     def _replace_all(self) -> None:
-        """One new process at a time, and its predecessor goes once it serves. Where the new cannot
-        start, the old stay."""
+        """Replaces one process at a time: the old one ends when the new one serves. If a new one
+        cannot start, the old ones stay."""
         log.info("replacing the processes")
         if self._migrate_first and not self._migrated():
             log.error("the database was not migrated; the processes stay as they are")
@@ -197,29 +197,29 @@ class Supervisor:
         log.info("the processes are replaced")
 
     def _migrated(self) -> bool:
-        # By a process of its own: it runs what is installed now, this one what was at its start.
+        # In a process of its own: that runs the code installed now, this one older code.
         with subprocess.Popen([sys.executable, sys.argv[0], "db", "upgrade"]) as migrating:
             while migrating.poll() is None and not self._is_stopping():
-                self._look()
-                time.sleep(_LOOK)
+                self._poll()
+                time.sleep(_POLL_INTERVAL)
         return migrating.returncode == 0
 
     def _replace(self, slot: int) -> bool:
-        fresh = self._started(slot)
+        new = self._start(slot)
         deadline = time.monotonic() + _START_PATIENCE
-        while not (ready := _says_ready(fresh)) and fresh.is_alive() and not self._is_stopping():
+        while not (ready := _says_ready(new)) and new.is_alive() and not self._is_stopping():
             if time.monotonic() > deadline:
                 break
-            self._look()
-            time.sleep(_LOOK)
+            self._poll()
+            time.sleep(_POLL_INTERVAL)
         if not ready:
             log.error("the new process does not serve; the old ones stay", slot=slot)
-            self._end([fresh])
+            self._end([new])
             return False
-        fresh.serving = True
+        new.serving = True
         self._due.pop(slot, None)
         old = self._children.get(slot)
-        self._children[slot] = fresh
+        self._children[slot] = new
         if old is not None:
             self._end([old])
         return True

@@ -142,7 +142,7 @@ def test_process_that_keeps_dying_is_started_again_ever_later(tmp_path: Path) ->
         textwrap.dedent("""
             import os, pathlib, sys, time
             words = sys.argv
-            os.write(int(words[words.index("--lifeline") + 1]), b"1")
+            os.write(int(words[words.index("--supervisor-pipe") + 1]), b"1")
             if words[words.index("--slot") + 1] == "0":
                 time.sleep(600)
             with (pathlib.Path(__file__).parent / "starts").open("a") as file:
@@ -168,7 +168,7 @@ def test_process_that_will_not_end_is_killed_within_ten_seconds(tmp_path: Path) 
         textwrap.dedent("""
             import os, signal, sys, time
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            os.write(int(sys.argv[sys.argv.index("--lifeline") + 1]), b"1")
+            os.write(int(sys.argv[sys.argv.index("--supervisor-pipe") + 1]), b"1")
             time.sleep(600)
         """)
     )
