@@ -40,7 +40,26 @@ _ERRORS: tuple[Reason, ...] = (
         may_pass=True,
         told="{storage} does not say what the destination is",
     ),
-    Reason(r"is a file not a directory|not a directory", DESTINATION_IS_A_FILE, may_pass=None),
+    Reason(r"is a file not a directory", DESTINATION_IS_A_FILE, may_pass=None),
+    Reason(
+        # The destination itself, one above it, or one below it: the system says it of all three.
+        r"not a directory",
+        "A file lies where the destination needs a folder; the errors name it. Rename that file, "
+        "or choose another folder.",
+        may_pass=None,
+    ),
+    Reason(
+        r"can't move object - incompatible remotes",
+        "A folder, or something else that is no file, lies at the destination under the name of a "
+        "file; the errors name it. Rename one of the two, then retry.",
+        may_pass=None,
+    ),
+    Reason(
+        r"failed to open source object:[^\n]*(no such file|not found|does not exist)",
+        "Some files were gone when their turn came; the errors name them. Retry when nothing else "
+        "changes the source.",
+        may_pass=None,
+    ),
     Reason(
         r"file name too long",
         "A file name is too long for the destination. Shorten it, then retry.",

@@ -93,6 +93,18 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
         ('invalid argument "x" for "--bwlimit" flag', "rclone does not understand the bandwidth"),
         ('failed to reload "filter" options: bad', "rclone does not understand one of the pat"),
         ("error reading source root directory: directory not found", "The source folder does not"),
+        (
+            "Failed to copy: failed to open source object: lstat /src/a: no such file or directory",
+            "Some files were gone when their turn came",
+        ),
+        (
+            "Failed to copy: failed to open source object: Open failed: file does not exist",
+            "Some files were gone when their turn came",
+        ),
+        (
+            "Failed to copy: failed to open source object: open /src/a: permission denied",
+            "The portal may not read or write one of the files",
+        ),
         ("setpriv: failed to execute /x/rclone: No such file", "rclone could not be started"),
     ],
 )
@@ -138,9 +150,18 @@ def test_file_that_fails_for_another_reason_is_told_by_that(
     assert not outcome.succeeded
     told = " ".join(outcome.error_lines)
     assert name.partition('"')[0] in told
-    assert reason_for(outcome.exit_code, False, ["open x: file exists"]) == outcome.reason or (
-        "is, or lies below, a file" in outcome.reason
-    ), (outcome.reason, told)
+    begin = "A folder, or something else that is no file, lies at the destination"
+    assert outcome.reason.startswith(begin), (outcome.reason, told)
+
+
+def test_file_where_a_folder_is_needed_does_not_make_the_destination_a_file(bench, tmp_path: Path):
+    (tmp_path / "from" / "sub").mkdir(parents=True)
+    (tmp_path / "from" / "sub" / "book.txt").write_text("x")
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "sub").write_text("a file")
+    outcome = _failed(bench, str(tmp_path / "from"), str(tmp_path / "to"))
+    assert outcome.reason.startswith("A file lies where the destination needs a folder;")
+    assert any("sub/book.txt" in line for line in outcome.error_lines)
 
 
 @pytest.mark.parametrize("name", MISLEADING)
