@@ -25,7 +25,7 @@ from portal.app import build_app
 from portal.db import migrate, session
 from portal.engine.binary import setpriv_path
 from portal.engine.command import command_line, environment
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Role, User
 from portal.realtime import publish as live
 from portal.services.accounts import users
@@ -119,17 +119,17 @@ class Portal:
 def bare(source: Path, destination: Path, settings: Settings) -> None:
     """The very rclone that the portal starts for such a job, by nobody but this program."""
     order = engine.Order(1, 1, "copy", str(source), str(destination), None, dry_run=False)
-    workplace = Workplace()
+    runtime_dir = RuntimeDir()
     command = command_line(
         setpriv_path(),
         engine.rclone_path(settings.rclone),
         order,
         0.25,
-        workplace=workplace,
+        runtime_dir=runtime_dir,
         moment=time.time(),
     )
     done = subprocess.run(command, env=environment(order, None), capture_output=True, check=False)
-    workplace.remove()
+    runtime_dir.remove()
     assert done.returncode == 0, done.stderr
 
 

@@ -23,7 +23,7 @@ from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from portal.engine.binary import rclone_path, setpriv_path
 from portal.engine.command import Order, command_line, environment
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000
@@ -80,13 +80,13 @@ def bare(source: Path, copies: Path) -> Timing:
 @contextmanager
 def rclone(order: Order) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """Started as the portal starts it, with nobody to listen to it; and when."""
-    workplace = Workplace()
+    runtime_dir = RuntimeDir()
     command = command_line(
         setpriv_path(),
         rclone_path(None),
         order,
         STATS_INTERVAL,
-        workplace=workplace,
+        runtime_dir=runtime_dir,
         moment=time.time(),
     )
     begun = time.time()
@@ -96,7 +96,7 @@ def rclone(order: Order) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     finally:
         process.kill()
         process.wait()
-        workplace.remove()
+        runtime_dir.remove()
 
 
 def through_portal(server: PortalServer, client: Client, source: Path, copies: Path) -> Timing:

@@ -18,9 +18,9 @@ from portal.engine.listing import (
 from portal.engine.log import LogLine
 from portal.engine.markers import is_marker
 from portal.engine.matching import Matching, MatchingFile, list_matching
-from portal.engine.orphans import sweep_leftovers, sweep_owner
-from portal.engine.plan import Guard, Plan
-from portal.engine.processes import owner_lives, owner_mark
+from portal.engine.orphans import end_orphans, end_processes_of
+from portal.engine.plan import ConfirmedPlan, Plan
+from portal.engine.processes import process_identity, process_lives
 from portal.engine.progress import Phase, Progress
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
@@ -30,11 +30,11 @@ from portal.engine.trouble import Trouble
 from portal.engine.watchdog import Watchdog
 
 __all__ = [
+    "ConfirmedPlan",
     "CurrentFile",
     "EngineError",
     "Entry",
     "Found",
-    "Guard",
     "KnownMounts",
     "Listing",
     "LogLine",
@@ -54,16 +54,16 @@ __all__ = [
     "answers_to_anything",
     "check_rclone",
     "confinement_problem",
+    "end_orphans",
+    "end_processes_of",
     "is_marker",
     "list_folder",
     "list_matching",
     "make_folder",
     "options_of",
-    "owner_lives",
-    "owner_mark",
+    "process_identity",
+    "process_lives",
     "rclone_path",
     "rclone_problem",
-    "sweep_leftovers",
-    "sweep_owner",
     "use_threads",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine.errors import EngineError
-from portal.engine.run_once import ask
+from portal.engine.run_once import run_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Option:
 @cache
 def options_of(rclone: Path) -> dict[str, dict[str, Option]]:
     """Backend → option → what it is. Asked once; raises EngineError if rclone does not tell."""
-    answer = ask(rclone, ["config", "providers"], seconds=20, most=16 * 1024 * 1024)
+    answer = run_once(rclone, ["config", "providers"], seconds=20, most=16 * 1024 * 1024)
     try:
         told: Any = json.loads(answer.output)
     except ValueError:

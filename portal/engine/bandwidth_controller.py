@@ -20,7 +20,7 @@ def rate_now(bandwidth_limit: str | None, timezone: str) -> str:
     return table.rate_at(datetime.now(ZoneInfo(timezone))) if table else OFF
 
 
-class Governor:
+class BandwidthController:
     """rclone begins with the rate of the moment and knows no timetable: whatever changes it, the
     clock or a person, goes one way."""
 
@@ -40,7 +40,7 @@ class Governor:
         """What the current rclone was told last; None without a limit."""
         return None if self._told == OFF else self._told
 
-    def attend(self, transfer: Transfer) -> str | None:
+    def update(self, transfer: Transfer) -> str | None:
         """The new rate, if rclone was just told of one."""
         rate = rate_now(self.bandwidth_limit, self._timezone)
         if rate == self._told or time.monotonic() - self._told_at < _TELL_AGAIN:

@@ -11,10 +11,10 @@ from portal.engine.binary import SEARCH_PATH
 from portal.engine.comparison import Comparison
 from portal.engine.errors import EngineError
 from portal.engine.markers import PREFIX, RULE
-from portal.engine.plan import Guard
-from portal.engine.processes import owner_mark
+from portal.engine.plan import ConfirmedPlan
+from portal.engine.processes import process_identity
 from portal.engine.remotes import Remote, beginning, variables
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.transfers.options import Options
 
@@ -41,7 +41,7 @@ class Order:
     remotes: tuple[Remote, ...] = ()
     options: Options = field(default_factory=Options)
     #: What a person has confirmed that it deletes.
-    guard: Guard | None = None
+    confirmed: ConfirmedPlan | None = None
     #: By what files are compared; of one that was not examined, as its options say.
     comparison: Comparison | None = None
     #: The destination takes names that differ by case for one, and rclone does not know.
@@ -176,7 +176,7 @@ def command_line(
     order: Order,
     stats_interval: float,
     *,
-    workplace: Workplace,
+    runtime_dir: RuntimeDir,
     moment: float,
 ) -> list[str]:
     """The argument list; raises EngineError for an order that must never reach rclone. ``moment``,
@@ -207,8 +207,8 @@ def command_line(
         *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),
-        *flags.of_filters(order.options, _rules(order, workplace), moment),
-        *flags.of_control(workplace.socket if order.moves else None),
+        *flags.of_filters(order.options, _rules(order, runtime_dir), moment),
+        *flags.of_control(runtime_dir.socket if order.moves else None),
         *("--", order.source, order.destination),
     ]
 
@@ -217,12 +217,12 @@ def _statistics(interval: float) -> list[str]:
     return ["--stats", f"{max(1, round(interval * 1000))}ms", "--stats-log-level", "NOTICE"]
 
 
-def _rules(order: Order, workplace: Workplace) -> Path | None:
+def _rules(order: Order, runtime_dir: RuntimeDir) -> Path | None:
     if order.single and order.only is None:
-        return workplace.filters(order.options)
+        return runtime_dir.filters(order.options)
     if order.looks_for is not None:
-        return workplace.filters(order.options, order.only, (f"+ {PREFIX}{order.looks_for}",))
-    return workplace.filters(order.options, order.only, (RULE,))
+        return runtime_dir.filters(order.options, order.only, (f"+ {PREFIX}{order.looks_for}",))
+    return runtime_dir.filters(order.options, order.only, (RULE,))
 
 
 def _verb(order: Order) -> str:
@@ -281,8 +281,8 @@ def _names(order: Order) -> list[str]:
 
 def _limits(order: Order) -> list[str]:
     options: list[str] = []
-    if order.guard is not None:
-        options.append(f"--max-delete={order.guard.deletes}")
+    if order.confirmed is not None:
+        options.append(f"--max-delete={order.confirmed.deletes}")
     if order.bandwidth_limit and order.moves:
         options.append(f"--bwlimit={order.bandwidth_limit}")
     if order.dry_run:
@@ -298,7 +298,7 @@ def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PORTAL_JOB_ID": str(order.job_id),
         "PORTAL_ATTEMPT": str(order.attempt),
-        "PORTAL_OWNER": owner_mark(),
+        "PORTAL_OWNER": process_identity(),
     }
     if data_dir is not None:
         told["PORTAL_DATA"] = os.path.realpath(data_dir)

@@ -71,18 +71,18 @@ def of_question(
     return rules
 
 
-def of_looking(rclone: Path, setpriv: str, order: Order, workplace: Path) -> Ruleset | None:
+def of_looking(rclone: Path, setpriv: str, order: Order, runtime_dir: Path) -> Ruleset | None:
     """For whatever is asked about both sides of a transfer, which changes no folder of this
     machine; None where it cannot be confined."""
-    return of_order(rclone, setpriv, replace(order, dry_run=True), workplace)
+    return of_order(rclone, setpriv, replace(order, dry_run=True), runtime_dir)
 
 
-def of_order(rclone: Path, setpriv: str, order: Order, workplace: Path) -> Ruleset | None:
+def of_order(rclone: Path, setpriv: str, order: Order, runtime_dir: Path) -> Ruleset | None:
     """For a transfer; None where it cannot be confined. Its folders are taken as they are now."""
     if problem(rclone) is not None:
         return None
     rules = _basis(rclone, setpriv, network=bool(order.remotes))
-    rules.allow_path(str(workplace), _CHANGE | Access.MAKE_SOCK)
+    rules.allow_path(str(runtime_dir), _CHANGE | Access.MAKE_SOCK)
     takes = order.moves and order.operation == "move"
     if order.local_source is not None and order.reads:
         _allow_source(rules, order.local_source, order.only, takes=takes)

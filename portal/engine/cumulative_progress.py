@@ -8,7 +8,7 @@ from dataclasses import replace
 from portal.engine.progress import ALMOST, Phase, Progress
 
 
-class Tally:
+class CumulativeProgress:
     """Figures never fall. What a later rclone finds left to do is added to what has arrived."""
 
     def __init__(self, operation: str, dry_run: bool, before: Progress | None = None) -> None:
@@ -22,7 +22,7 @@ class Tally:
         self._has_begun = False
         self.last: Progress | None = self._before
 
-    def again(self) -> None:
+    def start_retry(self) -> None:
         """What is read from here on is of another rclone. All that this one has said is read."""
         self._is_exact |= self._has_begun
         self._has_begun = False

@@ -1,12 +1,12 @@
-"""The one way out of an rclone that may not reach this machine: it looks up a name once, and
-connects to what it has found there or refuses.
+"""The egress proxy: the only way out for an rclone that must not reach this machine. It resolves a
+name once, then connects to the address that it found, or refuses.
 
-rclone would look a name up by itself after the portal has, follow a redirect to wherever it leads,
-and open the data connections that a server of FTP asks for. All of these go through here.
+Without it, rclone would resolve a name again after the portal has checked it, follow redirects
+anywhere, and open the data connections that an FTP server asks for. All of these come through here.
 
 Run as a program, with rclone's command line behind it, it leaves a child that answers as a SOCKS
-proxy and becomes rclone itself: same process, same group, same exit code. It stands on the standard
-library alone, since it is started before each rclone.
+proxy and becomes rclone itself: same process, same group, same exit code. It imports the standard
+library only, because it is started before each rclone.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Address = IPv4Address | IPv6Address
 
-# Services of clouds that hand out credentials to whoever asks from inside; the well-known
-# 169.254.169.254 is link-local.
+# Cloud services that hand out credentials to any program on the machine. The well-known
+# 169.254.169.254 is not listed: it is link-local.
 _METADATA = {ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
-# 64:ff9b::/96, by which gateways reach IPv4.
+# 64:ff9b::/96: gateways translate these addresses to IPv4.
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
 
 _USER = b"portal"
 _PATIENCE = 15.0
 _PIPE = 256 * 1024
-# Answers of SOCKS 5. rclone repeats them in words; see ``engine.storage_errors``.
+# Answers of SOCKS 5. rclone turns them into words; see ``engine.storage_errors``.
 _OK, _FORBIDDEN, _NO_NETWORK, _NO_HOST, _REFUSED, _LATE = 0, 2, 3, 4, 5, 6
 _CONNECT, _BY_IPV4, _BY_NAME, _BY_IPV6 = 1, 1, 3, 4
 
 
 def is_local(address: Address) -> bool:
-    """Whether it is this machine, one that only it can see, or what hands out credentials."""
+    """Whether the address is this machine, a link-local one, or a service of credentials."""
     inner = _inner(address)
     if inner is not None and is_local(inner):
         return True
@@ -56,14 +56,14 @@ def is_local(address: Address) -> bool:
 
 
 def addresses(host: str) -> list[Address]:
-    """Raises OSError or UnicodeError for a name that nobody knows."""
-    # A dot at the end means the same name, which not every resolver knows.
+    """Raises OSError or UnicodeError for an unknown name."""
+    # Some resolvers do not understand a dot at the end, which means the same name.
     found = socket.getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
     return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
 def _inner(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for."""
+    """The IPv4 address that an IPv6 address stands for; None if it stands for none."""
     if isinstance(address, IPv4Address):
         return None
     if address.packed[:12] in (_NAT64, bytes(12)):
@@ -71,20 +71,20 @@ def _inner(address: Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-class Refusal(Exception):
-    """``answer`` is SOCKS' number for it."""
+class SocksError(Exception):
+    """``answer``: the number that SOCKS has for this error."""
 
     def __init__(self, answer: int) -> None:
         super().__init__(answer)
         self.answer = answer
 
 
-class Gate:
-    """``serve()`` answers until the listener is closed. Whoever does not know the ``word`` gets
-    nothing: the port is open to all of this machine."""
+class EgressProxy:
+    """``serve()`` answers until the listener is closed. Every program of this machine can reach the
+    port; those that do not know the ``secret`` get nothing."""
 
-    def __init__(self, word: bytes, refused: Callable[[Address], bool] = is_local) -> None:
-        self._word = word
+    def __init__(self, secret: bytes, refused: Callable[[Address], bool] = is_local) -> None:
+        self._secret = secret
         self._refused = refused
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 
@@ -98,16 +98,16 @@ class Gate:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._attend, args=(client,), daemon=True).start()
+            threading.Thread(target=self._handle, args=(client,), daemon=True).start()
 
-    def _attend(self, client: socket.socket) -> None:
+    def _handle(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, EOFError):
             client.settimeout(_PATIENCE)
-            if not self._knows_the_word(client):
+            if not self._knows_the_secret(client):
                 return
             try:
-                server = self._connected(*_asked(client))
-            except Refusal as refusal:
+                server = self._connect(*_read_request(client))
+            except SocksError as refusal:
                 client.sendall(_answer(refusal.answer))
                 return
             with server:
@@ -116,7 +116,7 @@ class Gate:
                 server.settimeout(None)
                 _join(client, server)
 
-    def _knows_the_word(self, client: socket.socket) -> bool:
+    def _knows_the_secret(self, client: socket.socket) -> bool:
         _, count = _read(client, 2)
         if 2 not in _read(client, count):  # by user and password
             client.sendall(b"\x05\xff")
@@ -124,19 +124,19 @@ class Gate:
         client.sendall(b"\x05\x02")
         _read(client, 1)
         user = _read(client, _read(client, 1)[0])
-        word = _read(client, _read(client, 1)[0])
-        right = user == _USER and hmac.compare_digest(word, self._word)
+        secret = _read(client, _read(client, 1)[0])
+        right = user == _USER and hmac.compare_digest(secret, self._secret)
         client.sendall(b"\x01\x00" if right else b"\x01\x01")
         return right
 
-    def _connected(self, host: str, port: int) -> socket.socket:
+    def _connect(self, host: str, port: int) -> socket.socket:
         try:
             found = addresses(host)
         except (OSError, UnicodeError):
-            raise Refusal(_NO_HOST) from None
-        # One that leads astray spoils the others: which of them is taken would be left to chance.
+            raise SocksError(_NO_HOST) from None
+        # Refuse if any address is forbidden: otherwise chance would decide which one is used.
         if any(self._refused(address) for address in found):
-            raise Refusal(_FORBIDDEN)
+            raise SocksError(_FORBIDDEN)
         answer = _NO_HOST
         for address in found:
             try:
@@ -147,13 +147,13 @@ class Gate:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return server
-        raise Refusal(answer)
+        raise SocksError(answer)
 
 
-def _asked(client: socket.socket) -> tuple[str, int]:
+def _read_request(client: socket.socket) -> tuple[str, int]:
     _, command, _, kind = _read(client, 4)
     if command != _CONNECT or kind not in (_BY_IPV4, _BY_NAME, _BY_IPV6):
-        raise Refusal(7)
+        raise SocksError(7)
     if kind == _BY_NAME:
         host = _read(client, _read(client, 1)[0]).decode("ascii", "replace")
     else:
@@ -190,7 +190,7 @@ def _join(client: socket.socket, server: socket.socket) -> None:
 
 
 def _carry(source: socket.socket, target: socket.socket) -> None:
-    """Until the source ends; the kernel carries the bytes, which never come to Python."""
+    """Copies until the source ends. The kernel moves the bytes; Python never sees them."""
     reading, writing = os.pipe()
     try:
         with contextlib.suppress(OSError):
@@ -201,7 +201,7 @@ def _carry(source: socket.socket, target: socket.socket) -> None:
                     count -= os.splice(reading, target.fileno(), count)
             target.shutdown(socket.SHUT_WR)
             return
-        # Broken, not ended: both sides are to know.
+        # The connection broke: tell both sides.
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -213,33 +213,32 @@ def _carry(source: socket.socket, target: socket.socket) -> None:
 # --- as a program -------------------------------------------------------------------------------
 
 
-def variables(port: int, word: bytes) -> dict[str, str]:
-    """What makes every connection of rclone come here."""
-    way = f"{_USER.decode()}:{word.decode()}@127.0.0.1:{port}"
+def variables(port: int, secret: bytes) -> dict[str, str]:
+    """The environment variables that send every connection of rclone through the proxy."""
+    address = f"{_USER.decode()}:{secret.decode()}@127.0.0.1:{port}"
     return {
-        "RCLONE_HTTP_PROXY": f"socks5://{way}",
-        "RCLONE_SFTP_SOCKS_PROXY": way,
-        "RCLONE_FTP_SOCKS_PROXY": way,
+        "RCLONE_HTTP_PROXY": f"socks5://{address}",
+        "RCLONE_SFTP_SOCKS_PROXY": address,
+        "RCLONE_FTP_SOCKS_PROXY": address,
     }
 
 
 def main(command: list[str]) -> None:
-    word = os.urandom(16).hex().encode()
-    gate = Gate(word)
+    secret = os.urandom(16).hex().encode()
+    proxy = EgressProxy(secret)
     parent = os.getpid()
     if os.fork() == 0:
-        _stay(gate, parent)
-    told = {**os.environ, **variables(gate.port, word)}
-    gate.listener.close()
+        _serve_until_exit(proxy, parent)
+    environment = {**os.environ, **variables(proxy.port, secret)}
+    proxy.listener.close()
     try:
-        os.execve(command[0], command, told)  # noqa: S606 - no shell is meant
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is meant
     except OSError as error:
         sys.exit(f"{command[0]} cannot be started: {error.strerror}")
 
 
-def _stay(gate: Gate, parent: int) -> None:
-    """Until rclone has ended; however that is asked to, since what it tidies up goes through here
-    as well."""
+def _serve_until_exit(proxy: EgressProxy, parent: int) -> None:
+    """Serves until rclone has ended. Ignores signals: rclone still needs the proxy to tidy up."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -247,7 +246,7 @@ def _stay(gate: Gate, parent: int) -> None:
         os.dup2(nothing, stream)
     with contextlib.suppress(ProcessLookupError):
         ended = os.pidfd_open(parent)
-        threading.Thread(target=gate.serve, daemon=True).start()
+        threading.Thread(target=proxy.serve, daemon=True).start()
         watch = select.poll()
         watch.register(ended, select.POLLIN)
         if os.getppid() == parent:

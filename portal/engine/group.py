@@ -79,7 +79,7 @@ class ProcessGroup:
         return self._process.pid
 
     def stop(self, grace: float) -> None:
-        """SIGTERM now, once; `press()` follows it up. Of a dead group: harmless."""
+        """SIGTERM now, once; `kill_if_overdue()` follows it up. Of a dead group: harmless."""
         with self._lock:
             if self.exit_code is None and not self.stopped:
                 self.stopped = True
@@ -109,7 +109,7 @@ class ProcessGroup:
                 self._paused = False
                 self._signal(signal.SIGCONT)
 
-    def press(self) -> None:
+    def kill_if_overdue(self) -> None:
         """SIGKILL, if it was asked to stop and its grace is over."""
         with self._lock:
             overdue = self.stopped and time.monotonic() >= self._kill_at

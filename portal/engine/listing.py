@@ -13,7 +13,7 @@ from typing import Any
 from portal.engine.exit_codes import cause_of, reason_for
 from portal.engine.markers import is_marker
 from portal.engine.remotes import Remote, address
-from portal.engine.run_once import Answer, ask
+from portal.engine.run_once import Answer, run_once
 
 #: A hundred thousand entries or so; who has more finds by name.
 _MOST = 24 * 1024 * 1024
@@ -52,7 +52,7 @@ class Listing:
 def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> Listing:
     """Folders first, then files, each by name. Raises EngineError if rclone cannot be started."""
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
-    answer = ask(rclone, wanted, remote, seconds=seconds, most=_MOST)
+    answer = run_once(rclone, wanted, remote, seconds=seconds, most=_MOST)
     told = Told(answer)
     shown = (entry for entry in map(_entry, told.entries()) if not is_marker(entry.name))
     entries = sorted(shown, key=lambda entry: (not entry.folder, entry.name))
@@ -71,12 +71,12 @@ def answers_to_anything(rclone: Path, remote: Remote, *, seconds: float) -> bool
     is asked. Raises EngineError if rclone cannot be started."""
     name = f"no-such-{secrets.token_hex(8)}"
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, name)]
-    return ask(rclone, wanted, remote, seconds=seconds, most=_MOST).exit_code in (0, _PANIC)
+    return run_once(rclone, wanted, remote, seconds=seconds, most=_MOST).exit_code in (0, _PANIC)
 
 
 def make_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> str | None:
     """None, or why not. A storage of objects keeps no empty folder, and says nothing."""
-    answer = ask(
+    answer = run_once(
         rclone, ["mkdir", "--", address(remote, path)], remote, seconds=seconds, most=_MOST
     )
     return problem(answer, seconds)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.engine.processes import owner_lives, owner_mark
+from portal.engine.processes import process_identity, process_lives
 
 #: Names that begin so are never copied, deleted, listed or counted.
 PREFIX = ".transfer-portal-probe-"
@@ -48,7 +48,8 @@ class Journal:
             handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "w") as file:
                 json.dump(
-                    {"place": place, "name": name, "owner": "" if given_up else owner_mark()}, file
+                    {"place": place, "name": name, "owner": "" if given_up else process_identity()},
+                    file,
                 )
 
     def removed(self, place: str, name: str) -> None:
@@ -65,7 +66,7 @@ class Journal:
             with suppress(OSError, ValueError, KeyError, TypeError):
                 told = json.loads(note.read_text())
                 place, name, owner = told["place"], told["name"], told["owner"]
-                if name.startswith(PREFIX) and mine(place) and not owner_lives(owner):
+                if name.startswith(PREFIX) and mine(place) and not process_lives(owner):
                     found.append(Left(place, name, note))
         return found
 

@@ -13,8 +13,8 @@ from portal.engine import flags, single_file
 from portal.engine.errors import EngineError
 from portal.engine.listing import Told, problem
 from portal.engine.remotes import Remote, address
-from portal.engine.run_once import Answer, ask
-from portal.engine.runtime_dir import Workplace
+from portal.engine.run_once import Answer, run_once
+from portal.engine.runtime_dir import RuntimeDir
 from portal.transfers.options import Options
 
 #: A hundred thousand files or so.
@@ -49,7 +49,7 @@ def list_matching(
     if remote is None and (not path.startswith("/") or "\0" in path):
         raise EngineError("A folder of this machine must be an absolute path.")
     try:
-        workplace = Workplace()
+        runtime_dir = RuntimeDir()
     except OSError as error:
         raise EngineError(f"There is no room for the filters: {error.strerror}.") from error
     try:
@@ -61,14 +61,14 @@ def list_matching(
             only = shape.name
         if only is not None:
             path = single_file.split(path)[0]
-        filters = flags.of_filters(options, workplace.filters(options, only), time.time())
+        filters = flags.of_filters(options, runtime_dir.filters(options, only), time.time())
         depth = "--max-depth=1" if only is not None else "--recursive"
         wanted = ["lsjson", depth, "--files-only", "--no-mimetype", *filters, "--"]
         where = path if remote is None else address(remote, path)
-        read = [os.path.realpath(workplace.folder), *([path] if remote is None else [])]
-        answer = ask(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST, paths=read)
+        read = [os.path.realpath(runtime_dir.folder), *([path] if remote is None else [])]
+        answer = run_once(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST, paths=read)
     finally:
-        workplace.remove()
+        runtime_dir.remove()
     return _summed(answer, seconds)
 
 

@@ -1,4 +1,4 @@
-"""Ends what a portal that died has left running."""
+"""Ends the transfers that a dead portal has left running."""
 
 from __future__ import annotations
 
@@ -8,68 +8,69 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from portal.engine.processes import Sighting, look, owner_lives, pids, variables
-from portal.engine.runtime_dir import sweep_workplaces
+from portal.engine.processes import ProcessInfo, inspect, pids, process_lives, variables
+from portal.engine.runtime_dir import sweep_runtime_dirs
 
 _GRACE = 3.0
 
 
-def sweep_leftovers(data_dir: Path) -> int:
+def end_orphans(data_dir: Path) -> int:
     """Ends transfers of this data folder whose portal is dead; returns how many there were.
 
-    A process belongs to a transfer by the environment it was started with. One whose portal
-    lives (another worker on the same folder) is left alone. Takes up to a few seconds.
+    The environment of a process says which transfer it belongs to. Transfers of a portal that
+    lives (another worker on the same folder) are left alone. Takes up to a few seconds.
     """
     home = os.path.realpath(data_dir)
-    return _end([sight for pid in pids() if (sight := _leftover(pid, home)) is not None])
+    return _end([found for pid in pids() if (found := _leftover(pid, home)) is not None])
 
 
-def sweep_owner(mark: str) -> int:
-    """The same for the transfers of one dead process, see ``processes.owner_mark``."""
+def end_processes_of(identity: str) -> int:
+    """Ends the transfers of one dead process, see ``processes.process_identity``."""
     return _end(
         [
-            sight
+            found
             for pid in pids()
-            if variables(pid).get("PORTAL_OWNER") == mark and (sight := look(pid)) is not None
+            if variables(pid).get("PORTAL_OWNER") == identity
+            and (found := inspect(pid)) is not None
         ]
     )
 
 
-def _end(found: list[Sighting]) -> int:
-    # rclone removes its partial files on SIGTERM, so it gets the time to.
+def _end(found: list[ProcessInfo]) -> int:
+    # On SIGTERM rclone removes its partial files; it gets time for that.
     _signal_all(found, signal.SIGTERM)
-    _signal_all(found, signal.SIGCONT)  # one that was paused hears nothing else
+    _signal_all(found, signal.SIGCONT)  # a paused process does not react otherwise
     deadline = time.monotonic() + _GRACE
-    while any(_still(sight) for sight in found) and time.monotonic() < deadline:
+    while any(_still(found) for found in found) and time.monotonic() < deadline:
         time.sleep(0.02)
     _signal_all(found, signal.SIGKILL)
-    sweep_workplaces()
-    return len({sight.group for sight in found})
+    sweep_runtime_dirs()
+    return len({found.group for found in found})
 
 
-def _leftover(pid: int, home: str) -> Sighting | None:
-    sight = look(pid)
-    if sight is None:
+def _leftover(pid: int, home: str) -> ProcessInfo | None:
+    found = inspect(pid)
+    if found is None:
         return None
     told = variables(pid)
     if "PORTAL_JOB_ID" not in told or told.get("PORTAL_DATA") != home:
         return None
-    return None if owner_lives(told.get("PORTAL_OWNER", "")) else sight
+    return None if process_lives(told.get("PORTAL_OWNER", "")) else found
 
 
-def _still(sight: Sighting) -> bool:
-    return look(sight.pid) == sight
+def _still(found: ProcessInfo) -> bool:
+    return inspect(found.pid) == found
 
 
-def _signal_all(sights: Iterable[Sighting], number: signal.Signals) -> None:
-    for sight in sights:
+def _signal_all(processes: Iterable[ProcessInfo], number: signal.Signals) -> None:
+    for found in processes:
         try:
-            handle = os.pidfd_open(sight.pid)
+            handle = os.pidfd_open(found.pid)
         except OSError:
             continue
         try:
-            # Compared after the handle was taken: a pid given to another in between is spared.
-            if _still(sight):
+            # Compared after the handle was taken: the pid may belong to another process by now.
+            if _still(found):
                 signal.pidfd_send_signal(handle, number)
         except ProcessLookupError:
             continue

@@ -52,19 +52,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class ConfirmedPlan:
     """What a person has confirmed: so many files, and no others."""
 
     deletes: int
     fingerprint: str
     moment: float
 
-    def after(self, deleted: int) -> Guard:
+    def after(self, deleted: int) -> ConfirmedPlan:
         """For another try, when so many of them are gone."""
         return replace(self, deletes=max(0, self.deletes - deleted))
 
 
-class Ledger:
+class PlanBuilder:
     """Adds up what a dry run of one operation tells."""
 
     def __init__(
@@ -80,8 +80,8 @@ class Ledger:
         self._looks_for = looks_for
         self._moment = moment
         self._shown = shown
-        self._copies = _Side()
-        self._deletes = _Side()
+        self._copies = _Totals()
+        self._deletes = _Totals()
         self._sum = 0
         #: How many files rclone said that it did not copy or move, and did not delete.
         self.transfers = 0
@@ -119,7 +119,7 @@ class Ledger:
 
 
 @dataclass(slots=True)
-class _Side:
+class _Totals:
     files: int = 0
     bytes: int = 0
     _first: list[tuple[str, int]] = field(default_factory=list)

@@ -138,7 +138,7 @@ class Precautions:
         if verdict is None or verdict.look is None:
             return None
         looking = replace(
-            order, dry_run=True, guard=None, looks_for=verdict.look, samples=verdict.samples
+            order, dry_run=True, confirmed=None, looks_for=verdict.look, samples=verdict.samples
         )
         outcome = yield from self._dry_run(looking, tick)
         if not outcome.succeeded:

@@ -11,7 +11,7 @@ _DEAD = frozenset("ZXx")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ProcessInfo:
     """A process that was alive when looked at."""
 
     pid: int
@@ -19,7 +19,7 @@ class Sighting:
     started: int
 
 
-def look(pid: int) -> Sighting | None:
+def inspect(pid: int) -> ProcessInfo | None:
     """The process if it is alive; a zombie is not."""
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
@@ -29,21 +29,21 @@ def look(pid: int) -> Sighting | None:
     fields = text[text.rindex(b")") + 2 :].split()
     if fields[0].decode() in _DEAD:
         return None
-    return Sighting(pid, group=int(fields[2]), started=int(fields[19]))
+    return ProcessInfo(pid, group=int(fields[2]), started=int(fields[19]))
 
 
-def owner_mark() -> str:
+def process_identity() -> str:
     """Names this very process, also after its pid has been given to another."""
-    me = look(os.getpid())
+    me = inspect(os.getpid())
     return f"{os.getpid()}:{me.started if me else 0}"
 
 
-def owner_lives(mark: str) -> bool:
-    """Whether the process that `owner_mark` named is still there."""
+def process_lives(mark: str) -> bool:
+    """Whether the process that `process_identity` named is still there."""
     pid, _, started = mark.partition(":")
     if not (pid.isdecimal() and started.isdecimal()):
         return False
-    found = look(int(pid))
+    found = inspect(int(pid))
     return found is not None and found.started == int(started)
 
 

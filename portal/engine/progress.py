@@ -50,7 +50,7 @@ class Progress:
     files_deleted: int = 0
 
 
-class Tracker:
+class ProgressParser:
     """Turns what one rclone says, in its order, into readings.
 
     Its own sum of bytes holds what it had to send again, and its totals lose each file that has

@@ -22,10 +22,10 @@ from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, environment
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
-from portal.engine.progress import Tracker
+from portal.engine.progress import ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
@@ -79,7 +79,7 @@ class Questions:
         secrets = {secret for remote in order.remotes for secret in remote.secrets}
         self._redactor = SecretRedactor(secrets)
         self._group: ProcessGroup | None = None
-        self._workplace: Workplace | None = None
+        self._runtime_dir: RuntimeDir | None = None
         self._socket = ""
         self._said: Reader | None = None
 
@@ -87,10 +87,10 @@ class Questions:
         """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
         ensure_executable(self._rclone)
         try:
-            self._workplace = Workplace()
-            if self._workplace.socket is None:
+            self._runtime_dir = RuntimeDir()
+            if self._runtime_dir.socket is None:
                 raise EngineError("The name of the temporary folder is too long for a socket.")
-            self._socket = str(self._workplace.socket)
+            self._socket = str(self._runtime_dir.socket)
             self._group = ProcessGroup(
                 [
                     *beginning(setpriv_path(), self._rclone, self._order.remotes),
@@ -99,14 +99,14 @@ class Questions:
                 ],
                 environment(self._order, self._data_dir),
                 rules=confinement.of_looking(
-                    self._rclone, setpriv_path(), self._order, self._workplace.folder
+                    self._rclone, setpriv_path(), self._order, self._runtime_dir.folder
                 ),
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         if self._begun is not None:
             self._begun(self._group.pid)
-        said = Reader(self._group.stderr, Tracker("copy", False), self._redactor)
+        said = Reader(self._group.stderr, ProgressParser("copy", False), self._redactor)
         said.start()
         self._said = said
         self._await_socket(self._group, said)
@@ -117,12 +117,12 @@ class Questions:
             # Whoever still asks is told that there is no answer.
             self._group.stop(0)
             while not self._group.reap():
-                self._group.press()
+                self._group.kill_if_overdue()
                 time.sleep(_POLL)
             if self._said is not None:
                 self._said.wait(2.0)
-        if self._workplace is not None:
-            self._workplace.remove()
+        if self._runtime_dir is not None:
+            self._runtime_dir.remove()
 
     def call(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """rclone's answer. Raises NoAnswer."""

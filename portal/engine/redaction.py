@@ -40,7 +40,7 @@ _RULES = (
 )
 
 
-def masked(text: str) -> str:
+def redact_credentials(text: str) -> str:
     """The text with every value that its name or its form gives away as a credential left out."""
     if _SUSPECT.search(text):
         for rule, instead in _RULES:
@@ -75,7 +75,7 @@ class SecretRedactor:
 
     def redact(self, text: str) -> str:
         """For words: a message, an error, the name of a side."""
-        return masked(self.without_secrets(text))
+        return redact_credentials(self.without_secrets(text))
 
     def without_secrets(self, text: str) -> str:
         """For names of files, of which many look like credentials."""

@@ -20,7 +20,7 @@ _PARAMETER = re.compile(r"[a-z0-9][a-z0-9_]*", re.ASCII)
 class Remote:
     """``parameters`` by rclone's names, passwords obscured as rclone wants them. ``secrets`` are
     texts that must not be repeated, whatever rclone says. ``confined``: its rclone goes through the
-    gate, which lets nothing reach this machine."""
+    egress proxy, which lets nothing reach this machine."""
 
     name: str
     backend: str

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from portal.engine.bandwidth_controller import Governor
+from portal.engine.bandwidth_controller import BandwidthController
 from portal.engine.command import TIDY, Order
 from portal.engine.comparison import BYTES, Comparison
-from portal.engine.cumulative_progress import Tally
+from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
-from portal.engine.plan import Guard, Plan
+from portal.engine.plan import ConfirmedPlan, Plan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.report import Differences
@@ -66,9 +66,9 @@ class Run:
         self._stats_interval = stats_interval
         self._grace = grace
         self._backoff = backoff
-        self._moment = order.guard.moment if order.guard else time.time()
-        self._governor = Governor(order.bandwidth_limit, order.options.timezone)
-        self._tally = Tally(order.operation, order.dry_run, before)
+        self._moment = order.confirmed.moment if order.confirmed else time.time()
+        self._bandwidth = BandwidthController(order.bandwidth_limit, order.options.timezone)
+        self._cumulative = CumulativeProgress(order.operation, order.dry_run, before)
         self._left_out = LeftOut(order.local_source, order.local_destination)
         self._begun_at = time.time()
         self._paused = paused
@@ -88,7 +88,7 @@ class Run:
         self._deleted_before = self._deleted()
         #: What stands in its way now.
         self.trouble: Trouble | None = None
-        self._looked = order.guard is None
+        self._looked = order.confirmed is None
         self._precautions = Precautions(
             rclone, self._moment, data_dir=data_dir, note=self._note, dry_run=self._look
         )
@@ -135,7 +135,7 @@ class Run:
 
     def limit(self, bandwidth_limit: str | None) -> None:
         """Another limit, a rate or a timetable, from now on."""
-        self._governor.bandwidth_limit = bandwidth_limit
+        self._bandwidth.bandwidth_limit = bandwidth_limit
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """As `Transfer.take_log`, of all rclones so far."""
@@ -174,21 +174,21 @@ class Run:
         return self._order.options.verify and self._order.moves
 
     def _look(self, order: Order, tick: float) -> Readings:
-        return (yield from _shown(self._one(order, tick, logged=False), self._tally.scanning))
+        return (yield from _shown(self._one(order, tick, logged=False), self._cumulative.scanning))
 
     def _look_ahead(self, order: Order, tick: float) -> Objection:
         """None if it would delete what was confirmed, and nothing else."""
-        guard = order.guard
-        if guard is None or self._looked:
+        confirmed = order.confirmed
+        if confirmed is None or self._looked:
             return None
-        outcome = yield from self._look(replace(order, dry_run=True, guard=None), tick)
+        outcome = yield from self._look(replace(order, dry_run=True, confirmed=None), tick)
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
-        if outcome.plan is not None and outcome.plan.fingerprint == guard.fingerprint:
+        if outcome.plan is not None and outcome.plan.fingerprint == confirmed.fingerprint:
             self._note("It would delete what was confirmed, and nothing else.")
             self._looked = True
             return None
-        return Outcome(False, False, None, _changed(guard, outcome.plan), (), None)
+        return Outcome(False, False, None, _changed(confirmed, outcome.plan), (), None)
 
     def _try(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
@@ -201,8 +201,10 @@ class Run:
         if objection is not None:
             return objection
         order = self._precautions.judged(self._order)
-        if order.guard is not None and order.operation == "sync":
-            order = replace(order, guard=order.guard.after(self._deleted() - self._deleted_before))
+        if order.confirmed is not None and order.operation == "sync":
+            order = replace(
+                order, confirmed=order.confirmed.after(self._deleted() - self._deleted_before)
+            )
         return (yield from _shown(self._compared(order, tick), self._told))
 
     def _ask(self, leader: int) -> None:
@@ -231,7 +233,7 @@ class Run:
             yield step
 
     def _deleted(self) -> int:
-        return self._tally.last.files_deleted if self._tally.last else 0
+        return self._cumulative.last.files_deleted if self._cumulative.last else 0
 
     def _compared(self, order: Order, tick: float) -> Readings:
         """A comparison that turned out to need more than hashes is made again by the bytes."""
@@ -250,27 +252,29 @@ class Run:
         if self._order.keeps_modes and not self._stopped and _modes_failed(outcome):
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
-            self._tally.again()
+            self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         for number in range(1, self._order.options.retries + 1):
             if not outcome.may_pass or self._stopped:
                 break
             yield from self._wait(number, outcome.told, tick)
-            self._tally.again()
+            self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         if outcome.succeeded and (self._left_parts or self._left_out.remaining):
             yield from self._tidy(tick)
         if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
-        final = outcome.progress and self._tally.read(outcome.progress)
+        final = outcome.progress and self._cumulative.read(outcome.progress)
         return replace(outcome, progress=final)
 
     def _tidy(self, tick: float) -> Iterator[Progress | None]:
         """Removes the partial files that an rclone has left which was killed. If that fails, they
         are in nobody's way."""
         if self._order.leaves_partials and not self._stopped:
-            order = replace(self._order, operation=TIDY, guard=None)
-            outcome = yield from _shown(self._one(order, tick, logged=False), self._tally.scanning)
+            order = replace(self._order, operation=TIDY, confirmed=None)
+            outcome = yield from _shown(
+                self._one(order, tick, logged=False), self._cumulative.scanning
+            )
             if outcome.succeeded:
                 self._left_out.forget_remaining()
 
@@ -293,7 +297,7 @@ class Run:
                 self._left_out.empty_folders = folders.empty
 
     def _told(self, reading: Progress) -> Progress:
-        reading = self._tally.read(reading)
+        reading = self._cumulative.read(reading)
         if self._verifies and reading.percent == 100.0:
             return replace(reading, phase=Phase.CHECKING, percent=ALMOST, eta_seconds=None)
         return reading
@@ -316,16 +320,16 @@ class Run:
     def _verify(self, moved: Outcome, tick: float) -> Readings:
         self._note("All is copied; both sides are compared.")
         order = replace(
-            self._precautions.judged(self._order), operation="check", guard=None, one_way=True
+            self._precautions.judged(self._order), operation="check", confirmed=None, one_way=True
         )
         verdict = self._precautions.verdict
         order = replace(order, comparison=verdict.verification if verdict else None)
-        outcome = yield from _shown(self._compared(order, tick), self._tally.comparing)
+        outcome = yield from _shown(self._compared(order, tick), self._cumulative.comparing)
         differences = outcome.differences
         found = replace(moved.found, compared_by=outcome.found.compared_by)
         if differences is not None and not differences.total:
             return replace(moved, found=found)
-        last = moved.progress and self._tally.comparing(moved.progress)
+        last = moved.progress and self._cumulative.comparing(moved.progress)
         reason = outcome.reason
         if differences is not None:
             reason = _differ(differences)
@@ -347,7 +351,7 @@ class Run:
             return self._interrupted()
         transfer = Transfer(
             self._rclone,
-            replace(order, bandwidth_limit=self._governor.begin()),
+            replace(order, bandwidth_limit=self._bandwidth.begin()),
             data_dir=self._data_dir,
             stats_interval=self._stats_interval,
             grace=self._grace,
@@ -386,7 +390,7 @@ class Run:
             self._patience,
             within=order.stays_within_one,
             hashes=order.computes_hashes,
-            rate=self._governor.rate if order.moves else None,
+            rate=self._bandwidth.rate if order.moves else None,
             files=order.options.transfers,
         )
 
@@ -401,7 +405,7 @@ class Run:
             self.trouble = None
             return
         if order.moves:
-            self._silence.limit(self._governor.rate)
+            self._silence.limit(self._bandwidth.rate)
         self._silence.look(transfer.activity(), moment)
         silent = self._silence.seconds(moment)
         self._tell(silent, order)
@@ -439,13 +443,13 @@ class Run:
         return self._shape
 
     def _govern(self, transfer: Transfer) -> None:
-        rate = self._governor.attend(transfer)
+        rate = self._bandwidth.update(transfer)
         if rate is not None:
             self._note(f"Bandwidth limit: {bandwidth.words(rate)}.")
 
     def _interrupted(self) -> Outcome:
         reason = "The transfer was stopped."
-        return Outcome(False, True, None, reason, (), self._tally.last)
+        return Outcome(False, True, None, reason, (), self._cumulative.last)
 
     def _keep_log(self) -> None:
         if self._current is not None:
@@ -493,14 +497,14 @@ def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> 
         yield None if reading is None else shown(reading)
 
 
-def _changed(guard: Guard, plan: Plan | None) -> str:
+def _changed(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
     if plan is None:
         return "What it would delete could not be compared with what was confirmed."
     said = "What it would delete has changed since it was confirmed:"
-    if plan.deletes == guard.deletes:
+    if plan.deletes == confirmed.deletes:
         return f"{said} as many files, but not the same. Nothing was done; check again."
     return (
-        f"{said} {_files(plan.deletes)} now, {_files(guard.deletes)} then. "
+        f"{said} {_files(plan.deletes)} now, {_files(confirmed.deletes)} then. "
         "Nothing was done; check again."
     )
 

@@ -1,4 +1,4 @@
-"""Short questions to rclone: a bounded time, a bounded answer, and then its process is gone."""
+"""Runs rclone for one short answer: in bounded time, of bounded length, and its process ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portal.engine.binary import SEARCH_PATH, ensure_executable, setpriv_path
 from portal.engine.error_names import names_of
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
-from portal.engine.progress import Tracker
+from portal.engine.progress import ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import Remote, beginning, variables
 from portal.engine.statistics import printable
@@ -31,9 +31,9 @@ _ERROR_LENGTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``cut``: it was ended because its time was over; ``full``: because it said too much.
-    ``seconds``: how long it took. ``errors`` may be shown; ``said`` are rclone's words without the
-    names in them, for whoever looks for a reason."""
+    """``cut``: rclone was ended because its time was over; ``full``: because it wrote too much.
+    ``seconds``: how long it took. ``errors`` may be shown to people; ``said`` are the same lines
+    without names, to look for a reason in."""
 
     exit_code: int
     output: bytes
@@ -44,7 +44,7 @@ class Answer:
     seconds: float
 
 
-def ask(
+def run_once(
     rclone: Path,
     arguments: Sequence[str],
     remote: Remote | None = None,
@@ -54,9 +54,9 @@ def ask(
     paths: Sequence[str] = (),
     began: Callable[[Callable[[], None]], None] | None = None,
 ) -> Answer:
-    """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is given what ends it early,
-    from any thread. ``paths`` are those of this machine that it is about. Raises EngineError if
-    rclone cannot be started."""
+    """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is called with a function
+    that ends rclone early, from any thread. ``paths``: paths of this machine that rclone may read.
+    Raises EngineError if rclone cannot be started."""
     ensure_executable(rclone)
     start = beginning(setpriv_path(), rclone, [remote] if remote else [])
     begun = time.monotonic()
@@ -78,7 +78,9 @@ def ask(
     if began is not None:
         began(lambda: _give_up(group, late))
     reader = Reader(
-        group.stderr, Tracker("copy", False), SecretRedactor(remote.secrets if remote else ())
+        group.stderr,
+        ProgressParser("copy", False),
+        SecretRedactor(remote.secrets if remote else ()),
     )
     reader.start()
     try:
@@ -104,7 +106,7 @@ def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:
             if length > most:
                 _kill(group)
                 return b"".join(parts), True
-            time.sleep(0)  # the others of this process have their turn
+            time.sleep(0)  # gives the other threads of this process a turn
     return b"".join(parts), False
 
 
@@ -115,7 +117,7 @@ def _give_up(group: ProcessGroup, late: threading.Event) -> None:
 
 def _kill(group: ProcessGroup) -> None:
     group.stop(0)
-    group.press()
+    group.kill_if_overdue()
 
 
 def _end(group: ProcessGroup, *, wait: bool) -> None:

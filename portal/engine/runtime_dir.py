@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from portal.engine import single_file
-from portal.engine.processes import owner_lives, owner_mark
+from portal.engine.processes import process_identity, process_lives
 from portal.transfers.options import Options
 
 _PREFIX = "transfer-portal-"
@@ -16,13 +16,13 @@ _OWNER = "owner"
 _LONGEST_SOCKET = 100
 
 
-class Workplace:
+class RuntimeDir:
     """Made on entry of a transfer, gone with it. ``tempfile`` gives it mode 0700."""
 
     def __init__(self) -> None:
         """Raises OSError if there is no room for it."""
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        (self.folder / _OWNER).write_text(owner_mark())
+        (self.folder / _OWNER).write_text(process_identity())
 
     @property
     def socket(self) -> Path | None:
@@ -52,12 +52,12 @@ class Workplace:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def sweep_workplaces() -> None:
+def sweep_runtime_dirs() -> None:
     """Removes those that a process which is dead has left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            mark = (folder / _OWNER).read_text()
+            identity = (folder / _OWNER).read_text()
         except OSError:
             continue  # not ours, or someone else's
-        if not owner_lives(mark):
+        if not process_lives(identity):
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import may_pass, reason_for
 from portal.engine.remotes import Remote
-from portal.engine.run_once import Answer, ask
+from portal.engine.run_once import Answer, run_once
 
 if TYPE_CHECKING:
     from portal.engine.command import Order
@@ -58,7 +58,7 @@ def shape_of(
         return Shape(_listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
     where = f"{remote.name}:{folder}{name}"
     wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
-    answer = ask(rclone, wanted, remote, seconds=_PATIENCE, most=_MOST, began=began)
+    answer = run_once(rclone, wanted, remote, seconds=_PATIENCE, most=_MOST, began=began)
     if answer.exit_code in _NOT_FOUND and not answer.cut:
         return Shape()
     if answer.exit_code == 0 and (is_folder := _is_folder(answer.output)) is not None:

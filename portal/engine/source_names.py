@@ -20,11 +20,11 @@ from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
 from portal.engine.markers import RULE, is_marker
-from portal.engine.progress import Tracker
+from portal.engine.progress import ProgressParser
 from portal.engine.questions import NoAnswer
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.stderr import Reader
 from portal.transfers.options import Options
 
@@ -62,10 +62,10 @@ class SourceNames:
 
     def read(self, *, filtered: bool = True) -> Iterator[str]:
         """Each file, by its path in the source. Raises NoAnswer if they cannot be listed."""
-        workplace = Workplace()
+        runtime_dir = RuntimeDir()
         try:
             options = self._order.options if filtered else Options()
-            rules = workplace.filters(options, first=(RULE,))
+            rules = runtime_dir.filters(options, first=(RULE,))
             group = self._start(
                 [
                     *beginning(setpriv_path(), self._rclone, self._order.remotes),
@@ -74,12 +74,12 @@ class SourceNames:
                     *flags.of_filters(options, rules, self._moment),
                     *("--", self._place),
                 ],
-                workplace.folder,
+                runtime_dir.folder,
             )
             yield from self._lines(group)
         finally:
             self._end()
-            workplace.remove()
+            runtime_dir.remove()
 
     def first(self, number: int) -> list[str]:
         """A few names, of all that lie there."""
@@ -102,9 +102,9 @@ class SourceNames:
         group = self._group
         if group is not None:
             group.stop(0)
-            group.press()
+            group.kill_if_overdue()
 
-    def _start(self, command: list[str], workplace: Path) -> ProcessGroup:
+    def _start(self, command: list[str], runtime_dir: Path) -> ProcessGroup:
         with self._lock:
             if self._closed:
                 raise NoAnswer("it was stopped")
@@ -114,7 +114,7 @@ class SourceNames:
                     environment(self._order, self._data_dir),
                     output=True,
                     rules=confinement.of_looking(
-                        self._rclone, setpriv_path(), self._order, workplace
+                        self._rclone, setpriv_path(), self._order, runtime_dir
                     ),
                 )
             except OSError as error:
@@ -126,7 +126,7 @@ class SourceNames:
 
     def _lines(self, group: ProcessGroup) -> Iterator[str]:
         secrets = {secret for remote in self._order.remotes for secret in remote.secrets}
-        said = Reader(group.stderr, Tracker("copy", False), SecretRedactor(secrets))
+        said = Reader(group.stderr, ProgressParser("copy", False), SecretRedactor(secrets))
         said.start()
         begun = b""
         with group.stdout as stream:
@@ -153,7 +153,7 @@ class SourceNames:
         if group is not None:
             group.stop(0)
             while not group.reap():
-                group.press()
+                group.kill_if_overdue()
                 time.sleep(_POLL)
             with suppress(OSError):
                 group.stdout.close()

@@ -11,8 +11,8 @@ from typing import IO
 from portal.engine.alarms import Alarm, alarm_in
 from portal.engine.left_out import LeftOut
 from portal.engine.log import Backlog
-from portal.engine.plan import Ledger
-from portal.engine.progress import Progress, Tracker
+from portal.engine.plan import PlanBuilder
+from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.statistics import Error, Line, Statistics, parse
 
@@ -23,16 +23,16 @@ _KEPT_ERRORS = 20
 
 
 class Reader:
-    """Keeps the newest reading and the last errors, older ones are replaced, not queued; and the
-    lines of the log until they are taken. What a dry run left out goes to the ledger, if there is
-    one, and what is no file to ``left_out``."""
+    """Keeps the newest figures and the last errors (older ones are replaced, not queued) and the
+    lines of the log until they are taken. Files that a dry run skipped go to ``plan_builder``, if
+    there is one; entries that are no files go to ``left_out``."""
 
     def __init__(
         self,
         stream: IO[bytes],
-        tracker: Tracker,
+        parser: ProgressParser,
         redactor: SecretRedactor | None = None,
-        ledger: Ledger | None = None,
+        plan_builder: PlanBuilder | None = None,
         left_out: LeftOut | None = None,
         *,
         debug: bool = False,
@@ -50,9 +50,9 @@ class Reader:
         #: Bytes that were read.
         self.length = 0
         self._stream = stream
-        self._tracker = tracker
+        self._parser = parser
         self._redactor = redactor or SecretRedactor()
-        self._ledger = ledger
+        self._plan_builder = plan_builder
         self._left_out = left_out
         self._debug = debug
         self._newest: Progress | None = None
@@ -108,8 +108,8 @@ class Reader:
     def _is_one_of_many(self, line: Line) -> bool:
         """Whether it is one of those that come for each file, in which nothing else is to be looked
         for; what they say is noted."""
-        if line.skipped is not None and self._ledger is not None:
-            self._ledger.add(line.skipped)
+        if line.skipped is not None and self._plan_builder is not None:
+            self._plan_builder.add(line.skipped)
             if line.error is None and line.message.startswith("Skipped "):
                 self.log.add(line.level, line.object, line.message)
                 return True
@@ -123,7 +123,7 @@ class Reader:
         if line.level and self._left_out is not None:
             self._left_out.note(line.object, line.message)
         if line.done is not None:
-            self._tracker.note(line.done)
+            self._parser.note(line.done)
         if line.level:
             self.log.add(line.level, line.object, line.message)
         if line.message and (alarm := alarm_in(line.message)) is not None:
@@ -134,7 +134,7 @@ class Reader:
             self.errors.append(line.error)
         if line.statistics is not None:
             self.statistics = line.statistics
-            reading = self._tracker.read(line.statistics)
+            reading = self._parser.read(line.statistics)
             with self._lock:
                 self._newest = reading
                 self._news.set()

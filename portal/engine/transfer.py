@@ -20,11 +20,11 @@ from portal.engine.group import ProcessGroup
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.new_folder import make_folder, remove_empty
-from portal.engine.plan import Ledger, Plan
-from portal.engine.progress import Progress, Tracker
+from portal.engine.plan import Plan, PlanBuilder
+from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.silence import Activity, moved_by
 from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
@@ -86,7 +86,7 @@ class Transfer:
         moment: float | None = None,
         left_out: LeftOut | None = None,
     ) -> None:
-        """`data_dir` marks the process for `sweep_leftovers`; ages of files count from `moment`, in
+        """`data_dir` marks the process for `end_orphans`; ages of files count from `moment`, in
         seconds since 1970, or from now. What is no file is counted in `left_out`."""
         self._rclone = rclone
         self._order = order
@@ -96,15 +96,17 @@ class Transfer:
         self._moment = time.time() if moment is None else moment
         self._redactor = SecretRedactor(_secrets(order))
         self._report = _report(order, self._redactor)
-        self._tracker = Tracker(order.operation, order.dry_run, self._report)
-        self._ledger = (
-            Ledger(order.operation, self._moment, self._redactor.without_secrets, order.looks_for)
+        self._parser = ProgressParser(order.operation, order.dry_run, self._report)
+        self._plan_builder = (
+            PlanBuilder(
+                order.operation, self._moment, self._redactor.without_secrets, order.looks_for
+            )
             if order.dry_run
             else None
         )
         self._left_out = left_out
         self._running: tuple[ProcessGroup, Reader] | None = None
-        self._workplace: Workplace | None = None
+        self._runtime_dir: RuntimeDir | None = None
         self._gave_up = ""
         self._made: list[Path] = []
 
@@ -112,33 +114,33 @@ class Transfer:
         """Raises EngineError if rclone cannot be started."""
         ensure_executable(self._rclone)
         try:
-            self._workplace = Workplace()
+            self._runtime_dir = RuntimeDir()
             command = command_line(
                 setpriv_path(),
                 self._rclone,
                 self._order,
                 self._stats_interval,
-                workplace=self._workplace,
+                runtime_dir=self._runtime_dir,
                 moment=self._moment,
             )
             self._make_destination()
             told = environment(self._order, self._data_dir)
             group = ProcessGroup(
                 command,
-                told | {"TMPDIR": str(self._workplace.folder)},
+                told | {"TMPDIR": str(self._runtime_dir.folder)},
                 output=self._report is not None,
                 umask=_PRIVATE if self._order.keeps_modes else -1,
                 rules=confinement.of_order(
-                    self._rclone, setpriv_path(), self._order, self._workplace.folder
+                    self._rclone, setpriv_path(), self._order, self._runtime_dir.folder
                 ),
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         reader = Reader(
             group.stderr,
-            self._tracker,
+            self._parser,
             self._redactor,
-            self._ledger,
+            self._plan_builder,
             self._left_out,
             debug=self._order.names_unhashed,
         )
@@ -179,7 +181,7 @@ class Transfer:
         while not _over(group, reader):
             yield _next(group, reader, tick)
         self._await_report()
-        yield self._tracker.finish(self._succeeded(group) and self._plan_is_whole(reader))
+        yield self._parser.finish(self._succeeded(group) and self._plan_is_whole(reader))
 
     @property
     def unfinished(self) -> list[str]:
@@ -242,7 +244,7 @@ class Transfer:
 
     def limit(self, rate: str) -> bool:
         """Another bandwidth limit (a rate, or `off`) from now on; whether rclone has taken it."""
-        path = self._workplace.socket if self._workplace else None
+        path = self._runtime_dir.socket if self._runtime_dir else None
         return path is not None and control.set_rate(path, rate)
 
     def outcome(self) -> Outcome:
@@ -267,14 +269,14 @@ class Transfer:
             exit_code=group.exit_code,
             reason=reason,
             error_lines=() if succeeded else lines,
-            progress=self._tracker.finish(succeeded),
+            progress=self._parser.finish(succeeded),
             plan=self._plan() if succeeded else None,
             may_pass=not ended_well and may_pass(group.exit_code, group.stopped, said),
             told=self._told(said),
             found=self._found(succeeded),
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in reader.alarms,
-            marker_below=self._ledger is not None and self._ledger.marker_below,
+            marker_below=self._plan_builder is not None and self._plan_builder.marker_below,
         )
 
     def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
@@ -285,7 +287,7 @@ class Transfer:
             exit_code=group.exit_code,
             reason=self._gave_up,
             error_lines=tuple(lines),
-            progress=self._tracker.finish(succeeded=False),
+            progress=self._parser.finish(succeeded=False),
             may_pass=True,
             told=f"Nothing arrives from {self._order.storage}",
             found=self._found(succeeded=False),
@@ -297,14 +299,14 @@ class Transfer:
             group, reader = self._running
             group.stop(self._grace)
             while not group.reap():
-                group.press()
+                group.kill_if_overdue()
                 time.sleep(_POLL)
             reader.wait(_DRAIN)
             self._await_report()
             if not self._succeeded(group):
                 remove_empty(self._made)
-        if self._workplace is not None:
-            self._workplace.remove()
+        if self._runtime_dir is not None:
+            self._runtime_dir.remove()
 
     def _told(self, said: Sequence[str]) -> str:
         reason = passing(said)
@@ -314,15 +316,15 @@ class Transfer:
     def _plan_is_whole(self, reader: Reader) -> bool:
         """True of what makes no plan. A line that could not be read was about a file that nobody
         would be shown, and rclone's own count tells whether one is missing."""
-        if self._ledger is None:
+        if self._plan_builder is None:
             return True
         counted = reader.statistics
         return (
             reader.ended
             and not reader.broken_lines
             and counted is not None
-            and counted.deletes <= self._ledger.removals
-            and counted.transfers <= self._ledger.transfers
+            and counted.deletes <= self._plan_builder.removals
+            and counted.transfers <= self._plan_builder.transfers
         )
 
     def _succeeded(self, group: ProcessGroup) -> bool:
@@ -343,7 +345,7 @@ class Transfer:
         if self._report is None or not compared or group.stopped or reader.alarms:
             return None
         found = self._report.differences()
-        unread = self._report.count(UNREADABLE) or self._tracker.errors > found.total
+        unread = self._report.count(UNREADABLE) or self._parser.errors > found.total
         # That it says no more than "they differ" is an error: a list that is empty would be a lie.
         unnamed = group.exit_code == _DIFFER and not found.total
         return None if unread or unnamed else found
@@ -362,10 +364,10 @@ class Transfer:
             self._report.wait(_DRAIN)
 
     def _plan(self) -> Plan | None:
-        if self._ledger is None:
+        if self._plan_builder is None:
             return None
         unchanged = self._report.count(EQUAL) if self._report else 0
-        return replace(self._ledger.plan(), unchanged=unchanged)
+        return replace(self._plan_builder.plan(), unchanged=unchanged)
 
     def _started(self) -> tuple[ProcessGroup, Reader]:
         if self._running is None:
@@ -381,7 +383,7 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
             # Its stderr is read, so it is about to exit: look often.
             time.sleep(min(_POLL, left))
         reading = reader.take(0 if reader.ended else left)
-        group.press()
+        group.kill_if_overdue()
         if reading is not None or _over(group, reader) or time.monotonic() >= until:
             return reading
 

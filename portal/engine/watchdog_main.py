@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-from portal.engine.processes import Sighting, look
+from portal.engine.processes import ProcessInfo, inspect
 
 _CHUNK = 65536
 _STEP = 0.25
@@ -26,7 +26,7 @@ class _Groups:
     def __init__(self, silence: float, grace: float) -> None:
         self._silence = silence
         self._grace = grace
-        self._held: dict[int, tuple[Sighting, float]] = {}
+        self._held: dict[int, tuple[ProcessInfo, float]] = {}
         self._kept_at = 0.0
         self._ended: dict[int, float] = {}
 
@@ -37,10 +37,10 @@ class _Groups:
         elif word == "release":
             self._held.pop(int(values[0]), None)
             self._ended.pop(int(values[0]), None)
-        elif word == "hold" and (leader := look(int(values[0]))):
+        elif word == "hold" and (leader := inspect(int(values[0]))):
             self._held[leader.pid] = leader, float(values[1])
 
-    def press(self, moment: float) -> None:
+    def kill_if_overdue(self, moment: float) -> None:
         """Ends those that were not kept for too long: at once, since by now somebody else may do
         their work. rclone would tidy up on SIGTERM, and take its time for it."""
         for leader, kept_at in self._held.values():
@@ -55,14 +55,14 @@ class _Groups:
                 self._end(leader, _now())
             time.sleep(_STEP)
 
-    def _end(self, leader: Sighting, moment: float) -> None:
+    def _end(self, leader: ProcessInfo, moment: float) -> None:
         since = self._ended.setdefault(leader.pid, moment)
         first = since == moment
         if (first or moment >= since + self._grace) and _lives(leader):
             _signal(leader, signal.SIGTERM if first else signal.SIGKILL)
 
 
-def _signal(leader: Sighting, number: signal.Signals) -> None:
+def _signal(leader: ProcessInfo, number: signal.Signals) -> None:
     try:
         os.killpg(leader.pid, number)
         # A paused one would not hear it.
@@ -71,8 +71,8 @@ def _signal(leader: Sighting, number: signal.Signals) -> None:
         return
 
 
-def _lives(leader: Sighting) -> bool:
-    return look(leader.pid) == leader
+def _lives(leader: ProcessInfo) -> bool:
+    return inspect(leader.pid) == leader
 
 
 def _now() -> float:
@@ -93,7 +93,7 @@ def watch(source: int, silence: float, grace: float) -> None:
             *lines, begun = (begun + chunk).split(b"\n")
             for line in lines:
                 groups.told(line.decode("ascii"))
-        groups.press(_now())
+        groups.kill_if_overdue(_now())
 
 
 if __name__ == "__main__":

@@ -60,12 +60,12 @@ def _left_out(ending: Ending) -> str:
     return f"Left out: {words}." if words else ""
 
 
-def _guard(job: Job) -> engine.Guard | None:
+def _confirmed_plan(job: Job) -> engine.ConfirmedPlan | None:
     """The limits of a job that was confirmed after a dry run; None for others."""
     if job.confirms_id is None:
         return None
     plan = job.plan or {}
-    return engine.Guard(
+    return engine.ConfirmedPlan(
         deletes=int(plan.get("deletes", 0)),
         fingerprint=str(plan.get("fingerprint", "")),
         moment=float(plan.get("moment", 0.0)),
@@ -127,7 +127,7 @@ class Attempt:
             bandwidth_limit=job.bandwidth_limit,
             dry_run=job.dry_run,
             options=restored(job.options),
-            guard=_guard(job),
+            confirmed=_confirmed_plan(job),
             earlier=() if job.retry_of_id is None else (job.retry_of_id,),
         )
         self._reporter = reporter

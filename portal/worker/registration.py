@@ -32,7 +32,7 @@ def this_process(pools: Sequence[str], concurrency: int) -> Process:
         host=host[:128],
         pid=os.getpid(),
         machine=_machine(),
-        process=engine.owner_mark(),
+        process=engine.process_identity(),
         pools=tuple(dict.fromkeys(pools)) or (DEFAULT_POOL,),
         version=__version__,
         concurrency=concurrency,
@@ -57,8 +57,8 @@ class WorkerRegistration:
     def begin(self) -> int:
         """Takes back the jobs of dead workers of this machine; returns the id of its own row."""
         for worker_id, identity in workers.unended(self.process.machine):
-            if not engine.owner_lives(identity):
-                engine.sweep_owner(identity)
+            if not engine.process_lives(identity):
+                engine.end_processes_of(identity)
                 self.freed += rescue.take_back_of(worker_id)
                 workers.stopped(worker_id)
                 log.info("took back the jobs of a dead worker", worker=worker_id)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import EngineError, check_rclone, rclone_path, sweep_leftovers
+from portal.engine import EngineError, check_rclone, end_orphans, rclone_path
 from portal.engine.orphans import _signal_all
-from portal.engine.processes import look, owner_lives, owner_mark, variables
+from portal.engine.processes import inspect, process_identity, process_lives, variables
 from tests.shipped import environment as shipped
 from tests.support.scripts import python_program
 
@@ -49,7 +49,7 @@ def test_rclone_that_is_not_executable_is_named(tmp_path):
         check_rclone(tmp_path / "file")
 
 
-@pytest.mark.parametrize(
+@pytest.identity.parametrize(
     ("body", "reason"),
     [
         ("echo rclone v1.60.1-DEV", "rclone 1.60.1-DEV at .* is too old: 1.75.0 or newer"),
@@ -136,14 +136,14 @@ def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
     monkeypatch.setattr("portal.engine.orphans._GRACE", 0.3)
     (tmp_path / "data").mkdir()
     portal = portal_with_a_transfer(stubborn, source, tmp_path)
-    assert sweep_leftovers(tmp_path / "data") == 0  # Its portal lives.
+    assert end_orphans(tmp_path / "data") == 0  # Its portal lives.
     end(portal)
-    assert sweep_leftovers(tmp_path) == 0  # Another portal's data.
+    assert end_orphans(tmp_path) == 0  # Another portal's data.
     assert len(marked(4711)) >= 2
     (tmp_path / "link").symlink_to(tmp_path / "data")
-    assert sweep_leftovers(tmp_path / "link") == 1
+    assert end_orphans(tmp_path / "link") == 1
     assert eventually(lambda: not marked(4711))
-    assert sweep_leftovers(tmp_path / "data") == 0
+    assert end_orphans(tmp_path / "data") == 0
 
 
 def test_sweep_lets_a_paused_transfer_tidy_up_before_it_ends(source, tmp_path, marked, eventually):
@@ -154,36 +154,36 @@ def test_sweep_lets_a_paused_transfer_tidy_up_before_it_ends(source, tmp_path, m
         os.kill(pid, signal.SIGSTOP)
     end(portal)  # The word of its death waits until it goes on.
     assert marked(4711)
-    assert sweep_leftovers(tmp_path / "data") == 1
+    assert end_orphans(tmp_path / "data") == 1
     assert eventually(lambda: not marked(4711))
     assert list((tmp_path / "to").rglob("*.portal*-*")) == []
 
 
 def test_process_is_known_by_its_start_time_not_by_its_number():
-    mark = owner_mark()
-    assert owner_lives(mark)
-    assert not owner_lives(f"{os.getpid()}:1")
-    assert not owner_lives("")
-    assert not owner_lives("1:x")
+    identity = process_identity()
+    assert process_lives(identity)
+    assert not process_lives(f"{os.getpid()}:1")
+    assert not process_lives("")
+    assert not process_lives("1:x")
 
 
 def test_zombie_counts_as_dead():
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert look(child.pid) is None
+    assert inspect(child.pid) is None
     child.wait()
-    assert look(child.pid) is None
+    assert inspect(child.pid) is None
     assert variables(child.pid) == {}
 
 
 def test_death_between_look_and_signal_is_harmless():
     child = subprocess.Popen(["sleep", "60"])
-    sight = look(child.pid)
+    found = inspect(child.pid)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    _signal_all([sight], signal.SIGTERM)
+    _signal_all([found], signal.SIGTERM)
     child.wait()
-    _signal_all([sight], signal.SIGTERM)
+    _signal_all([found], signal.SIGTERM)
 
 
 GREEN = """
@@ -228,7 +228,7 @@ print(json.dumps({"runs": [green.wait() for green in runs], "gap": max(gaps), "n
 """
 
 
-@pytest.mark.exclusive
+@pytest.identity.exclusive
 def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(source, tmp_path):
     flood = python_program(
         tmp_path / "flood",

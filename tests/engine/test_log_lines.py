@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine.log import Backlog
-from portal.engine.redaction import MASK, masked
+from portal.engine.redaction import MASK, redact_credentials
 from portal.engine.statistics import parse
 
 CANARY = "hunter2canary"
@@ -87,12 +87,12 @@ def test_what_looks_like_a_credential_is_masked(text):
     ):
         for shown in (line.message, line.object, line.error.text):
             assert CANARY not in shown
-    assert MASK in masked(text)
+    assert MASK in redact_credentials(text)
     assert CANARY not in parse(text.encode()).message
 
 
 def test_masks_key_ids_by_their_form():
-    assert masked("denied for AKIAIOSFODNN7EXAMPLE.") == f"denied for {MASK}."
+    assert redact_credentials("denied for AKIAIOSFODNN7EXAMPLE.") == f"denied for {MASK}."
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_masks_key_ids_by_their_form():
     ],
 )
 def test_plain_words_stay_as_they_are(text):
-    assert masked(text) == text
+    assert redact_credentials(text) == text
 
 
 def test_masking_a_long_name_takes_no_time():
     began = time.process_time()
     for text in ("a-" * 30_000 + "key", "x.pass" * 10_000, "://" * 20_000 + "@", 'key="' * 12_000):
-        masked(text)
+        redact_credentials(text)
     assert time.process_time() - began < 2
 
 
 @given(st.text(), st.text())
 def test_masking_fails_on_no_text(text, more):
-    assert isinstance(masked(f"{text}token={more}"), str)
+    assert isinstance(redact_credentials(f"{text}token={more}"), str)
 
 
 # --- the backlog --------------------------------------------------------------------------------

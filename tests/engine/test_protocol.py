@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine import Order, Outcome, Remote, Run, Transfer, list_folder
-from portal.engine.plan import Ledger
+from portal.engine.plan import PlanBuilder
 from portal.engine.redaction import MASK, SecretRedactor
 from portal.engine.statistics import Line, Skipped, parse
 from portal.engine.stderr import LONGEST_LINE
@@ -51,12 +51,12 @@ def test_password_spoils_neither_names_nor_figures(secret: str) -> None:
 def test_plan_names_all_and_shows_no_secret(secret: str) -> None:
     def planned(names: list[str], secrets: list[str]) -> tuple[str, list[str]]:
         redactor = SecretRedactor(secrets)
-        ledger = Ledger("sync", 0.0, redactor.without_secrets)
+        plan_builder = PlanBuilder("sync", 0.0, redactor.without_secrets)
         for name in names:
             skipped = parse(deleted(name), redactor).skipped
             assert skipped is not None
-            ledger.add(skipped)
-        plan = ledger.plan()
+            plan_builder.add(skipped)
+        plan = plan_builder.plan()
         assert plan.deletes == len(names)
         return plan.fingerprint, [one.name for one in plan.first_deletes]
 
@@ -259,9 +259,12 @@ def test_real_count_of_rclone_agrees_with_what_it_names(
     (tmp_path / "to" / "empty").mkdir()
     outcome, transfer = _synced(bench, tmp_path, "nothing", operation)
     assert outcome.succeeded, outcome.reason
-    counted, ledger = transfer._running[1].statistics, transfer._ledger
-    assert (counted.transfers, counted.deletes) == (ledger.transfers, ledger.removals)
-    assert (ledger.transfers, ledger.removals) == (1, {"copy": 0, "sync": 1, "move": 1}[operation])
+    counted, plan_builder = transfer._running[1].statistics, transfer._plan_builder
+    assert (counted.transfers, counted.deletes) == (plan_builder.transfers, plan_builder.removals)
+    assert (plan_builder.transfers, plan_builder.removals) == (
+        1,
+        {"copy": 0, "sync": 1, "move": 1}[operation],
+    )
 
 
 def test_names_that_are_not_utf8_are_planned_and_counted(bench, tmp_path: Path) -> None:

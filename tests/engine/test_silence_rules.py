@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine.plan import Guard
+from portal.engine.plan import ConfirmedPlan
 from portal.engine.silence import Activity, Silence, moved_by
 from portal.engine.statistics import CurrentFile, Statistics
 
@@ -108,5 +108,5 @@ def test_process_whose_bytes_cannot_be_known_is_judged_by_what_it_finishes() -> 
 
 
 def test_another_try_may_not_delete_again_what_is_gone() -> None:
-    guard = Guard(17, "f", 0.0)
-    assert [guard.after(number).deletes for number in (0, 5, 17, 20)] == [17, 12, 0, 0]
+    confirmed = ConfirmedPlan(17, "f", 0.0)
+    assert [confirmed.after(number).deletes for number in (0, 5, 17, 20)] == [17, 12, 0, 0]

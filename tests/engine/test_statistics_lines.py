@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portal.engine import Phase
 from portal.engine.exit_codes import may_pass, passing, reason_for
-from portal.engine.progress import Tracker
+from portal.engine.progress import ProgressParser
 from portal.engine.statistics import Statistics, parse, printable
 from portal.engine.stderr import LONGEST_LINE, _Lines
 from portal.transfers.names import is_name
@@ -59,9 +59,9 @@ def test_deeply_nested_line_is_no_json():
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(operations, st.booleans(), st.lists(wild, max_size=5), st.booleans())
 def test_whatever_rclone_says_a_reading_keeps_its_promises(operation, dry_run, said, succeeded):
-    tracker = Tracker(operation, dry_run)
-    readings = [tracker.read(parse(line(stats)).statistics) for stats in said]
-    final = tracker.finish(succeeded)
+    parser = ProgressParser(operation, dry_run)
+    readings = [parser.read(parse(line(stats)).statistics) for stats in said]
+    final = parser.finish(succeeded)
     before = 0.0
     for reading in [*readings, final] if final else readings:
         percent = reading.percent
@@ -117,39 +117,37 @@ def at(elapsed, done, total=1000, **more):
 
 
 def test_speed_is_that_of_the_last_three_seconds_and_the_average_at_the_end():
-    tracker = Tracker("copy", dry_run=False)
-    tracker.read(at(5.0, 0))
-    assert (
-        tracker.read(at(6.0, 100)).speed_bytes == 100
-    )  # The five seconds of listing do not count.
+    parser = ProgressParser("copy", dry_run=False)
+    parser.read(at(5.0, 0))
+    assert parser.read(at(6.0, 100)).speed_bytes == 100  # The five seconds of listing do not count.
     for second in range(7, 12):
-        reading = tracker.read(at(second, 100))
+        reading = parser.read(at(second, 100))
     assert (reading.speed_bytes, reading.eta_seconds) == (0, None)
-    assert tracker.read(at(12.0, 700)).speed_bytes == 200
-    assert tracker.finish(False).speed_bytes == 58
+    assert parser.read(at(12.0, 700)).speed_bytes == 200
+    assert parser.finish(False).speed_bytes == 58
 
 
 def test_total_is_null_while_listing_and_never_shrinks_for_a_file_that_failed():
-    tracker = Tracker("copy", dry_run=False)
-    assert tracker.read(at(1, 0, 500)).total_bytes is None
-    assert tracker.read(at(2, 100)).total_bytes == 1000
-    reading = tracker.read(at(3, 100, 100, errors=1))
+    parser = ProgressParser("copy", dry_run=False)
+    assert parser.read(at(1, 0, 500)).total_bytes is None
+    assert parser.read(at(2, 100)).total_bytes == 1000
+    reading = parser.read(at(3, 100, 100, errors=1))
     assert (reading.total_bytes, reading.percent) == (1000, 10.0)
-    assert tracker.finish(False).percent == 10.0
+    assert parser.finish(False).percent == 10.0
 
 
 def test_check_has_a_percent_once_the_listing_stands_still():
-    tracker = Tracker("check", dry_run=False)
+    parser = ProgressParser("check", dry_run=False)
     said = [(0, 0, 10), (5, 9, 20), (5, 9, 40), (10, 12, 40), (18, 20, 40)]
     percents = []
     for second, (checks, total, listed) in enumerate(said):
         stats = Statistics(checks=checks, total_checks=total, listed=listed, elapsed=second)
-        percents.append(tracker.read(stats).percent)
+        percents.append(parser.read(stats).percent)
     assert percents == [None, None, None, 50.0, 90.0]
 
 
 def test_sync_that_deletes_before_it_has_copied_is_finishing():
-    reading = Tracker("sync", dry_run=False).read(Statistics(checks=3, deletes=1))
+    reading = ProgressParser("sync", dry_run=False).read(Statistics(checks=3, deletes=1))
     assert reading.phase is Phase.FINISHING
 
 

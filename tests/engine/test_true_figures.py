@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Order, Phase, Progress, Run, rclone_path
-from portal.engine.cumulative_progress import Tally
-from portal.engine.progress import Tracker
+from portal.engine.cumulative_progress import CumulativeProgress
+from portal.engine.progress import ProgressParser
 from portal.engine.report import MOST_NAMES, Report
 from portal.engine.statistics import parse
 from portal.transfers.options import Options
@@ -158,36 +158,36 @@ def test_files_that_vanish_stay_in_the_total(tmp_path: Path) -> None:
 
 
 def test_files_that_are_gone_when_it_is_tried_again_are_not_told_to_have_arrived() -> None:
-    tally = Tally("copy", False)
-    tally.read(reading(350, 400, bytes_arrived=350, files_transferred=35, files_total=40))
-    tally.again()
-    last = tally.read(reading(0, 0, percent=100.0, files_transferred=0, files_total=0))
+    cumulative = CumulativeProgress("copy", False)
+    cumulative.read(reading(350, 400, bytes_arrived=350, files_transferred=35, files_total=40))
+    cumulative.start_retry()
+    last = cumulative.read(reading(0, 0, percent=100.0, files_transferred=0, files_total=0))
     assert (last.bytes_transferred, last.total_bytes, last.percent) == (350, 350, 100.0)
     assert (last.files_transferred, last.files_total) == (35, 35)
 
 
 def test_files_that_arrive_when_it_is_tried_again_complete_the_total() -> None:
-    tally = Tally("copy", False)
-    tally.read(reading(265, 300, bytes_arrived=265, files_transferred=265, files_total=300))
-    tally.again()
-    tally.read(reading(0, 35, bytes_arrived=0, files_transferred=0, files_total=35))
-    last = tally.read(reading(35, 35, percent=100.0, files_transferred=35, files_total=35))
+    cumulative = CumulativeProgress("copy", False)
+    cumulative.read(reading(265, 300, bytes_arrived=265, files_transferred=265, files_total=300))
+    cumulative.start_retry()
+    cumulative.read(reading(0, 35, bytes_arrived=0, files_transferred=0, files_total=35))
+    last = cumulative.read(reading(35, 35, percent=100.0, files_transferred=35, files_total=35))
     assert (last.files_transferred, last.files_total) == (300, 300)
     assert (last.bytes_transferred, last.total_bytes) == (300, 300)
 
 
 def test_files_that_failed_before_a_figure_was_told_are_in_the_total() -> None:
-    tracker = Tracker("copy", dry_run=False)
+    parser = ProgressParser("copy", dry_run=False)
     for number in range(5):
         line = b'{"level":"error","msg":"Failed to copy: gone","object":"%d"}' % number
         done = parse(line).done
         assert done is not None
-        tracker.note(done)
+        parser.note(done)
     stats = parse(
         b'{"stats":{"bytes":350,"totalBytes":350,"transfers":35,"totalTransfers":35,"errors":5}}'
     ).statistics
     assert stats is not None
-    assert (tracker.read(stats).files_total, tracker.read(stats).files_transferred) == (40, 35)
+    assert (parser.read(stats).files_total, parser.read(stats).files_transferred) == (40, 35)
 
 
 @pytest.mark.parametrize("operation", ["copy", "sync", "move"])
@@ -212,14 +212,14 @@ def test_what_arrived_beside_a_file_that_failed_is_counted(
 # --- what is sent twice -------------------------------------------------------------------------
 
 
-def lines(tracker: Tracker, *said: bytes) -> Progress:
+def lines(parser: ProgressParser, *said: bytes) -> Progress:
     last = None
     for raw in said:
         line = parse(raw)
         if line.done is not None:
-            tracker.note(line.done)
+            parser.note(line.done)
         if line.statistics is not None:
-            last = tracker.read(line.statistics)
+            last = parser.read(line.statistics)
     assert last is not None
     return last
 
@@ -240,47 +240,47 @@ COPIED = b'{"level":"info","msg":"Copied (new)","object":"a","size":1000}'
 
 
 def test_file_that_is_sent_fifty_times_counts_once() -> None:
-    tracker = Tracker("copy", dry_run=False)
+    parser = ProgressParser("copy", dry_run=False)
     for again in range(50):
         for sent in (400, 1000):
-            told = lines(tracker, stats(again * 1000 + sent, again * 1000 + 1000, sent))
+            told = lines(parser, stats(again * 1000 + sent, again * 1000 + 1000, sent))
             assert told.total_bytes == 1000
             assert told.bytes_transferred <= 1000
-    last = lines(tracker, COPIED, stats(50_000, 50_000, more=',"transfers":1'))
+    last = lines(parser, COPIED, stats(50_000, 50_000, more=',"transfers":1'))
     assert (last.bytes_transferred, last.total_bytes, last.bytes_arrived) == (1000, 1000, 1000)
-    done = tracker.finish(True)
+    done = parser.finish(True)
     assert done is not None
     assert (done.bytes_transferred, done.total_bytes, done.percent) == (1000, 1000, 100.0)
 
 
 def test_file_that_has_arrived_and_is_still_listed_counts_once() -> None:
-    tracker = Tracker("copy", dry_run=False)
-    told = lines(tracker, stats(1000, 5000, 1000), COPIED, stats(1000, 5000, 1000))
+    parser = ProgressParser("copy", dry_run=False)
+    told = lines(parser, stats(1000, 5000, 1000), COPIED, stats(1000, 5000, 1000))
     assert (told.bytes_transferred, told.total_bytes) == (1000, 5000)
 
 
 def test_figures_that_rclone_looked_at_one_after_another_raise_no_total() -> None:
-    tracker = Tracker("copy", dry_run=False)
+    parser = ProgressParser("copy", dry_run=False)
     # By the time it comes to the file, more of it is sent than it has counted.
-    told = lines(tracker, stats(400, 9000, 440))
+    told = lines(parser, stats(400, 9000, 440))
     assert (told.bytes_transferred, told.total_bytes) == (400, 9000)
-    told = lines(tracker, stats(1400, 10_000, 500), stats(1500, 10_000, 540))
+    told = lines(parser, stats(1400, 10_000, 500), stats(1500, 10_000, 540))
     assert (told.bytes_transferred, told.total_bytes) == (540, 9000)
 
 
 def test_file_of_unknown_size_has_a_total_once_it_has_arrived() -> None:
-    tracker = Tracker("copy", dry_run=False)
-    told = lines(tracker, stats(500, 500, 500, size=-1))
+    parser = ProgressParser("copy", dry_run=False)
+    told = lines(parser, stats(500, 500, 500, size=-1))
     assert (told.bytes_transferred, told.total_bytes) == (500, 500)
     assert told.percent is None or told.percent < 100
     assert told.eta_seconds in (0, None)
-    told = lines(tracker, COPIED, stats(1000, 1000, more=',"transfers":1'))
+    told = lines(parser, COPIED, stats(1000, 1000, more=',"transfers":1'))
     assert (told.bytes_transferred, told.total_bytes) == (1000, 1000)
 
 
 def test_file_that_grows_while_it_is_read_is_no_more_than_its_size() -> None:
-    tracker = Tracker("copy", dry_run=False)
-    told = lines(tracker, stats(1500, 1500, 1500))
+    parser = ProgressParser("copy", dry_run=False)
+    told = lines(parser, stats(1500, 1500, 1500))
     assert (told.bytes_transferred, told.total_bytes) == (1000, 1000)
 
 
@@ -352,7 +352,9 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
     chosen, steps = given_attempts
     total, seen = sum(chosen), [reading(0, None, files_transferred=0, files_total=0, percent=None)]
 
-    def told(tally: Tally, arrived: int, part: int, left: list[int], **more: Any) -> None:
+    def told(
+        cumulative: CumulativeProgress, arrived: int, part: int, left: list[int], **more: Any
+    ) -> None:
         whole = sum(left[:arrived])
         figures = reading(
             whole + part,
@@ -364,7 +366,7 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
                 **more,
             },
         )
-        now = tally.read(figures)
+        now = cumulative.read(figures)
         last = seen[-1]
         assert now.bytes_transferred >= last.bytes_transferred
         assert (now.percent or 0) >= (last.percent or 0)
@@ -374,21 +376,21 @@ def test_figures_of_any_row_of_attempts_never_fall_and_end_at_the_files(
         assert now.files_transferred <= now.files_total <= len(chosen)
         seen.append(now)
 
-    left, tally = list(chosen), Tally("copy", False)
+    left, cumulative = list(chosen), CumulativeProgress("copy", False)
     for arrive, known, dies, part in steps:
-        told(tally, 0, 0, left)
+        told(cumulative, 0, 0, left)
         next_one = left[known] if known < len(left) else 0
-        told(tally, known, min(part, next_one), left)
+        told(cumulative, known, min(part, next_one), left)
         if not dies:
             # What was sent of a file stays counted while the same file is sent again.
             sent = sum(left[:known]) + min(part, next_one)
-            told(tally, arrive, max(0, sent - sum(left[:arrive])), left)
+            told(cumulative, arrive, max(0, sent - sum(left[:arrive])), left)
         left = left[arrive:]
         if dies:
-            tally = Tally("copy", False, seen[-1])
+            cumulative = CumulativeProgress("copy", False, seen[-1])
         else:
-            tally.again()
-    told(tally, len(left), 0, left, percent=100.0)
+            cumulative.start_retry()
+    told(cumulative, len(left), 0, left, percent=100.0)
     last = seen[-1]
     assert (last.bytes_transferred, last.total_bytes) == (total, total)
     assert (last.files_transferred, last.files_total) == (len(chosen), len(chosen))

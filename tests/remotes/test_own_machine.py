@@ -55,7 +55,7 @@ def test_name_that_leads_elsewhere_when_it_is_looked_at_and_here_when_it_is_used
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The listing, the test and the transfer all go through the gate, which looks for itself."""
+    """Listing, test and transfer all go through the egress proxy, which looks by itself."""
     monkeypatch.setattr(connections, "refuse_local", lambda *_, **__: "192.0.2.7")
     with Storage("webdav", tmp_path / "storage") as storage:
         session.add(Remote(id=1, name="dav", backend="webdav", options={"url": storage.url}))
@@ -72,7 +72,7 @@ def test_name_that_leads_elsewhere_when_it_is_looked_at_and_here_when_it_is_used
 def test_share_is_told_the_address_that_was_looked_at(
     app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SMB is the one that rclone cannot send through the gate."""
+    """SMB is the one that rclone cannot send through the egress proxy."""
     options = {"host": "nas.example", "user": "bob"}
     remote = Remote(name="nas", backend="smb", options=options, secrets={})
     for found, told in (("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "[2001:db8::7]")):

@@ -14,7 +14,7 @@ import pytest
 
 from portal.db.session import session
 from portal.engine import Order, Remote, Run, list_folder, options_of, rclone_path
-from portal.engine.processes import look, pids
+from portal.engine.processes import inspect, pids
 from portal.errors import Invalid
 from portal.models import AuditEntry, Job
 from portal.models import Remote as Stored
@@ -143,7 +143,7 @@ def test_secret_reaches_rclone_by_its_environment_and_nothing_else(
 
 @pytest.mark.parametrize("confined", [False, True])
 def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confined: bool) -> None:
-    """The kernel is asked, while a real rclone waits for its storage: setpriv, gate and rclone."""
+    """Asks the kernel for setpriv, egress proxy and rclone, which waits for its storage."""
     hidden = obscured(CANARY)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "user": "x"}
@@ -152,8 +152,8 @@ def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confine
         run, leaders, lines = Run(rclone_path(None), order, grace=5.0), list[int](), set[bytes]()
         for _ in run.readings(leaders.append, tick=0.02):
             for pid in pids():
-                sight = look(pid)
-                if sight is not None and sight.group in leaders:
+                found = inspect(pid)
+                if found is not None and found.group in leaders:
                     lines.add(Path(f"/proc/{pid}/cmdline").read_bytes())
                     if any(b"rclone\0rcd" in line for line in lines):
                         run.stop()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Guard, LogLine, Order, Outcome, Remote, Run, rclone_path
+from portal.engine import ConfirmedPlan, LogLine, Order, Outcome, Remote, Run, rclone_path
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
 from tests.remotes.conftest import new_remote  # noqa: F401 - a fixture of these tests too
@@ -73,7 +73,7 @@ class Attempts:
             dry_run=more.pop("dry_run", False),
             remotes=remotes,
             options=options or Options(retries=0),
-            guard=more.pop("guard", None),
+            confirmed=more.pop("confirmed", None),
         )
         run = Run(self.rclone, order, data_dir=self.folder, backoff=0.1, grace=2.0)
         try:
@@ -92,8 +92,8 @@ class Attempts:
         if not shown.succeeded or shown.plan is None:
             return shown
         plan = shown.plan
-        guard = Guard(plan.deletes, plan.fingerprint, plan.moment)
-        return self.run(operation, source, destination, *remotes, guard=guard)
+        confirmed = ConfirmedPlan(plan.deletes, plan.fingerprint, plan.moment)
+        return self.run(operation, source, destination, *remotes, confirmed=confirmed)
 
 
 @pytest.fixture

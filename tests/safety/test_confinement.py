@@ -17,7 +17,7 @@ from structlog.testing import CapturingLogger
 from portal.engine import Order, Transfer, confinement, landlock, list_matching, rclone_path
 from portal.engine.binary import setpriv_path
 from portal.engine.group import ProcessGroup
-from portal.engine.run_once import ask
+from portal.engine.run_once import run_once
 from portal.models import Job
 from portal.settings import Settings
 from portal.transfers.options import Options
@@ -32,13 +32,13 @@ RCLONE = rclone_path(None)
 
 def rclone(order: Order, *arguments: str | Path) -> tuple[int, str]:
     """What another command of rclone can do within the confinement of this order."""
-    workplace = Path(order.destination).parent
+    runtime_dir = Path(order.destination).parent
     setpriv = setpriv_path()
     group = ProcessGroup(
         [setpriv, "--pdeathsig", "TERM", "--", str(RCLONE), *map(str, arguments), "--config", ""],
         {"PATH": os.environ["PATH"]},
         output=True,
-        rules=confinement.of_order(RCLONE, setpriv, order, workplace / "workplace"),
+        rules=confinement.of_order(RCLONE, setpriv, order, runtime_dir / "runtime_dir"),
     )
     with group.stdout, group.stderr:
         said = group.stdout.read() + group.stderr.read()
@@ -48,7 +48,7 @@ def rclone(order: Order, *arguments: str | Path) -> tuple[int, str]:
 
 def order(folder: Path, operation: str = "copy", **more: object) -> Order:
     source, destination = folder / "from", folder / "to"
-    for path in (source, destination, folder / "workplace"):
+    for path in (source, destination, folder / "runtime_dir"):
         path.mkdir(exist_ok=True)
     (source / "file").write_text("its own")
     return Order(1, 1, operation, str(source), str(destination), None, False, **more)  # type: ignore[arg-type]
@@ -122,7 +122,7 @@ def test_job_between_local_folders_has_no_network(folder: Path) -> None:
 
 @needs_landlock
 def test_question_about_a_remote_reads_no_local_file(folder: Path) -> None:
-    told = ask(RCLONE, ["lsf", "--", str(folder / "elsewhere")], seconds=10, most=1000)
+    told = run_once(RCLONE, ["lsf", "--", str(folder / "elsewhere")], seconds=10, most=1000)
     assert told.exit_code != 0
     found = list_matching(RCLONE, None, str(folder / "elsewhere"), Options(), seconds=10)
     assert (found.files, found.problem) == (1, None)
@@ -267,7 +267,7 @@ def test_confinement_costs_less_than_five_milliseconds(folder: Path) -> None:
 
     def seconds(confined: bool) -> float:
         begun = time.perf_counter()
-        rules = confinement.of_order(RCLONE, setpriv, told, folder / "workplace")
+        rules = confinement.of_order(RCLONE, setpriv, told, folder / "runtime_dir")
         if not confined and rules is not None:
             rules.close()
             begun, rules = time.perf_counter(), None

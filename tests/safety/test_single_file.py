@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import Guard, Order, Outcome, Remote, Run, list_matching, rclone_path
+from portal.engine import ConfirmedPlan, Order, Outcome, Remote, Run, list_matching, rclone_path
 from portal.engine.single_file import rules, shape_of
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
@@ -124,8 +124,8 @@ def test_sync_of_one_file_deletes_nothing_whatever_is_left_out(
     planned, _ = run(f"{source}/big.iso", str(to), options, "sync", dry_run=True)
     assert planned.plan is not None
     assert planned.plan.deletes == 0
-    guard = Guard(0, planned.plan.fingerprint, planned.plan.moment)
-    outcome, _ = run(f"{source}/big.iso", str(to), options, "sync", guard=guard)
+    confirmed = ConfirmedPlan(0, planned.plan.fingerprint, planned.plan.moment)
+    outcome, _ = run(f"{source}/big.iso", str(to), options, "sync", confirmed=confirmed)
     assert outcome.succeeded, outcome.reason
     now = tree(to)
     assert now.keys() == there.keys()

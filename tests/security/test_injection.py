@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from portal import engine
 from portal.db.session import session
 from portal.engine.command import Order, command_line, environment
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Job
 from portal.transfers.names import is_name
 from tests.conftest import PASSWORD
@@ -158,12 +158,12 @@ def test_environment_of_rclone_is_made_from_nothing(
 
 
 def command_of(order: Order) -> list[str]:
-    workplace = Workplace()
+    runtime_dir = RuntimeDir()
     try:
         setpriv, rclone = "/usr/bin/setpriv", Path("/rclone")
-        found = command_line(setpriv, rclone, order, 1.0, workplace=workplace, moment=0.0)
+        found = command_line(setpriv, rclone, order, 1.0, runtime_dir=runtime_dir, moment=0.0)
     finally:
-        workplace.remove()
+        runtime_dir.remove()
     return steady(found)
 
 

@@ -90,7 +90,7 @@ def heard_of(listener: Listener, job: int) -> list[str]:
 
 def alive_of(supervisor: int) -> list[int]:
     """Those alive that the supervisor of this pid has started, now or before it went."""
-    seen = [processes.look(pid) for pid in processes.pids()]
+    seen = [processes.inspect(pid) for pid in processes.pids()]
     return sorted(one.pid for one in seen if one and one.group == supervisor != one.pid)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine import rclone_path
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from portal.transfers import options
 from portal.transfers.options import Options, Refused
 
@@ -81,15 +81,15 @@ def test_more_than_a_hundred_patterns_are_refused() -> None:
 
 def refused_by_rclone(patterns: tuple[str, ...], folder: Path) -> str:
     """What rclone says of these, all as exclusions."""
-    workplace = Workplace()
+    runtime_dir = RuntimeDir()
     try:
-        rules = workplace.filters(Options(exclude=patterns, include=patterns))
+        rules = runtime_dir.filters(Options(exclude=patterns, include=patterns))
         command = [str(rclone_path(None)), "lsf", "--config", "", f"--filter-from={rules}"]
         return subprocess.run(
             [*command, str(folder)], capture_output=True, check=False, text=True
         ).stderr
     finally:
-        workplace.remove()
+        runtime_dir.remove()
 
 
 def test_rclone_takes_every_pattern_that_is_taken_here(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from portal.engine import rclone_path
-from portal.engine.progress import Tracker
+from portal.engine.progress import ProgressParser
 from portal.engine.statistics import parse
 from portal.services.jobs import reports
 from portal.transfers.names import is_name
@@ -111,7 +111,7 @@ def test_odd_names_in_work_are_kept_and_shown_as_text(
     for name in (*ODD_NAMES[:10], b"<img src=x onerror=alert(1)>"):
         file = {"name": name.decode("utf-8", "replace"), "size": 9, "bytes": 1}
         line = json.dumps({"stats": stats | {"transferring": [file]}})
-        figures = Tracker("copy", False).read(parse(line.encode()).statistics)
+        figures = ProgressParser("copy", False).read(parse(line.encode()).statistics)
         tell(job_id, attempt, figures)
         page = charlie.get(f"/jobs/{job_id}").text
         assert "Files in transfer" in page

@@ -14,19 +14,19 @@ from portal.services.storage import encryption
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CumulativeProgress:
     """``resealed`` secrets, and what could be opened by no key that is known."""
 
     resealed: int
     lost: tuple[str, ...]
 
 
-def reseal() -> Tally:
+def reseal() -> CumulativeProgress:
     """All or nothing, but for what is lost: that stays as it is."""
     writing = begin_write()
     factors, lost_factors = _second_factors(writing)
     remotes, lost_remotes = _remotes(writing)
-    tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
+    tally = CumulativeProgress(factors + remotes, (*lost_factors, *lost_remotes))
     detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
     audit.record(writing, "keys.rotate", detail=detail)
     writing.commit()

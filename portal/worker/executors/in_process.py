@@ -42,7 +42,7 @@ class InProcessExecutor:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        engine.sweep_leftovers(self._settings.data_dir)
+        engine.end_orphans(self._settings.data_dir)
         self._watchdog.start()
         try:
             rescue.recover()

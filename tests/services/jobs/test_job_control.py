@@ -14,7 +14,7 @@ from sqlalchemy import event, select
 
 from portal.db.clock import now
 from portal.db.session import session
-from portal.engine.processes import look
+from portal.engine.processes import inspect
 from portal.models import AuditEntry, Job
 from portal.services.jobs import speeds
 from portal.settings import Settings
@@ -49,7 +49,7 @@ class Running:
         found = set()
         for pid, told in environments():
             mine = f"PORTAL_DATA={self.data}".encode() in told and b"PORTAL_JOB_ID=1" in told
-            if mine and look(pid) is not None:
+            if mine and inspect(pid) is not None:
                 text = Path(f"/proc/{pid}/stat").read_text()
                 found.add(text[text.rindex(")") + 2])
         return found

@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 
 from portal.engine import Order, Remote, Run, egress_proxy, list_folder, rclone_path
-from portal.engine.egress_proxy import Gate
-from portal.engine.processes import look, pids
+from portal.engine.egress_proxy import EgressProxy
+from portal.engine.processes import inspect, pids
 from portal.remotes.obscure import obscured
 from tests.conftest import wait_for
 from tests.support.scripts import python_program
 
 ELSEWHERE = "127.0.0.9"
-WORD = b"sesame"
+SECRET = b"sesame"
 
 
 def refused(address: Any) -> bool:
@@ -36,8 +36,8 @@ def refused(address: Any) -> bool:
 
 
 @pytest.fixture
-def way() -> Iterator[Gate]:
-    opened = Gate(WORD, refused)
+def way() -> Iterator[EgressProxy]:
+    opened = EgressProxy(SECRET, refused)
     threading.Thread(target=opened.serve, daemon=True).start()
     yield opened
     opened.listener.close()
@@ -74,10 +74,10 @@ def server() -> Iterator[Callable[..., Any]]:
         one.server_close()
 
 
-def ask(port: int, host: str, to: int, word: bytes = WORD) -> tuple[int, socket.socket]:
-    """The gate's answer, and the connection."""
+def ask(port: int, host: str, to: int, secret: bytes = SECRET) -> tuple[int, socket.socket]:
+    """The proxy's answer, and the connection."""
     client = socket.create_connection(("127.0.0.1", port), 10)
-    client.sendall(b"\x05\x01\x02\x01\x06portal" + bytes([len(word)]) + word)
+    client.sendall(b"\x05\x01\x02\x01\x06portal" + bytes([len(secret)]) + secret)
     told = b""
     while len(told) < 4 and (part := client.recv(4 - len(told))):
         told += part
@@ -108,7 +108,7 @@ def echo() -> Iterator[int]:
 # --- as a proxy ---------------------------------------------------------------------------------
 
 
-def test_bytes_go_both_ways_until_the_end(way: Gate, echo: int) -> None:
+def test_bytes_go_both_ways_until_the_end(way: EgressProxy, echo: int) -> None:
     answer, client = ask(way.port, ELSEWHERE, echo)
     assert answer == 0
     sent = os.urandom(3_000_000)
@@ -130,14 +130,14 @@ def test_bytes_go_both_ways_until_the_end(way: Gate, echo: int) -> None:
         *("::ffff:a9fe:a9fe", "fd00:ec2::254", "64:ff9b::7f00:1", "2002:7f00:1::"),
     ],
 )
-def test_however_this_machine_is_written_it_is_refused(way: Gate, host: str) -> None:
+def test_however_this_machine_is_written_it_is_refused(way: EgressProxy, host: str) -> None:
     answer, client = ask(way.port, host, way.port)
     client.close()
     assert answer == 2
 
 
 def test_name_is_looked_up_once_and_what_was_looked_at_is_where_it_goes(
-    way: Gate, echo: int, monkeypatch: pytest.MonkeyPatch
+    way: EgressProxy, echo: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever owns a name can let it lead elsewhere the first time, and here the second."""
     told = [ELSEWHERE, "127.0.0.1"]
@@ -153,15 +153,15 @@ def test_name_is_looked_up_once_and_what_was_looked_at_is_where_it_goes(
         assert answer == expected
 
 
-def test_stranger_gets_nothing(way: Gate, echo: int) -> None:
-    assert ask(way.port, ELSEWHERE, echo, word=b"wrong")[0] == -1
+def test_stranger_gets_nothing(way: EgressProxy, echo: int) -> None:
+    assert ask(way.port, ELSEWHERE, echo, secret=b"wrong")[0] == -1
     with closing(socket.create_connection(("127.0.0.1", way.port), 10)) as client:
-        client.sendall(b"\x05\x01\x00")  # without a word at all
+        client.sendall(b"\x05\x01\x00")  # without a secret at all
         assert client.recv(10) == b"\x05\xff"
         assert client.recv(10) == b""
 
 
-def test_closed_port_and_unknown_name_are_told_apart(way: Gate) -> None:
+def test_closed_port_and_unknown_name_are_told_apart(way: EgressProxy) -> None:
     with closing(socket.create_server((ELSEWHERE, 0))) as listener:
         port = listener.getsockname()[1]
     for host, expected in ((ELSEWHERE, 5), ("no-such-name.invalid", 4)):
@@ -175,16 +175,16 @@ def test_closed_port_and_unknown_name_are_told_apart(way: Gate) -> None:
 
 @pytest.mark.parametrize("through", [True, False])
 def test_redirect_of_a_storage_to_this_machine_is_not_followed(
-    way: Gate, server: Callable[..., Any], through: bool
+    way: EgressProxy, server: Callable[..., Any], through: bool
 ) -> None:
-    """Without the gate it is, which shows that this test can fail."""
+    """Without the proxy it is, which shows that this test can fail."""
     inside = server("127.0.0.1", "/")
     storage = server(ELSEWHERE, f"http://127.0.0.1:{inside.server_port}/latest/meta-data")
     told = {
         "PATH": os.environ["PATH"],
         "RCLONE_CONFIG_THERE_TYPE": "webdav",
         "RCLONE_CONFIG_THERE_URL": f"http://{ELSEWHERE}:{storage.server_port}",
-        **(egress_proxy.variables(way.port, WORD) if through else {}),
+        **(egress_proxy.variables(way.port, SECRET) if through else {}),
     }
     command = [rclone_path(None), "lsjson", "--config", "", "--low-level-retries=1", "there:"]
     done = subprocess.run(command, env=told, capture_output=True, text=True)
@@ -220,7 +220,7 @@ def test_no_backend_has_a_way_round(backend: str, parameters: dict[str, str]) ->
 
 
 def children_of(group: int) -> list[int]:
-    return [pid for pid in pids() if (sight := look(pid)) and sight.group == group]
+    return [pid for pid in pids() if (found := inspect(pid)) and found.group == group]
 
 
 def test_confined_transfer_is_stopped_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_confined_transfer_is_stopped_and_leaves_nothing_behind(tmp_path: Path) 
     leaders: list[int] = []
     run = Run(program, order, grace=5.0)
     for _ in run.readings(leaders.append, tick=0.05):
-        if leaders and len(children_of(leaders[0])) == 2:  # rclone and the gate
+        if leaders and len(children_of(leaders[0])) == 2:  # rclone and the proxy
             run.stop()
     run.close()
     assert run.outcome().stopped
@@ -249,7 +249,7 @@ def test_program_keeps_its_process_and_its_exit_code(tmp_path: Path, ending: str
     )
     command = [sys.executable, "-I", "-S", egress_proxy.__file__, str(program)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    output, _ = process.communicate(timeout=20)  # the gate does not hold the pipe open
+    output, _ = process.communicate(timeout=20)  # the proxy does not hold the pipe open
     pid, address = output.split()
     assert int(pid) == process.pid
     assert address.startswith("socks5://portal:")
