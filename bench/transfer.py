@@ -116,9 +116,9 @@ def first_byte(folder: Path) -> float:
     raise AssertionError(f"nothing came to {folder}")
 
 
-def finished(server: PortalServer, job: int) -> float:
+def finished(server: PortalServer, job: int, patience: float = PATIENCE) -> float:
     """When the job ended, by its row; read from beside the portal, so as not to load it."""
-    deadline = time.time() + PATIENCE
+    deadline = time.time() + patience
     with sqlite3.connect(f"file:{server.data / 'portal.sqlite'}?mode=ro", uri=True) as database:
         while time.time() < deadline:
             query = "SELECT status, finished_at FROM jobs WHERE id = ?"
