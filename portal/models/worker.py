@@ -37,3 +37,5 @@ class WorkerProcess(Base):
     paused_at: Mapped[datetime | None] = mapped_column(Moment)
     draining_at: Mapped[datetime | None] = mapped_column(Moment)
     stopped_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: A sentence for each folder open to transfers that is not there on its machine.
+    root_problems: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")

@@ -20,6 +20,7 @@ def parts(app: Flask) -> dict[str, str]:
     found = {"database": _database(), "queue": _queue(app)}
     if settings.scale_out:
         found["workers"] = found["rclone"] = _workers()
+        found["roots"] = _roots_of_workers()
     else:
         found["rclone"] = rclone_problem(rclone_path(settings.rclone)) or "ok"
         found["roots"] = _roots(settings)
@@ -37,6 +38,14 @@ def unconfined(settings: Settings) -> str | None:
 def _roots(settings: Settings) -> str:
     # Where others run the jobs, the folders are on their machines.
     return " ".join(KnownMounts(settings.data_dir, settings.transfer_roots).problems()) or "ok"
+
+
+def _roots_of_workers() -> str:
+    try:
+        return " ".join(workers.root_problems()) or "ok"
+    except SQLAlchemyError as error:
+        session.rollback()
+        return f"Unknown, for the database does not answer: {type(error).__name__}"
 
 
 def _database() -> str:

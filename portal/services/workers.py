@@ -95,14 +95,14 @@ def register(process: Process) -> int:
     return number
 
 
-def beat(worker_id: int) -> WorkerDirectives | None:
+def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives | None:
     """A heartbeat of the process; None if its row is gone."""
     writing = begin_write()
     try:
         row = writing.execute(
             update(WorkerProcess)
             .where(WorkerProcess.id == worker_id)
-            .values(heartbeat_at=database_time())
+            .values(heartbeat_at=database_time(), root_problems=list(root_problems))
             .returning(
                 WorkerProcess.paused_at, WorkerProcess.draining_at, WorkerProcess.heartbeat_at
             ),
@@ -258,6 +258,14 @@ def any_lives() -> bool:
     """Whether a worker of any pool lives."""
     with glance() as connection:
         return bool(connection.scalar(select(exists().where(*_living()))))
+
+
+def root_problems() -> list[str]:
+    """What living workers do not find on their machines, a sentence for each folder."""
+    query = select(WorkerProcess.name, WorkerProcess.root_problems).where(*_living())
+    with glance() as connection:
+        rows = connection.execute(query.order_by(WorkerProcess.id)).all()
+    return [f"Worker {row.name}: {problem}" for row in rows for problem in row.root_problems]
 
 
 def _served_pools() -> frozenset[str]:

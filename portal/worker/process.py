@@ -81,7 +81,10 @@ class _Process:
         self._lock = lock
         self._concurrency = concurrency
         self._registration = WorkerRegistration(
-            this_process(pools, concurrency), timing.heartbeat, self._apply
+            this_process(pools, concurrency),
+            timing.heartbeat,
+            self._apply,
+            engine.KnownMounts(settings.data_dir, settings.transfer_roots).problems,
         )
         self._watchdog = engine.Watchdog(timing.watchdog_timeout, min(GRACE, timing.heartbeat))
         self._timing = timing

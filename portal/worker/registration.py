@@ -21,6 +21,7 @@ from portal.services.jobs import rescue
 from portal.services.jobs.places import Waiting
 from portal.services.workers import Process, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
+from portal.worker.root_watch import RootWatch
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,15 @@ def this_process(pools: Sequence[str], concurrency: int) -> Process:
 
 
 class WorkerRegistration:
-    """``apply`` is called with the directives at each heartbeat, every ``heartbeat`` seconds."""
+    """``apply`` is called with the directives at each heartbeat, every ``heartbeat`` seconds.
+    ``look`` tells what of the folders open to transfers is not there."""
 
     def __init__(
-        self, process: Process, heartbeat: float, apply: Callable[[WorkerDirectives], None]
+        self,
+        process: Process,
+        heartbeat: float,
+        apply: Callable[[WorkerDirectives], None],
+        look: Callable[[], Sequence[str]],
     ) -> None:
         self.process = process
         self.worker_id = 0
@@ -51,6 +57,7 @@ class WorkerRegistration:
         self.freed: list[Waiting] = []
         self._heartbeat = heartbeat
         self._apply = apply
+        self._roots = RootWatch(look, heartbeat)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True)
 
@@ -63,6 +70,7 @@ class WorkerRegistration:
                 workers.stopped(worker_id)
                 log.info("took back the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
+        self._roots.start()
         self._beat()  # the first one sets the clock
         self._thread.start()
         return self.worker_id
@@ -74,6 +82,7 @@ class WorkerRegistration:
     def end(self) -> None:
         """Writes that this worker has ended, if the database can be reached."""
         self._ended.set()
+        self._roots.stop()
         try:
             workers.stopped(self.worker_id)
         except SQLAlchemyError as error:
@@ -94,7 +103,7 @@ class WorkerRegistration:
                 session.remove()
 
     def _beat(self) -> WorkerDirectives | None:
-        directives = workers.beat(self.worker_id)
+        directives = workers.beat(self.worker_id, self._roots.problems)
         if directives is not None:
             clock.follow(directives.now)
         return directives

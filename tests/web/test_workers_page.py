@@ -53,6 +53,30 @@ def test_page_without_a_worker_says_how_to_start_one(scale_out: Flask, browser: 
     assert "portal worker --concurrency 4" in page
 
 
+def test_folder_that_a_worker_does_not_find_is_shown_and_makes_the_portal_unready(
+    scale_out: Flask, browser: Any, worker_process: Callable[..., int]
+) -> None:
+    worker = worker_process(name="filer1:4711")
+    workers.beat(worker, ["The folder /media/<usb> is not there."])
+    page = browser("alice").get("/workers").text
+    assert "The folder /media/&lt;usb&gt; is not there." in page
+    answer = browser("alice").get("/readyz")
+    said = "Worker filer1:4711: The folder /media/<usb> is not there."
+    assert (answer.status_code, answer.json["parts"]["roots"]) == (503, said)
+    workers.beat(worker)
+    assert browser("alice").get("/readyz").json["parts"]["roots"] == "ok"
+    assert "is not there" not in browser("alice").get("/workers").text
+
+
+def test_folder_of_a_worker_that_has_ended_troubles_nobody(
+    scale_out: Flask, browser: Any, worker_process: Callable[..., int]
+) -> None:
+    worker = worker_process()
+    workers.beat(worker, ["The folder /media/usb is not there."])
+    workers.stopped(worker)
+    assert browser("alice").get("/readyz").json["parts"]["roots"] == "ok"
+
+
 def test_worker_is_shown_with_what_it_is_and_does(
     scale_out: Flask, browser: Any, worker_process: Callable[..., int], new_job: Any
 ) -> None:

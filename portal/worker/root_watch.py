@@ -1,0 +1,57 @@
+"""Whether the folders that are open to transfers are there, on the machine of a worker.
+
+They are looked at in a thread of their own: a network disk that hangs would hold up the heartbeat,
+and the worker would be taken for dead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+#: Seconds after which a look counts as hanging.
+_PATIENCE = 10.0
+_HANGS = "A folder that is open to transfers does not answer: the disk behind it hangs."
+
+
+class RootWatch:
+    """``look`` gives a sentence for each folder that is not there; it is called every ``pause``
+    seconds."""
+
+    def __init__(
+        self, look: Callable[[], Sequence[str]], pause: float, patience: float = _PATIENCE
+    ) -> None:
+        self._look, self._pause, self._patience = look, pause, patience
+        self._found: tuple[str, ...] = ()
+        self._began: float | None = None
+        self._looked = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="roots", daemon=True)
+
+    def start(self) -> None:
+        """Returns once the folders were looked at for the first time, or hang."""
+        self._thread.start()
+        self._looked.wait(min(1.0, self._patience))
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    @property
+    def problems(self) -> list[str]:
+        began = self._began
+        if began is not None and time.monotonic() - began > self._patience:
+            return [_HANGS]
+        return list(self._found)
+
+    def _run(self) -> None:
+        while True:
+            self._began = time.monotonic()
+            try:
+                self._found = tuple(self._look())
+            except OSError as error:
+                self._found = (f"The folders cannot be looked at: {error.strerror}.",)
+            self._began = None
+            self._looked.set()
+            if self._ended.wait(self._pause):
+                return
