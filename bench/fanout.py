@@ -1,4 +1,5 @@
-"""Fan-out beside Node.js Socket.IO, stock Flask-SocketIO and a bare loop of ``socket.send``.
+"""Fan-out beside Node.js Socket.IO, uWebSockets (C++), stock Flask-SocketIO and a bare loop of
+``socket.send``.
 
 One load client for all of them, each server alone on one core and the client on another, by turns.
 What a server delivers is counted by the processor time it spent, because the client, which has to
@@ -34,6 +35,7 @@ NODE = ["node", "--expose-gc"]
 SERVERS = {
     "portal": [*PYTHON, "bench.load.portal"],
     "Node Socket.IO": [*NODE, "bench/reference/node.mjs"],
+    "uWebSockets": [*PYTHON, "bench.reference.cpp"],
     "stock Flask-SocketIO": [*PYTHON, "bench.reference.stock"],
     "bare loop": [*PYTHON, "bench.reference.bare"],
 }
@@ -50,7 +52,7 @@ EVENT = {
         "valuetext": "62 %, 2.5 of 4.0 GiB",
     },
 }  # fmt: skip
-ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS = 50, 50, 60, 50, 5
+ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS, ROOMS = 50, 50, 60, 50, 5, 20
 SETTLE = 1.0
 
 Figures = dict[str, list[float]]
@@ -189,16 +191,23 @@ class Load(Program):
         tick: int = 1,
         every: float = 0,
         alone: bool = True,
+        in_rooms: int = 0,
         teller: Program | None = None,
     ) -> dict[str, Any]:
         """What the client saw, and what the server spent on it. ``teller`` emits: the server, or
-        another process."""
+        another process. Each event goes to all clients at once, or to each of so many rooms."""
         teller = teller or server
         self.tell(expect=events, first=server.first)
         self.answer()
         before = server.seconds_used()
         teller.tell(
-            events=events, tick=tick, every=every, first=server.first, event=EVENT, alone=alone
+            events=events,
+            tick=tick,
+            every=every,
+            first=server.first,
+            event=EVENT,
+            alone=alone,
+            rooms=in_rooms,
         )
         seen = self.answer()
         teller.until_done()
@@ -225,6 +234,10 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
         seen = load.receive(server, events)
         figures["one by one"].append(events * clients / seen["used"])
         figures["one by one, to the last"].append(events * clients / seen["seconds"])
+        if full and name == "portal":
+            load.receive(server, 5, in_rooms=ROOMS)
+            seen = load.receive(server, events, in_rooms=ROOMS)
+            figures["one by one, rooms"].append(events * clients / seen["used"])
         every = max(0.05, clients / 20_000)  # that one is over before the next
         seen = load.receive(server, latencies, every=every)
         figures["latency, median"].append(seen["last_p50"] * 1000)
@@ -249,6 +262,7 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
 ROWS = {
     "one by one": ("deliveries a second of server time, one event at a time", 0),
     "one by one, to the last": ("the same by the clock, until the last client had all", 0),
+    "one by one, rooms": (f"the same to {ROOMS} rooms, one after the other", 0),
     "in a tick": ("deliveries a second of server time, 50 jobs in one tick", 0),
     "in a tick, to the last": ("the same by the clock, until the last client had all", 0),
     "latency, median": ("ms until the last client has one event, median", 2),
@@ -261,11 +275,14 @@ WANTED = (
     ("one by one", "Node Socket.IO", ">=", 2.0),
     ("in a tick", "Node Socket.IO", ">=", 4.0),
     ("in a tick", "bare loop", ">=", 0.7),
+    ("one by one", "uWebSockets", ">=", 0.5),
+    ("in a tick", "uWebSockets", ">=", 1.0),
     ("latency, 99th", "Node Socket.IO", "<=", 1.0),
     ("spread, cpu", "Node Socket.IO", "<=", 0.3),
     ("memory", "Node Socket.IO", "<=", 1.4),
     ("spread, 99th", None, "<=", 300),
 )
+WANTED_OF_ROOMS = 0.8
 
 
 READING = """\
@@ -317,6 +334,12 @@ def verdicts(told: dict[str, Figures]) -> str:
         bound = "at least" if sign == ">=" else "at most"
         lines.append(f"- {name}: **{value:,.2f}**, {bound} {limit:g} wanted: "
                      f"{'held' if held else 'MISSED'}")  # fmt: skip
+    portal = told["portal"]
+    if portal.get("one by one, rooms"):
+        ratio = median(portal["one by one, rooms"]) / median(portal["one by one"])
+        held = "held" if ratio >= WANTED_OF_ROOMS else "MISSED"
+        lines.append(f"- {ROOMS} rooms ÷ one room: **{ratio:.2f}**, at least {WANTED_OF_ROOMS} "
+                     f"wanted: {held}")  # fmt: skip
     return "\n".join(lines)
 
 

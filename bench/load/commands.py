@@ -11,8 +11,8 @@ import eventlet
 from eventlet.hubs import trampoline
 
 
-def obey(emit: Callable[[dict[str, Any], bool], None]) -> None:
-    """Runs in a greenlet. ``emit`` takes the event and whether it came alone."""
+def obey(emit: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Runs in a greenlet. ``emit`` takes the event and the order that it belongs to."""
     print("ready", flush=True)
     for line in _lines():
         order = json.loads(line)
@@ -20,7 +20,7 @@ def obey(emit: Callable[[dict[str, Any], bool], None]) -> None:
         if not order["events"]:
             gc.collect()
         for n in range(first, first + order["events"]):
-            emit({**order["event"], "n": n, "t": time.time()}, order["alone"])
+            emit({**order["event"], "n": n, "t": time.time()}, order)
             if (n - first + 1) % tick == 0:
                 eventlet.sleep(every)
         print("done", flush=True)

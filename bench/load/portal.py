@@ -6,6 +6,7 @@ import secrets
 import sys
 import warnings
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from portal.db.clock import now  # noqa: E402
 from portal.db.session import begin_write  # noqa: E402
 from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
 from portal.realtime import publish, rooms  # noqa: E402
+from portal.realtime.extensions import socketio  # noqa: E402
 from portal.runtime import logging  # noqa: E402
 from portal.server.process import serve  # noqa: E402
 from portal.services.accounts import passwords  # noqa: E402
@@ -37,13 +39,29 @@ PEOPLE, SESSIONS = 250, 2500
 BY_FORM, PASSWORD = 10, "correct horse battery staple"
 
 
-def emit(event: dict[str, Any], alone: bool) -> None:
-    """Alone: as a change of status, which leaves at once. Else as progress, which is gathered."""
-    if alone:
+def emit(event: dict[str, Any], order: dict[str, Any]) -> None:
+    """Alone: as a change of status, which leaves at once. Else as progress, which is gathered. To
+    ``rooms`` one after the other, among which the clients are spread evenly, or to all at once."""
+    if order.get("rooms"):
+        for room in spread(order["rooms"]):
+            publish._emit("job_status_change", event, room)
+    elif order["alone"]:
         publish._emit("job_status_change", event, rooms.topic_room(rooms.STATUS_CHANGE))
     else:
         event["job_id"] = event["n"] % 50
         publish._emit("job_progress", event, rooms.topic_room(rooms.PROGRESS))
+
+
+@cache
+def spread(number: int) -> list[str]:
+    """The rooms, with each client in one of them."""
+    names = [f"room {index}" for index in range(number)]
+    sids = list(
+        socketio.server.manager.get_participants("/", rooms.topic_room(rooms.STATUS_CHANGE))
+    )
+    for index, (sid, _) in enumerate(sids):
+        socketio.server.enter_room(sid, names[index % number])
+    return names
 
 
 def sign_everyone_in(settings: Settings) -> None:

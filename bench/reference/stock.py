@@ -26,5 +26,5 @@ def connect() -> None:
 
 
 if __name__ == "__main__":
-    eventlet.spawn(obey, lambda event, _: socketio.emit("job_progress", event, to="everyone"))
+    eventlet.spawn(obey, lambda event, _order: socketio.emit("job_progress", event, to="everyone"))
     socketio.run(app, port=int(sys.argv[1]), max_size=20_000)
