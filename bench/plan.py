@@ -23,7 +23,7 @@ from bench.server import Client, prepared
 from bench.transfer import STATS_INTERVAL, finished
 from portal.engine.binary import rclone_path, setpriv_path
 from portal.engine.command import Order, command_line, environment
-from portal.engine.runtime_dir import Workplace
+from portal.engine.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
 NEW, OLD = (900, 100) if QUICK else (90_000, 10_000)
@@ -85,13 +85,13 @@ def measure_plans(folder: Path) -> dict[str, list[float]]:
 
 def bare(source: Path, destination: Path) -> float:
     order = Order(1, 1, "sync", str(source), str(destination), None, dry_run=True)
-    workplace = Workplace()
+    runtime_dir = RuntimeDir()
     command = command_line(
         setpriv_path(),
         rclone_path(None),
         order,
         STATS_INTERVAL,
-        workplace=workplace,
+        runtime_dir=runtime_dir,
         moment=time.time(),
     )
     begun = time.time()
@@ -106,7 +106,7 @@ def bare(source: Path, destination: Path) -> float:
         )
         return time.time() - begun
     finally:
-        workplace.remove()
+        runtime_dir.remove()
 
 
 def job(

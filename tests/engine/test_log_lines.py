@@ -137,6 +137,19 @@ def test_backlog_gives_each_line_once_oldest_first():
     assert backlog.take() == ([], 0)
 
 
+def test_backlog_asks_to_be_taken_before_anything_is_left_out() -> None:
+    backlog = Backlog(10, 10_000)
+    for _ in range(5):
+        backlog.add("info", "a.txt", "Copied (new)")
+    assert not backlog.is_half_full
+    backlog.add("info", "a.txt", "Copied (new)")
+    assert backlog.is_half_full
+    assert backlog.take()[1] == 0
+    assert not backlog.is_half_full
+    backlog.add("info", "", "x" * 6_000)
+    assert backlog.is_half_full
+
+
 @pytest.mark.parametrize(("lines", "characters", "kept"), [(10, 10_000, 10), (1000, 50, 10)])
 def test_backlog_that_nobody_takes_keeps_the_first_and_counts_the_others(lines, characters, kept):
     backlog = Backlog(lines, characters)
