@@ -56,8 +56,8 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"failed to open source object:[^\n]*(no such file|not found|does not exist)",
-        "Some files were gone when their turn came; the errors name them. Retry when nothing else "
-        "changes the source.",
+        "Some files could not be found when their turn came; the errors name them. Retry when "
+        "nothing else changes the source.",
         may_pass=None,
     ),
     Reason(

@@ -95,11 +95,11 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
         ("error reading source root directory: directory not found", "The source folder does not"),
         (
             "Failed to copy: failed to open source object: lstat /src/a: no such file or directory",
-            "Some files were gone when their turn came",
+            "Some files could not be found when their turn came",
         ),
         (
             "Failed to copy: failed to open source object: Open failed: file does not exist",
-            "Some files were gone when their turn came",
+            "Some files could not be found when their turn came",
         ),
         (
             "Failed to copy: failed to open source object: open /src/a: permission denied",
