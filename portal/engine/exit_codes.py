@@ -93,9 +93,9 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         MEETING_WORDS,
-        "Two names in the source differ only by case, or by how an accent is written, and are one "
-        "file at the destination. One of them was left out; the errors name it. Rename it, then "
-        "retry.",
+        "Two names in the source differ only by case, or by how an accent is written, and are "
+        "taken for one file at the destination. One of them was left out; the errors name it. "
+        "Rename it, then retry.",
     ),
     Reason(
         SIZE_ONLY_WORDS,
