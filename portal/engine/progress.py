@@ -124,14 +124,13 @@ class ProgressParser:
         return self._reading
 
     def finish(self, succeeded: bool) -> Progress | None:
-        """The final figures: the last reading, with the average speed; complete if it succeeded."""
+        """The final figures: the last reading, with the average speed; complete if it succeeded.
+        None of one that failed before it did or knew anything."""
         stats = self._last or Statistics()
+        if not succeeded:
+            return self._failed(stats)
         # Once more: what the report and the log have told since belongs to it.
-        reading = self.read(stats) if succeeded or self._reading else None
-        if reading is None or not succeeded:
-            return reading and replace(
-                reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
-            )
+        reading = self.read(stats)
         # A file that was not there any more when its turn came is none of those that arrived.
         told = self._deeds.arrived or self._check
         done = reading.bytes_transferred
@@ -147,6 +146,19 @@ class ProgressParser:
             else max(stats.total_transfers, reading.files_transferred),
             files_unchanged=max(reading.files_unchanged, self._single_file(stats)),
             current_files=(),
+        )
+
+    def _failed(self, stats: Statistics) -> Progress | None:
+        if self._reading is None and not self._deeds.arrived:
+            return None
+        knew_the_total = self._reading is not None and self._reading.total_bytes is not None
+        # One that was stopped tells of files whose bytes are in no statistics any more.
+        reading = self.read(replace(stats, bytes=max(stats.bytes, self._deeds.bytes)))
+        if not knew_the_total:
+            # That much has arrived; of how much, nobody has said.
+            reading = self._reading = replace(reading, total_bytes=None, percent=None)
+        return replace(
+            reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
         )
 
     def _single_file(self, stats: Statistics) -> int:

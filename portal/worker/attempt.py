@@ -73,8 +73,9 @@ def _confirmed_plan(job: Job) -> engine.ConfirmedPlan | None:
 
 
 def _before(job: Job) -> engine.Progress | None:
-    """The figures of earlier attempts; None before any of them knew how much there is to do."""
-    if job.attempt <= 1 or job.total_bytes is None:
+    """The figures of earlier attempts; None before any of them did anything, or knew how much there
+    is to do."""
+    if job.attempt <= 1 or (job.total_bytes is None and not job.files_transferred):
         return None
     return engine.Progress(
         phase=engine.Phase.SCANNING,

@@ -16,7 +16,7 @@ from portal.engine import Order, Phase, Progress, Run, rclone_path
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.progress import ProgressParser
 from portal.engine.report import MOST_NAMES, Report
-from portal.engine.statistics import parse
+from portal.engine.statistics import Deed, Done, parse
 from portal.transfers.options import Options
 from tests.support.transfers import reading
 
@@ -304,6 +304,54 @@ def test_copy_whose_rclone_was_killed_ends_with_the_figures_of_all(tmp_path: Pat
     assert (last.files_transferred, last.files_total) == (10, 10)
     assert (last.bytes_transferred, last.total_bytes) == (4_000_000, 4_000_000)
     assert last.files_unchanged == 0
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+def test_files_that_arrived_before_the_first_statistics_of_a_stopped_attempt_count(
+    tmp_path: Path, operation: str
+) -> None:
+    """A portal that is stopped a moment after the start of a job."""
+    source, to = files(tmp_path / "from", 3), tmp_path / "to"
+    for index in range(3):
+        (source / f"large {index}").write_bytes(os.urandom(300_000))
+    run = attempt(tmp_path, source, to, operation=operation, bandwidth_limit="250k")
+    for _ in run.readings(tick=0.005):
+        if sum(1 for _ in to.glob("file ???")) == 3:
+            run.stop()
+    run.close()
+    stopped = run.outcome().progress
+    assert stopped is not None
+    assert stopped.files_transferred >= 3
+    assert stopped.bytes_arrived >= 3000
+    assert (stopped.percent or 0) < 100
+    assert stopped.total_bytes in (None, 903_000)
+    last = followed(attempt(tmp_path, source, to, operation=operation, before=stopped))
+    assert (last.files_transferred, last.files_total, last.files_unchanged) == (6, 6, 0)
+    assert (last.bytes_transferred, last.total_bytes) == (903_000, 903_000)
+
+
+def test_files_that_arrived_after_the_last_statistics_count_too() -> None:
+    tracker = ProgressParser("copy", dry_run=False)
+    lines(tracker, stats(0, 3000, 0))
+    tracker.note(Done(Deed.COPIED, "one", 1000))
+    tracker.note(Done(Deed.COPIED, "two", 1000))
+    stopped = tracker.finish(False)
+    assert stopped is not None
+    assert (stopped.bytes_transferred, stopped.bytes_arrived) == (2000, 2000)
+    assert (stopped.files_transferred, stopped.total_bytes) == (2, 3000)
+
+
+def test_nobody_knows_of_how_much_before_the_first_statistics() -> None:
+    tracker = ProgressParser("copy", dry_run=False)
+    tracker.note(Done(Deed.COPIED, "one", 1000))
+    for stopped in (tracker.finish(False), tracker.finish(False)):  # whoever asks, and again
+        assert stopped is not None
+        assert (stopped.bytes_transferred, stopped.files_transferred) == (1000, 1)
+        assert (stopped.total_bytes, stopped.percent) == (None, None)
+
+
+def test_attempt_that_did_nothing_has_no_figures() -> None:
+    assert ProgressParser("copy", dry_run=False).finish(False) is None
 
 
 def test_files_that_came_between_two_attempts_belong_to_both(tmp_path: Path) -> None:
