@@ -49,7 +49,7 @@ def test_rclone_that_is_not_executable_is_named(tmp_path):
         check_rclone(tmp_path / "file")
 
 
-@pytest.identity.parametrize(
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("echo rclone v1.60.1-DEV", "rclone 1.60.1-DEV at .* is too old: 1.75.0 or newer"),
@@ -228,7 +228,7 @@ print(json.dumps({"runs": [green.wait() for green in runs], "gap": max(gaps), "n
 """
 
 
-@pytest.identity.exclusive
+@pytest.mark.exclusive
 def test_under_eventlet_transfers_run_side_by_side_and_the_loop_never_stalls(source, tmp_path):
     flood = python_program(
         tmp_path / "flood",
