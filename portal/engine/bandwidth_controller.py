@@ -10,43 +10,42 @@ from portal.engine.transfer import Transfer
 from portal.transfers import bandwidth
 from portal.transfers.bandwidth import OFF
 
-#: Seconds between two tries to tell rclone.
-_TELL_AGAIN = 1.0
+#: Seconds between two attempts to tell rclone.
+_RETRY_AFTER = 1.0
 
 
 def rate_now(bandwidth_limit: str | None, timezone: str) -> str:
-    """Of a rate or a timetable by the clock of ``timezone``; ``off`` for no limit."""
-    table = bandwidth.restored(bandwidth_limit)
+    """The rate of the moment, by the clock of ``timezone``; ``off`` for no limit."""
+    table = bandwidth.from_row(bandwidth_limit)
     return table.rate_at(datetime.now(ZoneInfo(timezone))) if table else OFF
 
 
 class BandwidthController:
-    """rclone begins with the rate of the moment and knows no timetable: whatever changes it, the
-    clock or a person, goes one way."""
+    """Tells rclone each new rate, whether the clock or a person changed it."""
 
     def __init__(self, bandwidth_limit: str | None, timezone: str) -> None:
         self.bandwidth_limit = bandwidth_limit
         self._timezone = timezone
-        self._told = OFF
-        self._told_at = 0.0
+        self._rate = OFF
+        self._tried_at = 0.0
 
     def begin(self) -> str | None:
-        """The rate with which the next rclone is to begin; None without a limit."""
-        self._told = rate_now(self.bandwidth_limit, self._timezone)
-        return None if self._told == OFF else self._told
+        """The rate for the start of the next rclone; None without a limit."""
+        self._rate = rate_now(self.bandwidth_limit, self._timezone)
+        return None if self._rate == OFF else self._rate
 
     @property
     def rate(self) -> str | None:
-        """What the current rclone was told last; None without a limit."""
-        return None if self._told == OFF else self._told
+        """The rate that the current rclone has; None without a limit."""
+        return None if self._rate == OFF else self._rate
 
     def update(self, transfer: Transfer) -> str | None:
-        """The new rate, if rclone was just told of one."""
+        """Tells rclone the rate if it has changed; returns it if rclone has taken it."""
         rate = rate_now(self.bandwidth_limit, self._timezone)
-        if rate == self._told or time.monotonic() - self._told_at < _TELL_AGAIN:
+        if rate == self._rate or time.monotonic() - self._tried_at < _RETRY_AFTER:
             return None
-        self._told_at = time.monotonic()
+        self._tried_at = time.monotonic()
         if not transfer.limit(rate):
             return None
-        self._told = rate
+        self._rate = rate
         return rate

@@ -71,7 +71,7 @@ class Job(Base):
     #: One rate or a timetable, see ``timetable``; changed while it runs.
     bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
     dry_run: Mapped[bool] = mapped_column(default=False)
-    #: See ``options.restored``.
+    #: See ``options.from_json``.
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
     #: Of a dry run: what it found it would do. Of a job that was confirmed: what was shown.
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

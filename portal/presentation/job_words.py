@@ -17,13 +17,8 @@ from portal.presentation.formatting import (
     speed,
 )
 from portal.transfers import bandwidth, compared, left_out
-from portal.transfers.options import (
-    USUAL,
-    Options,
-    age_text,
-    restored,
-    size_text,
-)
+from portal.transfers.option_kinds import Size, format_size
+from portal.transfers.options import OPTIONS, Option, Options, from_json
 from portal.transfers.states import (
     ACTIVE,
     STATES,
@@ -162,7 +157,7 @@ def _answer(job: Job) -> str:
 
 
 def _none_words(job: Job, otherwise: str) -> str:
-    return "no file passed the filters" if restored(job.options).filters else otherwise
+    return "no file passed the filters" if from_json(job.options).filters else otherwise
 
 
 #: What is done to the files of each operation, and what was done.
@@ -295,25 +290,25 @@ def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
 
 
 def options_words(job: Job) -> list[tuple[str, str]]:
-    """What was asked for beside the two ends, each as a name and its words; usual values left out,
-    but for the bandwidth limit."""
-    chosen = restored(job.options)
+    """The bandwidth limit, and the options that differ from their defaults: pairs of a name and its
+    words."""
+    chosen = from_json(job.options)
     limit = bandwidth.words(job.bandwidth_limit)
     if "," in (job.bandwidth_limit or ""):
         limit = f"{limit} ({chosen.timezone})"
-    words = {
-        "Bandwidth limit": limit,
-        "Only these files": ", ".join(chosen.include),
-        "All but these files": ", ".join(chosen.exclude),
-        "Only files older than": age_text(chosen.min_age),
-        "Only files up to": _limit_of_size(chosen.max_size),
-        "Compared by": _compared_words(job, chosen),
-        "An empty source": "may empty the destination" if chosen.allow_empty_source else "",
-        "Verified after the copy": "yes" if chosen.verify else "",
-        "Files at a time": str(chosen.transfers) if chosen.transfers != USUAL.transfers else "",
-        "Tries again": str(chosen.retries) if chosen.retries != USUAL.retries else "",
-    }
-    return [(name, value) for name, value in words.items() if value]
+    filters = [_option_words(option, chosen) for option in OPTIONS if option.is_filter]
+    others = [_option_words(option, chosen) for option in OPTIONS if not option.is_filter]
+    compared_by = ("Compared by", _compared_words(job, chosen))
+    words = [("Bandwidth limit", limit), *filters, compared_by, *others]
+    return [(name, value) for name, value in words if name and value]
+
+
+def _option_words(option: Option, chosen: Options) -> tuple[str, str]:
+    name = option.label if option.shown is None else option.shown
+    value = getattr(chosen, option.name)
+    if value == option.default:
+        return name, ""
+    return name, _limit_of_size(value) if isinstance(option.kind, Size) else option.kind.text(value)
 
 
 def _compared_words(job: Job, chosen: Options) -> str:
@@ -324,7 +319,7 @@ def _compared_words(job: Job, chosen: Options) -> str:
 
 def _limit_of_size(number: int | None) -> str:
     """In the unit that was typed: ``500 MB`` is no round number of MiB."""
-    text = size_text(number)
+    text = format_size(number)
     if text.endswith("B") and text[-2:-1].isalpha():
         return f"{text[:-2]} {'k' if text[-2] == 'K' else text[-2]}B"
     return size(number) if number else ""

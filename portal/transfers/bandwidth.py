@@ -23,7 +23,7 @@ _MOST_SLOTS = 24
 #: rclone's own notation, which is kept as it was typed. `10M` and `10MiB` are the same there.
 _RCLONE = re.compile(r"\d{1,19}(\.\d{1,3})?(b|[kmgtp](ib?)?)", re.IGNORECASE | re.ASCII)
 _AMOUNT = re.compile(r"(\d{1,19}(?:\.\d{1,3})?)\s*([A-Za-z]*(?:/s)?)", re.ASCII)
-#: A unit that stands apart from its number within a timetable.
+#: A unit in a timetable that a blank separates from its number.
 _UNIT = re.compile(r"[A-Za-z]{1,5}(?:/s)?", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _PREFIX = "([kmgtp]?|[KMGTP])"
@@ -35,13 +35,13 @@ _LARGEST = 2**62  # what rclone counts in holds one bit more
 _SLOT = re.compile(r"(?:([A-Za-z]{3})-)?(\d{1,2}):(\d{2}),(\S+)", re.ASCII)
 
 
-class NoTimetable(ValueError):
-    """The text is no limit; the message is a sentence for whoever typed it."""
+class InvalidBandwidth(ValueError):
+    """The text is no limit. The message is a sentence for the person who typed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """From this minute on (of each day, or of a weekday, 0 for Monday) the rate holds."""
+    """A rate and the minute from which it holds, each day or on one weekday (0 is Monday)."""
 
     weekday: int | None
     minute: int
@@ -60,8 +60,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """``slots`` is never empty; one without a time is a single slot that begins at midnight and
-    stands alone (``constant``)."""
+    """``slots`` is never empty. ``constant``: one rate at all times, kept as a slot at midnight."""
 
     slots: tuple[Slot, ...]
     constant: bool
@@ -72,8 +71,8 @@ class Timetable:
         return " ".join(str(slot) for slot in self.slots)
 
     def rate_at(self, moment: datetime) -> str:
-        """The rate that holds at this moment, by the wall clock of its own time zone. Before the
-        week's first slot that is the last one of the week before."""
+        """The rate at this moment, by the clock of the moment's own time zone. Before the first
+        slot of the week, the last slot of the week before still holds."""
         here = moment.weekday() * _DAY + moment.hour * 60 + moment.minute
         begins = sorted((minute, slot.rate) for slot in self.slots for minute in slot.begins)
         past = [rate for minute, rate in begins if minute <= here]
@@ -81,21 +80,21 @@ class Timetable:
 
 
 def parse(text: str) -> Timetable | None:
-    """None for an empty text: no limit. Raises NoTimetable."""
+    """None for an empty text: no limit. Raises InvalidBandwidth."""
     text = text.strip()
     if not text:
         return None
     if len(text) > LENGTH:
-        raise NoTimetable(f"Use at most {LENGTH} characters.")
+        raise InvalidBandwidth(f"Use at most {LENGTH} characters.")
     found = _timetable(text)
     if len(str(found)) > LENGTH:
-        raise NoTimetable("This is too long. Use units such as 10M, and fewer times.")
+        raise InvalidBandwidth("This is too long. Use units such as 10M, and fewer times.")
     return found
 
 
-def restored(text: str | None) -> Timetable | None:
-    """What a row holds. Older releases let bare numbers in, which rclone reads as KiB, and ``0``,
-    which it reads as no limit."""
+def from_row(text: str | None) -> Timetable | None:
+    """Reads the limit of a row. Older releases accepted bare numbers, which rclone reads as KiB,
+    and ``0``, which it reads as no limit."""
     if not text:
         return None
     return parse(_STORED.sub(_as_rclone_reads, text))
@@ -112,7 +111,7 @@ def _as_rclone_reads(found: re.Match[str]) -> str:
 
 def words(text: str | None) -> str:
     """A limit as a person reads it: ``10 MiB/s``; ``10 MB/s from 08:00, no limit from 19:00``."""
-    found = restored(text)
+    found = from_row(text)
     if found is None:
         return "none"
     if found.constant:
@@ -142,14 +141,14 @@ def _timetable(text: str) -> Timetable:
         return Timetable((Slot(None, 0, _rate(text)),), constant=True)
     entries = _entries(text)
     if len(entries) > _MOST_SLOTS:
-        raise NoTimetable(f"Use at most {_MOST_SLOTS} times.")
+        raise InvalidBandwidth(f"Use at most {_MOST_SLOTS} times.")
     slots = tuple(_slot(entry) for entry in entries)
     _refuse_twice(slots)
     return Timetable(slots, constant=False)
 
 
 def _entries(text: str) -> list[str]:
-    """Cut at blanks, but for one between a number and its unit."""
+    """Splits at blanks, except between a number and its unit."""
     entries: list[str] = []
     for part in text.split():
         if entries and entries[-1][-1].isdecimal() and _UNIT.fullmatch(part):
@@ -162,13 +161,13 @@ def _entries(text: str) -> list[str]:
 def _slot(entry: str) -> Slot:
     found = _SLOT.fullmatch(entry)
     if found is None:
-        raise NoTimetable(
+        raise InvalidBandwidth(
             f"“{entry[:40]}” is no time with its limit. Write a timetable such as"
             " 08:00,10M 19:00,off."
         )
     day, hour, minute, rate = found.groups()
     if int(hour) > 23 or int(minute) > 59:
-        raise NoTimetable(f"{hour}:{minute} is no time of day.")
+        raise InvalidBandwidth(f"{hour}:{minute} is no time of day.")
     return Slot(_weekday(day), int(hour) * 60 + int(minute), _rate(rate))
 
 
@@ -176,23 +175,25 @@ def _weekday(name: str | None) -> int | None:
     if name is None:
         return None
     if name.capitalize() not in WEEKDAYS:
-        raise NoTimetable(f"“{name}” is no day. Use Mon, Tue, Wed, Thu, Fri, Sat or Sun.")
+        raise InvalidBandwidth(f"“{name}” is no day. Use Mon, Tue, Wed, Thu, Fri, Sat or Sun.")
     return WEEKDAYS.index(name.capitalize())
 
 
 def _rate(text: str) -> str:
-    """In rclone's notation. Raises NoTimetable for what could be read in two ways."""
+    """The rate in rclone's notation. Raises InvalidBandwidth if it could be read in two ways."""
     if text.lower() == OFF:
         return OFF
     found = _AMOUNT.fullmatch(text)
     if found is None:
-        raise NoTimetable("Write a number and a unit, such as 10M or 512k, for each second.")
+        raise InvalidBandwidth("Write a number and a unit, such as 10M or 512k, for each second.")
     number, unit = found.groups()
     if not Fraction(number):
-        raise NoTimetable("0 is not a limit. For no limit, leave the field empty or write off.")
+        raise InvalidBandwidth(
+            "0 is not a limit. For no limit, leave the field empty or write off."
+        )
     amount = _bytes(number, unit)
     if not 1 <= amount <= _LARGEST:
-        raise NoTimetable("Write a limit from 1B to 4096P.")
+        raise InvalidBandwidth("Write a limit from 1B to 4096P.")
     if _RCLONE.fullmatch(number + unit):
         return number + unit
     if binary := _BINARY.fullmatch(unit.removesuffix("/s")):
@@ -201,10 +202,10 @@ def _rate(text: str) -> str:
 
 
 def _bytes(number: str, unit: str) -> Fraction:
-    """A second. Raises NoTimetable."""
+    """Bytes a second. Raises InvalidBandwidth."""
     amount, name = Fraction(number), unit.removesuffix("/s")
     if not unit:
-        raise NoTimetable(
+        raise InvalidBandwidth(
             f"Write a unit: {number}B is bytes each second, {number}K is KiB, {number}M is MiB."
         )
     if found := _BINARY.fullmatch(name):
@@ -217,15 +218,15 @@ def _bytes(number: str, unit: str) -> Fraction:
         return amount  # as rclone reads it
     if found := _LETTER_ALONE.fullmatch(name):
         prefix = found[1]
-        raise NoTimetable(
+        raise InvalidBandwidth(
             f"A small b may be bytes or bits. Write {number}{prefix}B/s or {number}{prefix}bit/s."
         )
-    raise NoTimetable("Write a number and a unit, such as 10M or 512k, for each second.")
+    raise InvalidBandwidth("Write a number and a unit, such as 10M or 512k, for each second.")
 
 
 def _refuse_twice(slots: tuple[Slot, ...]) -> None:
     seen: set[int] = set()
     for slot in slots:
         if seen.intersection(slot.begins):
-            raise NoTimetable(f"{str(slot).partition(',')[0]} is there twice.")
+            raise InvalidBandwidth(f"{str(slot).partition(',')[0]} is there twice.")
         seen.update(slot.begins)

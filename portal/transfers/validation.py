@@ -1,66 +1,55 @@
-"""What makes a transfer acceptable: one set of rules for the form and for programs."""
+"""Validates a transfer: one set of rules for the form and for the API."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from portal.errors import Invalid
-from portal.transfers import bandwidth as timetable
-from portal.transfers import options
+from portal.transfers import bandwidth
+from portal.transfers.bandwidth import InvalidBandwidth
 from portal.transfers.local_paths import PathRefused
 from portal.transfers.locations import Location, locate, overlap
 from portal.transfers.names import is_name
-from portal.transfers.options import Options
+from portal.transfers.option_kinds import InvalidOption
+from portal.transfers.options import OPTIONS, Options
 from portal.transfers.pools import DEFAULT_POOL
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
 
 NAME_LENGTH = 200
-BANDWIDTH_LENGTH = timetable.LENGTH
+BANDWIDTH_LENGTH = bandwidth.LENGTH
 
 T = TypeVar("T")
+
+
+#: Options as they were typed or sent; one that is missing has its default.
+RawOptions = Mapping[str, Any]
+_NO_OPTIONS: RawOptions = MappingProxyType({})
 
 
 class _Refused(Exception):
     """A sentence for the person who typed the field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
-    """Options as they were typed; an empty text stands for the default."""
-
-    include: list[str]
-    exclude: list[str]
-    min_age: str = ""
-    max_size: str = ""
-    checksum: bool = False
-    verify: bool = False
-    allow_empty_source: bool = False
-    transfers: str = ""
-    retries: str = ""
-
-
-NOTHING_TYPED = Typed(include=[], exclude=[])
-
-
-class _Findings:
-    """What each rule gave, and each error beside its field."""
+class FieldErrors:
+    """Collects each error beside its field."""
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
 
-    def checked(self, field: str, otherwise: T, rule: Callable[..., T], *typed: object) -> T:
+    def check(self, field: str, otherwise: T, rule: Callable[..., T], *values: object) -> T:
+        """What the rule returns; after an error, ``otherwise``."""
         try:
-            return rule(*typed)
-        except (_Refused, options.Refused, timetable.NoTimetable) as refused:
+            return rule(*values)
+        except (_Refused, InvalidOption, InvalidBandwidth) as refused:
             self.errors[field] = str(refused)
             return otherwise
 
 
-def transfer(
+def validate_transfer(
     *,
     name: str,
     operation: str,
@@ -70,23 +59,24 @@ def transfer(
     dry_run: bool,
     roots: Sequence[Path],
     remotes: Mapping[str, int],
-    typed: Typed = NOTHING_TYPED,
+    raw: RawOptions = _NO_OPTIONS,
     timezone: str = "UTC",
     pool: str = "",
     pools: Collection[str] = (),
 ) -> Transfer:
-    """What was asked for, with paths resolved. Raises Invalid with all that is wrong at once.
-    ``remotes``: name → id of those that whoever asks may use; ``timezone`` is theirs; ``pools`` are
-    those that there are beside the default one."""
-    found = _Findings()
-    title = found.checked("name", "", _name, name)
-    wanted = found.checked("operation", "", _operation, operation)
+    """The transfer that was asked for, with paths resolved. Raises Invalid with all errors at once.
+    ``remotes``: name → id of the remotes that the person may use; ``timezone``: the person's;
+    ``pools``: the existing pools besides the default one."""
+    found = FieldErrors()
+    title = found.check("name", "", _name, name)
+    wanted = found.check("operation", "", _operation, operation)
     none, places = Location(""), (roots, remotes)
-    begin = found.checked("source", none, _place, source, *places, "Say where to copy from.")
-    end = found.checked("destination", none, _place, destination, *places, "Say where to copy to.")
-    limit = found.checked("bandwidth_limit", None, timetable.parse, bandwidth_limit)
-    chosen = _options(found, typed, wanted, timezone if limit and not limit.constant else "UTC")
-    workers = found.checked("pool", None, _pool, pool, pools)
+    begin = found.check("source", none, _place, source, *places, "Say where to copy from.")
+    end = found.check("destination", none, _place, destination, *places, "Say where to copy to.")
+    limit = found.check("bandwidth_limit", None, bandwidth.parse, bandwidth_limit)
+    has_timetable = limit is not None and not limit.constant
+    chosen = _options(found, raw, wanted)
+    workers = found.check("pool", None, _pool, pool, pools)
     if begin.text and end.text and overlap(begin.text, end.text):
         found.errors["destination"] = "This lies inside the source, or the source inside it."
     if found.errors:
@@ -98,71 +88,46 @@ def transfer(
         end.text,
         str(limit) if limit else None,
         dry_run,
-        options=chosen,
+        options=Options(**chosen, timezone=timezone if has_timetable else "UTC"),
         source_remote_id=begin.remote_id,
         destination_remote_id=end.remote_id,
         pool=workers,
     )
 
 
-def selection(
-    source: str, typed: Typed, *, roots: Sequence[Path], remotes: Mapping[str, int]
+def validate_selection(
+    source: str, raw: RawOptions, *, roots: Sequence[Path], remotes: Mapping[str, int]
 ) -> tuple[Location, Options]:
-    """Where files are to be taken from, and which of them. Raises Invalid as ``transfer``."""
-    found = _Findings()
-    begin = found.checked(
+    """The source and the filters, for a preview. Raises Invalid as above."""
+    found = FieldErrors()
+    begin = found.check(
         "source", Location(""), _place, source, roots, remotes, "Say where to copy from."
     )
-    chosen = Options(**_filters(found, typed))
+    chosen = Options(**_options(found, raw, only_filters=True))
     if found.errors:
         raise Invalid(found.errors)
     return begin, chosen
 
 
-def bandwidth(text: str) -> str | None:
+def validate_bandwidth(text: str) -> str | None:
     """A limit as it is stored, None for none. Raises Invalid."""
     try:
-        limit = timetable.parse(text)
-    except timetable.NoTimetable as refused:
+        limit = bandwidth.parse(text)
+    except InvalidBandwidth as refused:
         raise Invalid({"bandwidth_limit": str(refused)}) from None
     return str(limit) if limit else None
 
 
-def _options(found: _Findings, typed: Typed, operation: str, timezone: str) -> Options:
-    usual = options.USUAL
-    return Options(
-        **_filters(found, typed),
-        checksum=typed.checksum,
-        verify=found.checked("verify", False, _verify, typed.verify, operation),
-        allow_empty_source=typed.allow_empty_source and operation == Operation.SYNC,
-        transfers=found.checked(
-            "transfers", 0, _number, typed.transfers, usual.transfers, 1, options.MOST_TRANSFERS
-        ),
-        retries=found.checked(
-            "retries", 0, _number, typed.retries, usual.retries, 0, options.MOST_RETRIES
-        ),
-        timezone=timezone,
-    )
-
-
-def _filters(found: _Findings, typed: Typed) -> dict[str, Any]:
-    none: tuple[str, ...] = ()
+def _options(
+    found: FieldErrors, raw: RawOptions, operation: str = "", *, only_filters: bool = False
+) -> dict[str, Any]:
     return {
-        "include": found.checked("include", none, options.patterns, typed.include),
-        "exclude": found.checked("exclude", none, options.patterns, typed.exclude),
-        "min_age": found.checked("min_age", None, options.age, typed.min_age),
-        "max_size": found.checked("max_size", None, options.size, typed.max_size),
+        option.name: found.check(
+            option.name, option.default, option.parse, raw.get(option.name), operation
+        )
+        for option in OPTIONS
+        if option.is_filter or not only_filters
     }
-
-
-def _verify(wanted: bool, operation: str) -> bool:
-    if wanted and operation == Operation.MOVE:
-        raise _Refused("A move leaves nothing at the source to compare with.")
-    return wanted and operation != Operation.CHECK
-
-
-def _number(text: str, usual: int, least: int, most: int) -> int:
-    return options.number(text, least, most) if text.strip() else usual
 
 
 def _name(text: str) -> str:

@@ -19,7 +19,7 @@ from portal.services.storage.connections import Unusable
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
 from portal.transfers.local_paths import PathRefused
-from portal.transfers.options import restored
+from portal.transfers.options import from_json
 from portal.worker import preflight
 from portal.worker.attempt_log import AttemptLog
 from portal.worker.progress_reporter import ProgressReporter, RunningJob, Stop
@@ -127,7 +127,7 @@ class Attempt:
             destination=job.destination,
             bandwidth_limit=job.bandwidth_limit,
             dry_run=job.dry_run,
-            options=restored(job.options),
+            options=from_json(job.options),
             confirmed=_confirmed_plan(job),
             earlier=() if job.retry_of_id is None else (job.retry_of_id,),
         )

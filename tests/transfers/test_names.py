@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from portal.engine.statistics import printable
 from portal.errors import Invalid
 from portal.presentation.formatting import printable as shown
-from portal.transfers import locations, options, validation
+from portal.transfers import locations, option_kinds, validation
 from portal.transfers.local_paths import PathRefused
 from portal.transfers.names import (
     BIDI_CONTROLS,
@@ -80,7 +80,7 @@ def test_bidi_controls_are_those_of_unicode() -> None:
 def test_plain_name_is_taken_wherever_one_is_typed(
     browser: Callable[..., Browser], root: Path, execute: Any, name: str
 ) -> None:
-    assert options.patterns([f"{name}/*"]) == (f"{name}/*",)
+    assert option_kinds.parse_patterns([f"{name}/*"]) == (f"{name}/*",)
     assert locations.locate(f"nas:a/{name}", [], {"nas": 1}).text == f"nas:a/{name}"
     (root / "from" / name).mkdir(parents=True)
     (root / "from" / name / name).write_text("x")
@@ -104,7 +104,7 @@ def test_plain_name_is_taken_wherever_one_is_typed(
 @pytest.mark.parametrize("name", [*BROKEN, *TURNED])
 def test_name_that_breaks_or_turns_its_line_is_refused(name: str) -> None:
     for refused, rule in (
-        (options.Refused, lambda: options.patterns([name])),
+        (option_kinds.InvalidOption, lambda: option_kinds.parse_patterns([name])),
         (PathRefused, lambda: locations.locate(f"nas:{name}", [], {"nas": 1})),
         (validation._Refused, lambda: validation._name(name)),
     ):
@@ -162,7 +162,7 @@ def test_names_that_are_no_text_are_copied_like_any_other(
 
 def test_job_name_is_refused_beside_its_field(browser: Callable[..., Browser], root: Path) -> None:
     with pytest.raises(Invalid) as found:
-        validation.transfer(
+        validation.validate_transfer(
             name="a\u202eb",
             operation="copy",
             source=str(root),

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from portal.engine import rclone_path
 from portal.engine.runtime_dir import RuntimeDir
 from portal.transfers import options
-from portal.transfers.options import Options, Refused
+from portal.transfers.option_kinds import (
+    InvalidOption,
+    format_age,
+    format_size,
+    parse_age,
+    parse_patterns,
+    parse_size,
+)
+from portal.transfers.options import Options
 
 GOOD = (
     "*.jpg",
@@ -65,18 +73,18 @@ BAD = {
 
 @pytest.mark.parametrize("pattern", BAD)
 def test_what_is_no_pattern_is_refused_with_the_line_and_the_reason(pattern: str) -> None:
-    with pytest.raises(Refused, match=r"is no pattern") as refused:
-        options.patterns(["*.ok", pattern])
+    with pytest.raises(InvalidOption, match=r"is no pattern") as refused:
+        parse_patterns(["*.ok", pattern])
     assert BAD[pattern] in str(refused.value)
 
 
 def test_patterns_are_trimmed_and_empty_lines_left_out() -> None:
-    assert options.patterns([" *.jpg ", "", "  ", "b/"]) == ("*.jpg", "b/")
+    assert parse_patterns([" *.jpg ", "", "  ", "b/"]) == ("*.jpg", "b/")
 
 
 def test_more_than_a_hundred_patterns_are_refused() -> None:
-    with pytest.raises(Refused, match="at most 100"):
-        options.patterns([f"{number}.txt" for number in range(101)])
+    with pytest.raises(InvalidOption, match="at most 100"):
+        parse_patterns([f"{number}.txt" for number in range(101)])
 
 
 def refused_by_rclone(patterns: tuple[str, ...], folder: Path) -> str:
@@ -93,7 +101,7 @@ def refused_by_rclone(patterns: tuple[str, ...], folder: Path) -> str:
 
 
 def test_rclone_takes_every_pattern_that_is_taken_here(tmp_path: Path) -> None:
-    assert options.patterns(list(GOOD)) == GOOD
+    assert parse_patterns(list(GOOD)) == GOOD
     assert refused_by_rclone(GOOD, tmp_path) == ""
 
 
@@ -105,8 +113,8 @@ def test_any_text_is_refused_or_a_pattern_that_rclone_takes(tmp_path: Path) -> N
     def read(lines: list[str]) -> None:
         for line in lines:
             try:
-                taken.update(options.patterns([line]))
-            except Refused as refused:
+                taken.update(parse_patterns([line]))
+            except InvalidOption as refused:
                 words.add(str(refused))
 
     read()
@@ -116,7 +124,7 @@ def test_any_text_is_refused_or_a_pattern_that_rclone_takes(tmp_path: Path) -> N
 
 
 def test_ages_and_sizes_are_read_and_written_alike() -> None:
-    assert [options.age(text) for text in ("30min", "12h", "7d", "4 W", "90s", "5m", "")] == [
+    assert [parse_age(text) for text in ("30min", "12h", "7d", "4 W", "90s", "5m", "")] == [
         1800,
         43_200,
         604_800,
@@ -125,14 +133,14 @@ def test_ages_and_sizes_are_read_and_written_alike() -> None:
         300,
         None,
     ]
-    assert [options.size(text) for text in ("500M", "1.5G", "10 kib", "7B", "")] == [
+    assert [parse_size(text) for text in ("500M", "1.5G", "10 kib", "7B", "")] == [
         500 * 2**20,
         3 * 2**29,
         10_240,
         7,
         None,
     ]
-    assert [options.size(text) for text in ("1MB", "1 kB", "1.5gb", "1M", "1MiB", "1mi", "1K")] == [
+    assert [parse_size(text) for text in ("1MB", "1 kB", "1.5gb", "1M", "1MiB", "1mi", "1K")] == [
         10**6,
         1000,
         15 * 10**8,
@@ -142,26 +150,26 @@ def test_ages_and_sizes_are_read_and_written_alike() -> None:
         1024,
     ]
     for text in ("90s", "30min", "12h", "6d", "4w"):
-        assert options.age_text(options.age(text)) == text
+        assert format_age(parse_age(text)) == text
     for text in ("500M", "1536M", "3T", "7B", "500MB", "3KB", "7GB"):
-        assert options.size_text(options.size(text)) == text
+        assert format_size(parse_size(text)) == text
 
 
 @pytest.mark.parametrize("text", ["soon", "-1h", "1y", "1 2h", "h", "999999w", "1h\n--x", "١h"])
 def test_what_is_no_age_is_refused(text: str) -> None:
-    with pytest.raises(Refused):
-        options.age(text)
+    with pytest.raises(InvalidOption):
+        parse_age(text)
 
 
 @pytest.mark.parametrize("text", ["big", "-1M", "0M", "500", "1e9M", "1M --x", "999999999T", "nan"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(Refused):
-        options.size(text)
+    with pytest.raises(InvalidOption):
+        parse_size(text)
 
 
 def test_options_come_back_from_their_column_as_they_went_in() -> None:
     some = Options(include=("*.jpg",), min_age=60, verify=True, retries=0, timezone="Europe/Berlin")
-    assert options.restored(some.stored()) == some
-    assert Options().stored() == {}
-    assert options.restored(None) == Options()
-    assert options.restored({"gone": 1, "transfers": 8}) == Options(transfers=8)
+    assert options.from_json(some.to_json()) == some
+    assert Options().to_json() == {}
+    assert options.from_json(None) == Options()
+    assert options.from_json({"gone": 1, "transfers": 8}) == Options(transfers=8)

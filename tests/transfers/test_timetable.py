@@ -17,7 +17,7 @@ from portal.engine import rclone_path
 from portal.transfers import bandwidth
 from portal.transfers.bandwidth import (
     WEEKDAYS,
-    NoTimetable,
+    InvalidBandwidth,
     Timetable,
     parse,
 )
@@ -95,13 +95,13 @@ def test_weekday_holds_from_its_minute_until_the_next_slot_of_the_week() -> None
     ],
 )
 def test_what_is_no_limit_is_refused_with_the_reason(text: str, words: str) -> None:
-    with pytest.raises(NoTimetable, match=words):
+    with pytest.raises(InvalidBandwidth, match=words):
         parse(text)
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_limit_or_refused_and_nothing_else(text: str) -> None:
-    with suppress(NoTimetable):
+    with suppress(InvalidBandwidth):
         found = parse(text)
         assert found is None or parse(str(found)) == found
 
@@ -194,7 +194,7 @@ def test_unit_means_what_it_says_and_is_said_back(
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused_with_both(text: str, words: str) -> None:
-    with pytest.raises(NoTimetable, match=re.compile(re.escape(words), re.IGNORECASE)):
+    with pytest.raises(InvalidBandwidth, match=re.compile(re.escape(words), re.IGNORECASE)):
         parse(text)
 
 
@@ -217,7 +217,7 @@ def test_row_of_an_older_release_is_read_as_rclone_read_it(row: str | None, said
 
 @given(st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,3})?(b|[kmg](ib?)?)?", fullmatch=True))
 def test_every_rate_that_a_row_may_hold_can_be_said(row: str) -> None:
-    found = bandwidth.restored(row)
+    found = bandwidth.from_row(row)
     assert found is not None
     assert bandwidth.words(row)
 
@@ -225,7 +225,7 @@ def test_every_rate_that_a_row_may_hold_can_be_said(row: str) -> None:
 def test_limit_that_grows_too_long_for_its_row_is_refused() -> None:
     times = " ".join(f"{hour:02}:00,9GB/s" for hour in range(5))
     assert len(times) <= bandwidth.LENGTH
-    with pytest.raises(NoTimetable, match="too long"):
+    with pytest.raises(InvalidBandwidth, match="too long"):
         parse(times)
 
 

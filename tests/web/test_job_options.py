@@ -15,7 +15,7 @@ from flask import Flask
 from portal.db.session import session
 from portal.models import Job
 from portal.settings import Settings
-from portal.transfers.options import Options, restored
+from portal.transfers.options import Options, from_json
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.conftest import Browser, wait_for
@@ -45,7 +45,7 @@ def test_all_options_are_stored_typed_and_shown(bob: Browser, wish: dict[str, st
     assert bob.post("/jobs", wish | ALL).status_code == 303
     job = stored(1)
     assert job.bandwidth_limit == "08:00,10M 19:00,off"
-    assert restored(job.options) == Options(
+    assert from_json(job.options) == Options(
         include=("*.jpg", "photos/**"),
         exclude=("cache/",),
         min_age=604_800,

@@ -23,7 +23,7 @@ from portal.services.jobs.transitions import (
     held,
 )
 from portal.services.storage import remotes
-from portal.transfers.options import restored
+from portal.transfers.options import from_json
 from portal.transfers.request import Transfer
 from portal.transfers.states import (
     FINAL,
@@ -127,7 +127,7 @@ def transfer_of(job: Job) -> Transfer:
         destination=job.destination,
         bandwidth_limit=job.bandwidth_limit,
         dry_run=job.dry_run,
-        options=restored(job.options),
+        options=from_json(job.options),
         source_remote_id=job.source_remote_id,
         destination_remote_id=job.destination_remote_id,
         pool=job.pool,
@@ -160,7 +160,7 @@ def insert(
         destination=transfer.destination,
         bandwidth_limit=transfer.bandwidth_limit,
         dry_run=transfer.dry_run,
-        options=transfer.options.stored(),
+        options=transfer.options.to_json(),
         source_remote_id=transfer.source_remote_id,
         destination_remote_id=transfer.destination_remote_id,
         pool=transfer.pool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import (
@@ -20,15 +20,11 @@ from wtforms.fields.choices import SelectChoice
 from portal.errors import Invalid
 from portal.transfers import validation
 from portal.transfers.locations import Location
-from portal.transfers.options import (
-    MOST_RETRIES,
-    MOST_TRANSFERS,
-    USUAL,
-    Options,
-)
+from portal.transfers.option_kinds import Flag, Number, Patterns
+from portal.transfers.options import OPTIONS, Option, Options
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
-from portal.transfers.validation import BANDWIDTH_LENGTH, Typed
+from portal.transfers.validation import BANDWIDTH_LENGTH, RawOptions
 
 OPERATIONS = {
     Operation.COPY: "Copies what is new or changed. Deletes nothing.",
@@ -54,47 +50,38 @@ class JobForm(FlaskForm):
     )
     source = StringField("Source folder or file")
     destination = StringField("Destination folder")
-    bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
+    bandwidth_limit = StringField(
+        "Bandwidth limit",
+        description="10M is 10 MiB each second; 10 MB/s and 100 Mbit/s are taken too. Or a"
+        " timetable in your time zone: 08:00,10M 19:00,off. Empty: no limit.",
+        render_kw={"maxlength": BANDWIDTH_LENGTH},
+    )
     dry_run = BooleanField("Dry run: only say what would be done")
     #: Not drawn where there is nothing to choose; see ``offer``.
     pool = SelectField("Workers", choices=[SelectChoice("", "Any")], validate_choice=False)
     #: Sent by the page, not by programs: what deletes files is shown and confirmed first.
     guarded = HiddenField(default="y")
-    include = TextAreaField("Only these files")
-    exclude = TextAreaField("All but these files")
-    min_age = StringField("Only files older than")
-    max_size = StringField("Only files up to")
-    checksum = BooleanField("Compare by checksum")
-    verify = BooleanField("Verify after the copy")
-    allow_empty_source = BooleanField("Allow an empty source")
-    transfers = StringField("Files at a time", default=str(USUAL.transfers))
-    retries = StringField("Tries again after an error that may pass", default=str(USUAL.retries))
-
-    #: A line for each of the options.
-    HELP: ClassVar = {
-        "bandwidth_limit": "10M is 10 MiB each second; 10 MB/s and 100 Mbit/s are taken too. Or a"
-        " timetable in your time zone: 08:00,10M 19:00,off. Empty: no limit.",
-        "include": "One pattern a line, such as *.jpg, photos/** or /top.txt. Empty: all files.",
-        "exclude": "One pattern a line, such as *.tmp or cache/. Wins over the field above.",
-        "min_age": "30min, 12h, 7d or 4w: leaves out what is still being written.",
-        "max_size": "Leaves out larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
-        "checksum": "Reads every file on both sides instead of trusting its time and size. Slower.",
-        "allow_empty_source": "Of a sync: a source without a single file then empties the"
-        " destination, instead of being taken for a mistake.",
-        "verify": "Compares both sides when all is copied, and fails if they differ.",
-        "transfers": f"1 to {MOST_TRANSFERS}. More helps with many small files.",
-        "retries": f"0 to {MOST_RETRIES}. Each waits twice as long as the one before, from 5 s.",
-    }
-    #: Fields of the folded part of the form.
-    FOLDED = (*HELP, "dry_run")
 
     @property
     def unfolded(self) -> bool:
-        """Whether something was typed, or is wrong, in the part that is folded at first."""
+        """Whether the folded part has to be open: something was typed there, or is wrong."""
+        folded = ("bandwidth_limit", *(option.name for option in OPTIONS), "dry_run")
         return any(
             self[name].errors or (self[name].data or "") != (self[name].default or "")
-            for name in self.FOLDED
+            for name in folded
         )
+
+    @property
+    def filters(self) -> list[Any]:
+        return [self[option.name] for option in OPTIONS if option.is_filter]
+
+    @property
+    def numbers(self) -> list[Any]:
+        return [self[option.name] for option in OPTIONS if isinstance(option.kind, Number)]
+
+    @property
+    def flags(self) -> list[Any]:
+        return [self[option.name] for option in OPTIONS if isinstance(option.kind, Flag)]
 
     def offer(self, pools: Mapping[str, bool]) -> None:
         """``pools``: whether a living worker serves each."""
@@ -106,18 +93,8 @@ class JobForm(FlaskForm):
             ),
         ]
 
-    def typed(self) -> Typed:
-        return Typed(
-            include=(self.include.data or "").splitlines(),
-            exclude=(self.exclude.data or "").splitlines(),
-            min_age=self.min_age.data or "",
-            max_size=self.max_size.data or "",
-            checksum=bool(self.checksum.data),
-            verify=bool(self.verify.data),
-            allow_empty_source=bool(self.allow_empty_source.data),
-            transfers=self.transfers.data or "",
-            retries=self.retries.data or "",
-        )
+    def raw_options(self) -> RawOptions:
+        return {option.name: self[option.name].data for option in OPTIONS}
 
     def transfer(
         self,
@@ -129,7 +106,7 @@ class JobForm(FlaskForm):
         """What was asked for by somebody in this time zone, who may use these remotes; ``pools``
         are those that there are. Raises Invalid, and says each error beside its field."""
         with self.beside_fields():
-            return validation.transfer(
+            return validation.validate_transfer(
                 name=self.name.data or "",
                 operation=self.operation.data or "",
                 source=self.source.data or "",
@@ -138,7 +115,7 @@ class JobForm(FlaskForm):
                 dry_run=bool(self.dry_run.data),
                 roots=roots,
                 remotes=remotes,
-                typed=self.typed(),
+                raw=self.raw_options(),
                 timezone=timezone,
                 pool=self.pool.data or "",
                 pools=pools,
@@ -149,8 +126,8 @@ class JobForm(FlaskForm):
     ) -> tuple[Location, Options]:
         """Which files were asked for, whatever the rest of the form says. Raises as above."""
         with self.beside_fields():
-            return validation.selection(
-                self.source.data or "", self.typed(), roots=roots, remotes=remotes
+            return validation.validate_selection(
+                self.source.data or "", self.raw_options(), roots=roots, remotes=remotes
             )
 
     @contextmanager
@@ -167,6 +144,23 @@ class JobForm(FlaskForm):
         return bool(self.guarded.raw_data)
 
 
+def _option_field(option: Option) -> Any:
+    """The form's field of an option; ``option.help`` stands below it."""
+    words = {"label": option.label, "description": option.help}
+    match option.kind:
+        case Patterns():
+            return TextAreaField(**words, render_kw={"rows": 3})
+        case Flag():
+            return BooleanField(**words)
+        case Number():
+            return StringField(**words, default=str(option.default))
+    return StringField(**words)
+
+
+for _option in OPTIONS:
+    setattr(JobForm, _option.name, _option_field(_option))
+
+
 class BandwidthForm(FlaskForm):
     """Of a job that runs or waits."""
 
@@ -175,7 +169,7 @@ class BandwidthForm(FlaskForm):
     def limit(self) -> str | None:
         """Raises Invalid, and says the error beside the field."""
         try:
-            return validation.bandwidth(self.bandwidth_limit.data or "")
+            return validation.validate_bandwidth(self.bandwidth_limit.data or "")
         except Invalid as invalid:
             self.bandwidth_limit.errors = list(invalid.errors.values())
             raise

@@ -296,7 +296,7 @@ def test_options_of_the_dry_run_are_those_of_the_job(
     dry_run = planned(exclude="old/")
     bob.post(f"/jobs/{dry_run}/confirm", {"confirm": "2"})
     execute(2)
-    assert stored(2).options == Options(exclude=("old/",)).stored()
+    assert stored(2).options == Options(exclude=("old/",)).to_json()
     assert (root / "to" / "old" / "c stray").exists()
 
 

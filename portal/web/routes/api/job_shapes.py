@@ -8,23 +8,16 @@ from pydantic import Field
 
 from portal import models
 from portal.services.jobs import queue_position
-from portal.transfers import compared, options
+from portal.transfers import compared
+from portal.transfers.options import from_json
 from portal.transfers.states import JobStatus, Operation
+from portal.web.routes.api.option_shapes import OptionsShown
 from portal.web.routes.api.shapes import Shown, Timestamp
 
 
-class JobOptions(Shown):
+class JobOptions(OptionsShown):
     """How it is done."""
 
-    include: list[str]
-    exclude: list[str]
-    min_age: int | None = Field(description="Seconds.")
-    max_size: int | None = Field(description="Bytes.")
-    checksum: bool
-    verify: bool
-    allow_empty_source: bool
-    transfers: int
-    retries: int
     timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
 
 
@@ -190,7 +183,7 @@ def shown_in_full(job: models.Job) -> Job:
 
 def shown(job: models.Job) -> Job:
     columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
-    chosen = JobOptions.model_validate(options.restored(job.options))
+    chosen = JobOptions.model_validate(from_json(job.options))
     named = {
         "options": chosen,
         "plan": _plan(job.plan),

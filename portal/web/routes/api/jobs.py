@@ -18,13 +18,15 @@ from portal.services.jobs import (
 )
 from portal.services.jobs.idempotency import Wish
 from portal.services.storage import remotes
-from portal.transfers import options, validation
+from portal.transfers import validation
+from portal.transfers.options import OPTIONS
 from portal.transfers.pools import POOL_LENGTH
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
 from portal.web.access import address, job_or_404, me
 from portal.web.routes.api.job_shapes import Job, shown, shown_in_full
 from portal.web.routes.api.operations import Answer, operation
+from portal.web.routes.api.option_shapes import OptionsGiven
 from portal.web.routes.api.paging import (
     LINKS,
     Paged,
@@ -51,7 +53,7 @@ class JobsAsked(Pages):
     )
 
 
-class NewJob(Given):
+class NewJob(OptionsGiven):
     """What a transfer is to do. A path is a full path below a folder that is open to
     transfers, or ``name:path`` of a remote."""
 
@@ -67,46 +69,6 @@ class NewJob(Given):
         " 08:00,10M 19:00,off. Answers give it in rclone's form.",
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
-    include: list[str] = Field(
-        [],
-        max_length=options.MOST_PATTERNS,
-        description="Patterns such as *.jpg or photos/**: only files that one of them matches."
-        " Without any: all files.",
-    )
-    exclude: list[str] = Field(
-        [],
-        max_length=options.MOST_PATTERNS,
-        description="Patterns such as *.tmp or cache/: files to leave out. They win over include.",
-    )
-    min_age: str = Field(
-        "", max_length=20, description="Only files older than this: 30min, 12h, 7d or 4w."
-    )
-    max_size: str = Field(
-        "",
-        max_length=20,
-        description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes.",
-    )
-    checksum: bool = Field(
-        False, description="Compare files by checksum instead of by time and size."
-    )
-    verify: bool = Field(
-        False,
-        description="Compare both sides when all is copied; fail if they differ. Not of a move.",
-    )
-    allow_empty_source: bool = Field(
-        False,
-        description="Of a sync: a source without a single file may empty the destination. Without"
-        " it such a sync fails before anything is deleted.",
-    )
-    transfers: int = Field(
-        options.USUAL.transfers, ge=1, le=options.MOST_TRANSFERS, description="Files at a time."
-    )
-    retries: int = Field(
-        options.USUAL.retries,
-        ge=0,
-        le=options.MOST_RETRIES,
-        description="How often it is begun again after an error that may pass.",
-    )
     pool: str | None = Field(
         None,
         max_length=POOL_LENGTH,
@@ -116,7 +78,7 @@ class NewJob(Given):
 
     def transfer(self) -> Transfer:
         """By the rules of the form. Raises Invalid."""
-        return validation.transfer(
+        return validation.validate_transfer(
             name=self.name,
             operation=self.operation,
             source=self.source,
@@ -125,17 +87,7 @@ class NewJob(Given):
             dry_run=self.dry_run,
             roots=current_app.extensions["settings"].transfer_roots,
             remotes=remotes.names(me()),
-            typed=validation.Typed(
-                include=self.include,
-                exclude=self.exclude,
-                min_age=self.min_age,
-                max_size=self.max_size,
-                checksum=self.checksum,
-                verify=self.verify,
-                allow_empty_source=self.allow_empty_source,
-                transfers=str(self.transfers),
-                retries=str(self.retries),
-            ),
+            raw={option.name: getattr(self, option.name) for option in OPTIONS},
             timezone=me().settings.timezone,
             pool=self.pool or "",
             pools=workers.pools(),
@@ -303,7 +255,7 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
     Operators may change their own jobs, admins everyone's.
     """
     job_or_404(job_id, to_change=True)
-    limit = validation.bandwidth(body.bandwidth_limit or "")
+    limit = validation.validate_bandwidth(body.bandwidth_limit or "")
     return shown(control.limit(job_id, limit, actor=me(), address=address()))
 
 

@@ -1,0 +1,58 @@
+"""Fields of a transfer's options in JSON, made from their declarations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, create_model
+
+from portal.transfers.option_kinds import MOST_PATTERNS, Age, Flag, Number, Patterns, Size
+from portal.transfers.options import OPTIONS, Option
+from portal.web.routes.api.shapes import Given, Shown
+
+_TEXT_LENGTH = 20
+
+
+def _given(option: Option) -> tuple[Any, Any]:
+    """Type and field of an option in a request."""
+    words = option.description
+    match option.kind:
+        case Patterns():
+            return list[str], Field([], max_length=MOST_PATTERNS, description=words)
+        case Age() | Size():
+            return str, Field("", max_length=_TEXT_LENGTH, description=words)
+        case Number(least, most):
+            return int, Field(option.default, ge=least, le=most, description=words)
+        case Flag():
+            return bool, Field(option.default, description=words)
+
+
+def _shown(option: Option) -> tuple[Any, Any]:
+    """Type and field of an option in an answer."""
+    match option.kind:
+        case Patterns():
+            return list[str], ...
+        case Age():
+            return int | None, Field(description="Seconds.")
+        case Size():
+            return int | None, Field(description="Bytes.")
+        case Number():
+            return int, ...
+        case Flag():
+            return bool, ...
+
+
+if TYPE_CHECKING:
+
+    class OptionsGiven(Given):
+        """A base class with a field for each option."""
+
+    class OptionsShown(Shown):
+        """A base class with a field for each option."""
+else:
+    OptionsGiven = create_model(
+        "OptionsGiven", __base__=Given, **{option.name: _given(option) for option in OPTIONS}
+    )
+    OptionsShown = create_model(
+        "OptionsShown", __base__=Shown, **{option.name: _shown(option) for option in OPTIONS}
+    )
