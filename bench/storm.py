@@ -102,10 +102,10 @@ connection, is slower than the portal.
 
 Through eventlet's web server a client cost 0.78 ms without the pages, and 1.45 ms in the beginning.
 Half of it went to greenlet, files, head and environ of a request that then gave its socket away:
-the door does without (decision 23). Those who come together are looked up in one query, a cookie is
-read by `hmac` instead of the library's reader (10 %), Socket.IO's and Engine.IO's ways to the
-handshake are passed by, and the collector is spared what stays. At most 32 handshakes share a turn
-of the loop: before there was such a limit, a page waited for all of them.
+the acceptor does without them (decision 23). Clients that connect together are looked up in one
+query, a cookie is read by `hmac` instead of the library's reader (10 %), the handshakes of
+Socket.IO and Engine.IO are bypassed, and the garbage collector skips what stays. At most 32
+handshakes share a turn of the loop: before there was such a limit, a page waited for all of them.
 
 Of what is left, the profile gives a quarter to the answer to Socket.IO's CONNECT with rooms and log
 line, a quarter to the look at cookie and session, a sixth to the handshake, and the rest to the

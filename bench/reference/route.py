@@ -12,7 +12,7 @@ eventlet.monkey_patch()
 from flask import Flask  # noqa: E402 - after the patch
 
 from portal.realtime.fanout import server as fanout  # noqa: E402
-from portal.realtime.fanout.acceptor import Door  # noqa: E402
+from portal.realtime.fanout.acceptor import Acceptor  # noqa: E402
 
 app = Flask("bare")
 
@@ -23,6 +23,6 @@ def constant() -> str:
 
 
 if __name__ == "__main__":
-    door = Door("127.0.0.1", int(sys.argv[1]))
+    acceptor = Acceptor("127.0.0.1", int(sys.argv[1]))
     print("ready", flush=True)
-    fanout.serve(app, door, most_requests=1000, request_timeout=60.0)
+    fanout.serve(app, acceptor, most_requests=1000, request_timeout=60.0)

@@ -119,17 +119,17 @@ def _serve_until_signalled(
     lock: DatabaseLock,
 ) -> None:
     # Imported here: it brings eventlet's loop with it.
-    from portal.realtime.fanout.acceptor import Door
+    from portal.realtime.fanout.acceptor import Acceptor
     from portal.realtime.fanout.server import serve as serve_fanout
 
-    door = Door(settings.host, settings.port)
+    acceptor = Acceptor(settings.host, settings.port)
     options = {
         "most_requests": _MOST_REQUESTS,
         "request_timeout": _REQUEST_TIMEOUT,
         "look_ahead": app.extensions["look_ahead"],
     }
     server = threading.Thread(
-        target=serve_fanout, args=(app, door), kwargs=options, name="server", daemon=True
+        target=serve_fanout, args=(app, acceptor), kwargs=options, name="server", daemon=True
     )
     server.start()
     pipe.ready()
@@ -143,7 +143,7 @@ def _serve_until_signalled(
         if lock.lost_to:
             raise Locked(f"Another portal ({lock.lost_to}) has taken the database meanwhile.")
     log.info("stopping", signal=asked.name if asked else "no supervisor")
-    door.close()
+    acceptor.close()
     executor.stop()
     server.join(_LAST_ANSWERS)  # requests that came in time get their answer
 

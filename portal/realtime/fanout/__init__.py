@@ -1,4 +1,4 @@
-"""Fan-out: frames a broadcast once for everyone; reads and writes the sockets.
+"""Fan-out: frames each broadcast once for all clients, and reads and writes their sockets.
 
-Most of its modules bring the cooperative loop: only a serving process imports them.
+Most of these modules import eventlet, so only a serving process imports them.
 """

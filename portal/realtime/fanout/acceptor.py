@@ -1,7 +1,8 @@
-"""The door of a serving process: who asks for a socket alone goes another way than pages do.
+"""Accepts the connections of a serving process and opens live sockets without the web server.
 
-After a restart everybody comes at once. Eventlet's web server gives each a greenlet, a request and
-files of its own, which is most of what a handshake costs, and for which a socket has no use.
+After a restart all clients connect at the same time. Eventlet's web server makes a greenlet, a
+request object and buffered files for each of them. That is most of the cost of a handshake, and a
+live socket uses none of it.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ log = structlog.get_logger(__name__)
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-#: Handshakes of one turn of the event loop; pages are answered between two turns.
-_AT_ONCE = 32
+#: Handshakes in one turn of the event loop; pages are answered between two turns.
+_BATCH = 32
 _LONGEST_HEAD = 8192
-#: Seconds in which the kernel keeps a connection on which nothing has been said.
-_SILENCE = 5
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: Seconds for which the kernel keeps a connection before the client has sent anything.
+_DEFER_SECONDS = 5
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-#: What does not differ between them. Nothing is read from such a request.
+#: The part of the WSGI environ that all handshakes share. They have no body to read.
 _ENVIRON = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -54,13 +55,13 @@ _ENVIRON = {
 
 
 def nothing(_environs: Sequence[dict[str, Any]]) -> None:
-    """Of an application that need not know who comes."""
+    """Default for applications without batch authentication."""
 
 
-class Lobby:
-    """Those who ask for a socket and nothing else, until it is their turn.
+class HandshakeQueue:
+    """Handshakes that wait for their turn.
 
-    ``look_ahead`` is given the requests of each turn before the application is.
+    ``look_ahead`` is called with the requests of each turn before the application is.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Lobby:
         self._waiting: deque[tuple[Any, dict[str, Any]]] = deque()
         self._busy = False
 
-    def takes(self, client: Any, address: Any) -> bool:
-        """Whether this connection is none for the web server. Nothing was read of one that is."""
+    def try_accept(self, client: Any, address: Any) -> bool:
+        """Takes a connection that is a handshake, or gone. Returns False for any other, from which
+        nothing was read: it is the web server's."""
         try:
             data = client.recv(_LONGEST_HEAD, sockets.MSG_PEEK)
             head = upgrade_head(data)
@@ -80,7 +82,7 @@ class Lobby:
                 client.recv(head.length)
         except BlockingIOError:
             return False
-        except OSError:  # it is gone
+        except OSError:  # the client is gone
             data, head = b"", None
         if not data:
             client.close()
@@ -95,7 +97,7 @@ class Lobby:
         return True
 
     def _turn(self) -> None:
-        number = min(_AT_ONCE, len(self._waiting))
+        number = min(_BATCH, len(self._waiting))
         together = [self._waiting.popleft() for _ in range(number)]
         try:
             self._look_ahead([environ for _, environ in together])
@@ -108,7 +110,7 @@ class Lobby:
                 self._busy = False
 
     def _handshake(self, client: Any, environ: dict[str, Any]) -> None:
-        """Asks the application, which takes the socket or says why not."""
+        """Calls the application, which takes the socket over or answers with a refusal."""
         given: list[Any] = []
 
         def give() -> tuple[Any, bytes]:
@@ -119,7 +121,7 @@ class Lobby:
         try:
             answer = _answer(self._app, environ)
             if not given:
-                with suppress(OSError):  # it is gone, or reads nothing
+                with suppress(OSError):  # the client is gone, or does not read
                     client.send(answer)
         finally:
             if not given:
@@ -136,53 +138,55 @@ def _answer(app: WSGI, environ: dict[str, Any]) -> bytes:
     return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + body
 
 
-class Door:
-    """The listening socket. Several processes may have one on the same port, and the kernel shares
-    the visitors out. It does not end the server when descriptors are short, and does when closed.
+class Acceptor:
+    """The listening socket. Several processes may listen on the same port; the kernel distributes
+    the connections. Closing it ends the web server; running out of descriptors does not.
     """
 
     def __init__(self, host: str, port: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self._most = most - min(256, most // 4)  # the rest is for files and processes
+        self._most = most - min(256, most // 4)  # leave some for files and subprocesses
         family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
-        # After a restart everybody comes at once.
+        # After a restart all clients connect at the same time.
         self._listening = eventlet.listen(address, family, backlog=4096)
-        # What is accepted has it too. The head of an answer goes out before its body, which would
-        # else wait until the other side has acknowledged that: 40 ms as a rule.
+        # Accepted sockets inherit this. The web server sends the head of a response before its
+        # body, and Nagle's algorithm would hold the body back for an acknowledgement: about 40 ms.
         self._listening.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         if hasattr(sockets, "TCP_DEFER_ACCEPT"):
-            # Whoever comes has said what for.
-            self._listening.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_DEFER_ACCEPT, _SILENCE)
+            # Accept a connection only once its request has arrived.
+            self._listening.setsockopt(
+                sockets.IPPROTO_TCP, sockets.TCP_DEFER_ACCEPT, _DEFER_SECONDS
+            )
         self._closed = False
-        self.lobby: Lobby | None = None
+        self.handshakes: HandshakeQueue | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._listening, name)
 
     def close(self) -> None:
-        """Nobody comes in any more; the server answers those who are in, and ends."""
+        """Stops accepting; the web server finishes the requests it has, and ends."""
         self._closed = True
         with suppress(OSError):
             self._listening.shutdown(sockets.SHUT_RDWR)
 
     def accept(self) -> Any:
-        """The next connection for the web server."""
+        """Returns the next connection that is for the web server."""
         while True:
-            for _ in range(2 * _AT_ONCE):
+            for _ in range(2 * _BATCH):
                 found = self._next()
                 if found is None:
                     break
                 client, address = found
-                if self.lobby is None or not self.lobby.takes(client, address):
+                if self.handshakes is None or not self.handshakes.try_accept(client, address):
                     return GreenSocket(client), address
             else:
-                eventlet.sleep(0)  # the others of the loop have their turn
+                eventlet.sleep(0)  # let the rest of the event loop run
                 continue
             trampoline(self._listening, read=True)
 
     def _next(self) -> Any:
-        """A connection that has come and is not too much; None if there is none now."""
+        """Accepts a connection; returns None if none waits, or if it is one too many."""
         try:
             client, address = self._listening.fd.accept()
         except BlockingIOError:
@@ -190,7 +194,7 @@ class Door:
         except OSError as error:
             return self._after(error)
         notify_opened(client.fileno())
-        if client.fileno() >= self._most:  # the lowest free number: it tells how many there are
+        if client.fileno() >= self._most:  # the lowest free number, so it tells how many are open
             dropped["full"] += 1
             client.close()
             return None
@@ -199,10 +203,10 @@ class Door:
 
     def _after(self, error: OSError) -> None:
         if self._closed:
-            # What the web server takes for an orderly end.
-            raise OSError(errno.ESHUTDOWN, "The door is closed") from None
-        if error.errno in _SHORT:
+            # The web server ends in good order on this error.
+            raise OSError(errno.ESHUTDOWN, "no more connections are accepted") from None
+        if error.errno in _OUT_OF_RESOURCES:
             log.error("no connection can be accepted", reason=error.strerror)
             eventlet.sleep(1)
-        elif not isinstance(error, ConnectionError):  # it is gone already
+        elif not isinstance(error, ConnectionError):  # that one: the client is gone already
             raise error

@@ -18,7 +18,7 @@ from engineio import exceptions, packet
 from eventlet.hubs import get_hub
 
 from portal.realtime.fanout.send_buffer import (
-    Outlet,
+    SendBuffer,
     dropped,
     gone,
     never,
@@ -28,7 +28,7 @@ from portal.realtime.fanout.websocket_frames import (
     CLOSE,
     PING,
     PONG,
-    Broken,
+    ProtocolError,
     Reader,
     close_frame,
     frame,
@@ -46,7 +46,7 @@ _ALIVE = str(packet.PONG).encode()
 _FAREWELL = frame(packet.Packet(packet.CLOSE).encode().encode()) + close_frame(1000)
 
 
-class Wire(Outlet):
+class Connection(SendBuffer):
     """In place of the stock socket with its queue and three greenlets."""
 
     def __init__(self, server: Any, sid: str, ended: Callable[[], None]) -> None:
@@ -88,7 +88,7 @@ class Wire(Outlet):
     def schedule_ping(self) -> None:
         if self.last_ping is not None:  # the client answered: the next one after the interval
             self.last_ping = None
-            self.server.pulse.add(self)
+            self.server.pings.add(self)
 
     def check_ping_timeout(self) -> bool:
         return not self.closed
@@ -106,12 +106,12 @@ class Wire(Outlet):
             )
             if not abort:
                 self.deliver(_FAREWELL, [(object(), _FAREWELL)])
-                self.server.pulse.see_off(self)
+                self.server.pings.close_gracefully(self)
             self.closed = self._mute = True
-            self.server.pulse.apart.add(self)
+            self.server.pings.slow.add(self)
             self._end_writing()
         if abort:
-            self.hang_up()
+            self.abort()
 
     # --- reading: called by the event loop itself, so that nothing here may wait ---
 
@@ -139,7 +139,7 @@ class Wire(Outlet):
             for kind, payload in self._reader.feed(data):
                 self._charge()
                 self._take(kind, payload)
-        except Broken as broken:
+        except ProtocolError as broken:
             self._control(close_frame(broken.code))
             self._end(self.server.reason.TRANSPORT_ERROR)
 
@@ -153,7 +153,7 @@ class Wire(Outlet):
             dropped["flood"] += 1
             # Not here: this runs in the event loop itself, and a log line may wait.
             eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
-            raise Broken(1008, "too many messages")
+            raise ProtocolError(1008, "too many messages")
 
     def _take(self, kind: int, payload: bytes) -> None:
         if kind == PING:
@@ -205,7 +205,7 @@ class Wire(Outlet):
     def _control(self, data: bytes) -> None:
         self.deliver(data, [(object(), data)])
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Ends the connection for good."""
         self._forget()
         self._stop_reading()
@@ -219,4 +219,4 @@ class Wire(Outlet):
             self._over = True
             self.server.sockets.pop(self.sid, None)
             self._ended()
-        self.server.pulse.apart.discard(self)  # a closed socket refuses by itself
+        self.server.pings.slow.discard(self)  # a closed socket refuses by itself

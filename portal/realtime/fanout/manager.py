@@ -1,7 +1,8 @@
-"""An event for everyone is encoded and framed once, then written to each socket.
+"""Encodes and frames an event once, then writes it to each socket in the room.
 
-Progress is gathered for a fifth of a second, the newest of each job, and leaves as one write a
-client; anything else leaves at once and takes along what was gathered, so that nothing overtakes.
+Progress is collected for 0.2 s, the newest event of each job, and sent as one write per client. Any
+other event is sent at once, behind the progress collected so far, so that no event overtakes
+another.
 """
 
 from __future__ import annotations
@@ -15,42 +16,44 @@ from socketio import Manager
 from socketio.packet import EVENT, Packet
 
 from portal.realtime.bus.reorder_buffer import JobEvent, Order, is_of_a_job
-from portal.realtime.fanout.connection import Wire
+from portal.realtime.fanout.connection import Connection
 from portal.realtime.fanout.send_buffer import Part
 from portal.realtime.fanout.websocket_frames import frame
 
-#: Events of which only the newest for each value of a field matters, and that field.
+#: Events of which only the newest per value of a field matters, and that field.
 GATHERED = {"job_progress": "job_id"}
 GATHER_SECONDS = 0.2
 
-Way = tuple[Wire, Callable[[bytes], int]]
+Recipient = tuple[Connection, Callable[[bytes], int]]
 
 
-def _to_each(ways: Iterable[Way], apart: set[Wire], run: bytes, parts: Iterable[Part]) -> None:
-    """``deliver`` for many. Nearly all need no more than ``send``, so that their wires, which are
-    scattered over the memory, are not even looked at."""
+def _send_to_each(
+    recipients: Iterable[Recipient], slow: set[Connection], run: bytes, parts: Iterable[Part]
+) -> None:
+    """``Connection.deliver`` for many. Nearly all need no more than ``send``: the connection
+    objects, which are scattered over the memory, are not even read."""
     size = len(run)
-    for wire, send in ways:
-        if apart and wire in apart:
-            wire.deliver(run, parts)
+    for connection, send in recipients:
+        if slow and connection in slow:
+            connection.deliver(run, parts)
             continue
         try:
             sent = send(run)
         except OSError:  # it would block, or is gone
-            wire.deliver(run, parts)
+            connection.deliver(run, parts)
             continue
         if sent < size:
-            wire.fall_behind(sent, parts)
+            connection.start_buffering(sent, parts)
 
 
 class FanoutManager(Manager):
-    """Socket.IO's client manager with a broadcast that costs one send a client."""
+    """Socket.IO's client manager with a broadcast that costs one ``send`` per client."""
 
     def __init__(self) -> None:
         super().__init__()
         self._gathered: dict[str, dict[Hashable, bytes]] = {}
         self._flush_due = False
-        self._ways: dict[str, list[Way]] = {}
+        self._recipients: dict[str, list[Recipient]] = {}
         self._rooms_of: dict[str, list[str | None]] = {}
 
     def emit(
@@ -91,36 +94,38 @@ class FanoutManager(Manager):
         gathered, self._gathered = self._gathered, {}
         for room, parts in gathered.items():
             run, items = b"".join(parts.values()), list(parts.items())
-            _to_each(self.ways(room), self.server.eio.pulse.apart, run, items)
+            _send_to_each(self.recipients(room), self.server.eio.pings.slow, run, items)
 
     def _broadcast(self, room: str, data: bytes) -> None:
-        """At once, behind what was gathered for the same client, in one write."""
-        here, apart = self.ways(room), self.server.eio.pulse.apart
+        """Sends at once; a client that also has collected progress gets both in one write."""
+        here, slow = self.recipients(room), self.server.eio.pings.slow
         part = (object(), data)
         if len(self._gathered) != 1:
             self._flush()
-            _to_each(here, apart, data, (part,))
+            _send_to_each(here, slow, data, (part,))
             return
         [(other, parts)] = self._gathered.items()
         self._gathered = {}
         run, items = b"".join(parts.values()), list(parts.items())
-        audience = {wire for wire, _ in here}
-        both = [way for way in self.ways(other) if way[0] in audience]
-        _to_each(both, apart, run + data, [*items, part])
-        told = {wire for wire, _ in both}
-        _to_each([way for way in self.ways(other) if way[0] not in told], apart, run, items)
-        _to_each([way for way in here if way[0] not in told], apart, data, (part,))
+        audience = {connection for connection, _ in here}
+        both = [each for each in self.recipients(other) if each[0] in audience]
+        _send_to_each(both, slow, run + data, [*items, part])
+        told = {connection for connection, _ in both}
+        _send_to_each(
+            [each for each in self.recipients(other) if each[0] not in told], slow, run, items
+        )
+        _send_to_each([each for each in here if each[0] not in told], slow, data, (part,))
 
-    def ways(self, room: str) -> list[Way]:
-        """To the clients in a room; kept until somebody enters or leaves it."""
-        found = self._ways.get(room)
+    def recipients(self, room: str) -> list[Recipient]:
+        """The clients in a room; cached until a client enters or leaves it."""
+        found = self._recipients.get(room)
         if found is None:
             members = self.rooms.get("/", {}).get(room, {})
             known = self.server.eio.sockets
-            wires = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
-            found = [(wire, wire.write) for wire in wires]
-            if members:  # an event for nobody must leave nothing behind
-                self._ways[room] = found
+            connections = [known[eio_sid] for eio_sid in members.values() if eio_sid in known]
+            found = [(connection, connection.write) for connection in connections]
+            if members:  # an event for an empty room must leave nothing behind
+                self._recipients[room] = found
         return found
 
     def get_participants(self, namespace: str, room: Any) -> Iterable[tuple[str, str]]:
@@ -138,33 +143,33 @@ class FanoutManager(Manager):
         elif sid != room and self.is_sid_room(namespace, room):
             raise ValueError("cannot enter a sid room")
         else:
-            # A plain dictionary: only the room of all is ever searched by the other side, and a
+            # A plain dictionary: only the room of all clients is ever searched by value, and each
             # client has two rooms of its own.
             members = self.rooms[namespace].setdefault(room, {})
             members[sid] = eio_sid or self.rooms[namespace][None][sid]
         entered = self._rooms_of.setdefault(sid, [])
         if room not in entered:
             entered.append(room)
-        self._ways.pop(room or "", None)
+        self._recipients.pop(room or "", None)
 
     def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
         super().basic_leave_room(sid, namespace, room)
         entered = self._rooms_of.get(sid, [])
         if room in entered:
             entered.remove(room)
-        self._ways.pop(room or "", None)
+        self._recipients.pop(room or "", None)
 
     def connect(self, sid: str, namespace: str) -> str | None:
-        """Counts a client as connected; one that went away meanwhile as gone again."""
+        """Registers a client, and unregisters it again if its connection has closed meanwhile."""
         sid = super().connect(sid, namespace)
         eio_sid = self.eio_sid_from_sid(sid, namespace)
-        wire = self.server.eio.sockets.get(eio_sid)
-        if wire is None or wire.closing:
+        connection = self.server.eio.sockets.get(eio_sid)
+        if connection is None or connection.closing:
             self.server._handle_disconnect(eio_sid, namespace, self.server.reason.TRANSPORT_CLOSE)
         return sid
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
-        """Leaves the client's own rooms; the stock one looks through everybody's."""
+        """Leaves the client's own rooms. The parent's searches all rooms."""
         for room in self._rooms_of.pop(sid, []):
             self.basic_leave_room(sid, namespace, room)
         self.callbacks.pop(sid, None)
@@ -176,7 +181,7 @@ class FanoutManager(Manager):
 
 
 class OrderedFanoutManager(FanoutManager):
-    """For events that come from several processes: those of a job leave in the order of ``seq``."""
+    """For events from several processes: sends the events of each job in the order of ``seq``."""
 
     def __init__(self) -> None:
         super().__init__()

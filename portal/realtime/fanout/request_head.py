@@ -1,7 +1,7 @@
-"""The head of a plain request: a GET without a body, each of its lines beyond doubt.
+"""Parses the head of a plain request: a GET without a body, in which no line is ambiguous.
 
-Whatever else it may be, the library's reader decides; this one only saves it the work, which is as
-much as all else before the application together.
+The library parses all others. This parser only saves time: the library's takes as long as
+everything else before the application together.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import NamedTuple
 _LINE = re.compile(rb"GET (/(?!/)[!-~]*) HTTP/1\.1\r\n")
 _FIELD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~]*\r\n"
 _HEAD = re.compile(rb"((?:" + _FIELD + rb"){0,60})\r\n")
-#: What makes a request more than plain: a body, or a wish to be asked for one.
-_MORE = re.compile(rb"^(content-length|transfer-encoding|expect)[ \t]*:", re.I | re.M)
+#: Headers of a request with a body.
+_HAS_BODY = re.compile(rb"^(content-length|transfer-encoding|expect)[ \t]*:", re.I | re.M)
 
 
 class Head(NamedTuple):
     path: str
     headers: HTTPMessage
-    #: Bytes of it in the buffer.
+    #: Bytes of the buffer that it takes.
     length: int
 
 
 def plain_head(line: bytes, buffered: bytes) -> Head | None:
-    """``line`` is the request's first; ``buffered`` what has come of the rest."""
+    """``line`` is the request line, ``buffered`` what has arrived of the rest."""
     first, rest = _LINE.fullmatch(line), _HEAD.match(buffered)
-    if first is None or rest is None or _MORE.search(rest[1]):
+    if first is None or rest is None or _HAS_BODY.search(rest[1]):
         return None
     headers = HTTPMessage()
     for field in rest[1].decode("ascii").split("\r\n")[:-1]:
@@ -37,7 +37,7 @@ def plain_head(line: bytes, buffered: bytes) -> Head | None:
     return Head(first[1].decode("ascii"), headers, rest.end())
 
 
-# --- of a socket --------------------------------------------------------------------------------
+# --- of a handshake -----------------------------------------------------------------------------
 
 _UPGRADE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 _MOST_FIELDS = 60
@@ -47,14 +47,14 @@ _NOT_PLAIN = ("content-length", "content-type", "transfer-encoding", "expect")
 
 
 class Upgrade(NamedTuple):
-    """The fields as WSGI names them, and the bytes of the whole head."""
+    """The headers by their names in WSGI, and the length of the whole head in bytes."""
 
     fields: dict[str, str]
     length: int
 
 
 def upgrade_head(data: bytes) -> Upgrade | None:
-    """Of a request for a socket, as the browsers' client makes it. ``data``: the first bytes of a
+    """Parses a handshake as the browsers' client sends it. ``data``: the first bytes of a
     connection."""
     end = data.find(b"\r\n\r\n")
     if end < 0 or not data.startswith(_UPGRADE):
@@ -77,7 +77,8 @@ def upgrade_head(data: bytes) -> Upgrade | None:
 
 @lru_cache(maxsize=256)
 def _key(name: str) -> str | None:
-    """The name in WSGI; empty for one that is left out, since it would pass for another there."""
+    """The header's name in WSGI. Empty for a name with an underscore, which WSGI would take for
+    another header: it is left out. None if the request is not plain."""
     if not _NAME.fullmatch(name) or name.lower() in _NOT_PLAIN:
         return None
     return "" if "_" in name else "HTTP_" + name.replace("-", "_").upper()

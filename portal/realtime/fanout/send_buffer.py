@@ -23,11 +23,11 @@ from eventlet.hubs import get_hub
 log = structlog.get_logger(__name__)
 
 #: Bytes that may wait for one client here, with what each frame costs beside its bytes. With those
-#: in the kernel, which ``wire`` bounds, a client that reads nothing costs at most 256 KiB.
+#: in the kernel, which ``connection`` bounds, a client that reads nothing costs at most 256 KiB.
 BACKLOG = 128 * 1024
 #: Of one frame that waits: the heads of objects, and its place in the dictionary.
-BOOKS = 160
-_MOUTHFUL = 16 * 1024
+FRAME_OVERHEAD = 160
+_WRITE_CHUNK = 16 * 1024
 
 Part = tuple[Hashable, bytes]
 
@@ -35,7 +35,7 @@ Part = tuple[Hashable, bytes]
 dropped: Counter[str] = Counter()
 
 
-class Outlet(Socket):
+class SendBuffer(Socket):
     """The writing half of a connection, in place of the stock queue and its greenlet."""
 
     server: Any
@@ -53,7 +53,7 @@ class Outlet(Socket):
         self._rest = b""  # of the frames that the socket took a part of
         self._writing: Any = None
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """Ends the connection for good."""
         raise NotImplementedError
 
@@ -71,16 +71,16 @@ class Outlet(Socket):
         except BlockingIOError:
             sent = 0
         except OSError:
-            self.hang_up()
+            self.abort()
             return
         if sent < len(run):
-            self.fall_behind(sent, parts)
+            self.start_buffering(sent, parts)
 
-    def fall_behind(self, sent: int, parts: Iterable[Part]) -> None:
+    def start_buffering(self, sent: int, parts: Iterable[Part]) -> None:
         self._waiting, self._waiting_bytes = {}, 0
         self.behind_since = time.monotonic()
-        self.server.pulse.behind.add(self)
-        self.server.pulse.apart.add(self)
+        self.server.pings.behind.add(self)
+        self.server.pings.slow.add(self)
         hub = get_hub()
         self._writing = hub.add(hub.WRITE, self._socket.fileno(), self._catch_up, never, never)
         for key, data in parts:
@@ -95,7 +95,9 @@ class Outlet(Socket):
         if self._waiting is None or self._mute:
             return
         older = self._waiting.pop(key, None)
-        self._waiting_bytes += len(data) - len(older) if older is not None else len(data) + BOOKS
+        self._waiting_bytes += (
+            len(data) - len(older) if older is not None else len(data) + FRAME_OVERHEAD
+        )
         self._waiting[key] = data
         if self._waiting_bytes + len(self._rest) > BACKLOG:
             self.drop("backlog")
@@ -112,14 +114,14 @@ class Outlet(Socket):
             except BlockingIOError:
                 return
             except OSError:
-                self.hang_up()
+                self.abort()
                 return
         self._waiting = None
         self._stop_writing()
         if self._mute:
             self._end_writing()
         else:
-            self.server.pulse.apart.discard(self)
+            self.server.pings.slow.discard(self)
 
     def _next(self) -> bytes:
         """A few of the frames that wait. No more than that: of the others, newer values may come
@@ -129,16 +131,16 @@ class Outlet(Socket):
         for key in list(waiting):
             taken.append(waiting.pop(key))
             size += len(taken[-1])
-            if size > _MOUTHFUL:
+            if size > _WRITE_CHUNK:
                 break
-        self._waiting_bytes -= size + len(taken) * BOOKS
+        self._waiting_bytes -= size + len(taken) * FRAME_OVERHEAD
         return b"".join(taken)
 
     def _stop_writing(self) -> None:
         if self._writing is not None:
             get_hub().remove(self._writing)
             self._writing = None
-            self.server.pulse.behind.discard(self)
+            self.server.pings.behind.discard(self)
 
     def drop(self, reason: str) -> None:
         """Ends a connection that costs too much; counted."""
@@ -159,7 +161,7 @@ class Outlet(Socket):
     def _forget(self) -> None:
         self._mute = True
         self._stop_writing()
-        self.server.pulse.apart.add(self)
+        self.server.pings.slow.add(self)
         self._waiting, self._waiting_bytes, self._rest = {}, 0, b""
 
     def _shutdown(self, how: int) -> None:

@@ -1,4 +1,4 @@
-"""The web server of a serving process, and how its sockets become wires."""
+"""The web server of a serving process, and how live sockets leave it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from eventlet.hubs import notify_opened
 
 from portal.realtime.fanout.acceptor import (
     WSGI,
-    Door,
-    Lobby,
+    Acceptor,
+    HandshakeQueue,
     nothing,
 )
-from portal.realtime.fanout.connection import Wire
-from portal.realtime.fanout.ping_scheduler import Pulse
+from portal.realtime.fanout.connection import Connection
+from portal.realtime.fanout.ping_scheduler import PingScheduler
 from portal.realtime.fanout.request_head import plain_head
 from portal.realtime.fanout.send_buffer import never
 from portal.realtime.fanout.websocket_frames import accept_key, frame
 
-#: Objects that are made between two looks of the collector for those that died in circles.
-_YOUNG = 5_000
+#: Allocations between two runs of the cyclic garbage collector.
+_GC_THRESHOLD = 5_000
 
 
 class _Protocol(eventlet.wsgi.HttpProtocol):
-    """Lets the application take the socket away; the web server then ends as if it was closed."""
+    """Lets the application take the socket over; for the web server it is then closed."""
 
     connection: Any
     rfile: Any
 
     def parse_request(self) -> bool:
-        """The head of a plain request, if it has come whole. The library reads any other, and costs
-        as much as all else before the application together."""
+        """Parses the head of a plain request that has arrived whole. The library parses all others;
+        it takes as long as everything else before the application together."""
         stream = self.rfile.fp
         head = plain_head(self.raw_requestline, stream.peek())
         if head is None:
@@ -54,10 +54,10 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         return environ
 
     def _take_socket(self) -> tuple[Any, bytes]:
-        """The socket, and what was read from it beyond the request."""
+        """Returns the socket, and the bytes that were read from it beyond the request."""
         self.connection.setblocking(False)
         early = self.rfile.read1(65536) or b""
-        # A second descriptor, for the first one is closed with the web server's files.
+        # A second descriptor: the web server's files close the first one.
         taken = self.connection.fd.dup()
         notify_opened(taken.fileno())
         self.connection.close()
@@ -68,11 +68,11 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
     def finish(self) -> None:
         super().finish()
         if isinstance(self.connection, _Taken):
-            self.environ.clear()  # it holds this object, and both would wait for the collector
+            self.environ.clear()  # it refers to this object: a cycle for the garbage collector
 
 
 class _Taken:
-    """What the web server shuts down and closes in place of a socket that it gave away."""
+    """Stands in for a socket that was taken over, for the web server to shut down and close."""
 
     def shutdown(self, how: int) -> None: ...
 
@@ -81,23 +81,24 @@ class _Taken:
 
 def serve(
     app: Any,
-    door: Door,
+    acceptor: Acceptor,
     *,
     most_requests: int,
     request_timeout: float,
     look_ahead: Callable[[Sequence[dict[str, Any]]], None] = nothing,
 ) -> None:
-    """Serves an application until the door is closed and what was asked before is answered.
-    ``most_requests`` are those that are being answered; ``look_ahead`` sees the requests of those
-    who ask for a socket in the same moment before the application does."""
-    door.lobby = Lobby(app, look_ahead)
-    # What was made until now stays: the collector need not look through it for each few clients
-    # that come, and in a storm it would do so often.
+    """Serves an application until the acceptor is closed and all earlier requests are answered.
+
+    ``most_requests`` bounds the requests that are answered at the same time; ``look_ahead`` is
+    called with the handshakes of each turn before the application is."""
+    acceptor.handshakes = HandshakeQueue(app, look_ahead)
+    # All objects made until now stay alive. The collector need not traverse them, which it would do
+    # often while many clients connect.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG, 20, 20)
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
     eventlet.wsgi.server(
-        door,
+        acceptor,
         app,
         log_output=False,
         debug=False,
@@ -108,21 +109,21 @@ def serve(
 
 
 def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
-    """Gives a Socket.IO server on eventlet wires instead of stock sockets.
+    """Replaces the stock sockets of a Socket.IO server on eventlet by ``Connection``.
 
-    ``rate``: messages a second that a client may send for long; ``burst``: at once.
+    ``rate``: messages a second that a client may send in the long run; ``burst``: at once.
     """
     engine = server.eio
     engine.rate, engine.burst = rate, burst
-    engine.pulse = Pulse(engine)
+    engine.pings = PingScheduler(engine)
     engine.opening = _opening(engine)
     engine._handle_connect = MethodType(_handle_connect, engine)
-    eventlet.spawn_n(engine.pulse.run)
+    eventlet.spawn_n(engine.pings.run)
 
 
 def entrance(server: Any, wsgi: WSGI) -> WSGI:
-    """For who asks for a socket and nothing else; ``wsgi`` hears the others, and says what is wrong
-    with a handshake."""
+    """Opens the connections that the acceptor recognised as handshakes. ``wsgi`` gets all other
+    requests, and answers a handshake that is wrong."""
     engine = server.eio
 
     def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -144,20 +145,22 @@ def _is_handshake(environ: dict[str, Any]) -> bool:
 
 def _handle_connect(engine: Any, environ: dict[str, Any], *_more: object) -> Any:
     if not _is_handshake(environ):
-        return engine._bad_request("This is no WebSocket handshake")
+        return engine._bad_request("This is not a WebSocket handshake")
     return _open(engine, environ)
 
 
 def _open(engine: Any, environ: dict[str, Any]) -> list[bytes]:
-    """Opens a connection as the stock engine does, on a wire."""
+    """Does what the stock engine does to open a socket, with a ``Connection``."""
     taken, early = environ["portal.take_socket"]()
     sid = engine.generate_id()
-    wire = engine.sockets[sid] = Wire(engine, sid, environ.get("portal.ended", [never]).pop())
-    # The rest of the request is not kept: it would take more memory than the wire.
+    connection = engine.sockets[sid] = Connection(
+        engine, sid, environ.get("portal.ended", [never]).pop()
+    )
+    # The rest of the request is dropped: it would take more memory than the connection.
     kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
     engine._trigger_event("connect", sid, kept, run_async=False)
-    wire.open(taken, _greeting(engine, sid, environ["HTTP_SEC_WEBSOCKET_KEY"]), early)
-    wire.schedule_ping()
+    connection.open(taken, _greeting(engine, sid, environ["HTTP_SEC_WEBSOCKET_KEY"]), early)
+    connection.schedule_ping()
     return []
 
 
@@ -171,7 +174,7 @@ def _greeting(engine: Any, sid: str, key: str) -> bytes:
 
 
 def _opening(engine: Any) -> str:
-    """Engine.IO's first packet, alike for all but for SID, which stands where theirs goes."""
+    """Engine.IO's first packet. It is the same for all clients but for the placeholder SID."""
     opened: str = packet.Packet(
         packet.OPEN,
         {

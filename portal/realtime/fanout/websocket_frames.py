@@ -1,6 +1,6 @@
-"""WebSocket frames (RFC 6455): those of a server as bytes, those of a client from bytes.
+"""WebSocket frames (RFC 6455): encodes those of a server, decodes those of a client.
 
-No extension is ever agreed on, hence one frame is the same bytes for every client.
+No extension is ever negotiated, so a frame is the same bytes for every client.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _LONGEST_CONTROL = 125
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-class Broken(Exception):
-    """The client broke the protocol or a limit; ``code`` is what a close frame says of it."""
+class ProtocolError(Exception):
+    """The client broke the protocol or a limit; ``code`` goes into the close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -44,26 +44,26 @@ def accept_key(key: str) -> str:
 
 
 class Reader:
-    """Puts a client's bytes, however they were cut, together to messages and control frames."""
+    """Assembles a client's bytes, however they arrive, into messages and control frames."""
 
     __slots__ = ("_buffer", "_kind", "_limit", "_parts")
 
     def __init__(self, limit: int) -> None:
-        """``limit``: bytes of one message."""
+        """``limit``: bytes of the longest message."""
         self._limit = limit
         self._buffer = b""
         self._kind = 0  # of the message whose fragments are being collected
         self._parts: list[bytes] | None = None
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """What ``data`` completes, as kind and payload; raises Broken."""
+        """Returns what ``data`` completes, as kind and payload; raises ProtocolError."""
         self._buffer += data
         complete = []
         while (found := self._take()) is not None:
             head, payload = found
             kind = head & 0x0F
             if head & 0x70:
-                raise Broken(1002, "an extension that nobody agreed on")
+                raise ProtocolError(1002, "an extension that was not negotiated")
             if kind >= CLOSE:
                 self._check_control(head, kind, payload)
                 complete.append((kind, payload))
@@ -72,20 +72,20 @@ class Reader:
         return complete
 
     def _take(self) -> tuple[int, bytes] | None:
-        """The next whole frame's first byte and payload."""
+        """Removes the next whole frame; returns its first byte and its payload."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
         head, length, start = buffer[0], buffer[1] & 0x7F, 2
         if not buffer[1] & _MASKED:
-            raise Broken(1002, "a frame without a mask")
+            raise ProtocolError(1002, "a frame without a mask")
         if length >= 126:
             start = 4 if length == 126 else 10
             if len(buffer) < start:
                 return None
             length = int.from_bytes(buffer[2:start])
         if length > self._limit:
-            raise Broken(1009, "a frame too long")
+            raise ProtocolError(1009, "a frame too long")
         end = start + 4 + length
         if len(buffer) < end:
             return None
@@ -94,15 +94,15 @@ class Reader:
 
     def _join(self, head: int, kind: int, payload: bytes) -> tuple[int, bytes] | None:
         if kind not in (_CONTINUATION, TEXT, BINARY) or (kind == 0) != (self._parts is not None):
-            raise Broken(1002, "a frame out of place")
+            raise ProtocolError(1002, "a frame out of place")
         if self._parts is None:
             if head & _FINAL:
                 return kind, payload
             self._kind, self._parts = kind, []
         self._parts.append(payload)
-        # Each counts: empty fragments would fill the memory as well.
+        # Their number is limited too: empty fragments would fill the memory as well.
         if sum(map(len, self._parts)) > self._limit or len(self._parts) > 64:
-            raise Broken(1009, "a message too long")
+            raise ProtocolError(1009, "a message too long")
         if not head & _FINAL:
             return None
         message, self._parts = b"".join(self._parts), None
@@ -111,7 +111,7 @@ class Reader:
     @staticmethod
     def _check_control(head: int, kind: int, payload: bytes) -> None:
         if kind > PONG or not head & _FINAL or len(payload) > _LONGEST_CONTROL:
-            raise Broken(1002, "a control frame that is none")
+            raise ProtocolError(1002, "not a valid control frame")
 
 
 def _unmasked(mask: bytes, payload: bytes) -> bytes:

@@ -10,9 +10,9 @@ import engineio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.realtime.fanout.connection import Wire
-from portal.realtime.fanout.ping_scheduler import Pulse
-from portal.realtime.fanout.send_buffer import BACKLOG, BOOKS
+from portal.realtime.fanout.connection import Connection
+from portal.realtime.fanout.ping_scheduler import PingScheduler
+from portal.realtime.fanout.send_buffer import BACKLOG, FRAME_OVERHEAD
 from portal.realtime.fanout.websocket_frames import frame
 from tests.realtime.fanout.clients import parse
 
@@ -44,14 +44,14 @@ class Taker:
         self.peer.close()
 
 
-def open_wire(bites: Iterator[int]) -> tuple[Wire, Taker, Any]:
+def open_connection(bites: Iterator[int]) -> tuple[Connection, Taker, Any]:
     engine: Any = engineio.Server(async_mode="threading", monitor_clients=False)
-    engine.pulse = Pulse(engine)
+    engine.pings = PingScheduler(engine)
     engine.rate = engine.burst = 1e9
     taker = Taker(bites)
-    wire = Wire(engine, "one", lambda: None)
-    wire.open(taker, b"")
-    return wire, taker, engine
+    connection = Connection(engine, "one", lambda: None)
+    connection.open(taker, b"")
+    return connection, taker, engine
 
 
 PARTS = st.lists(
@@ -64,7 +64,7 @@ def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
     runs: list[list[tuple[str | None, int]]], bites: list[int], data: st.DataObject
 ) -> None:
     patience = iter([*bites, *[1 << 20] * 10_000])
-    wire, taker, engine = open_wire(patience)
+    connection, taker, engine = open_connection(patience)
     try:
         sent: list[tuple[str | None, bytes]] = []
         for run in runs:
@@ -73,17 +73,17 @@ def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
                 text = f"{key}:{len(sent)}:".encode() + b"x" * size
                 sent.append((key, text))
                 parts.append((key if key is not None else object(), frame(text)))
-            wire.deliver(b"".join(part for _, part in parts), parts)
+            connection.deliver(b"".join(part for _, part in parts), parts)
             if data.draw(st.booleans()):
-                wire._catch_up(taker.fileno())
+                connection._catch_up(taker.fileno())
         for _ in range(1000):
-            wire._catch_up(taker.fileno())
+            connection._catch_up(taker.fileno())
         frames, rest = parse(taker.taken)
         got = [payload for _, payload in frames]
         assert rest == b""
-        assert wire._waiting is None
-        assert wire._waiting_bytes == 0
-        assert not engine.pulse.behind
+        assert connection._waiting is None
+        assert connection._waiting_bytes == 0
+        assert not engine.pings.behind
         every = [text for _, text in sent]
         assert [text for text in every if text in got] == got  # in order, none twice
         assert [text for key, text in sent if key is None] == [
@@ -93,20 +93,20 @@ def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
             mine = [text for kind, text in sent if kind == key]
             assert not mine or mine[-1] in got
     finally:
-        wire.hang_up()
+        connection.abort()
 
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=60))
 def test_what_waits_never_exceeds_the_backlog(sizes: list[int]) -> None:
-    wire, taker, _ = open_wire(iter([0] * 1000))
+    connection, taker, _ = open_connection(iter([0] * 1000))
     try:
         total = 0
         for size in sizes:
             data = frame(b"x" * size)
-            wire.deliver(data, [(object(), data)])
-            total += len(data) + BOOKS
-            assert wire._waiting_bytes + len(wire._rest) <= BACKLOG
-            assert wire._mute == (total > BACKLOG)
+            connection.deliver(data, [(object(), data)])
+            total += len(data) + FRAME_OVERHEAD
+            assert connection._waiting_bytes + len(connection._rest) <= BACKLOG
+            assert connection._mute == (total > BACKLOG)
         assert taker.taken == b""
     finally:
-        wire.hang_up()
+        connection.abort()

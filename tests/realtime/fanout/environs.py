@@ -1,4 +1,5 @@
-"""The door's short way beside the web server's. Run by test_apart.py in a process of its own."""
+"""Handshakes read by the acceptor and by the web server. test_apart.py runs this in a process of
+its own."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import eventlet.wsgi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.realtime.fanout.acceptor import Lobby
+from portal.realtime.fanout.acceptor import HandshakeQueue
 
 LINE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 FIELDS = (
@@ -66,7 +67,7 @@ class Visit:
         ours.setblocking(False)
         self.client.settimeout(1)
         self.client.sendall(data)
-        self.taken = Lobby(self.answer, self.look).takes(ours, ADDRESS)
+        self.taken = HandshakeQueue(self.answer, self.look).try_accept(ours, ADDRESS)
         self.ours = ours
         with eventlet.Timeout(20):
             while self.taken and not self.environs:

@@ -1,4 +1,4 @@
-"""A Socket.IO server on wires, which does what the test tells it line by line."""
+"""A Socket.IO server with our connections, which does what the test tells it line by line."""
 
 import warnings
 
@@ -26,7 +26,7 @@ from eventlet.hubs import get_hub, trampoline  # noqa: E402
 from socketio.exceptions import ConnectionRefusedError as Refused  # noqa: E402
 
 from portal.realtime.fanout import server as fanout  # noqa: E402
-from portal.realtime.fanout.acceptor import Door  # noqa: E402
+from portal.realtime.fanout.acceptor import Acceptor  # noqa: E402
 from portal.realtime.fanout.manager import FanoutManager  # noqa: E402
 from portal.realtime.fanout.send_buffer import dropped  # noqa: E402
 from portal.runtime import logging  # noqa: E402
@@ -89,14 +89,14 @@ def in_the_kernel(connection: Any) -> dict[str, int]:
     }
 
 
-def held_for(wire: Any) -> dict[str, int]:
+def held_for(connection: Any) -> dict[str, int]:
     """What one client costs: here, every object on its way with its books, and in the kernel."""
-    there = in_the_kernel(wire._socket)
-    waiting = wire._waiting or {}
-    objects = [wire._rest, waiting, *waiting, *waiting.values()]
+    there = in_the_kernel(connection._socket)
+    waiting = connection._waiting or {}
+    objects = [connection._rest, waiting, *waiting, *waiting.values()]
     return {
         "parts": len(waiting),
-        "here": wire._waiting_bytes + len(wire._rest),
+        "here": connection._waiting_bytes + len(connection._rest),
         "objects": sum(map(sys.getsizeof, objects)),
         "kernel": there["bytes"],
         "kernel memory": there["memory"],
@@ -112,23 +112,30 @@ def greenlets() -> int:
 def state() -> dict[str, Any]:
     gc.collect()
     hub = get_hub()
-    wires = list(server.eio.sockets.values())
+    connections = list(server.eio.sockets.values())
     return {
         "left": {
             "rooms": len(manager.rooms),
             "sockets": len(server.eio.sockets),
             "environ": len(server.environ),
             "rooms_of": len(manager._rooms_of),
-            "ways": len(manager._ways),
-            "apart": len(server.eio.pulse.apart),
-            "behind": len(server.eio.pulse.behind),
+            "recipients": len(manager._recipients),
+            "slow": len(server.eio.pings.slow),
+            "behind": len(server.eio.pings.behind),
             "pending": len(manager.pending_connect) + len(manager.pending_disconnect),
         },
         "listeners": sum(map(len, hub.listeners.values())),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "waiting": max((wire._waiting_bytes + len(wire._rest) for wire in wires), default=0),
-        "behind": len(server.eio.pulse.behind),
-        "held": [held_for(wire) for wire in server.eio.pulse.behind if wire._socket is not None],
+        "waiting": max(
+            (connection._waiting_bytes + len(connection._rest) for connection in connections),
+            default=0,
+        ),
+        "behind": len(server.eio.pings.behind),
+        "held": [
+            held_for(connection)
+            for connection in server.eio.pings.behind
+            if connection._socket is not None
+        ],
         "greenlets": greenlets(),
         "dropped": dict(dropped),
         "ended": len(ended),
@@ -165,8 +172,8 @@ def lines() -> Iterator[bytes]:
 
 def main() -> None:
     app = socketio.WSGIApp(server)
-    door = Door("127.0.0.1", port)
-    eventlet.spawn(fanout.serve, app, door, most_requests=1000, request_timeout=10.0)
+    acceptor = Acceptor("127.0.0.1", port)
+    eventlet.spawn(fanout.serve, app, acceptor, most_requests=1000, request_timeout=10.0)
     eventlet.sleep(0.1)
     print("ready", flush=True)  # noqa: T201 - what the test hears
     for line in lines():

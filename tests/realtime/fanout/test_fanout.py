@@ -19,7 +19,7 @@ from tests.shipped import environment as shipped
 ROOT = Path(__file__).resolve().parents[3]
 KIB = 1024
 NOTHING = {
-    "rooms": 0, "sockets": 0, "environ": 0, "rooms_of": 0, "ways": 0, "apart": 0, "behind": 0,
+    "rooms": 0, "sockets": 0, "environ": 0, "rooms_of": 0, "recipients": 0, "slow": 0, "behind": 0,
     "pending": 0,
 }  # fmt: skip
 
@@ -387,14 +387,14 @@ def test_refused_client_leaves_nothing_and_hears_nothing(shared: Server) -> None
     pump([client], lambda: any(payload.startswith(b"44") for _, payload in client.others))
     shared.emit([status(0)])
     found = shared.state()["left"]
-    assert (found["rooms"], found["rooms_of"], found["ways"]) == (0, 0, 0)
+    assert (found["rooms"], found["rooms_of"], found["recipients"]) == (0, 0, 0)
     assert client.events == []
 
 
 def test_sockets_that_come_by_the_way_of_pages_are_like_all_others(shared: Server) -> None:
     def in_pieces(connection: socket.socket, request: bytes) -> None:
         connection.sendall(request[:40])
-        shared.state()  # the door has looked at it by now
+        shared.state()  # the acceptor has looked at it by now
         connection.sendall(request[40:])
 
     def after_a_page(connection: socket.socket, request: bytes) -> None:

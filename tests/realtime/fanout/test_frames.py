@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.realtime.fanout.websocket_frames import Broken, Reader, frame
+from portal.realtime.fanout.websocket_frames import ProtocolError, Reader, frame
 from tests.realtime.fanout.clients import masked, parse
 
 
@@ -46,6 +46,6 @@ def test_reader_understands_bytes_however_they_are_cut(
 @given(st.binary(max_size=200))
 def test_reader_survives_any_bytes(data: bytes) -> None:
     reader = Reader(100)
-    with contextlib.suppress(Broken):
+    with contextlib.suppress(ProtocolError):
         for byte in data:
             reader.feed(bytes([byte]))
