@@ -8,6 +8,7 @@ the whole process), and the longer wait is ours, between tries, where others can
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -52,6 +53,9 @@ _EXCLUSIVE_SILENCE = "20s"
 #: limit that is not the disk's own, such as one of a file's size, and of a broken disk.
 _UNWRITABLE = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 _DISK_FULL = "53100"
+
+#: Bytes: a small commit with the pages and the index that it touches.
+_ROOM = 64 * 1024
 
 #: What it raises while the database does not answer.
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
@@ -240,6 +244,18 @@ def has_no_room(error: Exception) -> bool:
 
 def _is_busy(error: OperationalError) -> bool:
     return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig)
+
+
+def full_disk(connection: Connection) -> str | None:
+    """The folder of SQLite's file if there is no room in it for the next commit."""
+    path, _ = connection.connection.info.get(_FILE, ("", None))
+    if not path:
+        return None
+    with suppress(OSError):
+        disk = os.statvfs(path)
+        if disk.f_bavail * disk.f_frsize < _ROOM:
+            return str(Path(path).parent)
+    return None
 
 
 def lost_file(connection: Connection) -> str | None:

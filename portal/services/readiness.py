@@ -6,7 +6,7 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.db.session import lost_file, session
+from portal.db.session import full_disk, lost_file, session
 from portal.engine import KnownMounts, confinement_problem, rclone_path, rclone_problem
 from portal.services import workers
 from portal.settings import Settings
@@ -59,6 +59,12 @@ def _database() -> str:
         return (
             f"The database's file {lost} was removed or replaced while the portal uses it. What "
             "changes now is lost: stop the portal, put the file in its place, and start it again."
+        )
+    if full := full_disk(session.connection()):
+        session.rollback()
+        return (
+            "There is no room left on the disk of the database: nothing more can be stored. "
+            f"Free some space at {full}"
         )
     return "ok"
 

@@ -209,9 +209,12 @@ class Attempt:
                 "lines of rclone's log could not be read", lines=outcome.found.unreadable_lines
             )
         plan = asdict(outcome.plan) if outcome.plan else None
+        why = outcome.reason
+        if not outcome.succeeded and not outcome.stopped:
+            why = preflight.missing_disk(order, mounts) or why
         return Ending(
             outcome.succeeded,
-            outcome.reason,
+            why,
             outcome.exit_code,
             outcome.error_lines,
             plan,

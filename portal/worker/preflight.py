@@ -31,6 +31,13 @@ def check_endpoints(
     return replace(order, source=source, destination=destination, remotes=remotes)
 
 
+def missing_disk(order: engine.Order, mounts: engine.KnownMounts) -> str | None:
+    """Which disk of the order is away now, in a sentence. rclone only knows that it may not write,
+    for what is left of the mount lies on another file system."""
+    local = (path for path in (order.source, order.destination) if split(path)[0] is None)
+    return next((problem for path in local if (problem := mounts.problem(path))), None)
+
+
 def _real(side: str, path: str, roots: Sequence[Path], mounts: engine.KnownMounts) -> str:
     if split(path)[0] is not None:
         return path

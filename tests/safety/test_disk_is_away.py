@@ -4,19 +4,20 @@ left of it, which lies on the system disk."""
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from portal.engine import KnownMounts
+from portal.engine import KnownMounts, landlock
 from portal.models import Job
 from portal.settings import Settings, SettingsError, load_settings
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import accept_mount, look_at_roots
-from tests.conftest import Browser
+from tests.conftest import Browser, wait_for
 from tests.support.mounts import Mounts
-from tests.support.transfers import fill, stored
+from tests.support.transfers import fill, stored, tree
 
 
 @pytest.fixture
@@ -143,6 +144,49 @@ def test_another_disk_is_not_taken_for_the_one_before_until_it_is_accepted(
     mounts.away(usb)
     mounts.disk(tmp_path / "image", usb)
     assert copy().status == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("how", ["pulled out", "covered"])
+def test_disk_that_goes_in_the_middle_of_a_move_is_named_and_nothing_is_lost(
+    started: Settings,
+    tmp_path: Path,
+    root: Path,
+    usb: Path,
+    mounts: Mounts,
+    new_job: Callable[..., int],
+    execute: Callable[..., None],
+    how: str,
+) -> None:
+    if landlock.version() == 0:
+        pytest.skip(
+            "without Landlock nothing holds an rclone that runs back from what is there now"
+        )
+    source = fill(root / "originals", 200_000, 12)
+    before = tree(source)
+    job_id = new_job(
+        source=source, destination=usb / "to", operation=Operation.MOVE, bandwidth_limit="400k"
+    )
+    moving = threading.Thread(target=execute, args=(job_id,))
+    moving.start()
+    wait_for(lambda: any(path.suffix == "" for path in (usb / "to").glob("*")))
+    if how == "pulled out":
+        mounts.away(usb)
+    else:
+        mounts.memory(usb)
+    moving.join(60)
+    job = stored(job_id)
+    assert job.status == JobStatus.FAILED
+    said = (f"The folder {usb} is not there: the disk", f"Another disk is mounted at {usb}")
+    assert str(job.error).startswith(said)
+    assert list(usb.iterdir()) == []  # nothing came to the system disk
+    gone = len(before) - len(tree(source))
+    assert gone < len(before)
+    if how == "pulled out":
+        mounts.disk(tmp_path / "image", usb)
+    else:
+        mounts.away(usb)
+    arrived = {name: file for name, file in tree(usb / "to").items() if b".portal" not in name}
+    assert tree(source) | arrived == before
 
 
 def test_disk_that_is_given_up_is_forgotten(

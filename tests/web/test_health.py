@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from portal import engine
 from portal.app import build_app
 from portal.db import session
 from portal.settings import Settings
+from tests.support.mounts import Mounts
 
 
 def parts(client: FlaskClient) -> dict[str, str]:
@@ -103,6 +104,25 @@ def test_readyz_sees_that_the_file_of_the_database_is_another_one(
         assert client.get("/readyz").status_code == 503
         assert str(file) in parts(client)["database"]
         assert client.get("/healthz").status_code == 200
+
+
+def test_readyz_sees_that_the_disk_of_the_database_is_full(
+    settings: Settings, migrated: Path, tmp_path: Path
+) -> None:
+    with Mounts(tmp_path) as mounts:
+        mounts.memory(settings.data_dir, "2m")
+        with portal(settings, migrated) as client:
+            assert parts(client)["database"] == "ok"
+            fill = settings.data_dir / "fill"
+            with suppress(OSError), fill.open("wb") as file:
+                file.write(b"x" * 4_000_000)
+            assert client.get("/readyz").status_code == 503
+            said = parts(client)["database"]
+            assert said.startswith("There is no room left on the disk of the database")
+            assert str(settings.data_dir) in said
+            assert client.get("/healthz").status_code == 200
+            fill.unlink()
+            assert parts(client)["database"] == "ok"
 
 
 def test_readyz_is_503_when_nobody_runs_the_queue(browser: Any, executor: Any) -> None:
