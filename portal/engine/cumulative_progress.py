@@ -63,7 +63,7 @@ class CumulativeProgress:
         )
 
     def _joined(self, before: Progress, reading: Progress) -> Progress:
-        if reading.total_bytes is None:
+        if reading.total_bytes is None and not (self._moves and reading.files_transferred):
             # It still looks for what is left.
             return replace(
                 before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
@@ -96,7 +96,8 @@ class CumulativeProgress:
         what was to be done then and what is left now, if that is more."""
         arrived, files = before.bytes_arrived, before.files_transferred
         left = reading.total_bytes or 0
-        if not self._is_exact:
+        # One that was over before it told a total does not say what was left.
+        if not self._is_exact and reading.total_bytes is not None:
             arrived = max(arrived, (before.total_bytes or 0) - left)
             files = max(files, before.files_total - reading.files_total)
         unchanged = reading.files_unchanged

@@ -368,6 +368,24 @@ def test_files_that_came_between_two_attempts_belong_to_both(tmp_path: Path) -> 
     assert (last.files_transferred, last.files_total, last.files_unchanged) == (5, 5, 0)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_arrived_in_a_retry_too_short_to_tell_a_total_is_counted(begun: bool) -> None:
+    """Something failed in it, so that its total is not known."""
+    first = reading(
+        5000, 9000, percent=55.5, files_transferred=5, files_total=9, bytes_arrived=5000
+    )
+    figures = CumulativeProgress("copy", dry_run=False, before=None if begun else first)
+    if begun:
+        figures.read(first)
+        figures.start_retry()
+    told = figures.read(
+        reading(3000, None, percent=None, files_transferred=3, files_total=4, bytes_arrived=3000)
+    )
+    assert (told.bytes_transferred, told.bytes_arrived, told.total_bytes) == (8000, 8000, 9000)
+    assert (told.files_transferred, told.files_total) == (8, 9)
+    assert told.percent == pytest.approx(88.8)
+
+
 def test_attempt_that_never_began_keeps_the_figures_of_the_ones_before(tmp_path: Path) -> None:
     before = reading(500, 1000)
     run = attempt(tmp_path, tmp_path / "gone", tmp_path / "to", before=before)
