@@ -25,9 +25,9 @@ from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import STATUS_CHANGE, topic_room
 from portal.services.accounts import users
 from portal.settings import load_settings
-from tests.conftest import PASSWORD
 from tests.support.parts import Postgres, Redis
 from tests.support.server import Person
+from tests.support.users import PASSWORD
 from tests.support.web_processes import Web
 
 CONNECT = b"\x81\x82\0\0\0\0" + b"40"  # a masked text frame, by a mask of nothing

@@ -34,10 +34,11 @@ from portal.settings import Settings, load_settings
 from portal.transfers import request
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.celery import CeleryExecutor
-from tests.conftest import PASSWORD, wait_for
 from tests.support.parts import Postgres, Redis
 from tests.support.storm import Storm
 from tests.support.transfers import assert_ended_once, fill, miscounted, rclones, stored, tree
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 from tests.support.worker_process import WorkerProcess
 
 WORKERS = 2

@@ -7,7 +7,8 @@ import time
 
 import requests
 
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.users import PASSWORD
 
 
 class Client:

@@ -6,10 +6,8 @@ what a portal of several processes stands on: PostgreSQL, Redis, and workers tha
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,7 +17,6 @@ import pytest
 import structlog
 from argon2 import PasswordHasher
 from flask import Flask
-from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.routing import Rule
 
@@ -41,11 +38,11 @@ from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.lease import Lease
 from portal.worker.registration import this_process
 from portal.worker.timing import GRACE, Timing
+from tests.support.client import Browser
+from tests.support.modes import ONE_PROCESS, SCALED_OUT
 from tests.support.parts import Postgres, Redis
 from tests.support.transfers import Recorder, fill, queue, status_of
-
-PASSWORD = "correct horse battery"
-USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer", "bella": "operator"}
+from tests.support.users import PASSWORD, USERS
 
 #: Files and folders of tests that start real processes and wait for them more than they work: they
 #: run side by side, but not beside those that keep the machine busy.
@@ -87,7 +84,6 @@ BOTH_MODES = (
     ),
     *("web/test_job_list", "web/test_job_row", "worker/test_worker"),
 )
-ONE_PROCESS, SCALED_OUT = "one process", "scaled out"
 
 # As the portal writes them: the default takes a second to paint an exception.
 structlog.configure(
@@ -134,69 +130,6 @@ class _Rule(Rule):
 
 
 Flask.url_rule_class = _Rule
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """The first true value of ``condition``; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"still not: {condition}"
-        time.sleep(0.02)
-
-
-class Browser:
-    """Signs in and fills forms as a browser does: with the token of the page it came from."""
-
-    def __init__(self, app: Flask) -> None:
-        self.client: FlaskClient = app.test_client()
-        self.app = app
-        self._token = ""
-        self._token_of: str | None = None
-
-    def get(self, path: str, **options: Any) -> Any:
-        return self.client.get(path, **options)
-
-    def token(self) -> str:
-        """Asks for a page only where the cookie is another one than that of the last token."""
-        if self._cookie is None or self._cookie != self._token_of:
-            page = self.get("/settings")
-            if page.status_code != 200:
-                page = self.get("/login")
-            found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-            assert found is not None
-            self._token, self._token_of = found.group(1), self._cookie
-        return self._token
-
-    @property
-    def _cookie(self) -> str | None:
-        found = self.client.get_cookie(self.app.config["SESSION_COOKIE_NAME"])
-        return found.value if found else None
-
-    def post(self, path: str, data: dict[str, Any] | None = None, **options: Any) -> Any:
-        return self.client.post(path, data={"csrf_token": self.token(), **(data or {})}, **options)
-
-    def sign_in(self, username: str, password: str = PASSWORD, **more: str) -> Any:
-        return self.post("/login", {"username": username, "password": password, **more})
-
-
-def sign_in_at_once(people: list[Browser], forms: list[dict[str, str]]) -> list[int]:
-    """The codes of as many forms, sent in the same moment."""
-    start = threading.Barrier(len(people))
-    codes: list[int] = []
-
-    def ask(one: Browser, form: dict[str, str]) -> None:
-        start.wait()
-        codes.append(one.client.post("/login", data=form).status_code)
-
-    threads = [threading.Thread(target=ask, args=pair) for pair in zip(people, forms, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return codes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,10 @@ from portal.cli import cli
 from portal.db import session
 from portal.runtime.version import __version__
 from tests.shipped import environment as shipped
-from tests.support.portal_server import PASSWORD, ROOT, PortalServer, free_port
+from tests.support.portal_server import PortalServer
+from tests.support.ports import free_port
+from tests.support.project import ROOT
+from tests.support.users import PASSWORD
 
 Command = Callable[..., Result]
 

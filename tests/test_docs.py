@@ -14,8 +14,8 @@ from portal.presentation import job_words
 from portal.realtime.rooms import TOPICS
 from portal.settings import Settings
 from portal.transfers.states import STATES, JobStatus, Operation
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DEFAULT = re.compile(r" ?Default: (.+?)\.(?= |$)")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.project import ROOT
+
 PORTAL = ROOT / "portal"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
@@ -200,6 +201,18 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
 
 
 # --- the tests ----------------------------------------------------------------------------------
+
+
+def test_no_test_imports_a_test() -> None:
+    # Nor a conftest, whose names are for pytest: what two files share stands in tests/support.
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for folder in ("tests", "bench")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith(("test_", "conftest"))
+    ]
+    assert wrong == []
 
 
 def test_programs_in_strings_import_modules_that_exist() -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.shipped import environment as shipped
-from tests.support.portal_server import free_port
+from tests.support.ports import free_port
+from tests.support.project import ROOT
+from tests.support.users import PASSWORD
 
-ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 10
 
@@ -125,7 +126,7 @@ def test_installed_portal_serves_its_login_page_and_ends_in_time(
             if not name.startswith(("COVERAGE", "PORTAL_"))
         },
         "PORTAL_DATA_DIR": str(tmp_path / "data"),
-        "PORTAL_ADMIN_PASSWORD": "correct horse battery staple",
+        "PORTAL_ADMIN_PASSWORD": PASSWORD,
         "PORTAL_RCLONE": str(shipped.folder() / "bin" / "rclone"),
     }
     log = tmp_path / "log"

@@ -21,7 +21,9 @@ import requests
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browser import chromium
-from tests.support.portal_server import PASSWORD, ROOT, USERS, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.project import ROOT
+from tests.support.users import PASSWORD, USERS
 
 README_PICTURE = ROOT / "docs" / "images" / "dashboard.png"
 WIDTHS = (360, 768, 1440)

@@ -4,7 +4,6 @@ it, whether the proxy takes the path off or not, and whoever says it."""
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -15,10 +14,12 @@ import pytest
 import requests
 from playwright.sync_api import BrowserContext, expect
 
-from tests.support.portal_server import PASSWORD, PortalServer, free_port
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.ports import free_port
 from tests.support.proxies import NGINX, PLAIN, nginx_command, wait_until_open
 from tests.support.server import Person
 from tests.support.transfers import fill
+from tests.support.users import PASSWORD
 
 PREFIX = "/tools/portal"
 SITE = """
@@ -81,11 +82,10 @@ class Site:
 
 @pytest.fixture(params=list(WAYS))
 def site(
-    request: pytest.FixtureRequest, portal_with_users: Path, tmp_path: Path
+    request: pytest.FixtureRequest, migrated: Path, tmp_path: Path
 ) -> Iterator[tuple[Site, PortalServer]]:
     end, header, settings = WAYS[request.param]
-    shutil.copytree(portal_with_users, tmp_path / "data")
-    server = PortalServer(tmp_path, **settings)
+    server = with_users(tmp_path, migrated, **settings)
     server.start()
     made = Site(tmp_path / "nginx", server, end, header)
     yield made, server

@@ -8,8 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Error, Page, Route, expect
 
-from tests.browser.conftest import Visit
-from tests.browser.test_pages import AXE, RUN
+from tests.support.pages import AXE, RUN, Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

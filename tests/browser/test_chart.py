@@ -5,26 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit, drawn, points
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": "2"}
-# What its keys say of each point, from the first to the last.
-POINTS = """() => {
-  const chart = document.querySelector('.chart-canvas');
-  const press = (key) => {
-    chart.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
-    return chart.getAttribute('aria-valuetext');
-  };
-  const said = [press('Home')];
-  const number = Number(chart.getAttribute('aria-valuemax')) + 1;
-  while (said.length < number) said.push(press('ArrowRight'));
-  return said;
-}"""
 # The colour that most of the drawn pixels have, of those that are not grey.
 COLOUR = """() => {
   const canvas = document.querySelector('.chart-canvas canvas');
@@ -38,17 +26,6 @@ COLOUR = """() => {
   }
   return [...seen].sort((a, b) => b[1] - a[1])[0]?.[0] ?? null;
 }"""
-
-
-def points(page: Page) -> list[str]:
-    page.wait_for_selector(".chart-canvas .uplot")
-    said: list[str] = page.evaluate(POINTS)
-    return said
-
-
-def drawn(page: Page) -> int:
-    """Number of points."""
-    return int(page.locator(".chart-canvas").get_attribute("aria-valuemax") or 0) + 1
 
 
 def test_chart_follows_live_and_is_kept_after_the_end(portal: PortalServer, visit: Visit) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit
-from tests.browser.test_pages import AXE, RUN
+from tests.support.pages import AXE, RUN, Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

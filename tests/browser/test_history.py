@@ -11,10 +11,8 @@ from playwright.sync_api import Page, expect
 
 from portal.db import session as database
 from portal.db.session import begin_write, session
-from tests.browser.conftest import Visit
-from tests.browser.test_looks import LONG_NAME
-from tests.browser.test_pages import AXE, RUN
 from tests.support import histories
+from tests.support.pages import AXE, LONG_NAME, RUN, Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import SignIn
+from tests.support.pages import FAINT, LONG_NAME, SignIn
 from tests.support.portal_server import PortalServer
 
 PAGES = (
@@ -24,41 +24,6 @@ PAGES = (
     "/connection",
     "/nothing",
 )
-LONG_NAME = "Measurements" * 16 + "12345678"
-
-# Ratio of contrast by WCAG 2 of each text that is shown, where it is below AA.
-FAINT = """() => {
-  const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const over = (layers) => {
-    canvas.fillStyle = '#fff';
-    canvas.fillRect(0, 0, 1, 1);
-    for (const layer of layers) { canvas.fillStyle = layer; canvas.fillRect(0, 0, 1, 1); }
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const faint = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const text = walker.currentNode.data.trim();
-    const box = element.getBoundingClientRect();
-    if (!text || !element.checkVisibility({ visibilityProperty: true }) || box.width < 2) continue;
-    if (element.closest('.disabled, :disabled, option, .skip-link')) continue;
-    const layers = [];
-    for (let at = element; at; at = at.parentElement) {
-      layers.unshift(getComputedStyle(at).backgroundColor);
-    }
-    const style = getComputedStyle(element);
-    const behind = over(layers);
-    const [a, b] = [light(over([...layers, style.color])), light(behind)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    const size = parseFloat(style.fontSize);
-    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 600);
-    if (ratio < (large ? 3 : 4.5)) faint.push(`${ratio.toFixed(2)} “${text.slice(0, 40)}”`);
-  }
-  return faint;
-}"""
 
 
 def start_job(page: Page, server: PortalServer, name: str) -> None:

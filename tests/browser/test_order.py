@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.recorder import until

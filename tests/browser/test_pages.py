@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import AXE, RUN, Visit
 from tests.support.people import Person
-from tests.support.portal_server import ROOT, PortalServer
+from tests.support.portal_server import PortalServer
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": "2"}
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = (
     "/",
     "/?period=day",
@@ -34,11 +33,6 @@ PAGES = (
     "/connection",
     "/nothing",
 )
-RUN = """async () => {
-  const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-  const where = (one) => one.nodes.map((node) => node.html.slice(0, 160)).join(' | ');
-  return violations.map((one) => `${one.id}: ${where(one)}`);
-}"""
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from tests.browser.conftest import Visit
 from tests.support import scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.recorder import until

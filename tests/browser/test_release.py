@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.test_pages import AXE, RUN
 from tests.support.files import fill, sums
+from tests.support.pages import AXE, RUN, Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.storages import PASSWORD, USER, Storage

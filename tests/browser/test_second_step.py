@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_looks import FAINT
-from tests.conftest import wait_for
-from tests.services.accounts.test_single_sign_on import Provider
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.pages import FAINT
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.provider import Provider
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 #: A folder to look at what was looked at.
@@ -23,9 +23,8 @@ PICTURES = os.environ.get("PICTURES")
 
 
 @pytest.fixture
-def both(portal_with_users: Path, tmp_path: Path) -> Iterator[tuple[PortalServer, Provider]]:
-    shutil.copytree(portal_with_users, tmp_path / "data")
-    server = PortalServer(tmp_path)
+def both(migrated: Path, tmp_path: Path) -> Iterator[tuple[PortalServer, Provider]]:
+    server = with_users(tmp_path, migrated)
     server.extras = ("oidc",)
     provider = Provider(f"{server.url}/sign-on/callback")
     server._settings.update(

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.users import PASSWORD
 
 SETTINGS = {**scripted.SETTINGS, "PORTAL_TEST_TIME_SCALE": "0.2"}
 

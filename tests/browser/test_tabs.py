@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.users import PASSWORD
 
 RUNNING = 50
 STEPS = 22

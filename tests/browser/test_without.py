@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.conftest import SignIn, Visit
 from tests.support import recorder
+from tests.support.pages import SignIn, Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 

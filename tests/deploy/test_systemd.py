@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.portal_server import ROOT
+from tests.support.project import ROOT
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 PROGRAM = "/opt/transfer-portal/bin/portal"

@@ -16,9 +16,8 @@ from portal.engine import EngineError, check_rclone, end_orphans, rclone_path
 from portal.engine.orphans import _signal_all
 from portal.engine.processes import inspect, process_identity, process_lives, variables
 from tests.shipped import environment as shipped
+from tests.support.project import ROOT
 from tests.support.scripts import python_program
-
-ROOT = Path(__file__).parents[2]
 
 
 def program(folder, body):

@@ -24,8 +24,8 @@ from portal.engine import Order, Remote, Run, egress_proxy, list_folder, rclone_
 from portal.engine.egress_proxy import EgressProxy
 from portal.engine.processes import inspect, pids
 from portal.remotes.obscure import obscured
-from tests.conftest import wait_for
 from tests.support.scripts import python_program
+from tests.support.waiting import wait_for
 
 ELSEWHERE = "127.0.0.9"
 SECRET = b"sesame"

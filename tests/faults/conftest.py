@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import (  # noqa: F401 - fixtures
-    browser,
-    new_context,
-    portal,
-    portal_with_users,
-    visit,
-)
+from tests.support.pages import browser, new_context, portal, visit  # noqa: F401 - fixtures
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.proxies import FaultyWay, Nginx

@@ -8,8 +8,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.proxies import FaultyWay

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.browser.conftest import Visit
-from tests.browser.test_chart import drawn, points
 from tests.support import recorder, scripted
+from tests.support.pages import Visit, drawn, points
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.proxies import FaultyWay

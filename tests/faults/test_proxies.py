@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.proxies import FaultyWay, Nginx
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, Request, expect
 from portal.realtime.bus.messages import Kind
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import STATUS_CHANGE, topic_room
-from tests.browser.conftest import Visit
 from tests.support import recorder
+from tests.support.pages import Visit
 from tests.support.parts import Postgres, Redis
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Visit
 from tests.support import recorder, scripted
+from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.proxies import FaultyWay

@@ -24,7 +24,7 @@ from portal.services.jobs import speeds
 from portal.services.jobs.speed_curve import MOST_POINTS, Series
 from portal.services.jobs.statistics import Period, Throughput
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import MIB, fill, stored
 
 UNITS = Path(__file__).parents[1] / "js" / "units.json"

@@ -15,12 +15,12 @@ from flask import Flask
 
 from portal.services.jobs import control
 from portal.transfers.states import JobStatus
-from tests.conftest import wait_for
-from tests.remotes.conftest import KINDS
 from tests.support.files import sums
 from tests.support.links import slow
+from tests.support.remotes import KINDS
 from tests.support.storages import Storage
 from tests.support.transfers import stored
+from tests.support.waiting import wait_for
 
 #: What a server without room tells of its disk is up to it, and not the same each time.
 SAID = (

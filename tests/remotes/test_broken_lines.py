@@ -12,9 +12,9 @@ import pytest
 
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
-from tests.remotes.conftest import KINDS
 from tests.support.files import sums
 from tests.support.links import breaking
+from tests.support.remotes import KINDS
 from tests.support.storages import Storage
 from tests.support.transfers import Counted, Recorder, counted_bytes, stored
 

@@ -14,9 +14,9 @@ from sqlalchemy import select
 from portal.db.session import session
 from portal.models import AuditEntry
 from portal.services.storage.folders import PAGE_SIZE
-from tests.conftest import Browser
-from tests.remotes.conftest import KINDS
+from tests.support.client import Browser
 from tests.support.files import NAMES
+from tests.support.remotes import KINDS
 from tests.support.storages import Storage
 
 

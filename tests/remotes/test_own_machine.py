@@ -13,9 +13,9 @@ from portal.db.session import session
 from portal.models import Remote
 from portal.services.storage import connections
 from portal.settings import load_settings
-from tests.remotes.test_remote_pages import add, stored
+from tests.support.job_pages import errors_in
+from tests.support.remotes import add, stored
 from tests.support.storages import Storage
-from tests.web.test_job_creation import errors_in
 
 
 @pytest.fixture

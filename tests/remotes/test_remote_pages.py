@@ -14,11 +14,10 @@ from portal.models import AuditEntry, Remote
 from portal.remotes.backends import BACKENDS
 from portal.services.storage import encryption
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in
+from tests.support.remotes import SFTP, add, stored
 from tests.support.storages import PASSWORD, Storage, typed
-from tests.web.test_job_creation import errors_in
-
-SFTP = {"host": "127.0.0.1", "port": "2022", "user": "bob", "pass": PASSWORD, "set_modtime": "true"}
 
 
 @pytest.fixture
@@ -26,24 +25,10 @@ def alice(browser: Callable[..., Browser]) -> Browser:
     return browser("alice")
 
 
-def stored(name: str = "nas") -> Remote | None:
-    session.remove()
-    found = session.scalars(select(Remote).where(Remote.name == name)).one_or_none()
-    session.remove()
-    return found
-
-
 def the(name: str = "nas") -> Remote:
     found = stored(name)
     assert found is not None
     return found
-
-
-def add(alice: Browser, options: dict[str, str] | None = None, **fields: str) -> Any:
-    form = typed(
-        SFTP if options is None else options, **{"backend": "sftp", "name": "nas"} | fields
-    )
-    return alice.post("/remotes", form)
 
 
 def save(alice: Browser, options: dict[str, str], version: int = 1, **fields: str) -> Any:

@@ -25,8 +25,8 @@ from portal.remotes.obscure import obscured
 from portal.remotes.options import hosts
 from portal.transfers.names import is_name
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
-from tests.security.test_injection import payloads
+from tests.support.client import Browser
+from tests.support.payloads import payloads
 from tests.support.scripts import python_program
 from tests.support.storages import typed
 from tests.support.transfers import stored

@@ -14,9 +14,10 @@ from flask import Flask
 from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.options import Options
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
 from tests.support.storages import Storage
 from tests.support.transfers import MIB, fill, rclones, status_of, stored, tree
+from tests.support.waiting import wait_for
 
 PATIENCE = 6.0
 #: A third of it, and until the buffers of the kernel are full, and what the looks take.

@@ -12,11 +12,11 @@ import pytest
 from portal.models import Job
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
-from tests.conftest import wait_for
-from tests.remotes.conftest import KINDS
 from tests.support.files import fill, sums
+from tests.support.remotes import KINDS
 from tests.support.storages import Storage
 from tests.support.transfers import stored
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.shipped import environment as shipped
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
 
 #: Forges a line, erases the screen, colours, rings, goes back to the start, turns the direction.
 NASTY = [

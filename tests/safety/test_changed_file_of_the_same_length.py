@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from portal.transfers.options import Options
-from tests.safety.conftest import kept
+from tests.support.keepsakes import kept
 
 NEW, OLD = b"the new content\n", b"the old content\n"
 NOON = 1_790_000_000 * 1_000_000_000

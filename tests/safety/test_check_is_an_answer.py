@@ -14,7 +14,7 @@ from portal.services.jobs import history, statistics
 from portal.services.jobs.history import Filter
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
-from tests.remotes.conftest import new_remote, settings  # noqa: F401 - fixtures
+from tests.support.remotes import new_remote, settings  # noqa: F401 - fixtures
 from tests.support.storages import Storage
 from tests.support.transfers import fill, scripted_rclone, stored
 

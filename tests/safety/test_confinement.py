@@ -23,8 +23,9 @@ from portal.settings import Settings
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import look_at_roots
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
 from tests.support.transfers import fill, status_of, stored, tree
+from tests.support.waiting import wait_for
 
 needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 RCLONE = rclone_path(None)

@@ -15,9 +15,10 @@ from portal.models import Job
 from portal.settings import Settings, SettingsError, load_settings
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import accept_mount, look_at_roots
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
 from tests.support.mounts import Mounts
 from tests.support.transfers import fill, stored, tree
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

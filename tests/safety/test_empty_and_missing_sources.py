@@ -6,7 +6,7 @@ import pytest
 
 from portal.engine import safety
 from portal.transfers.options import Options
-from tests.safety.conftest import kept, photographs
+from tests.support.keepsakes import kept, photographs
 
 ALLOWED = Options(allow_empty_source=True, retries=0)
 

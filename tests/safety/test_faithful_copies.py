@@ -17,7 +17,7 @@ from portal.models import Job
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
 from portal.web.routes.api import job_shapes
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import scripted_rclone, stored
 
 LONG_AGO = 1_000_000_000.0

@@ -10,8 +10,9 @@ import pytest
 
 from portal.engine import safety
 from portal.settings import Settings, load_settings
-from tests.conftest import SCALED_OUT, Browser
-from tests.safety.conftest import kept, photographs
+from tests.support.client import Browser
+from tests.support.keepsakes import kept, photographs
+from tests.support.modes import SCALED_OUT
 from tests.support.transfers import stored
 
 

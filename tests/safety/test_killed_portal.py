@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, wait_for
-from tests.server.test_nothing_lost import Bob, column
+from tests.support.portal_rows import Bob, column
 from tests.support.portal_server import PortalServer
 from tests.support.storages import Storage, typed
 from tests.support.transfers import MIB, fill, rclones
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.faults
 

@@ -16,8 +16,9 @@ from portal.engine.markers import PREFIX, Journal
 from portal.engine.precautions import Precautions
 from portal.engine.probe import Folder, Probe
 from portal.transfers.options import Options
-from tests.conftest import wait_for
-from tests.safety.conftest import Attempts, Servers, kept, markers, photographs
+from tests.support.attempts import Attempts, Servers
+from tests.support.keepsakes import kept, markers, photographs
+from tests.support.waiting import wait_for
 
 
 def notes(attempts: Attempts) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portal.engine import case, source_names
-from tests.safety.conftest import kept, markers
+from tests.support.keepsakes import kept, markers
 
 
 def twins(folder: Path) -> dict[str, bytes]:

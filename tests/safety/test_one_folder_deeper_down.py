@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portal.engine import safety
-from tests.safety.conftest import kept, markers, photographs
+from tests.support.keepsakes import kept, markers, photographs
 
 
 def refused(outcome, folder: str) -> None:

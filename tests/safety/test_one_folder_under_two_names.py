@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from portal.engine import safety, same_place
-from tests.safety.conftest import kept, markers, photographs
+from tests.support.keepsakes import kept, markers, photographs
 
 DELETING = ("move", "sync")
 

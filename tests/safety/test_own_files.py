@@ -17,8 +17,8 @@ from portal.settings import Settings, SettingsError, load_settings
 from portal.transfers.states import JobStatus, Operation
 from portal.worker import Worker
 from portal.worker.roots import OwnFiles, look_at_roots
-from tests.conftest import Browser
 from tests.shipped import environment as shipped
+from tests.support.client import Browser
 from tests.support.mounts import Mounts
 from tests.support.transfers import stored
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
+
 PAGE = (ROOT / "docs" / "safety.md").read_text()
 TESTS = {
     name

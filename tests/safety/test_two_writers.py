@@ -32,8 +32,9 @@ from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
 from tests.support.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
+from tests.support.waiting import wait_for
 
 COMPLETED = Ending(True, None, 0)
 

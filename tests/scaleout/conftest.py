@@ -14,14 +14,10 @@ from portal.db import session
 from portal.services import audit
 from portal.settings import Settings, load_settings
 from portal.worker.executors.celery import CeleryExecutor
-from tests.conftest import wait_for
 from tests.support.parts import Redis
 from tests.support.transfers import MIB, fill, miscounted, rclones
-from tests.support.worker_process import WorkerProcess
-
-#: A fifth of the real times: heartbeats each second, jobs taken back after nine. Shorter ones would
-#: be missed where other tests run beside these.
-SCALE = 0.2
+from tests.support.waiting import wait_for
+from tests.support.worker_process import SCALE, WorkerProcess
 
 
 @pytest.fixture

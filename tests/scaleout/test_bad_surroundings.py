@@ -15,8 +15,6 @@ import pytest
 
 from portal.settings import Settings
 from portal.transfers.states import FINAL
-from tests.conftest import wait_for
-from tests.scaleout.conftest import SCALE
 from tests.support.parts import Postgres, Redis
 from tests.support.proxies import FaultyWay
 from tests.support.scripts import python_program
@@ -30,6 +28,8 @@ from tests.support.transfers import (
     stored,
     tree,
 )
+from tests.support.waiting import wait_for
+from tests.support.worker_process import SCALE
 
 pytestmark = pytest.mark.faults
 

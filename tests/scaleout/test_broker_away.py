@@ -13,7 +13,6 @@ import pytest
 
 from portal.settings import Settings
 from portal.worker.executors.notifier import JobNotifier
-from tests.conftest import wait_for
 from tests.support.parts import Redis
 from tests.support.transfers import (
     MIB,
@@ -24,6 +23,7 @@ from tests.support.transfers import (
     stored,
     tree,
 )
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.faults
 

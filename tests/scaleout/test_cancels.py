@@ -17,7 +17,6 @@ from portal.errors import Conflict
 from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.states import FINAL
-from tests.conftest import wait_for
 from tests.support.transfers import (
     assert_ended_once,
     fill,
@@ -25,6 +24,7 @@ from tests.support.transfers import (
     status_of,
     tree,
 )
+from tests.support.waiting import wait_for
 from tests.support.worker_process import is_moving
 
 pytestmark = pytest.mark.faults

@@ -14,8 +14,6 @@ import psycopg
 import pytest
 
 from portal.settings import Settings
-from tests.conftest import wait_for
-from tests.scaleout.conftest import SCALE
 from tests.support.parts import Postgres
 from tests.support.transfers import (
     MIB,
@@ -26,7 +24,8 @@ from tests.support.transfers import (
     status_of,
     tree,
 )
-from tests.support.worker_process import is_moving
+from tests.support.waiting import wait_for
+from tests.support.worker_process import SCALE, is_moving
 
 pytestmark = pytest.mark.faults
 

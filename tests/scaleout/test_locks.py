@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from portal.settings import load_settings
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
 from tests.support.parts import Postgres, Redis
-from tests.support.portal_server import ROOT, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.project import ROOT
 from tests.support.server import Person
+from tests.support.waiting import wait_for
 from tests.support.worker_process import WorkerProcess
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from portal.db.session import session
 from portal.services.jobs import speeds, statistics
 from portal.services.jobs.statistics import Period
-from tests.conftest import wait_for
 from tests.support.transfers import MIB, fill, status_of, stored
+from tests.support.waiting import wait_for
 
 
 def curve(job_id: int) -> list[int | None]:

@@ -23,11 +23,11 @@ from portal.services.jobs import reports, rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import JobNotifier, queue_name
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
 from tests.support.parts import Redis
-from tests.support.portal_server import ROOT
+from tests.support.project import ROOT
 from tests.support.transfers import assert_ended_once, history, status_of, stored
+from tests.support.waiting import wait_for
 
 #: A process that sweeps and comes to no end of it.
 SWEEPER = """

@@ -13,8 +13,6 @@ import pytest
 
 from portal.engine import partials
 from portal.settings import Settings
-from tests.conftest import wait_for
-from tests.scaleout.conftest import SCALE
 from tests.support.transfers import (
     MIB,
     assert_ended_once,
@@ -25,7 +23,8 @@ from tests.support.transfers import (
     stored,
     tree,
 )
-from tests.support.worker_process import WorkerProcess
+from tests.support.waiting import wait_for
+from tests.support.worker_process import SCALE, WorkerProcess
 
 pytestmark = pytest.mark.faults
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from portal.settings import Settings
-from tests.conftest import wait_for
 from tests.support.transfers import MIB, fill, rclones, status_of, stored
+from tests.support.waiting import wait_for
 
 #: A package that Redis needs is not installed.
 WITHOUT_A_PACKAGE = """

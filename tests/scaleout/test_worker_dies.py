@@ -16,8 +16,6 @@ import psycopg
 import pytest
 
 from portal.settings import Settings
-from tests.conftest import wait_for
-from tests.scaleout.conftest import SCALE
 from tests.support.transfers import (
     MIB,
     assert_ended_once,
@@ -28,7 +26,8 @@ from tests.support.transfers import (
     stored,
     tree,
 )
-from tests.support.worker_process import is_moving, pids_of
+from tests.support.waiting import wait_for
+from tests.support.worker_process import SCALE, is_moving, pids_of
 
 pytestmark = pytest.mark.faults
 

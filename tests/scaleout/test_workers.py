@@ -10,8 +10,8 @@ from typing import Any
 from portal.services import workers
 from portal.settings import Settings
 from portal.worker.root_watch import RootWatch
-from tests.conftest import wait_for
 from tests.support.transfers import MIB, fill, history, rclones, status_of, stored, tree
+from tests.support.waiting import wait_for
 
 
 def test_worker_runs_a_job_soon_after_it_was_made(worker: Any, new_job: Any, root: Path) -> None:

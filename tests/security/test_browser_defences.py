@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from portal import app as factory
 from portal.db import session
 from portal.settings import Settings, SettingsError, load_settings
+from tests.support.users import PASSWORD
 
 POLICY = {
     "default-src": "'none'",
@@ -183,7 +184,7 @@ def test_next_leads_to_a_page_of_ours_or_to_the_dashboard(browser: Any, target: 
     answer = nobody.client.post(
         "/login",
         query_string={"next": target},
-        data={"csrf_token": nobody.token(), "username": "bob", "password": "correct horse battery"},
+        data={"csrf_token": nobody.token(), "username": "bob", "password": PASSWORD},
     )
     assert (answer.status_code, answer.location) == (303, "/")
     # Signed in already, it is no way out either.

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.conftest import wait_for
-from tests.support.portal_server import PortalServer
-from tests.support.server import Listener, Person, listening, said, upgrade, with_users
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.server import Listener, Person, listening, said, upgrade
+from tests.support.waiting import wait_for
 
 SERVED_WITHIN = 1.0
 MIB = 1024 * 1024

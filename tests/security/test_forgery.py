@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from portal.settings import Settings
+from tests.support.users import PASSWORD
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 #: What another site can make a browser send, and what happens to it even if the token leaked.
@@ -129,7 +130,7 @@ def test_form_of_our_own_page_is_taken(browser: Any, headers: dict[str, str]) ->
 def test_sign_in_from_another_site_is_refused(browser: Any) -> None:
     """Else a victim would work in the attacker's account."""
     nobody = browser()
-    data = {"csrf_token": nobody.token(), "username": "bob", "password": "correct horse battery"}
+    data = {"csrf_token": nobody.token(), "username": "bob", "password": PASSWORD}
     answer = nobody.client.post("/login", data=data, headers={"Origin": "http://evil.example"})
     assert answer.status_code == 403
     assert nobody.get("/jobs").status_code == 302

@@ -17,7 +17,8 @@ from portal.models import AuditEntry, SignInLimit
 from portal.services.accounts import sign_in_limits
 from portal.services.accounts.sign_in_limits import ACCOUNT, ADDRESS, wait_after
 from portal.settings import Settings
-from tests.conftest import PASSWORD, Browser, sign_in_at_once
+from tests.support.client import Browser, sign_in_at_once
+from tests.support.users import PASSWORD
 
 HOME, OFFICE, ATTACKER = "192.0.2.1", "192.0.2.2", "198.51.100.7"
 Attempt = Callable[..., Any]

@@ -22,10 +22,11 @@ from portal.engine.command import Order, command_line, environment
 from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Job
 from portal.transfers.names import is_name
-from tests.conftest import PASSWORD
-from tests.support.portal_server import PortalServer
+from tests.support.payloads import payloads
+from tests.support.portal_server import PortalServer, change_row, with_users
 from tests.support.scripts import python_program
-from tests.support.server import Person, change_row, with_users
+from tests.support.server import Person
+from tests.support.users import PASSWORD
 
 ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\u2028\u202e"
 
@@ -34,24 +35,6 @@ ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\
 def canary(tmp_path: Path) -> Path:
     """A file that any payload that runs would make."""
     return tmp_path / "owned"
-
-
-def payloads(canary: Path) -> list[str]:
-    touch = f"touch {canary}"
-    return [
-        f"; {touch}", f"$({touch})", f"`{touch}`", f"| {touch}", f"&& {touch}", f"\n{touch}\n",
-        f"' ; {touch} ; '", f'" ; {touch} ; "', f"%0a{touch}", f"${{IFS}}{touch}",
-        f":sftp,ssh='{touch}':/", f":sftp,ssh=\"sh -c '{touch}'\":x", f"sftp,ssh={touch}:/",
-        f":webdav,bearer_token_command='{touch}':", f"webdav,bearer_token_command='{touch}':/x",
-        f":local,metadata_mapper='{touch}':/", f":alias,remote=':sftp,ssh={touch}:':",
-        f":union,upstreams=':sftp,ssh={touch}:':", ":http,url='http://127.0.0.1/':", ":memory:x",
-        "--config=/etc/passwd", "--config", f"--password-command={touch}", f"--rc-serve={canary}",
-        f"--log-file={canary}", f"--metadata-mapper={touch}", "--sftp-ssh=x", "-v", "--",
-        "-", "--dump=headers", f"--backup-dir={canary}", "--files-from=/etc/passwd", "--links",
-        "remote:path", "remote:", ":", "::", ":local:/etc", "RCLONE_CONFIG=/etc/passwd",
-        f"=cmd|'/C {touch}'!A0", "~root", "$HOME", "%PATH%", "file:///etc/passwd",
-        "//etc/passwd/../..",
-    ]  # fmt: skip
 
 
 @pytest.fixture

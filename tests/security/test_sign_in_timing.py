@@ -16,7 +16,7 @@ from flask import Flask
 from portal.db.session import session
 from portal.models import SignInLimit, User
 from portal.services.accounts import passwords, users
-from tests.conftest import PASSWORD
+from tests.support.users import PASSWORD
 
 ROUNDS = 100
 #: One false alarm in a million runs: a difference has to show twice.

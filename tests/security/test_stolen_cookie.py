@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD
+from tests.support.users import PASSWORD
 
 Act = Callable[[Any, Any, int], None]
 ENDS: dict[str, Act] = {

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import launched, portal_with_users  # noqa: F401 - a fixture
 from tests.support import recorder
+from tests.support.pages import launched
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import PortalServer, with_users
 from tests.support.scripts import python_program
 
 pytestmark = pytest.mark.browser
@@ -67,13 +67,12 @@ sys.exit(7)
 
 @pytest.fixture(scope="module")
 def server(
-    portal_with_users: Path,  # noqa: F811
+    migrated: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PortalServer]:
     folder = tmp_path_factory.mktemp("payloads")
     rclone = python_program(folder / "rclone", RCLONE.format(payloads="".join(PAYLOADS)))
-    running = PortalServer(folder, PORTAL_RCLONE=str(rclone), PORTAL_MAX_RUNNING_JOBS="20")
-    (running.data / "portal.sqlite").write_bytes((portal_with_users / "portal.sqlite").read_bytes())
+    running = with_users(folder, migrated, PORTAL_RCLONE=str(rclone), PORTAL_MAX_RUNNING_JOBS="20")
     running.start()
     yield running
     running.clean_up()

@@ -18,7 +18,9 @@ from portal.db import session
 from portal.runtime import secret_files
 from portal.settings import SECRETS, SettingsError, load_settings
 from tests.shipped import environment as shipped
-from tests.support.portal_server import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.project import ROOT
+from tests.support.users import PASSWORD
 
 Start = Callable[..., str]
 
@@ -36,7 +38,7 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         **kept,
         "PORTAL_DATA_DIR": str(folder / "data"),
         "PORTAL_PORT": str(free_port()),
-        "PORTAL_ADMIN_PASSWORD": "correct horse battery",
+        "PORTAL_ADMIN_PASSWORD": PASSWORD,
         **variables,
     }
 

@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from portal.db.session import has_no_room
-from tests.conftest import wait_for
-from tests.server.test_nothing_lost import ask, column, counted, history, is_moving
-from tests.support.portal_server import PortalServer
-from tests.support.server import Person, with_users
+from tests.support.portal_rows import ask, column, counted, history, is_moving
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.server import Person
 from tests.support.transfers import MIB, fill, rclones, tree
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.faults
 

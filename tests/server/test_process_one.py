@@ -18,11 +18,13 @@ import pytest
 import requests
 
 from portal.settings import load_settings
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
 from tests.support.parts import Redis
-from tests.support.portal_server import ROOT, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.project import ROOT
 from tests.support.server import Person
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs the rights of root")
 
@@ -94,7 +96,7 @@ def leave_orphans(server: PortalServer) -> None:
     (server.root / "from").mkdir(exist_ok=True)
     (server.root / "from" / "file").write_text("content")
     admin = Person(server)
-    assert admin.sign_in("admin", "correct horse battery staple").status_code == 303
+    assert admin.sign_in("admin", PASSWORD).status_code == 303
     for number in range(3):
         order = {
             "name": "Copy",

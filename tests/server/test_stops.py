@@ -19,12 +19,14 @@ from sqlalchemy.exc import OperationalError
 from portal.db import migrate, session
 from portal.runtime import stopping
 from portal.settings import load_settings
-from tests.conftest import wait_for
-from tests.server.test_nothing_lost import column, is_moving
 from tests.shipped import environment as shipped
-from tests.support.portal_server import ROOT, PortalServer
-from tests.support.server import Person, with_users
+from tests.support.portal_rows import column, is_moving
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.project import ROOT
+from tests.support.server import Person
 from tests.support.transfers import MIB, fill, rclones
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -110,7 +112,7 @@ def test_copied_file_of_a_stopped_portal_is_a_backup(portal: PortalServer, tmp_p
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)  # noqa: S602 - our own line
     elsewhere.start()
 
-    answer = Person(elsewhere).sign_in("dora", "correct horse battery staple")
+    answer = Person(elsewhere).sign_in("dora", PASSWORD)
     assert answer.status_code == 303
     assert elsewhere.stop() == 0
     elsewhere.clean_up()
@@ -239,5 +241,5 @@ def test_start_that_is_killed_at_any_moment_leaves_a_portal_that_starts(tmp_path
         process.wait()
     server.start()
 
-    assert Person(server).sign_in("admin", "correct horse battery staple").status_code == 303
+    assert Person(server).sign_in("admin", PASSWORD).status_code == 303
     assert server.stop() == 0

@@ -16,7 +16,7 @@ from portal.services.accounts import users
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
-from tests.conftest import PASSWORD
+from tests.support.users import PASSWORD
 
 
 def entries(action: str) -> list[AuditEntry]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.shipped import environment as shipped
 from tests.shipped.image import Image
-from tests.support.portal_server import PASSWORD, PortalServer
-from tests.support.server import Person
-from tests.support.transfers import fill
-
-Serve = Callable[..., PortalServer]
+from tests.support.portal_server import PortalServer
+from tests.support.served import Serve
 
 
 @pytest.fixture(scope="session")
@@ -51,28 +48,3 @@ def serve(program: list[str], tmp_path: Path) -> Iterator[Serve]:
     yield prepare
     for server in made:
         server.clean_up()
-
-
-def admin(server: PortalServer) -> Person:
-    """Whom the first start made, signed in."""
-    person = Person(server)
-    assert person.sign_in("admin", PASSWORD).status_code == 303
-    return person
-
-
-def copy(server: PortalServer, person: Person, name: str, **more: str) -> int:
-    """Asks by the form for a copy of three files; the job's id."""
-    answer = person.fill(
-        "/jobs",
-        name=name,
-        operation="copy",
-        source=str(fill(server.root / name, 100_000, 3)),
-        destination=str(server.root / f"{name} copied"),
-        **more,
-    )
-    assert answer.status_code == 303, answer.text
-    return int(answer.headers["Location"].rpartition("/")[2])
-
-
-def is_completed(person: Person, job: int) -> bool:
-    return 'data-status="completed"' in person.ask(f"/api/jobs/{job}/progress").text

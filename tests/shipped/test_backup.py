@@ -10,14 +10,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import wait_for
-from tests.shipped.conftest import Serve, admin, copy, is_completed
 from tests.shipped.environment import ROOT
-from tests.shipped.test_transfers import worker_beside
 from tests.support.parts import Postgres, Redis
 from tests.support.portal_server import PortalServer
+from tests.support.served import Serve, admin, copy, is_completed, worker_beside
 from tests.support.server import Person
 from tests.support.transfers import tree
+from tests.support.waiting import wait_for
 
 
 def documented(number: int) -> str:

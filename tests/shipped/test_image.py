@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from portal.runtime.version import __version__
-from tests.conftest import wait_for
 from tests.shipped.image import Image, instructions
-from tests.support.portal_server import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import wait_for
 
 
 def test_image_has_the_wheel_with_all_that_it_reads(image: Image) -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
-from tests.conftest import wait_for
-from tests.shipped import environment as shipped
-from tests.shipped.conftest import Serve, admin, copy, is_completed
 from tests.support.parts import Postgres, Redis
-from tests.support.portal_server import START_SECONDS, PortalServer
+from tests.support.served import Serve, admin, copy, is_completed, worker_beside
 from tests.support.server import Person, listening
 from tests.support.transfers import tree
+from tests.support.waiting import wait_for
 from tests.support.web_processes import heard_of
 
 
@@ -33,31 +29,6 @@ def test_one_process_copies_what_the_form_says_and_leaves_its_database_in_one_fi
     with closing(sqlite3.connect(server.data / "copy.sqlite")) as database:
         found = database.execute("SELECT name, status FROM jobs").fetchall()
     assert found == [("photographs", "completed")]
-
-
-@contextmanager
-def worker_beside(server: PortalServer) -> Iterator[subprocess.Popen[bytes]]:
-    data = server.cwd / "data of the worker"
-    log = server.cwd / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            server.command("worker"),
-            cwd=server.cwd,
-            env=shipped.environment({**server.environment, "PORTAL_DATA_DIR": str(data)}),
-            stdout=output,
-            stderr=output,
-        )
-
-    def works() -> bool:
-        assert process.poll() is None, log.read_text()
-        return "Worker " in log.read_text()
-
-    try:
-        wait_for(works, START_SECONDS)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_two_processes_and_a_worker_copy_what_the_form_says(

@@ -7,11 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.conftest import wait_for
-from tests.shipped.conftest import Serve
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.served import Serve
 from tests.support.server import Person
 from tests.support.transfers import fill, tree
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 #: Written by that release: job 1 was completed, 2 ran when it was killed, 3 (a copy) and 4 (a move)
 #: waited, 5 was cancelled. Where its root lay stands ``{root}``.

@@ -12,12 +12,12 @@ from flask import Flask
 from portal.db.session import session
 from portal.models import Remote, User
 from portal.services.storage import remotes
-
-# Fixtures, which pytest finds here.
-from tests.conftest import Browser
-from tests.remotes.conftest import new_remote, settings, storages
 from tests.storages.met import Storage
 from tests.storages.servers import KINDS, Server
+
+# Fixtures, which pytest finds here.
+from tests.support.client import Browser
+from tests.support.remotes import new_remote, settings, storages
 
 __all__ = ["new_remote", "settings", "storages"]
 

@@ -16,8 +16,8 @@ from portal.models import Job, Remote
 from portal.remotes.backends import BACKENDS
 from portal.remotes.obscure import obscured
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
 from tests.storages.servers import Server
+from tests.support.client import Browser
 from tests.support.files import sums
 from tests.support.storages import typed
 from tests.support.transfers import stored

@@ -16,7 +16,7 @@ from pathlib import Path
 from portal.engine import rclone_path
 from tests.storages import environment
 from tests.storages.certificates import make_certificate, ssh_key
-from tests.support.portal_server import free_port
+from tests.support.ports import free_port
 
 USER = "bob"
 PASSWORD = "pä ss%w+ord&1"

@@ -14,9 +14,9 @@ import pytest
 
 from portal.engine import rclone_path
 from portal.transfers.states import JobStatus
-from tests.conftest import wait_for
 from tests.support.files import fill, sums
 from tests.support.transfers import stored
+from tests.support.waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
 

@@ -11,10 +11,10 @@ import pytest
 
 from portal.settings import Settings, load_settings
 from portal.transfers.states import JobStatus
-from tests.conftest import wait_for
 from tests.storages.met import Storage, completed
 from tests.support.files import sums
 from tests.support.transfers import stored
+from tests.support.waiting import wait_for
 
 #: What these have in memory is gone with them, so that nothing may be moved there.
 FORGETFUL = {"azure", "google"}

@@ -11,10 +11,10 @@ import pytest
 
 from portal.db.session import session
 from portal.models import Remote
-from tests.conftest import Browser
 from tests.storages.certificates import ssh_key
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in
 from tests.support.storages import Storage, typed
-from tests.web.test_job_creation import errors_in
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from portal.settings import Settings
 from portal.transfers.options import Options
-from tests.conftest import wait_for
 from tests.storages.servers import KINDS, Server
 from tests.support.transfers import MIB, fill, rclones, status_of, stored
+from tests.support.waiting import wait_for
 
 PATIENCE = 9.0
 #: A third of it, until the buffers of the kernel are full, and what a busy machine takes to look.

@@ -12,8 +12,8 @@ import pytest
 
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "remotes.md"
 #: 1 January 2001, and a part of a second.
 LONG_AGO = 978_307_200_123_456_789

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.portal_server import PASSWORD, PortalServer
+from tests.support.portal_server import PortalServer
+from tests.support.users import PASSWORD
 
 MIB = 1024 * 1024
 

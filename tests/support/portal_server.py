@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
+import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tests.shipped import environment as shipped
+from tests.support.ports import free_port
+from tests.support.project import ROOT
+from tests.support.users import PASSWORD, USERS
 
-ROOT = Path(__file__).resolve().parents[2]
-USERS = {"alice": "admin", "bob": "operator", "charlie": "viewer"}
-PASSWORD = "correct horse battery staple"
 START_SECONDS = 90
 STOP_SECONDS = 10
 
@@ -156,7 +157,14 @@ def measured_as_server(environment: dict[str, str], *extras: str) -> dict[str, s
     )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def with_users(folder: Path, migrated: Path, **settings: str) -> PortalServer:
+    """A portal, not yet started, with the users of the tests."""
+    server = PortalServer(folder, **settings)
+    (server.data / "portal.sqlite").write_bytes(migrated.read_bytes())
+    return server
+
+
+def change_row(server: PortalServer, statement: str, *values: object) -> None:
+    """Behind the portal's back, as another process would."""
+    with closing(sqlite3.connect(server.data / "portal.sqlite", timeout=10)) as database, database:
+        database.execute(statement, values)

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.portal_server import free_port
+from tests.support.ports import free_port
 
 NGINX = """
 daemon off;

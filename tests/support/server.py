@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import requests
 import socketio
 import websocket
 
-from tests.conftest import PASSWORD, wait_for
 from tests.support.portal_server import PortalServer
-
-
-def with_users(folder: Path, migrated: Path, **settings: str) -> PortalServer:
-    """A portal, not yet started, with the users of ``conftest``."""
-    server = PortalServer(folder, **settings)
-    (server.data / "portal.sqlite").write_bytes(migrated.read_bytes())
-    return server
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 
 class Person(requests.Session):
@@ -139,9 +131,3 @@ def refused_with(packet: str) -> Any:
     """What a CONNECT_ERROR packet carries."""
     assert packet.startswith("44"), packet
     return json.loads(packet[2:])
-
-
-def change_row(server: PortalServer, statement: str, *values: object) -> None:
-    """Behind the portal's back, as another process would."""
-    with closing(sqlite3.connect(server.data / "portal.sqlite", timeout=10)) as database, database:
-        database.execute(statement, values)

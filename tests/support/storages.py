@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine import rclone_path
-from tests.support.portal_server import free_port
+from tests.support.ports import free_port
 
 USER = "bob"
 PASSWORD = "pä ss%w+ord&1"

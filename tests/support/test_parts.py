@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from portal.db import session
 from portal.models import User
-from tests.conftest import USERS
 from tests.support.parts import Postgres, Redis
+from tests.support.users import USERS
 
 
 def names(url: str) -> set[str]:

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from portal.engine import processes
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
-from tests.support.portal_server import ROOT, START_SECONDS, PortalServer
+from tests.support.portal_server import START_SECONDS, PortalServer
+from tests.support.project import ROOT
 from tests.support.server import Listener, Person
 from tests.support.transfers import fill
+from tests.support.waiting import wait_for
 
 #: What a supervisor prints once all of its processes serve.
 _SERVING = "Transfer Portal on"

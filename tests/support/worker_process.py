@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 from portal.settings import Settings
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
-from tests.support.portal_server import ROOT
+from tests.support.project import ROOT
 from tests.support.transfers import MIB, stored
+from tests.support.waiting import wait_for
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -141,3 +141,8 @@ def pids_of(settings: Settings) -> list[int]:
 
 def is_moving(job_id: int) -> bool:
     return bool(stored(job_id).bytes_transferred > MIB)
+
+
+#: A fifth of the real times: heartbeats each second, jobs taken back after nine. Shorter ones would
+#: be missed where other tests run beside these.
+SCALE = 0.2

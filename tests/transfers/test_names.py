@@ -24,7 +24,7 @@ from portal.transfers.names import (
     is_name,
     visible,
 )
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import status_of, tree
 
 #: Names that people have: ideographic and no-break spaces, joiners, an emoji made of four, private

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from portal.db.session import session
 from portal.models import Job
-from tests.conftest import Browser
+from tests.support.client import Browser
 
 Preview = Callable[..., Any]
 

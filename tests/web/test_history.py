@@ -26,8 +26,8 @@ from portal.services.jobs.totals import Total
 from portal.services.storage import remotes
 from portal.settings import Settings, load_settings
 from portal.transfers.states import FINAL, JobStatus
-from tests.conftest import Browser
 from tests.support import histories
+from tests.support.client import Browser
 from tests.support.histories import ended
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

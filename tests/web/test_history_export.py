@@ -23,11 +23,12 @@ from portal.models import User
 from portal.services import audit
 from portal.services.jobs import history
 from portal.services.jobs.history import Filter
-from tests.conftest import Browser, wait_for
 from tests.support import histories
+from tests.support.client import Browser
 from tests.support.histories import ended
-from tests.support.portal_server import PortalServer
-from tests.support.server import Person, with_users
+from tests.support.portal_server import PortalServer, with_users
+from tests.support.server import Person
+from tests.support.waiting import wait_for
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONG, SHORT = 100_000, 1_000

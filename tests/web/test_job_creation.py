@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from portal.db.session import session
-from portal.models import AuditEntry, Job
+from portal.models import AuditEntry
 from portal.worker.executors import NullExecutor
-from tests.conftest import Browser
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in, jobs_in_table
 from tests.support.transfers import Recorder, history, miscounted, stored
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}"
@@ -25,19 +26,6 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;{{7*7}}"
 @pytest.fixture
 def bob(browser: Callable[..., Browser]) -> Browser:
     return browser("bob")
-
-
-def jobs_in_table() -> int:
-    try:
-        return session.scalar(select(func.count()).select_from(Job)) or 0
-    finally:
-        session.remove()
-
-
-def errors_in(page: str) -> dict[str, str]:
-    """What is said beside each field."""
-    found = re.findall(r'id="(\w+)-error-1">([^<]*)<', page)
-    return {field: html.unescape(sentence) for field, sentence in found}
 
 
 def test_valid_form_makes_a_queued_job_and_leads_to_it(

@@ -15,7 +15,7 @@ from portal.db.session import begin_write, session
 from portal.models import Job, JobCount
 from portal.services.jobs import listing
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
+from tests.support.client import Browser
 
 Fill = Callable[..., None]
 

@@ -18,9 +18,10 @@ from portal.settings import Settings
 from portal.transfers.options import Options, from_json
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in, jobs_in_table
 from tests.support.transfers import fill, rclones, scripted_rclone, status_of, stored, tree
-from tests.web.test_job_creation import errors_in, jobs_in_table
+from tests.support.waiting import wait_for
 
 ALL = {
     "bandwidth_limit": "8:00,10M 19:00,off",

@@ -15,7 +15,7 @@ from portal.models import Job, JobLog
 from portal.services.jobs import log_reading, logs
 from portal.transfers.states import JobStatus
 from portal.web.routes import job_logs as routes
-from tests.services.jobs.test_job_logs import Said, begun, kept, lines
+from tests.support.job_logs import Said, begun, kept, lines
 
 
 def shown(page: str) -> list[str]:

@@ -11,7 +11,7 @@ from portal.realtime import cache
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
-from tests.conftest import wait_for
+from tests.support.waiting import wait_for
 
 
 def queue_job(bob: Any, root: Any, name: str = "Nightly photos") -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Browser
+from tests.support.client import Browser
 
 OTHER = "/static/0123456789ab/"
 

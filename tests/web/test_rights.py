@@ -23,7 +23,7 @@ from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
 from portal.web import access
-from tests.conftest import PASSWORD
+from tests.support.users import PASSWORD
 
 PUBLIC, VIEWER, OPERATOR, ADMIN = "public", "viewer", "operator", "admin"
 

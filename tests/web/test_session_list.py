@@ -12,8 +12,8 @@ from portal.db.session import session
 from portal.models import AuditEntry, LoginSession
 from portal.services.accounts import principals, sessions
 from portal.web.user_agents import browser_name
-from tests.conftest import PASSWORD
-from tests.services.accounts.test_sessions import change, is_open, row_of
+from tests.support.sessions import change, is_open, row_of
+from tests.support.users import PASSWORD
 
 AGENTS = {
     "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0": "Firefox on Linux",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_for
-from tests.support.portal_server import PortalServer
-from tests.support.server import Person, change_row, listening, said, upgrade, with_users
+from tests.support.portal_server import PortalServer, change_row, with_users
+from tests.support.server import Person, listening, said, upgrade
+from tests.support.waiting import wait_for
 
 #: What the contract gives the word of an end, and a process to find out by itself.
 WORD, BY_ITSELF = 1.0, 15.0

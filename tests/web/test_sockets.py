@@ -11,18 +11,10 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.conftest import PASSWORD, wait_for
-from tests.support.portal_server import PortalServer
-from tests.support.server import (
-    Listener,
-    Person,
-    change_row,
-    listening,
-    refused_with,
-    said,
-    upgrade,
-    with_users,
-)
+from tests.support.portal_server import PortalServer, change_row, with_users
+from tests.support.server import Listener, Person, listening, refused_with, said, upgrade
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 DROPPED_WITHIN = 1.0
 HANDSHAKE_WITHIN = 20.0

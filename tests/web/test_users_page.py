@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from portal.db.session import session
-from portal.errors import Conflict, NotFound
 from portal.models import AuditEntry, LoginSession, Role, User, UserSettings
 from portal.services.accounts import users
-from tests.conftest import PASSWORD
+from tests.support.client import at_once
+from tests.support.users import PASSWORD
 
 
 def role_of(name: str) -> tuple[str, bool]:
@@ -133,28 +131,6 @@ def test_admin_steps_down_where_another_stays(browser: Any, user: Any) -> None:
     assert alice.post(f"/users/{user('alice').id}/role", {"role": "viewer"}).status_code == 303
     assert active_admins() == ["bob"]
     assert alice.get("/users").status_code == 403
-
-
-def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    """What the acts gave or raised, begun at the same moment in a thread each."""
-    start = threading.Barrier(len(acts))
-    results: list[Any] = [None] * len(acts)
-
-    def run(index: int, act: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            results[index] = act()
-        except (Conflict, NotFound) as error:
-            results[index] = error
-        finally:
-            session.remove()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
 
 
 def test_two_admins_who_demote_each_other_at_once_leave_one_admin(browser: Any, user: Any) -> None:

@@ -17,7 +17,7 @@ from portal.models import AuditEntry, Job, WorkerProcess
 from portal.services import workers
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import Recorder
 
 

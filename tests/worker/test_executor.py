@@ -17,7 +17,6 @@ from portal.services.jobs import reports
 from portal.settings import Settings
 from portal.worker.executors import NullExecutor, in_process
 from portal.worker.executors.in_process import InProcessExecutor
-from tests.conftest import wait_for
 from tests.support.transfers import (
     MIB,
     Recorder,
@@ -31,6 +30,7 @@ from tests.support.transfers import (
     status_of,
     tree,
 )
+from tests.support.waiting import wait_for
 
 BRIEF = "tell(10, 10)\ntime.sleep(0.3)"
 ENDLESS = "while True:\n    tell(10, 1000)\n    time.sleep(0.1)"

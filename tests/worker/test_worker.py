@@ -18,7 +18,6 @@ from portal.services.jobs import control, reports, rescue
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
-from tests.conftest import wait_for
 from tests.support.transfers import (
     MIB,
     Counted,
@@ -35,6 +34,7 @@ from tests.support.transfers import (
     stored,
     tree,
 )
+from tests.support.waiting import wait_for
 
 ENDLESS = """
     done = 0

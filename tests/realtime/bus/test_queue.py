@@ -26,9 +26,9 @@ from portal.realtime.bus.messages import (
 )
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.bus.subscriber import Listener
-from tests.conftest import wait_for
 from tests.support.parts import Redis
 from tests.support.proxies import FaultyWay
+from tests.support.waiting import wait_for
 
 ROOM = "topic:status_change"
 #: In which events flow again once Redis is back.

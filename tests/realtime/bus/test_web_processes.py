@@ -12,10 +12,10 @@ import pytest
 from portal.realtime.bus.messages import Kind
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import PROGRESS, STATUS_CHANGE, topic_room
-from tests.conftest import wait_for
 from tests.support.parts import Postgres, Redis
 from tests.support.portal_server import PortalServer
 from tests.support.server import Listener, Person, listening
+from tests.support.waiting import wait_for
 
 #: What the contract gives the word of an ended session, and events after the return of Redis.
 WORD, BACK = 1.0, 5.0

@@ -8,15 +8,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.realtime.fanout.clients import Client, masked, parse, pump
 from tests.shipped import environment as shipped
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 KIB = 1024
 NOTHING = {
     "rooms": 0, "sockets": 0, "environ": 0, "rooms_of": 0, "recipients": 0, "slow": 0, "behind": 0,

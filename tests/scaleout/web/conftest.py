@@ -23,7 +23,7 @@ def module_database(postgres_server: Postgres, postgres_template: str) -> Iterat
 def web(
     module_database: str, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Web]:
-    """Two web processes, with the users of ``tests/conftest.py``."""
+    """Two web processes, with the users of ``tests.support.users``."""
     redis_server.start()
     server = scale_out(tmp_path_factory.mktemp("web"), module_database, redis_server.url)
     server.start()

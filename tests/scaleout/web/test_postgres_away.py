@@ -15,9 +15,9 @@ import requests
 import websocket
 
 from portal.engine import processes
-from tests.conftest import wait_for
 from tests.support.parts import Postgres
 from tests.support.server import Person, listening, upgrade
+from tests.support.waiting import wait_for
 from tests.support.web_processes import Web
 
 pytestmark = pytest.mark.faults

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
-from tests.support.portal_server import ROOT, START_SECONDS
+from tests.support.portal_server import START_SECONDS
+from tests.support.project import ROOT
 from tests.support.server import Person
+from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, alive_of, wait_until_gone
 
 pytestmark = pytest.mark.faults

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from portal.services.accounts.sign_in_limits import ACCOUNT
-from tests.conftest import wait_for
 from tests.shipped import environment as shipped
 from tests.support.parts import Postgres, Redis
-from tests.support.portal_server import ROOT, START_SECONDS
+from tests.support.portal_server import START_SECONDS
+from tests.support.project import ROOT
 from tests.support.server import Listener, Person, listening
+from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, heard_of, new_job, scale_out, status_of, worker_of
 
 pytestmark = pytest.mark.faults

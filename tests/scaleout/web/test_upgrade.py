@@ -10,10 +10,10 @@ import threading
 import psycopg
 import pytest
 
-from tests.conftest import wait_for
 from tests.support.portal_server import START_SECONDS
 from tests.support.server import Person, listening
 from tests.support.transfers import tree
+from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, heard_of, new_job, status_of, worker_of
 
 pytestmark = pytest.mark.faults

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal.db.session import session
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Caller
-from tests.conftest import wait_for
-from tests.services.accounts.test_sessions import token_of
+from tests.support.sessions import token_of
+from tests.support.waiting import wait_for
 
 
 class Gate:

@@ -12,9 +12,9 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import AuditEntry, PasswordLink, User
 from portal.settings import Settings
-from tests.conftest import PASSWORD
-from tests.services.accounts.test_sessions import is_open
-from tests.web.test_users_page import at_once
+from tests.support.client import at_once
+from tests.support.sessions import is_open
+from tests.support.users import PASSWORD
 
 GOOD = "a password of their own"
 

@@ -11,7 +11,8 @@ from portal.db.session import session
 from portal.models import User
 from portal.runtime import thread_offload
 from portal.services.accounts import passwords
-from tests.conftest import PASSWORD, Browser, sign_in_at_once
+from tests.support.client import Browser, sign_in_at_once
+from tests.support.users import PASSWORD
 
 ACCEPTED = [
     "correct horse battery staple",

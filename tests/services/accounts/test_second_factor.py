@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pyotp
 import pytest
 from click.testing import CliRunner
 from flask import Flask
@@ -17,34 +15,15 @@ from flask import Flask
 from portal.app import build_app
 from portal.cli import cli
 from portal.db.session import session
-from portal.models import AuditEntry, LoginSession, RecoveryCode, SecondFactor, SignInLimit, User
+from portal.models import AuditEntry, LoginSession, RecoveryCode, SignInLimit, User
 from portal.services.accounts import pending_sign_in, second_factor, sessions
 from portal.services.accounts.sign_in import Proof
 from portal.settings import Settings, SettingsError, load_settings
-from tests.conftest import PASSWORD, Browser
+from tests.support.client import Browser
+from tests.support.second_factor import Device, shown_codes
+from tests.support.users import PASSWORD
 
 PAGE = "/settings/second-factor"
-
-
-class Device:
-    """An authenticator app. Each code it gives is of a later step than the one before."""
-
-    def __init__(self, page: str) -> None:
-        found = re.search(r'<code class="secret">([A-Z2-7 ]+)</code>', page)
-        assert found is not None, page
-        self.totp = pyotp.TOTP(found[1].replace(" ", ""))
-
-    def code(self) -> str:
-        """Good now, whatever was used before: what is used up is forgotten meanwhile."""
-        session.query(SecondFactor).update({"last_step": 0})
-        session.commit()
-        session.remove()
-        return str(self.totp.now())
-
-    def wrong(self) -> str:
-        """Of none of the steps around now."""
-        near = {self.totp.at(time.time() + 30 * drift) for drift in range(-3, 4)}
-        return next(code for code in ("000000", "111111", "222222", "333333") if code not in near)
 
 
 def turn_on(someone: Browser) -> tuple[Device, list[str]]:
@@ -54,10 +33,6 @@ def turn_on(someone: Browser) -> tuple[Device, list[str]]:
     answer = someone.post(f"{PAGE}/enable", {"code": device.code(), "current_password": PASSWORD})
     assert answer.status_code == 303, answer.text
     return device, shown_codes(someone.get(PAGE).text)
-
-
-def shown_codes(page: str) -> list[str]:
-    return re.findall(r"<li><code>([a-z2-7-]{19})</code></li>", page)
 
 
 def trail(action: str) -> list[tuple[str, str, str]]:

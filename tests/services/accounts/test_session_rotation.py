@@ -11,7 +11,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import LoginSession
 from portal.services.accounts import principals
-from tests.services.accounts.test_sessions import cookie_of, is_open, token_of
+from tests.support.sessions import cookie_of, is_open, token_of
 
 
 def promote(browser: Any, user: Any, role: str = "operator") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -14,36 +13,8 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import LoginSession
 from portal.settings import Settings
-from tests.conftest import PASSWORD
-
-
-def cookie_of(browser: Any) -> str:
-    cookie = browser.client.get_cookie("portal")
-    assert cookie is not None
-    return str(cookie.value)
-
-
-def token_of(browser: Any) -> str:
-    app = browser.app
-    serializer = app.session_interface.get_signing_serializer(app)
-    return str(serializer.loads(cookie_of(browser))["_user_id"])
-
-
-def row_of(browser: Any) -> LoginSession:
-    session.rollback()
-    digest = hashlib.sha256(token_of(browser).encode()).hexdigest()
-    return session.query(LoginSession).filter_by(token_hash=digest).one()
-
-
-def change(browser: Any, **values: Any) -> None:
-    row = row_of(browser)
-    for name, value in values.items():
-        setattr(row, name, value)
-    session.commit()
-
-
-def is_open(browser: Any) -> bool:
-    return bool(browser.get("/api/session").status_code == 200)
+from tests.support.sessions import change, cookie_of, is_open, row_of, token_of
+from tests.support.users import PASSWORD
 
 
 def test_database_holds_the_hash_of_the_token_alone(

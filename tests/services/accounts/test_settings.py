@@ -10,6 +10,7 @@ from flask import Flask
 
 from portal.db.session import session
 from portal.models import AuditEntry, UserSettings
+from tests.support.users import PASSWORD
 
 DEFAULTS = {"refresh_interval": 2, "theme": "auto", "timezone": "UTC", "notifications": "off"}
 
@@ -109,7 +110,7 @@ def test_times_are_shown_in_the_zone_of_the_reader(browser: Any) -> None:
 
 def test_own_password_is_changed_with_the_current_one(browser: Any) -> None:
     bob = browser("bob")
-    form = {"current_password": "correct horse battery", "new_password": "another good one"}
+    form = {"current_password": PASSWORD, "new_password": "another good one"}
     assert bob.post("/settings/password", form).status_code == 303
     assert bob.get("/").status_code == 200
     assert browser().sign_in("bob").status_code == 401
@@ -121,10 +122,10 @@ def test_own_password_is_changed_with_the_current_one(browser: Any) -> None:
     [
         ("wrong", "another good one", ["This is not your password."]),
         ("", "another good one", ["Type your password."]),
-        ("correct horse battery", "x7!qz", ["Use at least 12 characters"]),
-        ("correct horse battery", "qwertyuiop", ["one of the most common passwords"]),
-        ("correct horse battery", "aaaaaaaaaaaaaaaa", ["This is guessed at once."]),
-        ("correct horse battery", "x" * 1025, ["Use at most 1024 characters."]),
+        (PASSWORD, "x7!qz", ["Use at least 12 characters"]),
+        (PASSWORD, "qwertyuiop", ["one of the most common passwords"]),
+        (PASSWORD, "aaaaaaaaaaaaaaaa", ["This is guessed at once."]),
+        (PASSWORD, "x" * 1025, ["Use at most 1024 characters."]),
         ("wrong", "x7!qz", ["This is not your password.", "Use at least 12 characters"]),
     ],
 )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from importlib import util
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-import requests
 from flask import Flask
 
 from portal import settings as settings_module
@@ -21,58 +17,14 @@ from portal.db.session import session
 from portal.models import AuditEntry, Identity, LoginSession, Role, User
 from portal.services.accounts import oidc, sessions, single_sign_on
 from portal.settings import Settings, SettingsError, load_settings
-from tests.conftest import PASSWORD, Browser, wait_for
-from tests.services.accounts.test_second_factor import Device, shown_codes
-from tests.support.portal_server import free_port
+from tests.support.client import Browser
+from tests.support.ports import free_port
+from tests.support.provider import BACK, Provider
+from tests.support.second_factor import Device, shown_codes
+from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[3]
-BACK = "http://localhost/sign-on/callback"
 ROLES = (("admins", "admin"), ("ops", "operator"), ("watchers", "viewer"))
-
-
-class Provider:
-    """The process, and who is signed in there."""
-
-    def __init__(self, back: str = BACK) -> None:
-        self.port = free_port()
-        self.issuer = f"http://127.0.0.1:{self.port}"
-        self.process = subprocess.Popen(
-            ["node", str(ROOT / "tests/support/provider.mjs"), str(self.port), back],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None
-        with suppress(requests.ConnectionError):
-            return self.http().get(f"{self.issuer}/.well-known/openid-configuration").ok
-        return False
-
-    def http(self) -> requests.Session:
-        made = requests.Session()
-        made.trust_env = False
-        made.headers["Connection"] = "close"
-        return made
-
-    def person(self, sub: str, *, amr: tuple[str, ...] = (), refuses: bool = False, **claims: Any):
-        """Who signs in there from now on."""
-        told = {"sub": sub, "amr": amr or None, "refuses": refuses, "claims": claims}
-        with self.http() as http:
-            http.post(f"{self.issuer}/test/person", data=json.dumps(told)).raise_for_status()
-
-    def visit(self, address: str) -> str:
-        """The address that the provider sends the browser back to."""
-        with self.http() as http:
-            while address.startswith(self.issuer):
-                answer = http.get(address, allow_redirects=False, timeout=20)
-                assert answer.status_code in (302, 303), answer.text
-                address = requests.compat.urljoin(address, answer.headers["Location"])
-        return address
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker.executors.in_process import InProcessExecutor
-from tests.conftest import wait_for
 from tests.support.transfers import (
     MIB,
     Recorder,
@@ -32,6 +31,7 @@ from tests.support.transfers import (
     tell,
     tree,
 )
+from tests.support.waiting import wait_for
 
 DONE = Ending(True, None, 0)
 

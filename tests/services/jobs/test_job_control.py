@@ -20,9 +20,10 @@ from portal.services.jobs import speeds
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
-from tests.conftest import Browser, wait_for
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in
 from tests.support.transfers import MIB, Recorder, environments, fill, status_of, stored, tree
-from tests.web.test_job_creation import errors_in
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,34 +18,9 @@ from portal.models import Job, JobLog, JobLogChunk
 from portal.services.jobs import log_format, log_reading, logs, speeds
 from portal.services.jobs.log_format import CHUNK_LINES, LEVELS, Entry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
-from portal.services.jobs.logs import Tail
 from portal.services.jobs.speed_curve import Series
+from tests.support.job_logs import Said, begun, kept, lines
 from tests.support.transfers import fill, scripted_rclone, status_of
-
-
-@dataclass(frozen=True)
-class Said:
-    object: str
-    message: str = "Copied (new)"
-    level: str = "info"
-    at: float = 1_795_000_000.25
-
-
-def lines(number: int, first: int = 1, **more: Any) -> list[Said]:
-    return [Said(f"folder/file {n}", **more) for n in range(first, first + number)]
-
-
-def begun(job_id: int, attempt: int = 1) -> Tail:
-    tail = logs.begin(job_id, attempt)
-    assert tail is not None
-    return tail
-
-
-def kept(job_id: int, said: list[Said], left_out: int = 0) -> Tail:
-    tail = begun(job_id)
-    logs.take_in(tail, said, left_out)
-    assert logs.write(tail)
-    return tail
 
 
 def log_of(job_id: int) -> JobLog:

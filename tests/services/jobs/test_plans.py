@@ -16,9 +16,9 @@ from portal.engine import rclone_path
 from portal.models import AuditEntry, Job
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
-from tests.conftest import Browser
+from tests.support.client import Browser
+from tests.support.job_pages import errors_in, jobs_in_table
 from tests.support.transfers import fill, scripted_rclone, status_of, stored, tree
-from tests.web.test_job_creation import errors_in, jobs_in_table
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from portal.db.session import database_time, session
 from portal.models import WorkerProcess
 from portal.services import workers
 from portal.settings import Settings
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import Recorder, stored
 
 

@@ -32,7 +32,7 @@ from portal.services.jobs.statistics import Period, Throughput
 from portal.services.jobs.transitions import add_activity
 from portal.transfers.states import JobStatus
 from portal.web.routes import dashboard
-from tests.conftest import Browser
+from tests.support.client import Browser
 from tests.support.transfers import MIB, reading, status_of, tell
 
 MOMENT = datetime(2026, 3, 1, 12, 33, 30, tzinfo=UTC)

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
 from portal.db.clock import now
 from portal.db.session import session
 from portal.models import User
 from portal.services.accounts import api_tokens
-
-
-class Program:
-    """Asks below ``/api/v1``, with a token or without, and never with a cookie."""
-
-    def __init__(self, app: Flask, text: str | None) -> None:
-        self.client: FlaskClient = app.test_client(use_cookies=False)
-        self.text = text
-
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        headers = dict(options.pop("headers", {}))
-        if self.text is not None:
-            headers.setdefault("Authorization", f"Bearer {self.text}")
-        return self.client.open(f"/api/v1{path}", method=method, headers=headers, **options)
-
-    def get(self, path: str, **options: Any) -> Any:
-        return self.ask("GET", path, **options)
-
-    def post(self, path: str, json: Any = None, **options: Any) -> Any:
-        return self.ask("POST", path, **options | ({} if json is None else {"json": json}))
+from tests.support.program import Program
 
 
 @pytest.fixture

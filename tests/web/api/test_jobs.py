@@ -17,6 +17,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import IdempotencyKey, Job
 from portal.transfers.states import JobStatus
+from tests.support.program import assert_problem
 from tests.support.transfers import fill
 
 
@@ -31,13 +32,6 @@ def set_status(number: int, status: JobStatus) -> None:
     session.execute(update(Job).where(Job.id == number).values(status=status))
     session.commit()
     session.remove()
-
-
-def assert_problem(answer: Any, status: int, *fields: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert answer.content_type == "application/problem+json"
-    assert answer.json["status"] == status
-    assert sorted(answer.json.get("errors", {})) == sorted(fields)
 
 
 def test_created_job_is_the_one_that_pages_show(program: Any, browser: Any, wish: Any) -> None:

@@ -7,7 +7,6 @@ import html
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -21,9 +20,9 @@ from portal.models import AuditEntry, Job, Remote, Role
 from portal.transfers.states import JobStatus
 from portal.web.routes.api.openapi import scope_for
 from portal.web.routes.api.operations import OPERATIONS, Operation
-from tests.web.api.conftest import Program
+from tests.support.program import Program
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 MUTATING = {one.name: one for one in OPERATIONS if one.method == "POST"}
 NAMES = {Role.VIEWER: "charlie", Role.OPERATOR: "bob", Role.ADMIN: "alice"}
 BODIES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.web.api.test_jobs import assert_problem
+from tests.support.program import assert_problem
 
 NAS = {
     "name": "nas",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.api.test_jobs import assert_problem
+from tests.support.program import assert_problem
 
 
 def test_invited_user_sets_a_password_by_the_link(program: Any, browser: Any) -> None:
