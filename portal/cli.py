@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -17,7 +18,7 @@ from portal.errors import Invalid, PortalError
 from portal.models import Role
 from portal.runtime import logging, resources, stopping
 from portal.runtime.version import __version__
-from portal.settings import Settings, SettingsError, load_settings
+from portal.settings import Settings, SettingsError, load_settings, unknown_variables
 from portal.transfers.pools import POOL_NAME
 
 _HASH_LENGTH = 64
@@ -71,6 +72,13 @@ def _settings(**values: Any) -> Settings:
     return settings
 
 
+def _warn_of_unknown_variables() -> None:
+    if unknown := unknown_variables():
+        structlog.get_logger(__name__).warning(
+            "variables that are no settings of this version are ignored", names=", ".join(unknown)
+        )
+
+
 @click.group(cls=_Group)
 @click.version_option(__version__, prog_name="Transfer Portal")
 def cli() -> None:
@@ -99,6 +107,8 @@ def run(
 ) -> None:
     """Serve the portal; without PORTAL_REDIS_URL, run its transfers too."""
     settings = _settings(host=host, port=port)
+    if supervisor_pipe is None:  # of several processes the supervisor says it
+        _warn_of_unknown_variables()
     if processes == 1:
         from portal.server.process import serve
         from portal.server.supervisor_pipe import SupervisorPipe
@@ -123,7 +133,9 @@ def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
     """Run transfers for the web processes of the scale-out mode."""
     from portal.worker.process import run_worker
 
-    run_worker(_settings(), pools, concurrency)
+    settings = _settings()
+    _warn_of_unknown_variables()
+    run_worker(settings, pools, concurrency)
 
 
 @cli.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -194,7 +196,12 @@ class Settings(BaseSettings):
     @field_validator("transfer_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        roots = tuple(part for part in value.split(":") if part)
+        if value and not roots:
+            raise ValueError("names no folder; unset it if the default is meant")
+        return roots
 
     @field_validator("oidc_roles", mode="before")
     @classmethod
@@ -252,13 +259,26 @@ class Settings(BaseSettings):
     def _names(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        if value and not names:
+            # Nobody writes a comma to have any host allowed, or no second factor demanded.
+            raise ValueError("names nothing; unset it if that is meant")
+        return names
 
     @field_validator("allowed_hosts")
     @classmethod
     def _plain_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := [name for name in value if not _HOST.fullmatch(name)]:
             raise ValueError(f"no name of a host: {', '.join(wrong)}")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _as_it_is_meant(cls, value: Path) -> Path:
+        if value.parts[:1] and value.parts[0].startswith("~"):
+            raise ValueError(f"~ is the home folder to a shell alone; write the full path: {value}")
+        if re.search(r"[\x00-\x1f\x7f]", str(value)):
+            raise ValueError("a line break or another control character stands in it")
         return value
 
     @field_validator("transfer_roots")
@@ -388,6 +408,19 @@ class Settings(BaseSettings):
 
 #: Settings that hold secrets; each may also be given as ``…_FILE``, which names a file with it.
 SECRETS = tuple(name for name, field in Settings.model_fields.items() if not field.repr)
+
+
+def unknown_variables() -> list[str]:
+    """Those of the environment that look like settings and are none, each in a few words: what was
+    mistyped would otherwise keep its default in silence."""
+    known = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"PORTAL_{name.upper()}_FILE" for name in SECRETS}
+    told = []
+    for name in sorted(os.environ):
+        if name.startswith("PORTAL_") and name not in known:
+            like = get_close_matches(name, known, 1, 0.85)
+            told.append(f"{name} (is {like[0]} meant?)" if like else name)
+    return told
 
 
 def load_settings(**values: object) -> Settings:

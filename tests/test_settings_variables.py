@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from portal.db import session
-from portal.settings import Settings, SettingsError, load_settings
+from portal.settings import Settings, SettingsError, load_settings, unknown_variables
 
 BAD = [
     ("PORTAL_PORT", "http", "integer"),
@@ -42,6 +43,15 @@ BAD = [
     ("PORTAL_BASE_URL", "https://host//portal", "letters, digits"),
     ("PORTAL_BASE_URL", "https://host/../portal", "letters, digits"),
     ("PORTAL_TEST_TIME_SCALE", "0", "greater than 0"),
+    ("PORTAL_ALLOWED_HOSTS", ",", "names nothing; unset it if that is meant"),
+    ("PORTAL_ALLOWED_HOSTS", " , ,", "names nothing; unset it if that is meant"),
+    ("PORTAL_REQUIRE_SECOND_FACTOR", ",", "names nothing; unset it if that is meant"),
+    ("PORTAL_PREVIOUS_SECRET_KEYS", ",,", "names nothing; unset it if that is meant"),
+    ("PORTAL_TRANSFER_ROOTS", ":", "names no folder; unset it if the default is meant"),
+    ("PORTAL_DATA_DIR", "~/portal", "write the full path: ~/portal"),
+    ("PORTAL_DATA_DIR", "~portal", "write the full path: ~portal"),
+    ("PORTAL_DATA_DIR", "/srv/portal\n", "a line break or another control character"),
+    ("PORTAL_DATA_DIR", "\t", "a line break or another control character"),
 ]
 
 
@@ -100,6 +110,24 @@ def test_defaults_lie_in_the_instance_folder(tmp_path: Path) -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert (settings.max_running_jobs, settings.sockets_per_user) == (4, 50)
     assert (settings.trusted_proxies, settings.log_format) == (0, "text")
+
+
+def test_variable_that_is_no_setting_is_told_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PORTAL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PORTAL_PORT", "8000")
+    monkeypatch.setenv("PORTAL_SECRET_KEY_FILE", "/run/secrets/key")
+    assert unknown_variables() == []
+    monkeypatch.setenv("PORTAL_DATABSE_URL", "postgresql://db/portal")
+    monkeypatch.setenv("PORTAL_PORT_FILE", "/run/secrets/port")
+    monkeypatch.setenv("PORTAL_COLOUR", "blue")
+    assert unknown_variables() == [
+        "PORTAL_COLOUR",
+        "PORTAL_DATABSE_URL (is PORTAL_DATABASE_URL meant?)",
+        "PORTAL_PORT_FILE",
+    ]
 
 
 def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
