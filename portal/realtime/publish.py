@@ -33,11 +33,11 @@ from portal.transfers.states import JobStatus
 
 if TYPE_CHECKING:
     from portal.realtime.bus.publisher import Publisher
-    from portal.realtime.bus.subscriber import Listener
+    from portal.realtime.bus.subscriber import Subscriber
 
 _endings = 0
 _publisher: Publisher | None = None
-_listener: Listener | None = None
+_listener: Subscriber | None = None
 _order = [threading.RLock() for _ in range(64)]
 
 
@@ -152,7 +152,7 @@ def user_changed() -> None:
 def _end(room: str, reason: str) -> None:
     _end_here(room, reason)
     if _publisher is not None:
-        _publisher.publish(Kind.ENDING, room, payload={"reason": reason})
+        _publisher.publish(Kind.SESSION_ENDED, room, payload={"reason": reason})
 
 
 def _end_here(room: str, reason: str) -> None:
@@ -199,23 +199,23 @@ def use_queue(url: str) -> None:
 
 def listen(url: str) -> None:
     """For a web process, after ``use_queue``: its sockets hear what the others publish."""
-    from portal.realtime.bus.subscriber import Listener
+    from portal.realtime.bus.subscriber import Subscriber
 
     global _listener  # noqa: PLW0603 - one process, one queue
     assert _publisher is not None  # noqa: S101 - the order of the start, not input
-    _listener = Listener(url, origin=_publisher.origin, heard=_heard, stands=_line_stands)
+    _listener = Subscriber(url, origin=_publisher.origin, on_message=_heard, on_status=_line_stands)
     _listener.start()
 
 
 def delayed() -> bool:
     """Events of other processes do not come, or ours do not leave."""
     broken = _publisher is not None and _publisher.broken
-    return broken or (_listener is not None and _listener.deaf)
+    return broken or (_listener is not None and _listener.disconnected)
 
 
 def greet(sid: str) -> None:
     """Tells a new client what the others have been told."""
-    if _listener is not None and _listener.deaf:
+    if _listener is not None and _listener.disconnected:
         _emit_here("live_delayed", {"delayed": True}, sid)
 
 
@@ -225,9 +225,9 @@ def _heard(message: Message) -> None:
             if message.event != "job_progress":
                 _changed()
             _emit_here(message.event, message.payload, message.room)
-        case Kind.ENDING:
+        case Kind.SESSION_ENDED:
             _end_here(message.room, str(message.payload.get("reason", "expired")))
-        case Kind.MISSED:
+        case Kind.RESYNC:
             _missed()
 
 

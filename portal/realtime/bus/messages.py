@@ -1,6 +1,6 @@
-"""Messages on the queue: JSON, checked by who reads one. What is none is ignored and counted.
+"""Messages on the event bus: JSON, which the receiver validates; invalid ones are ignored, counted.
 
-Several go together, as a list: to be heard costs a reader as much as to be understood.
+Several messages travel together, as a list: receiving one costs as much as parsing it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,28 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-#: Bytes of what goes together. A message of ours has a few hundred; what is longer than this is a
-#: mistake or somebody else's.
+#: Bytes of the longest list. A message of ours has a few hundred bytes; a longer list is a mistake,
+#: or not ours.
 LONGEST = 16 * 1024
 
-#: Messages that were no use, by reason; read by the metrics.
+#: Messages that were of no use, by reason; read by the metrics.
 ignored: Counter[str] = Counter()
 
 
 class Kind(StrEnum):
+    """The values travel between processes of two releases during an upgrade: they stay."""
+
     #: An event for the sockets in a room.
     EVENT = "event"
-    #: The sessions of a room ended: its sockets are told why, and closed.
-    ENDING = "ending"
-    #: Somebody could not publish for a while: pages may have missed something.
-    MISSED = "missed"
+    #: The sessions of a room ended: its sockets get the reason and are closed.
+    SESSION_ENDED = "ending"
+    #: A process could not publish for a while: pages may have missed events and fetch again.
+    RESYNC = "missed"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """``origin`` names the process that published it."""
+    """``origin`` names the process that published the message."""
 
     origin: str
     kind: Kind
@@ -41,11 +43,11 @@ class Message:
 
 
 class Unreadable(ValueError):
-    """No message of ours."""
+    """Not a message of ours."""
 
 
 def channel(database: int) -> str:
-    """Redis' channels are the same in all its databases: two portals on one Redis use two."""
+    """Redis shares channels between its databases; two portals on one Redis use two names."""
     return f"portal:{database}"
 
 
@@ -54,8 +56,8 @@ def encode(message: Message) -> bytes:
     return text.encode()
 
 
-def together(messages: Iterable[bytes]) -> list[bytes]:
-    """Encoded messages as few lists, none longer than is allowed, in their order."""
+def join_messages(messages: Iterable[bytes]) -> list[bytes]:
+    """Joins encoded messages, in order, into as few lists as their greatest length allows."""
     lists: list[list[bytes]] = []
     room = 0
     for message in messages:
@@ -68,7 +70,7 @@ def together(messages: Iterable[bytes]) -> list[bytes]:
 
 
 def decode(data: bytes) -> list[Message]:
-    """Raises Unreadable, whichever of them it is that cannot be read."""
+    """Raises Unreadable if any of the messages is invalid."""
     if len(data) > LONGEST:
         raise Unreadable("too long")
     try:
@@ -77,19 +79,19 @@ def decode(data: bytes) -> list[Message]:
         raise Unreadable("unreadable") from error
     if not isinstance(found, list) or not found:
         raise Unreadable("unreadable")
-    return [_understood(fields) for fields in found]
+    return [_parse(each) for each in found]
 
 
 _KINDS: dict[Any, Kind] = {str(kind): kind for kind in Kind}
 _FIELDS = frozenset(each.name for each in fields(Message))
 
 
-def _understood(said: Any) -> Message:
-    # Many of these come in a second, so that each is made but once, and nothing else for it.
-    if not isinstance(said, dict) or not said.keys() <= _FIELDS:
+def _parse(data: Any) -> Message:
+    # Many of these arrive each second: this makes the one object, and nothing else.
+    if not isinstance(data, dict) or not data.keys() <= _FIELDS:
         raise Unreadable("unreadable")
-    origin, kind, room = said.get("origin"), said.get("kind"), said.get("room", "")
-    event, payload = said.get("event", ""), said.get("payload", {})
+    origin, kind, room = data.get("origin"), data.get("kind"), data.get("room", "")
+    event, payload = data.get("event", ""), data.get("payload", {})
     if not (
         isinstance(origin, str)
         and isinstance(kind, str)

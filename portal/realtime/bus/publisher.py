@@ -1,4 +1,4 @@
-"""Publishes on a thread of its own: an act neither waits for Redis nor fails with it."""
+"""Publishes on a thread of its own: no request waits for Redis or fails because of it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from portal.realtime.bus.messages import (
     channel,
     encode,
     ignored,
-    together,
+    join_messages,
 )
 
 log = structlog.get_logger(__name__)
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
-_AGAIN_SECONDS = 1.0
-_LAST_SECONDS = 1.0
-#: Messages that wait while Redis is gone. Of more than that the oldest are lost, and every page is
-#: told that it may have missed something.
-_MOST = 1000
-_AT_ONCE = 100
-#: For how long progress waits for more of it: who hears five in one go does little more than for
-#: one. Anything else goes at once, and takes along what waits.
+_RETRY_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
+#: Messages that wait while Redis is away. Beyond that the oldest are dropped, and every page is
+#: told to fetch again.
+_MAX_WAITING = 1000
+_BATCH = 100
+#: For how long progress waits for more progress, because receiving five messages in one list costs
+#: little more than one. Any other event is sent at once, together with the waiting ones.
 _GATHER_SECONDS = 0.1
 _MAY_WAIT = frozenset({"job_progress"})
 
@@ -47,13 +47,13 @@ class Publisher:
             url,
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # the tries are ours
+            retry=Retry(NoBackoff(), 0),  # this class retries by itself
         )
         self._channel = channel(self._redis.get_connection_kwargs().get("db") or 0)
         self._waiting: deque[bytes] = deque()
         self._lost = False
-        self._wake = threading.Event()  # something waits
-        self._hurry = threading.Event()  # and may not wait for more
+        self._wake = threading.Event()  # a message waits
+        self._urgent = threading.Event()  # and must not wait for more
         self._closing = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -61,39 +61,39 @@ class Publisher:
 
     @property
     def broken(self) -> bool:
-        """Nothing can be published at the moment."""
+        """Whether publishing fails at the moment."""
         return self._broken_since is not None
 
     def publish(
         self, kind: Kind, room: str = "", event: str = "", payload: dict[str, object] | None = None
     ) -> None:
-        """In the order of the calls; returns at once."""
+        """Queues a message; returns at once. Messages leave in the order of the calls."""
         data = encode(Message(self.origin, kind, room, event, payload or {}))
-        if len(data) > LONGEST - 2:  # in a list of its own
+        if len(data) > LONGEST - 2:  # its list has two bytes more
             ignored["too long to publish"] += 1
-            log.error("a message is too long for the queue", about=event, length=len(data))
-            data = self._missed()
-        while len(self._waiting) >= _MOST:
-            with suppress(IndexError):  # sent in this very moment
+            log.error("a message is too long for the event bus", about=event, length=len(data))
+            data = self._resync()
+        while len(self._waiting) >= _MAX_WAITING:
+            with suppress(IndexError):  # the thread sent it just now
                 self._waiting.popleft()
             self._lost = True
         self._waiting.append(data)
         if event not in _MAY_WAIT:
-            self._hurry.set()
+            self._urgent.set()
         self._wake.set()
         self._start()
 
     def close(self) -> None:
-        """Gives what waits a moment to leave."""
+        """Sends what still waits, for at most a second."""
         self._closing = True
-        self._hurry.set()
+        self._urgent.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(_LAST_SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
         atexit.unregister(self.close)
 
     def _start(self) -> None:
-        # Not before there is something to say: most runs of the command line have nothing.
+        # Only with the first message: most runs of the command line publish nothing.
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -105,17 +105,17 @@ class Publisher:
             if not self._waiting and not self._lost:
                 self._wake.wait()
             self._wake.clear()
-            if self._waiting:  # else it was woken for what has just been sent
-                self._hurry.wait(_GATHER_SECONDS)
-            self._hurry.clear()
+            if self._waiting:  # otherwise it was woken for a message that was sent already
+                self._urgent.wait(_GATHER_SECONDS)
+            self._urgent.clear()
             if not self._send():
-                time.sleep(_AGAIN_SECONDS)
+                time.sleep(_RETRY_SECONDS)
 
     def _send(self) -> bool:
-        batch = list(self._waiting)[:_AT_ONCE]
+        batch = list(self._waiting)[:_BATCH]
         lost, self._lost = self._lost, False
         pipeline = self._redis.pipeline(transaction=False)
-        for data in together([self._missed(), *batch] if lost else batch):
+        for data in join_messages([self._resync(), *batch] if lost else batch):
             pipeline.publish(self._channel, data)
         try:
             pipeline.execute()
@@ -124,14 +124,14 @@ class Publisher:
             self._fail(error)
             return False
         for data in batch:
-            # Some may have been pushed out meanwhile, in which case others stand first.
+            # Some may have been dropped meanwhile; then others stand first.
             if self._waiting and self._waiting[0] is data:
                 self._waiting.popleft()
-        self._mend()
+        self._recover()
         return True
 
-    def _missed(self) -> bytes:
-        return encode(Message(self.origin, Kind.MISSED))
+    def _resync(self) -> bytes:
+        return encode(Message(self.origin, Kind.RESYNC))
 
     def _fail(self, error: redis.RedisError) -> None:
         ignored["not published"] += 1
@@ -139,7 +139,7 @@ class Publisher:
             self._broken_since = time.monotonic()
             log.error("events cannot be published", reason=str(error))
 
-    def _mend(self) -> None:
+    def _recover(self) -> None:
         if self._broken_since is not None:
             seconds = round(time.monotonic() - self._broken_since, 1)
             self._broken_since = None

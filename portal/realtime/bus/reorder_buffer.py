@@ -1,8 +1,8 @@
-"""The events of each job in the order of ``seq``, whichever process they come from.
+"""Delivers the events of each job in the order of ``seq``, whichever process they come from.
 
-Each change of a job raises its ``seq`` by one and is one event, so that a gap tells of an event
-that is still under way: what comes after it waits a moment for it. Then it is given up, for its
-process may be gone; a page sees the gap too, and fetches.
+Each change of a job raises its ``seq`` by one and is one event. A gap therefore means that an event
+is still on its way, and later events wait a moment for it. Then it is given up, because its process
+may be gone; a page sees the gap too, and fetches.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from portal.transfers.states import STATES, JobStatus
 
-#: For how long an event waits for older ones of its job.
-PATIENCE = 0.25
-#: Jobs that are remembered; the one unheard of for longest is forgotten.
-MOST = 10_000
-_OVER = -1
+#: Seconds for which an event waits for older ones of its job.
+MAX_WAIT = 0.25
+#: Jobs that are remembered; the one without an event for longest is forgotten.
+MAX_JOBS = 10_000
+_ENDED = -1
 _FINAL = frozenset(status for status in JobStatus if not STATES[status].followers)
 
 
@@ -38,7 +38,7 @@ class JobEvent(NamedTuple):
 
     @property
     def may_be_late(self) -> bool:
-        """Progress that something newer has overtaken is worth nothing; a change of status is."""
+        """A change of status still matters after a newer event; progress does not."""
         return self.event != "job_progress"
 
 
@@ -50,8 +50,8 @@ def is_of_a_job(payload: object) -> bool:
     )
 
 
-class Order:
-    """``deliver`` gets the events; ``later`` calls something after so many seconds."""
+class ReorderBuffer:
+    """``deliver`` gets each event in order; ``later`` calls a function after some seconds."""
 
     def __init__(
         self,
@@ -60,47 +60,47 @@ class Order:
     ) -> None:
         self._deliver = deliver
         self._later = later
-        self._last: OrderedDict[int, int] = OrderedDict()  # seq of the newest delivered, or _OVER
-        self._held: dict[int, dict[int, JobEvent]] = {}
+        self._last: OrderedDict[int, int] = OrderedDict()  # newest seq delivered, or _ENDED
+        self._waiting: dict[int, dict[int, JobEvent]] = {}
 
-    def take(self, event: JobEvent) -> None:
+    def add(self, event: JobEvent) -> None:
         job = event.payload["job_id"]
         last = self._last.get(job, 0)
-        if last == _OVER:
+        if last == _ENDED:
             return  # nothing follows a final status
         if event.seq > last + 1:
-            self._hold(job, event)
+            self._wait(job, event)
             return
         if event.seq == last + 1 or event.may_be_late:
-            self._let_out(job, event)
-        self._follow(job)
+            self._deliver_now(job, event)
+        self._deliver_next(job)
 
-    def _hold(self, job: int, event: JobEvent) -> None:
-        held = self._held.get(job)
-        if held is None:
-            held = self._held[job] = {}
-            self._later(PATIENCE, partial(self._give_up, job, held))
-        held[event.seq] = event
+    def _wait(self, job: int, event: JobEvent) -> None:
+        waiting = self._waiting.get(job)
+        if waiting is None:
+            waiting = self._waiting[job] = {}
+            self._later(MAX_WAIT, partial(self._give_up, job, waiting))
+        waiting[event.seq] = event
 
-    def _give_up(self, job: int, held: dict[int, JobEvent]) -> None:
-        if self._held.get(job) is not held:
-            return  # the gap was filled, and this is perhaps another one
-        del self._held[job]
-        for seq in sorted(held):
-            if self._last.get(job) != _OVER:
-                self._let_out(job, held[seq])
+    def _give_up(self, job: int, waiting: dict[int, JobEvent]) -> None:
+        if self._waiting.get(job) is not waiting:
+            return  # that gap was filled; these wait at another one
+        del self._waiting[job]
+        for seq in sorted(waiting):
+            if self._last.get(job) != _ENDED:
+                self._deliver_now(job, waiting[seq])
 
-    def _follow(self, job: int) -> None:
-        """Lets out what waited for the event that has just been."""
-        held = self._held.get(job, {})
-        while (event := held.pop(self._last.get(job, 0) + 1, None)) is not None:
-            self._let_out(job, event)
-        if not held or self._last.get(job) == _OVER:
-            self._held.pop(job, None)
+    def _deliver_next(self, job: int) -> None:
+        """Delivers the events that waited for the one just delivered."""
+        waiting = self._waiting.get(job, {})
+        while (event := waiting.pop(self._last.get(job, 0) + 1, None)) is not None:
+            self._deliver_now(job, event)
+        if not waiting or self._last.get(job) == _ENDED:
+            self._waiting.pop(job, None)
 
-    def _let_out(self, job: int, event: JobEvent) -> None:
-        self._last[job] = _OVER if event.is_final else max(event.seq, self._last.get(job, 0))
+    def _deliver_now(self, job: int, event: JobEvent) -> None:
+        self._last[job] = _ENDED if event.is_final else max(event.seq, self._last.get(job, 0))
         self._last.move_to_end(job)
-        if len(self._last) > MOST:
+        if len(self._last) > MAX_JOBS:
             self._last.popitem(last=False)
         self._deliver(event)

@@ -15,7 +15,7 @@ from engineio import packet
 from socketio import Manager
 from socketio.packet import EVENT, Packet
 
-from portal.realtime.bus.reorder_buffer import JobEvent, Order, is_of_a_job
+from portal.realtime.bus.reorder_buffer import JobEvent, ReorderBuffer, is_of_a_job
 from portal.realtime.fanout.connection import Connection
 from portal.realtime.fanout.send_buffer import Part
 from portal.realtime.fanout.websocket_frames import frame
@@ -185,7 +185,7 @@ class OrderedFanoutManager(FanoutManager):
 
     def __init__(self) -> None:
         super().__init__()
-        self._order = Order(self._in_turn, eventlet.spawn_after)
+        self._reorder = ReorderBuffer(self._emit_in_order, eventlet.spawn_after)
 
     def emit(
         self,
@@ -200,9 +200,9 @@ class OrderedFanoutManager(FanoutManager):
     ) -> None:
         room = to or room
         if is_of_a_job(data) and isinstance(room, str):
-            self._order.take(JobEvent(room, event, data))
+            self._reorder.add(JobEvent(room, event, data))
         else:
             super().emit(event, data, namespace, room, skip_sid, callback, **options)
 
-    def _in_turn(self, event: JobEvent) -> None:
+    def _emit_in_order(self, event: JobEvent) -> None:
         super().emit(event.event, event.payload, "/", event.room)
