@@ -21,7 +21,7 @@ from portal.engine.matching import Matching, MatchingFile, list_matching
 from portal.engine.orphans import end_orphans, end_processes_of
 from portal.engine.plan import ConfirmedPlan, Plan
 from portal.engine.processes import process_identity, process_lives
-from portal.engine.progress import Phase, Progress
+from portal.engine.progress import FIGURES, Phase, Progress
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile
@@ -30,6 +30,7 @@ from portal.engine.trouble import Trouble
 from portal.engine.watchdog import Watchdog
 
 __all__ = [
+    "FIGURES",
     "ConfirmedPlan",
     "CurrentFile",
     "EngineError",

@@ -1,29 +1,37 @@
-"""A job may take several rclones, one after another, in one attempt or in many: their figures as
-those of one."""
+"""Joins the figures of several rclones of one job, in one attempt or in many."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from portal.engine.progress import ALMOST, Phase, Progress
+from portal.engine.progress import ALMOST, FIGURES, Phase, Progress
+
+_ADDED = [name for name, figure in FIGURES.items() if figure.added]
+#: Before anything was done. How many files are listed is told from the start.
+_NOTHING_DONE = {
+    name: None if name in ("total_bytes", "percent") else 0
+    for name, figure in FIGURES.items()
+    if figure.kept and name != "files_listed"
+}
 
 
 class CumulativeProgress:
-    """Figures never fall. What a later rclone finds left to do is added to what has arrived."""
+    """Figures never fall. What a later rclone still has to do is added to what has arrived."""
 
     def __init__(self, operation: str, dry_run: bool, before: Progress | None = None) -> None:
-        """``before``: what earlier attempts have told. They were stopped, or died: of the last of
-        them more may have arrived than it could still tell."""
+        """``before``: the figures of earlier attempts. They were stopped or died: more may have
+        arrived than the last of them could report."""
         self._moves = operation != "check" and not dry_run
         self._is_move = operation == "move"
         self._before = before
         self._is_exact = before is None
-        #: Whether this rclone has told what is left to do.
+        #: Whether this rclone has said how much there is to do.
         self._has_begun = False
         self.last: Progress | None = self._before
 
     def start_retry(self) -> None:
-        """What is read from here on is of another rclone. All that this one has said is read."""
+        """Call this between two rclones, when everything of the first one was read."""
         self._is_exact |= self._has_begun
         self._has_begun = False
         self._before = self.last
@@ -34,25 +42,16 @@ class CumulativeProgress:
         return self.last
 
     def scanning(self, reading: Progress) -> Progress:
-        """Of a look ahead, or of tidying up, that moves nothing: the figures so far stand; the
-        first of all tells how much it has found."""
-        figures = self.last or replace(
-            reading,
-            bytes_transferred=0,
-            bytes_arrived=0,
-            total_bytes=None,
-            percent=None,
-            files_transferred=0,
-            files_total=0,
-            files_unchanged=0,
-            files_deleted=0,
-        )
+        """For an rclone that moves nothing, such as a dry run first: the figures so far stay. The
+        very first one shows how many files it has listed."""
+        nothing_done: dict[str, Any] = _NOTHING_DONE
+        figures = self.last or replace(reading, **nothing_done)
         return replace(
             figures, phase=Phase.SCANNING, speed_bytes=0, eta_seconds=None, current_files=()
         )
 
     def comparing(self, reading: Progress) -> Progress | None:
-        """While it is verified: the figures stand, and it is not complete."""
+        """During the verification: the figures stay, and it is not complete."""
         return self.last and replace(
             self.last,
             phase=Phase.CHECKING,
@@ -64,7 +63,7 @@ class CumulativeProgress:
 
     def _joined(self, before: Progress, reading: Progress) -> Progress:
         if reading.total_bytes is None and not (self._moves and reading.files_transferred):
-            # It still looks for what is left.
+            # It is still listing.
             return replace(
                 before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
             )
@@ -88,20 +87,20 @@ class CumulativeProgress:
             if complete
             else max(joined.files_transferred, before.files_transferred),
             files_listed=max(before.files_listed, reading.files_listed),
-            files_deleted=max(before.files_deleted, joined.files_deleted),
+            **{name: max(getattr(before, name), getattr(joined, name)) for name in _ADDED},
         )
 
     def _added(self, before: Progress, reading: Progress) -> Progress:
-        """To what has arrived before. Where not all of that was told, it is the difference between
-        what was to be done then and what is left now, if that is more."""
+        """Adds what has arrived before. If not all of that was reported, it is the difference
+        between what there was to do then and what is left now, if that is more."""
         arrived, files = before.bytes_arrived, before.files_transferred
         left = reading.total_bytes or 0
-        # One that was over before it told a total does not say what was left.
+        # An rclone that ended before it reported a total does not say what was left.
         if not self._is_exact and reading.total_bytes is not None:
             arrived = max(arrived, (before.total_bytes or 0) - left)
             files = max(files, before.files_total - reading.files_total)
         unchanged = reading.files_unchanged
-        # What arrived then is there now; a move has taken it from the source.
+        # What arrived then is unchanged now; a move has taken it from the source.
         unchanged = before.files_unchanged + unchanged if self._is_move else unchanged - files
         return replace(
             reading,
@@ -111,5 +110,5 @@ class CumulativeProgress:
             files_transferred=files + reading.files_transferred,
             files_total=files + reading.files_total,
             files_unchanged=max(0, unchanged),
-            files_deleted=before.files_deleted + reading.files_deleted,
+            **{name: getattr(before, name) + getattr(reading, name) for name in _ADDED},
         )

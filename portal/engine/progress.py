@@ -1,16 +1,17 @@
-"""From rclone's figures to a reading that a person can believe."""
+"""Turns rclone's figures into figures that a person can believe."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Annotated, get_type_hints
 
 from portal.engine.report import EQUAL, Report
 from portal.engine.statistics import CurrentFile, Deed, Done, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
-_KEPT = 200  # readings of that window at most, should rclone's clock stand still
+_KEPT = 200  # at most so many figures in that window, should rclone's clock stand still
 ALMOST = 99.9
 
 
@@ -24,38 +25,59 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """One reading.
+class Figure:
+    """A figure is a column of the job with the same name.
 
-    `percent` has one decimal, never falls within one transfer, and says 100 only of one that
-    has succeeded. `total_bytes` and `percent` are None until the source is listed. Of the
-    `bytes_transferred`, `bytes_arrived` are those of files that are whole at the destination; what
-    had to be sent again is in neither. `files_unchanged` are known to be the same on both sides: at
-    least so many while it runs, and after a failure.
+    ``kept``: the next attempt goes on from it. ``published``: browsers get it with each event of
+    progress. ``added``: it is the sum over all attempts, without more ado.
     """
 
-    phase: Phase
-    bytes_transferred: int
-    total_bytes: int | None
-    percent: float | None
-    speed_bytes: int
-    eta_seconds: int | None
-    files_transferred: int
-    files_total: int
-    files_listed: int
+    kept: bool = True
+    published: bool = True
+    added: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The figures of a transfer at one moment. ``docs/extending.md`` shows how to add one.
+
+    `percent` has one decimal, never falls within one transfer, and is 100 only after success.
+    `total_bytes` and `percent` are None until the source is listed. `bytes_arrived` is the part of
+    `bytes_transferred` in files that are whole at the destination; bytes that had to be sent again
+    are in neither. `files_unchanged` are known to be the same on both sides: at least so many while
+    it runs, and after a failure.
+    """
+
+    phase: Annotated[Phase, Figure(kept=False)]
+    bytes_transferred: Annotated[int, Figure()]
+    total_bytes: Annotated[int | None, Figure()]
+    percent: Annotated[float | None, Figure()]
+    speed_bytes: Annotated[int, Figure(kept=False)]
+    eta_seconds: Annotated[int | None, Figure(kept=False)]
+    files_transferred: Annotated[int, Figure()]
+    files_total: Annotated[int, Figure()]
+    files_listed: Annotated[int, Figure(published=False)]
+    #: Used by the engine alone; no figure.
     errors: int
-    current_files: tuple[CurrentFile, ...]
-    bytes_arrived: int = 0
-    files_unchanged: int = 0
-    files_deleted: int = 0
+    current_files: Annotated[tuple[CurrentFile, ...], Figure(kept=False, published=False)]
+    bytes_arrived: Annotated[int, Figure(published=False)] = 0
+    files_unchanged: Annotated[int, Figure()] = 0
+    files_deleted: Annotated[int, Figure(added=True)] = 0
+
+
+FIGURES: dict[str, Figure] = {
+    name: figure
+    for name, hint in get_type_hints(Progress, include_extras=True).items()
+    for figure in getattr(hint, "__metadata__", ())
+}
 
 
 class ProgressParser:
-    """Turns what one rclone says, in its order, into readings.
+    """Turns the statistics and log lines of one rclone into figures.
 
-    Its own sum of bytes holds what it had to send again, and its totals lose each file that has
-    failed. So the files that it says have arrived are added up here, and the totals are kept at
-    their highest.
+    rclone's own sum of bytes contains what it had to send again, and its totals lose each file that
+    has failed. Therefore the files that have arrived are added up here, and the highest totals are
+    kept.
     """
 
     def __init__(self, operation: str, dry_run: bool, report: Report | None = None) -> None:
@@ -75,15 +97,15 @@ class ProgressParser:
 
     @property
     def errors(self) -> int:
-        """As rclone counts them; each difference that it finds is one of them."""
+        """Errors as rclone counts them; it counts each difference that it finds as one."""
         return self._last.errors if self._last else 0
 
     def note(self, done: Done) -> None:
-        """What has become of one file."""
+        """Notes what rclone has done to one file."""
         self._deeds.add(done)
 
     def read(self, stats: Statistics) -> Progress:
-        """The reading of the next line of statistics."""
+        """The figures after the next line of statistics."""
         before, self._last = self._last, stats
         self._transferring |= bool(stats.bytes or stats.transfers or stats.transferring)
         self._transferring |= self._deeds.arrived > 0 or self._deeds.failed > 0
@@ -96,7 +118,7 @@ class ProgressParser:
             # A check moves no bytes; its percent counts files.
             total = None if self._percent is None else 0
         else:
-            # A file may arrive after the last statistics of an rclone that is stopped.
+            # When rclone is stopped, a file may arrive after the last statistics.
             files_done = max(stats.transfers, self._deeds.arrived)
             failed = self._deeds.failed
             self._files_total = max(self._files_total, stats.total_transfers, files_done + failed)
@@ -129,9 +151,9 @@ class ProgressParser:
         stats = self._last or Statistics()
         if not succeeded:
             return self._failed(stats)
-        # Once more: what the report and the log have told since belongs to it.
+        # Read once more: report and log may have told more since the last statistics.
         reading = self.read(stats)
-        # A file that was not there any more when its turn came is none of those that arrived.
+        # A file that had vanished when its turn came is not among those that arrived.
         told = self._deeds.arrived or self._check
         done = reading.bytes_transferred
         return replace(
@@ -162,8 +184,8 @@ class ProgressParser:
         )
 
     def _single_file(self, stats: Statistics) -> int:
-        """1 where the source is one file that is at the destination already: rclone compares it
-        without a word."""
+        """1 if the source is one file that is at the destination already: rclone compares it and
+        logs nothing."""
         folder = self._report is not None or self._check or self._deeds.compared
         return 0 if folder or self._deeds.arrived or stats.total_transfers else 1
 
@@ -176,9 +198,9 @@ class ProgressParser:
         return Phase.FINISHING if done and not stats.transferring else Phase.TRANSFERRING
 
     def _bytes_total(self, stats: Statistics) -> int | None:
-        # The source is listed and compared before the first byte, so the total stands from then
-        # on. rclone takes a file that fails out of its total; it still belongs to the job.
-        # With nothing but such a remainder seen, the total is not known; once known, it stays so.
+        # The source is listed and compared before the first byte: the total is known from then on.
+        # rclone takes a failed file out of its total; it still belongs to the job. If such a
+        # remainder is all that was seen, the total is unknown; once known, it stays known.
         remainder = stats.errors > 0 and stats.bytes >= stats.total_bytes
         unseen = self._total == 0 and self._percent is None
         if not self._transferring:
@@ -188,8 +210,8 @@ class ProgressParser:
             # What has arrived is known all the same.
             self._done = max(self._done, done)
             return None
-        # What was sent twice is in neither of the two. The first total stands, unless more arrives:
-        # rclone looks at its figures one after another, while files go on.
+        # Bytes that were sent twice are in neither of the two. The first total stays unless more
+        # arrives: rclone reads its counters one after another while files go on.
         self._total = max(self._total, done) if self._total else done + left
         self._done = max(self._done, done)
         return self._total
@@ -201,7 +223,7 @@ class ProgressParser:
         return min(stats.bytes, self._arrived(stats) + under_way)
 
     def _arrived(self, stats: Statistics) -> int:
-        """Of what is renamed on the storage itself no size is told, and nothing is sent twice."""
+        """Includes files that were renamed on the storage itself: their sizes are not logged."""
         return self._deeds.bytes + stats.renamed
 
     def _unchanged(self, stats: Statistics) -> int:
@@ -218,7 +240,7 @@ class ProgressParser:
 
     def _speed(self, stats: Statistics) -> int:
         if self._dry_run or not stats.travelled:
-            # The time that went into the listing is no part of the speed.
+            # The time that the listing took does not count.
             self._speeds.clear()
             self._speeds.append((stats.elapsed, 0))
             return 0
@@ -237,7 +259,7 @@ class ProgressParser:
 
 
 class _Deeds:
-    """What has become of the files, one by one, as the log of one rclone tells it."""
+    """Counts what the log of one rclone says about single files."""
 
     def __init__(self, operation: str) -> None:
         self._move = operation == "move"
@@ -267,17 +289,17 @@ class _Deeds:
             self._just_arrived.add(done.name)
 
     def not_yet_told(self, in_flight: tuple[tuple[str, int], ...]) -> int:
-        """Bytes of files under way, without those that have arrived meanwhile."""
+        """Bytes of files under way, without those of files that have arrived meanwhile."""
         self._just_arrived &= {name for name, _ in in_flight}
         return sum(sent for name, sent in in_flight if name not in self._just_arrived)
 
     def unchanged(self, stats: Statistics, files_total: int) -> int:
-        """Files of which it is certain that both sides had them already, and the same."""
+        """Files that both sides certainly had already, with the same content."""
         if self._move:
-            # Such a file is deleted at the source before the first one is moved.
+            # A move deletes such a file at the source before it moves the first one.
             return self._deleted_first
-        # rclone counts a deletion as a check too. Of a file that is still to be copied nobody
-        # knows whether an older one is there.
+        # rclone counts a deletion as a check too. A file that is still to be copied may or may not
+        # have an older version there.
         self._pairs = max(self._pairs, stats.checks - stats.deletes)
         to_come = max(0, files_total - self.arrived)
         return max(0, self._pairs - self._replaced - to_come)

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from portal.db.clock import iso, now
+from portal.engine import FIGURES
 from portal.models import Job, Role
 from portal.presentation.formatting import printable
 from portal.presentation.job_words import display, progress_display
@@ -60,16 +61,7 @@ def created(job: Job) -> None:
 def progress(job: Job) -> None:
     payload = {
         "job_id": job.id,
-        "bytes_transferred": job.bytes_transferred,
-        "total_bytes": job.total_bytes,
-        "percent": job.percent,
-        "speed_bytes": job.speed_bytes,
-        "eta_seconds": job.eta_seconds,
-        "files_transferred": job.files_transferred,
-        "files_total": job.files_total,
-        "files_unchanged": job.files_unchanged,
-        "files_deleted": job.files_deleted,
-        "phase": job.phase,
+        **{name: getattr(job, name) for name, figure in FIGURES.items() if figure.published},
         "seq": job.seq,
         "timestamp": iso(job.progress_at or now()),
         "display": progress_display(job),

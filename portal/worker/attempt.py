@@ -83,7 +83,7 @@ def _before(job: Job) -> engine.Progress | None:
         eta_seconds=None,
         errors=0,
         current_files=(),
-        **{name: getattr(job, name) for name in reports.KEPT_FIGURES},
+        **{name: getattr(job, name) for name, figure in engine.FIGURES.items() if figure.kept},
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from portal.db.clock import now
 from portal.db.session import begin_write, database_time, glance
+from portal.engine import FIGURES, Progress
 from portal.models import Job, WorkerProcess
 from portal.models.job import worked
 from portal.realtime import publish
@@ -41,20 +42,8 @@ from portal.services.jobs.transitions import (
 )
 from portal.transfers.states import ACTIVE, JobStatus
 
-#: Columns of a job that a reading fills: those that stay for the next attempt, and all.
-KEPT_FIGURES = (
-    "bytes_transferred",
-    "bytes_arrived",
-    "total_bytes",
-    "percent",
-    "files_transferred",
-    "files_total",
-    "files_listed",
-    "files_unchanged",
-    "files_deleted",
-)
-_FIGURES = (*KEPT_FIGURES, "phase", "speed_bytes", "eta_seconds", "current_files")
-_MAY_BE_UNKNOWN = ("total_bytes", "percent", "eta_seconds")
+#: Figures that may be null.
+_MAY_BE_UNKNOWN = [name for name in FIGURES if Job.__table__.c[name].nullable]
 
 
 class ClaimStatus(Enum):
@@ -63,37 +52,6 @@ class ClaimStatus(Enum):
     VALID = auto()
     CANCELLED = auto()
     LOST = auto()
-
-
-class Reading(Protocol):
-    """Figures of a running transfer; ``engine.Progress`` has this shape."""
-
-    @property
-    def phase(self) -> str: ...
-    @property
-    def bytes_transferred(self) -> int: ...
-    @property
-    def total_bytes(self) -> int | None: ...
-    @property
-    def percent(self) -> float | None: ...
-    @property
-    def speed_bytes(self) -> int: ...
-    @property
-    def eta_seconds(self) -> int | None: ...
-    @property
-    def files_transferred(self) -> int: ...
-    @property
-    def files_total(self) -> int: ...
-    @property
-    def files_listed(self) -> int: ...
-    @property
-    def bytes_arrived(self) -> int: ...
-    @property
-    def files_unchanged(self) -> int: ...
-    @property
-    def files_deleted(self) -> int: ...
-    @property
-    def current_files(self) -> tuple[Any, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +93,7 @@ class ProgressReport:
     """Figures on their way to the database; ``since``: when the ones before them arrived."""
 
     claim: Claim
-    reading: Reading
+    progress: Progress
     since: datetime | None = None
 
 
@@ -224,7 +182,7 @@ def report_progress(reports: Sequence[ProgressReport]) -> dict[Claim, ClaimStatu
         return {}
     with changing(*(one.claim.job_id for one in reports)) as writing:
         before = bytes_counted(writing, *(one.claim.job_id for one in reports))
-        rows = _write_readings(writing, reports, before)
+        rows = _write_progress(writing, reports, before)
         jobs = {Claim(job.id, job.attempt): job for job in rows}
         _count(writing, [one for one in reports if one.claim in jobs], jobs, before)
         writing.commit()
@@ -251,12 +209,12 @@ def _count(
         add_activity(writing, minute, bytes_moved=moved)
 
 
-def _write_readings(
+def _write_progress(
     writing: Session, reports: Sequence[ProgressReport], before: dict[int, int]
 ) -> Sequence[Job]:
     # One statement for all: a hundred running jobs cost the database hardly more than one.
     new = _as_table(reports, before)
-    figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in _FIGURES}
+    figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in FIGURES}
     for name in _MAY_BE_UNKNOWN:
         # PostgreSQL takes a column of which no row knows anything for text.
         figures[name] = cast(new.c[name], Job.__table__.c[name].type)
@@ -279,13 +237,13 @@ def _write_readings(
 
 
 def _as_table(reports: Sequence[ProgressReport], before: dict[int, int]) -> CTE:
-    columns = [column(name, Job.__table__.c[name].type) for name in _FIGURES]
+    columns = [column(name, Job.__table__.c[name].type) for name in FIGURES]
     rows = []
     for one in reports:
-        figures = _figures(one.reading)
+        figures = _figures(one.progress)
         counted = before.get(one.claim.job_id, 0)
         # What was counted once is not taken back.
-        figures["bytes_transferred"] = max(counted, one.reading.bytes_transferred)
+        figures["bytes_transferred"] = max(counted, one.progress.bytes_transferred)
         rows.append((one.claim.job_id, one.claim.attempt, *figures.values()))
     keys = (column("job_id", BigInteger), column("attempt", Integer))
     return values(*keys, *columns, name="reports").data(rows).cte("reports")
@@ -364,22 +322,22 @@ def report_trouble(
 
 
 def finish(
-    claim: Claim, ending: Ending, reading: Reading | None, *, since: datetime | None = None
+    claim: Claim, ending: Ending, progress: Progress | None, *, since: datetime | None = None
 ) -> None:
     """Ends an attempt: completed or failed, or cancelled if that was asked for meanwhile, whatever
     rclone reported. ``since``: when the figures before these arrived."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
-    figures = {"exit_code": ending.exit_code, **_last_figures(reading), **ending.found}
+    figures = {"exit_code": ending.exit_code, **_last_figures(progress), **ending.found}
     outcome: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
     if ending.plan is not None:
         outcome["plan"] = ending.plan
     _end(claim, new, figures | outcome, cancelled=figures, note=ending.reason or "", since=since)
 
 
-def requeue(claim: Claim, reading: Reading | None, *, since: datetime | None = None) -> None:
+def requeue(claim: Claim, progress: Progress | None, *, since: datetime | None = None) -> None:
     """The worker is being stopped: the job goes back to the queue, or is cancelled if that was
     asked for."""
-    figures = _last_figures(reading) | {"heartbeat_at": database_time()}
+    figures = _last_figures(progress) | {"heartbeat_at": database_time()}
     nobody = {"worker": None, "worker_id": None}
     queued = {**figures, "queued_at": database_time(), **nobody, **standing_still()}
     note = "the worker was stopped"
@@ -387,10 +345,10 @@ def requeue(claim: Claim, reading: Reading | None, *, since: datetime | None = N
 
 
 def mark_interrupted(
-    claim: Claim, reason: str, reading: Reading | None, *, since: datetime | None = None
+    claim: Claim, reason: str, progress: Progress | None, *, since: datetime | None = None
 ) -> None:
     """The lease expired and the worker has ended rclone; ``reason`` is for a person."""
-    figures = _last_figures(reading)
+    figures = _last_figures(progress)
     lost = figures | {
         "interruptions": Job.interruptions + 1,
         "speed_bytes": 0,
@@ -438,13 +396,13 @@ def _end(
             publish.status_changed(job, old)
 
 
-def _last_figures(reading: Reading | None) -> dict[str, Any]:
-    return _figures(reading) | {"current_files": []} if reading else {}
+def _last_figures(progress: Progress | None) -> dict[str, Any]:
+    return _figures(progress) | {"current_files": []} if progress else {}
 
 
-def _figures(reading: Reading) -> dict[str, Any]:
-    figures = {name: getattr(reading, name) for name in _FIGURES}
-    return figures | {"current_files": [asdict(file) for file in reading.current_files]}
+def _figures(progress: Progress) -> dict[str, Any]:
+    figures = {name: getattr(progress, name) for name in FIGURES}
+    return figures | {"current_files": [asdict(file) for file in progress.current_files]}
 
 
 def standing_still() -> dict[str, Any]:
