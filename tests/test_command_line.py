@@ -209,6 +209,23 @@ def test_database_without_a_portal_is_told_as_that(
     assert "there is no portal in the database yet" in done.output
 
 
+@pytest.mark.parametrize("tables", [["moz_places"], ["users", "jobs"]], ids=", ".join)
+def test_database_of_another_program_is_left_as_it_is(
+    command: Command, data: Path, tables: list[str]
+) -> None:
+    data.mkdir()
+    file = data / "portal.sqlite"
+    with closing(sqlite3.connect(file)) as opened, opened:
+        for table in tables:
+            opened.execute(f"CREATE TABLE {table} (number)")
+    before = file.read_bytes()
+    for arguments in (["db", "upgrade"], ["create-user", "dora", "--role", "viewer"]):
+        done = command(*arguments)
+        assert done.exit_code == 1
+        assert f"the database {file} is that of another program (it holds" in done.output
+    assert file.read_bytes() == before
+
+
 def test_file_that_is_no_database_is_refused_in_a_sentence(command: Command, data: Path) -> None:
     data.mkdir()
     (data / "portal.sqlite").write_bytes(b"a letter to somebody" * 100)

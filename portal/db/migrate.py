@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -12,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from portal.db import session
 from portal.db.instance_lock import DatabaseLock
 from portal.errors import SettingsError
-from portal.runtime import resources, stopping
+from portal.runtime import addresses, resources, stopping
 from portal.runtime.file_lock import Locked
 from portal.settings import Settings
 
@@ -26,6 +30,8 @@ def _config(settings: Settings) -> Config:
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
     """Raises StopAsked where the process was asked to end meanwhile: then nothing was changed."""
+    if file := addresses.sqlite_file(settings.database_url):
+        _refuse_foreign(file)
     try:
         command.upgrade(_config(settings), revision)
     except DBAPIError:
@@ -68,6 +74,21 @@ def refuse_older(settings: Settings) -> None:
         raise SettingsError(
             f"PORTAL_DATABASE_URL: the database is that of an older version (revision {found}; "
             f"this one needs {known[0]}). Make a backup, then run: manage.py db upgrade"
+        )
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Raises SettingsError for a file in which another program keeps what is its own."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as opened:
+            found = opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error:
+        return  # it is not there yet, or what opens it to write will say what is wrong
+    tables = sorted(name for (name,) in found if not name.startswith("sqlite_"))
+    if tables and "alembic_version" not in tables:
+        raise SettingsError(
+            f"PORTAL_DATABASE_URL: the database {file} is that of another program (it holds "
+            f"{', '.join(tables[:3])}, and nothing of the portal). Name a file of its own."
         )
 
 

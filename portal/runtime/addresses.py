@@ -38,6 +38,9 @@ def database_url(value: str) -> str:
             None
         )
     if backend == "sqlite":
+        if "?" in value:
+            # SQLAlchemy would leave it away, and with it what of a folder's name follows.
+            raise ValueError("takes no options; in the name of a file, write ? as %3F")
         return _sqlite(url).render_as_string()
     if url.port is not None and not 0 < url.port <= 65535:
         raise ValueError("the port must lie between 1 and 65535")

@@ -94,6 +94,8 @@ def refusal(**values: str) -> str:
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://srv/portal.sqlite", "four slashes"),
+        ("sqlite:////srv/portal.sqlite?mode=ro", "takes no options"),
+        ("sqlite:////srv/what?now/portal.sqlite", "write ? as %3F"),
     ],
 )
 def test_database_address_that_is_none(address: str, reason: str) -> None:
