@@ -36,12 +36,12 @@ from portal.web import (
 )
 from portal.web.access import may_change
 from portal.web.middleware import base_path
-from portal.web.middleware.poll_cache import Polls
-from portal.web.middleware.session_cookie import Cookies
-from portal.web.middleware.stale_assets import HEADER, AnyRelease
-from portal.web.middleware.static_gzip import Compressed
+from portal.web.middleware.poll_cache import PollCacheMiddleware
+from portal.web.middleware.session_cookie import SessionCookieReader
+from portal.web.middleware.stale_assets import HEADER, StaleAssetMiddleware
+from portal.web.middleware.static_gzip import GzipStaticMiddleware
 from portal.web.sockets import handlers
-from portal.web.sockets.handshake import Guard
+from portal.web.sockets.handshake import HandshakeGuard
 from portal.web.user_agents import browser_name
 from portal.worker.executors import Executor, NullExecutor
 from portal.worker.roots import OwnFiles
@@ -185,16 +185,16 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     )
     prefix = _static_prefix()
     files.add_files(str(resources.STATIC), prefix=prefix.strip("/") + "/")
-    served = AnyRelease(Compressed(files, resources.STATIC, prefix), prefix)
-    cookies = Cookies(app)
-    polls = Polls(app, cookies, served, always_secure=settings.secure_cookies)
-    guard = Guard(
+    served = StaleAssetMiddleware(GzipStaticMiddleware(files, resources.STATIC, prefix), prefix)
+    cookies = SessionCookieReader(app)
+    polls = PollCacheMiddleware(app, cookies, served, always_secure=settings.secure_cookies)
+    guard = HandshakeGuard(
         cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
     )
-    app.extensions["look_ahead"] = guard.look_ahead
+    app.extensions["authenticate_batch"] = guard.authenticate_batch
     app.wsgi_app = guard  # type: ignore[method-assign]
     if settings.allowed_hosts:
-        app.wsgi_app = origins.KnownHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+        app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
     base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

@@ -126,7 +126,7 @@ def _serve_until_signalled(
     options = {
         "most_requests": _MOST_REQUESTS,
         "request_timeout": _REQUEST_TIMEOUT,
-        "look_ahead": app.extensions["look_ahead"],
+        "authenticate_batch": app.extensions["authenticate_batch"],
     }
     server = threading.Thread(
         target=serve_fanout, args=(app, acceptor), kwargs=options, name="server", daemon=True

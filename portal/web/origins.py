@@ -1,4 +1,4 @@
-"""Where a request says it comes from, and which name it asks for."""
+"""Checks which site a request comes from, and for which host name it asks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def init_app(app: Flask) -> None:
 
 
 def _refuse_other_sites() -> None:
-    """The token of the form is the first defence; this one holds even if a token leaked.
+    """Refuses forms from other sites. The form's token is the first defence; this one holds even
+    if a token has leaked.
 
-    A browser that knows ``Sec-Fetch-Site`` is believed, since no page can set it. Else the host of
-    ``Origin`` must be the one that was asked for; not the scheme, which a proxy without its
-    headers hides. Programs send neither.
+    ``Sec-Fetch-Site`` is trusted, because no page can set it. Without it the host in ``Origin``
+    must be the requested host. The scheme is not compared: a proxy that sends no headers hides it.
+    Programs send neither header.
     """
     if request.method in _SAFE:
         return
@@ -56,13 +57,13 @@ def _names(origin: str, host: str) -> bool:
 
 
 def is_same(environ: dict[str, Any]) -> bool:
-    """For an upgrade: scheme, host and port. Browsers always send ``Origin`` with it; programs
-    need not."""
+    """Whether an upgrade comes from our own pages, by scheme, host and port. Browsers always send
+    ``Origin`` with an upgrade; programs need not."""
     origin = environ.get("HTTP_ORIGIN")
     if origin is None:
         return True
     if origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}":
-        return True  # nearly all of them, and reading the parts takes a while
+        return True  # true for nearly all, and parsing takes longer
     request = Request(environ)
     try:
         parts = urlsplit(origin)
@@ -72,7 +73,7 @@ def is_same(environ: dict[str, Any]) -> bool:
 
 
 def is_from_here(environ: dict[str, Any]) -> bool:
-    """Whether a process of this machine asks, and not through a proxy on it."""
+    """Whether the client is a process of this machine, and not behind a proxy on it."""
     if any(name.startswith(_MARKS_OF_A_PROXY) for name in environ):
         return False
     try:
@@ -83,17 +84,17 @@ def is_from_here(environ: dict[str, Any]) -> bool:
 
 
 def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
-    # A socket for both families names IPv4 as ::ffff:127.0.0.1.
+    # A dual-stack socket reports IPv4 addresses as ::ffff:127.0.0.1.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
 
 
-class KnownHosts:
-    """In front of everything, in WSGI: a request for another name gets no page and no socket.
+class TrustedHosts:
+    """The outermost WSGI layer: refuses requests for host names that are not the portal's.
 
-    Such names come from a DNS entry of somebody else, or from a forged header, by which links and
-    redirects would lead elsewhere. What asks how the portal is does so by an address: it is
-    answered, since nothing in the answer depends on the name.
+    Such a name comes from somebody else's DNS entry or from a forged header, and links and
+    redirects would lead there. Health probes ask by address and are answered, because nothing in
+    those answers depends on the name.
     """
 
     def __init__(self, wsgi: WSGI, allowed: tuple[str, ...]) -> None:
@@ -115,8 +116,8 @@ def _is_probe(environ: dict[str, Any]) -> bool:
     path = environ.get("PATH_INFO", "")
     if path in ("/healthz", "/readyz"):
         return True
-    # By the address of this machine: a page of somebody else, whose name leads here, must not read
-    # them through a browser on it.
+    # Only by an address of this machine: a page of another site whose name resolves to it must not
+    # read the metrics through a browser here.
     return path == "/metrics" and is_from_here(environ) and _names_here(environ)
 
 
@@ -133,5 +134,5 @@ def _without_port(host: str) -> str:
 
 
 def _covers(name: str, host: str) -> bool:
-    """A leading dot stands for the name itself and all below it."""
+    """A leading dot allows the name itself and all its subdomains."""
     return host == name.removeprefix(".") or (name.startswith(".") and host.endswith(name))

@@ -11,7 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portal.web.middleware.session_cookie import Cookies
+from portal.web.middleware.session_cookie import SessionCookieReader
 
 LONG = {"_user_id": "t" * 43, "csrf_token": "ab" * 40, "_fresh": True}  # is compressed
 SHORT = {"_user_id": "q7-Xw_9"}
@@ -39,7 +39,7 @@ def as_flask_reads(flask: Flask, header: str) -> str | None:
 
 
 def as_we_read(flask: Flask, header: str) -> str | None:
-    return Cookies(flask).token({"HTTP_COOKIE": header})
+    return SessionCookieReader(flask).token({"HTTP_COOKIE": header})
 
 
 @pytest.mark.parametrize("content", [LONG, SHORT, *STRANGE])

@@ -12,8 +12,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from portal.db.session import session
 from portal.models import LoginSession
-from portal.web.middleware.session_cookie import Cookies
-from portal.web.sockets.handshake import Guard
+from portal.web.middleware.session_cookie import SessionCookieReader
+from portal.web.sockets.handshake import HandshakeGuard
 
 ADDRESS = "/socket.io/?EIO=4&transport=websocket"
 FOREIGN = [
@@ -49,7 +49,9 @@ def knock(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., int]:
         start_response("200 OK", [])
         return [b""]
 
-    door = Guard(Cookies(app), sockets=inside, wsgi=inside, sockets_per_user=50)
+    guard = HandshakeGuard(
+        SessionCookieReader(app), sockets=inside, wsgi=inside, sockets_per_user=50
+    )
 
     def ask(browser: Any, path: str = ADDRESS, **headers: str) -> int:
         jar = browser.client.get_cookie("portal")
@@ -59,7 +61,7 @@ def knock(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., int]:
         path, _, query = path.partition("?")
         builder = EnvironBuilder(path=path, query_string=query)
         builder.headers.extend(named)
-        _, status, _ = run_wsgi_app(door, builder.get_environ())
+        _, status, _ = run_wsgi_app(guard, builder.get_environ())
         return int(status.split()[0])
 
     return ask
@@ -146,16 +148,18 @@ def come_together(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., l
         start_response("200 OK", [])
         return [b""]
 
-    door = Guard(Cookies(app), sockets=inside, wsgi=inside, sockets_per_user=50)
+    guard = HandshakeGuard(
+        SessionCookieReader(app), sockets=inside, wsgi=inside, sockets_per_user=50
+    )
 
     def ask(*cookies: str, meanwhile: Callable[[], object] = lambda: None) -> list[int]:
         environs = [
             EnvironBuilder(path=ADDRESS, headers={"Cookie": cookie}).get_environ()
             for cookie in cookies
         ]
-        door.look_ahead(environs)
+        guard.authenticate_batch(environs)
         meanwhile()
-        return [int(run_wsgi_app(door, environ)[1].split()[0]) for environ in environs]
+        return [int(run_wsgi_app(guard, environ)[1].split()[0]) for environ in environs]
 
     return ask
 
@@ -172,7 +176,7 @@ def test_those_who_come_together_are_told_apart(
     gone.post("/logout")
     asked = (cookie_of(bob), "", ended, cookie_of(bella), "portal=x", cookie_of(bob))
     assert come_together(*asked) == [200, 401, 401, 200, 401, 200]
-    assert [each["portal.caller"].username for each in admitted] == ["bob", "bella", "bob"]
+    assert [each["portal.principal"].username for each in admitted] == ["bob", "bella", "bob"]
 
 
 def test_who_signs_out_after_the_look_gets_no_socket(browser: Any, come_together: Any) -> None:
@@ -200,7 +204,7 @@ def test_open_sockets_of_a_user_are_counted_and_limited(app: Flask, browser: Any
 
     def ask(name: str) -> None:
         builder = EnvironBuilder(path="/socket.io/", headers={"Cookie": f"portal={cookies[name]}"})
-        _, status, _ = run_wsgi_app(door, builder.get_environ())
+        _, status, _ = run_wsgi_app(guard, builder.get_environ())
         answers.append((name, int(status.split()[0])))
 
     def socket(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -210,7 +214,9 @@ def test_open_sockets_of_a_user_are_counted_and_limited(app: Flask, browser: Any
         start_response("200 OK", [])
         return [b""]
 
-    door = Guard(Cookies(app), sockets=socket, wsgi=socket, sockets_per_user=2)
+    guard = HandshakeGuard(
+        SessionCookieReader(app), sockets=socket, wsgi=socket, sockets_per_user=2
+    )
     wanted[:] = ["bella", "bob", "bob", "bob"]
     ask("bob")
     # The innermost ends first: of bob's four the first two are open while the others are refused.

@@ -265,7 +265,7 @@ def test_events_named_like_the_handlers_of_the_server_reach_none_of_them(
         listener.client.emit("disconnect", "forged")
         listener.client.emit("disconnect", ("forged", "twice"))
         listener.client.emit("connect")
-        listener.client.emit("connect", ({"portal.caller": [1, "alice", "admin"]}, None))
+        listener.client.emit("connect", ({"portal.principal": [1, "alice", "admin"]}, None))
         listener.client.emit("connect", ({}, None, 1, 2, 3))
         assert listener.ask("subscribe", {"topics": []}) == {"topics": [], "role": "operator"}
         # Still known, so still dropped with its session.

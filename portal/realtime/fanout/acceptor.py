@@ -54,21 +54,23 @@ _ENVIRON = {
 }
 
 
-def nothing(_environs: Sequence[dict[str, Any]]) -> None:
+def no_authentication(_environs: Sequence[dict[str, Any]]) -> None:
     """Default for applications without batch authentication."""
 
 
 class HandshakeQueue:
     """Handshakes that wait for their turn.
 
-    ``look_ahead`` is called with the requests of each turn before the application is.
+    ``authenticate_batch`` is called with the requests of each turn before the application is.
     """
 
     def __init__(
-        self, app: WSGI, look_ahead: Callable[[Sequence[dict[str, Any]]], None] = nothing
+        self,
+        app: WSGI,
+        authenticate_batch: Callable[[Sequence[dict[str, Any]]], None] = no_authentication,
     ) -> None:
         self._app = app
-        self._look_ahead = look_ahead
+        self._authenticate_batch = authenticate_batch
         self._waiting: deque[tuple[Any, dict[str, Any]]] = deque()
         self._busy = False
 
@@ -100,7 +102,7 @@ class HandshakeQueue:
         number = min(_BATCH, len(self._waiting))
         together = [self._waiting.popleft() for _ in range(number)]
         try:
-            self._look_ahead([environ for _, environ in together])
+            self._authenticate_batch([environ for _, environ in together])
         finally:
             for client, environ in together:
                 eventlet.spawn_n(self._handshake, client, environ)

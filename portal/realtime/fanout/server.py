@@ -16,7 +16,7 @@ from portal.realtime.fanout.acceptor import (
     WSGI,
     Acceptor,
     HandshakeQueue,
-    nothing,
+    no_authentication,
 )
 from portal.realtime.fanout.connection import Connection
 from portal.realtime.fanout.ping_scheduler import PingScheduler
@@ -85,13 +85,13 @@ def serve(
     *,
     most_requests: int,
     request_timeout: float,
-    look_ahead: Callable[[Sequence[dict[str, Any]]], None] = nothing,
+    authenticate_batch: Callable[[Sequence[dict[str, Any]]], None] = no_authentication,
 ) -> None:
     """Serves an application until the acceptor is closed and all earlier requests are answered.
 
-    ``most_requests`` bounds the requests that are answered at the same time; ``look_ahead`` is
-    called with the handshakes of each turn before the application is."""
-    acceptor.handshakes = HandshakeQueue(app, look_ahead)
+    ``most_requests`` bounds the requests that are answered at the same time;
+    ``authenticate_batch`` is called with the handshakes of each turn before the application is."""
+    acceptor.handshakes = HandshakeQueue(app, authenticate_batch)
     # All objects made until now stay alive. The collector need not traverse them, which it would do
     # often while many clients connect.
     gc.collect()
@@ -157,7 +157,7 @@ def _open(engine: Any, environ: dict[str, Any]) -> list[bytes]:
         engine, sid, environ.get("portal.ended", [never]).pop()
     )
     # The rest of the request is dropped: it would take more memory than the connection.
-    kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.caller") if name in environ}
+    kept = {name: environ[name] for name in ("REMOTE_ADDR", "portal.principal") if name in environ}
     engine._trigger_event("connect", sid, kept, run_async=False)
     connection.open(taken, _greeting(engine, sid, environ["HTTP_SEC_WEBSOCKET_KEY"]), early)
     connection.schedule_ping()

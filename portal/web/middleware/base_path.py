@@ -1,7 +1,7 @@
-"""The path below which people reach a portal that shares its host with other sites.
+"""The base path of a portal that shares its host with other sites.
 
-It is told by PORTAL_BASE_URL, or by the X-Forwarded-Prefix of a proxy that is trusted. Whether the
-proxy takes it off before it passes a request on makes no difference.
+It comes from PORTAL_BASE_URL, or from the X-Forwarded-Prefix header of a trusted proxy. The proxy
+may strip it from the path of a request or not.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class BasePath:
-    """``fixed``: that of the setting, or empty; ``trusted``: whether the header is believed;
-    ``own``: the first parts of the paths of our pages, none of which a prefix may begin with."""
+    """``fixed``: the path of the setting, or empty; ``trusted``: whether the header is trusted;
+    ``own``: the first segments of our routes, with which no prefix may begin."""
 
     def __init__(self, wsgi: WSGI, *, fixed: str, trusted: bool, own: Collection[str]) -> None:
         self._wsgi = wsgi
@@ -42,22 +42,22 @@ class BasePath:
     def _forwarded(self, environ: dict[str, Any]) -> str:
         if not self._trusted:
             return ""
-        # Of several, that of the nearest proxy.
+        # With several values, the last one is the nearest proxy's.
         text = environ.get("HTTP_X_FORWARDED_PREFIX", "").rpartition(",")[2].strip().rstrip("/")
         return text if is_prefix(text) and _first(text) not in self._own else ""
 
 
 class CookieBelow(SecureCookieSessionInterface):
-    """Other sites of the host do not get the cookie."""
+    """Limits the cookie to the base path: other sites of the host do not get it."""
 
     def get_cookie_path(self, app: Flask) -> str:
-        # A browser takes a cookie whose name begins like this for the whole host alone.
+        # Browsers accept a cookie with this prefix only if its path is the whole host.
         whole_host = self.get_cookie_name(app).startswith("__Host-")
         return "/" if whole_host else request.script_root or "/"
 
 
 def init_app(app: Flask, *, fixed: str, trusted: bool) -> None:
-    """Once all routes are there."""
+    """To be called once all routes are registered."""
     app.session_interface = CookieBelow()
     own = {_first(rule.rule) for rule in app.url_map.iter_rules()} | {"socket.io", "static"}
     if fixed and _first(fixed) in own:

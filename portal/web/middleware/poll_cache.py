@@ -20,7 +20,7 @@ from portal.services.accounts import principals
 from portal.services.accounts.principals import Caller
 from portal.web import security_headers
 from portal.web.access import right_of
-from portal.web.middleware.session_cookie import Cookies
+from portal.web.middleware.session_cookie import SessionCookieReader
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -30,8 +30,10 @@ _ROW = re.compile(r"/api/jobs/([1-9]\d{0,17})/progress")
 _TAG = re.compile(r'(?:W/)?"([^",*]+)"')
 
 
-class Polls:
-    def __init__(self, app: Flask, cookies: Cookies, wsgi: WSGI, *, always_secure: bool) -> None:
+class PollCacheMiddleware:
+    def __init__(
+        self, app: Flask, cookies: SessionCookieReader, wsgi: WSGI, *, always_secure: bool
+    ) -> None:
         for endpoint in ("dashboard.stats", "jobs.progress"):
             # Whoever is signed in may see them. Were that changed, this must not go past it.
             assert right_of(app, endpoint) is Role.VIEWER  # noqa: S101

@@ -1,4 +1,5 @@
-"""Tabs stay open through an upgrade, and processes roll: there may be two releases at once."""
+"""Serves the pages of another release: tabs stay open through an upgrade, and while processes are
+replaced one by one, two releases serve at the same time."""
 
 from __future__ import annotations
 
@@ -9,15 +10,15 @@ from typing import Any
 Start = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
-#: Of every answer to HTMX: by it a page learns that it is older than the server.
+#: Header of each response to HTMX, by which a page notices that the server is newer than itself.
 HEADER = "Portal-Release"
 
 _ANY = re.compile(r"/static/[0-9a-f]{12}/")
 
 
-class AnyRelease:
-    """A page may ask a process of another release for its files: it gets those of the same names,
-    and is told not to keep them. ``prefix`` is that of our own."""
+class StaleAssetMiddleware:
+    """Answers a request for an asset of another release with our asset of the same name, not to be
+    cached. ``prefix`` is the path prefix of our own assets."""
 
     def __init__(self, wsgi: WSGI, prefix: str) -> None:
         self._wsgi = wsgi
@@ -29,10 +30,10 @@ class AnyRelease:
         if found is None or found[0] == self._prefix:
             return self._wsgi(environ, start_response)
         environ["PATH_INFO"] = self._prefix + path[found.end() :]
-        return self._wsgi(environ, _unkept(start_response))
+        return self._wsgi(environ, _uncached(start_response))
 
 
-def _unkept(start_response: Start) -> Start:
+def _uncached(start_response: Start) -> Start:
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
         return start_response(status, [*kept, ("Cache-Control", "no-store")], *more)

@@ -1,7 +1,7 @@
-"""Our own stylesheets, scripts and icons, compressed once at the start and kept in memory.
+"""Serves our stylesheets, scripts and icons compressed, from memory; they are compressed once.
 
-The vendored ones have their `.gz` beside them; ours change with every edit, and a compressed copy
-on disk would go stale.
+Vendored files have a `.gz` file next to them. Ours change with every edit, and a compressed copy on
+disk would go stale.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _TEXTS = frozenset({".css", ".js", ".svg"})
 _OK = f"{HTTPStatus.OK.value} "
 
 
-class Compressed:
-    """Stands before the WSGI that serves ``folder`` below ``prefix``, and replaces its bodies for
-    those who take gzip."""
+class GzipStaticMiddleware:
+    """Wraps the application that serves ``folder`` below ``prefix``, and replaces the bodies of its
+    responses for clients that accept gzip."""
 
     def __init__(self, wsgi: WSGI, folder: Path, prefix: str) -> None:
         self._wsgi = wsgi
@@ -31,7 +31,7 @@ class Compressed:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         body = self._bodies.get(environ.get("PATH_INFO", ""))
-        if body is None or not _takes_gzip(environ):
+        if body is None or not _accepts_gzip(environ):
             return self._wsgi(environ, start_response)
         replaced = False
 
@@ -57,7 +57,7 @@ class Compressed:
 
 @cache
 def _compressed(folder: Path, prefix: str) -> dict[str, bytes]:
-    """Bodies by path; the prefix names the very set of files."""
+    """Bodies by path. Cached by the prefix, which is a hash of these files."""
     return {
         prefix + path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes(), mtime=0)
         for path in folder.rglob("*")
@@ -65,7 +65,7 @@ def _compressed(folder: Path, prefix: str) -> dict[str, bytes]:
     }
 
 
-def _takes_gzip(environ: dict[str, Any]) -> bool:
+def _accepts_gzip(environ: dict[str, Any]) -> bool:
     return (
         environ["REQUEST_METHOD"] == "GET"
         and "HTTP_RANGE" not in environ

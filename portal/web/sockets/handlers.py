@@ -164,7 +164,7 @@ def _close_strangers() -> None:
 
 
 def _seat(environ: dict[str, Any]) -> Seat | None:
-    known = environ.get("portal.caller")
+    known = environ.get("portal.principal")
     caller = principals.same_caller(known) if known is not None else None
     if caller is None:
         return None

@@ -126,7 +126,7 @@ def test_who_is_refused_is_told_and_hung_up_on_and_who_is_no_socket_was_not_read
         visit.close()
 
 
-def test_look_ahead_that_fails_keeps_nobody_out() -> None:
+def test_authenticate_batch_that_fails_keeps_nobody_out() -> None:
     visit = Visit(LINE + FIELDS, fails=True)
     assert visit.taken
     assert visit.client.recv(999).startswith(b"HTTP/1.1 401")
