@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from portal.engine import FIGURES
 from portal.models import Job
 from portal.presentation import job_words
 from portal.realtime.rooms import TOPICS
@@ -58,6 +59,8 @@ def events_of_the_code() -> dict[str, set[str]]:
                 ):
                     keys = [key for payload in payloads for key in payload.keys]
                     found[event] = {str(k.value) for k in keys if isinstance(k, ast.Constant)}
+                    if "FIGURES" in ast.unparse(function):
+                        found[event] |= {name for name, one in FIGURES.items() if one.published}
     return found
 
 
