@@ -77,6 +77,11 @@ class Order:
         local = self.local_source is not None and self.local_destination is not None
         return local and self.moves and self.modes
 
+    def backend_of(self, place: str) -> str | None:
+        """None of a local path."""
+        name = None if place.startswith("/") else place.partition(":")[0]
+        return next((remote.backend for remote in self.remotes if remote.name == name), None)
+
     @property
     def destination_holds_folders(self) -> bool:
         """Whether a folder can be there in which there is nothing."""

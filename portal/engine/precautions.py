@@ -22,6 +22,9 @@ _WRITTEN_BACK = 8.0
 #: Seconds for a storage to answer, of an attempt that is stopped, so that markers are removed.
 _LAST_WORDS = 5.0
 
+#: Backends of which "deleted" is looked at once more.
+_UNSURE_OF_DELETIONS = frozenset({"ftp"})
+
 #: None if nothing speaks against it, else how the attempt ends.
 Objection = Generator[Progress | None, None, Outcome | None]
 
@@ -89,6 +92,23 @@ class Precautions:
         verdict = None if self._stopped else examination.verdict
         self.close()
         return refused(order, verdict) if verdict and verdict.refusal else None
+
+    def is_deleted(self, order: Order, names: tuple[str, ...], tick: float) -> Objection:
+        """An FTP server that refuses to delete answers as if the file were not there, which rclone
+        takes for success."""
+        place = order.source if order.operation == "move" else order.destination
+        if not names or order.dry_run or order.backend_of(place) not in _UNSURE_OF_DELETIONS:
+            return None
+        examination = self._new_examination(order)
+        single = order.operation == "move" and self.verdict is not None and self.verdict.single
+        examination.start_to_look_for_deleted(place, names, single=single)
+        yield from self._await(examination, tick)
+        verdict = None if self._stopped else examination.verdict
+        self.close()
+        # One that cannot be asked any more has not shown the opposite.
+        if verdict is None or verdict.said or verdict.refusal is None:
+            return None
+        return refused(order, verdict)
 
     def judged(self, order: Order) -> Order:
         verdict = self.verdict

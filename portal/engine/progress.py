@@ -13,6 +13,7 @@ from portal.engine.statistics import CurrentFile, Deed, Done, Statistics
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # at most so many figures in that window, should rclone's clock stand still
 ALMOST = 99.9
+_FIRST_DELETED = 3
 
 
 class Phase(StrEnum):
@@ -99,6 +100,10 @@ class ProgressParser:
     def errors(self) -> int:
         """Errors as rclone counts them; it counts each difference that it finds as one."""
         return self._last.errors if self._last else 0
+
+    @property
+    def first_deleted(self) -> tuple[str, ...]:
+        return tuple(self._deeds.first_deleted)
 
     def note(self, done: Done) -> None:
         """Notes what rclone has done to one file."""
@@ -268,6 +273,8 @@ class _Deeds:
         self.arrived = 0
         self.failed = 0
         self.deleted = 0
+        #: The first that were said to be deleted, by rclone's own names.
+        self.first_deleted: list[str] = []
         self._replaced = 0
         self._deleted_first = 0
         self._pairs = 0
@@ -280,6 +287,8 @@ class _Deeds:
         elif done.deed is Deed.DELETED:
             self.deleted += 1
             self._deleted_first += not self.compared
+            if len(self.first_deleted) < _FIRST_DELETED:
+                self.first_deleted.append(done.name)
         elif done.deed is Deed.FAILED:
             self.failed += 1
         else:

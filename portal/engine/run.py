@@ -103,6 +103,8 @@ class Run:
         outcome = yield from self._move(tick)
         if outcome.succeeded and outcome.found_nothing:
             outcome = (yield from self._precautions.found_something(self._order, tick)) or outcome
+        if outcome.succeeded:
+            outcome = yield from self._look_for_deleted(outcome, tick)
         if outcome.succeeded and self._verifies:
             outcome = yield from self._verify(outcome, tick)
         self._outcome = outcome
@@ -316,6 +318,14 @@ class Run:
             time.sleep(min(tick, left))
             yield None
         self.trouble = None
+
+    def _look_for_deleted(self, done: Outcome, tick: float) -> Readings:
+        objection = yield from self._precautions.is_deleted(self._order, done.deleted, tick)
+        if objection is None:
+            return done
+        last = done.progress and self._cumulative.comparing(done.progress)
+        last = last and replace(last, phase=Phase.FINISHING, files_deleted=0)
+        return replace(done, succeeded=False, reason=objection.reason, progress=last)
 
     def _verify(self, moved: Outcome, tick: float) -> Readings:
         self._note("All is copied; both sides are compared.")

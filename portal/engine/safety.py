@@ -74,6 +74,11 @@ MAY_BE_SHARED = (
     "place under two names; and since it cannot be written to, the opposite cannot be proven. "
     "Nothing was done. Leave that folder out by a pattern, or choose another destination."
 )
+NOT_DELETED = (
+    "Everything was copied, but the storage did not delete what it was told to: “{}” is still "
+    "there, and perhaps others are. Allow the remote's user to delete files, or delete them "
+    "yourself."
+)
 ALL_THERE = (
     "Every file is at the destination already, and both ends are on the same machine under "
     "different names. That they are two places could not be proven beyond doubt, so that nothing "
@@ -140,6 +145,12 @@ class Examination:
     def start_to_look_for_something(self) -> None:
         """Whether there is anything at the source at all."""
         self._start(self._look_for_something)
+
+    def start_to_look_for_deleted(
+        self, place: str, names: tuple[str, ...], *, single: bool
+    ) -> None:
+        """Whether files that were said to be deleted there are gone."""
+        self._start(lambda: self._look_for_deleted(place, names, single=single))
 
     def start_to_compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> None:
         """Whether the places of a pair are one: a folder of one end, and the other end; or the
@@ -550,6 +561,14 @@ class Examination:
         found = self._reader().any(filtered=False)
         chosen = Comparison(BYTES)
         return Verdict(chosen, None if found else NOTHING_FOUND.format(self._order.source))
+
+    def _look_for_deleted(self, place: str, names: tuple[str, ...], *, single: bool) -> Verdict:
+        self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
+        self._questions.start()
+        end = self._end(place, single)
+        found = [name for name in names if end.find(name) is not None]
+        refusal = NOT_DELETED.format(printable(found[0], _SHOWN)) if found else None
+        return Verdict(Comparison(BYTES), refusal)
 
     def _reader(self) -> SourceNames:
         names = SourceNames(self._rclone, self._order, self._moment, self._data_dir, self._begun)

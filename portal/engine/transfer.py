@@ -66,6 +66,8 @@ class Outcome:
     marker_below: bool = False
     #: No file was there to be copied, or to be compared.
     found_nothing: bool = False
+    #: The first files that rclone said it deleted.
+    deleted: tuple[str, ...] = ()
 
 
 class Transfer:
@@ -277,6 +279,7 @@ class Transfer:
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in reader.alarms,
             marker_below=self._plan_builder is not None and self._plan_builder.marker_below,
+            deleted=self._parser.first_deleted,
         )
 
     def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
