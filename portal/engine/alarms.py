@@ -1,4 +1,4 @@
-"""What rclone merely mentions, and what is no success here all the same."""
+"""Messages of rclone that are no errors to rclone, but mean that the transfer did not succeed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEETING_WORDS = r"Duplicate (?:object|directory|file) found in (?:the )?source"
 class Alarm(Enum):
     #: Files were compared by less than was asked for.
     SIZE_ONLY = re.compile(SIZE_ONLY_WORDS)
-    #: Two names of the source are one at the destination, so that one of them was left out.
+    #: Two names of the source are one at the destination: one of the files was left out.
     MEETING = re.compile(MEETING_WORDS)
 
 

@@ -1,4 +1,4 @@
-"""What rclone itself says of its backends and their options."""
+"""rclone's own description of its backends and their options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _option(told: Any) -> Option:
         sensitive=bool(told.get("Sensitive")),
         required=bool(told["Required"]),
         advanced=bool(told["Advanced"]),
-        # The same value stands there once for each provider that has it.
+        # rclone lists the same value once for each provider that has it.
         examples=tuple({value: (value, words) for value, words in reversed(examples)}.values())[
             ::-1
         ],

@@ -32,7 +32,7 @@ _looks: dict[tuple[Path, object], _Look] = {}
 
 
 def rclone_path(configured: Path | None) -> Path:
-    """The configured binary, or the one that the Python package ships beside the interpreter."""
+    """The configured binary, or the one that the Python package ships next to the interpreter."""
     return configured or Path(sysconfig.get_path("scripts")) / "rclone"
 
 
@@ -70,8 +70,8 @@ def check_rclone(path: Path) -> str:
 
 
 def rclone_problem(path: Path) -> str | None:
-    """What is wrong with the rclone at this path now. It is started once for each file that lies
-    there, and again every few seconds while it is unfit."""
+    """A sentence about what is wrong with the rclone at this path now. It is started once for each
+    version of the file, and again every few seconds while it is unfit."""
     try:
         found = path.stat()
     except OSError:
@@ -91,7 +91,7 @@ def rclone_problem(path: Path) -> str | None:
 
 
 def _ask_version(path: Path) -> str:
-    # Through setpriv, so that one without --pdeathsig (busybox) is found out here.
+    # Through setpriv: this finds a setpriv without --pdeathsig (busybox).
     command = [setpriv_path(), "--pdeathsig", "TERM", "--", str(path), "version", "--config", ""]
     environment = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8"}
     try:

@@ -22,8 +22,8 @@ _CASEFOLD = 0x40000000
 
 
 def folds_case(folder: str, *, may_write: bool) -> bool:
-    """``folder`` exists. Where neither the kind of the file system nor a mark of the folder tells,
-    a file is made and looked for by another name, if that may be."""
+    """``folder`` exists. If neither the file system nor a mark of the folder says, a file is made
+    and looked up by another name, if that is allowed."""
     kind = places.kind_of_local(folder)
     if kind in _WITHOUT_CASE:
         return True
@@ -33,7 +33,7 @@ def folds_case(folder: str, *, may_write: bool) -> bool:
 
 
 def keeps_accents(folder: str) -> bool:
-    """Whether it surely tells apart two names that differ by the form of an accent alone."""
+    """True if names that differ only by the form of an accent certainly are two names there."""
     return places.kind_of_local(folder) in _WITH_CASE and not _is_marked(folder)
 
 

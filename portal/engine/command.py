@@ -1,4 +1,4 @@
-"""What is run: an order, the command line it becomes, and the environment it gets."""
+"""An order, the command line that it becomes, and the environment of that command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portal.engine.samples import NO_SAMPLES, Samples
 from portal.transfers.options import Options
 
 OPERATIONS = ("copy", "sync", "move", "check")
-#: Of rclone, and of nobody who makes a job: removes partial files.
+#: Removes partial files. The portal itself uses this operation; nobody can order it.
 TIDY = "delete"
 #: Storages of objects, to which a folder is a part of a name.
 _WITHOUT_FOLDERS = frozenset({"s3", "google cloud storage", "b2", "azureblob", "swift"})
@@ -29,7 +29,7 @@ _WITHOUT_FOLDERS = frozenset({"s3", "google cloud storage", "b2", "azureblob", "
 class Order:
     """One execution of a job. Source and destination are absolute local paths, already confined to
     the roots, or `name:path` of one of the remotes. The bandwidth limit is a rate, or a timetable
-    of which `Run` takes the rate of the moment."""
+    from which `Run` takes the rate of the moment."""
 
     job_id: int
     attempt: int
@@ -40,21 +40,21 @@ class Order:
     dry_run: bool
     remotes: tuple[Remote, ...] = ()
     options: Options = field(default_factory=Options)
-    #: What a person has confirmed that it deletes.
+    #: The deletions that a person has confirmed.
     confirmed: ConfirmedPlan | None = None
     #: By what files are compared; of one that was not examined, as its options say.
     comparison: Comparison | None = None
     #: The destination takes names that differ by case for one, and rclone does not know.
     folds_case: bool = False
-    #: The destination tells apart what differs by the form of an accent alone.
+    #: At the destination, names that differ only by the form of an accent are two names.
     keeps_accents: bool = False
     #: The source is known to be one file, to which no rule about names may be given.
     single: bool = False
-    #: The number of a marker that a dry run is to look for, instead of leaving all markers out.
+    #: The number of a marker that a dry run looks for; without it all markers are left out.
     looks_for: str | None = None
-    #: Names that a dry run is to look for in the depths of both ends.
+    #: Names that a dry run looks for in the depths of both ends.
     samples: Samples = NO_SAMPLES
-    #: Of a check: whether what is only at the destination counts as no difference.
+    #: A check then ignores files that only the destination has.
     one_way: bool = False
     #: The name of the one file of the source that is meant; None for all of them.
     only: str | None = None
@@ -120,7 +120,7 @@ class Order:
 
     @property
     def moves(self) -> bool:
-        """Whether bytes travel, so that there is a speed to limit."""
+        """Whether bytes travel: only then is there a speed to limit."""
         return self.operation not in ("check", TIDY) and not self.dry_run
 
     @property
@@ -132,7 +132,7 @@ class Order:
 
     @property
     def names_unhashed(self) -> bool:
-        """Whether rclone is to say which files have no hash: it does so among much else."""
+        """Whether rclone has to say which files have no hash. It says much else with that."""
         compares = self.comparison is not None and self.comparison.names_unhashed
         return compares and self.operation not in ("check", TIDY)
 
@@ -148,13 +148,13 @@ class Order:
 
     @property
     def shows_halves(self) -> bool:
-        """Whether a file that is not whole stands under its own name at the destination."""
+        """Whether a file that is not complete has its final name at the destination."""
         name, _, _ = self.destination.partition(":")
         return any(one.name == name and one.backend == "webdav" for one in self.remotes)
 
     @property
     def stays_within_one(self) -> bool:
-        """Whether both sides are one remote, which copies by itself."""
+        """Whether both sides are one remote, which can copy without us."""
         name, colon, _ = self.source.partition(":")
         local = self.local_source is not None or self.local_destination is not None
         return not local and bool(colon) and self.destination.startswith(f"{name}:")
@@ -166,7 +166,7 @@ class Order:
 
     @property
     def storage(self) -> str:
-        """What a person is told that a failing connection leads to."""
+        """The words for the storage in a message about a failing connection."""
         names = [remote.name for remote in self.remotes]
         return names[0] if len(names) == 1 else "the storage"
 
@@ -190,7 +190,7 @@ def command_line(
         raise EngineError(f"“{order.operation}” is not an operation.")
     names = {remote.name for remote in order.remotes}
     for path in (order.source, order.destination):
-        # Behind `--` rclone still takes `:backend,option=…:` for a remote, and some options run
+        # Even behind `--` rclone takes `:backend,option=…:` for a remote, and some options run
         # commands. A leading slash makes it a local path and nothing else; a name of ours and a
         # colon make it that remote, whatever follows.
         name, colon, _ = path.partition(":")
@@ -237,8 +237,8 @@ def _verb(order: Order) -> str:
 
 
 def reports(order: Order) -> bool:
-    """Whether rclone is to report each file that it has compared. A copy or move that does would
-    list folders of the destination too in which nothing of the source lies."""
+    """Whether rclone has to report each file that it has compared. In a copy or move it would also
+    list folders of the destination that have nothing to do with the source."""
     return _verb(order) in ("check", "sync") or order.dry_run
 
 

@@ -30,7 +30,7 @@ _COUNTED = frozenset({"local", "sftp"})
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """What rclone knows of one end. ``precision`` of its times in nanoseconds."""
+    """rclone's knowledge of one end. ``precision`` of its times in nanoseconds."""
 
     kind: str
     hashes: frozenset[str]
@@ -57,7 +57,7 @@ LOCAL = Storage(
 
 
 def storage(kind: str, told: Mapping[str, Any]) -> Storage:
-    """From the answer of ``operations/fsinfo``. What is not told counts as not there."""
+    """Reads the answer of ``operations/fsinfo``. A feature that is not in it counts as missing."""
     features = told.get("Features") or {}
     precision = told.get("Precision")
     return Storage(
@@ -71,8 +71,8 @@ def storage(kind: str, told: Mapping[str, Any]) -> Storage:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``flags`` for rclone. ``every_byte``: what is there already is written once more.
-    ``names_unhashed``: some files may have no hash; rclone is to name them."""
+    """``flags`` for rclone. ``every_byte``: files that are there already are written once more.
+    ``names_unhashed``: some files may have no hash, and rclone has to name them."""
 
     by: str
     flags: tuple[str, ...] = ()
@@ -94,8 +94,8 @@ def choose(operation: str, options: Options, source: Storage, destination: Stora
     if operation == "check":
         return Comparison(HASH) if hashes else Comparison(BYTES, ("--download",))
     if operation == "move":
-        # A source is deleted on the strength of this, so that nothing may be left to chance: some
-        # programs change a file and set its time back.
+        # A source is deleted because of this comparison, so times are not enough: some programs
+        # change a file and set its time back.
         if counted:
             return _BY_HASH
         return _BY_SIZE_AND_TIME if precision <= FINE and not options.checksum else _SEND_ALL

@@ -17,7 +17,7 @@ from subprocess import Popen, SubprocessError
 
 from portal.engine.landlock import Ruleset
 
-#: Of the system, not green ones: all of these are one thread to the kernel.
+#: Threads of the system, not green ones: to the kernel, all green threads are one.
 _Thread: Callable[..., threading.Thread] = threading.Thread
 _starting = threading.Lock()
 
@@ -36,8 +36,8 @@ class ConfinedParent:
         result = _Result()
         ready, writing = os.pipe()
         until, self._hold = os.pipe()
-        # What is thrown away in a confined thread cannot tidy up after itself: the files that it
-        # would remove are out of reach.
+        # Objects that the collector frees in a confined thread could not remove their files, which
+        # are out of its reach.
         with _starting:
             collects = gc.isenabled()
             gc.disable()
@@ -66,7 +66,7 @@ class ConfinedParent:
             self._hold = -1
 
     def __del__(self) -> None:
-        self.end()  # nobody looks after it any more, so the program is told to end
+        self.end()  # Nobody waits for it any more: the program has to end.
 
 
 @dataclass(slots=True)

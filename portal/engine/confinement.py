@@ -1,6 +1,6 @@
-"""What an rclone of ours is confined to: the paths of its own job, its program, and what it needs
-of the system. Not the data folder, not the other roots, and nothing that a link leads to which
-somebody makes while it runs."""
+"""The confinement of rclone: it reaches the paths of its own job, its program, and what it needs of
+the system. It does not reach the data folder or the other roots, even if somebody makes a link to
+them while it runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CHANGE = (
 )
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib")
-#: Names, addresses, time zones, certificates, and kinds of files, which storages are told.
+#: Names, addresses, time zones, certificates, and the types of files that storages are told.
 _SYSTEM = (
     *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path"),
     *("/etc/ld-musl-aarch64.path", "/etc/localtime", "/usr/share/zoneinfo"),
@@ -138,7 +138,7 @@ def _basis(rclone: Path, setpriv: str, *, network: bool) -> Ruleset:
         rules.allow_path(path, _READ)
     rules.allow_path("/dev/null", Access.READ_FILE | Access.WRITE_FILE)
     if network:
-        # Of the proxy that stands beside rclone.
+        # For the egress proxy.
         for path in _python():
             rules.allow_path(path, _RUN)
     return rules

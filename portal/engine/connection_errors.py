@@ -1,4 +1,4 @@
-"""What storages say when no connection comes about at all, and what to do about it.
+"""Messages of storages when no connection comes about, and what to do about them.
 
 Each pattern was seen with a real server, or is the recorded answer of a service that nobody can run
 here: tests/storages/test_connection_causes.py. None of these passes by itself.
@@ -219,7 +219,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
 )
 
-#: What such words mean of a short question, which asks once and asks for little.
+#: The meaning of such messages after a short question, which rclone sends only once.
 FIRST_CONTACT: tuple[Reason, ...] = (
     Reason(
         r"listbuckets[^\n]*accessdenied|storage\.buckets\.list access",

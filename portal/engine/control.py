@@ -11,8 +11,8 @@ _LONGEST_ANSWER = 4096
 
 
 def set_rate(path: Path, rate: str) -> bool:
-    """Whether rclone has taken it: bytes a second as ``--bwlimit`` writes them, or ``off``. One
-    that is still starting, stands still or has ended does not."""
+    """Sends the limit, bytes a second as ``--bwlimit`` writes them, or ``off``. False if rclone has
+    not taken it: it is starting, paused or at its end."""
     return b" 200 " in _ask(path, "core/bwlimit", {"rate": rate}).partition(b"\r\n")[0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from portal.engine.progress import ALMOST, FIGURES, Phase, Progress
 
 _ADDED = [name for name, figure in FIGURES.items() if figure.added]
-#: Before anything was done. How many files are listed is told from the start.
+#: The figures before anything was done, without the number of listed files.
 _NOTHING_DONE = {
     name: None if name in ("total_bytes", "percent") else 0
     for name, figure in FIGURES.items()
@@ -100,7 +100,7 @@ class CumulativeProgress:
             arrived = max(arrived, (before.total_bytes or 0) - left)
             files = max(files, before.files_total - reading.files_total)
         unchanged = reading.files_unchanged
-        # What arrived then is unchanged now; a move has taken it from the source.
+        # Files that arrived then count as unchanged now; a move has taken them from the source.
         unchanged = before.files_unchanged + unchanged if self._is_move else unchanged - files
         return replace(
             reading,

@@ -1,4 +1,4 @@
-"""Takes names out of what rclone says, so that no reason is read in them.
+"""Removes names from rclone's messages: a name must not be taken for the reason of an error.
 
 A file may be called ``No space left on device.txt``, a bucket ``accessdenied``, a server
 ``ssh-agent``. Errors repeat such names: as paths, quoted, in addresses. What is left is what the
@@ -15,20 +15,20 @@ from portal.engine.exit_codes import is_reason
 from portal.engine.remotes import Remote
 from portal.engine.statistics import Error
 
-#: Stands where a name was. No pattern of a reason holds it.
+#: Replaces a name. No pattern of a reason contains it.
 _GONE = "\0"
 #: The server's own words, which one library puts between quotes.
 _OWN_WORDS = re.compile(r'\b(sftp: )"([^"\n]*)"')
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
-#: What stands in quotes after one of these is a name.
+#: A quoted text after one of these words is a name.
 _NAMING = re.compile(
     r"\b(?:file|folder|directory|path|object|bucket|container|share|key|entry|host|server|user|for)"
     r" $"
 )
 #: Quoted words of rclone's own, by which its errors are known.
 _OWN_QUOTED = frozenset({"--bwlimit", "filter"})
-#: What is left of a path whose beginning is known (the suffix of a partial file, or more folders),
-#: up to the words of the system behind it.
+#: The rest of a path whose beginning is known (the suffix of a partial file, or more folders), up
+#: to the message of the system behind it.
 _REST_OF_PATH = re.compile(rf"{_GONE}(?:[\\/][^\n]*|[^\s:\"]+)(?=: )|{_GONE}[\\/]\S*")
 _PICTURES = {0x2400 + code: code for code in range(1, 0x20)} | {0x2421: 0x7F}
 _ADDRESSES = ("host", "url", "endpoint", "sas_url", "user", "account", "domain", "tenant")
@@ -88,7 +88,7 @@ class Names:
 
 
 def names_of(place: str, remote: Remote | None) -> Names:
-    """Of a question about one place."""
+    """The names of a question about one place."""
     return Names([place], [remote] if remote else [])
 
 
@@ -105,14 +105,14 @@ def _told(remote: Remote) -> Iterator[str]:
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """The path itself, and the folders that it lies in."""
+    """The path itself, and the folders above it."""
     while path.strip("/"):
         yield path
         path = path.rpartition("/")[0]
 
 
 def _forms(path: str) -> set[str]:
-    """As rclone tells it, as the disk has it, as an address, as Windows, as Go quotes it."""
+    """The spellings of a name: rclone's, the disk's, in an address, in Windows, quoted by Go."""
     plain = {path, path.translate(_PICTURES)}
     return plain | {
         form

@@ -13,7 +13,7 @@ from portal.engine.storage_errors import STORAGE_ERRORS
 
 DESTINATION_IS_A_FILE = "The destination is, or lies below, a file. Choose a folder."
 
-# The first pattern that one of the last errors holds wins, so the particular stand first.
+# The first pattern that matches one of the last errors wins: specific ones come first.
 _ERRORS: tuple[Reason, ...] = (
     Reason(
         r"no space left on device|file too big for remaining disk space",
@@ -142,13 +142,13 @@ _CODES: dict[int, str] = {
     9: "There was nothing to transfer.",
     10: "The time limit is reached.",
 }
-#: For errors of which rclone itself knows that they may pass.
+#: rclone's exit code for errors that rclone itself calls retryable.
 _MAY_PASS = 5
 #: Wrong options, nothing there, a fatal error, a limit that was reached.
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Look at the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
-# rclone answers these two by itself and then exits with 128 + number.
+# rclone handles these two signals itself, and then exits with 128 + number.
 _ANSWERED_SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}
 
 

@@ -1,4 +1,4 @@
-"""Options as rclone's flags, each one word ``--flag=value`` made of a typed value."""
+"""The options as rclone's flags. Each is one word ``--flag=value``, made of a typed value."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from portal.transfers.options import Options
 
 
 def of_filters(options: Options, rules: Path | None, moment: float) -> list[str]:
-    """What is left out. Ages are counted from ``moment``, so that a second look at the same files
-    leaves out the same."""
+    """The flags of the filters. Ages are counted from ``moment``: a second look at the same files
+    leaves out the same ones."""
     flags = [f"--filter-from={rules}"] if rules else []
     if options.min_age:
         youngest = datetime.fromtimestamp(moment - options.min_age, UTC)
@@ -31,5 +31,5 @@ def of_copying(options: Options, comparison: Comparison | None) -> list[str]:
 
 
 def of_control(path: Path | None) -> list[str]:
-    # No password: whoever can reach the socket is this very user, and could read it anyway.
+    # No password: a program that can reach the socket runs as this user and could read it.
     return ["--rc", f"--rc-addr=unix://{path}", "--rc-no-auth"] if path else []

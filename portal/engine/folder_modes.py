@@ -1,5 +1,5 @@
-"""What is left to do with the folders of a local source once its files have gone: those at a local
-destination get their modes, and those that a move has emptied are removed.
+"""Sets the modes of folders at a local destination, and removes folders that a move has emptied,
+when the files have gone.
 
 rclone sets the mode of a folder before it writes into it, so that without the rights of root it
 cannot copy a folder that is read-only; and it removes an emptied source together with its top.
@@ -63,7 +63,7 @@ class Folders:
             if parts and self._remove:
                 found.append(parts)
         for parts in reversed(found):
-            # Every folder stands behind the one that holds it.
+            # Sorted: a folder comes after the one that holds it.
             self._remove_empty(parts)
             steps += 1
             if steps % _BREATH == 0:
@@ -85,12 +85,12 @@ class Folders:
                     self._set_mode(parts, stat.S_IMODE(about.st_mode))
                 return inner
         except OSError:
-            return []  # gone meanwhile, or not ours to read: rclone has told of it
+            return []  # it has vanished, or we may not read it: rclone has reported that
 
     def _set_mode(self, parts: tuple[str, ...], wanted: int) -> None:
         assert self._destination is not None  # noqa: S101 - ``modes`` is for two local sides
         with (
-            contextlib.suppress(OSError),  # not made, or somebody else's
+            contextlib.suppress(OSError),  # it was not made, or belongs to somebody else
             _opened(self._destination.joinpath(*parts)) as folder,
         ):
             present = stat.S_IMODE(os.fstat(folder).st_mode)

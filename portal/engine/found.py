@@ -1,4 +1,4 @@
-"""What an attempt found out beside its figures."""
+"""Findings of an attempt that are not figures of progress."""
 
 from __future__ import annotations
 

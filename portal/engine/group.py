@@ -29,8 +29,8 @@ class ProcessGroup:
         umask: int = -1,
         rules: Ruleset | None = None,
     ) -> None:
-        """Starts it; raises OSError if that fails. ``umask``: another one than this process has.
-        ``rules``: what it may do, and nothing else; they are closed."""
+        """Starts it; raises OSError if that fails. ``umask``: a different one for the program.
+        ``rules``: all that it may do; they are closed afterwards."""
         reading, writing = os.pipe()
         out_reading, out_writing = os.pipe() if output else (-1, -1)
         self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
@@ -44,8 +44,8 @@ class ProcessGroup:
                 stdin=subprocess.DEVNULL,
                 stdout=out_writing if output else subprocess.DEVNULL,
                 stderr=writing,
-                # It keeps its own stderr open for reading: when the portal dies, it would else
-                # be killed by its first line of log, in the middle of tidying up.
+                # It keeps its own stderr open for reading: otherwise, when the portal dies, its
+                # first line of log would kill it in the middle of tidying up.
                 pass_fds=(reading, out_reading) if output else (reading,),
                 env=environment,
                 cwd="/",
@@ -70,8 +70,8 @@ class ProcessGroup:
         self.exit_code: int | None = None
         self.ended_at = 0.0
         self._kill_at = 0.0
-        # A signal must not go out between the reaping and the note of it: by then the number of
-        # the group may be someone else's.
+        # No signal may go out between reaping the leader and noting that: the number of the group
+        # may belong to somebody else by then.
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +85,7 @@ class ProcessGroup:
                 self.stopped = True
                 self._kill_at = time.monotonic() + grace
                 self._signal(signal.SIGTERM)
-                # One that stands still would not hear it.
+                # A paused process would not react to SIGTERM.
                 self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
@@ -97,7 +97,7 @@ class ProcessGroup:
                 self._signal(signal.SIGKILL)
 
     def pause(self) -> None:
-        """All of it stands still, until `resume()` or `stop()`. Of a dead group: harmless."""
+        """Stops all its processes until `resume()` or `stop()`. Harmless if the group is dead."""
         with self._lock:
             if self.exit_code is None and not self.stopped:
                 self._paused = True
@@ -146,7 +146,7 @@ def _exit_code(pid: int) -> int | None:
     try:
         state = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        # Someone else reaped it. Popen would call that a success.
+        # Someone else reaped it. Popen would report success.
         return _LOST
     if state is None:
         return None

@@ -22,17 +22,17 @@ from portal.engine.places import Mount
 
 FILE = "mounts.json"
 _BY_UUID = Path("/dev/disk/by-uuid")
-#: Their ``f_fsid`` is made of what stands on the disk; that of others is the number of a device,
-#: which is another one when the disk comes back.
+#: Their ``f_fsid`` is made of what is on the disk. That of other file systems is a device number,
+#: which changes when the disk comes back.
 _LASTING = frozenset({"ext2", "ext3", "ext4", "btrfs", "zfs", "f2fs"})
 _MOST = 1_000
 
-#: What a disk is known by, one dict for each that was accepted at a mount point.
+#: The signs of a disk: one dict for each disk that was accepted at a mount point.
 Known = dict[str, list[dict[str, str]]]
 
 
 class Damaged(EngineError):
-    """What was remembered cannot be read: a disk that is away would not be missed."""
+    """The file cannot be read: nobody would notice that a disk is away."""
 
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(
@@ -73,7 +73,8 @@ class KnownMounts:
             return True
 
     def problem(self, path: str) -> str | None:
-        """Why what stands at this path cannot be what it was: a sentence; None if all is well."""
+        """A sentence why the folder at this path is not the one that it was; None if all is
+        well."""
         try:
             known = self._read()
         except Damaged as damaged:
@@ -120,7 +121,7 @@ class KnownMounts:
         """By mount point, those that concern a root; of several at one point the last, which covers
         the others."""
         for root in self._roots:
-            # What is mounted on demand is mounted by this.
+            # Mounts on demand use this type.
             with contextlib.suppress(OSError):
                 Path(root).stat()
         return {
@@ -150,7 +151,7 @@ class KnownMounts:
 
     @contextmanager
     def _changing(self) -> Iterator[Known]:
-        """What is known, to be changed by nobody else meanwhile, and then written down whole."""
+        """Yields the known mounts for a change, under a lock; then writes the whole file."""
         lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

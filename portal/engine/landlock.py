@@ -22,7 +22,7 @@ _TCP, _TCP_SINCE = 0b11, 4
 
 
 class Access(IntFlag):
-    """What may be done below a folder, or with a file."""
+    """Rights below a folder, or on a file."""
 
     EXECUTE = 1 << 0
     WRITE_FILE = 1 << 1
@@ -40,9 +40,9 @@ class Access(IntFlag):
     #: Renaming from one folder to another; of version 2. Before it that is always refused, as
     #: between two disks.
     REFER = 1 << 13
-    #: Of version 3; before it nobody is kept from it.
+    #: From version 3 on; older kernels do not restrict it.
     TRUNCATE = 1 << 14
-    #: Of version 5.
+    #: From version 5 on.
     IOCTL_DEV = 1 << 15
 
 
@@ -71,7 +71,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @cache
 def version() -> int:
-    """Of the kernel's Landlock; 0 where there is none, or it is switched off or kept from us."""
+    """The version of the kernel's Landlock; 0 if it has none, or it is switched off or
+    forbidden."""
     try:
         return _call(_CREATE, None, 0, _ASK_VERSION)
     except OSError:
@@ -88,8 +89,8 @@ def _handled(known: int) -> Access:
 
 
 class Ruleset:
-    """What will be allowed; all else that Landlock knows will not. Raises OSError where the kernel
-    has no Landlock."""
+    """A set of rules. Everything that Landlock knows and that is not allowed here is forbidden.
+    Raises OSError if the kernel has no Landlock."""
 
     def __init__(self, *, network: bool) -> None:
         """Without ``network`` there is none by TCP, as far as the kernel can see to it."""

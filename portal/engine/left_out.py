@@ -1,5 +1,5 @@
-"""What rclone passes over because it is no file, counted by name, once whatever number of rclones
-come upon it."""
+"""Entries that rclone skips because they are no files, counted by name: each counts once, however
+many rclones meet it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LINK = "Can't follow symlink"
 _SPECIAL = "Can't transfer non file/directory"
 #: A name that the storage cannot hold. The second is what FAT and its like say of a colon.
 _NAME = re.compile(r"file name too long|\b(?:open|mkdir) .*: invalid argument", re.IGNORECASE)
-#: What rclone says of a file that it could not finish, nor remove.
+#: rclone's message about a file that it could neither finish nor remove.
 _REMAINS = "Failed to remove failed"
-#: What rclone says, if asked to say everything, where it found no hash to compare.
+#: rclone's debug message when it has no hash to compare.
 _BY_SIZE = "Size of src and dst objects identical"
 _FIRST = 10
 _MOST_REMAINING = 100
@@ -28,9 +28,9 @@ _NAME_LENGTH = 500
 
 
 class LeftOut:
-    """``source`` and ``destination``: the folders of the two sides that are local. rclone reads
-    both sides and does not say which of them an entry lies in; what only the destination has was
-    not left out."""
+    """``source`` and ``destination``: the folders of the local sides. rclone reads both sides and
+    does not say in which of them an entry is; an entry that only the destination has was not left
+    out."""
 
     def __init__(self, source: Path | None, destination: Path | None) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""What lies in a folder of a remote, and a new folder in it."""
+"""Lists a folder of a remote, and makes a new folder in it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from portal.engine.run_once import Answer, run_once
 _MOST = 24 * 1024 * 1024
 _MISSING = 3
 _UNREADABLE = "Some of what rclone told about this folder could not be read. Look again."
-#: What Go ends with where rclone did not expect an answer such as the storage's.
+#: The end of Go's message when the storage gave an answer that rclone did not expect.
 _PANIC = 2
-#: Of rclone's own words.
+#: rclone's own messages.
 _WORDS = 300
 _WAY = re.compile(r'^(error listing: |Failed to create file system for "[^"]*": |NewFs: )+')
 
@@ -37,9 +37,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """``problem`` is a sentence for a person if it could not be listed; ``missing``: because there
-    is no such folder. ``partial``: there is more than was read. ``unknown``: rclone's last words,
-    if they are none of which we know what they mean."""
+    """``problem``: a sentence for a person if it could not be listed. ``missing``: there is no such
+    folder. ``partial``: there is more than was read. ``unknown``: rclone's last message, if its
+    meaning is not known here."""
 
     entries: tuple[Entry, ...]
     problem: str | None
@@ -112,11 +112,11 @@ def _unknown(answer: Answer) -> str:
 
 
 class Told:
-    """What ``lsjson`` told: one entry a line between a line ``[`` and a line ``]``."""
+    """Reads the output of ``lsjson``: one entry on each line between ``[`` and ``]``."""
 
     def __init__(self, answer: Answer) -> None:
         self._lines = answer.output.splitlines()
-        #: It was ended before it had told all, so that its last line may be half of one.
+        #: rclone was ended before it had listed everything: its last line may be incomplete.
         self._cut = answer.cut or answer.full
         self._failed = answer.exit_code != 0
         self._broken = 0

@@ -1,4 +1,4 @@
-"""rclone's log on its way from the reader of stderr to whoever keeps it, in bounded memory."""
+"""Holds rclone's log between the reader of stderr and the worker, in bounded memory."""
 
 from __future__ import annotations
 

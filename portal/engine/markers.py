@@ -32,14 +32,15 @@ class Left:
 
 
 class Journal:
-    """In the data folder, so that a later attempt finds what an earlier one could not remove. With
-    no folder nothing is noted."""
+    """A file in the data folder: a later attempt finds the markers that an earlier one could not
+    remove. Without a data folder nothing is noted."""
 
     def __init__(self, data_dir: Path | None) -> None:
         self._folder = data_dir / _FOLDER if data_dir is not None else None
 
     def noted(self, place: str, name: str, *, given_up: bool = False) -> None:
-        """``given_up``: whoever comes here next is to remove it, even while this process lives."""
+        """``given_up``: the next one to find it has to remove it, even if this process still
+        lives."""
         if self._folder is None:
             return
         with suppress(OSError):  # a full disk: the marker is removed all the same
@@ -58,7 +59,7 @@ class Journal:
                 self._note(self._folder, place, name).unlink(missing_ok=True)
 
     def left(self, mine: Callable[[str], bool]) -> list[Left]:
-        """What dead processes left at places that ``mine`` says can be reached."""
+        """Yields the markers that dead processes have left at places that ``mine`` accepts."""
         if self._folder is None or not self._folder.is_dir():
             return []
         found = []

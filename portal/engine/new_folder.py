@@ -38,7 +38,7 @@ def make_folder(path: Path, like: Path | None) -> list[Path]:
 
 
 def remove_empty(made: list[Path]) -> None:
-    """What was made for a transfer that came to nothing."""
+    """Removes the folders that were made for a transfer that failed."""
     with contextlib.suppress(OSError):  # there is something in it
         for folder in reversed(made):
             folder.rmdir()

@@ -23,7 +23,7 @@ def suffix(job_id: int, attempt: int) -> str:
 
 
 def pattern_of(job_id: int) -> str:
-    """Those of all attempts of one job."""
+    """The patterns of partial files of all attempts of one job."""
     return f"*.{_HASH}.portal{_number(job_id % _JOB)}-{{{{[0-9a-z]+}}}}"
 
 

@@ -1,4 +1,4 @@
-"""Where one side of a job really is, whatever it is called: a text that can be compared.
+"""Keys of places: a key says where one side of a job really is, whatever it is called.
 
 Two keys of which one begins with the other are places that overlap: the same folder, or one that
 holds the other. Each ends with a slash, so that `/photos-old/` does not lie in `/photos/`.
@@ -30,7 +30,7 @@ _WITHOUT_CASE = frozenset({"vfat", "msdos", "exfat", "hfs", "hfsplus"})
 
 #: Addresses of one name that are looked at.
 _ADDRESSES = 8
-#: What stands for the servers of a provider that has many.
+#: Replaces the server in the keys of a provider that has many servers.
 _CLOUDS = frozenset(
     {"amazonaws.com", "amazonaws.com.cn", "api.backblazeb2.com", "storage.googleapis.com"}
 )
@@ -49,7 +49,7 @@ class Mount:
     source: str
 
     def key(self, path: str) -> str:
-        """Of a real path below its point."""
+        """The key of a real path below its mount point."""
         inner = _slashed(self.root, os.path.relpath(path, self.point))
         if self.kind in _OF_NETWORKS:
             host, colon, export = self.source.rpartition(":/")
@@ -61,7 +61,7 @@ class Mount:
 
 
 def key(path: str, remote: Remote | None) -> str:
-    """The place of one side. ``path`` is local, or what stands behind the remote's name."""
+    """The key of one side. ``path`` is a local path, or the part behind the remote's name."""
     return of_local(path) if remote is None else of_remote(remote.backend, remote.parameters, path)
 
 
@@ -79,9 +79,9 @@ def holders(place: str) -> list[str]:
 
 
 def of_local(path: str) -> str:
-    """By device and path within the device, so that every bind mount, every link and every mount of
-    a part of one file system gives one key. What does not exist yet lies where its next existing
-    folder lies."""
+    """The key of a local path: the device and the path on it. Bind mounts, links and mounts of a
+    part of one file system give the same key. A path that does not exist yet belongs to the next
+    folder above it that exists."""
     real = os.path.realpath(path)
     return _readable(_mount_of(real, mounts()).key(real))
 
@@ -92,7 +92,7 @@ def by_path(path: str) -> str:
 
 
 def kind_of_local(path: str) -> str:
-    """Of the file system, such as ``ext4``, that a local path lies on."""
+    """The type of the file system, such as ``ext4``, that holds a local path."""
     return _mount_of(os.path.realpath(path), mounts()).kind
 
 
@@ -128,7 +128,7 @@ def _mount(line: str) -> Mount:
 
 
 def _unescaped(text: str) -> str:
-    """Spaces and their like stand there as octal numbers of bytes."""
+    """Decodes spaces and the like, which are octal numbers of bytes there."""
     return os.fsdecode(
         re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), os.fsencode(text))
     )
@@ -141,15 +141,15 @@ def _mount_of(real: str, table: Iterable[Mount]) -> Mount:
         if mount.number == number:
             return mount
         inside = real == mount.point or real.startswith(mount.point.rstrip("/") + "/")
-        # Of two at one point the later one covers the earlier.
+        # If two are mounted at one point, the later one hides the earlier.
         if inside and (best is None or len(mount.point) >= len(best.point)):
             best = mount
     return best or Mount(0, "0:0", "/", "/", "unknown", "")
 
 
 def _mount_number(path: str) -> int | None:
-    """The kernel's own word for what is mounted where the path, or what of it exists, lies: of two
-    mounts that cover one another a name alone cannot tell."""
+    """The kernel's own answer about what is mounted at the path, or at the part of it that exists:
+    if two mounts cover one another, the name alone does not tell which it is."""
     while True:
         try:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -178,8 +178,8 @@ def _information(handle: int) -> str:
 def of_remote(
     backend: str, parameters: Mapping[str, str], path: str, *, address: str | None = None
 ) -> str:
-    """``backend`` and ``parameters`` by rclone's names; no secret but Azure's ``sas_url`` is
-    looked at, and of that only where it leads. ``address`` stands for the server's name."""
+    """``backend`` and ``parameters`` by rclone's names. The only secret that is read is Azure's
+    ``sas_url``, and only its address. ``address`` replaces the server's name."""
     kind, server, inner = _server(backend, parameters)
     if address is not None:
         server = f"{address}:{server.rpartition(':')[2]}"

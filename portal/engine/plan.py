@@ -1,4 +1,5 @@
-"""What a dry run found it would do, in bounded memory however many files that are."""
+"""The plan of a dry run: the files that it would copy and delete, in bounded memory however many
+there are."""
 
 from __future__ import annotations
 
@@ -35,9 +36,9 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Files and bytes; the first of each by name. ``fingerprint`` stands for the names and sizes
-    of all that would be deleted, in any order. ``moment``, in seconds since 1970, is the one from
-    which ages of files were counted."""
+    """Numbers of files and bytes, and the first files by name. ``fingerprint`` identifies the names
+    and sizes of all files that would be deleted, in any order. ``moment``, in seconds since 1970,
+    is the time from which ages of files were counted."""
 
     copies: int
     copy_bytes: int
@@ -53,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedPlan:
-    """What a person has confirmed: so many files, and no others."""
+    """The plan that a person has confirmed: so many deletions, and of these files only."""
 
     deletes: int
     fingerprint: str
@@ -65,7 +66,7 @@ class ConfirmedPlan:
 
 
 class PlanBuilder:
-    """Adds up what a dry run of one operation tells."""
+    """Adds up the lines that a dry run of one operation writes."""
 
     def __init__(
         self,
@@ -74,8 +75,8 @@ class PlanBuilder:
         shown: Callable[[str], str] = lambda name: name,
         looks_for: str | None = None,
     ) -> None:
-        """``shown`` makes of a name what a person may see; all else goes by the names as they
-        are. ``looks_for``: the number of a marker."""
+        """``shown`` turns a name into one that a person may see; everything else uses the names as
+        they are. ``looks_for``: the number of a marker."""
         self._operation = operation
         self._looks_for = looks_for
         self._moment = moment
@@ -86,7 +87,7 @@ class PlanBuilder:
         #: How many files rclone said that it did not copy or move, and did not delete.
         self.transfers = 0
         self.removals = 0
-        #: Whether the marker lay somewhere below the top: one end lies in the other.
+        #: Whether the marker was found below the top: then one end contains the other.
         self.marker_below = False
 
     def add(self, skipped: Skipped) -> None:
@@ -102,7 +103,7 @@ class PlanBuilder:
             self._deletes.add(skipped)
             content = f"{skipped.name}\0{skipped.size}".encode("utf-8", "surrogatepass")
             digest = hashlib.blake2b(content, digest_size=32).digest()
-            # rclone tells of files in the order in which it comes upon them; a sum knows none.
+            # rclone reports files in any order; the order does not change a sum.
             self._sum = (self._sum + int.from_bytes(digest)) % _ROOM
 
     def plan(self) -> Plan:

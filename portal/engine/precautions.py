@@ -1,4 +1,4 @@
-"""The steps of an attempt before its rclone may delete anything, while whoever waits goes on."""
+"""The steps of an attempt before its rclone may delete anything. They run while readings go on."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from portal.engine.transfer import Outcome
 _FRESH = 5.0
 #: Seconds after which a server has written what it was given; rclone's own waits for five.
 _WRITTEN_BACK = 8.0
-#: Seconds for a storage to answer, of an attempt that is stopped, so that markers are removed.
+#: Seconds for a storage to remove markers after the attempt was stopped.
 _LAST_WORDS = 5.0
 
-#: Backends of which "deleted" is looked at once more.
+#: Backends whose answer "deleted" is checked once more.
 _UNSURE_OF_DELETIONS = frozenset({"ftp"})
 
-#: None if nothing speaks against it, else how the attempt ends.
+#: Its result is None if nothing speaks against the transfer; otherwise, how the attempt ends.
 Objection = Generator[Progress | None, None, Outcome | None]
 
 
 class Precautions:
-    """Of one attempt, in the thread that goes through its readings. Call `close()` whatever
-    happens."""
+    """The precautions of one attempt, in the thread that reads its progress. Always call
+    `close()`."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class Precautions:
             )
 
     def take(self, order: Order, tick: float, last: Callable[[Order], Objection]) -> Objection:
-        """All of them, in their order; then ``last``, which may take long. ``judged`` gives the
-        order as it is to be run."""
+        """Takes all steps in order, then ``last``, which may take long. Afterwards ``judged``
+        returns the order as it has to be run."""
         began = time.monotonic()
         objection = yield from self._examine(order, tick)
         if objection is None:
@@ -77,7 +77,7 @@ class Precautions:
         if objection is None:
             objection = yield from last(self.judged(order))
         if objection is None and time.monotonic() - began > _FRESH:
-            # What was true then may no longer be: a disk was mounted, a server moved.
+            # The earlier answers may be outdated: a disk was mounted, a server moved.
             objection = yield from self._examine(order, tick)
             self.close()
         return objection
@@ -192,8 +192,8 @@ class Precautions:
         return refused(order, told) if told.refusal else None
 
     def _doubt(self, order: Order, verdict: Verdict, tick: float) -> Objection:
-        """It would copy nothing and delete everything, on one machine. A server may keep for some
-        seconds to itself what it was given to write; what lies on the disk shows it then."""
+        """For an order that would copy nothing and delete everything, on one machine. A server may
+        buffer for some seconds what it was given to write; the disk shows it afterwards."""
         self._note(
             "Every file is at the destination already. Whether these are two places is seen "
             f"in {_WRITTEN_BACK:.0f} s."

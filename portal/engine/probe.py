@@ -143,8 +143,8 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """``one_place``: it is proven that the ends are one, or one lies in the other. ``unproven``: a
-    sentence why the opposite could not be proven either."""
+    """``one_place``: proof that the ends are one place, or that one contains the other.
+    ``unproven``: a sentence why the opposite could not be proven either."""
 
     one_place: bool = False
     unproven: str = ""
@@ -258,8 +258,8 @@ class Probe:
         return [_seen(outer.below(tail), self.name) for tail in inner.tails()]
 
     def _source_below(self) -> Sight:
-        """The source was not written to: does it lie in the destination? Only where a folder of its
-        name lies there is there anything to find out."""
+        """Nothing was written to the source: is it inside the destination? It can only be if the
+        destination has a folder of its name."""
         alike = [
             self._destination.below(tail)
             for tail in self._source.tails()
@@ -304,7 +304,7 @@ def _exists(end: End, tail: str) -> bool:
 
 
 def _is_alike(own: dict[str, int], other: End) -> bool:
-    """Whether nothing tells them apart: each of the first entries of one is in the other."""
+    """Whether nothing tells them apart: each of the first entries of one is also in the other."""
     for name, size in own.items():
         found = attempted(lambda name=name: other.find(name))  # type: ignore[misc]
         if isinstance(found, Item) and (size < 0 or found.size == size):

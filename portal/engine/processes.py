@@ -1,4 +1,4 @@
-"""Processes as /proc shows them, told apart by start time: a bare pid may be someone else's."""
+"""Processes as /proc shows them. The start time tells apart two processes that had the same pid."""
 
 from __future__ import annotations
 

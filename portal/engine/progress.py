@@ -11,13 +11,13 @@ from portal.engine.report import EQUAL, Report
 from portal.engine.statistics import CurrentFile, Deed, Done, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
-_KEPT = 200  # at most so many figures in that window, should rclone's clock stand still
+_KEPT = 200  # at most so many figures in that window, if rclone's clock stops
 ALMOST = 99.9
 _FIRST_DELETED = 3
 
 
 class Phase(StrEnum):
-    """What the transfer is doing."""
+    """The current step of the transfer."""
 
     SCANNING = "scanning"
     TRANSFERRING = "transferring"
@@ -179,10 +179,10 @@ class ProgressParser:
         if self._reading is None and not self._deeds.arrived:
             return None
         knew_the_total = self._reading is not None and self._reading.total_bytes is not None
-        # One that was stopped tells of files whose bytes are in no statistics any more.
+        # When rclone is stopped, it logs files whose bytes are in no later statistics.
         reading = self.read(replace(stats, bytes=max(stats.bytes, self._deeds.bytes)))
         if not knew_the_total:
-            # That much has arrived; of how much, nobody has said.
+            # That much has arrived; the total is unknown.
             reading = self._reading = replace(reading, total_bytes=None, percent=None)
         return replace(
             reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
@@ -212,7 +212,7 @@ class ProgressParser:
             return None
         done, left = self._bytes_done(stats), max(0, stats.total_bytes - stats.bytes)
         if remainder and unseen:
-            # What has arrived is known all the same.
+            # The number of files that have arrived is known even then.
             self._done = max(self._done, done)
             return None
         # Bytes that were sent twice are in neither of the two. The first total stays unless more

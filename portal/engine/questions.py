@@ -71,7 +71,7 @@ class Questions:
         data_dir: Path | None = None,
         begun: Callable[[int], None] | None = None,
     ) -> None:
-        """``begun`` is told the leader of its process group."""
+        """``begun`` is called with the leader of rclone's process group."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
@@ -114,7 +114,7 @@ class Questions:
     def close(self) -> None:
         """Its process group is dead and reaped when this returns."""
         if self._group is not None:
-            # Whoever still asks is told that there is no answer.
+            # Those that are still waiting get an error instead of an answer.
             self._group.stop(0)
             while not self._group.reap():
                 self._group.kill_if_overdue()
@@ -134,8 +134,8 @@ class Questions:
         return self.call("operations/fsinfo", {"fs": place})
 
     def find(self, place: str, name: str, *, folders: bool = False) -> Item | None:
-        """The file (or the folder) that lies there under this name; None if none does."""
-        # A folder is looked for in the whole list of what lies beside it.
+        """The file or folder of this name; None if there is none."""
+        # Found in the list of the folder that holds it.
         kind = {"dirsOnly": True} if folders else {"filesOnly": True}
         asked = {"fs": place, "remote": name, "opt": {**kind, "noMimeType": True}}
         found = self.call("operations/stat", asked).get("item")
@@ -149,7 +149,7 @@ class Questions:
         return {item.name: -1 if item.folder else item.size for item in items}
 
     def has_folders(self, place: str) -> bool:
-        """Whether a folder lies in this one."""
+        """Whether this folder holds a folder."""
         asked = {"fs": place, "remote": "", "opt": {"dirsOnly": True, "noModTime": True}}
         return bool(self.call("operations/list", asked).get("list"))
 
@@ -259,7 +259,7 @@ def together(questions: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class Later(Generic[T]):
-    """An answer that is looked for in a thread, from ``start()`` on, or else when it is wanted."""
+    """An answer that a thread looks up after ``start()``, or at the latest when it is needed."""
 
     def __init__(self, question: Callable[[], T]) -> None:
         self._question = question

@@ -1,4 +1,4 @@
-"""One kind of error: how it is recognised, what a person is told, and whether it may pass."""
+"""One kind of error: its pattern, the sentence for a person, and whether another try may help."""
 
 from __future__ import annotations
 

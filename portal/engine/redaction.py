@@ -1,4 +1,4 @@
-"""Takes credentials out of texts that leave: more people read a log than a password is meant for.
+"""Removes credentials from texts for people: more people read a log than may know a password.
 
 Only texts are redacted, never the lines of rclone's protocol: a password such as ``2048`` stands in
 sizes and names too, and a line without them is no longer what rclone said.
@@ -20,7 +20,8 @@ _SUSPECT = re.compile(
     re.IGNORECASE,
 )
 _WORD = (
-    # From the begin of a word on, or a long name of many parts would be tried from each of them.
+    # Starts at the beginning of a word; otherwise a long name would be tried from each of its
+    # parts.
     r"(?<![\w.-])[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?"
     r"|account[_-]?key|private[_-]?key|authorization|signature|credentials?|cookie|x-amz-[\w-]+|sig)"
 )
@@ -64,7 +65,7 @@ class SecretRedactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = [secret for secret in secrets if len(secret) >= _SHORTEST]
         forms = {form for secret in known for form in _forms(secret)}
-        # The longest first, so that no end of one is left over.
+        # The longest first: otherwise the end of a longer one would remain.
         self._forms = sorted(forms, key=len, reverse=True)
         spellings = [
             _spellings(secret)
@@ -78,7 +79,7 @@ class SecretRedactor:
         return redact_credentials(self.without_secrets(text))
 
     def without_secrets(self, text: str) -> str:
-        """For names of files, of which many look like credentials."""
+        """For names of files, many of which look like credentials."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)

@@ -1,4 +1,4 @@
-"""A storage elsewhere, as rclone is told of it: by its environment and by nothing else."""
+"""A remote storage as rclone gets to know it: by its environment and by nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from portal.engine import egress_proxy
 from portal.engine.errors import EngineError
 
-# No underscore: the variables of two remotes could else be taken for one another's.
+# No underscore: otherwise a variable of one remote could be taken for that of another.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _PARAMETER = re.compile(r"[a-z0-9][a-z0-9_]*", re.ASCII)
 
@@ -30,7 +30,8 @@ class Remote:
 
 
 def variables(remote: Remote) -> dict[str, str]:
-    """What makes rclone know it; raises EngineError for one that must never reach rclone."""
+    """The environment variables of the remote. Raises EngineError for one that rclone must not
+    get."""
     if not _NAME.fullmatch(remote.name):
         raise EngineError("The name of a remote is not one that rclone can be told.")
     begin = f"RCLONE_CONFIG_{remote.name.upper()}_"
@@ -43,12 +44,13 @@ def variables(remote: Remote) -> dict[str, str]:
 
 
 def beginning(setpriv: str, rclone: Path, remotes: Iterable[Remote]) -> list[str]:
-    """Of a command line: what starts rclone, ends it with the portal, and confines it."""
+    """The beginning of a command line: it starts rclone, ends it with the portal, and confines
+    it."""
     through = [remote for remote in remotes if remote.confined]
     fence = [sys.executable, "-I", "-S", egress_proxy.__file__] if through else []
     return [setpriv, "--pdeathsig", "TERM", "--", *fence, str(rclone)]
 
 
 def address(remote: Remote, path: str) -> str:
-    """What stands for it in a command line."""
+    """Its name in a command line."""
     return f"{remote.name}:{path}"

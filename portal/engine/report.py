@@ -1,5 +1,5 @@
-"""What rclone reports of each file that it has compared, as it goes along: a sign, a space and the
-name (``--combined -``). In bounded memory, however many files that are."""
+"""rclone's report of the files that it has compared: a sign, a space and the name on each line
+(``--combined -``), in bounded memory however many files there are."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Report:
         shown: Callable[[str], str] = str,
         watched: Samples = NO_SAMPLES,
     ) -> None:
-        """``shown`` takes out of a name what nobody may see. ``watched`` are counted as well."""
+        """``shown`` removes from a name what nobody may see. Files in ``watched`` are counted as
+        well."""
         self.watched = watched
         self._keep_names = keep_names
         self._shown_as = shown
@@ -132,6 +133,6 @@ class Report:
             return
         kept = self._names[sign]
         if len(kept) < MOST_NAMES or name < kept[-1]:
-            # The first by name, so that two checks of the same files name the same ones.
+            # The first by name: two checks of the same files then name the same ones.
             insort(kept, name)
             del kept[MOST_NAMES:]

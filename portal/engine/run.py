@@ -86,7 +86,7 @@ class Run:
         self._asking = 0
         self._left_parts = False
         self._deleted_before = self._deleted()
-        #: What stands in its way now.
+        #: The current obstacle, if any.
         self.trouble: Trouble | None = None
         self._looked = order.confirmed is None
         self._precautions = Precautions(
@@ -96,9 +96,9 @@ class Run:
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
     ) -> Iterator[Progress | None]:
-        """Each reading as it comes; None after at most `tick` seconds of silence. The final figures
-        are those of the outcome. `begun` is told the leader of the process group of each rclone as
-        it begins. Raises EngineError if rclone cannot be started."""
+        """Yields new figures as they come, and None after at most `tick` seconds without any. The
+        final figures are in the outcome. `begun` is called with the leader of each rclone's process
+        group. Raises EngineError if rclone cannot be started."""
         self._begun, self._precautions.begun = begun, self._ask
         outcome = yield from self._move(tick)
         if outcome.succeeded and outcome.found_nothing:
@@ -123,7 +123,7 @@ class Run:
             self._current.kill()
 
     def pause(self) -> None:
-        """Stands still until `resume()`; if no rclone runs yet, none is started."""
+        """Pauses until `resume()`; if no rclone runs yet, none is started."""
         if not self._paused:
             self._paused = True
             if self._current is not None:
@@ -179,7 +179,7 @@ class Run:
         return (yield from _shown(self._one(order, tick, logged=False), self._cumulative.scanning))
 
     def _look_ahead(self, order: Order, tick: float) -> Objection:
-        """None if it would delete what was confirmed, and nothing else."""
+        """Returns None if it would delete exactly what was confirmed."""
         confirmed = order.confirmed
         if confirmed is None or self._looked:
             return None
@@ -218,8 +218,8 @@ class Run:
             self._begun(leader)
 
     def _attend(self, steps: Generator[T, None, R]) -> Generator[T, None, R]:
-        """The same steps; while a storage that is asked does not answer, that is told. It is given
-        up by whoever asks."""
+        """Passes the steps on, and reports a storage that does not answer. The one who asks it
+        gives it up."""
         while True:
             try:
                 step = next(steps)
@@ -270,8 +270,8 @@ class Run:
         return replace(outcome, progress=final)
 
     def _tidy(self, tick: float) -> Iterator[Progress | None]:
-        """Removes the partial files that an rclone has left which was killed. If that fails, they
-        are in nobody's way."""
+        """Removes the partial files that a killed rclone has left. If that fails, they do no
+        harm."""
         if self._order.leaves_partials and not self._stopped:
             order = replace(self._order, operation=TIDY, confirmed=None)
             outcome = yield from _shown(
@@ -305,7 +305,7 @@ class Run:
         return reading
 
     def _wait(self, number: int, told: str, tick: float) -> Iterator[None]:
-        # Spread, so that what failed together does not come back together.
+        # Random, so jobs that failed together do not all come back at the same moment.
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         seconds = min(_LONGEST_WAIT, self._backoff * 2.0 ** (number - 1) * spread)
         said = told or f"A temporary error ended try {number}"
@@ -405,7 +405,7 @@ class Run:
         )
 
     def _hear(self, transfer: Transfer, order: Order) -> None:
-        """Tells that nothing arrives, and gives the storage up when that lasts."""
+        """Reports that nothing arrives, and gives the storage up if that lasts."""
         moment = time.monotonic()
         if self._silence is None or moment - self._looked_at < min(1.0, self._patience / 20):
             return

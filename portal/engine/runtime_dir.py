@@ -1,4 +1,4 @@
-"""A folder of one rclone that nobody else may look into: its filter rules, its control socket."""
+"""A private folder for one rclone: its filter rules and its control socket."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class RuntimeDir:
     def filters(
         self, options: Options, only: str | None = None, first: tuple[str, ...] = ()
     ) -> Path | None:
-        """The rules as rclone reads them from a file, where no line can be taken for an option;
-        None without rules. ``only``: the name of the one file that may be taken; ``first``: rules
-        that stand before all others."""
+        """The rules in a file, where rclone takes no line for an option; None without rules.
+        ``only``: the name of the one file that may be taken. ``first``: rules that come before all
+        others."""
         rules = [*first] if only is None else [*first, *single_file.rules(only)]
         rules += [f"- {pattern}" for pattern in options.exclude]
-        # That a folder stands for all in it, rclone takes so only where it is left out.
+        # An exclude rule for a folder covers everything in it; an include rule does not.
         rules += [f"+ {one}**" if one.endswith("/") else f"+ {one}" for one in options.include]
         if options.include:
             rules.append("- **")
@@ -58,6 +58,6 @@ def sweep_runtime_dirs() -> None:
         try:
             identity = (folder / _OWNER).read_text()
         except OSError:
-            continue  # not ours, or someone else's
+            continue  # It is not ours, or belongs to somebody else.
         if not process_lives(identity):
             shutil.rmtree(folder, ignore_errors=True)

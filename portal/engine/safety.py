@@ -1,4 +1,4 @@
-"""What must be known before anything of a transfer may be deleted or overwritten.
+"""Proves what must be known before a transfer may delete or overwrite anything.
 
 - The two ends are not one place under two names (``same_place``, ``probe``).
 - "Equal" is judged by something that can tell (``comparison``).
@@ -38,7 +38,7 @@ from portal.engine.source_names import (
 )
 from portal.engine.statistics import Error, printable
 
-#: Folders that are compared at the same time, and how much of a path is told.
+#: How many folders are compared at the same time, and how much of a path is shown.
 _AT_ONCE = 8
 _SHOWN = 200
 _IS_A_FILE = "is a file not a directory"
@@ -88,9 +88,9 @@ ALL_THERE = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``refusal``: a sentence why it must not begin; ``said`` are rclone's words for a storage that
-    could not be asked, without names. ``look``: the number of a marker for which a dry run is to
-    look in the depths of both ends."""
+    """``refusal``: a sentence why it must not begin. ``said``: rclone's messages about a storage
+    that could not be asked, without names. ``look``: the number of a marker that a dry run has to
+    look for in the depths of both ends."""
 
     comparison: Comparison
     refusal: str | None = None
@@ -99,9 +99,9 @@ class Verdict:
     keeps_accents: bool = False
     look: str | None = None
     samples: Samples = NO_SAMPLES
-    #: By what a comparison afterwards is to judge.
+    #: The comparison for the verification afterwards.
     verification: Comparison | None = None
-    #: A copy that found nothing may have been told of a place that is none.
+    #: A copy that found nothing may have been given a path that does not exist.
     may_be_nothing: bool = False
     #: rclone's words as they may be shown.
     errors: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class Verdict:
 
 
 class Examination:
-    """Of one order. It runs in a thread of its own, so that whoever waits can go on living."""
+    """Examines one order. It runs in a thread of its own: the one who waits goes on."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Examination:
         #: Where a marker could not be removed.
         self.left_behind: list[str] = []
 
-    # --- for whoever waits ----------------------------------------------------------------------
+    # --- for the thread that waits --------------------------------------------------------------
 
     def start(self) -> None:
         self._start(self._examine)
@@ -193,7 +193,7 @@ class Examination:
                 self._questions.close()
             self._thread.join()
         if self._probe is not None:
-            # Those that were left for a look. The rclone that wrote them is gone.
+            # The markers that were left for a look. The rclone that wrote them is gone.
             remover = threading.Thread(target=self._remove_later, name="removal", daemon=True)
             remover.start()
             remover.join(seconds)
@@ -202,8 +202,8 @@ class Examination:
             remover.join()
 
     def proven_on_disk(self) -> bool:
-        """Whether what was written to the end on this machine is still what lies there, after the
-        same name was written to the other end. Call it while markers are left for a look."""
+        """Whether the marker on this machine still has the content that was written first, after
+        the same name was written to the other end. Call it while markers are left for a look."""
         return self._probe is not None and self._probe.is_own_on_disk()
 
     # --- its thread -----------------------------------------------------------------------------
@@ -507,7 +507,7 @@ class Examination:
             self._questions.close()
 
     def _sweep(self) -> None:
-        """What earlier attempts could not remove."""
+        """The markers that earlier attempts could not remove."""
         for left in self._journal.left(self._reachable):
             end = self._end(left.place, False)
 
@@ -527,7 +527,7 @@ class Examination:
         return Elsewhere(self._questions, _parent(text)[0] if single else text)
 
     def _storage(self, text: str) -> tuple[Storage, bool]:
-        """What is known of it, and whether it is a single file."""
+        """What the storage is, and whether the source is a single file."""
         if text.startswith("/"):
             return comparison.LOCAL, Path(text).is_file()
         assert self._questions is not None  # noqa: S101 - it was started
@@ -626,7 +626,7 @@ def _is_root(text: str) -> bool:
 
 
 def _addresses(remote: Remote) -> frozenset[str]:
-    """Of its server, as names and as numbers."""
+    """The server, as names and as numbers."""
     server = places.of_remote(remote.backend, remote.parameters, "").partition(":")[2]
     host = server.partition("/")[0].rpartition(":")[0]
     if not host:

@@ -1,4 +1,5 @@
-"""Whether both ends are one place, or one lies in the other, as far as can be told without a write.
+"""Whether both ends are one place, or one contains the other, as far as that can be known without
+writing.
 
 Two names of a folder are told apart by what they name: a folder of this machine by device and inode
 (see ``places``), a storage by its server and path. A probe finds out the rest.
@@ -21,7 +22,7 @@ _MOUNTED = (
     "A folder below the source or the destination is a mount that leads to the other one. Nothing "
     "was done. Unmount it, or choose folders that do not hold one another."
 )
-#: What decides, beside the server, where a path leads for this account.
+#: These decide, together with the server, where a path leads for this account.
 ACCOUNT = (
     "user",
     "bearer_token",

@@ -1,6 +1,6 @@
-"""Whether one end of a transfer lies somewhere in the other: a few names of one are looked for in
-the depths of the other, in a list that is made anyway. That list also tells in which folders both
-ends hold a file of one name: those may be one folder, though the ends are two places."""
+"""Whether one end of a transfer is somewhere inside the other: a few names of one are looked for in
+the depths of the other, in a list that is made anyway. The same list shows which folders of both
+ends hold a file of one name: those may be one folder, even if the ends are two places."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MOST_ALIKE = 10
 
 
 class Samples:
-    """``of_destination`` are names below the destination, to be found in the source, and the other
-    way round. A folder in which all of them lie may be that end itself. ``shared``: whether to note
-    the folders below both ends in which a file of one name lies."""
+    """``of_destination``: names below the destination that are looked for in the source, and the
+    other way round. A folder that holds all of them may be that end itself. ``shared``: whether to
+    note folders of both ends that hold a file of one name."""
 
     def __init__(
         self,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from portal.engine.statistics import Statistics
 
-#: Seconds of silence after which people are told.
+#: Seconds of silence after which people are informed.
 _TELL_AFTER = 15.0
-#: Bytes, and bytes a second, that a process moves without a word from any storage.
+#: Bytes, and bytes a second, that a process moves although no storage answers.
 _NOISE, _NOISE_RATE = 8 * 1024, 50.0
 #: A server that is asked for a file's checksum reads the whole of it, and meanwhile says nothing;
 #: one that puts an object together from its parts takes a while too. Bytes a second.
@@ -31,8 +31,8 @@ _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Of one rclone at one moment. ``moved``: bytes, see ``moved_by``; None where that cannot be
-    known."""
+    """The activity of one rclone at one moment. ``moved``: bytes, see ``moved_by``; None if
+    unknown."""
 
     moved: int | None
     statistics: Statistics | None
@@ -72,19 +72,20 @@ class Silence:
         self._extra = self._slow + self._work(activity.statistics)
 
     def pause(self) -> None:
-        """It stands still because it was asked to: that counts from nothing afterwards."""
+        """Call this when it was paused: counting begins again afterwards."""
         self._heard_at = None
 
     def limit(self, rate: str | None) -> None:
         self._slow = _slowness(rate, self._files)
 
     def seconds(self, moment: float) -> float:
-        """For how long nothing has arrived, if that is long enough to be told; else 0."""
+        """For how many seconds nothing has arrived, if that is long enough to be reported;
+        otherwise 0."""
         silent = 0.0 if self._heard_at is None else moment - self._heard_at
         return silent if silent >= self._tell_after + self._slow else 0.0
 
     def is_over(self, moment: float) -> bool:
-        """Whether the storage is to be given up."""
+        """Whether to give the storage up."""
         return self._heard_at is not None and (
             moment - self._heard_at >= self._patience + self._extra
         )

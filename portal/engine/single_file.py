@@ -1,4 +1,4 @@
-"""A source that is one file, of which options may leave out even that.
+"""A source that is one file, which filters may leave out.
 
 rclone's filters do not apply where its source is a file: one of 5 GB is moved past ``--max-size
 1M``. It is given the folder instead, and rules that leave out all but this name, so that every
@@ -116,7 +116,7 @@ def rules(name: str) -> list[str]:
 
 
 def _all_but(name: str) -> str:
-    """A regular expression for every text but the name. There is no word for "not" in rclone's."""
+    """A regular expression for every text except the name. rclone's expressions have no "not"."""
     texts = []
     for begin in range(0, len(name), _PIECE):
         before = "".join(map(_literal, name[:begin]))
@@ -178,7 +178,7 @@ class Lookup:
 
 
 def narrowed(order: Order, name: str) -> Order:
-    """The same order of the folder that the file lies in."""
+    """The same order, for the folder that holds the file."""
     if order.source.startswith("/"):
         return replace(order, source=split(order.source)[0], only=name)
     remote, _, path = order.source.partition(":")

@@ -41,7 +41,7 @@ class MissingSource(NoAnswer):
 
 
 class SourceNames:
-    """Close it whatever happens, from any thread: whoever reads then gets NoAnswer."""
+    """Always close it, from any thread: a reader that still waits gets NoAnswer."""
 
     def __init__(
         self,

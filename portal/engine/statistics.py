@@ -16,7 +16,7 @@ _LARGEST = 2**63 - 1
 _NAME_LENGTH = 1000
 _TEXT_LENGTH = 2000
 _ERROR_LEVELS = frozenset({"error", "critical", "alert", "emergency", "fatal", "panic"})
-#: What rclone's levels are called here; any other word for one that stops something is an error.
+#: Our names for rclone's levels; any other level stops something and counts as an error.
 _LEVELS = {"debug": "debug", "info": "info", "notice": "notice", "warning": "warning"}
 
 
@@ -32,7 +32,8 @@ class CurrentFile:
 
 
 class Deed(Enum):
-    """What has become of a file; ``COMPARED``: all are compared, and the first one follows."""
+    """What rclone did to a file. ``COMPARED``: all files are compared, and the first one
+    follows."""
 
     COPIED = auto()
     REPLACED = auto()
@@ -81,8 +82,8 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """``object`` and ``message`` as rclone gave them, for whoever looks for a reason in them; they
-    may hold secrets. ``text`` is what may be shown."""
+    """``object`` and ``message`` as rclone wrote them, to look for a reason in; they may hold
+    secrets. ``text`` may be shown."""
 
     text: str
     object: str = field(default="", repr=False)
@@ -91,9 +92,9 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a line says: figures, or words; of these some are an error. Credentials are masked in
-    all texts that are shown, not in the name of what was skipped. ``level`` is empty where there
-    are no words. ``broken``: it should have been one of rclone's own, and cannot be read."""
+    """The content of a line: statistics, or a message, which may be an error. Credentials are
+    masked in all texts for people, but not in the names of skipped files. ``level`` is empty
+    without a message. ``broken``: the line is one of rclone's, and cannot be read."""
 
     statistics: Statistics | None = None
     error: Error | None = None
@@ -141,13 +142,13 @@ def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> Line:
 
 
 def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
-    # Redacted before it is cut: half a secret would be found by nobody.
+    # Redacted before it is cut: half a secret would not be recognised.
     text = redactor.redact(raw.decode("utf-8", "replace").strip())[:_TEXT_LENGTH]
     if not text:
         return Line()
     broken = raw.startswith(b"{")
     if broken:
-        # Its words are torn out of names and figures, so that no reason can be read in them.
+        # It mixes words with names and figures: no reason can be read in it.
         said = f"A line of rclone's log cannot be read: {text}"[:_TEXT_LENGTH]
         error = Error(said)
     else:
@@ -189,7 +190,7 @@ def _skipped(entry: dict[str, Any]) -> Skipped | None:
 
 
 def printable(text: str, limit: int) -> str:
-    """At most `limit` characters, with all that may not stand in a name escaped."""
+    """At most `limit` characters, with everything escaped that must not be in a name."""
     text = visible(text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -276,7 +277,7 @@ def _is_negative(value: object) -> bool:
 
 
 def _count(value: object) -> int:
-    """A whole number from 0 to the largest that a database holds; 0 for anything else."""
+    """A whole number from 0 to the largest that a database holds; 0 for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     # Compared first: not-a-number and infinity have no whole part.

@@ -16,7 +16,7 @@ from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.statistics import Error, Line, Statistics, parse
 
-#: Of 32 files in work, each with the longest name and that escaped, rclone tells in less.
+#: 32 files in work, each with the longest name and every character escaped, need less.
 LONGEST_LINE = 1024 * 1024
 _CHUNK = 64 * 1024
 _KEPT_ERRORS = 20
@@ -38,7 +38,7 @@ class Reader:
         debug: bool = False,
     ) -> None:
         """``debug``: rclone was asked to say more than anybody wants to read."""
-        #: Lines that rclone wrote and nobody could read: too long, or cut off in the middle.
+        #: The number of rclone's lines that could not be read: too long, or cut off in the middle.
         self.broken_lines = 0
         #: The last figures.
         self.statistics: Statistics | None = None
@@ -78,7 +78,7 @@ class Reader:
         return reading
 
     def wait(self, seconds: float) -> None:
-        """Waits for the end of stderr, but no longer than told."""
+        """Waits for the end of stderr, but not longer than so many seconds."""
         self._thread.join(seconds)
 
     def _drain(self) -> None:
@@ -106,8 +106,8 @@ class Reader:
             self._look_into(line)
 
     def _is_one_of_many(self, line: Line) -> bool:
-        """Whether it is one of those that come for each file, in which nothing else is to be looked
-        for; what they say is noted."""
+        """Whether it is a line that comes for each file and holds nothing else of interest; notes
+        what it says."""
         if line.skipped is not None and self._plan_builder is not None:
             self._plan_builder.add(line.skipped)
             if line.error is None and line.message.startswith("Skipped "):

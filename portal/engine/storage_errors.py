@@ -1,4 +1,4 @@
-"""What storages elsewhere say when something is wrong, and what that means for a person."""
+"""Error messages of remote storages, and what they mean for a person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal.engine.reasons import Reason
 def _reason(
     said: tuple[str, ...], sentence: str, *, told: str = "", one_file: bool = False
 ) -> Reason:
-    """``told``: only of what may pass; ``one_file``: nothing is said of the others by it."""
+    """``told`` is for errors that may pass; ``one_file``: it says nothing about other files."""
     pattern = "|".join(map(re.escape, said))
     return Reason(pattern, sentence, None if one_file else bool(told), told)
 

@@ -33,7 +33,7 @@ _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
 _LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 _ERROR_LENGTH = 500
-#: What is copied is its owner's alone until it has the mode of its source.
+#: A copied file is accessible to its owner only until it gets the mode of its source.
 _PRIVATE = 0o077
 _UNREADABLE = (
     "Some of what rclone told could not be read, so that this plan would not name everything. "
@@ -44,9 +44,9 @@ _DIFFER = 1  # rclone's exit code of a check that found a difference, among othe
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended. `stopped` holds whatever the exit code, which is negative for a signal, and
-    None where no rclone ended. `plan` is there of a dry run that succeeded. `may_pass`: another
-    try may well succeed; `told` then says in a few words why this one did not."""
+    """How it ended. `stopped` is right whatever the exit code is; the code is negative for a
+    signal, and None if no rclone ended. `plan`: of a successful dry run. `may_pass`: another try
+    may well succeed; `told` then says in a few words why this one did not."""
 
     succeeded: bool
     stopped: bool
@@ -58,7 +58,7 @@ class Outcome:
     found: Found = field(default_factory=Found)
     may_pass: bool = False
     told: str = ""
-    #: Of a comparison that came to its end, whatever it found.
+    #: The result of a comparison that came to its end.
     differences: Differences | None = None
     #: Some files could be compared by their size only, though more was asked for.
     size_only: bool = False
@@ -159,12 +159,12 @@ class Transfer:
 
     @property
     def pid(self) -> int:
-        """Of the leader of rclone's process group."""
+        """The pid of the leader of rclone's process group."""
         return self._started()[0].pid
 
     @property
     def unreadable_lines(self) -> int:
-        """How much of what rclone wrote to its log nobody could read."""
+        """How many lines of rclone's log could not be read."""
         return self._running[1].broken_lines if self._running is not None else 0
 
     @property
@@ -187,8 +187,8 @@ class Transfer:
 
     @property
     def unfinished(self) -> list[str]:
-        """Names that the destination may hold, not whole, of files that were in work when rclone
-        was killed or could not reach the storage any more; `*` stands for what rclone adds."""
+        """Names of incomplete files that may be at the destination: they were in work when rclone
+        was killed or lost the storage. `*` is the part that rclone adds."""
         group, reader = self._started()
         cut_off = self._gave_up or group.exit_code == -signal.SIGKILL
         if not cut_off or not self._order.moves or reader.statistics is None:
@@ -224,7 +224,7 @@ class Transfer:
         self.stop()
 
     def activity(self) -> Activity:
-        """What it has moved and done up to now."""
+        """How much it has moved and done so far."""
         group, reader = self._started()
         writes = self._order.local_destination is None
         moved = moved_by(group.pid, writes=writes, said=reader.length)
@@ -236,7 +236,7 @@ class Transfer:
             self._running[0].kill()
 
     def pause(self) -> None:
-        """It stands still, process and all; what it has open stays open."""
+        """Pauses rclone's process; what it has open stays open."""
         if self._running is not None:
             self._running[0].pause()
 
@@ -317,8 +317,8 @@ class Transfer:
         return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
     def _plan_is_whole(self, reader: Reader) -> bool:
-        """True of what makes no plan. A line that could not be read was about a file that nobody
-        would be shown, and rclone's own count tells whether one is missing."""
+        """Whether the plan is complete; also True if there is none. An unreadable line was about a
+        file that would be missing, and rclone's own count shows that."""
         if self._plan_builder is None:
             return True
         counted = reader.statistics
@@ -336,20 +336,20 @@ class Transfer:
             return False
         if group.exit_code == 0:
             return True
-        # That two sides differ is what a check was asked for. Of a copy that is verified it is the
-        # caller's to judge.
+        # A check may find differences: that is what it is for. After a copy, the caller judges
+        # them.
         differences = self._differences()
         return differences is not None and differences.total > 0
 
     def _differences(self) -> Differences | None:
-        """None where files could not be read: nobody knows then whether they differ."""
+        """None if files could not be read: then nobody knows whether they differ."""
         group, reader = self._started()
         compared = self._order.operation == "check" and group.exit_code in (0, _DIFFER)
         if self._report is None or not compared or group.stopped or reader.alarms:
             return None
         found = self._report.differences()
         unread = self._report.count(UNREADABLE) or self._parser.errors > found.total
-        # That it says no more than "they differ" is an error: a list that is empty would be a lie.
+        # If rclone only says "they differ" that is an error: an empty list would be a lie.
         unnamed = group.exit_code == _DIFFER and not found.total
         return None if unread or unnamed else found
 
@@ -362,7 +362,7 @@ class Transfer:
         return Found("different", differences=found.short(), difference_names=found.names)
 
     def _await_report(self) -> None:
-        # A grandchild may hold it open for ever, as it may stderr.
+        # A grandchild may keep it open for any time, as it may stderr.
         if self._report is not None:
             self._report.wait(_DRAIN)
 
@@ -392,8 +392,8 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
 
 
 def _over(group: ProcessGroup, reader: Reader) -> bool:
-    # A grandchild that left the group may hold stderr open for ever, or write to it without end;
-    # what the dead group has left there is read even by a reader that hardly gets a turn.
+    # A grandchild that left the group may keep stderr open, or write to it without end. Even a
+    # reader that hardly gets a turn reads what the dead group has left there.
     if not group.reap():
         return False
     moment = time.monotonic()

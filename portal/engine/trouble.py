@@ -1,4 +1,4 @@
-"""What stands in the way of a running transfer at the moment."""
+"""The current obstacle of a running transfer."""
 
 from __future__ import annotations
 

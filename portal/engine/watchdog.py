@@ -50,7 +50,7 @@ class Watchdog:
                 self._say(f"kept {moment}")
 
     def close(self, seconds: float | None = None) -> None:
-        """It ends what is still held; waited for no longer than told."""
+        """Ends all groups that are still held; waits no longer than so many seconds."""
         with self._lock:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -81,7 +81,7 @@ class Watchdog:
         try:
             self._write(line)
         except BrokenPipeError:
-            # Somebody killed it. Its successor is told of everything.
+            # Somebody killed it. Its successor gets the whole list.
             self._start()
             for leader, kept_at in self._held.items():
                 self._write(f"hold {leader} {kept_at}")

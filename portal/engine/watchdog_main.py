@@ -41,15 +41,15 @@ class _Groups:
             self._held[leader.pid] = leader, float(values[1])
 
     def kill_if_overdue(self, moment: float) -> None:
-        """Ends those that were not kept for too long: at once, since by now somebody else may do
-        their work. rclone would tidy up on SIGTERM, and take its time for it."""
+        """Ends the groups whose lease was not renewed for too long. It kills them: another worker
+        may have the job by now, and rclone would take its time to tidy up after SIGTERM."""
         for leader, kept_at in self._held.values():
             if moment >= max(kept_at, self._kept_at) + self._silence and _lives(leader):
                 _signal(leader, signal.SIGKILL)
 
     def end_all(self) -> None:
-        """The worker is dead. Returns when all groups are: SIGTERM, and SIGKILL after the grace,
-        since one that waits for a storage that does not answer never ends by itself."""
+        """The worker is dead. Sends SIGTERM, and SIGKILL after the grace: an rclone that waits for
+        a silent storage never ends by itself. Returns when all groups are dead."""
         while alive := [leader for leader, _ in self._held.values() if _lives(leader)]:
             for leader in alive:
                 self._end(leader, _now())
