@@ -72,21 +72,21 @@ def portals(folder: Path, sizes: tuple[int, int]) -> Iterator[list[PortalServer]
 def fill(server: PortalServer, jobs: int) -> None:
     """Finished jobs with their events and the running totals that belong to them."""
     engine = session.connect(f"sqlite:///{server.data / 'portal.sqlite'}")
-    writing = session.begin_write()
-    counts = dict.fromkeys(JobStatus, 0)
-    last, ended = now().replace(microsecond=0), list[dict[str, Any]]()
-    for first in range(0, jobs, CHUNK):
-        rows = list(finished_jobs(first, min(CHUNK, jobs - first), last - STEP * jobs))
-        writing.execute(insert(Job), rows)
-        writing.execute(insert(JobEvent), [event for row in rows for event in events_of(row)])
-        writing.execute(insert(ActivityMinute), [minute_of(row) for row in rows])
-        ended += rows
-        for row in rows:
-            counts[row["status"]] += 1
-    writing.execute(insert(HistoryTotal), totals_of(ended))
-    for status, number in counts.items():
-        writing.execute(update(JobCount).where(JobCount.status == status).values(jobs=number))
-    writing.commit()
+    with session.write() as tx:
+        counts = dict.fromkeys(JobStatus, 0)
+        last, ended = now().replace(microsecond=0), list[dict[str, Any]]()
+        for first in range(0, jobs, CHUNK):
+            rows = list(finished_jobs(first, min(CHUNK, jobs - first), last - STEP * jobs))
+            tx.execute(insert(Job), rows)
+            tx.execute(insert(JobEvent), [event for row in rows for event in events_of(row)])
+            tx.execute(insert(ActivityMinute), [minute_of(row) for row in rows])
+            ended += rows
+            for row in rows:
+                counts[row["status"]] += 1
+        tx.execute(insert(HistoryTotal), totals_of(ended))
+        for status, number in counts.items():
+            tx.execute(update(JobCount).where(JobCount.status == status).values(jobs=number))
+        tx.commit()
     session.session.remove()
     engine.dispose()
 

@@ -182,7 +182,7 @@ def two_logs(server: PortalServer, client: Client) -> tuple[int, int]:
         assert tail is not None
         for first in range(0, lines, 10_000):
             logs.take_in(tail, said(first, min(lines, first + 10_000)))
-            assert logs.write(tail)
+            assert logs.save(tail)
     session.session.remove()
     connected.dispose()
     return jobs

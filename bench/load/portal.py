@@ -23,7 +23,7 @@ from sqlalchemy import insert  # noqa: E402
 
 from bench.load.commands import obey  # noqa: E402
 from portal.db.clock import now  # noqa: E402
-from portal.db.session import begin_write  # noqa: E402
+from portal.db.session import write  # noqa: E402
 from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
 from portal.realtime import publish, rooms  # noqa: E402
 from portal.realtime.extensions import socketio  # noqa: E402
@@ -67,48 +67,48 @@ def spread(number: int) -> list[str]:
 def sign_everyone_in(settings: Settings) -> None:
     tokens = [secrets.token_urlsafe(32) for _ in range(SESSIONS)]
     right = passwords.hashed(PASSWORD)
-    writing = begin_write()
-    people = range(1000, 1000 + PEOPLE)
-    by_form = people[:BY_FORM]
-    writing.execute(
-        insert(User),
-        [
-            {
-                "id": n,
-                "username": f"viewer{n}",
-                "password_hash": right if n in by_form else "",
-                "role": "viewer",
-            }
-            for n in people
-        ],
-    )
-    writing.execute(insert(UserSettings), [{"user_id": n} for n in people])
-    writing.execute(
-        insert(LoginSession),
-        [
-            {
-                "token_hash": hashlib.sha256(token.encode()).hexdigest(),
-                "user_id": 1000 + n % PEOPLE,
-                "expires_at": now() + timedelta(hours=1),
-            }
-            for n, token in enumerate(tokens)
-        ],
-    )
-    writing.add(
-        Job(
-            name="Nightly photos",
-            operation=Operation.COPY,
-            source="/srv/photos",
-            destination="/srv/archive",
-            status=JobStatus.COMPLETED,
-            owner_id=people[0],
-            started_at=now(),
-            bytes_transferred=4_294_967_296,
-            total_bytes=4_294_967_296,
-            percent=100.0,
+    with write() as tx:
+        people = range(1000, 1000 + PEOPLE)
+        by_form = people[:BY_FORM]
+        tx.execute(
+            insert(User),
+            [
+                {
+                    "id": n,
+                    "username": f"viewer{n}",
+                    "password_hash": right if n in by_form else "",
+                    "role": "viewer",
+                }
+                for n in people
+            ],
         )
-    )
-    writing.commit()
+        tx.execute(insert(UserSettings), [{"user_id": n} for n in people])
+        tx.execute(
+            insert(LoginSession),
+            [
+                {
+                    "token_hash": hashlib.sha256(token.encode()).hexdigest(),
+                    "user_id": 1000 + n % PEOPLE,
+                    "expires_at": now() + timedelta(hours=1),
+                }
+                for n, token in enumerate(tokens)
+            ],
+        )
+        tx.add(
+            Job(
+                name="Nightly photos",
+                operation=Operation.COPY,
+                source="/srv/photos",
+                destination="/srv/archive",
+                status=JobStatus.COMPLETED,
+                owner_id=people[0],
+                started_at=now(),
+                bytes_transferred=4_294_967_296,
+                total_bytes=4_294_967_296,
+                percent=100.0,
+            )
+        )
+        tx.commit()
     flask = Flask("cookies")
     flask.secret_key = settings.signing_key()
     serializer: Any = SecureCookieSessionInterface().get_signing_serializer(flask)

@@ -210,11 +210,23 @@ def exclusively(right: int) -> Iterator[bool]:
         yield bool(answer[0])
 
 
-def begin_write() -> Session:
-    """The session at the start of a write transaction; what was only read before is let go.
+@contextmanager
+def write() -> Iterator[Session]:
+    """A write transaction, rolled back at the end of the block unless it was committed. What was
+    only read before is let go.
 
     The caller commits, does no I/O before that, and publishes after.
     """
+    tx = _begin_write()
+    transaction = tx.get_transaction()
+    try:
+        yield tx
+    finally:
+        if tx.get_transaction() is transaction:
+            tx.rollback()
+
+
+def _begin_write() -> Session:
     deadline = time.monotonic() + _PATIENCE
     while True:
         session.rollback()

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, delete, event, func, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import AuditEntry, User
 from portal.models.audit import AuditChain
 
@@ -81,15 +81,15 @@ def hash_of(entry: AuditEntry, before: str) -> str:
 
 
 @event.listens_for(session, "before_commit")
-def _append(writing: Session) -> None:
-    if not (pending := writing.info.pop(_PENDING, None)):
+def _append(tx: Session) -> None:
+    if not (pending := tx.info.pop(_PENDING, None)):
         return
-    writing.flush()  # so that no lock but this one is taken from here on
-    chain = _locked_chain(writing)
+    tx.flush()  # so that no lock but this one is taken from here on
+    chain = _locked_chain(tx)
     for entry in pending:
         entry.id = chain.last_id + 1
         entry.hash = hash_of(entry, chain.last_hash)
-        writing.add(entry)
+        tx.add(entry)
         chain.last_id, chain.last_hash = entry.id, entry.hash
 
 
@@ -99,9 +99,9 @@ def _forget(ended: Session, transaction: SessionTransaction) -> None:
         ended.info.pop(_PENDING, None)
 
 
-def _locked_chain(writing: Session) -> AuditChain:
+def _locked_chain(tx: Session) -> AuditChain:
     query = select(AuditChain).with_for_update()
-    return writing.scalars(query, execution_options={"populate_existing": True}).one()
+    return tx.scalars(query, execution_options={"populate_existing": True}).one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,24 +173,23 @@ def cut(days: int) -> int:
 
 
 def _cut_some(before: datetime) -> int:
-    writing = begin_write()
-    chain = _locked_chain(writing)
-    oldest = select(AuditEntry.id, AuditEntry.at, AuditEntry.hash).order_by(AuditEntry.id)
-    through = None
-    for row in writing.execute(oldest.limit(_CUT_AT_ONCE)):
-        if row.at >= before:
-            break
-        through = row
-    if through is None:
-        writing.rollback()
-        return 0
-    chain.cut_id, chain.cut_hash = through.id, through.hash
-    writing.flush()  # now the trigger lets them go
-    old = delete(AuditEntry).where(AuditEntry.id <= through.id)
-    number = writing.connection().execute(old).rowcount
-    detail = _cut_words(through.id, through.hash)
-    record(writing, CUT, target=f"{number} entries", detail=detail)
-    writing.commit()
+    with write() as tx:
+        chain = _locked_chain(tx)
+        oldest = select(AuditEntry.id, AuditEntry.at, AuditEntry.hash).order_by(AuditEntry.id)
+        through = None
+        for row in tx.execute(oldest.limit(_CUT_AT_ONCE)):
+            if row.at >= before:
+                break
+            through = row
+        if through is None:
+            return 0
+        chain.cut_id, chain.cut_hash = through.id, through.hash
+        tx.flush()  # now the trigger lets them go
+        old = delete(AuditEntry).where(AuditEntry.id <= through.id)
+        number = tx.connection().execute(old).rowcount
+        detail = _cut_words(through.id, through.hash)
+        record(tx, CUT, target=f"{number} entries", detail=detail)
+        tx.commit()
     return number
 
 
@@ -249,12 +248,12 @@ def actions() -> list[str]:
 
 def export(wanted: Filter, *, actor: User, form: str, address: str) -> Iterator[list[AuditEntry]]:
     """Notes the export, then gives the entries up to that note, oldest first, a few at a time."""
-    writing = begin_write()
-    asked = ", ".join(
-        f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
-    )
-    record(writing, "audit.export", actor=actor, target=form, detail=asked, address=address)
-    writing.commit()
+    with write() as tx:
+        asked = ", ".join(
+            f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
+        )
+        record(tx, "audit.export", actor=actor, target=form, detail=asked, address=address)
+        tx.commit()
     through = session.scalars(select(AuditChain.last_id)).one()
     session.rollback()
     return _chunks(wanted, through)

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, extract, func, select, update
 
 from portal.db.session import (
-    begin_write,
     database_time,
     glance,
     session,
+    write,
 )
 from portal.errors import Conflict, NotFound
 from portal.models import Job, User, WorkerProcess
@@ -72,34 +72,33 @@ class Worker:
 
 
 def register(process: Process) -> int:
-    writing = begin_write()
-    times: Any = {"started_at": database_time(), "heartbeat_at": database_time()}
-    row = WorkerProcess(
-        name=process.name,
-        host=process.host,
-        pid=process.pid,
-        machine=process.machine,
-        process=process.process,
-        pools=list(process.pools),
-        version=process.version,
-        concurrency=process.concurrency,
-        **times,
-    )
-    writing.add(row)
-    over = func.coalesce(WorkerProcess.stopped_at, WorkerProcess.heartbeat_at)
-    writing.execute(delete(WorkerProcess).where(over < database_time(ago=_KEPT)))
-    writing.flush()
-    number = row.id
-    writing.commit()
+    with write() as tx:
+        times: Any = {"started_at": database_time(), "heartbeat_at": database_time()}
+        row = WorkerProcess(
+            name=process.name,
+            host=process.host,
+            pid=process.pid,
+            machine=process.machine,
+            process=process.process,
+            pools=list(process.pools),
+            version=process.version,
+            concurrency=process.concurrency,
+            **times,
+        )
+        tx.add(row)
+        over = func.coalesce(WorkerProcess.stopped_at, WorkerProcess.heartbeat_at)
+        tx.execute(delete(WorkerProcess).where(over < database_time(ago=_KEPT)))
+        tx.flush()
+        number = row.id
+        tx.commit()
     publish.workers_changed()
     return number
 
 
 def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives | None:
     """A heartbeat of the process; None if its row is gone."""
-    writing = begin_write()
-    try:
-        row = writing.execute(
+    with write() as tx:
+        row = tx.execute(
             update(WorkerProcess)
             .where(WorkerProcess.id == worker_id)
             .values(heartbeat_at=database_time(), root_problems=list(root_problems))
@@ -108,9 +107,7 @@ def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives 
             ),
             execution_options={"synchronize_session": False},
         ).one_or_none()
-        writing.commit()
-    finally:
-        writing.rollback()
+        tx.commit()
     if row is None:
         return None
     return WorkerDirectives(
@@ -121,15 +118,15 @@ def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives 
 def stopped(worker_id: int) -> None:
     """It has ended in an orderly way, or is certainly dead. Others may have found so before:
     workers that start together find the same dead ones."""
-    writing = begin_write()
-    ended = writing.execute(
-        update(WorkerProcess)
-        .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
-        .values(stopped_at=database_time())
-        .returning(WorkerProcess.id),
-        execution_options={"synchronize_session": False},
-    ).one_or_none()
-    writing.commit()
+    with write() as tx:
+        ended = tx.execute(
+            update(WorkerProcess)
+            .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
+            .values(stopped_at=database_time())
+            .returning(WorkerProcess.id),
+            execution_options={"synchronize_session": False},
+        ).one_or_none()
+        tx.commit()
     if ended is not None:
         publish.workers_changed()
 
@@ -182,30 +179,21 @@ def drain(worker_id: int, *, actor: User, address: str) -> None:
 
 
 def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) -> None:
-    name = _write(worker_id, **values)
-    writing = session()
-    audit.record(writing, action, actor=actor, target=f"worker {name}", address=address)
-    writing.commit()
+    with write() as tx:
+        name = tx.scalar(
+            update(WorkerProcess)
+            .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
+            .values(**values)
+            .returning(WorkerProcess.name),
+            execution_options={"synchronize_session": False},
+        )
+        if name is None:
+            if tx.get(WorkerProcess, worker_id) is None:
+                raise NotFound("There is no such worker.")
+            raise Conflict("This worker has ended.")
+        audit.record(tx, action, actor=actor, target=f"worker {name}", address=address)
+        tx.commit()
     publish.workers_changed()
-
-
-def _write(worker_id: int, **values: Any) -> str:
-    """The worker's name, in a transaction that the caller ends."""
-    writing = begin_write()
-    row = writing.execute(
-        update(WorkerProcess)
-        .where(WorkerProcess.id == worker_id, WorkerProcess.stopped_at.is_(None))
-        .values(**values)
-        .returning(WorkerProcess.name),
-        execution_options={"synchronize_session": False},
-    ).one_or_none()
-    if row is not None:
-        return str(row.name)
-    known = writing.scalar(select(WorkerProcess.id).where(WorkerProcess.id == worker_id))
-    writing.rollback()
-    if known is None:
-        raise NotFound("There is no such worker.")
-    raise Conflict("This worker has ended.")
 
 
 def _state(row: WorkerProcess, silent: float) -> str:

@@ -88,7 +88,7 @@ class AttemptLog:
             said, left_out = self._said, self._left_out
             self._said, self._left_out = [], 0
             logs.take_in(self._tail, said, left_out)
-            if not logs.write(self._tail):
+            if not logs.save(self._tail):
                 self._tail = None
         self._is_lost = self._tail is None
         return not self._is_lost

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from portal.db import session as database
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from tests.support import histories
 from tests.support.pages import AXE, LONG_NAME, RUN, Visit
 from tests.support.people import Person
@@ -25,9 +25,9 @@ def charlie(portal: PortalServer) -> Person:
     engine = database.connect(f"sqlite:///{portal.data / 'portal.sqlite'}")
     rows = [histories.ended(n, NOON - timedelta(days=n)) for n in range(1, 61)]
     rows[0] |= {"status": "failed", "name": LONG_NAME, "source": f"/srv/{LONG_NAME}"}
-    writing = begin_write()
-    histories.write(writing, rows)
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, rows)
+        tx.commit()
     session.remove()
     engine.dispose()
     return Person(portal, "charlie")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import Job, JobLog
 from portal.presentation import charts
 from portal.presentation.charts import Chart
@@ -37,11 +37,11 @@ def bob(browser: Callable[..., Browser]) -> Browser:
 
 
 def changed(job_id: int, **columns: Any) -> None:
-    writing = begin_write()
-    job = writing.get_one(Job, job_id)
-    for name, value in columns.items():
-        setattr(job, name, value)
-    writing.commit()
+    with write() as tx:
+        job = tx.get_one(Job, job_id)
+        for name, value in columns.items():
+            setattr(job, name, value)
+        tx.commit()
     session.remove()
 
 
@@ -222,9 +222,9 @@ def test_job_that_never_ran_says_so(bob: Browser, new_job: Any) -> None:
 def test_chart_that_was_removed_with_its_log_says_when(bob: Browser, new_job: Any) -> None:
     job_id = new_job()
     changed(job_id, status="completed", attempt=1, started_at=STARTED, finished_at=STARTED)
-    writing = begin_write()
-    writing.add(JobLog(job_id=job_id, attempt=1, lines=1, removed_at=STARTED))
-    writing.commit()
+    with write() as tx:
+        tx.add(JobLog(job_id=job_id, attempt=1, lines=1, removed_at=STARTED))
+        tx.commit()
     session.remove()
     gone = "Speed It was removed together with the log on 22 Nov 2026, 12:00:00."
     assert card(bob, job_id) == gone

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import AuditEntry, Job, LoginSession, Role, User, UserSettings
 from portal.services import audit
 from portal.services.accounts import users
@@ -183,10 +183,10 @@ def test_what_was_typed_is_shown_escaped_and_on_one_line(browser: Any) -> None:
 
 
 def test_trail_is_paged_newest_first(browser: Any) -> None:
-    writing = begin_write()
-    for number in range(120):
-        audit.record(writing, "test", target=f"entry {number}")
-    writing.commit()
+    with write() as tx:
+        for number in range(120):
+            audit.record(tx, "test", target=f"entry {number}")
+        tx.commit()
     alice = browser("alice")
     first, third = alice.get("/audit").text, alice.get("/audit?page=3").text
     assert first.index("entry 119") < first.index("entry 118")

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from portal.cli import cli
 from portal.db import migrate
 from portal.db import session as database
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import AuditEntry
 from portal.services import audit
 from portal.settings import Settings, load_settings
@@ -40,9 +40,9 @@ TRIGGERS = ("audit_no_update", "audit_no_delete")
 
 def note(*targets: str) -> None:
     for target in targets:
-        writing = begin_write()
-        audit.record(writing, "test", target=target)
-        writing.commit()
+        with write() as tx:
+            audit.record(tx, "test", target=target)
+            tx.commit()
 
 
 @pytest.fixture
@@ -179,9 +179,8 @@ def test_known_entry_that_is_gone_is_told(trail: None) -> None:
 
 def test_entry_of_a_transaction_that_is_rolled_back_is_never_written(trail: None) -> None:
     number = last_id()
-    writing = begin_write()
-    audit.record(writing, "test", target="undone")
-    writing.rollback()
+    with write() as tx:
+        audit.record(tx, "test", target="undone")
     note("done")
     assert last_id() == number + 1
     assert entry(number + 1).target == "done"
@@ -208,9 +207,9 @@ def test_writers_at_the_same_time_make_one_chain(trail: None) -> None:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_chain_holds_whatever_was_typed(app: Flask, name: str, target: str, detail: str) -> None:
-    writing = begin_write()
-    audit.record(writing, "test", name=name, target=target, detail=detail, address=name)
-    writing.commit()
+    with write() as tx:
+        audit.record(tx, "test", name=name, target=target, detail=detail, address=name)
+        tx.commit()
     assert audit.verify().fault == ""
     assert "\0" not in entry(last_id()).actor
 

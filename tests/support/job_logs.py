@@ -30,5 +30,5 @@ def begun(job_id: int, attempt: int = 1) -> Tail:
 def kept(job_id: int, said: list[Said], left_out: int = 0) -> Tail:
     tail = begun(job_id)
     logs.take_in(tail, said, left_out)
-    assert logs.write(tail)
+    assert logs.save(tail)
     return tail

@@ -19,7 +19,7 @@ from flask import current_app
 from socketio import Manager
 from sqlalchemy import NullPool, create_engine, func, select
 
-from portal.db.session import begin_write, glance, session
+from portal.db.session import glance, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.services.jobs import create, places, reports
@@ -49,7 +49,8 @@ def queue(transfer: Transfer, owner: User) -> Job:
     if not is_missing(Path(transfer.source), [Path("/")]):
         return create.create(transfer, actor=owner, address="")
     found = places.look_up(places.ends_of(transfer))
-    job = create.insert(begin_write(), transfer, owner, address="", found=found)
+    with write() as tx:
+        job = create.insert(tx, transfer, owner, address="", found=found)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 

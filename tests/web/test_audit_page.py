@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import AuditEntry
 from portal.services import audit
 from portal.services.accounts import users
 
 
 def note(action: str, *, name: str = "", **more: str) -> None:
-    writing = begin_write()
-    audit.record(writing, action, name=name, **more)
-    writing.commit()
+    with write() as tx:
+        audit.record(tx, action, name=name, **more)
+        tx.commit()
 
 
 def rows(page: str) -> list[str]:
@@ -94,10 +94,10 @@ def test_wrong_day_is_said_beside_the_field_and_what_was_typed_stays(
 
 
 def test_pages_keep_the_filter(alice: Any) -> None:
-    writing = begin_write()
-    for number in range(60):
-        audit.record(writing, "test", name="charlie", target=f"entry {number}")
-    writing.commit()
+    with write() as tx:
+        for number in range(60):
+            audit.record(tx, "test", name="charlie", target=f"entry {number}")
+        tx.commit()
     page = alice.get("/audit?who=charlie").text
     assert len(rows(page)) == 50
     assert "page=2&amp;who=charlie" in page
@@ -176,10 +176,10 @@ def test_export_that_cannot_be_is_refused_and_not_noted(alice: Any, form: dict[s
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_export_of_a_long_log_needs_no_more_memory_than_a_page_of_it(alice: Any, form: str) -> None:
-    writing = begin_write()
-    for number in range(6_000):
-        audit.record(writing, "test", target=f"entry {number}", detail="x" * 1_000)
-    writing.commit()
+    with write() as tx:
+        for number in range(6_000):
+            audit.record(tx, "test", target=f"entry {number}", detail="x" * 1_000)
+        tx.commit()
     token = alice.token()
     session.remove()
     tracemalloc.start()

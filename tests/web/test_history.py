@@ -18,7 +18,7 @@ from sqlalchemy import delete, event, select, text, update
 from portal.app import build_app
 from portal.db import migrate
 from portal.db import session as database
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote
 from portal.services.jobs import history, listing
 from portal.services.jobs.history import Filter
@@ -37,9 +37,9 @@ Fill = Callable[..., None]
 @pytest.fixture
 def fill(app: Flask) -> Fill:
     def fill(*rows: histories.Row) -> None:
-        writing = begin_write()
-        histories.write(writing, rows)
-        writing.commit()
+        with write() as tx:
+            histories.write(tx, rows)
+            tx.commit()
         session.remove()
 
     return fill
@@ -429,9 +429,9 @@ def matches(row: histories.Row, wanted: Filter) -> bool:
 def test_totals_are_the_sums_of_the_jobs_whatever_is_asked_for(either: Flask) -> None:
     chance = random.Random(7)  # noqa: S311 - no secret
     rows = some_jobs(chance, 1_500)
-    writing = begin_write()
-    histories.write(writing, rows)
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, rows)
+        tx.commit()
     first = datetime(2025, 12, 28, tzinfo=UTC)
     for _ in range(60):
         start, end = sorted(chance.choices(range(130 * 96), k=2))
@@ -468,13 +468,13 @@ def test_upgrade_of_an_older_portal_adds_up_what_had_ended_as_if_it_ended_now(
 ) -> None:
     settings: Settings = either.extensions["settings"]
     chance = random.Random(11)  # noqa: S311 - no secret
-    writing = begin_write()
-    histories.write(writing, some_jobs(chance, 400))
-    writing.execute(update(Job).where(Job.id < 10).values(started_at=None))
-    writing.execute(
-        update(Job).where(Job.id > 390).values(heartbeat_at=Job.started_at)  # died at once
-    )
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, some_jobs(chance, 400))
+        tx.execute(update(Job).where(Job.id < 10).values(started_at=None))
+        tx.execute(
+            update(Job).where(Job.id > 390).values(heartbeat_at=Job.started_at)  # died at once
+        )
+        tx.commit()
     with_seconds = {
         job.id: job.seconds or 0
         for job in session.scalars(select(Job).where((Job.id < 10) | (Job.id > 390)))
@@ -544,9 +544,9 @@ def test_jobs_are_found_along_an_index_and_never_sorted(app: Flask, wanted: Filt
 
 
 def test_totals_read_a_few_rows_of_each_month_however_many_jobs_there_were(app: Flask) -> None:
-    writing = begin_write()
-    histories.write(writing, [ended(n, NOON - timedelta(minutes=5 * n)) for n in range(1, 20_001)])
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, [ended(n, NOON - timedelta(minutes=5 * n)) for n in range(1, 20_001)])
+        tx.commit()
     rows = session.scalars(select(HistoryTotal).where(HistoryTotal.span == "month")).all()
     assert len(rows) == 3
     assert sum(row.jobs for row in rows) == 20_000

@@ -18,7 +18,7 @@ from flask import Flask
 from sqlalchemy import event
 
 from portal.db import session as database
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import User
 from portal.services import audit
 from portal.services.jobs import history
@@ -35,9 +35,9 @@ LONG, SHORT = 100_000, 1_000
 
 
 def fill(*rows: histories.Row) -> None:
-    writing = begin_write()
-    histories.write(writing, rows)
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, rows)
+        tx.commit()
     session.remove()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import Job, JobCount
 from portal.services.jobs import listing
 from portal.transfers.states import JobStatus
@@ -26,16 +26,16 @@ def add(user: Any) -> Fill:
 
     def add(*statuses: str, name: str = "Nightly", source: str = "/in") -> None:
         owner = user("bob").id
-        writing = begin_write()
-        for status in statuses:
-            values = {"name": name, "source": source, "destination": "/out", "owner_id": owner}
-            writing.execute(
-                insert(Job).values(operation="copy", status=status, current_files=[], **values)
-            )
-            writing.execute(
-                update(JobCount).where(JobCount.status == status).values(jobs=JobCount.jobs + 1)
-            )
-        writing.commit()
+        with write() as tx:
+            for status in statuses:
+                values = {"name": name, "source": source, "destination": "/out", "owner_id": owner}
+                tx.execute(
+                    insert(Job).values(operation="copy", status=status, current_files=[], **values)
+                )
+                tx.execute(
+                    update(JobCount).where(JobCount.status == status).values(jobs=JobCount.jobs + 1)
+                )
+            tx.commit()
         session.remove()
 
     return add

@@ -85,7 +85,7 @@ def test_tail_gives_each_line_once_and_nothing_where_nothing_is_new(
     nothing = charlie.get(f"{address}?after=5")
     assert (nothing.status_code, nothing.data) == (204, b"")
     logs.take_in(tail, lines(2, 6))
-    logs.write(tail)
+    logs.save(tail)
     answer = charlie.get(f"{address}?after=5")
     assert line_numbers(answer.text) == [6, 7]
     assert f'hx-get="{address}?after=7"' in answer.text
@@ -208,7 +208,7 @@ def test_times_are_those_of_the_readers_zone(charlie: Any, job_id: int) -> None:
 def test_download_is_plain_text_with_every_line(charlie: Any, job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=5)
     logs.take_in(tail, [Said("", message="done", level="notice")])
-    logs.write(tail)
+    logs.save(tail)
     answer = charlie.get(f"/jobs/{job_id}/log/download")
     assert answer.content_type == "text/plain; charset=utf-8"
     assert f"filename=job-{job_id}-log.txt" in answer.headers["Content-Disposition"]
@@ -224,7 +224,7 @@ def test_download_of_a_long_log_needs_no_more_memory_than_a_chunk(
 ) -> None:
     tail = begun(job_id)
     logs.take_in(tail, lines(60_000))
-    logs.write(tail)
+    logs.save(tail)
     del tail
     session.remove()
     tracemalloc.start()

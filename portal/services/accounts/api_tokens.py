@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.db.clock import iso, now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Forbidden, Invalid, NotFound
 from portal.models import ApiToken, Scope, User
 from portal.services import audit
@@ -35,51 +35,48 @@ def create(
     if errors := _problems(name, scope, expires_at):
         raise Invalid(errors)
     text = PREFIX + secrets.token_urlsafe(32)
-    writing = begin_write()
-    # Read again under the write lock: a disabling or demotion at the same time comes first.
-    user = writing.get_one(User, actor.id, populate_existing=True)
-    if not user.active or not user.may(Scope(scope).role):
-        writing.rollback()
-        raise Forbidden("A token cannot do more than its user may.")
-    writing.execute(delete(ApiToken).where(ApiToken.expires_at < now() - _KEPT_EXPIRED))
-    if _number_of(writing, user) >= MOST_OF_ONE_USER:
-        writing.rollback()
-        raise Invalid({"name": f"You have {MOST_OF_ONE_USER} tokens. End one of them first."})
-    token = ApiToken(
-        token_hash=_digest(text),
-        user_id=user.id,
-        name=name,
-        scope=Scope(scope),
-        hint=text[-_HINT_LENGTH:],
-        expires_at=expires_at,
-    )
-    writing.add(token)
-    writing.flush()
-    detail = f"token {token.id}, scope {scope}, until {iso(expires_at)}"
-    audit.record(writing, "token.create", actor=user, target=name, detail=detail, address=address)
-    writing.commit()
+    with write() as tx:
+        # Read again under the write lock: a disabling or demotion at the same time comes first.
+        user = tx.get_one(User, actor.id, populate_existing=True)
+        if not user.active or not user.may(Scope(scope).role):
+            raise Forbidden("A token cannot do more than its user may.")
+        tx.execute(delete(ApiToken).where(ApiToken.expires_at < now() - _KEPT_EXPIRED))
+        if _number_of(tx, user) >= MOST_OF_ONE_USER:
+            raise Invalid({"name": f"You have {MOST_OF_ONE_USER} tokens. End one of them first."})
+        token = ApiToken(
+            token_hash=_digest(text),
+            user_id=user.id,
+            name=name,
+            scope=Scope(scope),
+            hint=text[-_HINT_LENGTH:],
+            expires_at=expires_at,
+        )
+        tx.add(token)
+        tx.flush()
+        detail = f"token {token.id}, scope {scope}, until {iso(expires_at)}"
+        audit.record(tx, "token.create", actor=user, target=name, detail=detail, address=address)
+        tx.commit()
     return token, text
 
 
 def end(token_id: int, *, actor: User, address: str) -> ApiToken:
     """Ends one of the actor's own; another user's is NotFound."""
-    writing = begin_write()
-    token = writing.get(ApiToken, token_id) if token_id <= _LARGEST_ID else None
-    if token is None or token.user_id != actor.id:
-        writing.rollback()
-        raise NotFound("There is no such token, or it has already ended.")
-    writing.delete(token)
-    detail = f"token {token.id}, scope {token.scope}"
-    audit.record(
-        writing, "token.end", actor=actor, target=token.name, detail=detail, address=address
-    )
-    writing.commit()
+    with write() as tx:
+        token = tx.get(ApiToken, token_id) if token_id <= _LARGEST_ID else None
+        if token is None or token.user_id != actor.id:
+            raise NotFound("There is no such token, or it has already ended.")
+        tx.delete(token)
+        detail = f"token {token.id}, scope {token.scope}"
+        audit.record(
+            tx, "token.end", actor=actor, target=token.name, detail=detail, address=address
+        )
+        tx.commit()
     return token
 
 
-def end_all_of(writing: Session, user_id: int) -> None:
+def end_all_of(tx: Session, user_id: int) -> None:
     """In the caller's transaction: a user who was disabled has no tokens when they come back."""
-    writing.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
+    tx.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
 
 
 def all_of(user: User) -> list[ApiToken]:
@@ -101,12 +98,12 @@ def _touched(token: ApiToken) -> ApiToken | None:
     token_id, old = token.id, now() - _TOUCH_EVERY
     if token.last_used_at is not None and token.last_used_at > old:
         return token
-    writing = begin_write()
-    unused = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at <= old)
-    writing.execute(
-        update(ApiToken).where(ApiToken.id == token_id, unused).values(last_used_at=now())
-    )
-    writing.commit()
+    with write() as tx:
+        unused = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at <= old)
+        tx.execute(
+            update(ApiToken).where(ApiToken.id == token_id, unused).values(last_used_at=now())
+        )
+        tx.commit()
     # It may have ended, and its user been disabled, while this waited for the lock.
     found = session.get(ApiToken, token_id, populate_existing=True)
     return found if found is not None and found.user.active else None
@@ -127,9 +124,9 @@ def _problems(name: str, scope: str, expires_at: datetime) -> dict[str, str]:
     return errors
 
 
-def _number_of(writing: Session, user: User) -> int:
+def _number_of(tx: Session, user: User) -> int:
     query = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id)
-    return writing.scalar(query) or 0
+    return tx.scalar(query) or 0
 
 
 def _digest(text: str) -> str:

@@ -27,17 +27,17 @@ _CODE = re.compile(r"\d{6}")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
-def take(writing: Session, user_id: int, text: str) -> str | None:
+def take(tx: Session, user_id: int, text: str) -> str | None:
     """Which one it was, in the words of the audit trail; None if it is no good."""
-    row = writing.get(SecondFactor, user_id)
+    row = tx.get(SecondFactor, user_id)
     if row is None:
         return None
-    if take_code(writing, row, text):
+    if take_code(tx, row, text):
         return "by code"
-    return "by recovery code" if _take_recovery_code(writing, user_id, text) else None
+    return "by recovery code" if _take_recovery_code(tx, user_id, text) else None
 
 
-def take_code(writing: Session, row: SecondFactor, text: str) -> bool:
+def take_code(tx: Session, row: SecondFactor, text: str) -> bool:
     """Whether this is a code of the app, and the first use of it or any later one."""
     code = re.sub(r"\s", "", text)
     secret = encryption.opened(row.secret)
@@ -52,21 +52,21 @@ def take_code(writing: Session, row: SecondFactor, text: str) -> bool:
     # Of two who use one code at once, one changes no row.
     unused = (SecondFactor.user_id == row.user_id) & (SecondFactor.last_step < step)
     taken = update(SecondFactor).where(unused).values(last_step=step)
-    return writing.execute(taken.returning(SecondFactor.user_id)).first() is not None
+    return tx.execute(taken.returning(SecondFactor.user_id)).first() is not None
 
 
-def _take_recovery_code(writing: Session, user_id: int, text: str) -> bool:
+def _take_recovery_code(tx: Session, user_id: int, text: str) -> bool:
     mark = _mark(re.sub(r"[^a-z2-7]", "", text.lower()))
     code = (RecoveryCode.user_id == user_id) & (RecoveryCode.code_hash == mark)
     gone = delete(RecoveryCode).where(code).returning(RecoveryCode.user_id)
-    return writing.execute(gone).first() is not None
+    return tx.execute(gone).first() is not None
 
 
-def new_codes(writing: Session, user_id: int) -> list[str]:
+def new_codes(tx: Session, user_id: int) -> list[str]:
     """Recovery codes in place of all older ones; only their hashes are kept."""
-    writing.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     codes = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(RECOVERY_CODES)]
-    writing.add_all(RecoveryCode(user_id=user_id, code_hash=_mark(code)) for code in codes)
+    tx.add_all(RecoveryCode(user_id=user_id, code_hash=_mark(code)) for code in codes)
     return ["-".join(re.findall("....", code)) for code in codes]
 
 
@@ -75,8 +75,8 @@ def _mark(code: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def remove(writing: Session, user_id: int) -> bool:
+def remove(tx: Session, user_id: int) -> bool:
     """Takes all of it away; whether there was any."""
-    writing.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     gone = delete(SecondFactor).where(SecondFactor.user_id == user_id)
-    return writing.execute(gone.returning(SecondFactor.user_id)).first() is not None
+    return tx.execute(gone.returning(SecondFactor.user_id)).first() is not None

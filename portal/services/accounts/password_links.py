@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import PasswordLink, User
 from portal.realtime import publish
@@ -32,22 +32,21 @@ def create(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
     """The token of a new link, to be shown once; an older link of the user ends. Nothing else
     changes until it is used."""
     token = secrets.token_urlsafe(32)
-    writing = begin_write()
-    user = accounts.locked_user(writing, user_id)
-    if not user.active:
-        writing.rollback()
-        raise Conflict(f"{user.username} is disabled. Enable the account first.")
-    moment = now()
-    writing.merge(
-        PasswordLink(
-            user_id=user.id,
-            token_hash=digest(token),
-            created_at=moment,
-            expires_at=moment + LIFE,
+    with write() as tx:
+        user = accounts.locked_user(tx, user_id)
+        if not user.active:
+            raise Conflict(f"{user.username} is disabled. Enable the account first.")
+        moment = now()
+        tx.merge(
+            PasswordLink(
+                user_id=user.id,
+                token_hash=digest(token),
+                created_at=moment,
+                expires_at=moment + LIFE,
+            )
         )
-    )
-    audit.record(writing, "user.password-link", actor=actor, target=user.username, address=address)
-    writing.commit()
+        audit.record(tx, "user.password-link", actor=actor, target=user.username, address=address)
+        tx.commit()
     return user, token
 
 
@@ -62,18 +61,18 @@ def use(token: str, password: str, *, address: str) -> User:
     if problem := passwords.weakness(password, user.username):
         raise Invalid({"new_password": problem})
     password_hash = passwords.hashed(password)
-    writing = begin_write()
-    accounts.locked_user(writing, user.id)
-    user = _good(writing, token)  # again: of two who use it at once, one is too late
-    ended = accounts.replace_password(writing, user, password_hash, keep=None)
-    audit.record(
-        writing,
-        "password.set-by-link",
-        actor=user,
-        target=user.username,
-        address=address,
-    )
-    writing.commit()
+    with write() as tx:
+        accounts.locked_user(tx, user.id)
+        user = _good(tx, token)  # again: of two who use it at once, one is too late
+        ended = accounts.replace_password(tx, user, password_hash, keep=None)
+        audit.record(
+            tx,
+            "password.set-by-link",
+            actor=user,
+            target=user.username,
+            address=address,
+        )
+        tx.commit()
     publish.end_sessions(ended, "password_changed")
     return user
 
@@ -97,6 +96,5 @@ def _good(reading: Session, token: str) -> User:
     )
     user: User | None = reading.scalar(query)
     if user is None:
-        reading.rollback()
         raise NotFound(_GONE)
     return user

@@ -6,7 +6,7 @@ import math
 
 from sqlalchemy.orm import Session
 
-from portal.db.session import begin_write
+from portal.db.session import write
 from portal.errors import Invalid, TooMany
 from portal.models import User
 from portal.services.accounts import passwords, sign_in_limits
@@ -22,15 +22,15 @@ def check_password(user: User, password: str, *, address: str) -> None:
 
 def count_try(user: User, *, address: str) -> None:
     """Before it is known to be right, since many may be under way at once."""
-    writing = begin_write()
-    limits = sign_in_limits.limits_of(writing, user.username, address)
-    wait = sign_in_limits.charge(writing, limits)
-    writing.commit()
+    with write() as tx:
+        limits = sign_in_limits.limits_of(tx, user.username, address)
+        wait = sign_in_limits.charge(tx, limits)
+        tx.commit()
     if wait:
         raise TooMany(math.ceil(wait))
 
 
-def forgive(writing: Session, user: User, *, address: str) -> None:
+def forgive(tx: Session, user: User, *, address: str) -> None:
     """All was right; in the caller's transaction."""
-    limits = sign_in_limits.limits_of(writing, user.username, address)
-    sign_in_limits.forgive(writing, limits)
+    limits = sign_in_limits.limits_of(tx, user.username, address)
+    sign_in_limits.forgive(tx, limits)

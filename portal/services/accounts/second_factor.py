@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, NoReturn
 
 import pyotp
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import LoginSession, RecoveryCode, SecondFactor, User
 from portal.realtime import publish
@@ -100,21 +102,20 @@ def enable(
     else:
         reauthentication.check_password(user, password, address=address)
     to_prove = setup(user, proposed)
-    writing = begin_write()
-    writing.get_one(User, user.id, with_for_update={"of": User})
-    if to_prove is None or is_enabled(writing, user.id):
-        writing.rollback()
-        raise Conflict("There is nothing to turn on here. Begin again from your settings.")
-    row = SecondFactor(user_id=user.id, secret=encryption.sealed(to_prove.secret), last_step=0)
-    writing.add(row)
-    writing.flush()
-    if not one_time_codes.take_code(writing, row, code):
-        _refuse(writing, user, "second-factor.enable", address)
-    codes = one_time_codes.new_codes(writing, user.id)
-    ended = _shut_others(writing, user)
-    reauthentication.forgive(writing, user, address=address)
-    audit.record(writing, "second-factor.enable", actor=user, target=user.username, address=address)
-    writing.commit()
+    with write() as tx:
+        tx.get_one(User, user.id, with_for_update={"of": User})
+        if to_prove is None or is_enabled(tx, user.id):
+            raise Conflict("There is nothing to turn on here. Begin again from your settings.")
+        row = SecondFactor(user_id=user.id, secret=encryption.sealed(to_prove.secret), last_step=0)
+        tx.add(row)
+        tx.flush()
+        if not one_time_codes.take_code(tx, row, code):
+            _refuse(user, "second-factor.enable", address)
+        codes = one_time_codes.new_codes(tx, user.id)
+        ended = _shut_others(tx, user)
+        reauthentication.forgive(tx, user, address=address)
+        audit.record(tx, "second-factor.enable", actor=user, target=user.username, address=address)
+        tx.commit()
     publish.end_sessions(ended, "logout")
     return codes
 
@@ -126,21 +127,21 @@ def check(user: User, code: str, *, address: str) -> str:
     """Takes a code or a recovery code, once; says which in the words of the audit trail. Raises
     Invalid, and TooMany where the next try has to wait."""
     reauthentication.count_try(user, address=address)
-    writing = begin_write()
-    kind = one_time_codes.take(writing, user.id, code)
-    if kind is None:
-        _refuse(writing, user, "sign-in", address)
-    reauthentication.forgive(writing, user, address=address)
-    writing.commit()
+    with write() as tx:
+        kind = one_time_codes.take(tx, user.id, code)
+        if kind is None:
+            _refuse(user, "sign-in", address)
+        reauthentication.forgive(tx, user, address=address)
+        tx.commit()
     return kind
 
 
 def renew_codes(user: User, code: str, password: str, *, address: str) -> list[str]:
     """New recovery codes; the old ones are worth nothing."""
-    writing = _change(user, code, password, "second-factor.codes", address)
-    codes = one_time_codes.new_codes(writing, user.id)
-    audit.record(writing, "second-factor.codes", actor=user, target=user.username, address=address)
-    writing.commit()
+    with _change(user, code, password, "second-factor.codes", address) as tx:
+        codes = one_time_codes.new_codes(tx, user.id)
+        audit.record(tx, "second-factor.codes", actor=user, target=user.username, address=address)
+        tx.commit()
     return codes
 
 
@@ -148,13 +149,11 @@ def disable(user: User, code: str, password: str, *, address: str) -> None:
     """Ends the user's other sessions too. Raises Conflict where the role demands the factor."""
     if sessions.demands_second_step(user.role):
         raise Conflict("Your role needs a second factor. An admin can reset it for a new device.")
-    writing = _change(user, code, password, "second-factor.disable", address)
-    one_time_codes.remove(writing, user.id)
-    ended = _shut_others(writing, user)
-    audit.record(
-        writing, "second-factor.disable", actor=user, target=user.username, address=address
-    )
-    writing.commit()
+    with _change(user, code, password, "second-factor.disable", address) as tx:
+        one_time_codes.remove(tx, user.id)
+        ended = _shut_others(tx, user)
+        audit.record(tx, "second-factor.disable", actor=user, target=user.username, address=address)
+        tx.commit()
     publish.end_sessions(ended, "logout")
 
 
@@ -163,54 +162,53 @@ def reset(user_id: int, *, actor: User | None, address: str) -> User:
     if actor is not None and actor.id == user_id:
         # Else a browser that was left open would do away with its owner's factor.
         raise Conflict("Your own second factor is turned off in your settings, by a code.")
-    writing = begin_write()
-    user = writing.get(User, user_id, with_for_update={"of": User})
-    if user is None:
-        writing.rollback()
-        raise NotFound("There is no such user.")
-    if not one_time_codes.remove(writing, user_id):
-        writing.rollback()
-        raise Conflict(f"{user.username} has no second factor.")
-    ended = sessions.delete_all(writing, user_id, keep=None)
-    audit.record(writing, "second-factor.reset", actor=actor, target=user.username, address=address)
-    writing.commit()
+    with write() as tx:
+        user = tx.get(User, user_id, with_for_update={"of": User})
+        if user is None:
+            raise NotFound("There is no such user.")
+        if not one_time_codes.remove(tx, user_id):
+            raise Conflict(f"{user.username} has no second factor.")
+        ended = sessions.delete_all(tx, user_id, keep=None)
+        audit.record(tx, "second-factor.reset", actor=actor, target=user.username, address=address)
+        tx.commit()
     publish.end_sessions(ended, "logout")
     return user
 
 
-def _change(user: User, code: str, password: str, action: str, address: str) -> Session:
+@contextmanager
+def _change(user: User, code: str, password: str, action: str, address: str) -> Iterator[Session]:
     """The write transaction of an act on a factor in force, once both proofs were given."""
     if not is_enabled(session(), user.id):
         raise Conflict("Your second factor is off.")
     reauthentication.check_password(user, password, address=address)
-    writing = begin_write()
-    writing.get_one(User, user.id, with_for_update={"of": User})
-    if one_time_codes.take(writing, user.id, code) is None:
-        _refuse(writing, user, action, address)
-    reauthentication.forgive(writing, user, address=address)
-    return writing
+    with write() as tx:
+        tx.get_one(User, user.id, with_for_update={"of": User})
+        if one_time_codes.take(tx, user.id, code) is None:
+            _refuse(user, action, address)
+        reauthentication.forgive(tx, user, address=address)
+        yield tx
 
 
-def _refuse(writing: Session, user: User, action: str, address: str) -> NoReturn:
-    writing.rollback()
-    writing = begin_write()
-    audit.record(
-        writing,
-        action,
-        actor=user,
-        target=user.username,
-        detail="wrong code",
-        outcome="refused",
-        address=address,
-    )
-    writing.commit()
+def _refuse(user: User, action: str, address: str) -> NoReturn:
+    """Lets go of the caller's transaction: the refusal is noted in one of its own."""
+    with write() as tx:
+        audit.record(
+            tx,
+            action,
+            actor=user,
+            target=user.username,
+            detail="wrong code",
+            outcome="refused",
+            address=address,
+        )
+        tx.commit()
     raise Invalid({"code": _WRONG})
 
 
-def _shut_others(writing: Session, user: User) -> list[int]:
+def _shut_others(tx: Session, user: User) -> list[int]:
     """Ends all sessions but this one, which a code has just proven; it gets another token."""
     mine = LoginSession.id == (user.session_id or 0)
-    writing.execute(update(LoginSession).where(mine).values(second_step=True))
-    ended = sessions.delete_all(writing, user.id, keep=user.session_id)
-    sessions.rotate_all(writing, user.id)
+    tx.execute(update(LoginSession).where(mine).values(second_step=True))
+    ended = sessions.delete_all(tx, user.id, keep=user.session_id)
+    sessions.rotate_all(tx, user.id)
     return ended

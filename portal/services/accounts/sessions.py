@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import NotFound
 from portal.models import LoginSession, Role, User
 from portal.realtime import publish
@@ -58,7 +58,7 @@ def digest(token: str) -> str:
 
 
 def begin(
-    writing: Session,
+    tx: Session,
     user: User,
     *,
     remember: bool,
@@ -68,7 +68,7 @@ def begin(
 ) -> str:
     """The token of a new session, in the caller's transaction."""
     token = secrets.token_urlsafe(32)
-    writing.add(
+    tx.add(
         LoginSession(
             token_hash=digest(token),
             user_id=user.id,
@@ -120,17 +120,17 @@ def seen(session_id: int | None, token: str, *, person: bool) -> str | None:
     row = session.get(LoginSession, session_id) if session_id else None
     if row is None or not _news(row, digest(token), person, now()):
         return None
-    writing = begin_write()
-    row = writing.get(LoginSession, session_id, with_for_update={"of": LoginSession})
-    fresh = _note(row, digest(token), person, now()) if row is not None else None
-    writing.commit()
+    with write() as tx:
+        row = tx.get(LoginSession, session_id, with_for_update={"of": LoginSession})
+        fresh = _note(row, digest(token), person, now()) if row is not None else None
+        tx.commit()
     return fresh
 
 
-def rotate_all(writing: Session, user_id: int) -> None:
+def rotate_all(tx: Session, user_id: int) -> None:
     """From now on each session of this user is given another token, in the caller's transaction."""
     whose = LoginSession.user_id == user_id
-    writing.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
+    tx.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
 
 
 def _news(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
@@ -185,38 +185,37 @@ def of_user(user_id: int) -> list[LoginSession]:
 
 def end(user: User, session_id: int, *, actor: User, address: str) -> None:
     """One session of ``user``, and its sockets. Raises NotFound if it is not theirs."""
-    writing = begin_write()
-    whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
-    if writing.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
-        writing.rollback()
-        raise NotFound("There is no such session. It may have ended by itself.")
-    audit.record(writing, "session.end", actor=actor, target=user.username, address=address)
-    writing.commit()
+    with write() as tx:
+        whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
+        if tx.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
+            raise NotFound("There is no such session. It may have ended by itself.")
+        audit.record(tx, "session.end", actor=actor, target=user.username, address=address)
+        tx.commit()
     publish.end_sessions([session_id], "logout")
 
 
 def end_others(user: User, *, keep: int | None, actor: User, address: str) -> int:
     """All sessions of ``user`` but ``keep``; how many there were."""
-    writing = begin_write()
-    ended = delete_all(writing, user.id, keep=keep)
-    if ended:
-        audit.record(
-            writing,
-            "session.end-all",
-            actor=actor,
-            target=user.username,
-            detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
-            address=address,
-        )
-    writing.commit()
+    with write() as tx:
+        ended = delete_all(tx, user.id, keep=keep)
+        if ended:
+            audit.record(
+                tx,
+                "session.end-all",
+                actor=actor,
+                target=user.username,
+                detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
+                address=address,
+            )
+        tx.commit()
     publish.end_sessions(ended, "logout")
     return len(ended)
 
 
-def delete_all(writing: Session, user_id: int, *, keep: int | None) -> list[int]:
+def delete_all(tx: Session, user_id: int, *, keep: int | None) -> list[int]:
     """In the caller's transaction; who commits it then ends the sockets of these sessions."""
     whose = (LoginSession.user_id == user_id) & (LoginSession.id != (keep or 0))
-    return list(writing.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
+    return list(tx.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
 
 
 _WHETHER_GOOD = select(

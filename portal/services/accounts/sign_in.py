@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write
+from portal.db.session import write
 from portal.errors import TooMany
 from portal.models import LoginSession, User
 from portal.realtime import publish
@@ -37,21 +37,21 @@ def prove(username: str, password: str, *, address: str) -> Proof | None:
     same hash, the same queries and the same answer. Raises TooMany where the next try has to
     wait."""
     username = username.replace("\0", "").lower()
-    writing = begin_write()
-    limits = sign_in_limits.limits_of(writing, username, address)
-    wait = sign_in_limits.charge(writing, limits)
-    known = writing.execute(
-        select(User.id, User.password_hash, User.active).where(User.username == username)
-    ).first()
-    writing.commit()
+    with write() as tx:
+        limits = sign_in_limits.limits_of(tx, username, address)
+        wait = sign_in_limits.charge(tx, limits)
+        known = tx.execute(
+            select(User.id, User.password_hash, User.active).where(User.username == username)
+        ).first()
+        tx.commit()
     if wait:
         log.warning("sign-in has to wait", user=username[:64], address=address, seconds=wait)
         raise TooMany(math.ceil(wait))
     right = passwords.is_right(known.password_hash if known else "", password)
     if known is None or not known.active or not right:
-        writing = begin_write()
-        audit.record(writing, "sign-in", name=username, outcome="refused", address=address)
-        writing.commit()
+        with write() as tx:
+            audit.record(tx, "sign-in", name=username, outcome="refused", address=address)
+            tx.commit()
         return None
     return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))
 
@@ -74,27 +74,25 @@ def admit(
     ``way``: other than by a password alone, in the words of the audit trail. Without
     ``second_step`` a user who has a second factor, or whose role demands one, is not let in.
     """
-    writing = begin_write()
-    user = writing.get(User, proof.user_id, with_for_update={"of": User})
-    if user is None or not user.active or user.password_hash != proof.password_hash:
-        writing.rollback()
-        return None
-    if not second_step and second_factor.next_step(writing, user):
-        writing.rollback()
-        return None
-    _let_in(writing, user, address)
-    token = sessions.begin(
-        writing,
-        user,
-        remember=remember,
-        address=address,
-        user_agent=user_agent,
-        second_step=second_step,
-    )
-    gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
-    writing.execute(delete(LoginSession).where(gone))
-    audit.record(writing, "sign-in", actor=user, detail=way, address=address)
-    writing.commit()
+    with write() as tx:
+        user = tx.get(User, proof.user_id, with_for_update={"of": User})
+        if user is None or not user.active or user.password_hash != proof.password_hash:
+            return None
+        if not second_step and second_factor.next_step(tx, user):
+            return None
+        _let_in(tx, user, address)
+        token = sessions.begin(
+            tx,
+            user,
+            remember=remember,
+            address=address,
+            user_agent=user_agent,
+            second_step=second_step,
+        )
+        gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
+        tx.execute(delete(LoginSession).where(gone))
+        audit.record(tx, "sign-in", actor=user, detail=way, address=address)
+        tx.commit()
     publish.end_sessions([replaces] if replaces else [], "logout")
     return token
 
@@ -102,17 +100,17 @@ def admit(
 def sign_out(user: User, *, address: str) -> None:
     """Ends the session ``user`` was loaded by, and its sockets."""
     session_id = user.session_id
-    writing = begin_write()
-    writing.execute(delete(LoginSession).where(LoginSession.id == session_id))
-    audit.record(writing, "sign-out", actor=user, address=address)
-    writing.commit()
+    with write() as tx:
+        tx.execute(delete(LoginSession).where(LoginSession.id == session_id))
+        audit.record(tx, "sign-out", actor=user, address=address)
+        tx.commit()
     publish.end_sessions([session_id] if session_id else [], "logout")
 
 
-def _let_in(writing: Session, user: User, address: str) -> None:
-    limits = sign_in_limits.limits_of(writing, user.username, address)
-    sign_in_limits.forgive(writing, limits)
-    sign_in_limits.remember_address(writing, user.id, address)
+def _let_in(tx: Session, user: User, address: str) -> None:
+    limits = sign_in_limits.limits_of(tx, user.username, address)
+    sign_in_limits.forgive(tx, limits)
+    sign_in_limits.remember_address(tx, user.id, address)
     user.last_sign_in_at = now()
 
 
@@ -120,14 +118,14 @@ def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
     better = passwords.rehashed(password_hash, password)
     if better is None:
         return password_hash
-    writing = begin_write()
-    # Only over the hash that was proven: the password may have been changed meanwhile.
-    same = (User.id == user_id) & (User.password_hash == password_hash)
-    stored = update(User).where(same).values(password_hash=better).returning(User.password_hash)
-    now_stored = writing.scalar(stored)
-    if now_stored is None:
-        now_stored = writing.scalar(select(User.password_hash).where(User.id == user_id))
-    writing.commit()
+    with write() as tx:
+        # Only over the hash that was proven: the password may have been changed meanwhile.
+        same = (User.id == user_id) & (User.password_hash == password_hash)
+        stored = update(User).where(same).values(password_hash=better).returning(User.password_hash)
+        now_stored = tx.scalar(stored)
+        if now_stored is None:
+            now_stored = tx.scalar(select(User.password_hash).where(User.id == user_id))
+        tx.commit()
     # Another sign-in may have stored its own new hash of the same password.
     same_password = now_stored == better or passwords.is_right(now_stored or "", password)
     return now_stored if now_stored and same_password else password_hash

@@ -43,10 +43,10 @@ ADDRESS = Allowance(30, 60.0)
 Limits = dict[str, Allowance]
 
 
-def limits_of(writing: Session, username: str, address: str) -> Limits:
+def limits_of(tx: Session, username: str, address: str) -> Limits:
     """What a try of this name from this address counts against."""
     place = _network(address)
-    known = writing.scalar(
+    known = tx.scalar(
         select(KnownAddress.user_id)
         .join(User, User.id == KnownAddress.user_id)
         .where(User.username == username, KnownAddress.address == place)
@@ -56,10 +56,10 @@ def limits_of(writing: Session, username: str, address: str) -> Limits:
     return {_key("account", username): ACCOUNT, _key("address", place): ADDRESS}
 
 
-def charge(writing: Session, limits: Limits) -> float:
+def charge(tx: Session, limits: Limits) -> float:
     """Counts one try against each limit, before it is known to be right, since many may be under
     way at once. Where one has to wait it is not counted; gives the seconds."""
-    rows = _rows(writing, limits)
+    rows = _rows(tx, limits)
     moment = now()  # only now: another try may have held the rows
     waits = [(row.blocked_until - moment).total_seconds() for row in rows if row.blocked_until]
     if (longest := max(waits, default=0.0)) > 0:
@@ -69,24 +69,24 @@ def charge(writing: Session, limits: Limits) -> float:
     return 0.0
 
 
-def forgive(writing: Session, limits: Limits) -> None:
+def forgive(tx: Session, limits: Limits) -> None:
     """The try was right. An account begins anew; an address gets this one try back, or else
     an attacker's own account would clear what the others' cost."""
-    rows = _rows(writing, limits)
+    rows = _rows(tx, limits)
     moment = now()
     for row in rows:
         if limits[row.key] is ADDRESS:
             _count(row, ADDRESS, -1, moment)
         else:
-            writing.delete(row)
+            tx.delete(row)
 
 
-def remember_address(writing: Session, user_id: int, address: str) -> None:
+def remember_address(tx: Session, user_id: int, address: str) -> None:
     """The user has signed in from here. Forgets what is of no use any more, too."""
     moment = now()
-    writing.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
-    writing.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _KNOWN_FOR))
-    writing.execute(delete(SignInLimit).where(SignInLimit.counted_at < moment - _FORGOTTEN))
+    tx.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
+    tx.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _KNOWN_FOR))
+    tx.execute(delete(SignInLimit).where(SignInLimit.counted_at < moment - _FORGOTTEN))
 
 
 def wait_after(tries: float, free: int) -> float:
@@ -108,13 +108,13 @@ def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) ->
     row.blocked_until = moment + timedelta(seconds=wait) if wait else None
 
 
-def _rows(writing: Session, keys: Iterable[str]) -> list[SignInLimit]:
+def _rows(tx: Session, keys: Iterable[str]) -> list[SignInLimit]:
     """The rows of these keys, locked in one order; made where there are none."""
-    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
     new = [{"key": key, "tries": 0.0, "counted_at": now()} for key in sorted(keys)]
-    writing.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
+    tx.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
     query = select(SignInLimit).where(SignInLimit.key.in_(keys)).order_by(SignInLimit.key)
-    return list(writing.scalars(query.with_for_update()))
+    return list(tx.scalars(query.with_for_update()))
 
 
 def _key(*parts: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Forbidden, Unavailable
 from portal.models import Identity, Role, User, UserSettings
 from portal.services import audit
@@ -85,33 +85,30 @@ def enter(trip: Trip, sent: Mapping[str, str], *, address: str) -> Arrived:
 def link(user: User, trip: Trip, sent: Mapping[str, str], *, address: str) -> None:
     """From now on this person at the provider is ``user``, who has just typed their password."""
     told = oidc.arrival(_set_up(), trip, sent)
-    writing = begin_write()
-    writing.get_one(User, user.id, with_for_update={"of": User})
-    other = writing.get(Identity, (told.issuer, told.subject))
-    if other is not None and other.user_id != user.id:
-        writing.rollback()
-        raise Conflict("This account of the provider belongs to another user of the portal.")
-    writing.execute(delete(Identity).where(_of(user, told.issuer)))
-    writing.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
-    _record(writing, user, "single-sign-on.link", f"subject {told.subject}", address)
-    writing.commit()
+    with write() as tx:
+        tx.get_one(User, user.id, with_for_update={"of": User})
+        other = tx.get(Identity, (told.issuer, told.subject))
+        if other is not None and other.user_id != user.id:
+            raise Conflict("This account of the provider belongs to another user of the portal.")
+        tx.execute(delete(Identity).where(_of(user, told.issuer)))
+        tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
+        _record(tx, user, "single-sign-on.link", f"subject {told.subject}", address)
+        tx.commit()
 
 
 def unlink(user: User, *, address: str) -> None:
     """Raises Conflict where no other way in would be left."""
     issuer = _set_up().issuer
-    writing = begin_write()
-    writing.get_one(User, user.id, with_for_update={"of": User})
-    if not user.password_hash:
-        writing.rollback()
-        raise Conflict("You have no password here, so this is your only way in.")
-    gone = delete(Identity).where(_of(user, issuer)).returning(Identity.subject)
-    subject = writing.scalar(gone)
-    if subject is None:
-        writing.rollback()
-        return
-    _record(writing, user, "single-sign-on.unlink", f"subject {subject}", address)
-    writing.commit()
+    with write() as tx:
+        tx.get_one(User, user.id, with_for_update={"of": User})
+        if not user.password_hash:
+            raise Conflict("You have no password here, so this is your only way in.")
+        gone = delete(Identity).where(_of(user, issuer)).returning(Identity.subject)
+        subject = tx.scalar(gone)
+        if subject is None:
+            return
+        _record(tx, user, "single-sign-on.unlink", f"subject {subject}", address)
+        tx.commit()
 
 
 def identity_of(user: User) -> Identity | None:
@@ -134,24 +131,24 @@ def _set_up() -> Provider:
 
 
 def _known(told: Told) -> User | None:
-    writing = begin_write()
-    row = writing.get(Identity, (told.issuer, told.subject))
-    if row is not None:
-        row.last_used_at = now()
-    writing.commit()
+    with write() as tx:
+        row = tx.get(Identity, (told.issuer, told.subject))
+        if row is not None:
+            row.last_used_at = now()
+        tx.commit()
     return row.user if row is not None else None
 
 
 def _made(told: Told, role: Role, address: str) -> User:
-    writing = begin_write()
-    user = User(username=_free_name(writing, _wished_name(told)), role=role, password_hash="")
-    user.settings = UserSettings()
-    writing.add(user)
-    writing.flush()
-    writing.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
-    detail = f"role {role}, by single sign-on, subject {told.subject}"
-    _record(writing, user, "user.create", detail, address)
-    writing.commit()
+    with write() as tx:
+        user = User(username=_free_name(tx, _wished_name(told)), role=role, password_hash="")
+        user.settings = UserSettings()
+        tx.add(user)
+        tx.flush()
+        tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
+        detail = f"role {role}, by single sign-on, subject {told.subject}"
+        _record(tx, user, "user.create", detail, address)
+        tx.commit()
     return user
 
 
@@ -195,9 +192,9 @@ def _wished_name(told: Told) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text).lstrip("._-")[:56].rstrip("-") or "user"
 
 
-def _free_name(writing: Session, wished: str) -> str:
+def _free_name(tx: Session, wished: str) -> str:
     """Another one where a user has it: the same name is not the same person."""
-    taken = set(writing.scalars(select(User.username).where(User.username.startswith(wished))))
+    taken = set(tx.scalars(select(User.username).where(User.username.startswith(wished))))
     names = (wished, *(f"{wished}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
 
@@ -208,19 +205,19 @@ def _free_name(writing: Session, wished: str) -> str:
 AUTHOR = "single sign-on"
 
 
-def _record(writing: Session, user: User, action: str, detail: str, address: str) -> None:
-    audit.record(writing, action, actor=user, target=user.username, detail=detail, address=address)
+def _record(tx: Session, user: User, action: str, detail: str, address: str) -> None:
+    audit.record(tx, action, actor=user, target=user.username, detail=detail, address=address)
 
 
 def _note_refusal(name: str, reason: str, address: str) -> None:
     log.warning("single sign-on refused", user=name, reason=reason, address=address)
-    writing = begin_write()
-    audit.record(
-        writing,
-        "sign-in",
-        name=name,
-        detail=f"by single sign-on: {reason}",
-        outcome="refused",
-        address=address,
-    )
-    writing.commit()
+    with write() as tx:
+        audit.record(
+            tx,
+            "sign-in",
+            name=name,
+            detail=f"by single sign-on: {reason}",
+            outcome="refused",
+            address=address,
+        )
+        tx.commit()

@@ -7,7 +7,7 @@ import re
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import PasswordLink, Role, User, UserSettings
 from portal.realtime import publish
@@ -48,18 +48,17 @@ def create_user(
     if errors:
         raise Invalid(errors)
     password_hash = passwords.hashed(password) if password is not None else ""
-    writing = begin_write()
-    if writing.scalar(select(User.id).where(User.username == username)) is not None:
-        writing.rollback()
-        raise Invalid({"username": f"There is already a user {username}."})
-    user = User(username=username, role=Role(role), password_hash=password_hash)
-    user.settings = UserSettings()
-    writing.add(user)
-    writing.flush()
-    audit.record(
-        writing, "user.create", actor=actor, target=username, detail=f"role {role}", address=address
-    )
-    writing.commit()
+    with write() as tx:
+        if tx.scalar(select(User.id).where(User.username == username)) is not None:
+            raise Invalid({"username": f"There is already a user {username}."})
+        user = User(username=username, role=Role(role), password_hash=password_hash)
+        user.settings = UserSettings()
+        tx.add(user)
+        tx.flush()
+        audit.record(
+            tx, "user.create", actor=actor, target=username, detail=f"role {role}", address=address
+        )
+        tx.commit()
     return user
 
 
@@ -70,51 +69,49 @@ def change_role(user_id: int, role: str, *, actor: User | None, address: str, by
     """
     if role not in tuple(Role):
         raise Invalid({"role": "Choose viewer, operator or admin."})
-    writing = begin_write()
-    user = locked_user(writing, user_id)
-    if role != Role.ADMIN:
-        _keep_an_admin(writing, user)
-    old = user.role
-    if old == role:
-        writing.rollback()
-        return user
-    user.role = Role(role)
-    sessions.rotate_all(writing, user_id)
-    audit.record(
-        writing,
-        "user.role",
-        actor=actor,
-        name=by,
-        target=user.username,
-        detail=f"{old} to {role}",
-        address=address,
-    )
-    writing.commit()
+    with write() as tx:
+        user = locked_user(tx, user_id)
+        if role != Role.ADMIN:
+            _keep_an_admin(tx, user)
+        old = user.role
+        if old == role:
+            return user
+        user.role = Role(role)
+        sessions.rotate_all(tx, user_id)
+        audit.record(
+            tx,
+            "user.role",
+            actor=actor,
+            name=by,
+            target=user.username,
+            detail=f"{old} to {role}",
+            address=address,
+        )
+        tx.commit()
     publish.end_user(user_id, "role_changed")
     return user
 
 
 def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User:
     """Disabling ends every session, socket and API token of the user at once."""
-    writing = begin_write()
-    user = locked_user(writing, user_id)
-    if user.active == active:
-        writing.rollback()
-        return user
-    if not active:
-        _keep_an_admin(writing, user)
-        sessions.delete_all(writing, user_id, keep=None)
-        writing.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
-        api_tokens.end_all_of(writing, user_id)
-    user.active = active
-    audit.record(
-        writing,
-        "user.enable" if active else "user.disable",
-        actor=actor,
-        target=user.username,
-        address=address,
-    )
-    writing.commit()
+    with write() as tx:
+        user = locked_user(tx, user_id)
+        if user.active == active:
+            return user
+        if not active:
+            _keep_an_admin(tx, user)
+            sessions.delete_all(tx, user_id, keep=None)
+            tx.execute(delete(PasswordLink).where(PasswordLink.user_id == user_id))
+            api_tokens.end_all_of(tx, user_id)
+        user.active = active
+        audit.record(
+            tx,
+            "user.enable" if active else "user.disable",
+            actor=actor,
+            target=user.username,
+            address=address,
+        )
+        tx.commit()
     if not active:
         publish.end_user(user_id, "disabled")
     return user
@@ -149,44 +146,40 @@ def _set_password(
     user_id: int, password: str, action: str, actor: User | None, address: str, *, keep: int | None
 ) -> User:
     password_hash = passwords.hashed(password)
-    writing = begin_write()
-    user = locked_user(writing, user_id)
-    ended = replace_password(writing, user, password_hash, keep=keep)
-    audit.record(writing, action, actor=actor, target=user.username, address=address)
-    writing.commit()
+    with write() as tx:
+        user = locked_user(tx, user_id)
+        ended = replace_password(tx, user, password_hash, keep=keep)
+        audit.record(tx, action, actor=actor, target=user.username, address=address)
+        tx.commit()
     publish.end_sessions(ended, "password_changed")
     return user
 
 
-def replace_password(
-    writing: Session, user: User, password_hash: str, *, keep: int | None
-) -> list[int]:
+def replace_password(tx: Session, user: User, password_hash: str, *, keep: int | None) -> list[int]:
     """In the caller's transaction. Links that would set another one die with the old password,
     and so do its sessions: who commits ends their sockets."""
     user.password_hash = password_hash
-    writing.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
-    return sessions.delete_all(writing, user.id, keep=keep)
+    tx.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
+    return sessions.delete_all(tx, user.id, keep=keep)
 
 
-def locked_user(writing: Session, user_id: int) -> User:
+def locked_user(tx: Session, user_id: int) -> User:
     """The user, until the caller's transaction ends, or NotFound."""
     # FOR UPDATE: two admins who demote each other at once must not both succeed.
     query = select(User).where(User.id == user_id).with_for_update(of=User)
-    user: User | None = writing.scalar(query)
+    user: User | None = tx.scalar(query)
     if user is None:
-        writing.rollback()
         raise NotFound("There is no such user.")
     return user
 
 
-def _keep_an_admin(writing: Session, user: User) -> None:
+def _keep_an_admin(tx: Session, user: User) -> None:
     if user.role != Role.ADMIN or not user.active:
         return
-    admins = writing.scalars(
+    admins = tx.scalars(
         select(User.id).where(User.role == Role.ADMIN, User.active).with_for_update()
     ).all()
     if len(admins) <= 1:
-        writing.rollback()
         raise Conflict("This is the last active admin. Make somebody else an admin first.")
 
 
@@ -198,17 +191,17 @@ def change_settings(user: User, changes: dict[str, str | int], *, address: str) 
     if not changes:
         return
     user_id = user.id
-    writing = begin_write()
-    row = writing.get_one(UserSettings, user_id)
-    for name, value in changes.items():
-        setattr(row, name, value)
-    audit.record(
-        writing,
-        "settings.change",
-        actor=user,
-        target=user.username,
-        detail=", ".join(f"{name}={value}" for name, value in sorted(changes.items())),
-        address=address,
-    )
-    writing.commit()
+    with write() as tx:
+        row = tx.get_one(UserSettings, user_id)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        audit.record(
+            tx,
+            "settings.change",
+            actor=user,
+            target=user.username,
+            detail=", ".join(f"{name}={value}" for name, value in sorted(changes.items())),
+            address=address,
+        )
+        tx.commit()
     publish.user_changed()

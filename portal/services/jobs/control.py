@@ -33,35 +33,35 @@ from portal.transfers.states import (
 
 def pause(job_id: int, *, actor: User, address: str) -> Job:
     """Of a running job. Asked again: harmless. Otherwise Conflict."""
-    with _open(job_id) as (writing, job):
+    with _open(job_id) as (tx, job):
         if job.status != JobStatus.RUNNING:
             raise Conflict(f"Only a running job can be paused; this one is {job.status}.")
         if job.paused_at is not None:
             return job
         values = {"paused_at": now(), "speed_bytes": 0, "eta_seconds": None}
-        return _change(writing, job, "job.pause", actor, address, "", **values)
+        return _change(tx, job, "job.pause", actor, address, "", **values)
 
 
 def resume(job_id: int, *, actor: User, address: str) -> Job:
     """Of a paused job, also where it went back to the queue meanwhile; of one that is not paused:
     harmless. Of one that has ended: Conflict."""
-    with _open(job_id) as (writing, job):
+    with _open(job_id) as (tx, job):
         _refuse_ended(job)
         if job.paused_at is None:
             return job
-        return _change(writing, job, "job.resume", actor, address, "", paused_at=None)
+        return _change(tx, job, "job.resume", actor, address, "", paused_at=None)
 
 
 def limit(job_id: int, bandwidth_limit: str | None, *, actor: User, address: str) -> Job:
     """Another bandwidth limit (a rate or a timetable, validated; None for no limit) from now on.
     Of a job that has ended: Conflict."""
-    with _open(job_id) as (writing, job):
+    with _open(job_id) as (tx, job):
         _refuse_ended(job)
         if job.bandwidth_limit == bandwidth_limit:
             return job
         detail = f"from {job.bandwidth_limit or 'none'} to {bandwidth_limit or 'none'}"
         values = {"bandwidth_limit": bandwidth_limit}
-        return _change(writing, job, "job.limit", actor, address, detail, **values)
+        return _change(tx, job, "job.limit", actor, address, detail, **values)
 
 
 def _refuse_ended(job: Job) -> None:
@@ -71,17 +71,17 @@ def _refuse_ended(job: Job) -> None:
 
 @contextmanager
 def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
-    with changing(job_id) as writing:
-        yield writing, held(writing, job_id)
+    with changing(job_id) as tx:
+        yield tx, held(tx, job_id)
 
 
 def _change(
-    writing: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
+    tx: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
 ) -> Job:
-    changed = touch_row(writing, job.id, JobStatus(job.status), **values)
+    changed = touch_row(tx, job.id, JobStatus(job.status), **values)
     assert changed is not None  # noqa: S101 - the row is held
-    audit.record(writing, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
-    writing.commit()
+    audit.record(tx, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
+    tx.commit()
     publish.changed(changed)
     return changed
 
@@ -89,17 +89,17 @@ def _change(
 def cancel(job_id: int, *, actor: User, address: str) -> Job:
     """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
     harmless. Completed or failed: Conflict, with the word for it."""
-    with changing(job_id) as writing:
-        job = held(writing, job_id)
+    with changing(job_id) as tx:
+        job = held(tx, job_id)
         old = JobStatus(job.status)
         if old in (JobStatus.CANCELLING, JobStatus.CANCELLED):
             return job
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        written = places.keys_of(writing.connection(), job_id)
+        written = places.keys_of(tx.connection(), job_id)
         changed = change(
-            writing,
+            tx,
             job_id,
             old,
             new,
@@ -108,8 +108,8 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
             cancel_requested_by_id=actor.id,
         )
         assert changed is not None  # noqa: S101 - the row is held
-        audit.record(writing, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
-        writing.commit()
+        audit.record(tx, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
+        tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
         for one in places.freed(written):

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid
 from portal.models import Job, User
 from portal.realtime import publish
@@ -40,7 +40,8 @@ def create(transfer: Transfer, *, actor: User, address: str) -> Job:
     places.refuse_one_place(ends_of(transfer), found)
     if missing := _missing_source(transfer):
         raise missing
-    job = insert(begin_write(), transfer, actor, address, found=found)
+    with write() as tx:
+        job = insert(tx, transfer, actor, address, found=found)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
@@ -51,18 +52,19 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
     missing = _missing_source(transfer)
-    job = _wished(begin_write(), actor, wish)
-    if job is not None:
-        # Its source may be gone by now: a move has taken it away.
-        return job, False
-    if missing:
-        session().rollback()
-        raise missing
     try:
-        job = insert(session(), transfer, actor, address, found=found, wish=wish)
+        with write() as tx:
+            job = idempotency.job_of(tx, actor, wish)
+            if job is not None:
+                # Its source may be gone by now: a move has taken it away.
+                return job, False
+            if missing:
+                raise missing
+            job = insert(tx, transfer, actor, address, found=found, wish=wish)
     except IntegrityError:
         # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
-        job = _wished(begin_write(), actor, wish)
+        with write() as tx:
+            job = idempotency.job_of(tx, actor, wish)
         if job is None:
             raise
         return job, False
@@ -74,23 +76,12 @@ def _missing_source(transfer: Transfer) -> Invalid | None:
     return places.missing_source(ends_of(transfer), current_app.extensions["settings"])
 
 
-def _wished(writing: Session, actor: User, wish: Wish) -> Job | None:
-    """Goes on with the write transaction only where there is no such job yet."""
-    try:
-        job = idempotency.job_of(writing, actor, wish)
-    except Invalid:
-        writing.rollback()
-        raise
-    if job is not None:
-        writing.rollback()
-    return job
-
-
 def add_sample(transfer: Transfer, *, username: str) -> None:
     """A job of a demonstration, queued before the executor starts."""
     owner = session.scalars(select(User).where(User.username == username)).one()
     found = places.look_up(ends_of(transfer))
-    insert(begin_write(), transfer, owner, address="", found=found)
+    with write() as tx:
+        insert(tx, transfer, owner, address="", found=found)
 
 
 def retry(old: Job, *, actor: User, address: str) -> Job:
@@ -100,20 +91,19 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         # What was confirmed is no longer what would happen: it is shown and asked for again.
         transfer = replace(transfer, dry_run=True)
     found = places.look_up(ends_of(transfer))
-    writing = begin_write()
-    old = held(writing, old.id)
-    if old.status not in RETRYABLE:
-        writing.rollback()
-        raise Conflict(f"A {old.status} job cannot be retried.")
-    # Looked for while the old one is held: of two clicks at once the second finds the first one's.
-    job = writing.scalar(
-        select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
-    )
-    if job is not None:
-        writing.rollback()
-        return job
-    transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
-    job = insert(writing, transfer, actor, address, found=found, retry_of=old.id)
+    with write() as tx:
+        old = held(tx, old.id)
+        if old.status not in RETRYABLE:
+            raise Conflict(f"A {old.status} job cannot be retried.")
+        # Looked for while the old one is held: of two clicks at once the second finds the job of
+        # the first.
+        job = tx.scalar(
+            select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
+        )
+        if job is not None:
+            return job
+        transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
+        job = insert(tx, transfer, actor, address, found=found, retry_of=old.id)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
@@ -135,7 +125,7 @@ def transfer_of(job: Job) -> Transfer:
 
 
 def insert(
-    writing: Session,
+    tx: Session,
     transfer: Transfer,
     actor: User,
     address: str,
@@ -148,11 +138,7 @@ def insert(
     """A queued job, committed and published. ``found``: where it writes; ``confirms``: the dry run
     whose plan it must keep.
     Raises Conflict if one of its remotes is gone, or not for this person any more."""
-    try:
-        remotes.hold(writing, (transfer.source_remote_id, transfer.destination_remote_id), actor)
-    except Conflict:
-        writing.rollback()
-        raise
+    remotes.hold(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
     job = Job(
         name=transfer.name,
         operation=transfer.operation,
@@ -171,23 +157,23 @@ def insert(
         confirms_id=confirms.id if confirms else None,
         plan=confirms.plan if confirms else None,
     )
-    writing.add(job)
-    writing.flush()
-    places.keep(writing, job.id, found)
+    tx.add(job)
+    tx.flush()
+    places.keep(tx, job.id, found)
     if wish is not None:
-        idempotency.remember(writing, actor, wish, job)
-    count(writing, JobStatus.QUEUED, +1)
+        idempotency.remember(tx, actor, wish, job)
+    count(tx, JobStatus.QUEUED, +1)
     note = f"retry of job {retry_of}" if retry_of else ""
-    add_event(writing, job, None, actor=actor.username, note=note)
+    add_event(tx, job, None, actor=actor.username, note=note)
     audit.record(
-        writing,
+        tx,
         "job.retry" if retry_of else "job.create",
         actor=actor,
         target=f"job {job.id}",
         detail=f"{_act(job)} {job.source!r} to {job.destination!r}{_confirmation(job)}",
         address=address,
     )
-    writing.commit()
+    tx.commit()
     publish.created(job)
     return job
 

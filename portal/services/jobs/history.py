@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, tuple_
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote, Span, User
 from portal.models.job import all_worked
 from portal.services import audit
@@ -209,11 +209,9 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 def export(wanted: Filter, asked: str, *, actor: User, address: str) -> Iterator[list[Line]]:
     """Notes the export (``asked``: the filter in words), then gives what matches, newest first, a
     few at a time. What ends meanwhile comes before the first of them, and so never twice."""
-    writing = begin_write()
-    audit.record(
-        writing, "history.export", actor=actor, target="csv", detail=asked, address=address
-    )
-    writing.commit()
+    with write() as tx:
+        audit.record(tx, "history.export", actor=actor, target="csv", detail=asked, address=address)
+        tx.commit()
     return _chunks(wanted)
 
 

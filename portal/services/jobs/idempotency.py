@@ -26,21 +26,21 @@ class Wish:
     body: str
 
 
-def job_of(writing: Session, user: User, wish: Wish) -> Job | None:
+def job_of(tx: Session, user: User, wish: Wish) -> Job | None:
     """The job that was made under this key within the last day. Raises Invalid if it was made of
     another wish."""
-    row = writing.get(IdempotencyKey, (user.id, _digest(wish.key)), populate_existing=True)
+    row = tx.get(IdempotencyKey, (user.id, _digest(wish.key)), populate_existing=True)
     if row is None or row.created_at < now() - LIFE:
         return None
     if row.body_hash != _digest(wish.body):
         raise Invalid({HEADER: "This key was used for another transfer. Use a new one."})
-    return writing.get(Job, row.job_id, populate_existing=True)
+    return tx.get(Job, row.job_id, populate_existing=True)
 
 
-def remember(writing: Session, user: User, wish: Wish, job: Job) -> None:
+def remember(tx: Session, user: User, wish: Wish, job: Job) -> None:
     """Raises IntegrityError when the same key was used in the same moment."""
-    writing.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - LIFE))
-    writing.add(
+    tx.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - LIFE))
+    tx.add(
         IdempotencyKey(
             user_id=user.id,
             key_hash=_digest(wish.key),
@@ -48,7 +48,7 @@ def remember(writing: Session, user: User, wish: Wish, job: Job) -> None:
             job_id=job.id,
         )
     )
-    writing.flush()
+    tx.flush()
 
 
 def _digest(text: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write
+from portal.db.session import write
 from portal.models import Job, JobLog, JobLogChunk, JobSpeed
 from portal.runtime.thread_offload import offload
 from portal.services.jobs import log_format
@@ -92,16 +92,15 @@ class Tail:
 
 def begin(job_id: int, attempt: int) -> Tail | None:
     """Where this attempt goes on; None if a later one has already begun."""
-    writing = begin_write()
-    log = writing.get(JobLog, job_id, populate_existing=True)
-    if log is None:
-        log = JobLog(job_id=job_id, lines=0, kept_lines=0, kept_bytes=0, errors=0)
-        writing.add(log)
-    elif log.attempt > attempt:
-        writing.rollback()
-        return None
-    log.attempt, log.removed_at = attempt, None
-    writing.commit()
+    with write() as tx:
+        log = tx.get(JobLog, job_id, populate_existing=True)
+        if log is None:
+            log = JobLog(job_id=job_id, lines=0, kept_lines=0, kept_bytes=0, errors=0)
+            tx.add(log)
+        elif log.attempt > attempt:
+            return None
+        log.attempt, log.removed_at = attempt, None
+        tx.commit()
     return Tail(
         job_id, attempt, log.lines, log.kept_lines, log.kept_bytes, log.head_end, log.errors
     )
@@ -131,7 +130,7 @@ def _close(tail: Tail) -> None:
         tail.open = None
 
 
-def write(tail: Tail) -> bool:
+def save(tail: Tail) -> bool:
     """Writes what was taken in. False if a later attempt writes this log now. When the database
     raises, nothing is lost: the next call writes it too."""
     if tail.is_written:
@@ -145,33 +144,32 @@ def write(tail: Tail) -> bool:
         kept_bytes += len(row["data"])
         if head_end is None and (kept_lines > MOST_LINES / 2 or kept_bytes > MOST_BYTES / 2):
             head_end = row["first_line"] - 1
-    writing = begin_write()
-    if kept_lines > MOST_LINES or kept_bytes > MOST_BYTES:
-        stored = (JobLogChunk.first_line > (head_end or 0)) & (
-            JobLogChunk.first_line < (rows[0]["first_line"] if rows else tail.lines)
-        )
-        kept_lines, kept_bytes = _cut(
-            writing, (JobLogChunk.job_id == tail.job_id) & stored, kept_lines, kept_bytes
-        )
-    figures = {
-        "lines": tail.lines,
-        "kept_lines": kept_lines,
-        "kept_bytes": kept_bytes,
-        "head_end": head_end,
-        "errors": tail.errors,
-    }
-    mine = (JobLog.job_id == tail.job_id) & (JobLog.attempt == tail.attempt)
-    unsynchronized = {"synchronize_session": False}
-    held = writing.execute(
-        update(JobLog).where(mine).values(**figures).returning(JobLog.job_id),
-        execution_options=unsynchronized,
-    ).first()
-    if held is None:
-        writing.rollback()
-        return False
-    if rows:
-        writing.execute(_upsert(writing), rows)
-    writing.commit()
+    with write() as tx:
+        if kept_lines > MOST_LINES or kept_bytes > MOST_BYTES:
+            stored = (JobLogChunk.first_line > (head_end or 0)) & (
+                JobLogChunk.first_line < (rows[0]["first_line"] if rows else tail.lines)
+            )
+            kept_lines, kept_bytes = _cut(
+                tx, (JobLogChunk.job_id == tail.job_id) & stored, kept_lines, kept_bytes
+            )
+        figures = {
+            "lines": tail.lines,
+            "kept_lines": kept_lines,
+            "kept_bytes": kept_bytes,
+            "head_end": head_end,
+            "errors": tail.errors,
+        }
+        mine = (JobLog.job_id == tail.job_id) & (JobLog.attempt == tail.attempt)
+        unsynchronized = {"synchronize_session": False}
+        held = tx.execute(
+            update(JobLog).where(mine).values(**figures).returning(JobLog.job_id),
+            execution_options=unsynchronized,
+        ).first()
+        if held is None:
+            return False
+        if rows:
+            tx.execute(_upsert(tx), rows)
+        tx.commit()
     tail.kept_lines, tail.kept_bytes, tail.head_end = kept_lines, kept_bytes, head_end
     tail.open_lines, tail.open_bytes = (
         (rows[-1]["lines"], len(rows[-1]["data"])) if tail.open else (0, 0)
@@ -200,14 +198,14 @@ def _upsert(session: Session) -> Any:
 
 
 def _cut(
-    writing: Session, middle: ColumnElement[bool], kept_lines: int, kept_bytes: int
+    tx: Session, middle: ColumnElement[bool], kept_lines: int, kept_bytes: int
 ) -> tuple[int, int]:
     """Removes the oldest chunks of the middle; the lines and bytes that stay."""
     chunk, last = JobLogChunk, 0
     size = func.length(chunk.data)
     while kept_lines > MOST_LINES * _ROOM or kept_bytes > MOST_BYTES * _ROOM:
         rest = select(chunk.first_line, chunk.lines, size).where(middle, chunk.first_line > last)
-        oldest = writing.execute(rest.order_by(chunk.first_line).limit(1)).one_or_none()
+        oldest = tx.execute(rest.order_by(chunk.first_line).limit(1)).one_or_none()
         if oldest is None:
             break
         last = oldest[0]
@@ -215,7 +213,7 @@ def _cut(
         kept_bytes -= oldest[2]
     if last:
         cut = delete(chunk).where(middle, chunk.first_line <= last)
-        writing.execute(cut, execution_options={"synchronize_session": False})
+        tx.execute(cut, execution_options={"synchronize_session": False})
     return kept_lines, kept_bytes
 
 
@@ -233,12 +231,10 @@ def remove_old(days: int) -> int:
 
 
 def _old(before: datetime) -> list[int]:
-    writing = begin_write()
-    ended = select(JobLog.job_id).join(Job, Job.id == JobLog.job_id)
-    old = ended.where(Job.finished_at < before, JobLog.removed_at.is_(None)).limit(_AT_ONCE)
-    ids = list(writing.scalars(old))
-    writing.rollback()
-    return ids
+    with write() as tx:
+        ended = select(JobLog.job_id).join(Job, Job.id == JobLog.job_id)
+        old = ended.where(Job.finished_at < before, JobLog.removed_at.is_(None)).limit(_AT_ONCE)
+        return list(tx.scalars(old))
 
 
 def _remove(job_id: int) -> None:
@@ -246,22 +242,24 @@ def _remove(job_id: int) -> None:
     quiet = {"synchronize_session": False}
     chunk = JobLogChunk.first_line
     while True:
-        writing = begin_write()
-        first = select(chunk).where(JobLogChunk.job_id == job_id).order_by(chunk).limit(_AT_ONCE)
-        numbers = list(writing.scalars(first))
-        mine = JobLogChunk.job_id == job_id
-        if numbers:
-            old = delete(JobLogChunk).where(mine, chunk <= numbers[-1])
-            writing.execute(old, execution_options=quiet)
-        else:
-            writing.execute(
-                delete(JobSpeed).where(JobSpeed.job_id == job_id), execution_options=quiet
+        with write() as tx:
+            first = (
+                select(chunk).where(JobLogChunk.job_id == job_id).order_by(chunk).limit(_AT_ONCE)
             )
-            gone = {"removed_at": now(), "kept_lines": 0, "kept_bytes": 0}
-            writing.execute(
-                update(JobLog).where(JobLog.job_id == job_id).values(**gone),
-                execution_options=quiet,
-            )
-        writing.commit()
+            numbers = list(tx.scalars(first))
+            mine = JobLogChunk.job_id == job_id
+            if numbers:
+                old = delete(JobLogChunk).where(mine, chunk <= numbers[-1])
+                tx.execute(old, execution_options=quiet)
+            else:
+                tx.execute(
+                    delete(JobSpeed).where(JobSpeed.job_id == job_id), execution_options=quiet
+                )
+                gone = {"removed_at": now(), "kept_lines": 0, "kept_bytes": 0}
+                tx.execute(
+                    update(JobLog).where(JobLog.job_id == job_id).values(**gone),
+                    execution_options=quiet,
+                )
+            tx.commit()
         if not numbers:
             return

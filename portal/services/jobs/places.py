@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from portal.db.session import begin_write, glance
+from portal.db.session import glance, write
 from portal.engine import KnownMounts, places
 from portal.engine.same_place import ACCOUNT
 from portal.errors import Invalid
@@ -215,18 +215,18 @@ def _machine() -> str:
 # --- kept, within a transaction -----------------------------------------------------------------
 
 
-def keep(writing: Session, job_id: int, found: Places) -> None:
+def keep(tx: Session, job_id: int, found: Places) -> None:
     """In place of what was known of this job."""
-    if keys_of(writing.connection(), job_id) == found.written:
+    if keys_of(tx.connection(), job_id) == found.written:
         return
-    forget(writing, job_id)
+    forget(tx, job_id)
     if found.written:
         rows = [{"job_id": job_id, "key": key} for key in sorted(found.written)]
-        writing.execute(insert(JobPlace), rows)
+        tx.execute(insert(JobPlace), rows)
 
 
-def forget(writing: Session, job_id: int) -> None:
-    writing.execute(delete(JobPlace).where(JobPlace.job_id == job_id))
+def forget(tx: Session, job_id: int) -> None:
+    tx.execute(delete(JobPlace).where(JobPlace.job_id == job_id))
 
 
 def forget_ended() -> None:
@@ -235,20 +235,20 @@ def forget_ended() -> None:
     with glance() as connection:
         ids = list(connection.scalars(ended))
     if ids:
-        writing = begin_write()
-        writing.execute(delete(JobPlace).where(JobPlace.job_id.in_(ids)))
-        writing.commit()
+        with write() as tx:
+            tx.execute(delete(JobPlace).where(JobPlace.job_id.in_(ids)))
+            tx.commit()
 
 
 def keys_of(connection: Connection, job_id: int) -> frozenset[str]:
     return frozenset(connection.scalars(select(JobPlace.key).where(JobPlace.job_id == job_id)))
 
 
-def claim_in_turn(writing: Session) -> None:
+def claim_in_turn(tx: Session) -> None:
     """One claim at a time until the transaction ends: of two that overlap, the later one sees what
     the earlier one did. SQLite has one writer anyway."""
-    if writing.get_bind().dialect.name == "postgresql":
-        writing.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))
+    if tx.get_bind().dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))
 
 
 # --- who waits for whom -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import replace
 from flask import current_app
 from sqlalchemy import select
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid
 from portal.models import Job, User
 from portal.services.jobs import create, places
@@ -37,21 +37,19 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
     Conflict or Invalid."""
     asked = session.get_one(Job, job_id)
     found = places.look_up(replace(ends_of(asked), dry_run=False))
-    writing = begin_write()
-    shown = held(writing, job_id)
-    # Looked for while the dry run is held: of two clicks at once the second finds the first one's.
-    job = confirmed_by(job_id)
-    if job is not None:
-        writing.rollback()
-        return job, False
-    if not confirmable(shown):
-        writing.rollback()
-        raise Conflict("Only a completed dry run of a sync or a move can be confirmed.")
-    deletes = int((shown.plan or {}).get("deletes", 0))
-    if deletes and typed.strip() not in (shown.name, f"{deletes}", f"{deletes:,}"):
-        writing.rollback()
-        raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
-    transfer = replace(create.transfer_of(shown), dry_run=False)
-    job = create.insert(writing, transfer, actor, address, found=found, confirms=shown)
+    with write() as tx:
+        shown = held(tx, job_id)
+        # Looked for while the dry run is held: of two clicks at once the second finds the job of
+        # the first.
+        job = confirmed_by(job_id)
+        if job is not None:
+            return job, False
+        if not confirmable(shown):
+            raise Conflict("Only a completed dry run of a sync or a move can be confirmed.")
+        deletes = int((shown.plan or {}).get("deletes", 0))
+        if deletes and typed.strip() not in (shown.name, f"{deletes}", f"{deletes:,}"):
+            raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
+        transfer = replace(create.transfer_of(shown), dry_run=False)
+        job = create.insert(tx, transfer, actor, address, found=found, confirms=shown)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job, True

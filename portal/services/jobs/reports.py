@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write, database_time, glance
+from portal.db.session import database_time, glance, write
 from portal.engine import FIGURES, Progress
 from portal.models import Job, WorkerProcess
 from portal.models.job import worked
@@ -106,12 +106,12 @@ def claim(
     written = _written(job_id, found)
     if written is None:
         return None
-    with changing(job_id) as writing:
-        places.claim_in_turn(writing)
+    with changing(job_id) as tx:
+        places.claim_in_turn(tx)
         if found is not None:
-            places.keep(writing, job_id, found)
+            places.keep(tx, job_id, found)
         job = change(
-            writing,
+            tx,
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
@@ -119,24 +119,24 @@ def claim(
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
-            earlier_seconds=_seconds_so_far(writing, job_id),
+            earlier_seconds=_seconds_so_far(tx, job_id),
             started_at=database_time(),
             heartbeat_at=database_time(),
             **_keys(found),
             **standing_still(),
         )
         if job is not None:
-            writing.commit()
+            tx.commit()
             publish.status_changed(job, JobStatus.QUEUED)
     if job is None:
         _written(job_id, found)  # another claim came first: who ends that job finds this one
     return job
 
 
-def _seconds_so_far(writing: Session, job_id: int) -> int:
+def _seconds_so_far(tx: Session, job_id: int) -> int:
     """For how long the attempts before have worked at a job."""
     columns = (Job.earlier_seconds, Job.started_at, Job.heartbeat_at)
-    row = writing.execute(select(*columns).where(Job.id == job_id)).one_or_none()
+    row = tx.execute(select(*columns).where(Job.id == job_id)).one_or_none()
     if row is None:
         return 0
     return int(row.earlier_seconds) + (worked(row.started_at, None, row.heartbeat_at) or 0)
@@ -151,9 +151,9 @@ def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
         waits = places.waits(connection, job_id, written)
     if waits and found is not None and written != known:
         # By these it is found again when the other one ends.
-        writing = begin_write()
-        places.keep(writing, job_id, found)
-        writing.commit()
+        with write() as tx:
+            places.keep(tx, job_id, found)
+            tx.commit()
     return None if waits else written
 
 
@@ -180,12 +180,12 @@ def report_progress(reports: Sequence[ProgressReport]) -> dict[Claim, ClaimStatu
     each claim."""
     if not reports:
         return {}
-    with changing(*(one.claim.job_id for one in reports)) as writing:
-        before = bytes_counted(writing, *(one.claim.job_id for one in reports))
-        rows = _write_progress(writing, reports, before)
+    with changing(*(one.claim.job_id for one in reports)) as tx:
+        before = bytes_counted(tx, *(one.claim.job_id for one in reports))
+        rows = _write_progress(tx, reports, before)
         jobs = {Claim(job.id, job.attempt): job for job in rows}
-        _count(writing, [one for one in reports if one.claim in jobs], jobs, before)
-        writing.commit()
+        _count(tx, [one for one in reports if one.claim in jobs], jobs, before)
+        tx.commit()
         for job in jobs.values():
             publish.progress(job)
     others = [one.claim for one in reports if one.claim not in jobs]
@@ -193,7 +193,7 @@ def report_progress(reports: Sequence[ProgressReport]) -> dict[Claim, ClaimStatu
 
 
 def _count(
-    writing: Session,
+    tx: Session,
     reports: Sequence[ProgressReport],
     jobs: dict[Claim, Job],
     before: dict[int, int],
@@ -206,11 +206,11 @@ def _count(
         minutes.update(dict(shares(gained, one.since, moment)))
     # Oldest first, as everywhere: see ``transitions.change``.
     for minute, moved in sorted(minutes.items()):
-        add_activity(writing, minute, bytes_moved=moved)
+        add_activity(tx, minute, bytes_moved=moved)
 
 
 def _write_progress(
-    writing: Session, reports: Sequence[ProgressReport], before: dict[int, int]
+    tx: Session, reports: Sequence[ProgressReport], before: dict[int, int]
 ) -> Sequence[Job]:
     # One statement for all: a hundred running jobs cost the database hardly more than one.
     new = _as_table(reports, before)
@@ -218,7 +218,7 @@ def _write_progress(
     for name in _MAY_BE_UNKNOWN:
         # PostgreSQL takes a column of which no row knows anything for text.
         figures[name] = cast(new.c[name], Job.__table__.c[name].type)
-    return writing.scalars(
+    return tx.scalars(
         update(Job)
         .where(
             Job.id == new.c.job_id,
@@ -282,18 +282,15 @@ def heartbeat(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
     if not claims:
         return {}
     keys = [(claim.job_id, claim.attempt) for claim in claims]
-    writing = begin_write()
-    try:
-        rows = writing.execute(
+    with write() as tx:
+        rows = tx.execute(
             update(Job)
             .where(tuple_(Job.id, Job.attempt).in_(keys), Job.status.in_(ACTIVE))
             .values(heartbeat_at=database_time())
             .returning(Job.id, Job.attempt, Job.status),
             execution_options={"synchronize_session": False},
         ).all()
-        writing.commit()
-    finally:
-        writing.rollback()
+        tx.commit()
     found = {Claim(row.id, row.attempt): row.status for row in rows}
     return {claim: _claim_status(found.get(claim)) for claim in claims}
 
@@ -306,9 +303,9 @@ def report_trouble(
     next_try_at: datetime | None = None,
 ) -> None:
     """Writes what stands in the way of a running job; None when nothing does any more."""
-    with changing(claim.job_id) as writing:
+    with changing(claim.job_id) as tx:
         job = touch_row(
-            writing,
+            tx,
             claim.job_id,
             JobStatus.RUNNING,
             claim.attempt,
@@ -317,7 +314,7 @@ def report_trouble(
             next_try_at=next_try_at,
         )
         if job is not None:
-            writing.commit()
+            tx.commit()
             publish.changed(job)
 
 
@@ -368,10 +365,10 @@ def _end(
     since: datetime | None,
 ) -> None:
     """From running to ``new``; from cancelling to cancelled."""
-    with changing(claim.job_id) as writing:
+    with changing(claim.job_id) as tx:
         old = JobStatus.RUNNING
         job = change(
-            writing,
+            tx,
             claim.job_id,
             old,
             new,
@@ -383,7 +380,7 @@ def _end(
         if job is None:
             old = JobStatus.CANCELLING
             job = change(
-                writing,
+                tx,
                 claim.job_id,
                 old,
                 JobStatus.CANCELLED,
@@ -392,7 +389,7 @@ def _end(
                 **cancelled,
             )
         if job is not None:
-            writing.commit()
+            tx.commit()
             publish.status_changed(job, old)
 
 

@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import (
-    begin_write,
     database_time,
     exclusively,
     session,
+    write,
 )
 from portal.models import Job
 from portal.realtime import publish
@@ -102,17 +102,14 @@ def note_notified(job_ids: Sequence[int]) -> None:
     """A message for each of these jobs waits for a worker now."""
     for first in range(0, len(job_ids), _AT_ONCE):
         some = job_ids[first : first + _AT_ONCE]
-        writing = begin_write()
-        try:
-            writing.execute(
+        with write() as tx:
+            tx.execute(
                 update(Job)
                 .where(Job.id.in_(some), Job.status == JobStatus.QUEUED)
                 .values(notified_at=database_time()),
                 execution_options={"synchronize_session": False},
             )
-            writing.commit()
-        finally:
-            writing.rollback()
+            tx.commit()
 
 
 def _due_for_notification(renotify_after: float) -> list[Waiting]:
@@ -192,13 +189,13 @@ def _move(
     """Gives the places that the job does not write to any more, if it was moved."""
     old = JobStatus(job.status)
     attempt = job.attempt
-    with changing(job.id) as writing:
-        written = places.keys_of(writing.connection(), job.id)
+    with changing(job.id) as tx:
+        written = places.keys_of(tx.connection(), job.id)
         moved = change(
-            writing, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
+            tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
         if moved is None:
             return frozenset()
-        writing.commit()
+        tx.commit()
         publish.status_changed(moved, old)
     return written

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import Job, JobLog, JobSpeed
 from portal.services.jobs.speed_curve import Series
 from portal.transfers.states import ACTIVE
@@ -15,23 +15,23 @@ from portal.transfers.states import ACTIVE
 
 def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> None:
     """Replaces what was saved; a worker of an older attempt changes nothing any more."""
-    writing = begin_write()
-    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
-    figures = {
-        "attempt": attempt,
-        "started_at": started_at,
-        "step": series.step,
-        "points": list(series.points),
-        "peak": series.peak,
-    }
-    writing.execute(
-        insert(JobSpeed)
-        .values(job_id=job_id, **figures)
-        .on_conflict_do_update(
-            index_elements=[JobSpeed.job_id], set_=figures, where=JobSpeed.attempt <= attempt
+    with write() as tx:
+        insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
+        figures = {
+            "attempt": attempt,
+            "started_at": started_at,
+            "step": series.step,
+            "points": list(series.points),
+            "peak": series.peak,
+        }
+        tx.execute(
+            insert(JobSpeed)
+            .values(job_id=job_id, **figures)
+            .on_conflict_do_update(
+                index_elements=[JobSpeed.job_id], set_=figures, where=JobSpeed.attempt <= attempt
+            )
         )
-    )
-    writing.commit()
+        tx.commit()
 
 
 def of(job: Job) -> JobSpeed | None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, func, select
 
 from portal.db.clock import day_begins, now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import ActivityMinute, Job
 from portal.presentation.charts import Period, Throughput
 from portal.services.jobs import listing
@@ -116,22 +116,19 @@ def remove_old(days: int) -> int:
     transaction, so that nobody waits for it long."""
     before, removed = now() - timedelta(days=days), 0
     while True:
-        writing = begin_write()
-        try:
-            oldest = writing.scalar(select(func.min(ActivityMinute.minute)))
+        with write() as tx:
+            oldest = tx.scalar(select(func.min(ActivityMinute.minute)))
             if oldest is None or oldest >= before:
                 return removed
             until = min(before, oldest + timedelta(days=1))
-            gone = writing.scalars(
+            gone = tx.scalars(
                 delete(ActivityMinute)
                 .where(ActivityMinute.minute < until)
                 .returning(ActivityMinute.minute),
                 execution_options={"synchronize_session": False},
             ).all()
-            writing.commit()
+            tx.commit()
             removed += len(gone)
-        finally:
-            writing.rollback()
 
 
 def _moved_since(first: datetime) -> dict[datetime, int]:

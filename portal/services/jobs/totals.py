@@ -36,11 +36,11 @@ class Total:
         return Total(*(getattr(self, name) + getattr(other, name) for name in _FIGURES))
 
 
-def add(writing: Session, job: Job) -> None:
+def add(tx: Session, job: Job) -> None:
     """A job that has just ended, within the transaction that ended it."""
     if job.finished_at is None:
         raise ValueError("only what is over counts")
-    insert = sqlite.insert if writing.get_bind().dialect.name == "sqlite" else postgresql.insert
+    insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
     figures = {
         "jobs": 1,
         "bytes_moved": job.bytes_transferred,
@@ -57,7 +57,7 @@ def add(writing: Session, job: Job) -> None:
     statement = insert(HistoryTotal).values(
         [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span]
     )
-    writing.execute(
+    tx.execute(
         statement.on_conflict_do_update(
             index_elements=_KEYS,
             set_={

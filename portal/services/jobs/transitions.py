@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write
+from portal.db.session import write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
 from portal.realtime import publish
 from portal.services.jobs import places, totals
@@ -35,12 +35,8 @@ _LONGEST_SHARED = timedelta(days=1)
 def changing(*job_ids: int) -> Iterator[Session]:
     """A write transaction about these jobs. What is published inside leaves in the order of
     ``seq``: without the lock a slower thread could announce an older state after a newer one."""
-    with publish.in_order(*job_ids):
-        session = begin_write()
-        try:
-            yield session
-        finally:
-            session.rollback()
+    with publish.in_order(*job_ids), write() as tx:
+        yield tx
 
 
 def held(session: Session, job_id: int) -> Job:

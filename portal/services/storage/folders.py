@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.engine import Entry, Listing, Matching, is_marker
 from portal.errors import Invalid, PortalError
 from portal.models import User
@@ -165,9 +165,9 @@ def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str)
     _listings.clear()
     if problem:
         raise Invalid({"name": problem})
-    writing = begin_write()
-    audit.record(writing, "folder.create", actor=user, target=made.text, address=address)
-    writing.commit()
+    with write() as tx:
+        audit.record(tx, "folder.create", actor=user, target=made.text, address=address)
+        tx.commit()
     return made.text
 
 

@@ -7,35 +7,35 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.db.session import begin_write
+from portal.db.session import write
 from portal.models import Remote, SecondFactor
 from portal.services import audit
 from portal.services.storage import encryption
 
 
 @dataclass(frozen=True, slots=True)
-class CumulativeProgress:
+class Tally:
     """``resealed`` secrets, and what could be opened by no key that is known."""
 
     resealed: int
     lost: tuple[str, ...]
 
 
-def reseal() -> CumulativeProgress:
+def reseal() -> Tally:
     """All or nothing, but for what is lost: that stays as it is."""
-    writing = begin_write()
-    factors, lost_factors = _second_factors(writing)
-    remotes, lost_remotes = _remotes(writing)
-    tally = CumulativeProgress(factors + remotes, (*lost_factors, *lost_remotes))
-    detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
-    audit.record(writing, "keys.rotate", detail=detail)
-    writing.commit()
+    with write() as tx:
+        factors, lost_factors = _second_factors(tx)
+        remotes, lost_remotes = _remotes(tx)
+        tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
+        detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
+        audit.record(tx, "keys.rotate", detail=detail)
+        tx.commit()
     return tally
 
 
-def _second_factors(writing: Session) -> tuple[int, list[str]]:
+def _second_factors(tx: Session) -> tuple[int, list[str]]:
     done, lost = 0, []
-    for factor in writing.scalars(select(SecondFactor).with_for_update()):
+    for factor in tx.scalars(select(SecondFactor).with_for_update()):
         secret = encryption.opened(factor.secret)
         if secret is None:
             lost.append(f"the second factor of user {factor.user_id}")
@@ -45,9 +45,9 @@ def _second_factors(writing: Session) -> tuple[int, list[str]]:
     return done, lost
 
 
-def _remotes(writing: Session) -> tuple[int, list[str]]:
+def _remotes(tx: Session) -> tuple[int, list[str]]:
     done, lost = 0, []
-    for remote in writing.scalars(select(Remote).with_for_update()):
+    for remote in tx.scalars(select(Remote).with_for_update()):
         anew = dict(remote.secrets)
         for name, sealed in remote.secrets.items():
             secret = encryption.opened(sealed)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Job, Remote, Role, User
 from portal.remotes import options as parameters
@@ -94,16 +94,15 @@ def create(name: str, backend: str, draft: Draft, *, actor: User, address: str) 
         start=draft.start,
         changed_by=actor.username,
     )
-    writing = begin_write()
-    writing.add(remote)
-    try:
-        writing.flush()
-    except IntegrityError:
-        writing.rollback()
-        raise Invalid({"name": "There is a remote of this name already."}) from None
-    detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
-    _note(writing, "remote.create", remote, actor, address, detail + _listed("; secrets", secrets))
-    writing.commit()
+    with write() as tx:
+        tx.add(remote)
+        try:
+            tx.flush()
+        except IntegrityError:
+            raise Invalid({"name": "There is a remote of this name already."}) from None
+        detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
+        _note(tx, "remote.create", remote, actor, address, detail + _listed("; secrets", secrets))
+        tx.commit()
     return remote
 
 
@@ -114,39 +113,34 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: User, address: 
     kept = {name: text for name, text in before.secrets.items() if name not in draft.cleared}
     options, typed = _values(backend, draft, before.options, kept, {})
     session.rollback()
-    writing = begin_write()
-    remote = _locked(writing, remote_id)
-    if remote.version != version:
-        writing.rollback()
-        raise Stale(find(remote_id))
-    secrets = {name: text for name, text in remote.secrets.items() if name not in draft.cleared}
-    changed = {name for name, _ in set(options.items()) ^ set(remote.options.items())}
-    detail = _listed("options changed", sorted(changed)) + _listed("; secrets typed", typed)
-    detail += _listed("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
-    remote.options, remote.secrets = options, secrets | typed
-    remote.role, remote.start = Role(draft.role), draft.start
-    remote.version += 1
-    remote.changed_at, remote.changed_by = now(), actor.username
-    remote.tested_at, remote.works, remote.verdict = None, None, ""
-    _note(writing, "remote.change", remote, actor, address, detail)
-    writing.commit()
+    with write() as tx:
+        remote = _locked(tx, remote_id)
+        if remote.version != version:
+            raise Stale(find(remote_id))
+        secrets = {name: text for name, text in remote.secrets.items() if name not in draft.cleared}
+        changed = {name for name, _ in set(options.items()) ^ set(remote.options.items())}
+        detail = _listed("options changed", sorted(changed)) + _listed("; secrets typed", typed)
+        detail += _listed("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
+        remote.options, remote.secrets = options, secrets | typed
+        remote.role, remote.start = Role(draft.role), draft.start
+        remote.version += 1
+        remote.changed_at, remote.changed_by = now(), actor.username
+        remote.tested_at, remote.works, remote.verdict = None, None, ""
+        _note(tx, "remote.change", remote, actor, address, detail)
+        tx.commit()
     return remote
 
 
 def delete(remote_id: int, *, actor: User, address: str) -> Remote:
     """Raises Conflict while jobs that are not over need it."""
-    writing = begin_write()
-    try:
-        remote = _locked(writing, remote_id)
-        waiting = list(writing.scalars(_open_jobs(remote_id)))
+    with write() as tx:
+        remote = _locked(tx, remote_id)
+        waiting = list(tx.scalars(_open_jobs(remote_id)))
         if waiting:
             raise Conflict(_still_needed(remote.name, waiting))
-    except (Conflict, NotFound):
-        writing.rollback()
-        raise
-    writing.delete(remote)
-    _note(writing, "remote.delete", remote, actor, address, remote.backend)
-    writing.commit()
+        tx.delete(remote)
+        _note(tx, "remote.delete", remote, actor, address, remote.backend)
+        tx.commit()
     return remote
 
 
@@ -156,22 +150,22 @@ def test(remote_id: int, *, actor: User, address: str) -> Remote:
     version, start = remote.version, remote.start
     session.rollback()
     works, verdict = _verdict(remote, start)
-    writing = begin_write()
-    remote = _locked(writing, remote_id)
-    if remote.version == version:
-        remote.tested_at, remote.works, remote.verdict = now(), works, verdict
-    _note(writing, "remote.test", remote, actor, address, verdict, "ok" if works else "failed")
-    writing.commit()
+    with write() as tx:
+        remote = _locked(tx, remote_id)
+        if remote.version == version:
+            remote.tested_at, remote.works, remote.verdict = now(), works, verdict
+        _note(tx, "remote.test", remote, actor, address, verdict, "ok" if works else "failed")
+        tx.commit()
     return remote
 
 
-def hold(writing: Session, remote_ids: tuple[int | None, ...], actor: User) -> None:
+def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: User) -> None:
     """Within the transaction that makes a job: its remotes are there, the actor may use them, and
     nobody deletes them before it is made. Raises Conflict."""
     for number in remote_ids:
         if number is None:
             continue
-        remote = writing.get(Remote, number, with_for_update={"read": True}, populate_existing=True)
+        remote = tx.get(Remote, number, with_for_update={"read": True}, populate_existing=True)
         if remote is None:
             raise Conflict("A remote of this job was deleted. Make a new job with another one.")
         if not actor.may(Role(remote.role)):
@@ -262,10 +256,9 @@ def _still_needed(name: str, waiting: list[int]) -> str:
     return f"Job {waiting[0]}{more} still {verb} {name}. Cancel them, or wait until they are over."
 
 
-def _locked(writing: Session, remote_id: int) -> Remote:
-    remote = writing.get(Remote, remote_id, with_for_update=True, populate_existing=True)
+def _locked(tx: Session, remote_id: int) -> Remote:
+    remote = tx.get(Remote, remote_id, with_for_update=True, populate_existing=True)
     if remote is None:
-        writing.rollback()
         raise NotFound("There is no such remote.")
     return remote
 
@@ -275,7 +268,7 @@ def _listed(what: str, names: Any) -> str:
 
 
 def _note(
-    writing: Session,
+    tx: Session,
     action: str,
     remote: Remote,
     actor: User,
@@ -284,7 +277,7 @@ def _note(
     outcome: str = "ok",
 ) -> None:
     audit.record(
-        writing,
+        tx,
         action,
         actor=actor,
         target=f"remote {remote.name}",

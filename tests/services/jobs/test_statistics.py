@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from portal.db.clock import day_begins, now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import ActivityMinute
 from portal.services.jobs import reports, statistics
 from portal.services.jobs.reports import Claim, Ending
@@ -34,9 +34,9 @@ def gathered(zone: str = "UTC") -> Statistics:
 
 
 def note(moment: datetime, **figures: int) -> None:
-    writing = begin_write()
-    add_activity(writing, moment, **figures)
-    writing.commit()
+    with write() as tx:
+        add_activity(tx, moment, **figures)
+        tx.commit()
     session.remove()
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, select
 
 from portal.db.clock import now
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from portal.models import ActivityMinute
 from portal.services.jobs import (
     reports,
@@ -45,9 +45,9 @@ def bob(browser: Callable[..., Browser]) -> Browser:
 
 
 def note(moment: datetime, moved: int) -> None:
-    writing = begin_write()
-    add_activity(writing, moment, bytes_moved=moved)
-    writing.commit()
+    with write() as tx:
+        add_activity(tx, moment, bytes_moved=moved)
+        tx.commit()
     session.remove()
 
 
@@ -113,11 +113,11 @@ def test_silence_is_zero(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.one_process
 def test_cost_is_one_question_about_the_time_in_view(app: Any) -> None:
-    writing = begin_write()
-    begin = now().astimezone(UTC).replace(second=0, microsecond=0) - timedelta(days=30)
-    minutes = [begin + timedelta(minutes=number) for number in range(0, 29 * 1440, 7)]
-    writing.add_all([ActivityMinute(minute=minute, bytes_moved=1) for minute in minutes])
-    writing.commit()
+    with write() as tx:
+        begin = now().astimezone(UTC).replace(second=0, microsecond=0) - timedelta(days=30)
+        minutes = [begin + timedelta(minutes=number) for number in range(0, 29 * 1440, 7)]
+        tx.add_all([ActivityMinute(minute=minute, bytes_moved=1) for minute in minutes])
+        tx.commit()
     asked: list[str] = []
     engine = session.get_bind()
     event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from portal.db.session import begin_write, session
+from portal.db.session import session, write
 from tests.support import histories
 from tests.support.histories import ended
 
@@ -23,9 +23,9 @@ def filled(app: Flask, user: Any) -> None:
         for n in range(1, 8)
     ]
     rows[6]["status"] = "failed"
-    writing = begin_write()
-    histories.write(writing, rows)
-    writing.commit()
+    with write() as tx:
+        histories.write(tx, rows)
+        tx.commit()
     session.remove()
 
 
