@@ -29,6 +29,7 @@ from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Role, User
 from portal.realtime import publish as live
 from portal.services.accounts import users
+from portal.services.actor import Actor
 from portal.services.jobs import control, create
 from portal.settings import Settings, load_settings
 from portal.transfers import request
@@ -92,7 +93,7 @@ class Portal:
             "Bench", Operation.COPY, str(source), str(destination), limit, dry_run=False
         )
         with self.app.app_context():
-            return create.create(order, actor=self.bob, address="").id
+            return create.create(order, actor=Actor(self.bob)).id
 
     def wait_for_end(self, job_ids: Sequence[int], seconds: float) -> None:
         """Looks seldom, so that it costs those who are measured nothing."""
@@ -202,7 +203,7 @@ def statements(portal: Portal, number: int) -> str:
         still = running(portal, ids)
         for job_id in ids:
             with portal.app.app_context():
-                control.cancel(job_id, actor=portal.bob, address="")
+                control.cancel(job_id, actor=Actor(portal.bob))
         portal.wait_for_end(ids, 120)
     assert still == number, f"{number - still} of them had ended"
     assert_ended_once(ids)

@@ -34,7 +34,6 @@ from portal.web import (
     routes,
     security_headers,
 )
-from portal.web.access import may_change
 from portal.web.middleware import base_path
 from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader
@@ -239,7 +238,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         differing=job_words.differing,
         mean_speed=formatting.mean_speed,
         today=formatting.today,
-        may_change=may_change,
+        may_change=access.may_change,
         size_of=formatting.size_of,
         event_words=job_words.event_words,
         options_words=job_words.options_words,

@@ -202,6 +202,7 @@ def reset_second_factor(name: str) -> None:
     """Remove the second factor of a user who lost device and recovery codes."""
     from portal.models import User
     from portal.services.accounts import second_factor
+    from portal.services.actor import COMMAND_LINE
 
     settings = _settings()
     settings.prepare()
@@ -211,7 +212,7 @@ def reset_second_factor(name: str) -> None:
         user = session.session.query(User).filter_by(username=name.lower()).first()
         if user is None:
             raise _Failure(f"There is no user {name}.")
-        second_factor.reset(user.id, actor=None, address="")
+        second_factor.reset(user.id, actor=COMMAND_LINE)
     finally:
         session.session.remove()
     click.echo(f"The second factor of {name.lower()} is removed; they are signed out everywhere.")

@@ -56,9 +56,14 @@ class User(UserMixin, Base):
     def get_id(self) -> str:
         return self.token
 
+    @property
+    def effective_role(self) -> Role:
+        """The user's role, or less where an API token allows less."""
+        role = Role(self.role)
+        return role if self.ceiling is None or self.ceiling.includes(role) else self.ceiling
+
     def may(self, role: Role) -> bool:
-        allowed = self.ceiling is None or self.ceiling.includes(role)
-        return allowed and Role(self.role).includes(role)
+        return self.effective_role.includes(role)
 
 
 class UserSettings(Base):

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from portal.db.clock import now
 from portal.db.session import session, write
-from portal.models import AuditEntry, User
+from portal.models import AuditEntry
 from portal.models.audit import AuditChain
+from portal.services.actor import COMMAND_LINE, Actor
 
 #: What the first entry of all has for the hash before it.
 BEGINNING = "0" * 64
@@ -32,26 +33,24 @@ _PENDING = "audit entries"
 def record(
     session: Session,
     action: str,
+    actor: Actor,
     *,
-    actor: User | None = None,
-    name: str = "",
     target: str = "",
     detail: str = "",
     outcome: str = "ok",
-    address: str = "",
 ) -> None:
-    """``name`` is what somebody called themselves where no ``actor`` is known."""
-    if actor and actor.api_token_id:
-        detail = f"API token {actor.api_token_id}: {detail}"
+    account = actor.account
+    if account and account.api_token_id:
+        detail = f"API token {account.api_token_id}: {detail}"
     entry = AuditEntry(
         at=now(),
-        actor_id=actor.id if actor else None,
-        actor=_storable(actor.username if actor else name, 64),
+        actor_id=account.id if account else None,
+        actor=_storable(actor.name, 64),
         action=action,
         target=_storable(target, 128),
         detail=_storable(detail, 2000),
         outcome=outcome,
-        address=_storable(address, 64),
+        address=_storable(actor.address, 64),
     )
     session.info.setdefault(_PENDING, []).append(entry)
 
@@ -188,7 +187,7 @@ def _cut_some(before: datetime) -> int:
         old = delete(AuditEntry).where(AuditEntry.id <= through.id)
         number = tx.connection().execute(old).rowcount
         detail = _cut_words(through.id, through.hash)
-        record(tx, CUT, target=f"{number} entries", detail=detail)
+        record(tx, CUT, COMMAND_LINE, target=f"{number} entries", detail=detail)
         tx.commit()
     return number
 
@@ -246,13 +245,13 @@ def actions() -> list[str]:
         found.append(action)
 
 
-def export(wanted: Filter, *, actor: User, form: str, address: str) -> Iterator[list[AuditEntry]]:
+def export(wanted: Filter, *, actor: Actor, form: str) -> Iterator[list[AuditEntry]]:
     """Notes the export, then gives the entries up to that note, oldest first, a few at a time."""
     with write() as tx:
         asked = ", ".join(
             f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
         )
-        record(tx, "audit.export", actor=actor, target=form, detail=asked, address=address)
+        record(tx, "audit.export", actor, target=form, detail=asked)
         tx.commit()
     through = session.scalars(select(AuditChain.last_id)).one()
     session.rollback()

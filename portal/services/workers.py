@@ -19,9 +19,10 @@ from portal.db.session import (
     write,
 )
 from portal.errors import Conflict, NotFound
-from portal.models import Job, User, WorkerProcess
+from portal.models import Job, WorkerProcess
 from portal.realtime import publish
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.transfers.pools import DEFAULT_POOL
 from portal.transfers.states import ACTIVE
 
@@ -164,21 +165,21 @@ def counts() -> dict[str, int]:
     return {state: states[state] for state in PRESENT}
 
 
-def pause(worker_id: int, *, actor: User, address: str) -> None:
+def pause(worker_id: int, *, actor: Actor) -> None:
     """It finishes what it runs and takes no new job, until it is resumed."""
-    _ask(worker_id, "worker.pause", actor, address, paused_at=database_time())
+    _ask(worker_id, "worker.pause", actor, paused_at=database_time())
 
 
-def resume(worker_id: int, *, actor: User, address: str) -> None:
-    _ask(worker_id, "worker.resume", actor, address, paused_at=None, draining_at=None)
+def resume(worker_id: int, *, actor: Actor) -> None:
+    _ask(worker_id, "worker.resume", actor, paused_at=None, draining_at=None)
 
 
-def drain(worker_id: int, *, actor: User, address: str) -> None:
+def drain(worker_id: int, *, actor: Actor) -> None:
     """It finishes what it runs, takes no new job, and ends."""
-    _ask(worker_id, "worker.drain", actor, address, draining_at=database_time())
+    _ask(worker_id, "worker.drain", actor, draining_at=database_time())
 
 
-def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) -> None:
+def _ask(worker_id: int, action: str, actor: Actor, **values: Any) -> None:
     with write() as tx:
         name = tx.scalar(
             update(WorkerProcess)
@@ -191,7 +192,7 @@ def _ask(worker_id: int, action: str, actor: User, address: str, **values: Any) 
             if tx.get(WorkerProcess, worker_id) is None:
                 raise NotFound("There is no such worker.")
             raise Conflict("This worker has ended.")
-        audit.record(tx, action, actor=actor, target=f"worker {name}", address=address)
+        audit.record(tx, action, actor, target=f"worker {name}")
         tx.commit()
     publish.workers_changed()
 

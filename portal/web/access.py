@@ -14,7 +14,9 @@ from portal.errors import Forbidden, NotFound, PortalError
 from portal.models import Job, Role, Scope, User
 from portal.realtime.cache import mark
 from portal.realtime.extensions import csrf, login_manager
+from portal.services import actor as actors
 from portal.services.accounts import api_tokens, sessions
+from portal.services.actor import Actor
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -93,6 +95,11 @@ def address() -> str:
     return request.remote_addr or ""
 
 
+def actor() -> Actor:
+    """Who asks for what this request does."""
+    return Actor(me(), address())
+
+
 def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
     """The job, or 404; with ``to_change`` 403 unless it is theirs or they are an admin."""
     job = session.get(Job, job_id) if job_id <= _LARGEST_ID else None
@@ -103,16 +110,15 @@ def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
     return job
 
 
+def may_change(job: Job, user: User) -> bool:
+    return actors.may_change(user.id, user.effective_role, job.owner_id)
+
+
 def user_or_404(user_id: int) -> User:
     user = session.get(User, user_id) if user_id <= _LARGEST_USER_ID else None
     if user is None:
         raise NotFound("There is no such user.")
     return user
-
-
-def may_change(job: Job, user: User) -> bool:
-    """Cancel or retry: operators their own jobs, admins every job."""
-    return user.may(Role.ADMIN) or (user.may(Role.OPERATOR) and job.owner_id == user.id)
 
 
 def _admit_program() -> None:

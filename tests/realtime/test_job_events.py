@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
+from portal.services.actor import Actor
 from portal.services.jobs import control, reports
 from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
@@ -135,7 +136,7 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
     def cancel(job_id: int) -> None:
         # Too late is an answer too: the reports may have come to their end first.
         with app.app_context(), suppress(Conflict):
-            control.cancel(job_id, actor=alice, address="")
+            control.cancel(job_id, actor=Actor(alice))
 
     threads = [threading.Thread(target=report, args=(job_id,)) for job_id in ids for _ in range(2)]
     threads += [threading.Thread(target=cancel, args=(job_id,)) for job_id in ids[:2]]

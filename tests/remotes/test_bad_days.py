@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from portal.services.actor import Actor
 from portal.services.jobs import control
 from portal.transfers.states import JobStatus
 from tests.support.files import sums
@@ -72,7 +73,7 @@ def test_slow_line_only_takes_longer(
         assert seen.status == JobStatus.RUNNING
         assert 0 < seen.percent < 100
         with app.app_context():
-            control.limit(job, "300k", actor=user("bob"), address="")
+            control.limit(job, "300k", actor=Actor(user("bob")))
         ended = wait_for(lambda: (row := stored(job)).finished_at and row, 60)
         assert (ended.status, ended.error) == (JobStatus.COMPLETED, None)
         assert time.monotonic() - begun > 0.8

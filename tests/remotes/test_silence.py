@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from portal.services.actor import Actor
 from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.options import Options
@@ -196,13 +197,13 @@ def test_pause_is_no_silence(
     begin(job_id, 3.0)
     wait_for(lambda: stored(job_id).bytes_transferred > MIB)
     with app.app_context():
-        control.pause(job_id, actor=user("bob"), address="")
+        control.pause(job_id, actor=Actor(user("bob")))
     until = time.monotonic() + 6
     while time.monotonic() < until:
         assert stored(job_id).trouble is None
         time.sleep(0.2)
     with app.app_context():
-        control.resume(job_id, actor=user("bob"), address="")
+        control.resume(job_id, actor=Actor(user("bob")))
     wait_for(lambda: status_of(job_id) == "completed", 40)
     assert stored_there(storage) == tree(root / "from")
 

@@ -13,6 +13,7 @@ import pytest
 from portal.db.session import session
 from portal.engine import Order, Run, partials, rclone_path
 from portal.models import Job
+from portal.services.actor import Actor
 from portal.services.jobs import reports, rescue
 from portal.transfers.options import Options
 from tests.support.transfers import MIB, fill, status_of, stored, tree
@@ -107,7 +108,7 @@ def test_retry_removes_what_the_interrupted_job_left(
     rescue.recover()
     assert status_of(job_id) == "interrupted"
     with app.app_context():
-        again = create.retry(stored(job_id), actor=user("bob"), address="").id
+        again = create.retry(stored(job_id), actor=Actor(user("bob"))).id
     execute(again)
     assert status_of(again) == "completed"
     there = {name.decode() for name in tree(root / "to")}

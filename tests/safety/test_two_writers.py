@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from portal.db.session import glance, session
 from portal.engine.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
+from portal.services.actor import Actor
 from portal.services.jobs import (
     control,
     places,
@@ -268,8 +269,8 @@ def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
     second = new_job(source=source, destination=root / "to", bandwidth_limit="1M")
     third = new_job(destination=root / "to")
     with app.app_context():
-        jobs.cancel(second, actor=user("bob"), address="")
-        jobs.cancel(first, actor=user("bob"), address="")
+        jobs.cancel(second, actor=Actor(user("bob")))
+        jobs.cancel(first, actor=Actor(user("bob")))
     wait_for(lambda: status_of(third) == "completed")
     ended = events_of(first)[-1].at
     begun = next(event.at for event in events_of(third) if event.new_status == JobStatus.RUNNING)
@@ -293,7 +294,7 @@ def test_reason_stands_in_the_api_and_on_the_row_with_a_link(
     assert claim(first)
     if paused:
         with app.app_context():
-            control.pause(first, actor=user("bob"), address="")
+            control.pause(first, actor=Actor(user("bob")))
     bob = browser("bob")
     told = {job["id"]: job["waiting_for"] for job in bob.get("/api/v1/jobs").json["items"]}
     assert told == {

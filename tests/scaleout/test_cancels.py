@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
+from portal.services.actor import Actor
 from portal.services.jobs import control
 from portal.settings import Settings
 from portal.transfers.states import FINAL
@@ -36,7 +37,7 @@ def test_cancel_reaches_a_worker_elsewhere_within_two_seconds(
     worker()
     wait_for(lambda: is_moving(slow))
     with app.app_context():
-        control.cancel(slow, actor=user("alice"), address="")
+        control.cancel(slow, actor=Actor(user("alice")))
     wait_for(lambda: status_of(slow) == "cancelled", 2)
     assert rclones(settings.data_dir) == []
     assert_ended_once([slow])
@@ -63,7 +64,7 @@ def test_fifty_cancels_at_any_moment_end_each_job_once(
         time.sleep(max(0.0, moment - time.monotonic()))
         with app.app_context():
             try:
-                control.cancel(job_id, actor=alice, address="")
+                control.cancel(job_id, actor=Actor(alice))
             except Conflict:
                 asked[job_id] = False
             else:

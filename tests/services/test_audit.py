@@ -13,6 +13,7 @@ from portal.db.session import session, write
 from portal.models import AuditEntry, Job, LoginSession, Role, User, UserSettings
 from portal.services import audit
 from portal.services.accounts import users
+from portal.services.actor import Actor
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
@@ -34,7 +35,7 @@ def last(action: str) -> dict[str, Any]:
 def job(app: Flask, user: Callable[[str], User]) -> int:
     transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
     with app.app_context():
-        return create.create(transfer, actor=user("bob"), address="10.0.0.7").id
+        return create.create(transfer, actor=Actor(user("bob"), "10.0.0.7")).id
 
 
 def test_sign_in_and_sign_out_are_noted(browser: Any, user: Any) -> None:
@@ -57,7 +58,7 @@ def test_sign_in_and_sign_out_are_noted(browser: Any, user: Any) -> None:
 def test_refused_sign_in_is_noted_with_the_name_that_was_typed(
     browser: Any, user: Any, name: str, password: str
 ) -> None:
-    users.set_active(user("bella").id, False, actor=user("alice"), address="")
+    users.set_active(user("bella").id, False, actor=Actor(user("alice")))
     assert browser().sign_in(name, password).status_code == 401
     assert last("sign-in") == {
         "actor": name,
@@ -185,7 +186,7 @@ def test_what_was_typed_is_shown_escaped_and_on_one_line(browser: Any) -> None:
 def test_trail_is_paged_newest_first(browser: Any) -> None:
     with write() as tx:
         for number in range(120):
-            audit.record(tx, "test", target=f"entry {number}")
+            audit.record(tx, "test", Actor(), target=f"entry {number}")
         tx.commit()
     alice = browser("alice")
     first, third = alice.get("/audit").text, alice.get("/audit?page=3").text
@@ -207,5 +208,5 @@ def test_nobody_can_change_or_delete_an_entry_over_http(app: Flask) -> None:
 
 def test_entry_outlives_a_change_of_role(browser: Any, user: Any) -> None:
     browser("charlie").post("/settings", {"theme": "dark"})
-    users.change_role(user("charlie").id, Role.OPERATOR, actor=user("alice"), address="")
+    users.change_role(user("charlie").id, Role.OPERATOR, actor=Actor(user("alice")))
     assert last("settings.change")["actor"] == "charlie"

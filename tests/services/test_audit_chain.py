@@ -25,6 +25,7 @@ from portal.db import session as database
 from portal.db.session import session, write
 from portal.models import AuditEntry
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.settings import Settings, load_settings
 
 _CUT = """UPDATE audit_chain SET cut_id = 3,
@@ -41,7 +42,7 @@ TRIGGERS = ("audit_no_update", "audit_no_delete")
 def note(*targets: str) -> None:
     for target in targets:
         with write() as tx:
-            audit.record(tx, "test", target=target)
+            audit.record(tx, "test", Actor(), target=target)
             tx.commit()
 
 
@@ -180,7 +181,7 @@ def test_known_entry_that_is_gone_is_told(trail: None) -> None:
 def test_entry_of_a_transaction_that_is_rolled_back_is_never_written(trail: None) -> None:
     number = last_id()
     with write() as tx:
-        audit.record(tx, "test", target="undone")
+        audit.record(tx, "test", Actor(), target="undone")
     note("done")
     assert last_id() == number + 1
     assert entry(number + 1).target == "done"
@@ -208,7 +209,7 @@ def test_writers_at_the_same_time_make_one_chain(trail: None) -> None:
 )
 def test_chain_holds_whatever_was_typed(app: Flask, name: str, target: str, detail: str) -> None:
     with write() as tx:
-        audit.record(tx, "test", name=name, target=target, detail=detail, address=name)
+        audit.record(tx, "test", Actor(address=name, alias=name), target=target, detail=detail)
         tx.commit()
     assert audit.verify().fault == ""
     assert "\0" not in entry(last_id()).actor

@@ -11,6 +11,7 @@ from flask import Flask
 
 from portal.db.session import session
 from portal.models import Remote, User
+from portal.services.actor import Actor
 from portal.services.storage import remotes
 from tests.storages.met import Storage
 from tests.storages.servers import KINDS, Server
@@ -32,7 +33,7 @@ def verdict_on(
     def look(backend: str, options: dict[str, str], start: str = "") -> str:
         remote = new_remote(f"nas-{next(number)}", backend, options, start=start)
         with app.app_context():
-            tested = remotes.test(remote.id, actor=user("alice"), address="")
+            tested = remotes.test(remote.id, actor=Actor(user("alice")))
             said: Any = tested.verdict
             assert tested.works is said.startswith("Works")
         session.remove()

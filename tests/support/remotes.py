@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from portal.db.session import session
 from portal.models import Remote, User
+from portal.services.actor import Actor
 from portal.services.storage import remotes
 from portal.services.storage.remotes import Draft
 from portal.settings import Settings, load_settings
@@ -66,7 +67,7 @@ def new_remote(app: Flask, user: Callable[[str], User]) -> Callable[..., Remote]
             role=more.pop("role", "operator"), start=more.pop("start", ""), options=options
         )
         with app.app_context():
-            made = remotes.create(name, backend, draft, actor=user("alice"), address="")
+            made = remotes.create(name, backend, draft, actor=Actor(user("alice")))
         session.remove()
         return made
 

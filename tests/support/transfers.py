@@ -22,6 +22,7 @@ from sqlalchemy import NullPool, create_engine, func, select
 from portal.db.session import glance, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
+from portal.services.actor import Actor
 from portal.services.jobs import create, places, reports
 from portal.services.jobs.reports import Claim, ClaimStatus, ProgressReport
 from portal.transfers.local_paths import is_missing
@@ -47,10 +48,10 @@ def stored(job_id: int) -> Job:
 def queue(transfer: Transfer, owner: User) -> Job:
     """A job as the form makes it. Where its source is not there, it has gone since."""
     if not is_missing(Path(transfer.source), [Path("/")]):
-        return create.create(transfer, actor=owner, address="")
+        return create.create(transfer, actor=Actor(owner))
     found = places.look_up(places.ends_of(transfer))
     with write() as tx:
-        job = create.insert(tx, transfer, owner, address="", found=found)
+        job = create.insert(tx, transfer, Actor(owner), found=found)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 

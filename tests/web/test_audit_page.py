@@ -16,11 +16,12 @@ from portal.db.session import session, write
 from portal.models import AuditEntry
 from portal.services import audit
 from portal.services.accounts import users
+from portal.services.actor import Actor
 
 
 def note(action: str, *, name: str = "", **more: str) -> None:
     with write() as tx:
-        audit.record(tx, action, name=name, **more)
+        audit.record(tx, action, Actor(alias=name), **more)
         tx.commit()
 
 
@@ -96,7 +97,7 @@ def test_wrong_day_is_said_beside_the_field_and_what_was_typed_stays(
 def test_pages_keep_the_filter(alice: Any) -> None:
     with write() as tx:
         for number in range(60):
-            audit.record(tx, "test", name="charlie", target=f"entry {number}")
+            audit.record(tx, "test", Actor(alias="charlie"), target=f"entry {number}")
         tx.commit()
     page = alice.get("/audit?who=charlie").text
     assert len(rows(page)) == 50
@@ -178,7 +179,7 @@ def test_export_that_cannot_be_is_refused_and_not_noted(alice: Any, form: dict[s
 def test_export_of_a_long_log_needs_no_more_memory_than_a_page_of_it(alice: Any, form: str) -> None:
     with write() as tx:
         for number in range(6_000):
-            audit.record(tx, "test", target=f"entry {number}", detail="x" * 1_000)
+            audit.record(tx, "test", Actor(), target=f"entry {number}", detail="x" * 1_000)
         tx.commit()
     token = alice.token()
     session.remove()
@@ -197,6 +198,6 @@ def test_export_of_a_long_log_needs_no_more_memory_than_a_page_of_it(alice: Any,
 def test_entry_keeps_the_name_of_a_user_who_is_gone(app: Flask, browser: Any, user: Any) -> None:
     browser("charlie").post("/settings", {"theme": "dark"})
     number = user("charlie").id
-    users.set_active(number, False, actor=user("alice"), address="")
+    users.set_active(number, False, actor=Actor(user("alice")))
     assert audit.page(audit.Filter(actor="charlie", action="settings.change"), 1, 1)[1] == 1
     assert timedelta(0) < datetime.now(UTC) - audit.page(audit.Filter(), 1, 1)[0][0].at

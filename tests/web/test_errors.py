@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from portal.db.session import session
 from portal.errors import Conflict
 from portal.models import Job
+from portal.services.actor import Actor
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
@@ -24,7 +25,7 @@ def finished(app: Flask, user: Any) -> int:
     """A job that has completed."""
     transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
     with app.app_context():
-        number = create.create(transfer, actor=user("bob"), address="").id
+        number = create.create(transfer, actor=Actor(user("bob"))).id
     session.get_one(Job, number).status = JobStatus.COMPLETED
     session.commit()
     return number

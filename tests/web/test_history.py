@@ -20,6 +20,7 @@ from portal.db import migrate
 from portal.db import session as database
 from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote
+from portal.services.actor import Actor
 from portal.services.jobs import history, listing
 from portal.services.jobs.history import Filter
 from portal.services.jobs.totals import Total
@@ -272,7 +273,7 @@ def test_deleting_a_remote_leaves_its_transfers_readable(
 ) -> None:
     nas = add_remote("nas")
     fill(ended(1, NOON, source_remote_id=nas, source="nas:photos"))
-    remotes.delete(nas, actor=user("alice"), address="")
+    remotes.delete(nas, actor=Actor(user("alice")))
     assert ids(charlie.get(f"/history?remote={nas}").text) == [1]
     # Another one of that name is another one.
     again = add_remote("nas")

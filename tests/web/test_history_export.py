@@ -21,6 +21,7 @@ from portal.db import session as database
 from portal.db.session import session, write
 from portal.models import User
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.jobs import history
 from portal.services.jobs.history import Filter
 from tests.support import histories
@@ -155,7 +156,7 @@ def test_file_holds_no_formula_and_a_line_for_each_job(charlie: Browser, typed: 
 
 def test_jobs_that_end_meanwhile_are_in_the_file_once_or_not_at_all(app: Flask, user: Any) -> None:
     fill(*(ended(n, NOON + timedelta(seconds=n)) for n in range(1, 1_301)))
-    chunks = history.export(Filter(), "", actor=user("charlie"), address="")
+    chunks = history.export(Filter(), "", actor=Actor(user("charlie")))
     seen = [line.id for line in next(chunks)]
     fill(*(ended(n, NOON + timedelta(days=n)) for n in range(2_000, 2_600)))
     seen += [line.id for lines in chunks for line in lines]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from portal.realtime import cache
+from portal.services.actor import Actor
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
@@ -18,7 +19,7 @@ def queue_job(bob: Any, root: Any, name: str = "Nightly photos") -> Any:
     transfer = Transfer(name, Operation.COPY, str(root / "a"), str(root / "b"), None, dry_run=False)
     (root / "a").mkdir(exist_ok=True)
     with bob.app.test_request_context():
-        return create.create(transfer, actor=bob.user, address="")
+        return create.create(transfer, actor=Actor(bob.user))
 
 
 def test_unchanged_statistics_are_not_sent_twice(browser: Any) -> None:

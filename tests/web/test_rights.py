@@ -19,6 +19,7 @@ from portal.services.accounts import (
     sessions,
     users,
 )
+from portal.services.actor import Actor
 from portal.services.jobs import create
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
@@ -176,7 +177,7 @@ def job(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
     def add(owner: str = "bob", status: JobStatus = JobStatus.QUEUED) -> int:
         transfer = Transfer("Photos", Operation.COPY, "/from", "/to", None, False)
         with app.app_context():
-            number = create.create(transfer, actor=user(owner), address="").id
+            number = create.create(transfer, actor=Actor(user(owner))).id
             if status is not JobStatus.QUEUED:
                 session.get_one(Job, number).status = status
                 session.commit()
@@ -207,7 +208,7 @@ def token(app: Flask, user: Callable[[str], User]) -> Callable[..., int]:
     def add(owner: str) -> int:
         with app.app_context():
             end = now() + timedelta(days=1)
-            return api_tokens.create("Nightly", "read", end, actor=user(owner), address="")[0].id
+            return api_tokens.create("Nightly", "read", end, actor=Actor(user(owner)))[0].id
 
     return add
 
@@ -248,7 +249,7 @@ def link(app: Flask, user: Callable[[str], User]) -> Callable[[], str]:
 
     def add() -> str:
         with app.app_context():
-            return password_links.create(user("bella").id, actor=user("alice"), address="")[1]
+            return password_links.create(user("bella").id, actor=Actor(user("alice")))[1]
 
     return add
 

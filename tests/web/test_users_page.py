@@ -154,11 +154,11 @@ def test_two_acts_that_would_leave_no_admin_never_both_succeed(
     app: Flask, user: Any, _again: int
 ) -> None:
     alice, bob = user("alice"), user("bob")
-    users.change_role(bob.id, "admin", actor=alice, address="")
+    users.change_role(bob.id, "admin", actor=Actor(alice))
     session.remove()
     results = at_once(
-        lambda: users.change_role(bob.id, "viewer", actor=alice, address=""),
-        lambda: users.set_active(alice.id, False, actor=bob, address=""),
+        lambda: users.change_role(bob.id, "viewer", actor=Actor(alice)),
+        lambda: users.set_active(alice.id, False, actor=Actor(bob)),
     )
     assert sorted(type(result).__name__ for result in results) == ["Conflict", "User"]
     assert len(active_admins()) == 1

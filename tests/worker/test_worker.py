@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from portal.services.actor import Actor
 from portal.services.jobs import control, reports, rescue
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
@@ -296,7 +297,7 @@ def test_stop_of_a_job_that_is_being_cancelled_makes_it_cancelled_with_its_bytes
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     running.worker.stop()
     with app.app_context():
-        control.cancel(job_id, actor=user("bob"), address="")
+        control.cancel(job_id, actor=Actor(user("bob")))
     assert running.ended()
     assert status_of(job_id) == "cancelled"
     assert stored(job_id).bytes_transferred > 0
@@ -387,7 +388,7 @@ def test_silent_rclone_is_held_by_a_heartbeat_and_cancelled_all_the_same(
     first = stored(job_id).heartbeat_at
     wait_for(lambda: stored(job_id).heartbeat_at != first)
     with app.app_context():
-        control.cancel(job_id, actor=user("bob"), address="")
+        control.cancel(job_id, actor=Actor(user("bob")))
     assert running.ended()
     assert (status_of(job_id), stored(job_id).bytes_transferred) == (JobStatus.CANCELLED, 0)
 

@@ -14,6 +14,7 @@ from portal.db.session import session, write
 from portal.errors import Forbidden, Invalid, NotFound
 from portal.models import ApiToken, Scope, User
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.transfers.names import is_name
 
 #: By it people, logs and scanners of repositories recognise a token that lies where it should not.
@@ -28,16 +29,14 @@ _KEPT_EXPIRED = timedelta(days=30)
 _LARGEST_ID = 2**31 - 1
 
 
-def create(
-    name: str, scope: str, expires_at: datetime, *, actor: User, address: str
-) -> tuple[ApiToken, str]:
+def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tuple[ApiToken, str]:
     """The token and its text, which is shown once and stored nowhere. Raises Invalid."""
     if errors := _problems(name, scope, expires_at):
         raise Invalid(errors)
     text = PREFIX + secrets.token_urlsafe(32)
     with write() as tx:
         # Read again under the write lock: a disabling or demotion at the same time comes first.
-        user = tx.get_one(User, actor.id, populate_existing=True)
+        user = tx.get_one(User, actor.user.id, populate_existing=True)
         if not user.active or not user.may(Scope(scope).role):
             raise Forbidden("A token cannot do more than its user may.")
         tx.execute(delete(ApiToken).where(ApiToken.expires_at < now() - _KEPT_EXPIRED))
@@ -54,22 +53,20 @@ def create(
         tx.add(token)
         tx.flush()
         detail = f"token {token.id}, scope {scope}, until {iso(expires_at)}"
-        audit.record(tx, "token.create", actor=user, target=name, detail=detail, address=address)
+        audit.record(tx, "token.create", actor, target=name, detail=detail)
         tx.commit()
     return token, text
 
 
-def end(token_id: int, *, actor: User, address: str) -> ApiToken:
+def end(token_id: int, *, actor: Actor) -> ApiToken:
     """Ends one of the actor's own; another user's is NotFound."""
     with write() as tx:
         token = tx.get(ApiToken, token_id) if token_id <= _LARGEST_ID else None
-        if token is None or token.user_id != actor.id:
+        if token is None or token.user_id != actor.user.id:
             raise NotFound("There is no such token, or it has already ended.")
         tx.delete(token)
         detail = f"token {token.id}, scope {token.scope}"
-        audit.record(
-            tx, "token.end", actor=actor, target=token.name, detail=detail, address=address
-        )
+        audit.record(tx, "token.end", actor, target=token.name, detail=detail)
         tx.commit()
     return token
 

@@ -17,18 +17,19 @@ from portal.services import audit
 from portal.services.accounts import passwords
 from portal.services.accounts import users as accounts
 from portal.services.accounts.sessions import digest
+from portal.services.actor import Actor
 
 LIFE = timedelta(hours=72)
 _GONE = "This link was used or has expired. Ask an admin for another one."
 
 
-def invite(username: str, role: str, *, actor: User, address: str) -> tuple[User, str]:
+def invite(username: str, role: str, *, actor: Actor) -> tuple[User, str]:
     """A new user without a password, and the token of the link that sets one. Raises Invalid."""
-    user = accounts.create_user(username, role, None, actor=actor, address=address)
-    return create(user.id, actor=actor, address=address)
+    user = accounts.create_user(username, role, None, actor=actor)
+    return create(user.id, actor=actor)
 
 
-def create(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
+def create(user_id: int, *, actor: Actor) -> tuple[User, str]:
     """The token of a new link, to be shown once; an older link of the user ends. Nothing else
     changes until it is used."""
     token = secrets.token_urlsafe(32)
@@ -45,7 +46,7 @@ def create(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
                 expires_at=moment + LIFE,
             )
         )
-        audit.record(tx, "user.password-link", actor=actor, target=user.username, address=address)
+        audit.record(tx, "user.password-link", actor, target=user.username)
         tx.commit()
     return user, token
 
@@ -65,13 +66,7 @@ def use(token: str, password: str, *, address: str) -> User:
         accounts.locked_user(tx, user.id)
         user = _good(tx, token)  # again: of two who use it at once, one is too late
         ended = accounts.replace_password(tx, user, password_hash, keep=None)
-        audit.record(
-            tx,
-            "password.set-by-link",
-            actor=user,
-            target=user.username,
-            address=address,
-        )
+        audit.record(tx, "password.set-by-link", Actor(user, address), target=user.username)
         tx.commit()
     publish.end_sessions(ended, "password_changed")
     return user

@@ -16,6 +16,7 @@ from portal.models import LoginSession, RecoveryCode, SecondFactor, User
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.accounts import one_time_codes, reauthentication, sessions
+from portal.services.actor import Actor
 from portal.services.storage import encryption
 
 ISSUER = "Transfer Portal"
@@ -89,18 +90,17 @@ def setup(user: User, proposed: str) -> Setup | None:
     return Setup(secret, address)
 
 
-def enable(
-    user: User, proposed: str, code: str, password: str | None, *, address: str
-) -> list[str]:
+def enable(actor: Actor, proposed: str, code: str, password: str | None) -> list[str]:
     """Puts the proposal in force and ends the user's other sessions. Gives the recovery codes.
 
     ``password`` is None right after it was proven, in the middle of signing in. Raises Invalid,
     TooMany, and Conflict if there is nothing to enable.
     """
+    user = actor.user
     if password is None:
-        reauthentication.count_try(user, address=address)
+        reauthentication.count_try(actor)
     else:
-        reauthentication.check_password(user, password, address=address)
+        reauthentication.check_password(actor, password)
     to_prove = setup(user, proposed)
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
@@ -110,11 +110,11 @@ def enable(
         tx.add(row)
         tx.flush()
         if not one_time_codes.take_code(tx, row, code):
-            _refuse(user, "second-factor.enable", address)
+            _refuse(actor, "second-factor.enable")
         codes = one_time_codes.new_codes(tx, user.id)
         ended = _shut_others(tx, user)
-        reauthentication.forgive(tx, user, address=address)
-        audit.record(tx, "second-factor.enable", actor=user, target=user.username, address=address)
+        reauthentication.forgive(tx, actor)
+        audit.record(tx, "second-factor.enable", actor, target=actor.name)
         tx.commit()
     publish.end_sessions(ended, "logout")
     return codes
@@ -123,43 +123,43 @@ def enable(
 # --- using --------------------------------------------------------------------------------------
 
 
-def check(user: User, code: str, *, address: str) -> str:
+def check(actor: Actor, code: str) -> str:
     """Takes a code or a recovery code, once; says which in the words of the audit trail. Raises
     Invalid, and TooMany where the next try has to wait."""
-    reauthentication.count_try(user, address=address)
+    reauthentication.count_try(actor)
     with write() as tx:
-        kind = one_time_codes.take(tx, user.id, code)
+        kind = one_time_codes.take(tx, actor.user.id, code)
         if kind is None:
-            _refuse(user, "sign-in", address)
-        reauthentication.forgive(tx, user, address=address)
+            _refuse(actor, "sign-in")
+        reauthentication.forgive(tx, actor)
         tx.commit()
     return kind
 
 
-def renew_codes(user: User, code: str, password: str, *, address: str) -> list[str]:
+def renew_codes(actor: Actor, code: str, password: str) -> list[str]:
     """New recovery codes; the old ones are worth nothing."""
-    with _change(user, code, password, "second-factor.codes", address) as tx:
-        codes = one_time_codes.new_codes(tx, user.id)
-        audit.record(tx, "second-factor.codes", actor=user, target=user.username, address=address)
+    with _change(actor, code, password, "second-factor.codes") as tx:
+        codes = one_time_codes.new_codes(tx, actor.user.id)
+        audit.record(tx, "second-factor.codes", actor, target=actor.name)
         tx.commit()
     return codes
 
 
-def disable(user: User, code: str, password: str, *, address: str) -> None:
+def disable(actor: Actor, code: str, password: str) -> None:
     """Ends the user's other sessions too. Raises Conflict where the role demands the factor."""
-    if sessions.demands_second_step(user.role):
+    if sessions.demands_second_step(actor.user.role):
         raise Conflict("Your role needs a second factor. An admin can reset it for a new device.")
-    with _change(user, code, password, "second-factor.disable", address) as tx:
-        one_time_codes.remove(tx, user.id)
-        ended = _shut_others(tx, user)
-        audit.record(tx, "second-factor.disable", actor=user, target=user.username, address=address)
+    with _change(actor, code, password, "second-factor.disable") as tx:
+        one_time_codes.remove(tx, actor.user.id)
+        ended = _shut_others(tx, actor.user)
+        audit.record(tx, "second-factor.disable", actor, target=actor.name)
         tx.commit()
     publish.end_sessions(ended, "logout")
 
 
-def reset(user_id: int, *, actor: User | None, address: str) -> User:
+def reset(user_id: int, *, actor: Actor) -> User:
     """For somebody who lost device and codes: an admin's act. Every session of theirs ends."""
-    if actor is not None and actor.id == user_id:
+    if actor.account is not None and actor.account.id == user_id:
         # Else a browser that was left open would do away with its owner's factor.
         raise Conflict("Your own second factor is turned off in your settings, by a code.")
     with write() as tx:
@@ -169,37 +169,37 @@ def reset(user_id: int, *, actor: User | None, address: str) -> User:
         if not one_time_codes.remove(tx, user_id):
             raise Conflict(f"{user.username} has no second factor.")
         ended = sessions.delete_all(tx, user_id, keep=None)
-        audit.record(tx, "second-factor.reset", actor=actor, target=user.username, address=address)
+        audit.record(tx, "second-factor.reset", actor, target=user.username)
         tx.commit()
     publish.end_sessions(ended, "logout")
     return user
 
 
 @contextmanager
-def _change(user: User, code: str, password: str, action: str, address: str) -> Iterator[Session]:
+def _change(actor: Actor, code: str, password: str, action: str) -> Iterator[Session]:
     """The write transaction of an act on a factor in force, once both proofs were given."""
+    user = actor.user
     if not is_enabled(session(), user.id):
         raise Conflict("Your second factor is off.")
-    reauthentication.check_password(user, password, address=address)
+    reauthentication.check_password(actor, password)
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
         if one_time_codes.take(tx, user.id, code) is None:
-            _refuse(user, action, address)
-        reauthentication.forgive(tx, user, address=address)
+            _refuse(actor, action)
+        reauthentication.forgive(tx, actor)
         yield tx
 
 
-def _refuse(user: User, action: str, address: str) -> NoReturn:
+def _refuse(actor: Actor, action: str) -> NoReturn:
     """Lets go of the caller's transaction: the refusal is noted in one of its own."""
     with write() as tx:
         audit.record(
             tx,
             action,
-            actor=user,
-            target=user.username,
+            actor,
+            target=actor.name,
             detail="wrong code",
             outcome="refused",
-            address=address,
         )
         tx.commit()
     raise Invalid({"code": _WRONG})

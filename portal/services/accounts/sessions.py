@@ -17,6 +17,7 @@ from portal.errors import NotFound
 from portal.models import LoginSession, Role, User
 from portal.realtime import publish
 from portal.services import audit
+from portal.services.actor import Actor
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: How often the sessions of open sockets are looked at again, should no word of an end have come.
@@ -183,18 +184,18 @@ def of_user(user_id: int) -> list[LoginSession]:
     return [row for row in rows if is_good(row, row.user.active, row.user.role)]
 
 
-def end(user: User, session_id: int, *, actor: User, address: str) -> None:
+def end(user: User, session_id: int, *, actor: Actor) -> None:
     """One session of ``user``, and its sockets. Raises NotFound if it is not theirs."""
     with write() as tx:
         whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
         if tx.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
             raise NotFound("There is no such session. It may have ended by itself.")
-        audit.record(tx, "session.end", actor=actor, target=user.username, address=address)
+        audit.record(tx, "session.end", actor, target=user.username)
         tx.commit()
     publish.end_sessions([session_id], "logout")
 
 
-def end_others(user: User, *, keep: int | None, actor: User, address: str) -> int:
+def end_others(user: User, *, keep: int | None, actor: Actor) -> int:
     """All sessions of ``user`` but ``keep``; how many there were."""
     with write() as tx:
         ended = delete_all(tx, user.id, keep=keep)
@@ -202,10 +203,9 @@ def end_others(user: User, *, keep: int | None, actor: User, address: str) -> in
             audit.record(
                 tx,
                 "session.end-all",
-                actor=actor,
+                actor,
                 target=user.username,
                 detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
-                address=address,
             )
         tx.commit()
     publish.end_sessions(ended, "logout")

@@ -21,6 +21,7 @@ from portal.services.accounts import (
     sessions,
     sign_in_limits,
 )
+from portal.services.actor import Actor
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,8 @@ def prove(username: str, password: str, *, address: str) -> Proof | None:
     right = passwords.is_right(known.password_hash if known else "", password)
     if known is None or not known.active or not right:
         with write() as tx:
-            audit.record(tx, "sign-in", name=username, outcome="refused", address=address)
+            stranger = Actor(address=address, alias=username)
+            audit.record(tx, "sign-in", stranger, outcome="refused")
             tx.commit()
         return None
     return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))
@@ -91,18 +93,18 @@ def admit(
         )
         gone = (LoginSession.expires_at < now()) | (LoginSession.id == (replaces or 0))
         tx.execute(delete(LoginSession).where(gone))
-        audit.record(tx, "sign-in", actor=user, detail=way, address=address)
+        audit.record(tx, "sign-in", Actor(user, address), detail=way)
         tx.commit()
     publish.end_sessions([replaces] if replaces else [], "logout")
     return token
 
 
-def sign_out(user: User, *, address: str) -> None:
-    """Ends the session ``user`` was loaded by, and its sockets."""
-    session_id = user.session_id
+def sign_out(actor: Actor) -> None:
+    """Ends the session the user was loaded by, and its sockets."""
+    session_id = actor.user.session_id
     with write() as tx:
         tx.execute(delete(LoginSession).where(LoginSession.id == session_id))
-        audit.record(tx, "sign-out", actor=user, address=address)
+        audit.record(tx, "sign-out", actor)
         tx.commit()
     publish.end_sessions([session_id] if session_id else [], "logout")
 

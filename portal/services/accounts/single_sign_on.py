@@ -24,6 +24,7 @@ from portal.services.accounts.oidc import (
     Trip,
 )
 from portal.services.accounts.sign_in import Proof
+from portal.services.actor import Actor
 
 log = structlog.get_logger(__name__)
 
@@ -82,9 +83,10 @@ def enter(trip: Trip, sent: Mapping[str, str], *, address: str) -> Arrived:
     return Arrived(Proof(user.id, user.password_hash), _vouched(told.claims))
 
 
-def link(user: User, trip: Trip, sent: Mapping[str, str], *, address: str) -> None:
-    """From now on this person at the provider is ``user``, who has just typed their password."""
+def link(actor: Actor, trip: Trip, sent: Mapping[str, str]) -> None:
+    """From now on this person at the provider is this user, who has just typed their password."""
     told = oidc.arrival(_set_up(), trip, sent)
+    user = actor.user
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
         other = tx.get(Identity, (told.issuer, told.subject))
@@ -92,13 +94,13 @@ def link(user: User, trip: Trip, sent: Mapping[str, str], *, address: str) -> No
             raise Conflict("This account of the provider belongs to another user of the portal.")
         tx.execute(delete(Identity).where(_of(user, told.issuer)))
         tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
-        _record(tx, user, "single-sign-on.link", f"subject {told.subject}", address)
+        _record(tx, "single-sign-on.link", actor, f"subject {told.subject}")
         tx.commit()
 
 
-def unlink(user: User, *, address: str) -> None:
+def unlink(actor: Actor) -> None:
     """Raises Conflict where no other way in would be left."""
-    issuer = _set_up().issuer
+    issuer, user = _set_up().issuer, actor.user
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
         if not user.password_hash:
@@ -107,7 +109,7 @@ def unlink(user: User, *, address: str) -> None:
         subject = tx.scalar(gone)
         if subject is None:
             return
-        _record(tx, user, "single-sign-on.unlink", f"subject {subject}", address)
+        _record(tx, "single-sign-on.unlink", actor, f"subject {subject}")
         tx.commit()
 
 
@@ -147,14 +149,14 @@ def _made(told: Told, role: Role, address: str) -> User:
         tx.flush()
         tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
         detail = f"role {role}, by single sign-on, subject {told.subject}"
-        _record(tx, user, "user.create", detail, address)
+        _record(tx, "user.create", Actor(user, address), detail)
         tx.commit()
     return user
 
 
 def _given(user: User, role: Role, address: str) -> User:
     try:
-        return users.change_role(user.id, role, actor=None, by=AUTHOR, address=address)
+        return users.change_role(user.id, role, actor=Actor(address=address, alias=AUTHOR))
     except Conflict:
         # The provider cannot leave the portal without an admin.
         log.warning("single sign-on would take the last admin", user=user.username, role=str(role))
@@ -205,8 +207,8 @@ def _free_name(tx: Session, wished: str) -> str:
 AUTHOR = "single sign-on"
 
 
-def _record(tx: Session, user: User, action: str, detail: str, address: str) -> None:
-    audit.record(tx, action, actor=user, target=user.username, detail=detail, address=address)
+def _record(tx: Session, action: str, actor: Actor, detail: str) -> None:
+    audit.record(tx, action, actor, target=actor.name, detail=detail)
 
 
 def _note_refusal(name: str, reason: str, address: str) -> None:
@@ -215,9 +217,8 @@ def _note_refusal(name: str, reason: str, address: str) -> None:
         audit.record(
             tx,
             "sign-in",
-            name=name,
+            Actor(address=address, alias=name),
             detail=f"by single sign-on: {reason}",
             outcome="refused",
-            address=address,
         )
         tx.commit()

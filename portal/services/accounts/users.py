@@ -13,6 +13,7 @@ from portal.models import PasswordLink, Role, User, UserSettings
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.accounts import api_tokens, passwords, sessions
+from portal.services.actor import COMMAND_LINE, Actor
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -30,7 +31,7 @@ def search(text: str, number: int, size: int) -> tuple[list[User], int]:
 
 
 def create_user(
-    username: str, role: str, password: str | None, *, actor: User | None = None, address: str = ""
+    username: str, role: str, password: str | None, *, actor: Actor = COMMAND_LINE
 ) -> User:
     """Raises Invalid with one error a field; a taken name is one of them.
 
@@ -55,18 +56,13 @@ def create_user(
         user.settings = UserSettings()
         tx.add(user)
         tx.flush()
-        audit.record(
-            tx, "user.create", actor=actor, target=username, detail=f"role {role}", address=address
-        )
+        audit.record(tx, "user.create", actor, target=username, detail=f"role {role}")
         tx.commit()
     return user
 
 
-def change_role(user_id: int, role: str, *, actor: User | None, address: str, by: str = "") -> User:
-    """The user stays signed in; open sockets are dropped, so that they return with new rights.
-
-    ``by``: what decided it where no user did.
-    """
+def change_role(user_id: int, role: str, *, actor: Actor) -> User:
+    """The user stays signed in; open sockets are dropped, so that they return with new rights."""
     if role not in tuple(Role):
         raise Invalid({"role": "Choose viewer, operator or admin."})
     with write() as tx:
@@ -81,18 +77,16 @@ def change_role(user_id: int, role: str, *, actor: User | None, address: str, by
         audit.record(
             tx,
             "user.role",
-            actor=actor,
-            name=by,
+            actor,
             target=user.username,
             detail=f"{old} to {role}",
-            address=address,
         )
         tx.commit()
     publish.end_user(user_id, "role_changed")
     return user
 
 
-def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User:
+def set_active(user_id: int, active: bool, *, actor: Actor) -> User:
     """Disabling ends every session, socket and API token of the user at once."""
     with write() as tx:
         user = locked_user(tx, user_id)
@@ -107,9 +101,8 @@ def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User
         audit.record(
             tx,
             "user.enable" if active else "user.disable",
-            actor=actor,
+            actor,
             target=user.username,
-            address=address,
         )
         tx.commit()
     if not active:
@@ -117,21 +110,22 @@ def set_active(user_id: int, active: bool, *, actor: User, address: str) -> User
     return user
 
 
-def reset_password(user_id: int, *, actor: User, address: str) -> tuple[User, str]:
+def reset_password(user_id: int, *, actor: Actor) -> tuple[User, str]:
     """A generated password, to be shown once. Ends every session of the user."""
     password = passwords.generated()
-    user = _set_password(user_id, password, "user.reset-password", actor, address, keep=None)
+    user = _set_password(user_id, password, "user.reset-password", actor, keep=None)
     return user, password
 
 
 def set_password_of(username: str, password: str) -> None:
     """From the command line, where nobody is signed in."""
     user = session.scalars(select(User).where(User.username == username)).one()
-    _set_password(user.id, password, "user.reset-password", None, "", keep=None)
+    _set_password(user.id, password, "user.reset-password", COMMAND_LINE, keep=None)
 
 
-def change_password(user: User, current: str, new: str, *, address: str) -> None:
+def change_password(actor: Actor, current: str, new: str) -> None:
     """A user's own. Ends every other session of the user."""
+    user = actor.user
     errors: dict[str, str] = {}
     if not passwords.is_right(user.password_hash, current):
         errors |= {"current_password": "This is not your password."}
@@ -139,17 +133,17 @@ def change_password(user: User, current: str, new: str, *, address: str) -> None
         errors["new_password"] = problem
     if errors:
         raise Invalid(errors)
-    _set_password(user.id, new, "password.change", user, address, keep=user.session_id)
+    _set_password(user.id, new, "password.change", actor, keep=user.session_id)
 
 
 def _set_password(
-    user_id: int, password: str, action: str, actor: User | None, address: str, *, keep: int | None
+    user_id: int, password: str, action: str, actor: Actor, *, keep: int | None
 ) -> User:
     password_hash = passwords.hashed(password)
     with write() as tx:
         user = locked_user(tx, user_id)
         ended = replace_password(tx, user, password_hash, keep=keep)
-        audit.record(tx, action, actor=actor, target=user.username, address=address)
+        audit.record(tx, action, actor, target=user.username)
         tx.commit()
     publish.end_sessions(ended, "password_changed")
     return user
@@ -186,11 +180,11 @@ def _keep_an_admin(tx: Session, user: User) -> None:
 # --- settings -----------------------------------------------------------------------------------
 
 
-def change_settings(user: User, changes: dict[str, str | int], *, address: str) -> None:
+def change_settings(actor: Actor, changes: dict[str, str | int]) -> None:
     """``changes``: validated columns of the user's own settings row."""
     if not changes:
         return
-    user_id = user.id
+    user_id = actor.user.id
     with write() as tx:
         row = tx.get_one(UserSettings, user_id)
         for name, value in changes.items():
@@ -198,10 +192,9 @@ def change_settings(user: User, changes: dict[str, str | int], *, address: str) 
         audit.record(
             tx,
             "settings.change",
-            actor=user,
-            target=user.username,
+            actor,
+            target=actor.name,
             detail=", ".join(f"{name}={value}" for name, value in sorted(changes.items())),
-            address=address,
         )
         tx.commit()
     publish.user_changed()

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from portal.db.clock import now
 from portal.errors import Conflict
-from portal.models import Job, User
+from portal.models import Job
 from portal.realtime import publish
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.jobs import places
 from portal.services.jobs.transitions import (
     change,
@@ -31,7 +32,7 @@ from portal.transfers.states import (
 )
 
 
-def pause(job_id: int, *, actor: User, address: str) -> Job:
+def pause(job_id: int, *, actor: Actor) -> Job:
     """Of a running job. Asked again: harmless. Otherwise Conflict."""
     with _open(job_id) as (tx, job):
         if job.status != JobStatus.RUNNING:
@@ -39,20 +40,20 @@ def pause(job_id: int, *, actor: User, address: str) -> Job:
         if job.paused_at is not None:
             return job
         values = {"paused_at": now(), "speed_bytes": 0, "eta_seconds": None}
-        return _change(tx, job, "job.pause", actor, address, "", **values)
+        return _change(tx, job, "job.pause", actor, "", **values)
 
 
-def resume(job_id: int, *, actor: User, address: str) -> Job:
+def resume(job_id: int, *, actor: Actor) -> Job:
     """Of a paused job, also where it went back to the queue meanwhile; of one that is not paused:
     harmless. Of one that has ended: Conflict."""
     with _open(job_id) as (tx, job):
         _refuse_ended(job)
         if job.paused_at is None:
             return job
-        return _change(tx, job, "job.resume", actor, address, "", paused_at=None)
+        return _change(tx, job, "job.resume", actor, "", paused_at=None)
 
 
-def limit(job_id: int, bandwidth_limit: str | None, *, actor: User, address: str) -> Job:
+def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
     """Another bandwidth limit (a rate or a timetable, validated; None for no limit) from now on.
     Of a job that has ended: Conflict."""
     with _open(job_id) as (tx, job):
@@ -61,7 +62,7 @@ def limit(job_id: int, bandwidth_limit: str | None, *, actor: User, address: str
             return job
         detail = f"from {job.bandwidth_limit or 'none'} to {bandwidth_limit or 'none'}"
         values = {"bandwidth_limit": bandwidth_limit}
-        return _change(tx, job, "job.limit", actor, address, detail, **values)
+        return _change(tx, job, "job.limit", actor, detail, **values)
 
 
 def _refuse_ended(job: Job) -> None:
@@ -75,18 +76,16 @@ def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
         yield tx, held(tx, job_id)
 
 
-def _change(
-    tx: Session, job: Job, act: str, actor: User, address: str, detail: str, **values: Any
-) -> Job:
+def _change(tx: Session, job: Job, act: str, actor: Actor, detail: str, **values: Any) -> Job:
     changed = touch_row(tx, job.id, JobStatus(job.status), **values)
     assert changed is not None  # noqa: S101 - the row is held
-    audit.record(tx, act, actor=actor, target=f"job {job.id}", detail=detail, address=address)
+    audit.record(tx, act, actor, target=f"job {job.id}", detail=detail)
     tx.commit()
     publish.changed(changed)
     return changed
 
 
-def cancel(job_id: int, *, actor: User, address: str) -> Job:
+def cancel(job_id: int, *, actor: Actor) -> Job:
     """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
     harmless. Completed or failed: Conflict, with the word for it."""
     with changing(job_id) as tx:
@@ -103,12 +102,12 @@ def cancel(job_id: int, *, actor: User, address: str) -> Job:
             job_id,
             old,
             new,
-            actor=actor.username,
+            actor=actor.name,
             cancel_requested_at=now(),
-            cancel_requested_by_id=actor.id,
+            cancel_requested_by_id=actor.user.id,
         )
         assert changed is not None  # noqa: S101 - the row is held
-        audit.record(tx, "job.cancel", actor=actor, target=f"job {job_id}", address=address)
+        audit.record(tx, "job.cancel", actor, target=f"job {job_id}")
         tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:

@@ -14,6 +14,7 @@ from portal.errors import Conflict, Invalid
 from portal.models import Job, User
 from portal.realtime import publish
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.jobs import idempotency, places
 from portal.services.jobs.idempotency import Wish
 from portal.services.jobs.places import Places, ends_of
@@ -35,18 +36,18 @@ from portal.transfers.states import (
 # --- acts ---------------------------------------------------------------------------------------
 
 
-def create(transfer: Transfer, *, actor: User, address: str) -> Job:
+def create(transfer: Transfer, *, actor: Actor) -> Job:
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
     if missing := _missing_source(transfer):
         raise missing
     with write() as tx:
-        job = insert(tx, transfer, actor, address, found=found)
+        job = insert(tx, transfer, actor, found=found)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
 
-def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) -> tuple[Job, bool]:
+def create_once(transfer: Transfer, wish: Wish, *, actor: Actor) -> tuple[Job, bool]:
     """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
     stands for another one."""
     found = places.look_up(ends_of(transfer))
@@ -54,17 +55,17 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: User, address: str) ->
     missing = _missing_source(transfer)
     try:
         with write() as tx:
-            job = idempotency.job_of(tx, actor, wish)
+            job = idempotency.job_of(tx, actor.user, wish)
             if job is not None:
                 # Its source may be gone by now: a move has taken it away.
                 return job, False
             if missing:
                 raise missing
-            job = insert(tx, transfer, actor, address, found=found, wish=wish)
+            job = insert(tx, transfer, actor, found=found, wish=wish)
     except IntegrityError:
         # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
         with write() as tx:
-            job = idempotency.job_of(tx, actor, wish)
+            job = idempotency.job_of(tx, actor.user, wish)
         if job is None:
             raise
         return job, False
@@ -81,10 +82,10 @@ def add_sample(transfer: Transfer, *, username: str) -> None:
     owner = session.scalars(select(User).where(User.username == username)).one()
     found = places.look_up(ends_of(transfer))
     with write() as tx:
-        insert(tx, transfer, owner, address="", found=found)
+        insert(tx, transfer, Actor(owner), found=found)
 
 
-def retry(old: Job, *, actor: User, address: str) -> Job:
+def retry(old: Job, *, actor: Actor) -> Job:
     """A new job that points back. A second click finds the first click's job while that is open."""
     transfer = transfer_of(old)
     if old.confirms_id is not None:
@@ -103,7 +104,7 @@ def retry(old: Job, *, actor: User, address: str) -> Job:
         if job is not None:
             return job
         transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
-        job = insert(tx, transfer, actor, address, found=found, retry_of=old.id)
+        job = insert(tx, transfer, actor, found=found, retry_of=old.id)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job
 
@@ -127,8 +128,7 @@ def transfer_of(job: Job) -> Transfer:
 def insert(
     tx: Session,
     transfer: Transfer,
-    actor: User,
-    address: str,
+    actor: Actor,
     *,
     found: Places,
     retry_of: int | None = None,
@@ -152,7 +152,7 @@ def insert(
         pool=transfer.pool,
         source_key=found.source,
         destination_key=found.destination,
-        owner_id=actor.id,
+        owner_id=actor.user.id,
         retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
         confirms_id=confirms.id if confirms else None,
         plan=confirms.plan if confirms else None,
@@ -161,17 +161,16 @@ def insert(
     tx.flush()
     places.keep(tx, job.id, found)
     if wish is not None:
-        idempotency.remember(tx, actor, wish, job)
+        idempotency.remember(tx, actor.user, wish, job)
     count(tx, JobStatus.QUEUED, +1)
     note = f"retry of job {retry_of}" if retry_of else ""
-    add_event(tx, job, None, actor=actor.username, note=note)
+    add_event(tx, job, None, actor=actor.name, note=note)
     audit.record(
         tx,
         "job.retry" if retry_of else "job.create",
-        actor=actor,
+        actor,
         target=f"job {job.id}",
         detail=f"{_act(job)} {job.source!r} to {job.destination!r}{_confirmation(job)}",
-        address=address,
     )
     tx.commit()
     publish.created(job)

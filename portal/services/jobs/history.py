@@ -13,6 +13,7 @@ from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote, Span, User
 from portal.models.job import all_worked
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.jobs import totals
 from portal.services.jobs.totals import Total
 from portal.transfers import compared, locations
@@ -206,11 +207,11 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 # --- a file of all ------------------------------------------------------------------------------
 
 
-def export(wanted: Filter, asked: str, *, actor: User, address: str) -> Iterator[list[Line]]:
+def export(wanted: Filter, asked: str, *, actor: Actor) -> Iterator[list[Line]]:
     """Notes the export (``asked``: the filter in words), then gives what matches, newest first, a
     few at a time. What ends meanwhile comes before the first of them, and so never twice."""
     with write() as tx:
-        audit.record(tx, "history.export", actor=actor, target="csv", detail=asked, address=address)
+        audit.record(tx, "history.export", actor, target="csv", detail=asked)
         tx.commit()
     return _chunks(wanted)
 

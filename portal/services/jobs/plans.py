@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from portal.db.session import session, write
 from portal.errors import Conflict, Invalid
-from portal.models import Job, User
+from portal.models import Job
+from portal.services.actor import Actor
 from portal.services.jobs import create, places
 from portal.services.jobs.places import ends_of
 from portal.services.jobs.transitions import held
@@ -31,7 +32,7 @@ def confirmed_by(job_id: int) -> Job | None:
     return session.scalar(select(Job).where(Job.confirms_id == job_id).order_by(Job.id).limit(1))
 
 
-def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job, bool]:
+def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
     """The job, and whether it was made just now: one dry run is confirmed once. ``typed`` is the
     name of the job or the number of files that it deletes; where it deletes none, anything. Raises
     Conflict or Invalid."""
@@ -50,6 +51,6 @@ def confirm(job_id: int, typed: str, *, actor: User, address: str) -> tuple[Job,
         if deletes and typed.strip() not in (shown.name, f"{deletes}", f"{deletes:,}"):
             raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
         transfer = replace(create.transfer_of(shown), dry_run=False)
-        job = create.insert(tx, transfer, actor, address, found=found, confirms=shown)
+        job = create.insert(tx, transfer, actor, found=found, confirms=shown)
     current_app.extensions["executor"].notify(job.id, job.pool)
     return job, True

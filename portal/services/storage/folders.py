@@ -14,6 +14,7 @@ from portal.models import User
 from portal.realtime.cache import Memo
 from portal.runtime.thread_offload import offload
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.storage import connections, remotes
 from portal.transfers import locations
 from portal.transfers.local_paths import PathRefused
@@ -149,7 +150,7 @@ def matching(source: Location, options: Options) -> Matching:
         return Matching(0, 0, (), partial=False, problem=error.message)
 
 
-def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str) -> str:
+def make(at: str, name: str, *, roots: Sequence[Path], actor: Actor) -> str:
     """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
@@ -157,8 +158,8 @@ def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str)
     if not is_name(name):
         raise Invalid({"name": "Leave out line breaks and control characters."})
     try:
-        inside = locations.locate(at, roots, remotes.names(user))
-        made = locations.locate(join(inside.text, name), roots, remotes.names(user))
+        inside = locations.locate(at, roots, remotes.names(actor.user))
+        made = locations.locate(join(inside.text, name), roots, remotes.names(actor.user))
     except PathRefused as refused:
         raise Invalid({"name": refused.reason}) from None
     problem = _make(made)
@@ -166,7 +167,7 @@ def make(at: str, name: str, *, roots: Sequence[Path], user: User, address: str)
     if problem:
         raise Invalid({"name": problem})
     with write() as tx:
-        audit.record(tx, "folder.create", actor=user, target=made.text, address=address)
+        audit.record(tx, "folder.create", actor, target=made.text)
         tx.commit()
     return made.text
 

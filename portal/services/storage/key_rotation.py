@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from portal.db.session import write
 from portal.models import Remote, SecondFactor
 from portal.services import audit
+from portal.services.actor import COMMAND_LINE
 from portal.services.storage import encryption
 
 
@@ -28,7 +29,7 @@ def reseal() -> Tally:
         remotes, lost_remotes = _remotes(tx)
         tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
         detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
-        audit.record(tx, "keys.rotate", detail=detail)
+        audit.record(tx, "keys.rotate", COMMAND_LINE, detail=detail)
         tx.commit()
     return tally
 

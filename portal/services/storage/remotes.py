@@ -17,6 +17,7 @@ from portal.models import Job, Remote, Role, User
 from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS, Backend
 from portal.services import audit
+from portal.services.actor import Actor
 from portal.services.storage import connections, encryption
 from portal.transfers import locations
 from portal.transfers.local_paths import PathRefused
@@ -79,7 +80,7 @@ def open_jobs(remote_id: int) -> list[int]:
 # --- acts ---------------------------------------------------------------------------------------
 
 
-def create(name: str, backend: str, draft: Draft, *, actor: User, address: str) -> Remote:
+def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
     """Raises Invalid with all that is wrong at once; keys of options are ``options.<name>``."""
     errors = {} if locations.is_name(name) else {"name": _NAME_RULE}
     if backend not in BACKENDS:
@@ -92,7 +93,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: User, address: str) 
         secrets=secrets,
         role=Role(draft.role),
         start=draft.start,
-        changed_by=actor.username,
+        changed_by=actor.name,
     )
     with write() as tx:
         tx.add(remote)
@@ -101,12 +102,12 @@ def create(name: str, backend: str, draft: Draft, *, actor: User, address: str) 
         except IntegrityError:
             raise Invalid({"name": "There is a remote of this name already."}) from None
         detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
-        _note(tx, "remote.create", remote, actor, address, detail + _listed("; secrets", secrets))
+        _note(tx, "remote.create", remote, actor, detail + _listed("; secrets", secrets))
         tx.commit()
     return remote
 
 
-def change(remote_id: int, version: int, draft: Draft, *, actor: User, address: str) -> Remote:
+def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remote:
     """Raises Invalid as ``create``, and Stale if the remote is not of this version any more."""
     before = find(remote_id)
     backend = BACKENDS[before.backend]
@@ -124,14 +125,14 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: User, address: 
         remote.options, remote.secrets = options, secrets | typed
         remote.role, remote.start = Role(draft.role), draft.start
         remote.version += 1
-        remote.changed_at, remote.changed_by = now(), actor.username
+        remote.changed_at, remote.changed_by = now(), actor.name
         remote.tested_at, remote.works, remote.verdict = None, None, ""
-        _note(tx, "remote.change", remote, actor, address, detail)
+        _note(tx, "remote.change", remote, actor, detail)
         tx.commit()
     return remote
 
 
-def delete(remote_id: int, *, actor: User, address: str) -> Remote:
+def delete(remote_id: int, *, actor: Actor) -> Remote:
     """Raises Conflict while jobs that are not over need it."""
     with write() as tx:
         remote = _locked(tx, remote_id)
@@ -139,12 +140,12 @@ def delete(remote_id: int, *, actor: User, address: str) -> Remote:
         if waiting:
             raise Conflict(_still_needed(remote.name, waiting))
         tx.delete(remote)
-        _note(tx, "remote.delete", remote, actor, address, remote.backend)
+        _note(tx, "remote.delete", remote, actor, remote.backend)
         tx.commit()
     return remote
 
 
-def test(remote_id: int, *, actor: User, address: str) -> Remote:
+def test(remote_id: int, *, actor: Actor) -> Remote:
     """Looks at the storage, and keeps the verdict with the remote."""
     remote = find(remote_id)
     version, start = remote.version, remote.start
@@ -154,12 +155,12 @@ def test(remote_id: int, *, actor: User, address: str) -> Remote:
         remote = _locked(tx, remote_id)
         if remote.version == version:
             remote.tested_at, remote.works, remote.verdict = now(), works, verdict
-        _note(tx, "remote.test", remote, actor, address, verdict, "ok" if works else "failed")
+        _note(tx, "remote.test", remote, actor, verdict, "ok" if works else "failed")
         tx.commit()
     return remote
 
 
-def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: User) -> None:
+def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
     """Within the transaction that makes a job: its remotes are there, the actor may use them, and
     nobody deletes them before it is made. Raises Conflict."""
     for number in remote_ids:
@@ -271,17 +272,15 @@ def _note(
     tx: Session,
     action: str,
     remote: Remote,
-    actor: User,
-    address: str,
+    actor: Actor,
     detail: str,
     outcome: str = "ok",
 ) -> None:
     audit.record(
         tx,
         action,
-        actor=actor,
+        actor,
         target=f"remote {remote.name}",
         detail=detail.removeprefix("; "),
         outcome=outcome,
-        address=address,
     )

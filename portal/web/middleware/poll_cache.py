@@ -18,6 +18,7 @@ from portal.models import Role
 from portal.realtime import cache
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Caller
+from portal.services.actor import may_change
 from portal.web import security_headers
 from portal.web.access import right_of
 from portal.web.middleware.session_cookie import SessionCookieReader
@@ -77,7 +78,8 @@ class PollCacheMiddleware:
         if row is None:
             return cache.figures.peek((caller.timezone, base))
         kept = cache.rows.peek((int(row[1]), caller.timezone, base))
-        if kept is None or _has_buttons(caller, kept.owner_id):
+        # A row with buttons carries a form with a token of its session.
+        if kept is None or may_change(caller.user_id, Role(caller.role), kept.owner_id):
             return None
         return kept.html, kept.tag
 
@@ -91,10 +93,3 @@ class PollCacheMiddleware:
         except SQLAlchemyError:
             return None  # Flask finds out again, and says so
         return None if caller is None or caller.has_news else caller
-
-
-def _has_buttons(caller: Caller, owner_id: int) -> bool:
-    """As ``access.may_change``: such a row carries a form with a token of its session."""
-    return caller.role == Role.ADMIN or (
-        caller.role == Role.OPERATOR and caller.user_id == owner_id
-    )

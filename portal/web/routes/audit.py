@@ -11,7 +11,7 @@ from portal.errors import Invalid
 from portal.models import AuditEntry, Role
 from portal.services import audit
 from portal.services.audit import Filter
-from portal.web.access import address, me, requires
+from portal.web.access import actor, me, requires
 from portal.web.routes import export
 from portal.web.routes.days import period
 from portal.web.routes.paging import page_number
@@ -49,7 +49,7 @@ def download() -> Response:
     form = request.form.get("format", "")
     if form not in export.FORMS:
         raise Invalid({"format": "Choose csv or jsonl."})
-    chunks = audit.export(_filter(_typed(request.form)), actor=me(), form=form, address=address())
+    chunks = audit.export(_filter(_typed(request.form)), actor=actor(), form=form)
     return export.attachment(form, "audit", now().date(), _COLUMNS, _rows(chunks))
 
 

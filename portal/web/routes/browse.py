@@ -8,7 +8,7 @@ from portal.errors import Invalid
 from portal.models import Role
 from portal.services.storage import folders
 from portal.services.storage.folders import Folder
-from portal.web.access import address, me, requires
+from portal.web.access import actor, me, requires
 from portal.web.routes.paging import page_number
 
 blueprint = Blueprint("browse", __name__, url_prefix="/browse")
@@ -34,7 +34,7 @@ def create() -> tuple[str, int]:
     at = request.form.get("at", "")[:_LONGEST]
     name = request.form.get("name", "")[:_LONGEST]
     try:
-        made = folders.make(at, name, roots=_roots(), user=me(), address=address())
+        made = folders.make(at, name, roots=_roots(), actor=actor())
     except Invalid as invalid:
         errors = invalid.errors
         return _rendered("browse/_panel.html", _look(at), name=name, problem=errors["name"]), 422

@@ -17,7 +17,7 @@ from portal.services.jobs import history, listing
 from portal.services.jobs.history import Line
 from portal.services.jobs.totals import DIFFERENT, Total
 from portal.transfers.states import FINAL, JobStatus
-from portal.web.access import address, me, requires
+from portal.web.access import actor, me, requires
 from portal.web.routes import export
 from portal.web.routes.history_filter import FIELDS, LOCAL_ONLY, read
 
@@ -62,7 +62,7 @@ def download() -> Response:
     typed = _typed(request.form)
     wanted = read(typed, me().settings.timezone)
     asked = ", ".join(f"{name} {value}" for name, value in typed.items() if value)
-    chunks = history.export(wanted, asked, actor=me(), address=address())
+    chunks = history.export(wanted, asked, actor=actor())
     here = now().astimezone(ZoneInfo(me().settings.timezone)).date()
     return export.attachment("csv", "history", here, _COLUMNS, _rows(chunks))
 

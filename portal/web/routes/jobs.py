@@ -20,14 +20,7 @@ from portal.services.jobs.create import create as create_job
 from portal.services.jobs.create import retry as retry_job
 from portal.services.storage import folders, remotes
 from portal.transfers.states import JobStatus
-from portal.web.access import (
-    address,
-    background,
-    job_or_404,
-    may_change,
-    me,
-    requires,
-)
+from portal.web.access import actor, background, job_or_404, may_change, me, requires
 from portal.web.error_pages import is_htmx
 from portal.web.forms.jobs import (
     OPERATIONS,
@@ -83,7 +76,7 @@ def create() -> Response | tuple[str, int]:
         if form.wants_plan and transfer.operation.deletes:
             transfer = replace(transfer, dry_run=True)
         with form.beside_fields():
-            job = create_job(transfer, actor=me(), address=address())
+            job = create_job(transfer, actor=actor())
     except Invalid:
         return _form(form), 422
     return redirect(url_for("jobs.show", job_id=job.id), 303)
@@ -114,7 +107,7 @@ def confirm(job_id: int) -> Response | tuple[str, int]:
     shown = job_or_404(job_id, to_change=True)
     form = ConfirmPlanForm()
     try:
-        job, _ = plans.confirm(shown.id, form.confirm.data or "", actor=me(), address=address())
+        job, _ = plans.confirm(shown.id, form.confirm.data or "", actor=actor())
     except Invalid as invalid:
         form.confirm.errors = [invalid.errors["confirm"]]
         return _page(shown, form), 422
@@ -144,28 +137,28 @@ def progress(job_id: int) -> Response:
 @requires(Role.OPERATOR)
 def cancel(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
-    return _acted(control.cancel(job_id, actor=me(), address=address()))
+    return _acted(control.cancel(job_id, actor=actor()))
 
 
 @blueprint.post("/jobs/<int:job_id>/retry")
 @requires(Role.OPERATOR)
 def retry(job_id: int) -> Response | str:
     old = job_or_404(job_id, to_change=True)
-    return _acted(retry_job(old, actor=me(), address=address()))
+    return _acted(retry_job(old, actor=actor()))
 
 
 @blueprint.post("/jobs/<int:job_id>/pause")
 @requires(Role.OPERATOR)
 def pause(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
-    return _acted(control.pause(job_id, actor=me(), address=address()))
+    return _acted(control.pause(job_id, actor=actor()))
 
 
 @blueprint.post("/jobs/<int:job_id>/resume")
 @requires(Role.OPERATOR)
 def resume(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
-    return _acted(control.resume(job_id, actor=me(), address=address()))
+    return _acted(control.resume(job_id, actor=actor()))
 
 
 @blueprint.post("/jobs/<int:job_id>/bandwidth")
@@ -177,7 +170,7 @@ def bandwidth(job_id: int) -> Response | tuple[str, int]:
         limit = form.limit()
     except Invalid:
         return _page(job, ConfirmPlanForm(), form), 422
-    control.limit(job_id, limit, actor=me(), address=address())
+    control.limit(job_id, limit, actor=actor())
     return redirect(url_for("jobs.show", job_id=job_id), 303)
 
 

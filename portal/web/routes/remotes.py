@@ -6,7 +6,7 @@ from portal.models import Remote, Role
 from portal.remotes.backends import BACKENDS, Backend
 from portal.remotes.option_words import label
 from portal.services.storage import remotes
-from portal.web.access import address, me, requires
+from portal.web.access import actor, requires
 from portal.web.forms.remotes import RemoteForm, form_for, help_of
 
 blueprint = Blueprint("remotes", __name__, url_prefix="/remotes")
@@ -38,8 +38,7 @@ def create() -> Response | tuple[str, int]:
             (form.name.data or "").strip(),
             form.backend.key,
             form.draft(),
-            actor=me(),
-            address=address(),
+            actor=actor(),
         )
     except Invalid as invalid:
         form.say(invalid.errors)
@@ -67,8 +66,7 @@ def change(remote_id: int) -> Response | tuple[str, int]:
             remote_id,
             int(version) if version.isdecimal() and len(version) < 10 else 0,
             form.draft(),
-            actor=me(),
-            address=address(),
+            actor=actor(),
         )
     except Invalid as invalid:
         form.say(invalid.errors)
@@ -87,14 +85,14 @@ def change(remote_id: int) -> Response | tuple[str, int]:
 @blueprint.post("/<int:remote_id>/test")
 @requires(Role.ADMIN)
 def test(remote_id: int) -> Response:
-    remotes.test(remote_id, actor=me(), address=address())
+    remotes.test(remote_id, actor=actor())
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
 
 
 @blueprint.post("/<int:remote_id>/delete")
 @requires(Role.ADMIN)
 def delete(remote_id: int) -> Response:
-    remote = remotes.delete(remote_id, actor=me(), address=address())
+    remote = remotes.delete(remote_id, actor=actor())
     flash(f"The remote {remote.name} and its secrets are deleted.")
     return redirect(url_for("remotes.index"), 303)
 

@@ -15,13 +15,8 @@ from portal.presentation.formatting import duration
 from portal.services.accounts import second_factor
 from portal.services.accounts.pending_sign_in import Half
 from portal.services.accounts.second_factor import Setup
-from portal.web.access import (
-    address,
-    me,
-    public,
-    requires,
-    user_or_404,
-)
+from portal.services.actor import Actor
+from portal.web.access import actor, address, me, public, requires, user_or_404
 from portal.web.forms.accounts import CodeForm, FactorForm
 from portal.web.routes import entering
 
@@ -52,7 +47,7 @@ def answer() -> Answer:
     form = CodeForm()
     try:
         _valid(form)
-        kind = second_factor.check(half.user, form.code.data or "", address=address())
+        kind = second_factor.check(Actor(half.user, address()), form.code.data or "")
     except (Invalid, TooMany) as error:
         return _again("second_factor/ask.html", form, error, user=half.user)
     return _finish(half, kind, entering.target()) or _too_late()
@@ -89,7 +84,7 @@ def enrolled() -> Answer:
     try:
         _valid(form)
         codes = second_factor.enable(
-            half.user, entering.proposed(), form.code.data or "", None, address=address()
+            Actor(half.user, address()), entering.proposed(), form.code.data or "", None
         )
     except (Invalid, TooMany) as error:
         return _again("second_factor/enrol.html", form, error, user=half.user, setup=setup)
@@ -139,9 +134,7 @@ def enable() -> Answer:
     form = FactorForm()
     try:
         code, password = _proofs(form)
-        session[_CODES] = second_factor.enable(
-            me(), entering.proposed(), code, password, address=address()
-        )
+        session[_CODES] = second_factor.enable(actor(), entering.proposed(), code, password)
         entering.withdraw()
     except (Invalid, TooMany) as error:
         return _refused(form, error)
@@ -154,7 +147,7 @@ def enable() -> Answer:
 def disable() -> Answer:
     form = FactorForm()
     try:
-        second_factor.disable(me(), *_proofs(form), address=address())
+        second_factor.disable(actor(), *_proofs(form))
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     flash("Your second factor is off. Your other sessions are signed out.")
@@ -166,7 +159,7 @@ def disable() -> Answer:
 def renew_codes() -> Answer:
     form = FactorForm()
     try:
-        session[_CODES] = second_factor.renew_codes(me(), *_proofs(form), address=address())
+        session[_CODES] = second_factor.renew_codes(actor(), *_proofs(form))
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     return redirect(url_for("second_factor.show"), 303)
@@ -175,7 +168,7 @@ def renew_codes() -> Answer:
 @blueprint.post("/users/<int:user_id>/reset-second-factor")
 @requires(Role.ADMIN)
 def reset(user_id: int) -> Response:
-    user = second_factor.reset(user_or_404(user_id).id, actor=me(), address=address())
+    user = second_factor.reset(user_or_404(user_id).id, actor=actor())
     flash(f"The second factor of {user.username} is removed. They are signed out everywhere.")
     return redirect(url_for("users.index"), 303)
 

@@ -17,14 +17,7 @@ from portal.models import Role, User
 from portal.presentation.formatting import duration
 from portal.realtime.cache import mark
 from portal.services.accounts import sessions, sign_in
-from portal.web.access import (
-    address,
-    background,
-    me,
-    public,
-    requires,
-    user_or_404,
-)
+from portal.web.access import actor, address, background, me, public, requires, user_or_404
 from portal.web.forms.accounts import SignInForm
 from portal.web.routes import entering
 
@@ -62,7 +55,7 @@ def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
 @blueprint.post("/logout")
 @requires(Role.VIEWER)
 def logout() -> Response:
-    sign_in.sign_out(me(), address=address())
+    sign_in.sign_out(actor())
     logout_user()
     session.clear()
     response = redirect(url_for("sessions.login"), 303)
@@ -128,14 +121,14 @@ def _list(user: User) -> str:
 def _end(user: User, session_id: int, page: str) -> Response:
     if session_id > _LARGEST_ID:
         raise NotFound("There is no such session.")
-    sessions.end(user, session_id, actor=me(), address=address())
+    sessions.end(user, session_id, actor=actor())
     flash("The session is ended.")
     return redirect(page, 303)
 
 
 def _end_others(user: User, page: str) -> Response:
     """All but the one that asks; of another user that is every one."""
-    number = sessions.end_others(user, keep=me().session_id, actor=me(), address=address())
+    number = sessions.end_others(user, keep=me().session_id, actor=actor())
     flash(f"{number} session{'' if number == 1 else 's'} ended.")
     return redirect(page, 303)
 

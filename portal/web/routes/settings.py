@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 from portal.errors import Invalid
 from portal.models import Role
 from portal.services.accounts import users
-from portal.web.access import address, me, requires
+from portal.web.access import actor, me, requires
 from portal.web.forms.accounts import PasswordForm
 from portal.web.forms.settings import SettingsForm
 
@@ -24,7 +24,7 @@ def change() -> Response | tuple[str, int]:
     form = SettingsForm(_sent_or_kept())
     if not form.validate():
         return _page(form, PasswordForm(formdata=None)), 422
-    users.change_settings(me(), form.changes(set(request.form)), address=address())
+    users.change_settings(actor(), form.changes(set(request.form)))
     flash("Your settings are saved.")
     return redirect(url_for("settings.show"), 303)
 
@@ -37,10 +37,9 @@ def change_password() -> Response | tuple[str, int]:
         if not form.validate():
             raise Invalid({})
         users.change_password(
-            me(),
+            actor(),
             form.current_password.data or "",
             form.new_password.data or "",
-            address=address(),
         )
     except Invalid as invalid:
         for name, problem in invalid.errors.items():

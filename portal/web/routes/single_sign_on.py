@@ -14,12 +14,7 @@ from portal.presentation.formatting import duration
 from portal.services.accounts import reauthentication, single_sign_on
 from portal.services.accounts.oidc import TRIP_SECONDS, Trip
 from portal.services.storage import encryption
-from portal.web.access import (
-    address,
-    me,
-    public,
-    requires,
-)
+from portal.web.access import actor, address, me, public, requires
 from portal.web.forms.accounts import ConfirmForm
 from portal.web.routes import entering
 
@@ -88,7 +83,7 @@ def come_back() -> Response:
 def _linked(user_id: int, trip: Trip) -> Response:
     if not current_user.is_authenticated or me().id != user_id:
         raise Forbidden("You were signed out meanwhile. Sign in and begin again.")
-    single_sign_on.link(me(), trip, request.args, address=address())
+    single_sign_on.link(actor(), trip, request.args)
     flash("You can sign in by single sign-on now.")
     return redirect(url_for("single_sign_on.show"), 303)
 
@@ -125,7 +120,7 @@ def unlink() -> Response | tuple[str, int, dict[str, str]]:
     form = ConfirmForm()
     if refused := _refused(form):
         return refused
-    single_sign_on.unlink(me(), address=address())
+    single_sign_on.unlink(actor())
     flash("You sign in by your password alone now.")
     return redirect(url_for("single_sign_on.show"), 303)
 
@@ -135,7 +130,7 @@ def _refused(form: ConfirmForm) -> tuple[str, int, dict[str, str]] | None:
     try:
         if not form.validate():
             raise Invalid({})
-        reauthentication.check_password(me(), form.current_password.data or "", address=address())
+        reauthentication.check_password(actor(), form.current_password.data or "")
     except TooMany as limited:
         wait = duration(limited.seconds)
         form.current_password.errors = [f"That was tried too often. Wait {wait}."]

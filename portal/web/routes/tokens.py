@@ -10,7 +10,7 @@ from portal.db.clock import now
 from portal.errors import Invalid
 from portal.models import Role
 from portal.services.accounts import api_tokens
-from portal.web.access import address, me, requires
+from portal.web.access import actor, me, requires
 from portal.web.forms.settings import TokenForm
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/tokens")
@@ -33,8 +33,7 @@ def create() -> Response | tuple[str, int]:
             form.name.data or "",
             form.scope.data,
             _end(form),
-            actor=me(),
-            address=address(),
+            actor=actor(),
         )
     except Invalid as invalid:
         for name, problem in invalid.errors.items():
@@ -47,7 +46,7 @@ def create() -> Response | tuple[str, int]:
 @blueprint.post("/<int:token_id>/end")
 @requires(Role.VIEWER)
 def end(token_id: int) -> Response:
-    token = api_tokens.end(token_id, actor=me(), address=address())
+    token = api_tokens.end(token_id, actor=actor())
     flash(f"The token {token.name} has ended.")
     return redirect(url_for("tokens.index"), 303)
 

@@ -11,12 +11,7 @@ from portal.services.accounts import (
 from portal.services.accounts import (
     users as accounts,
 )
-from portal.web.access import (
-    address,
-    me,
-    requires,
-    user_or_404,
-)
+from portal.web.access import actor, requires, user_or_404
 from portal.web.forms.accounts import NewUserForm
 from portal.web.routes.paging import page_number
 
@@ -51,7 +46,7 @@ def create() -> Response | tuple[str, int]:
 @requires(Role.ADMIN)
 def change_role(user_id: int) -> Response:
     user = accounts.change_role(
-        user_or_404(user_id).id, request.form.get("role", ""), actor=me(), address=address()
+        user_or_404(user_id).id, request.form.get("role", ""), actor=actor()
     )
     return _done(f"{user.username} is now {user.role}.")
 
@@ -59,21 +54,21 @@ def change_role(user_id: int) -> Response:
 @blueprint.post("/<int:user_id>/disable")
 @requires(Role.ADMIN)
 def disable(user_id: int) -> Response:
-    user = accounts.set_active(user_or_404(user_id).id, False, actor=me(), address=address())
+    user = accounts.set_active(user_or_404(user_id).id, False, actor=actor())
     return _done(f"{user.username} is disabled and signed out everywhere.")
 
 
 @blueprint.post("/<int:user_id>/enable")
 @requires(Role.ADMIN)
 def enable(user_id: int) -> Response:
-    user = accounts.set_active(user_or_404(user_id).id, True, actor=me(), address=address())
+    user = accounts.set_active(user_or_404(user_id).id, True, actor=actor())
     return _done(f"{user.username} can sign in again.")
 
 
 @blueprint.post("/<int:user_id>/reset-password")
 @requires(Role.ADMIN)
 def reset_password(user_id: int) -> Response:
-    user, password = accounts.reset_password(user_or_404(user_id).id, actor=me(), address=address())
+    user, password = accounts.reset_password(user_or_404(user_id).id, actor=actor())
     flash(f"The new password of {user.username}, shown once: {password}", "secret")
     return redirect(url_for("users.index"), 303)
 
@@ -81,23 +76,19 @@ def reset_password(user_id: int) -> Response:
 @blueprint.post("/<int:user_id>/password-link")
 @requires(Role.ADMIN)
 def link(user_id: int) -> Response:
-    user, token = password_links.create(user_or_404(user_id).id, actor=me(), address=address())
+    user, token = password_links.create(user_or_404(user_id).id, actor=actor())
     _show_link(user.username, token)
     return redirect(url_for("users.index"), 303)
 
 
 def _invite(form: NewUserForm) -> None:
-    user, token = password_links.invite(
-        form.username.data or "", form.role.data, actor=me(), address=address()
-    )
+    user, token = password_links.invite(form.username.data or "", form.role.data, actor=actor())
     _show_link(user.username, token)
 
 
 def _create(form: NewUserForm) -> None:
     password = passwords.generated()
-    user = accounts.create_user(
-        form.username.data or "", form.role.data, password, actor=me(), address=address()
-    )
+    user = accounts.create_user(form.username.data or "", form.role.data, password, actor=actor())
     flash(f"{user.username} can sign in with this password, shown once: {password}", "secret")
 
 

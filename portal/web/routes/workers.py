@@ -3,7 +3,7 @@ from werkzeug.wrappers import Response
 
 from portal.models import Role
 from portal.services import workers
-from portal.web.access import address, me, requires
+from portal.web.access import actor, requires
 
 blueprint = Blueprint("workers", __name__, url_prefix="/workers")
 
@@ -24,21 +24,21 @@ def index() -> str:
 @blueprint.post("/<int:worker_id>/pause")
 @requires(Role.ADMIN)
 def pause(worker_id: int) -> Response:
-    workers.pause(worker_id, actor=me(), address=address())
+    workers.pause(worker_id, actor=actor())
     return _done("The worker takes no new job until it is resumed.")
 
 
 @blueprint.post("/<int:worker_id>/resume")
 @requires(Role.ADMIN)
 def resume(worker_id: int) -> Response:
-    workers.resume(worker_id, actor=me(), address=address())
+    workers.resume(worker_id, actor=actor())
     return _done("The worker takes jobs again.")
 
 
 @blueprint.post("/<int:worker_id>/drain")
 @requires(Role.ADMIN)
 def drain(worker_id: int) -> Response:
-    workers.drain(worker_id, actor=me(), address=address())
+    workers.drain(worker_id, actor=actor())
     return _done("The worker finishes what it runs, and ends.")
 
 

@@ -18,6 +18,7 @@ from portal.db.session import session
 from portal.models import AuditEntry, LoginSession, RecoveryCode, SignInLimit, User
 from portal.services.accounts import pending_sign_in, second_factor, sessions
 from portal.services.accounts.sign_in import Proof
+from portal.services.actor import Actor
 from portal.settings import Settings, SettingsError, load_settings
 from tests.support.client import Browser
 from tests.support.second_factor import Device, shown_codes
@@ -219,7 +220,7 @@ def test_of_two_who_use_one_code_at_once_one_gets_in(app: Flask, browser: Any, u
             with app.app_context():
                 gate.wait()
                 try:
-                    second_factor.check(person, text, address="10.0.0.1")
+                    second_factor.check(Actor(person, "10.0.0.1"), text)
                 except Exception:  # noqa: BLE001 - too many at once is a refusal as well
                     outcomes.append(False)
                 else:

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 
 from portal.errors import Conflict
+from portal.services.actor import Actor
 from portal.services.jobs import control, reports, rescue
 from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
@@ -197,7 +198,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
             start.wait()
             with app.app_context():
                 try:
-                    answers.append(control.cancel(job_id, actor=alice, address="").status)
+                    answers.append(control.cancel(job_id, actor=Actor(alice)).status)
                 except Conflict:
                     answers.append("conflict")
 
@@ -231,7 +232,7 @@ def test_cancel_against_the_claim_never_loses_either(
         def cancel(job_id: int = job_id, start: Any = start) -> None:
             start.wait()
             with app.app_context():
-                control.cancel(job_id, actor=alice, address="")
+                control.cancel(job_id, actor=Actor(alice))
 
         asking = threading.Thread(target=cancel)
         asking.start()

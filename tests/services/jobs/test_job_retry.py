@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from portal.models import Job
+from portal.services.actor import Actor
 from portal.services.jobs import create, reports, rescue
 from portal.services.jobs.reports import Claim, Ending
 from portal.transfers.states import JobStatus
@@ -78,7 +79,7 @@ def test_many_clicks_at_once_make_one_job(app: Flask, ended: Any, user: Any) -> 
         old = stored(old_id)
         start.wait()
         with app.app_context():
-            made.append(create.retry(old, actor=actor, address="").id)
+            made.append(create.retry(old, actor=Actor(actor)).id)
 
     clicks = [threading.Thread(target=click) for _ in range(6)]
     for one in clicks:

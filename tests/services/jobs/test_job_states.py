@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from portal.engine import Progress
 from portal.errors import Conflict
 from portal.models import Job
+from portal.services.actor import Actor
 from portal.services.jobs import control, reports, rescue
 from portal.services.jobs.reports import Claim, ClaimStatus, Ending
 from portal.services.jobs.transitions import change, changing
@@ -195,7 +196,7 @@ class Portal(RuleBasedStateMachine):
     def cancel(self, job_id: int) -> None:
         with type(self).app.app_context():
             try:
-                control.cancel(job_id, actor=type(self).actor, address="")
+                control.cancel(job_id, actor=Actor(type(self).actor))
             except Conflict:
                 assert self.status[job_id] in ("completed", "failed")
                 return

@@ -25,7 +25,7 @@ def new_token(app: Flask, user: Callable[[str], User]) -> Callable[..., str]:
         end = now() + timedelta(**life or {"days": 1})
         with app.app_context():
             made = api_tokens.create(
-                f"{name}'s", scope or largest[owner.role], end, actor=owner, address=""
+                f"{name}'s", scope or largest[owner.role], end, actor=Actor(owner)
             )
         session.remove()
         return made[1]

@@ -15,6 +15,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import ApiToken, AuditEntry, User
 from portal.services.accounts import api_tokens, users
+from portal.services.actor import Actor
 
 
 def stored() -> list[ApiToken]:
@@ -202,9 +203,9 @@ def test_token_that_cannot_be_is_404(browser: Any, number: str) -> None:
 def test_disabling_the_user_ends_their_tokens_for_good(program: Any, user: Any) -> None:
     asking = program("bob")
     alice = user("alice")
-    users.set_active(user("bob").id, False, actor=alice, address="")
+    users.set_active(user("bob").id, False, actor=Actor(alice))
     assert asking.get("/jobs").status_code == 401
-    users.set_active(user("bob").id, True, actor=alice, address="")
+    users.set_active(user("bob").id, True, actor=Actor(alice))
     assert asking.get("/jobs").status_code == 401
     assert stored() == []
 
@@ -286,15 +287,15 @@ def test_act_of_a_program_is_in_the_audit_log_with_its_token(program: Any, wish:
 
 def test_service_gives_no_token_above_the_role_whatever_the_form_says(user: Any) -> None:
     with pytest.raises(api_tokens.Forbidden):
-        api_tokens.create("x", "admin", now() + timedelta(days=1), actor=user("bob"), address="")
+        api_tokens.create("x", "admin", now() + timedelta(days=1), actor=Actor(user("bob")))
 
 
 def test_one_user_has_fifty_tokens_at_most(user: Any) -> None:
     end = now() + timedelta(days=1)
     for number in range(api_tokens.MOST_OF_ONE_USER):
-        api_tokens.create(f"Script {number}", "read", end, actor=user("bob"), address="")
+        api_tokens.create(f"Script {number}", "read", end, actor=Actor(user("bob")))
     with pytest.raises(api_tokens.Invalid):
-        api_tokens.create("One more", "read", end, actor=user("bob"), address="")
+        api_tokens.create("One more", "read", end, actor=Actor(user("bob")))
 
 
 def test_html_in_a_name_is_shown_as_text(browser: Any) -> None:

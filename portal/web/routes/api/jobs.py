@@ -23,7 +23,7 @@ from portal.transfers.options import OPTIONS
 from portal.transfers.pools import POOL_LENGTH
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
-from portal.web.access import address, job_or_404, me
+from portal.web.access import actor, job_or_404, me
 from portal.web.routes.api.job_shapes import Job, shown, shown_in_full
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.option_shapes import OptionsGiven
@@ -168,10 +168,10 @@ def create_job(body: NewJob, headers: Once) -> Answer:
     """
     transfer, new = body.transfer(), True
     if headers.key is None:
-        job = create.create(transfer, actor=me(), address=address())
+        job = create.create(transfer, actor=actor())
     else:
         wish = Wish(headers.key, body.model_dump_json())
-        job, new = create.create_once(transfer, wish, actor=me(), address=address())
+        job, new = create.create_once(transfer, wish, actor=actor())
     return _located(job, 201 if new else 200)
 
 
@@ -202,7 +202,7 @@ def cancel_job(job_id: int) -> Job:
     rclone has ended.
     """
     job_or_404(job_id, to_change=True)
-    return shown(jobs.cancel(job_id, actor=me(), address=address()))
+    return shown(jobs.cancel(job_id, actor=actor()))
 
 
 @operation(
@@ -220,7 +220,7 @@ def pause_job(job_id: int) -> Job:
     place; the status stays running.
     """
     job_or_404(job_id, to_change=True)
-    return shown(control.pause(job_id, actor=me(), address=address()))
+    return shown(control.pause(job_id, actor=actor()))
 
 
 @operation(
@@ -237,7 +237,7 @@ def resume_job(job_id: int) -> Job:
     Operators may resume their own jobs, admins everyone's.
     """
     job_or_404(job_id, to_change=True)
-    return shown(control.resume(job_id, actor=me(), address=address()))
+    return shown(control.resume(job_id, actor=actor()))
 
 
 @operation(
@@ -256,7 +256,7 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
     """
     job_or_404(job_id, to_change=True)
     limit = validation.validate_bandwidth(body.bandwidth_limit or "")
-    return shown(control.limit(job_id, limit, actor=me(), address=address()))
+    return shown(control.limit(job_id, limit, actor=actor()))
 
 
 @operation(
@@ -279,7 +279,7 @@ def confirm_job(job_id: int, body: Confirmation) -> Answer:
     Operators may confirm their own dry runs, admins everyone's.
     """
     dry_run = job_or_404(job_id, to_change=True)
-    job, new = plans.confirm(dry_run.id, body.confirm, actor=me(), address=address())
+    job, new = plans.confirm(dry_run.id, body.confirm, actor=actor())
     return _located(job, 201 if new else 200)
 
 
@@ -299,7 +299,7 @@ def retry_job(job_id: int) -> Answer:
     confirmed it is a dry run, to be confirmed anew.
     """
     old = job_or_404(job_id, to_change=True)
-    return _located(create.retry(old, actor=me(), address=address()), 200)
+    return _located(create.retry(old, actor=actor()), 200)
 
 
 def _located(job: models.Job, status: int) -> Answer:

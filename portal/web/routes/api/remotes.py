@@ -12,7 +12,7 @@ from portal.remotes.options import LONGEST_KEY
 from portal.services.storage import remotes
 from portal.services.storage.remotes import Draft
 from portal.transfers.locations import NAME_LENGTH
-from portal.web.access import address, me
+from portal.web.access import actor, me
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.shapes import Given, Shown, Timestamp
 
@@ -104,7 +104,7 @@ def list_remotes() -> RemoteList:
 )
 def create_remote(body: NewRemote) -> Answer:
     """Add a remote"""
-    made = remotes.create(body.name, body.backend, body.draft(), actor=me(), address=address())
+    made = remotes.create(body.name, body.backend, body.draft(), actor=actor())
     location = url_for("api.get_remote", remote_id=made.id)
     return Answer(_shown(made), 201, {"Location": location})
 
@@ -136,7 +136,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
     For another server the secrets have to be given again.
     """
     draft = body.draft(frozenset(body.remove_secrets))
-    changed = remotes.change(remote_id, body.version, draft, actor=me(), address=address())
+    changed = remotes.change(remote_id, body.version, draft, actor=actor())
     return _shown(changed)
 
 
@@ -149,7 +149,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
 )
 def test_remote(remote_id: int) -> RemoteInFull:
     """Test the connection of a remote"""
-    return _shown(remotes.test(remote_id, actor=me(), address=address()))
+    return _shown(remotes.test(remote_id, actor=actor()))
 
 
 @operation(
@@ -162,7 +162,7 @@ def test_remote(remote_id: int) -> RemoteInFull:
 )
 def delete_remote(remote_id: int) -> Remote:
     """Delete a remote"""
-    return Remote.model_validate(remotes.delete(remote_id, actor=me(), address=address()))
+    return Remote.model_validate(remotes.delete(remote_id, actor=actor()))
 
 
 def _shown(remote: models.Remote) -> RemoteInFull:

@@ -7,7 +7,7 @@ from portal import models
 from portal.models import Role
 from portal.services.accounts import password_links
 from portal.services.accounts import users as accounts
-from portal.web.access import address, me, user_or_404
+from portal.web.access import actor, user_or_404
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.paging import (
     LINKS,
@@ -92,7 +92,7 @@ def list_users(query: UsersAsked) -> Answer:
 )
 def create_user(body: NewUser) -> Answer:
     """Invite a user"""
-    user, token = password_links.invite(body.username, body.role, actor=me(), address=address())
+    user, token = password_links.invite(body.username, body.role, actor=actor())
     link = url_for("password_links.show", token=token, _external=True)
     shown = InvitedUser(**_shown(user).model_dump(mode="python"), password_link=link)
     return Answer(shown, 201, {"Location": url_for("api.get_user", user_id=user.id)})
@@ -116,7 +116,7 @@ def get_user(user_id: int) -> User:
 def change_role(user_id: int, body: NewRole) -> User:
     """Change a user's role"""
     user_or_404(user_id)
-    return _shown(accounts.change_role(user_id, body.role, actor=me(), address=address()))
+    return _shown(accounts.change_role(user_id, body.role, actor=actor()))
 
 
 @operation(
@@ -130,7 +130,7 @@ def change_role(user_id: int, body: NewRole) -> User:
 def disable_user(user_id: int) -> User:
     """Disable a user"""
     user_or_404(user_id)
-    return _shown(accounts.set_active(user_id, False, actor=me(), address=address()))
+    return _shown(accounts.set_active(user_id, False, actor=actor()))
 
 
 @operation(
@@ -143,7 +143,7 @@ def disable_user(user_id: int) -> User:
 def enable_user(user_id: int) -> User:
     """Enable a user"""
     user_or_404(user_id)
-    return _shown(accounts.set_active(user_id, True, actor=me(), address=address()))
+    return _shown(accounts.set_active(user_id, True, actor=actor()))
 
 
 def _shown(user: models.User) -> User:

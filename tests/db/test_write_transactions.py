@@ -24,15 +24,20 @@ def somebody(name: str) -> User:
     return user
 
 
+def fail() -> None:
+    with write() as tx:
+        tx.add(somebody("failed"))
+        tx.flush()
+        raise RuntimeError("on the way")
+
+
 def test_what_was_not_committed_is_undone_and_frees_the_lock(app: Flask) -> None:
     before = names()
     with write() as tx:
         tx.add(somebody("forgotten"))
         tx.flush()
-    with pytest.raises(RuntimeError, match="on the way"), write() as tx:
-        tx.add(somebody("failed"))
-        tx.flush()
-        raise RuntimeError("on the way")
+    with pytest.raises(RuntimeError, match="on the way"):
+        fail()
     with write() as tx:
         tx.add(somebody("kept"))
         tx.commit()

@@ -1,0 +1,39 @@
+"""Who asks for an act, and who may change what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portal.models import Role, User
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and from where: one value from the route to the audit trail."""
+
+    account: User | None = None
+    address: str = ""
+    #: Of somebody without an account: what a stranger typed, or what decides by itself.
+    alias: str = ""
+
+    @property
+    def user(self) -> User:
+        """The account of somebody who has signed in."""
+        assert self.account is not None  # noqa: S101 - routes admit nobody else
+        return self.account
+
+    @property
+    def name(self) -> str:
+        return self.account.username if self.account else self.alias
+
+    def may(self, role: Role) -> bool:
+        return self.account is not None and self.account.may(role)
+
+
+#: The command line: whoever can run it may do everything.
+COMMAND_LINE = Actor()
+
+
+def may_change(user_id: int, role: Role, owner_id: int) -> bool:
+    """Cancel or retry a job: operators their own, admins every one."""
+    return role.includes(Role.ADMIN) or (role.includes(Role.OPERATOR) and user_id == owner_id)
