@@ -35,6 +35,7 @@ from portal.settings import Settings, load_settings
 from portal.transfers import request
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.celery import CeleryExecutor
+from tests.support.applications import engine_of
 from tests.support.parts import Postgres, Redis
 from tests.support.storm import Storm
 from tests.support.transfers import assert_ended_once, fill, miscounted, rclones, stored, tree
@@ -112,7 +113,7 @@ class Portal:
         self._executor.stop()
         live.use_queue("")
         session.session.remove()
-        self.app.extensions["engine"].dispose()
+        engine_of(self.app).dispose()
 
 
 # --- many small jobs ----------------------------------------------------------------------------

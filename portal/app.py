@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request, url_for
+from flask_socketio import SocketIO
 from flask_wtf.csrf import generate_csrf
 from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
@@ -17,13 +19,9 @@ from portal.db import session
 from portal.models import Role
 from portal.presentation import formatting, job_words
 from portal.realtime import publish
-from portal.realtime.bus import messages
-from portal.realtime.extensions import csrf, socketio
-from portal.runtime import resources
-from portal.services.accounts import sessions, single_sign_on
-from portal.services.accounts.oidc import Provider
-from portal.services.jobs import queue_position
-from portal.services.storage import connections, encryption
+from portal.realtime.extensions import csrf
+from portal.runtime import context, resources
+from portal.services.runtime import made_of
 from portal.settings import Settings, load_settings
 from portal.transfers import local_paths
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES
@@ -34,6 +32,7 @@ from portal.web import (
     routes,
     security_headers,
 )
+from portal.web.metrics import Process
 from portal.web.middleware import base_path
 from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader
@@ -44,6 +43,11 @@ from portal.web.sockets.handshake import HandshakeGuard
 from portal.web.user_agents import browser_name
 from portal.worker.executors import Executor, NullExecutor
 from portal.worker.roots import OwnFiles
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from flask.ctx import AppContext
 
 _MAX_BODY = 1024 * 1024
 #: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
@@ -58,32 +62,47 @@ _MESSAGES_AT_ONCE = 40
 _IN_PROCESS = "threading"
 
 
+class Portal(Flask):
+    """An application with what it has for itself; several in a process share nothing."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.context = context.begin()
+        super().__init__(*arguments, **named)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.context.enter()
+        return super().__call__(environ, start_response)
+
+    def app_context(self) -> AppContext:
+        self.context.enter()
+        return super().app_context()
+
+
 def build_app(
     settings: Settings | None = None,
     *,
     executor: Executor | None = None,
     async_mode: str = _IN_PROCESS,
-) -> Flask:
+) -> Portal:
     """``async_mode`` is Socket.IO's; ``executor`` runs the jobs (default: nobody does)."""
     settings = settings or load_settings()
     settings.prepare()
-    app = Flask(
+    session.session.remove()  # of another application, which this thread has worked for
+    app = Portal(
         "portal",
         root_path=str(resources.ROOT),
         template_folder=str(resources.TEMPLATES),
         static_folder=None,
     )
-    lives = _lives(settings)
-    sessions.use(lives)
-    encryption.use(settings.signing_key(), settings.previous_secret_keys)
-    connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
+    runtime = made_of(settings, executor or NullExecutor())
+    app.context.put(runtime)
+    policy = runtime.session_policy
     local_paths.use(OwnFiles(settings).refusal)
-    single_sign_on.use(_provider(settings))
     app.config.update(
         SECRET_KEY=settings.signing_key(),
         MAX_CONTENT_LENGTH=_MAX_BODY,
         MAX_FORM_PARTS=200,
-        PERMANENT_SESSION_LIFETIME=max(lives.longest, lives.remembered),
+        PERMANENT_SESSION_LIFETIME=max(policy.longest, policy.remembered),
         SESSION_COOKIE_NAME=_cookie_name(settings),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -92,13 +111,9 @@ def build_app(
         REMEMBER_COOKIE_DURATION=timedelta(0),
         WTF_CSRF_TIME_LIMIT=None,  # a dashboard stays open for days
     )
-    app.extensions["settings"] = settings
-    app.extensions["executor"] = executor or NullExecutor()
-    app.extensions["engine"] = session.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
+    session.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
     app.teardown_appcontext(lambda _error: session.session.remove())
     publish.use_queue(settings.redis_url)
-    app.extensions["delayed"] = publish.delayed
-    app.extensions["ignored"] = messages.ignored
     csrf.init_app(app)
     security_headers.init_app(app, always_secure=settings.secure_cookies)
     origins.init_app(app)
@@ -116,33 +131,7 @@ def _cookie_name(settings: Settings) -> str:
     return "__Secure-portal" if settings.base_path else "__Host-portal"
 
 
-def _lives(settings: Settings) -> sessions.Lives:
-    return sessions.Lives(
-        idle=timedelta(hours=settings.session_idle_hours),
-        longest=timedelta(hours=settings.session_hours),
-        remembered=timedelta(days=settings.session_remembered_days),
-        viewers_idle=settings.session_viewers_idle,
-        second_step=frozenset(settings.require_second_factor),
-    )
-
-
-def _provider(settings: Settings) -> Provider | None:
-    """Of single sign-on, if there is one."""
-    if not settings.oidc_issuer:
-        return None
-    return Provider(
-        issuer=settings.oidc_issuer,
-        client_id=settings.oidc_client_id,
-        client_secret=settings.oidc_client_secret,
-        scopes=settings.oidc_scopes,
-        name=settings.oidc_name,
-        role_claim=settings.oidc_role_claim,
-        roles=settings.oidc_roles,
-        second_factor=settings.oidc_second_factor,
-    )
-
-
-def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
+def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     fanout: Any = None
     options: dict[str, Any] = {}
     if async_mode != _IN_PROCESS:
@@ -153,7 +142,8 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
 
         manager = OrderedFanoutManager if settings.redis_url else FanoutManager
         options = {"client_manager": manager(), "monitor_clients": False}
-        app.extensions["dropped"] = send_buffer.dropped
+        app.context[Process].dropped = send_buffer.dropped
+    socketio = app.context[SocketIO]
     socketio.init_app(
         app,
         async_mode=async_mode,
@@ -190,7 +180,7 @@ def _wsgi(app: Flask, settings: Settings, async_mode: str) -> None:
     guard = HandshakeGuard(
         cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
     )
-    app.extensions["authenticate_batch"] = guard.authenticate_batch
+    app.context.put(guard)
     app.wsgi_app = guard  # type: ignore[method-assign]
     if settings.allowed_hosts:
         app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
@@ -242,8 +232,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         size_of=formatting.size_of,
         event_words=job_words.event_words,
         options_words=job_words.options_words,
-        place_words=lambda job: job_words.place_words(queue_position.place(job)),
-        waits_for=queue_position.waits_for,
+        place_words=job_words.place_words,
         waits_words=job_words.waits_words,
         plan_words=job_words.plan_words,
         plan_lists=job_words.plan_lists,

@@ -221,13 +221,16 @@ def reset_second_factor(name: str) -> None:
 @cli.command("rotate-keys")
 def rotate_keys() -> None:
     """Seal all stored secrets anew by the present secret key, so that the previous may go."""
-    from portal.services.storage import encryption, key_rotation
+    from portal.runtime.context import current
+    from portal.services.runtime import made_of
+    from portal.services.storage import key_rotation
+    from portal.worker.executors import NullExecutor
 
     settings = _settings()
     settings.prepare()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
-    encryption.use(settings.signing_key(), settings.previous_secret_keys)
+    current().put(made_of(settings, NullExecutor()))
     try:
         tally = key_rotation.reseal()
     finally:

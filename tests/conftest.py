@@ -17,6 +17,7 @@ import pytest
 import structlog
 from argon2 import PasswordHasher
 from flask import Flask
+from flask_socketio import SocketIO
 from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.routing import Rule
 
@@ -26,7 +27,6 @@ from portal.db import migrate
 from portal.db import session as database
 from portal.models import User
 from portal.realtime import publish
-from portal.realtime.extensions import socketio
 from portal.services import workers
 from portal.services.accounts import passwords, users
 from portal.settings import Settings, load_settings
@@ -38,6 +38,7 @@ from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.lease import Lease
 from portal.worker.registration import this_process
 from portal.worker.timing import GRACE, Timing
+from tests.support.applications import configure, engine_of
 from tests.support.client import Browser
 from tests.support.modes import ONE_PROCESS, SCALED_OUT
 from tests.support.parts import Postgres, Redis
@@ -252,25 +253,25 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     settings.prepare()
     if not settings.scale_out:
         (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
-    workers._seen = workers._told = None  # of another test's database
     made = build_app(settings)
     made.testing = False
     made.jinja_env.bytecode_cache = _templates
     yield made
+    made.context.enter()
     publish.use_queue("")
     # One that looks at its jobs once more would be left with a connection of a pool that is gone.
     for thread in threading.enumerate():
-        if thread.name == "ledger":
+        if thread.name == "progress reporter":
             thread.join(5)
     database.session.remove()
-    made.extensions["engine"].dispose()
+    engine_of(made).dispose()
 
 
 @pytest.fixture
 def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executor]:
     """Runs the jobs of ``app`` until the test ends; or has a real worker run them."""
     running = _doorbell(settings) if settings.scale_out else InProcessExecutor(settings)
-    app.extensions["executor"] = running
+    configure(app, executor=running)
     running.start()
     with _worker_beside(settings, tmp_path) if settings.scale_out else nullcontext():
         yield running
@@ -413,8 +414,9 @@ def execute(settings: Settings, lease: Lease | None) -> Callable[..., None]:
 def events(app: Flask, settings: Settings) -> Iterator[Recorder]:
     """What leaves for the browsers. None leaves without a room, or before its commit."""
     recorder = Recorder(settings.database_url)
-    recorder.set_server(socketio.server)
-    socketio.server.manager = recorder
+    server = app.context[SocketIO].server
+    recorder.set_server(server)
+    server.manager = recorder
     yield recorder
     assert [event for event in recorder.all if not event.room] == []
     assert [event for event in recorder.all if event.committed < event.data.get("seq", 0)] == []

@@ -51,6 +51,7 @@ NEVER = {
     "models": {"flask"},
     "presentation": {"flask", "flask_login"},
     "worker": {"flask"},
+    "services": {"flask", "flask_login", "flask_socketio"},
 }
 
 

@@ -4,26 +4,34 @@ it is the database's, so that no machine's own clock matters."""
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from zoneinfo import ZoneInfo
 
+from portal.runtime.context import current
+
 #: Differences below this are the way to the database and back.
 _SLACK = timedelta(seconds=1)
 
-_ahead = timedelta(0)
+
+@dataclass
+class _Offset:
+    """How far the database's clock is ahead of this machine's."""
+
+    ahead: timedelta = timedelta(0)
 
 
 def now() -> datetime:
-    return datetime.now(UTC) + _ahead
+    return datetime.now(UTC) + current()[_Offset].ahead
 
 
 def follow(database_time: datetime) -> None:
     """From here on ``now()`` is the database's time, which was this a moment ago."""
-    global _ahead  # noqa: PLW0603 - one process, one clock
+    offset = current()[_Offset]
     difference = database_time - datetime.now(UTC)
-    if abs(difference - _ahead) > _SLACK:
-        _ahead = difference
+    if abs(difference - offset.ahead) > _SLACK:
+        offset.ahead = difference
 
 
 def elapsed() -> float:

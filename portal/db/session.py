@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from sqlalchemy import (
@@ -40,6 +40,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from portal.errors import SettingsError
 from portal.runtime import addresses, private_files
+from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
@@ -60,12 +61,47 @@ _ROOM = 64 * 1024
 #: What it raises while the database does not answer.
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
-session: scoped_session[Session] = scoped_session(sessionmaker(expire_on_commit=False))
 #: Where a connection keeps which file it reads.
 _FILE = "portal.file"
-_glances: list[Engine] = []
-#: Connections to SQLite, whoever holds them; see ``close``.
-_open: set[sqlite3.Connection] = set()
+
+
+class PortalSession(Session):
+    """Ours alone, so that what listens to it hears of no other."""
+
+
+class Database:
+    """The database of one application: an engine, and a session for each thread.
+
+    ``opened``: connections to SQLite, whoever holds them; see ``close``.
+    """
+
+    def __init__(
+        self, engine: Engine | None = None, opened: set[sqlite3.Connection] | None = None
+    ) -> None:
+        self.engine = engine
+        self.opened = opened if opened is not None else set()
+        self.sessions = scoped_session(
+            sessionmaker(engine, class_=PortalSession, expire_on_commit=False)
+        )
+        #: See ``glance``.
+        self.autocommit = engine and engine.execution_options(sqlite_begin="")
+
+
+def database() -> Database:
+    return current()[Database]
+
+
+class _CurrentSession:
+    """The session of this thread, on the database of the application that it works for."""
+
+    def __call__(self) -> Session:
+        return database().sessions()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(database().sessions, name)
+
+
+session = cast("scoped_session[PortalSession]", _CurrentSession())
 
 
 class Base(DeclarativeBase):
@@ -123,39 +159,40 @@ def database_time(ago: float = 0.0) -> _DatabaseTime:
 
 
 def connect(url: str, *, answer_within: float | None = None) -> Engine:
-    """An engine for ``url`` with the rules of its database, bound to ``session``.
+    """An engine for ``url`` with the rules of its database; from here on the application's.
 
     ``answer_within``: seconds that a statement on PostgreSQL may take; longer is an error.
     """
+    opened: set[sqlite3.Connection] = set()
     if file := addresses.sqlite_file(url):
         _keep_private(file)
         engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT})
         event.listen(engine, "connect", _sqlite_connected)
-        event.listen(engine, "close", lambda connection, _record: _open.discard(connection))
+        event.listen(engine, "connect", lambda connection, _record: opened.add(connection))
+        event.listen(engine, "close", lambda connection, _record: opened.discard(connection))
         event.listen(engine, "begin", _sqlite_begin)
     else:
         from portal.db import postgres  # only here: most processes never need its driver
 
         engine = postgres.engine(url, answer_within=answer_within)
     session.remove()
-    session.configure(bind=engine)
-    _glances[:] = [engine.execution_options(sqlite_begin="")]
+    current().put(Database(engine, opened))
     return engine
 
 
 def close() -> None:
     """Closes every connection of this process, at its end. SQLite's newest commits are then in its
     one file, with no companions beside it, unless another process still works on it."""
-    engine: Engine | None = session.session_factory.kw["bind"]
+    engine, opened = database().engine, database().opened
     if engine is None:
         return
     session.remove()
     engine.dispose()
     if file := addresses.sqlite_file(engine.url.render_as_string(hide_password=False)):
-        for connection in list(_open):  # of those who did not end in time
+        for connection in list(opened):  # of those who did not end in time
             with suppress(sqlite3.Error):
                 connection.close()
-        _open.clear()
+        opened.clear()
         _gather(file)
 
 
@@ -191,7 +228,9 @@ def _keep_private(file: Path) -> None:
 def glance() -> Connection:
     """A connection for one SELECT, without what ``session`` keeps about rows. On SQLite it stands
     in no transaction, whose begin and end cost more than the look."""
-    return _glances[0].connect()
+    autocommit = database().autocommit
+    assert autocommit is not None  # noqa: S101 - connected at the start
+    return autocommit.connect()
 
 
 @contextmanager
@@ -200,7 +239,8 @@ def exclusively(right: int) -> Iterator[bool]:
 
     A process that dies or freezes meanwhile loses it: PostgreSQL ends its session.
     """
-    engine: Engine = session.session_factory.kw["bind"]
+    engine = database().engine
+    assert engine is not None  # noqa: S101 - connected at the start
     if engine.dialect.name == "sqlite":
         yield True  # its processes are one
         return
@@ -288,7 +328,6 @@ def _sqlite_connected(connection: sqlite3.Connection, record: ConnectionPoolEntr
     connection.isolation_level = None  # BEGIN is ours, see _sqlite_begin
     (path,) = (row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main")
     record.info[_FILE] = path, _identity(path)
-    _open.add(connection)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

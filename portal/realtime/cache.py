@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
+from portal.runtime.context import current
+
 T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """Keeps what was made for ``seconds``, of at most ``size`` keys; one for each process."""
+    """Keeps what was made for ``seconds``, of at most ``size`` keys."""
 
     def __init__(self, seconds: float, size: int = 1000) -> None:
         self._seconds = seconds
@@ -58,13 +60,6 @@ class Mark:
         return f"{self._process}-{self._changes}"
 
 
-mark = Mark()
-
-#: The dashboard's figures as a fragment, by time zone and base path. A change of status clears it,
-#: so that the counts are exact and only bytes and speed may be a second old.
-figures: Memo[tuple[str, str]] = Memo(1.0)
-
-
 class Row(NamedTuple):
     """A job's row without buttons, its tag, and who alone would see more."""
 
@@ -73,5 +68,17 @@ class Row(NamedTuple):
     owner_id: int
 
 
-#: Rows of jobs, by job, time zone and base path. A change of status clears them too.
-rows: Memo[Row] = Memo(1.0)
+class Caches:
+    """Of one application."""
+
+    def __init__(self) -> None:
+        self.mark = Mark()
+        #: The dashboard's figures as a fragment, by time zone and base path. A change of status
+        #: clears it, so that the counts are exact and only bytes and speed may be a second old.
+        self.figures: Memo[tuple[str, str]] = Memo(1.0)
+        #: Rows of jobs, by job, time zone and base path. A change of status clears them too.
+        self.rows: Memo[Row] = Memo(1.0)
+
+
+def caches() -> Caches:
+    return current()[Caches]

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from flask_socketio import SocketIO
+
 from portal.db.clock import iso, now
 from portal.engine import FIGURES
 from portal.models import Job, Role
 from portal.presentation.formatting import printable
 from portal.presentation.job_words import display, progress_display
+from portal.realtime import cache
 from portal.realtime.bus.messages import Kind, Message
-from portal.realtime.cache import figures, mark, rows
-from portal.realtime.extensions import socketio
 from portal.realtime.rooms import (
     PROGRESS,
     STATUS_CHANGE,
@@ -30,25 +31,40 @@ from portal.realtime.rooms import (
     topic_room,
     user_room,
 )
+from portal.runtime.context import carried, current
 from portal.transfers.states import JobStatus
 
 if TYPE_CHECKING:
     from portal.realtime.bus.publisher import Publisher
     from portal.realtime.bus.subscriber import Subscriber
 
-_endings = 0
-_publisher: Publisher | None = None
-_listener: Subscriber | None = None
-_order = [threading.RLock() for _ in range(64)]
+
+class _Live:
+    """The live connections of one application, and what leads to those of its other processes."""
+
+    def __init__(self) -> None:
+        self.endings = 0
+        self.publisher: Publisher | None = None
+        self.listener: Subscriber | None = None
+        self.order = [threading.RLock() for _ in range(64)]
+
+
+def _live() -> _Live:
+    return current()[_Live]
+
+
+def _sockets() -> SocketIO:
+    return current()[SocketIO]
 
 
 @contextmanager
 def in_order(*job_ids: int) -> Iterator[None]:
     """Held from the UPDATE to its event, so that a job's events leave in the order of ``seq``."""
+    order = _live().order
     with ExitStack() as held:
         # Sorted: two who want the same ones never wait for each other.
-        for number in sorted({job_id % len(_order) for job_id in job_ids}):
-            held.enter_context(_order[number])
+        for number in sorted({job_id % len(order) for job_id in job_ids}):
+            held.enter_context(order[number])
         yield
 
 
@@ -116,13 +132,14 @@ def workers_changed() -> None:
 
 def endings() -> int:
     """How often sessions were ended here; who compares it sees whether any was since."""
-    return _endings
+    return _live().endings
 
 
 def _changed() -> None:
-    figures.clear()
-    rows.clear()
-    mark.move()
+    caches = cache.caches()
+    caches.figures.clear()
+    caches.rows.clear()
+    caches.mark.move()
 
 
 def end_sessions(session_ids: Iterable[int], reason: str) -> None:
@@ -137,38 +154,38 @@ def end_user(user_id: int, reason: str) -> None:
 
 def user_changed() -> None:
     """Something was changed that is remembered of a user besides: it is looked up anew."""
-    global _endings  # noqa: PLW0603 - one process, one count
-    _endings += 1
+    _live().endings += 1
 
 
 def _end(room: str, reason: str) -> None:
     _end_here(room, reason)
-    if _publisher is not None:
-        _publisher.publish(Kind.SESSION_ENDED, room, payload={"reason": reason})
+    if (publisher := _live().publisher) is not None:
+        publisher.publish(Kind.SESSION_ENDED, room, payload={"reason": reason})
 
 
 def _end_here(room: str, reason: str) -> None:
-    global _endings  # noqa: PLW0603 - one process, one count
-    _endings += 1  # first: who connects from here on looks the session up anew
-    if socketio.server is None:
+    _live().endings += 1  # first: who connects from here on looks the session up anew
+    server = _sockets().server
+    if server is None:
         return
     _emit_here("session_ended", {"reason": reason}, room)
-    for sid, connection in list(socketio.server.manager.get_participants("/", room)):
-        socketio.server.disconnect(sid)
+    for sid, connection in list(server.manager.get_participants("/", room)):
+        server.disconnect(sid)
         # A client that only leaves the namespace would keep its connection for as long as it likes.
-        socketio.server.eio.disconnect(connection)
+        server.eio.disconnect(connection)
 
 
 def _emit(event: str, payload: dict[str, Any], room: str) -> None:
     _emit_here(event, payload, room)
-    if _publisher is not None:
-        _publisher.publish(Kind.EVENT, room, event, payload)
+    if (publisher := _live().publisher) is not None:
+        publisher.publish(Kind.EVENT, room, event, payload)
 
 
 def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
     # Workers and the command line have no socket server.
-    if socketio.server is not None:
-        socketio.emit(event, payload, to=room)
+    sockets = _sockets()
+    if sockets.server is not None:
+        sockets.emit(event, payload, to=room)
 
 
 # --- the queue between processes ----------------------------------------------------------------
@@ -177,37 +194,44 @@ def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
 def use_queue(url: str) -> None:
     """From here on what is published goes to the web processes at this Redis too; an empty address
     ends that. Never blocks, and fails no act: see ``Publisher``."""
-    global _publisher, _listener  # noqa: PLW0603 - one process, one queue
-    if _publisher is not None:
-        _publisher.close()
-    if _listener is not None:
-        _listener.stop()
-    _publisher, _listener = None, None
+    live = _live()
+    if live.publisher is not None:
+        live.publisher.close()
+    if live.listener is not None:
+        live.listener.stop()
+    live.publisher, live.listener = None, None
     if url:
         from portal.realtime.bus.publisher import Publisher  # its client takes a while to import
 
-        _publisher = Publisher(url)
+        live.publisher = Publisher(url)
 
 
 def listen(url: str) -> None:
     """For a web process, after ``use_queue``: its sockets hear what the others publish."""
     from portal.realtime.bus.subscriber import Subscriber
 
-    global _listener  # noqa: PLW0603 - one process, one queue
-    assert _publisher is not None  # noqa: S101 - the order of the start, not input
-    _listener = Subscriber(url, origin=_publisher.origin, on_message=_heard, on_status=_line_stands)
-    _listener.start()
+    live = _live()
+    assert live.publisher is not None  # noqa: S101 - the order of the start, not input
+    live.listener = Subscriber(
+        url,
+        origin=live.publisher.origin,
+        on_message=carried(_heard),
+        on_status=carried(_line_stands),
+    )
+    live.listener.start()
 
 
 def delayed() -> bool:
     """Events of other processes do not come, or ours do not leave."""
-    broken = _publisher is not None and _publisher.broken
-    return broken or (_listener is not None and _listener.disconnected)
+    live = _live()
+    broken = live.publisher is not None and live.publisher.broken
+    return broken or (live.listener is not None and live.listener.disconnected)
 
 
 def greet(sid: str) -> None:
     """Tells a new client what the others have been told."""
-    if _listener is not None and _listener.disconnected:
+    listener = _live().listener
+    if listener is not None and listener.disconnected:
         _emit_here("live_delayed", {"delayed": True}, sid)
 
 

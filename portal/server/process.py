@@ -8,21 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Flask
+from flask_socketio import SocketIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal import engine
-from portal.app import build_app
+from portal.app import Portal, build_app
 from portal.db import migrate, session
 from portal.db.instance_lock import DatabaseLock
 from portal.errors import PortalError
-from portal.realtime.extensions import socketio
 from portal.runtime import (
     file_lock,
     resources,
     stopping,
     thread_offload,
 )
+from portal.runtime.context import carried, current
 from portal.runtime.file_lock import Locked
 from portal.runtime.logging import say
 from portal.server import startup
@@ -30,7 +30,9 @@ from portal.server.supervisor_pipe import SupervisorPipe
 from portal.services import audit
 from portal.services.jobs import logs, statistics
 from portal.settings import Settings, SettingsError
+from portal.web.metrics import Process
 from portal.web.sockets import handlers
+from portal.web.sockets.handshake import HandshakeGuard
 from portal.worker.executors import Executor
 from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.roots import look_at_roots
@@ -83,7 +85,7 @@ def serve(
     executor = InProcessExecutor(settings) if embedded else _celery_executor(settings)
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
-    app.extensions["slot"] = pipe.slot
+    app.context[Process].slot = pipe.slot
     if embedded and (problem := engine.rclone_problem(engine.rclone_path(settings.rclone))):
         raise SettingsError(f"PORTAL_RCLONE: {problem}")
     if not pipe.supervised:
@@ -93,9 +95,9 @@ def serve(
     session.session.remove()
     stopping.go_on()
     executor.start()
-    socketio.start_background_task(handlers.review_forever)
+    app.context[SocketIO].start_background_task(carried(handlers.review_forever))
     if pipe.slot == 0:
-        _start_removing_old_rows(settings)
+        _start_removing_old_rows(app, settings)
     try:
         _serve_until_signalled(app, settings, pipe, executor, lock)
     finally:
@@ -112,7 +114,7 @@ def _celery_executor(settings: Settings) -> Executor:
 
 
 def _serve_until_signalled(
-    app: Flask,
+    app: Portal,
     settings: Settings,
     pipe: SupervisorPipe,
     executor: Executor,
@@ -126,7 +128,7 @@ def _serve_until_signalled(
     options = {
         "most_requests": _MOST_REQUESTS,
         "request_timeout": _REQUEST_TIMEOUT,
-        "authenticate_batch": app.extensions["authenticate_batch"],
+        "authenticate_batch": app.context[HandshakeGuard].authenticate_batch,
     }
     server = threading.Thread(
         target=serve_fanout, args=(app, acceptor), kwargs=options, name="server", daemon=True
@@ -148,14 +150,15 @@ def _serve_until_signalled(
     server.join(_LAST_ANSWERS)  # requests that came in time get their answer
 
 
-def _start_removing_old_rows(settings: Settings) -> None:
+def _start_removing_old_rows(app: Portal, settings: Settings) -> None:
     for what, remove, days in (
         ("audit entries", audit.cut, settings.audit_days),
         ("logs of jobs", logs.remove_old, settings.log_days),
         ("minutes of activity", statistics.remove_old, _ACTIVITY_DAYS),
     ):
         if days:
-            socketio.start_background_task(_remove_forever, what, remove, days)
+            task = carried(_remove_forever)
+            app.context[SocketIO].start_background_task(task, what, remove, days)
 
 
 def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
@@ -167,4 +170,4 @@ def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
             log.exception("old rows could not be removed", what=what)
         finally:
             session.session.remove()
-        socketio.sleep(_REMOVE_EVERY)
+        current()[SocketIO].sleep(_REMOVE_EVERY)

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, delete, event, func, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from portal.db.clock import now
-from portal.db.session import session, write
+from portal.db.session import PortalSession, session, write
 from portal.models import AuditEntry
 from portal.models.audit import AuditChain
 from portal.services.actor import COMMAND_LINE, Actor
@@ -79,7 +79,7 @@ def hash_of(entry: AuditEntry, before: str) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-@event.listens_for(session, "before_commit")
+@event.listens_for(PortalSession, "before_commit")
 def _append(tx: Session) -> None:
     if not (pending := tx.info.pop(_PENDING, None)):
         return
@@ -92,7 +92,7 @@ def _append(tx: Session) -> None:
         chain.last_id, chain.last_hash = entry.id, entry.hash
 
 
-@event.listens_for(session, "after_transaction_end")
+@event.listens_for(PortalSession, "after_transaction_end")
 def _forget(ended: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
         ended.info.pop(_PENDING, None)

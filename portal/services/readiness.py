@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import full_disk, lost_file, session
 from portal.engine import KnownMounts, confinement_problem, rclone_path, rclone_problem
+from portal.realtime import publish
 from portal.services import workers
+from portal.services.runtime import runtime
 from portal.settings import Settings
 
 
-def parts(app: Flask) -> dict[str, str]:
+def parts() -> dict[str, str]:
     """``ok``, or a sentence, for ``database``, ``queue``, ``rclone`` and ``roots``; for ``workers``
     in place of the roots where they run the jobs. They looked at their rclone when they started.
     What lies on this machine is looked at whenever somebody asks."""
-    settings: Settings = app.extensions["settings"]
-    found = {"database": _database(), "queue": _queue(app)}
+    settings = runtime().settings
+    found = {"database": _database(), "queue": _queue()}
     if settings.scale_out:
         found["workers"] = found["rclone"] = _workers()
         found["roots"] = _roots_of_workers()
@@ -69,10 +70,10 @@ def _database() -> str:
     return "ok"
 
 
-def _queue(app: Flask) -> str:
-    if app.extensions["delayed"]():
+def _queue() -> str:
+    if publish.delayed():
         return "Redis does not answer: live updates are delayed, and new jobs start a little later."
-    if not app.extensions["executor"].is_alive():
+    if not runtime().executor.is_alive():
         return "The threads that run transfers have stopped."
     return "ok"
 

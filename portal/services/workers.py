@@ -21,6 +21,7 @@ from portal.db.session import (
 from portal.errors import Conflict, NotFound
 from portal.models import Job, WorkerProcess
 from portal.realtime import publish
+from portal.runtime.context import current
 from portal.services import audit
 from portal.services.actor import Actor
 from portal.transfers.pools import DEFAULT_POOL
@@ -209,8 +210,13 @@ def _state(row: WorkerProcess, silent: float) -> str:
 
 # --- pools --------------------------------------------------------------------------------------
 
-_seen: tuple[float, frozenset[str]] | None = None
-_told: frozenset[str] | None = None
+
+class _Served:
+    """What was seen of the pools that are served, for a moment; and what the pages were told."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[float, frozenset[str]] | None = None
+        self.told: frozenset[str] | None = None
 
 
 def pools() -> dict[str, bool]:
@@ -228,19 +234,18 @@ def pools() -> dict[str, bool]:
 def watch() -> None:
     """Has the pages of this process fetched anew where a pool has got its first worker that takes
     jobs, or has lost its last one, since this was last called: jobs that wait say so."""
-    global _told  # noqa: PLW0603 - one process, one memory
-    served = _served_pools()
-    if _told not in (None, served):
+    memory, served = current()[_Served], _served_pools()
+    if memory.told not in (None, served):
         publish.pools_changed()
-    _told = served
+    memory.told = served
 
 
 def has_worker(pool: str | None) -> bool:
     """Whether a living worker takes jobs of the pool; known for a moment."""
-    global _seen  # noqa: PLW0603 - one process, one memory
-    if _seen is None or time.monotonic() > _seen[0] + _MEMORY:
-        _seen = time.monotonic(), _served_pools()
-    return (pool or DEFAULT_POOL) in _seen[1]
+    memory = current()[_Served]
+    if memory.seen is None or time.monotonic() > memory.seen[0] + _MEMORY:
+        memory.seen = time.monotonic(), _served_pools()
+    return (pool or DEFAULT_POOL) in memory.seen[1]
 
 
 def any_lives() -> bool:

@@ -12,7 +12,7 @@ from flask_login import current_user
 from portal.db.session import session
 from portal.errors import Forbidden, NotFound, PortalError
 from portal.models import Job, Role, Scope, User
-from portal.realtime.cache import mark
+from portal.realtime.cache import caches
 from portal.realtime.extensions import csrf, login_manager
 from portal.services import actor as actors
 from portal.services.accounts import api_tokens, sessions
@@ -146,7 +146,8 @@ def _refuse_forgery() -> None:
 
 
 def _enforce() -> None:
-    g.mark = str(mark)  # before the view reads: what changes while it does is told by the page
+    # Before the view reads: what changes while it does is told by the page.
+    g.mark = str(caches().mark)
     if request.endpoint is None:
         return  # no such page; the error page says so
     right = right_of(current_app, request.endpoint)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from flask import current_app
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from portal.realtime import publish
+from portal.realtime.bus import messages
+from portal.runtime.context import current
 from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import create, listing, statistics
+from portal.services.runtime import runtime
 from portal.web.sockets import handlers
+
+
+@dataclass
+class Process:
+    """Which of the serving processes this one is, and the live connections that it ended for what
+    they cost, by reason."""
+
+    slot: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Portal(Collector):
@@ -39,7 +52,7 @@ class _Portal(Collector):
             "Lines of rclone's log that could not be read, of all jobs.",
             create.unreadable_lines(),
         )
-        if current_app.extensions["settings"].scale_out:
+        if runtime().settings.scale_out:
             by_state = GaugeMetricFamily("portal_workers", "Workers by state.", labels=["state"])
             for state, number in workers.counts().items():
                 by_state.add_metric([state], number)
@@ -52,7 +65,8 @@ class _Portal(Collector):
 
 def _of_this_process() -> Iterator[Metric]:
     """With a label that names the process: behind one port another one answers the next time."""
-    slot = str(current_app.extensions.get("slot", 0))
+    process = current()[Process]
+    slot = str(process.slot)
     open_now = GaugeMetricFamily(
         "portal_sockets", "Live connections of this process.", labels=["process"]
     )
@@ -63,7 +77,7 @@ def _of_this_process() -> Iterator[Metric]:
         "Live connections ended for what they cost.",
         labels=["process", "reason"],
     )
-    for reason, number in current_app.extensions.get("dropped", {}).items():
+    for reason, number in process.dropped.items():
         dropped.add_metric([slot, reason], number)
     yield dropped
     ignored = CounterMetricFamily(
@@ -71,7 +85,7 @@ def _of_this_process() -> Iterator[Metric]:
         "Messages between processes that were not sent or were no use.",
         labels=["process", "reason"],
     )
-    for reason, number in current_app.extensions["ignored"].items():
+    for reason, number in messages.ignored.items():
         ignored.add_metric([slot, reason], number)
     yield ignored
     delayed = GaugeMetricFamily(
@@ -79,7 +93,7 @@ def _of_this_process() -> Iterator[Metric]:
         "1 while events of other processes do not arrive.",
         labels=["process"],
     )
-    delayed.add_metric([slot], int(current_app.extensions["delayed"]()))
+    delayed.add_metric([slot], int(publish.delayed()))
     yield delayed
 
 

@@ -10,7 +10,6 @@ from portal.db.session import session
 from portal.engine import Watchdog
 from portal.services.jobs import places, reports
 from portal.services.jobs.places import Places
-from portal.services.storage import connections, encryption
 from portal.settings import Settings
 from portal.transfers import local_paths
 from portal.worker.attempt import Attempt, Patience
@@ -46,8 +45,6 @@ class Worker:
         self._notify = notify
         self._reporter = ProgressReporter(lease, watchdog)
         self._stopping = threading.Event()
-        encryption.use(settings.signing_key(), settings.previous_secret_keys)
-        connections.use(settings.rclone, allow_local=settings.remotes_allow_local)
         local_paths.use(OwnFiles(settings).refusal)
 
     def stop(self) -> None:

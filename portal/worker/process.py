@@ -17,11 +17,14 @@ from portal.db.instance_lock import DatabaseLock
 from portal.errors import PortalError
 from portal.realtime import publish
 from portal.runtime import stopping
+from portal.runtime.context import current
 from portal.runtime.logging import say
+from portal.services.runtime import made_of
 from portal.services.workers import WorkerDirectives
 from portal.settings import Settings, SettingsError
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker import Worker, roots
+from portal.worker.executors import NullExecutor
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import (
     TASK,
@@ -67,6 +70,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     lock.acquire()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
+    current().put(made_of(settings, NullExecutor()))
     publish.use_queue(settings.redis_url)
     stopping.go_on()
     _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import engine
 from portal.db.clock import elapsed, now
 from portal.db.session import AWAY, reason, session
+from portal.runtime.context import carried
 from portal.services.jobs import reports
 from portal.services.jobs.reports import Claim, ClaimStatus, JobDirectives, ProgressReport
 from portal.worker.lease import Lease
@@ -88,7 +89,7 @@ class ProgressReporter:
             self._jobs[job.claim] = job
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._report_all, name="progress reporter", daemon=True
+                    target=carried(self._report_all), name="progress reporter", daemon=True
                 )
                 self._thread.start()
         try:

@@ -14,6 +14,7 @@ from portal.db import postgres
 from portal.db import session as database
 from portal.db.postgres import Outage
 from portal.db.session import AWAY
+from portal.runtime.context import current
 from tests.support.parts import Postgres
 from tests.support.waiting import wait_for
 
@@ -156,7 +157,7 @@ def test_who_was_frozen_with_a_right_finds_the_database_away(
 ) -> None:
     """The sweep takes that for an outage, and goes on with its next round."""
     monkeypatch.setattr(database, "_EXCLUSIVE_SILENCE", "50ms")
-    database.session.configure(bind=engine)
+    current().put(database.Database(engine))
     with pytest.raises(AWAY):
         hold_a_right(0.3)
     assert hold_a_right(0)

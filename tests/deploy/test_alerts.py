@@ -9,7 +9,10 @@ import pytest
 import yaml
 from flask import Flask
 
+from portal.realtime.bus import messages
 from portal.settings import Settings
+from portal.web.metrics import Process
+from tests.support.applications import configure
 from tests.support.project import ROOT
 
 #: Prometheus' own.
@@ -27,16 +30,16 @@ def rules() -> list[dict[str, Any]]:
 @pytest.fixture
 def app(app: Flask, settings: Settings) -> Flask:
     """With what only a portal with workers tells."""
-    app.extensions["settings"] = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    configure(app, settings=settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     return app
 
 
 def test_every_metric_that_a_rule_names_is_told(
-    app: Flask, browser: Any, rules: list[dict[str, Any]]
+    app: Flask, browser: Any, rules: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Counters appear once they have counted something.
-    app.extensions["dropped"] = {"slow": 1}
-    app.extensions["ignored"] = {"unreadable": 1}
+    app.context[Process].dropped = {"slow": 1}
+    monkeypatch.setitem(messages.ignored, "unreadable", 1)
     told = set(re.findall(r"^(\w+)", browser().get("/metrics").text, re.MULTILINE))
 
     for rule in rules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from portal.cli import cli
 from portal.db.session import session
 from portal.models import Remote, SecondFactor, User
-from portal.services.storage import encryption
+from portal.services.storage.encryption import Keys
 from portal.settings import Settings
 
 OLD, NEW = "an old key of many characters 123456", "a new key, of as many characters 98765"
 
 
 @pytest.fixture
-def command(settings: Settings) -> Iterator[Callable[..., Any]]:
+def command(settings: Settings) -> Callable[..., Any]:
     """Runs it on the data of ``app`` with these keys."""
 
     def run(key: str, previous: str = "") -> Any:
@@ -34,26 +34,24 @@ def command(settings: Settings) -> Iterator[Callable[..., Any]]:
             obj={},
         )
 
-    yield run
-    encryption.use("x" * 40)
+    return run
 
 
 @pytest.fixture
 def sealed_by_the_old_key(app: Any, user: Callable[[str], User]) -> None:
-    encryption.use(OLD)
+    keys = Keys(OLD)
     bob = user("bob").id
-    secrets = {"pass": encryption.sealed("first"), "key_pem": encryption.sealed("second")}
+    secrets = {"pass": keys.encrypt("first"), "key_pem": keys.encrypt("second")}
     session.add(Remote(name="nas", backend="sftp", options={}, secrets=secrets))
-    session.add(SecondFactor(user_id=bob, secret=encryption.sealed("third")))
+    session.add(SecondFactor(user_id=bob, secret=keys.encrypt("third")))
     session.commit()
 
 
 def secrets_by(key: str) -> list[str | None]:
-    encryption.use(key)
     session.remove()
     remote = session.query(Remote).one()
     factor = session.query(SecondFactor).one()
-    return [encryption.opened(text) for text in (*remote.secrets.values(), factor.secret)]
+    return [Keys(key).decrypt(text) for text in (*remote.secrets.values(), factor.secret)]
 
 
 @pytest.mark.usefixtures("sealed_by_the_old_key")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from portal.db.session import session
 from portal.models import AuditEntry, Remote
 from portal.remotes.backends import BACKENDS
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus
 from tests.support.client import Browser
 from tests.support.job_pages import errors_in
@@ -74,7 +74,7 @@ def test_remote_is_kept_with_its_secret_sealed(alice: Browser) -> None:
     }
     assert list(remote.secrets) == ["pass"]
     assert PASSWORD not in remote.secrets["pass"]
-    assert encryption.opened(remote.secrets["pass"]) == PASSWORD
+    assert runtime().keys.decrypt(remote.secrets["pass"]) == PASSWORD
     (entry,) = notes("remote.create")
     assert entry.target == "remote nas"
     assert entry.actor == "alice"
@@ -95,7 +95,7 @@ def test_empty_secret_keeps_the_stored_one_and_a_ticked_box_removes_it(alice: Br
     add(alice, SFTP | key)
     assert set(the().secrets) == {"pass", "key_pem"}
     assert save(alice, SFTP | {"pass": "", "user": "carol"}).status_code == 303
-    assert encryption.opened(the().secrets["pass"]) == PASSWORD
+    assert runtime().keys.decrypt(the().secrets["pass"]) == PASSWORD
     assert the().options["user"] == "carol"
     assert save(alice, SFTP | {"pass": ""}, 2, clear_pass="y").status_code == 303
     assert set(the().secrets) == {"key_pem"}

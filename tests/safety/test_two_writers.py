@@ -33,6 +33,7 @@ from portal.services.jobs.reports import Claim, Ending
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
+from tests.support.applications import configure
 from tests.support.client import Browser
 from tests.support.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
 from tests.support.waiting import wait_for
@@ -243,7 +244,7 @@ def test_one_that_waits_takes_no_place_from_others(
     app: Flask, settings: Settings, root: Path, new_job: Any
 ) -> None:
     running = InProcessExecutor(settings.model_copy(update={"max_running_jobs": 2}))
-    app.extensions["executor"] = running
+    configure(app, executor=running)
     running.start()
     try:
         slow = new_job(

@@ -14,6 +14,7 @@ from portal.db import session
 from portal.services import audit
 from portal.settings import Settings, load_settings
 from portal.worker.executors.celery import CeleryExecutor
+from tests.support.applications import engine_of
 from tests.support.parts import Redis
 from tests.support.transfers import MIB, fill, miscounted, rclones
 from tests.support.waiting import wait_for
@@ -47,7 +48,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     yield made
     executor.stop()
     session.session.remove()
-    made.extensions["engine"].dispose()
+    engine_of(made).dispose()
 
 
 Start = Callable[..., WorkerProcess]

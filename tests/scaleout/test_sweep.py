@@ -24,6 +24,7 @@ from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import JobNotifier, queue_name
 from tests.shipped import environment as shipped
+from tests.support.applications import engine_of
 from tests.support.parts import Redis
 from tests.support.project import ROOT
 from tests.support.transfers import assert_ended_once, history, status_of, stored
@@ -58,7 +59,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = build_app(settings)
     yield made
     database.session.remove()
-    made.extensions["engine"].dispose()
+    engine_of(made).dispose()
 
 
 @pytest.fixture

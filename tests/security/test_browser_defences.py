@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from portal import app as factory
 from portal.db import session
 from portal.settings import Settings, SettingsError, load_settings
+from tests.support.applications import engine_of
 from tests.support.users import PASSWORD
 
 POLICY = {
@@ -40,7 +41,7 @@ def portal(app: Flask, settings: Settings) -> Iterator[Callable[..., FlaskClient
     yield build
     session.session.remove()
     for one in made:
-        one.extensions["engine"].dispose()
+        engine_of(one).dispose()
 
 
 def test_policy_allows_our_own_files_and_nothing_else(browser: Any) -> None:

@@ -17,6 +17,7 @@ from portal.models import AuditEntry, SignInLimit
 from portal.services.accounts import sign_in_limits
 from portal.services.accounts.sign_in_limits import ACCOUNT, ADDRESS, wait_after
 from portal.settings import Settings
+from tests.support.applications import engine_of
 from tests.support.client import Browser, sign_in_at_once
 from tests.support.users import PASSWORD
 
@@ -204,7 +205,7 @@ def test_counts_survive_a_restart(app: Flask, attempt: Attempt, settings: Settin
     )
     assert answer.status_code == 429
     session.remove()
-    again.extensions["engine"].dispose()
+    engine_of(again).dispose()
 
 
 def test_header_that_a_client_sends_makes_no_other_address(attempt: Attempt) -> None:
@@ -238,7 +239,7 @@ def test_address_behind_a_proxy_is_the_one_the_proxy_saw(settings: Settings, app
         HOME,
     }
     session.remove()
-    behind.extensions["engine"].dispose()
+    engine_of(behind).dispose()
 
 
 def test_names_that_were_typed_stand_nowhere_in_the_counts(attempt: Attempt) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flask import current_app
 from socketio import Manager
 from sqlalchemy import NullPool, create_engine, func, select
 
@@ -25,6 +24,7 @@ from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent,
 from portal.services.actor import Actor
 from portal.services.jobs import create, places, reports
 from portal.services.jobs.reports import Claim, ClaimStatus, ProgressReport
+from portal.services.runtime import runtime
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
 from portal.transfers.states import FINAL, JobStatus, may_follow
@@ -52,7 +52,7 @@ def queue(transfer: Transfer, owner: User) -> Job:
     found = places.look_up(places.ends_of(transfer))
     with write() as tx:
         job = create.insert(tx, transfer, Actor(owner), found=found)
-    current_app.extensions["executor"].notify(job.id, job.pool)
+    runtime().executor.notify(job.id, job.pool)
     return job
 
 

@@ -16,6 +16,7 @@ from portal import engine
 from portal.app import build_app
 from portal.db import session
 from portal.settings import Settings
+from tests.support.applications import engine_of
 from tests.support.mounts import Mounts
 
 
@@ -38,7 +39,7 @@ def portal(settings: Settings, migrated: Path, **changed: object) -> Iterator[Fl
     app = build_app(settings)
     yield app.test_client()
     session.session.remove()
-    app.extensions["engine"].dispose()
+    engine_of(app).dispose()
 
 
 def test_healthz_says_that_the_process_is_up(browser: Any) -> None:

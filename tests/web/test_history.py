@@ -24,10 +24,12 @@ from portal.services.actor import Actor
 from portal.services.jobs import history, listing
 from portal.services.jobs.history import Filter
 from portal.services.jobs.totals import Total
+from portal.services.runtime import Runtime
 from portal.services.storage import remotes
 from portal.settings import Settings, load_settings
 from portal.transfers.states import FINAL, JobStatus
 from tests.support import histories
+from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.histories import ended
 
@@ -394,7 +396,7 @@ def either(
     with made.app_context():
         yield made
     database.session.remove()
-    made.extensions["engine"].dispose()
+    engine_of(made).dispose()
 
 
 def some_jobs(chance: random.Random, number: int) -> list[histories.Row]:
@@ -467,7 +469,7 @@ def all_totals() -> list[tuple[Any, ...]]:
 def test_upgrade_of_an_older_portal_adds_up_what_had_ended_as_if_it_ended_now(
     either: Flask,
 ) -> None:
-    settings: Settings = either.extensions["settings"]
+    settings: Settings = either.context[Runtime].settings
     chance = random.Random(11)  # noqa: S311 - no secret
     with write() as tx:
         histories.write(tx, some_jobs(chance, 400))
@@ -532,7 +534,7 @@ def test_jobs_are_found_along_an_index_and_never_sorted(app: Flask, wanted: Filt
             steps = driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
             plans.append("; ".join(step[3] for step in steps))
 
-    engine = app.extensions["engine"]
+    engine = engine_of(app)
     event.listen(engine, "before_cursor_execute", explain)
     with app.app_context():
         history.page(wanted, 50)

@@ -25,6 +25,7 @@ from portal.services.actor import Actor
 from portal.services.jobs import history
 from portal.services.jobs.history import Filter
 from tests.support import histories
+from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.histories import ended
 from tests.support.portal_server import PortalServer, with_users
@@ -173,7 +174,7 @@ def test_no_transaction_is_open_between_two_parts_and_none_is_asked_for_once_the
         asked.append(arguments[2])
 
     token = charlie.token()
-    engine = app.extensions["engine"]
+    engine = engine_of(app)
     event.listen(engine, "before_cursor_execute", note)
     answer = charlie.client.post("/history/export", data={"csrf_token": token}, buffered=False)
     parts = answer.iter_encoded()

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from portal.db.session import session
 from portal.models import AuditEntry
 from portal.worker.executors import NullExecutor
+from tests.support.applications import configure
 from tests.support.client import Browser
 from tests.support.job_pages import errors_in, jobs_in_table
 from tests.support.transfers import Recorder, history, miscounted, stored
@@ -64,7 +65,7 @@ def test_new_job_is_announced_once_and_notifies_the_executor(
         def notify(self, job_id: int, pool: str | None = None) -> None:
             notified.append(job_id)
 
-    app.extensions["executor"] = NotedExecutor()
+    configure(app, executor=NotedExecutor())
     bob.post("/jobs", wish)
     (announced,) = events.of(1)
     assert (announced.name, announced.room) == ("job_created", "topic:status_change")

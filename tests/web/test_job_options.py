@@ -14,6 +14,7 @@ from flask import Flask
 
 from portal.db.session import session
 from portal.models import Job
+from portal.services.runtime import Runtime
 from portal.settings import Settings
 from portal.transfers.options import Options, from_json
 from portal.transfers.states import JobStatus
@@ -336,7 +337,7 @@ def test_wait_before_the_next_try_ends_at_once_with_a_cancel(
     fill(root / "from")
     fake = scripted_rclone(tmp_path, "sys.exit(5)")
     job = new_job()
-    settings = app.extensions["settings"].model_copy(update={"rclone": fake})
+    settings = app.context[Runtime].settings.model_copy(update={"rclone": fake})
     worker = Worker(settings, "test:1", grace=1.0, backoff=60.0)
     thread = threading.Thread(target=worker.execute, args=(job,))
     thread.start()

@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from portal.db.clock import now
 from portal.db.session import session
 from portal.models import AuditEntry, LoginSession
-from portal.services.accounts import principals, sessions
+from portal.services.accounts import principals
+from portal.services.accounts.session_policy import SessionPolicy
 from portal.web.user_agents import browser_name
+from tests.support.applications import configure
 from tests.support.sessions import change, is_open, row_of
 from tests.support.users import PASSWORD
 
@@ -160,12 +163,14 @@ def test_region_that_is_drawn_anew_is_no_visit(browser: Any) -> None:
     assert row_of(bob).last_seen_at > long_ago
 
 
-def test_wall_display_of_a_viewer_may_be_idle_where_the_settings_say_so(browser: Any) -> None:
+def test_wall_display_of_a_viewer_may_be_idle_where_the_settings_say_so(
+    app: Flask, browser: Any
+) -> None:
     charlie, bob = browser("charlie"), browser("bob")
     for one in (charlie, bob):
         change(one, last_seen_at=now() - timedelta(hours=20))
     assert [is_open(charlie), is_open(bob)] == [False, False]
-    sessions.use(sessions.Lives(viewers_idle=True))
+    configure(app, session_policy=SessionPolicy(viewers_idle=True))
     assert [is_open(charlie), is_open(bob)] == [True, False]
     assert principals.caller(str(charlie_token(charlie))) is not None
     change(charlie, expires_at=now() - timedelta(seconds=1))
@@ -177,12 +182,11 @@ def charlie_token(browser: Any) -> Any:
         return cookie["_user_id"]
 
 
-def test_lives_come_from_the_settings(browser: Any) -> None:
-    sessions.use(
-        sessions.Lives(
-            idle=timedelta(minutes=30), longest=timedelta(hours=12), remembered=timedelta(days=2)
-        )
+def test_lives_come_from_the_settings(app: Flask, browser: Any) -> None:
+    policy = SessionPolicy(
+        idle=timedelta(minutes=30), longest=timedelta(hours=12), remembered=timedelta(days=2)
     )
+    configure(app, session_policy=policy)
     bob, remembered = browser("bob"), browser()
     remembered.sign_in("bob", remember="y")
     assert timedelta(hours=11) < row_of(bob).expires_at - now() <= timedelta(hours=12)

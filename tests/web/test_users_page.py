@@ -11,6 +11,7 @@ from flask import Flask
 from portal.db.session import session
 from portal.models import AuditEntry, LoginSession, Role, User, UserSettings
 from portal.services.accounts import users
+from portal.services.actor import Actor
 from tests.support.client import at_once
 from tests.support.users import PASSWORD
 

@@ -14,9 +14,11 @@ from portal.app import build_app
 from portal.db import session as database
 from portal.db.session import database_time, session
 from portal.models import AuditEntry, Job, WorkerProcess
+from portal.realtime import publish
 from portal.services import workers
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
+from tests.support.applications import configure, engine_of
 from tests.support.client import Browser
 from tests.support.transfers import Recorder
 
@@ -24,7 +26,7 @@ from tests.support.transfers import Recorder
 @pytest.fixture
 def scale_out(app: Flask, settings: Settings) -> Flask:
     """The same application as of a portal that leaves its jobs to workers."""
-    app.extensions["settings"] = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    configure(app, settings=settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     return app
 
 
@@ -182,13 +184,13 @@ def test_navigation_leads_admins_to_it_and_nobody_else(browser: Any) -> None:
 
 
 def test_readiness_of_a_portal_with_workers_names_redis_and_their_absence(
-    settings: Settings, migrated: Path
+    settings: Settings, migrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.prepare()
     (settings.data_dir / "portal.sqlite").write_bytes(migrated.read_bytes())
     app = build_app(settings)
-    app.extensions["settings"] = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
-    app.extensions["delayed"] = lambda: True
+    configure(app, settings=settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
+    monkeypatch.setattr(publish, "delayed", lambda: True)
     answer = app.test_client().get("/readyz")
 
     assert answer.status_code == 503
@@ -197,4 +199,4 @@ def test_readiness_of_a_portal_with_workers_names_redis_and_their_absence(
     assert answer.json["parts"]["queue"].startswith("Redis does not answer")
     assert answer.json["parts"]["workers"].startswith("No worker")
     database.session.remove()
-    app.extensions["engine"].dispose()
+    engine_of(app).dispose()

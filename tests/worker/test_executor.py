@@ -17,6 +17,7 @@ from portal.services.jobs import reports
 from portal.settings import Settings
 from portal.worker.executors import NullExecutor, in_process
 from portal.worker.executors.in_process import InProcessExecutor
+from tests.support.applications import configure
 from tests.support.transfers import (
     MIB,
     Recorder,
@@ -48,7 +49,7 @@ def run(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Run]:
         if script is not None:
             changes["rclone"] = scripted_rclone(tmp_path, script)
         started.append(InProcessExecutor(settings.model_copy(update=changes)))
-        app.extensions["executor"] = started[-1]
+        configure(app, executor=started[-1])
         started[-1].start()
         return started[-1]
 
@@ -104,7 +105,7 @@ def test_sweep_finds_a_job_whose_notification_was_lost(
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.2)
     run(1, BRIEF)
-    app.extensions["executor"] = NullExecutor()  # hears nothing
+    configure(app, executor=NullExecutor())  # hears nothing
     job_id = new_job()
     wait_for(lambda: status_of(job_id) == "completed")
 
@@ -114,7 +115,7 @@ def test_sweep_goes_on_after_it_could_not_read_the_queue(
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.1)
     executor = run(1, BRIEF)
-    app.extensions["executor"] = NullExecutor()
+    configure(app, executor=NullExecutor())
     job_id = new_job()
     on_database(settings.data_dir, "ALTER TABLE jobs RENAME TO elsewhere")
     time.sleep(0.5)  # a few looks

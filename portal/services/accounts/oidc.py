@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from portal.errors import Forbidden, PortalError, Unavailable
+from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
@@ -173,12 +174,11 @@ class _asking:  # noqa: N801 - reads as a statement
             raise Refused(f"{type(error).__name__}: {error}"[:200]) from None
 
 
-_known: dict[str, tuple[float, Any]] = {}
+class _Documents:
+    """What the provider says of itself, by address, and when it was asked."""
 
-
-def forget() -> None:
-    """What was learned of a provider, when another one is set up."""
-    _known.clear()
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[float, Any]] = {}
 
 
 def _metadata(provider: Provider) -> dict[str, Any]:
@@ -201,13 +201,14 @@ def _keys(provider: Provider, *, fresh: bool) -> Any:
 def _document(address: str, *, fresh: bool = False) -> Any:
     import requests
 
-    asked, document = _known.get(address, (0.0, None))
+    known = current()[_Documents].known
+    asked, document = known.get(address, (0.0, None))
     if document is None or fresh or time.monotonic() - asked > _KNOWN_FOR:
         with _asking():
             answer = requests.get(address, timeout=_TIMEOUT)
             answer.raise_for_status()
             document = answer.json()
-        _known[address] = (time.monotonic(), document)
+        known[address] = (time.monotonic(), document)
     return document
 
 

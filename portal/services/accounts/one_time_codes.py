@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from portal.db.clock import now
 from portal.models import RecoveryCode, SecondFactor
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
@@ -40,7 +40,7 @@ def take(tx: Session, user_id: int, text: str) -> str | None:
 def take_code(tx: Session, row: SecondFactor, text: str) -> bool:
     """Whether this is a code of the app, and the first use of it or any later one."""
     code = re.sub(r"\s", "", text)
-    secret = encryption.opened(row.secret)
+    secret = runtime().keys.decrypt(row.secret)
     # \d knows the digits of every script.
     if secret is None or not code.isascii() or not _CODE.fullmatch(code):
         return False

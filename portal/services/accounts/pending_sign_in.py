@@ -8,7 +8,7 @@ from portal.db.session import session
 from portal.models import User
 from portal.services.accounts.sessions import digest
 from portal.services.accounts.sign_in import Proof
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 
 #: So long may somebody look for their phone.
 SECONDS = 600
@@ -26,13 +26,13 @@ def paused(proof: Proof, *, remember: bool, way: str) -> str:
     # The hash itself never leaves the server, not even to its owner.
     mark = digest(proof.password_hash)
     data = {"user": proof.user_id, "mark": mark, "remember": remember, "way": way}
-    return encryption.signed(_PURPOSE, data)
+    return runtime().keys.sign(_PURPOSE, data)
 
 
 def resumed(token: str) -> Half | None:
     """Whose second step this is. None when it took too long, or when the user was disabled or got
     another password meanwhile."""
-    data = encryption.read(_PURPOSE, token, seconds=SECONDS)
+    data = runtime().keys.verify(_PURPOSE, token, seconds=SECONDS)
     user = session.get(User, data["user"]) if data else None
     if data is None or user is None or not user.active:
         return None

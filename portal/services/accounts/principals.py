@@ -18,6 +18,7 @@ from portal.db.clock import now
 from portal.db.session import glance
 from portal.models import LoginSession, User, UserSettings
 from portal.realtime import publish
+from portal.runtime.context import current
 from portal.services.accounts.sessions import (
     REVIEW_SECONDS,
     digest,
@@ -90,10 +91,14 @@ class _Batch:
         self.error: SQLAlchemyError | None = None
 
 
-_gathering = threading.Lock()
-_looking = threading.Lock()
-_open: _Batch | None = None  # gathers while another one is looked up
-_believed: dict[str, Caller] = {}
+class _Lookups:
+    """``gathering`` takes tokens while another batch is looked up."""
+
+    def __init__(self) -> None:
+        self.gather = threading.Lock()
+        self.look = threading.Lock()
+        self.gathering: _Batch | None = None
+        self.believed: dict[str, Caller] = {}
 
 
 def caller(token: str) -> Caller | None:
@@ -136,15 +141,16 @@ def same_caller(known: Caller) -> Caller | None:
 
 def recent_caller(token: str) -> Caller | None:
     """As ``caller``, from memory if nothing has ended since and it is but a moment old."""
-    known = _believed.get(token)
+    believed = current()[_Lookups].believed
+    known = believed.get(token)
     if known is None or not _holds(known, _BELIEVED_SECONDS):
         known = caller(token)
-        if len(_believed) >= _MOST_BELIEVED:
-            _believed.clear()
+        if len(believed) >= _MOST_BELIEVED:
+            believed.clear()
         if known is None:
-            _believed.pop(token, None)
+            believed.pop(token, None)
         else:
-            _believed[token] = known
+            believed[token] = known
     return known
 
 
@@ -153,25 +159,24 @@ def _holds(known: Caller, seconds: float) -> bool:
 
 
 def _look(mark: str) -> Rows:
-    global _open  # noqa: PLW0603 - one process, one batch that gathers
-    with _gathering:
-        if _open is None or len(_open.marks) >= _MOST_AT_ONCE:
-            _open = _Batch()
-        batch = _open
+    lookups = current()[_Lookups]
+    with lookups.gather:
+        batch = lookups.gathering
+        if batch is None or len(batch.marks) >= _MOST_AT_ONCE:
+            batch = lookups.gathering = _Batch()
         batch.marks.add(mark)
-    with _looking:
+    with lookups.look:
         if batch.found is None and batch.error is None:  # the first of them: it looks for all
-            _run(batch)
+            _run(lookups, batch)
     if batch.found is None:
         raise batch.error or SQLAlchemyError("the look-up was given up")
     return batch.found
 
 
-def _run(batch: _Batch) -> None:
-    global _open  # noqa: PLW0603 - one process, one batch that gathers
-    with _gathering:
-        if _open is batch:
-            _open = None
+def _run(lookups: _Lookups, batch: _Batch) -> None:
+    with lookups.gather:
+        if lookups.gathering is batch:
+            lookups.gathering = None
     try:
         batch.found = _rows(batch.marks)
     except SQLAlchemyError as error:

@@ -17,7 +17,7 @@ from portal.realtime import publish
 from portal.services import audit
 from portal.services.accounts import one_time_codes, reauthentication, sessions
 from portal.services.actor import Actor
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 
 ISSUER = "Transfer Portal"
 PROPOSAL_SECONDS = 3600
@@ -41,7 +41,7 @@ def state(user: User) -> State:
     left = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)
     return State(
         enabled=is_enabled(session(), user.id),
-        demanded=sessions.demands_second_step(user.role),
+        demanded=runtime().session_policy.demands_second_step(user.role),
         codes_left=session.scalar(left) or 0,
     )
 
@@ -50,7 +50,7 @@ def next_step(reading: Session, user: User) -> str:
     """What a password is not enough for: to type a ``code``, or first to ``enrol``. Else empty."""
     if is_enabled(reading, user.id):
         return "code"
-    return "enrol" if sessions.demands_second_step(user.role) else ""
+    return "enrol" if runtime().session_policy.demands_second_step(user.role) else ""
 
 
 def next_step_of(user: User) -> str:
@@ -78,12 +78,14 @@ def proposal(user: User) -> str:
     Not kept here: whoever knows the password alone could look at it, and wait for its owner to
     put it in force.
     """
-    return encryption.sealed(f"{user.id} {pyotp.random_base32()}")
+    return runtime().keys.encrypt(f"{user.id} {pyotp.random_base32()}")
 
 
 def setup(user: User, proposed: str) -> Setup | None:
     """What there is to scan. None if there is nothing, or not any more."""
-    owner, _, secret = (encryption.opened(proposed, seconds=PROPOSAL_SECONDS) or "").partition(" ")
+    owner, _, secret = (runtime().keys.decrypt(proposed, seconds=PROPOSAL_SECONDS) or "").partition(
+        " "
+    )
     if owner != str(user.id) or is_enabled(session(), user.id):
         return None
     address = pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=ISSUER)
@@ -106,7 +108,9 @@ def enable(actor: Actor, proposed: str, code: str, password: str | None) -> list
         tx.get_one(User, user.id, with_for_update={"of": User})
         if to_prove is None or is_enabled(tx, user.id):
             raise Conflict("There is nothing to turn on here. Begin again from your settings.")
-        row = SecondFactor(user_id=user.id, secret=encryption.sealed(to_prove.secret), last_step=0)
+        row = SecondFactor(
+            user_id=user.id, secret=runtime().keys.encrypt(to_prove.secret), last_step=0
+        )
         tx.add(row)
         tx.flush()
         if not one_time_codes.take_code(tx, row, code):
@@ -147,7 +151,7 @@ def renew_codes(actor: Actor, code: str, password: str) -> list[str]:
 
 def disable(actor: Actor, code: str, password: str) -> None:
     """Ends the user's other sessions too. Raises Conflict where the role demands the factor."""
-    if sessions.demands_second_step(actor.user.role):
+    if runtime().session_policy.demands_second_step(actor.user.role):
         raise Conflict("Your role needs a second factor. An admin can reset it for a new device.")
     with _change(actor, code, password, "second-factor.disable") as tx:
         one_time_codes.remove(tx, actor.user.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from portal.models import LoginSession, Role, User
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
+from portal.services.runtime import runtime
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: How often the sessions of open sockets are looked at again, should no word of an end have come.
@@ -26,31 +26,6 @@ REVIEW_SECONDS = 5.0
 _REPLACED_LIFE = timedelta(seconds=30)
 #: So long after a new token was handed out and never seen, the answer must have been lost.
 _HAND_OUT_AGAIN = timedelta(seconds=30)
-
-
-@dataclass(frozen=True)
-class Lives:
-    """For how long a session is good; from the settings."""
-
-    idle: timedelta = timedelta(hours=8)
-    longest: timedelta = timedelta(hours=24)
-    remembered: timedelta = timedelta(days=14)
-    #: Screens on a wall: nobody touches them, and they may only watch.
-    viewers_idle: bool = False
-    #: A session of these roles is no good if a password alone began it.
-    second_step: frozenset[str] = frozenset()
-
-
-_lives = Lives()
-
-
-def use(lives: Lives) -> None:
-    global _lives  # noqa: PLW0603 - one process, one portal, its settings known at its start
-    _lives = lives
-
-
-def demands_second_step(role: str) -> bool:
-    return role in _lives.second_step
 
 
 def digest(token: str) -> str:
@@ -68,12 +43,12 @@ def begin(
     second_step: bool = False,
 ) -> str:
     """The token of a new session, in the caller's transaction."""
-    token = secrets.token_urlsafe(32)
+    token, policy = secrets.token_urlsafe(32), runtime().session_policy
     tx.add(
         LoginSession(
             token_hash=digest(token),
             user_id=user.id,
-            expires_at=now() + (_lives.remembered if remember else _lives.longest),
+            expires_at=now() + (policy.remembered if remember else policy.longest),
             address=address,
             user_agent=user_agent[:255],
             remember=remember,
@@ -102,10 +77,10 @@ def _replaced(mark: str) -> ColumnElement[bool]:
 
 
 def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
-    moment = now()
-    may_idle = row.remember or (_lives.viewers_idle and role == Role.VIEWER)
-    idle = not may_idle and moment - row.last_seen_at > _lives.idle
-    enough = row.second_step or not demands_second_step(role)
+    moment, policy = now(), runtime().session_policy
+    may_idle = row.remember or (policy.viewers_idle and role == Role.VIEWER)
+    idle = not may_idle and moment - row.last_seen_at > policy.idle
+    enough = row.second_step or not policy.demands_second_step(role)
     return bool(active and enough and row.expires_at > moment and not idle)
 
 

@@ -25,21 +25,14 @@ from portal.services.accounts.oidc import (
 )
 from portal.services.accounts.sign_in import Proof
 from portal.services.actor import Actor
+from portal.services.runtime import runtime
 
 log = structlog.get_logger(__name__)
-
-_provider: Provider | None = None
-
-
-def use(provider: Provider | None) -> None:
-    global _provider  # noqa: PLW0603 - one process, one portal, its settings known at its start
-    _provider = provider
-    oidc.forget()
 
 
 def provider() -> Provider | None:
     """None where single sign-on is not set up."""
-    return _provider
+    return runtime().provider
 
 
 class Arrived(NamedTuple):
@@ -114,9 +107,10 @@ def unlink(actor: Actor) -> None:
 
 
 def identity_of(user: User) -> Identity | None:
-    if _provider is None:
+    found = provider()
+    if found is None:
         return None
-    return session.scalar(select(Identity).where(_of(user, _provider.issuer)))
+    return session.scalar(select(Identity).where(_of(user, found.issuer)))
 
 
 def _of(user: User, issuer: str) -> Any:
@@ -124,9 +118,10 @@ def _of(user: User, issuer: str) -> Any:
 
 
 def _set_up() -> Provider:
-    if _provider is None:
+    found = provider()
+    if found is None:
         raise Forbidden("Single sign-on is not set up.")
-    return _provider
+    return found
 
 
 # --- who and what -------------------------------------------------------------------------------
@@ -164,9 +159,9 @@ def _given(user: User, role: Role, address: str) -> User:
 
 
 def _role(claims: Mapping[str, Any]) -> Role | None:
-    provider = _set_up()
-    values = _values(claims, provider.role_claim)
-    found = [Role(role) for name, role in provider.roles if name == "*" or name in values]
+    asked = _set_up()
+    values = _values(claims, asked.role_claim)
+    found = [Role(role) for name, role in asked.roles if name == "*" or name in values]
     return max(found, key=lambda role: role.rank, default=None)
 
 

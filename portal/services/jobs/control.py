@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import current_app
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
@@ -25,6 +24,7 @@ from portal.services.jobs.transitions import (
     held,
     touch_row,
 )
+from portal.services.runtime import runtime
 from portal.transfers.states import (
     CANCELLABLE,
     FINAL,
@@ -112,5 +112,5 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
         for one in places.freed(written):
-            current_app.extensions["executor"].notify(one.job_id, one.pool)
+            runtime().executor.notify(one.job_id, one.pool)
     return changed

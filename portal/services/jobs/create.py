@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -23,6 +22,7 @@ from portal.services.jobs.transitions import (
     count,
     held,
 )
+from portal.services.runtime import runtime
 from portal.services.storage import remotes
 from portal.transfers.options import from_json
 from portal.transfers.request import Transfer
@@ -43,7 +43,7 @@ def create(transfer: Transfer, *, actor: Actor) -> Job:
         raise missing
     with write() as tx:
         job = insert(tx, transfer, actor, found=found)
-    current_app.extensions["executor"].notify(job.id, job.pool)
+    runtime().executor.notify(job.id, job.pool)
     return job
 
 
@@ -69,12 +69,12 @@ def create_once(transfer: Transfer, wish: Wish, *, actor: Actor) -> tuple[Job, b
         if job is None:
             raise
         return job, False
-    current_app.extensions["executor"].notify(job.id, job.pool)
+    runtime().executor.notify(job.id, job.pool)
     return job, True
 
 
 def _missing_source(transfer: Transfer) -> Invalid | None:
-    return places.missing_source(ends_of(transfer), current_app.extensions["settings"])
+    return places.missing_source(ends_of(transfer), runtime().settings)
 
 
 def add_sample(transfer: Transfer, *, username: str) -> None:
@@ -105,7 +105,7 @@ def retry(old: Job, *, actor: Actor) -> Job:
             return job
         transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
         job = insert(tx, transfer, actor, found=found, retry_of=old.id)
-    current_app.extensions["executor"].notify(job.id, job.pool)
+    runtime().executor.notify(job.id, job.pool)
     return job
 
 

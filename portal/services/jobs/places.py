@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -34,7 +34,7 @@ from portal.engine.same_place import ACCOUNT
 from portal.errors import Invalid
 from portal.models import Job, JobPlace, Remote
 from portal.remotes.backends import BACKENDS
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 from portal.settings import Settings
 from portal.transfers.local_paths import is_missing
 from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
@@ -183,7 +183,7 @@ def _elsewhere(text: str, remote: Row[Any], *, ask_network: bool) -> list[str]:
         return []
     parameters: Mapping[str, str] = remote.options
     if sealed := remote.secrets.get("sas_url"):
-        parameters = {**parameters, "sas_url": encryption.opened(sealed) or ""}
+        parameters = {**parameters, "sas_url": runtime().keys.decrypt(sealed) or ""}
     path = text.partition(":")[2]
     found = [places.of_remote(backend.rclone, parameters, path)]
     if ask_network:
@@ -273,17 +273,42 @@ def waits(connection: Connection, job_id: int, keys: Collection[str]) -> bool:
     return bool(keys) and not connection.scalar(select(and_(*is_alone(job_id, keys))))
 
 
-def blocker(connection: Connection, job_id: int) -> int | None:
-    """The job that this one waits for: the oldest of those in its way."""
-    keys = keys_of(connection, job_id)
+class Blocker(NamedTuple):
+    """The job that another one waits for, and whether it is paused."""
+
+    job_id: int
+    paused: bool
+
+
+def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
+    """Which job each of these waits for: the oldest of those in its way. Two queries, however many
+    are asked for."""
+    keys: dict[int, set[str]] = {}
+    mine = select(JobPlace.job_id, JobPlace.key).where(JobPlace.job_id.in_(job_ids))
+    for job_id, key in connection.execute(mine):
+        keys.setdefault(job_id, set()).add(key)
     if not keys:
-        return None
-    # Nobody has a place but open jobs, so that of older ones the index alone tells.
-    for query in (_older(job_id, keys), _running(job_id, keys)):
-        found: int | None = connection.scalar(select(func.min(query.subquery().c[0])))
-        if found is not None:
-            return found
-    return None
+        return {}
+    # Nobody has a place but open jobs.
+    others = connection.execute(
+        select(JobPlace.job_id, JobPlace.key, Job.status, Job.paused_at)
+        .join(Job, Job.id == JobPlace.job_id)
+        .where(_overlapping(set().union(*keys.values())))
+        .order_by(JobPlace.job_id)
+    ).all()
+    found: dict[int, Blocker] = {}
+    for job_id, written in keys.items():
+        in_the_way = [row for row in others if _overlap(row.key, written)]
+        # Younger ones that run were first to come to light, or have got another place since.
+        older = (row for row in in_the_way if row.job_id < job_id)
+        running = (row for row in in_the_way if row.job_id > job_id and row.status in ACTIVE)
+        if (row := next(older, None) or next(running, None)) is not None:
+            found[job_id] = Blocker(row.job_id, row.paused_at is not None)
+    return found
+
+
+def _overlap(key: str, written: Collection[str]) -> bool:
+    return any(key in places.holders(one) or one in places.holders(key) for one in written)
 
 
 def _older(job_id: int, keys: Iterable[str]) -> Select[int]:

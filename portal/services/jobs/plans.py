@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flask import current_app
 from sqlalchemy import select
 
 from portal.db.session import session, write
@@ -18,6 +17,7 @@ from portal.services.actor import Actor
 from portal.services.jobs import create, places
 from portal.services.jobs.places import ends_of
 from portal.services.jobs.transitions import held
+from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus, Operation
 
 
@@ -52,5 +52,5 @@ def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
             raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
         transfer = replace(create.transfer_of(shown), dry_run=False)
         job = create.insert(tx, transfer, actor, found=found, confirms=shown)
-    current_app.extensions["executor"].notify(job.id, job.pool)
+    runtime().executor.notify(job.id, job.pool)
     return job, True

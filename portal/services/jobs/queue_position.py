@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flask import current_app, g
 from sqlalchemy import select
 
 from portal.db.session import glance, session
 from portal.models import Job
 from portal.services import workers
 from portal.services.jobs import places
+from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus
 
 #: Places beyond this one are not told apart: the look into the queue stays short.
@@ -29,44 +30,41 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class WaitsFor:
-    """``job_id``: the one that writes to the same place; ``paused``: whether it stands still."""
+class Queued:
+    """``position``: 1 for the next one of its pool; None behind more than MOST others. ``job_id``:
+    the one that writes to the same place; ``paused``: whether that one stands still."""
 
+    position: int | None
     reason: Reason
     job_id: int | None = None
     paused: bool = False
 
 
-def waits_for(job: Job) -> WaitsFor | None:
-    """None of a job that is not queued."""
-    if job.status != JobStatus.QUEUED:
-        return None
-    if job.paused_at is not None:
-        return WaitsFor(Reason.PAUSED)
-    if current_app.extensions["settings"].scale_out and not workers.has_worker(job.pool):
-        return WaitsFor(Reason.NO_WORKER)
+def of(jobs: Iterable[Job]) -> dict[int, Queued]:
+    """Those of them that are queued, by id. A few queries, however many jobs there are."""
+    queued = [job for job in jobs if job.status == JobStatus.QUEUED]
+    if not queued:
+        return {}
+    ahead = {pool: _ahead(pool) for pool in {job.pool for job in queued}}
     with glance() as connection:
-        found = places.blocker(connection, job.id)
-        if found is None:
-            return WaitsFor(Reason.SLOT)
-        paused_at = connection.scalar(select(Job.paused_at).where(Job.id == found))
-    return WaitsFor(Reason.DESTINATION, found, paused_at is not None)
+        blockers = places.blockers(connection, [job.id for job in queued])
+    return {job.id: _queued(job, ahead[job.pool], blockers.get(job.id)) for job in queued}
 
 
-def place(job: Job) -> int | None:
-    """1 for the next one of its pool; None of a job that is not queued, or that stands behind more
-    than MOST others."""
-    if job.status != JobStatus.QUEUED:
-        return None
-    before = _queue(job.pool)
-    return None if len(before) == MOST and job.id > before[-1] else bisect_left(before, job.id) + 1
+def _queued(job: Job, ahead: Sequence[int], blocker: places.Blocker | None) -> Queued:
+    behind = len(ahead) == MOST and job.id > ahead[-1]
+    position = None if behind else bisect_left(ahead, job.id) + 1
+    if job.paused_at is not None:
+        return Queued(position, Reason.PAUSED)
+    if runtime().settings.scale_out and not workers.has_worker(job.pool):
+        return Queued(position, Reason.NO_WORKER)
+    if blocker is None:
+        return Queued(position, Reason.SLOT)
+    return Queued(position, Reason.DESTINATION, blocker.job_id, blocker.paused)
 
 
-def _queue(pool: str | None) -> list[int]:
-    """Ids of the first in the queue of a pool, read once for a page however many rows it has."""
-    queues: dict[str | None, list[int]] = g.setdefault("queues", {})
-    if pool not in queues:
-        same = Job.pool.is_(None) if pool is None else Job.pool == pool
-        query = select(Job.id).where(Job.status == JobStatus.QUEUED, same).order_by(Job.id)
-        queues[pool] = list(session.scalars(query.limit(MOST)))
-    return queues[pool]
+def _ahead(pool: str | None) -> Sequence[int]:
+    """Ids of the first in the queue of a pool."""
+    same = Job.pool.is_(None) if pool is None else Job.pool == pool
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED, same).order_by(Job.id)
+    return session.scalars(query.limit(MOST)).all()

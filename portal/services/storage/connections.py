@@ -15,7 +15,8 @@ from portal.remotes.backends import BACKENDS
 from portal.remotes.hosts import HostRefused, refuse_local
 from portal.remotes.obscure import obscured
 from portal.remotes.options import hosts
-from portal.services.storage import encryption
+from portal.runtime.context import current
+from portal.services.runtime import runtime
 from portal.transfers.options import Options
 
 #: Seconds that a person waits for a storage's answer.
@@ -23,24 +24,28 @@ PATIENCE = 20.0
 _AT_ONCE = 4
 _TURN = 5.0
 
-_rclone: Path | None = None
-_allow_local = False
-_turns = threading.BoundedSemaphore(_AT_ONCE)
+
+class _Turns:
+    def __init__(self) -> None:
+        self.free = threading.BoundedSemaphore(_AT_ONCE)
 
 
 class Unusable(Conflict):
     """The remote cannot be used now; the message says why."""
 
 
-def use(rclone: Path | None, *, allow_local: bool) -> None:
-    """``rclone``: the configured binary. ``allow_local``: also this machine and its neighbours."""
-    global _rclone, _allow_local
-    _rclone, _allow_local = rclone, allow_local
+def _rclone() -> Path:
+    return engine.rclone_path(runtime().settings.rclone)
+
+
+def _allow_local() -> bool:
+    """Whether a storage may stand on this machine and its neighbours."""
+    return runtime().settings.remotes_allow_local
 
 
 def known_options(backend: str) -> Mapping[str, engine.Option]:
     """What rclone says of the options of one of ``BACKENDS``."""
-    return engine.options_of(engine.rclone_path(_rclone))[BACKENDS[backend].rclone]
+    return engine.options_of(_rclone())[BACKENDS[backend].rclone]
 
 
 def refuse_hosts(backend: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -53,7 +58,7 @@ def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str],
     found, wrong = {}, {}
     for name, host in hosts(BACKENDS[backend], values).items():
         try:
-            found[name] = refuse_local(host, allow_local=_allow_local)
+            found[name] = refuse_local(host, allow_local=_allow_local())
         except HostRefused as refused:
             wrong[name] = refused.reason
     return found, wrong
@@ -65,7 +70,7 @@ def opened(remote: Remote) -> engine.Remote:
     backend = BACKENDS.get(remote.backend)
     if backend is None:
         raise Unusable(f"The remote {remote.name} is of a kind that this portal does not know.")
-    secrets = {name: encryption.opened(sealed) for name, sealed in remote.secrets.items()}
+    secrets = {name: runtime().keys.decrypt(sealed) for name, sealed in remote.secrets.items()}
     readable = {name: text for name, text in secrets.items() if text is not None}
     if len(readable) < len(secrets):
         raise Unusable(
@@ -80,10 +85,10 @@ def opened(remote: Remote) -> engine.Remote:
         for name, text in readable.items()
     }
     hidden = frozenset({*readable.values(), *told.values()})
-    if backend.pinned and not _allow_local:
+    if backend.pinned and not _allow_local():
         told |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
     return engine.Remote(
-        remote.name, backend.rclone, {**remote.options, **told}, hidden, confined=not _allow_local
+        remote.name, backend.rclone, {**remote.options, **told}, hidden, confined=not _allow_local()
     )
 
 
@@ -123,7 +128,7 @@ def list_folder(remote: Remote, path: str) -> engine.Listing:
     told = opened(remote)
     with _turn():
         try:
-            return engine.list_folder(engine.rclone_path(_rclone), told, path, seconds=PATIENCE)
+            return engine.list_folder(_rclone(), told, path, seconds=PATIENCE)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 
@@ -137,7 +142,7 @@ def make_folder(remote: Remote, path: str) -> str | None:
     told = opened(remote)
     with _turn():
         try:
-            rclone = engine.rclone_path(_rclone)
+            rclone = _rclone()
             problem = engine.make_folder(rclone, told, path, seconds=PATIENCE)
             if problem or (backend.objects and not at_the_top):
                 return problem
@@ -154,7 +159,7 @@ def answers_to_anything(remote: Remote) -> bool:
     told = opened(remote)
     with _turn():
         try:
-            rclone = engine.rclone_path(_rclone)
+            rclone = _rclone()
             return engine.answers_to_anything(rclone, told, seconds=PATIENCE)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
@@ -165,7 +170,7 @@ def list_matching(remote: Remote | None, path: str, options: Options) -> engine.
     told = opened(remote) if remote is not None else None
     with _turn():
         try:
-            rclone = engine.rclone_path(_rclone)
+            rclone = _rclone()
             return engine.list_matching(rclone, told, path, options, seconds=PATIENCE)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
@@ -174,9 +179,10 @@ def list_matching(remote: Remote | None, path: str, options: Options) -> engine.
 @contextmanager
 def _turn() -> Iterator[None]:
     """Each question is a process, so that only a few run at once."""
-    if not _turns.acquire(timeout=_TURN):
+    turns = current()[_Turns].free
+    if not turns.acquire(timeout=_TURN):
         raise Unavailable("Too many storages are asked at once. Try again in a moment.")
     try:
         yield
     finally:
-        _turns.release()
+        turns.release()

@@ -12,6 +12,7 @@ from portal.engine import Entry, Listing, Matching, is_marker
 from portal.errors import Invalid, PortalError
 from portal.models import User
 from portal.realtime.cache import Memo
+from portal.runtime.context import current
 from portal.runtime.thread_offload import offload
 from portal.services import audit
 from portal.services.actor import Actor
@@ -29,8 +30,12 @@ _EMPTY = "This folder is empty."
 #: A storage of objects cannot tell an empty folder from one that does not exist.
 _MISSING = "Nothing is here yet. A transfer makes the folder if it does not exist."
 
-#: Pages and filters of one folder ask its storage once.
-_listings: Memo[Listing] = Memo(30.0, size=4)
+
+class _Listings(Memo[Listing]):
+    """Pages and filters of one folder ask its storage once."""
+
+    def __init__(self) -> None:
+        super().__init__(30.0, size=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ def make(at: str, name: str, *, roots: Sequence[Path], actor: Actor) -> str:
     except PathRefused as refused:
         raise Invalid({"name": refused.reason}) from None
     problem = _make(made)
-    _listings.clear()
+    current()[_Listings].clear()
     if problem:
         raise Invalid({"name": problem})
     with write() as tx:
@@ -202,12 +207,12 @@ def _found(location: Location, *, again: bool) -> _Found:
     key = remote.id, remote.changed_at, path
     session.rollback()  # the storage may take its time
     if not again:
-        _listings.drop(key)
-    listing = _listings.get(key, lambda: connections.list_folder(remote, path))
+        current()[_Listings].drop(key)
+    listing = current()[_Listings].get(key, lambda: connections.list_folder(remote, path))
     if listing.missing:
         return _Found((), _MISSING)
     if listing.problem:
-        _listings.clear()
+        current()[_Listings].clear()
         raise connections.Unusable(listing.problem)
     # What is not UTF-8 text comes from rclone with U+FFFD in it, and would be found under no name.
     named = tuple(one for one in listing.entries if is_name(one.name) and "\ufffd" not in one.name)

@@ -11,7 +11,7 @@ from portal.db.session import write
 from portal.models import Remote, SecondFactor
 from portal.services import audit
 from portal.services.actor import COMMAND_LINE
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ def reseal() -> Tally:
 def _second_factors(tx: Session) -> tuple[int, list[str]]:
     done, lost = 0, []
     for factor in tx.scalars(select(SecondFactor).with_for_update()):
-        secret = encryption.opened(factor.secret)
+        secret = runtime().keys.decrypt(factor.secret)
         if secret is None:
             lost.append(f"the second factor of user {factor.user_id}")
             continue
-        factor.secret = encryption.sealed(secret)
+        factor.secret = runtime().keys.encrypt(secret)
         done += 1
     return done, lost
 
@@ -51,11 +51,11 @@ def _remotes(tx: Session) -> tuple[int, list[str]]:
     for remote in tx.scalars(select(Remote).with_for_update()):
         anew = dict(remote.secrets)
         for name, sealed in remote.secrets.items():
-            secret = encryption.opened(sealed)
+            secret = runtime().keys.decrypt(sealed)
             if secret is None:
                 lost.append(f"{name} of the remote {remote.name}")
                 continue
-            anew[name] = encryption.sealed(secret)
+            anew[name] = runtime().keys.encrypt(secret)
             done += 1
         remote.secrets = anew
     return done, lost

@@ -18,7 +18,8 @@ from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS, Backend
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.storage import connections, encryption
+from portal.services.runtime import runtime
+from portal.services.storage import connections
 from portal.transfers import locations
 from portal.transfers.local_paths import PathRefused
 from portal.transfers.states import FINAL
@@ -206,7 +207,7 @@ def _values(
         errors |= {f"options.{name}": _RETYPE for name in kept if name not in typed}
     if errors:
         raise Invalid(errors)
-    return options, {name: encryption.sealed(text) for name, text in typed.items()}
+    return options, {name: runtime().keys.encrypt(text) for name, text in typed.items()}
 
 
 def _verdict(remote: Remote, start: str) -> tuple[bool, str]:

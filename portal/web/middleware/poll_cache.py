@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.models import Role
-from portal.realtime import cache
+from portal.realtime.cache import caches
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Caller
 from portal.services.actor import may_change
@@ -76,8 +76,8 @@ class PollCacheMiddleware:
             return None
         base = environ.get("SCRIPT_NAME", "")
         if row is None:
-            return cache.figures.peek((caller.timezone, base))
-        kept = cache.rows.peek((int(row[1]), caller.timezone, base))
+            return caches().figures.peek((caller.timezone, base))
+        kept = caches().rows.peek((int(row[1]), caller.timezone, base))
         # A row with buttons carries a form with a token of its session.
         if kept is None or may_change(caller.user_id, Role(caller.role), kept.owner_id):
             return None

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, render_template, request
 
 from portal.errors import Invalid
 from portal.models import Role
+from portal.services.runtime import runtime
 from portal.services.storage import folders
 from portal.services.storage.folders import Folder
 from portal.web.access import actor, me, requires
@@ -48,7 +49,7 @@ def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> F
 
 
 def _roots() -> tuple[Path, ...]:
-    found: tuple[Path, ...] = current_app.extensions["settings"].transfer_roots
+    found: tuple[Path, ...] = runtime().settings.transfer_roots
     return found
 
 

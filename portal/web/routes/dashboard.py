@@ -5,14 +5,20 @@ from portal.errors import NotFound
 from portal.models import Role
 from portal.presentation import charts
 from portal.presentation.charts import Period, Throughput
-from portal.realtime import cache
-from portal.services.jobs import listing, statistics
+from portal.realtime.cache import Memo, caches
+from portal.runtime.context import current
+from portal.services.jobs import listing, queue_position, statistics
 from portal.web.access import background, me, requires
 from portal.web.routes.fragments import fragment, tag_of, unchanged
 
 blueprint = Blueprint("dashboard", __name__)
 
-_throughput: cache.Memo[Throughput] = cache.Memo(1.0)
+
+class _Throughputs(Memo[Throughput]):
+    """The curve of each period, known for a second."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
 
 
 @blueprint.get("/")
@@ -23,13 +29,15 @@ def index() -> str:
     if wanted not in tuple(Period):
         raise NotFound("There is no such period.")
     period = Period(wanted)
-    throughput = _throughput.get(period, lambda: statistics.throughput(period))
+    throughput = current()[_Throughputs].get(period, lambda: statistics.throughput(period))
+    running = listing.running()
     return render_template(
         "dashboard/page.html",
         statistics=statistics.gather(zone),
         throughput=throughput,
         chart=charts.of_throughput(throughput, zone) if throughput.moved else None,
-        running=listing.running(),
+        running=running,
+        queued=queue_position.of(running),
         events=listing.latest_events(),
     )
 
@@ -39,7 +47,7 @@ def index() -> str:
 @background
 def stats() -> Response:
     zone = me().settings.timezone
-    html, tag = cache.figures.get((zone, request.script_root), lambda: _figures(zone))
+    html, tag = caches().figures.get((zone, request.script_root), lambda: _figures(zone))
     return unchanged(tag) or fragment(html, tag)
 
 

@@ -1,10 +1,11 @@
 """The connection doctor: what this server sees of the way to it."""
 
-from flask import Blueprint, current_app, jsonify, render_template, request
+from flask import Blueprint, jsonify, render_template, request
 from werkzeug.wrappers import Response
 
 from portal.db.clock import iso, now
 from portal.models import Role
+from portal.services.runtime import runtime
 from portal.web.access import background, requires
 
 blueprint = Blueprint("doctor", __name__)
@@ -39,6 +40,6 @@ def _seen() -> dict[str, object]:
             name: request.headers[name] for name in _FORWARDED if name in request.headers
         },
         "http_version": request.environ.get("SERVER_PROTOCOL", ""),
-        "trusted_proxies": current_app.extensions["settings"].trusted_proxies,
+        "trusted_proxies": runtime().settings.trusted_proxies,
         "time": iso(now()),
     }

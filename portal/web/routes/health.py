@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from flask import Blueprint, current_app, jsonify, request
+from flask import Blueprint, jsonify, request
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response
 
 from portal.errors import NotFound
 from portal.services import readiness
+from portal.services.runtime import runtime
 from portal.web import origins
 from portal.web.access import public
 from portal.web.metrics import registry
@@ -29,10 +30,10 @@ def healthz() -> Response:
 @public
 def readyz() -> Response:
     """200, or 503 with the parts that are down."""
-    parts = readiness.parts(current_app)
+    parts = readiness.parts()
     ready = all(state == "ok" for state in parts.values())
     told: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
-    if unconfined := readiness.unconfined(current_app.extensions["settings"]):
+    if unconfined := readiness.unconfined(runtime().settings):
         told["confinement"] = unconfined
     response = jsonify(told)
     response.status_code = 200 if ready else 503
@@ -49,7 +50,7 @@ def metrics() -> Response:
 
 def _may_read_metrics() -> bool:
     """With the token, where one is set; else from this machine, not through a proxy on it."""
-    token = current_app.extensions["settings"].metrics_token
+    token = runtime().settings.metrics_token
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), token.encode())

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from portal.errors import Invalid, NotFound
@@ -10,14 +10,10 @@ from portal.presentation.formatting import relative
 from portal.presentation.job_words import age, difference_lists
 from portal.realtime import cache
 from portal.services import workers
-from portal.services.jobs import (
-    control,
-    listing,
-    plans,
-    statistics,
-)
+from portal.services.jobs import control, listing, plans, queue_position, statistics
 from portal.services.jobs.create import create as create_job
 from portal.services.jobs.create import retry as retry_job
+from portal.services.runtime import runtime
 from portal.services.storage import folders, remotes
 from portal.transfers.states import JobStatus
 from portal.web.access import actor, background, job_or_404, may_change, me, requires
@@ -45,9 +41,11 @@ def index() -> str:
     if status is not None and status not in tuple(JobStatus):
         raise NotFound("There is no such status.")
     text = listing.search_words(request.args.get("q", ""))
+    page = listing.listing(status, text, page_number())
     return render_template(
         "jobs/page.html",
-        page=listing.listing(status, text, page_number()),
+        page=page,
+        queued=queue_position.of(page.jobs),
         counts=listing.counts(),
         failed_today=statistics.failed_today(me().settings.timezone),
         status=status,
@@ -68,7 +66,7 @@ def create() -> Response | tuple[str, int]:
     form = JobForm()
     try:
         transfer = form.transfer(
-            current_app.extensions["settings"].transfer_roots,
+            runtime().settings.transfer_roots,
             remotes.names(me()),
             me().settings.timezone,
             workers.pools(),
@@ -87,7 +85,7 @@ def create() -> Response | tuple[str, int]:
 def preview() -> str | tuple[str, int]:
     """The form again, with the files that its filters leave of its source."""
     form = JobForm()
-    roots = current_app.extensions["settings"].transfer_roots
+    roots = runtime().settings.transfer_roots
     try:
         source, options = form.selection(roots, remotes.names(me()))
     except Invalid:
@@ -122,7 +120,7 @@ def progress(job_id: int) -> Response:
     user = me()
     if not may_change(job, user):
         key = (job.id, user.settings.timezone, request.script_root)
-        kept = cache.rows.get(key, lambda: _plain_row(job))
+        kept = cache.caches().rows.get(key, lambda: _plain_row(job))
         return unchanged(kept.tag) or fragment(kept.html, kept.tag)
     # What the row is made of. The age is part of it: a page that kept an old answer would take
     # old figures for new ones.
@@ -189,6 +187,7 @@ def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None =
     return render_template(
         "jobs/job.html",
         job=job,
+        queued=queue_position.of([job]),
         events=listing.events_of(job.id),
         **log,
         **chart_of(job),
@@ -201,11 +200,11 @@ def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None =
 
 
 def _row(job: Job) -> str:
-    return render_template("jobs/_row.html", job=job)
+    return render_template("jobs/_row.html", job=job, queued=queue_position.of([job]))
 
 
 def _form(form: JobForm, **shown: Any) -> str:
-    roots = current_app.extensions["settings"].transfer_roots
+    roots = runtime().settings.transfer_roots
     form.offer(workers.pools())
     return render_template(
         "jobs/new.html",

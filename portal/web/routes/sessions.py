@@ -1,6 +1,5 @@
 from flask import (
     Blueprint,
-    current_app,
     flash,
     jsonify,
     redirect,
@@ -15,8 +14,9 @@ from portal.db.clock import iso, now
 from portal.errors import Forbidden, NotFound, TooMany
 from portal.models import Role, User
 from portal.presentation.formatting import duration
-from portal.realtime.cache import mark
+from portal.realtime.cache import caches
 from portal.services.accounts import sessions, sign_in
+from portal.services.runtime import runtime
 from portal.web.access import actor, address, background, me, public, requires, user_or_404
 from portal.web.forms.accounts import SignInForm
 from portal.web.routes import entering
@@ -37,7 +37,7 @@ def login() -> Response | str:
 @blueprint.post("/login")
 @public
 def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
-    if not current_app.extensions["settings"].password_sign_in:
+    if not runtime().settings.password_sign_in:
         raise Forbidden("Sign in by single sign-on. Passwords are not taken here.")
     form = SignInForm()
     if not form.validate():
@@ -69,7 +69,7 @@ def logout() -> Response:
 def who() -> Response:
     """By it a page tells "signed out" from "blocked"."""
     return jsonify(
-        {"user": me().username, "role": me().role, "time": iso(now()), "mark": str(mark)}
+        {"user": me().username, "role": me().role, "time": iso(now()), "mark": str(caches().mark)}
     )
 
 
@@ -134,7 +134,7 @@ def _end_others(user: User, page: str) -> Response:
 
 
 def _sign_in_page(form: SignInForm, *, refused: bool = False, wait: str = "") -> str:
-    days = current_app.extensions["settings"].session_remembered_days
+    days = runtime().settings.session_remembered_days
     form.remember.label.text = f"Stay signed in for {days:g} day{'' if days == 1 else 's'}"
-    passwords = current_app.extensions["settings"].password_sign_in
+    passwords = runtime().settings.password_sign_in
     return render_template("login.html", form=form, refused=refused, wait=wait, passwords=passwords)

@@ -13,7 +13,7 @@ from portal.models import Role
 from portal.presentation.formatting import duration
 from portal.services.accounts import reauthentication, single_sign_on
 from portal.services.accounts.oidc import TRIP_SECONDS, Trip
-from portal.services.storage import encryption
+from portal.services.runtime import runtime
 from portal.web.access import actor, address, me, public, requires
 from portal.web.forms.accounts import ConfirmForm
 from portal.web.routes import entering
@@ -54,14 +54,14 @@ def leave() -> Response:
     there, trip = single_sign_on.departure(back)
     # Signed, and in the cookie of this browser alone: nobody can send somebody else on their trip.
     data = {"trip": trip, "next": entering.wished(), "link": me().id if linking else None}
-    session[_TRIP] = encryption.signed(_TRIP, data)
+    session[_TRIP] = runtime().keys.sign(_TRIP, data)
     return redirect(there)
 
 
 @blueprint.get("/sign-on/callback")
 @public
 def come_back() -> Response:
-    kept = encryption.read(_TRIP, session.pop(_TRIP, ""), seconds=TRIP_SECONDS)
+    kept = runtime().keys.verify(_TRIP, session.pop(_TRIP, ""), seconds=TRIP_SECONDS)
     if kept is None:
         raise Forbidden("This sign-in was begun elsewhere, or too long ago. Begin again.")
     trip = Trip(*kept["trip"])
@@ -89,7 +89,7 @@ def _linked(user_id: int, trip: Trip) -> Response:
 
 
 def _may_link() -> bool:
-    mark = encryption.read(_LINKING, session.get(_LINKING, ""), seconds=TRIP_SECONDS)
+    mark = runtime().keys.verify(_LINKING, session.get(_LINKING, ""), seconds=TRIP_SECONDS)
     return bool(mark and current_user.is_authenticated and mark["session"] == me().session_id)
 
 
@@ -110,7 +110,7 @@ def link() -> Response | tuple[str, int, dict[str, str]]:
     form = ConfirmForm()
     if refused := _refused(form):
         return refused
-    session[_LINKING] = encryption.signed(_LINKING, {"session": me().session_id})
+    session[_LINKING] = runtime().keys.sign(_LINKING, {"session": me().session_id})
     return redirect(url_for("single_sign_on.show"), 303)
 
 

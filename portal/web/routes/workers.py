@@ -1,8 +1,9 @@
-from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from portal.models import Role
 from portal.services import workers
+from portal.services.runtime import runtime
 from portal.web.access import actor, requires
 
 blueprint = Blueprint("workers", __name__, url_prefix="/workers")
@@ -15,7 +16,7 @@ def index() -> str:
     present = [one for one in listed if one.state in workers.PRESENT]
     return render_template(
         "workers/page.html",
-        scale_out=current_app.extensions["settings"].scale_out,
+        scale_out=runtime().settings.scale_out,
         workers=present,
         gone=[one for one in listed if one not in present],
     )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from flask_socketio import SocketIO
 from socketio.exceptions import ConnectionRefusedError as Refused
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import session
 from portal.realtime import rooms
-from portal.realtime.extensions import socketio
+from portal.runtime.context import current
 from portal.services.accounts import principals, sessions
 
 log = structlog.get_logger(__name__)
@@ -36,12 +37,29 @@ class Seat:
     since: float = field(default_factory=time.monotonic)
 
 
-_seats: dict[str, Seat] = {}
-_strangers: dict[str, float] = {}
+def _silent(_sid: str) -> None: ...
+
+
+class _Sockets:
+    """The live sockets of one application: those that were let in, and since when the others are
+    known; ``greet`` is given each that is let in."""
+
+    def __init__(self) -> None:
+        self.seats: dict[str, Seat] = {}
+        self.strangers: dict[str, float] = {}
+        self.greet: Callable[[str], None] = _silent
+
+
+def _sockets() -> _Sockets:
+    return current()[_Sockets]
+
+
+def _server() -> Any:
+    return current()[SocketIO].server
 
 
 def count() -> int:
-    return len(_seats)
+    return len(_sockets().seats)
 
 
 def _refused() -> Refused:
@@ -54,19 +72,12 @@ def _refused() -> Refused:
     return error
 
 
-def _silent(_sid: str) -> None: ...
-
-
-_greet: Callable[[str], None] = _silent
-
-
 def register(server: Any, *, greet: Callable[[str], None] = _silent) -> None:
     """``greet`` is given each client that was let in.
 
     The handlers, without Flask's request around them: none of them needs it, and in a storm of
     reconnects it costs more than they do."""
-    global _greet  # noqa: PLW0603 - one process, one server
-    _greet = greet
+    _sockets().greet = greet
     server.on("connect", connect)
     server.on("subscribe", subscribe)
     server.on("disconnect", disconnect)
@@ -76,7 +87,7 @@ def connect(
     sid: str, environ: dict[str, Any] | None = None, auth: object = None, *_more: object
 ) -> None:
     """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
-    if environ is None or sid in _seats:
+    if environ is None or sid in _sockets().seats:
         return  # an event that a client gave this name; see ``disconnect``
     try:
         seat = _seat(environ)
@@ -87,9 +98,9 @@ def connect(
         raise _refused() from error
     if seat is None:
         raise _refused()
-    _seats[sid] = seat
+    _sockets().seats[sid] = seat
     log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
-    enter = socketio.server.manager.enter_room
+    enter = _server().manager.enter_room
     for room in (
         *map(rooms.topic_room, rooms.TOPICS),
         rooms.role_room(seat.role),
@@ -97,18 +108,18 @@ def connect(
         rooms.session_room(seat.session_id),
     ):
         enter(sid, "/", room)
-    _greet(sid)
+    _sockets().greet(sid)
 
 
 def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:
     """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
-    seat = _seats.get(sid)
+    seat = _sockets().seats.get(sid)
     topics = message.get("topics") if isinstance(message, dict) else None
     if seat is None or not isinstance(topics, list):
         return {"error": 'send {"topics": […]}'}
     if not all(isinstance(topic, str) and topic in rooms.TOPICS for topic in topics):
         return {"error": f"unknown topic; there are: {', '.join(rooms.TOPICS)}"}
-    server = socketio.server
+    server = _server()
     for topic in rooms.TOPICS:
         change = server.enter_room if topic in topics else server.leave_room
         change(sid, rooms.topic_room(topic))
@@ -119,9 +130,9 @@ def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any
 def disconnect(sid: str, reason: str = "", *_more: object) -> None:
     # The library hands an event named "disconnect" to this handler too. Believed, it would leave
     # a socket that still hears everything and that no review knows.
-    if socketio.server.manager.is_connected(sid, "/"):
+    if _server().manager.is_connected(sid, "/"):
         return
-    seat = _seats.pop(sid, None)
+    seat = _sockets().seats.pop(sid, None)
     if seat is not None:
         log.info(
             "socket disconnected",
@@ -136,7 +147,7 @@ def disconnect(sid: str, reason: str = "", *_more: object) -> None:
 def review_forever() -> None:
     """Run in the background of a serving process: see ``review``."""
     while True:
-        socketio.sleep(sessions.REVIEW_SECONDS)
+        current()[SocketIO].sleep(sessions.REVIEW_SECONDS)
         try:
             review()
         except SQLAlchemyError:
@@ -148,18 +159,19 @@ def review_forever() -> None:
 def review() -> None:
     """Drops sockets whose session is gone (expired, or ended where no event reached us) and
     connections that never finished the handshake."""
-    sessions.drop_ended({seat.session_id for seat in _seats.values()})
+    sessions.drop_ended({seat.session_id for seat in _sockets().seats.values()})
     _close_strangers()
 
 
 def _close_strangers() -> None:
-    server = socketio.server
-    known = {server.manager.eio_sid_from_sid(sid, "/") for sid in _seats}
+    server, sockets = _server(), _sockets()
+    strangers = sockets.strangers
+    known = {server.manager.eio_sid_from_sid(sid, "/") for sid in sockets.seats}
     open_now = set(server.eio.sockets)
-    for eio_sid in _strangers.keys() - (open_now - known):
-        del _strangers[eio_sid]
+    for eio_sid in strangers.keys() - (open_now - known):
+        del strangers[eio_sid]
     for eio_sid in open_now - known:
-        if time.monotonic() - _strangers.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
+        if time.monotonic() - strangers.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
             server.eio.disconnect(eio_sid)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal.db.session import session
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Caller
+from tests.support.applications import engine_of
 from tests.support.sessions import token_of
 from tests.support.waiting import wait_for
 
@@ -35,7 +36,7 @@ class Gate:
 def gate(app: Flask) -> Iterator[Gate]:
     made = Gate()
     yield made
-    event.remove(app.extensions["engine"], "before_cursor_execute", made)
+    event.remove(engine_of(app), "before_cursor_execute", made)
 
 
 @pytest.fixture
@@ -45,16 +46,13 @@ def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Ca
 
         def begin(tokens: list[str]) -> list[Future[Caller | None]]:
             session.remove()
-            event.listen(app.extensions["engine"], "before_cursor_execute", gate)
+            event.listen(engine_of(app), "before_cursor_execute", gate)
             asked = [pool.submit(principals.caller, tokens[0])]
             wait_for(lambda: gate.queries == 1)
             asked += [pool.submit(principals.caller, token) for token in tokens[1:]]
-            wait_for(
-                lambda: (
-                    principals._open is not None
-                    and principals._open.marks == {principals.digest(token) for token in tokens[1:]}
-                )
-            )
+            lookups = app.context[principals._Lookups]
+            rest = {principals.digest(token) for token in tokens[1:]}
+            wait_for(lambda: lookups.gathering is not None and lookups.gathering.marks == rest)
             return asked
 
         yield begin
@@ -84,7 +82,7 @@ def test_query_that_fails_is_told_to_each_who_waited_and_to_nobody_after(
 ) -> None:
     bob, bella = token_of(browser("bob")), token_of(browser("bella"))
     asked = ask([bob, bob, bella])
-    with app.extensions["engine"].connect() as other:
+    with engine_of(app).connect() as other:
         other.exec_driver_sql("ALTER TABLE sessions RENAME TO elsewhere")
         other.commit()
     gate.open.set()

@@ -17,9 +17,11 @@ from portal.cli import cli
 from portal.db.session import session
 from portal.models import AuditEntry, LoginSession, RecoveryCode, SignInLimit, User
 from portal.services.accounts import pending_sign_in, second_factor, sessions
+from portal.services.accounts.session_policy import SessionPolicy
 from portal.services.accounts.sign_in import Proof
 from portal.services.actor import Actor
 from portal.settings import Settings, SettingsError, load_settings
+from tests.support.applications import configure, engine_of
 from tests.support.client import Browser
 from tests.support.second_factor import Device, shown_codes
 from tests.support.users import PASSWORD
@@ -57,8 +59,7 @@ def demanding(app: Flask, settings: Settings) -> Iterator[Callable[[], Browser]]
     """A browser at a portal that demands the factor of admins and operators."""
     strict = build_app(settings.model_copy(update={"require_second_factor": ("admin", "operator")}))
     yield lambda: Browser(strict)
-    strict.extensions["engine"].dispose()
-    sessions.use(sessions.Lives())
+    engine_of(strict).dispose()
 
 
 # --- turning it on ------------------------------------------------------------------------------
@@ -443,13 +444,10 @@ def test_other_roles_sign_in_as_before(demanding: Callable[[], Browser]) -> None
     assert demanding().sign_in("charlie").location == "/"
 
 
-def test_session_from_before_the_demand_opens_nothing(
-    browser: Any, demanding: Callable[[], Browser], user: Any
-) -> None:
-    sessions.use(sessions.Lives())
+def test_session_from_before_the_demand_opens_nothing(app: Flask, browser: Any, user: Any) -> None:
     bob, charlie = browser("bob"), browser("charlie")
     assert bob.get("/").status_code == 200
-    sessions.use(sessions.Lives(second_step=frozenset({"admin", "operator"})))
+    configure(app, session_policy=SessionPolicy(second_step=frozenset({"admin", "operator"})))
 
     assert bob.get("/").status_code == 302
     assert charlie.get("/").status_code == 200
@@ -463,13 +461,10 @@ def test_promotion_to_a_role_that_demands_a_factor_ends_the_rights_of_the_sessio
 ) -> None:
     charlie, alice = browser("charlie"), browser("alice")
     # Of operators alone, so that alice may act.
-    sessions.use(sessions.Lives(second_step=frozenset({"operator"})))
-    try:
-        alice.post(f"/users/{user('charlie').id}/role", {"role": "operator"})
-        assert charlie.get("/jobs/new").location.startswith("/login")
-        assert charlie.get("/api/session").status_code == 401
-    finally:
-        sessions.use(sessions.Lives())
+    configure(app, session_policy=SessionPolicy(second_step=frozenset({"operator"})))
+    alice.post(f"/users/{user('charlie').id}/role", {"role": "operator"})
+    assert charlie.get("/jobs/new").location.startswith("/login")
+    assert charlie.get("/api/session").status_code == 401
 
 
 # --- keys ---------------------------------------------------------------------------------------
@@ -486,7 +481,7 @@ def test_secrets_are_read_by_a_previous_key_and_by_no_other(
         bob = Browser(made)
         bob.sign_in("bob")
         assert bob.post("/login/code", {"code": device.code()}).status_code == answer
-        made.extensions["engine"].dispose()
+        engine_of(made).dispose()
     # Recovery codes need no key.
     assert bob.post("/login/code", {"code": codes[0]}).status_code == 303
 

@@ -13,6 +13,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import LoginSession
 from portal.settings import Settings
+from tests.support.applications import engine_of
 from tests.support.sessions import change, cookie_of, is_open, row_of, token_of
 from tests.support.users import PASSWORD
 
@@ -206,7 +207,7 @@ def test_secure_cookies_go_over_https_alone_and_bear_the_host_prefix(settings: S
     app = factory.build_app(settings.model_copy(update={"secure_cookies": True}))
     assert app.config["SESSION_COOKIE_SECURE"] is True
     assert app.config["SESSION_COOKIE_NAME"] == "__Host-portal"
-    app.extensions["engine"].dispose()
+    engine_of(app).dispose()
 
 
 def test_who_am_i_is_for_the_signed_in(browser: Any) -> None:

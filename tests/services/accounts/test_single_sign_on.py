@@ -15,8 +15,9 @@ from portal import settings as settings_module
 from portal.app import build_app
 from portal.db.session import session
 from portal.models import AuditEntry, Identity, LoginSession, Role, User
-from portal.services.accounts import oidc, sessions, single_sign_on
+from portal.services.accounts import oidc, single_sign_on
 from portal.settings import Settings, SettingsError, load_settings
+from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.ports import free_port
 from tests.support.provider import BACK, Provider
@@ -57,9 +58,7 @@ def portal(
 
     yield make
     for one in made:
-        one.extensions["engine"].dispose()
-    single_sign_on.use(None)
-    sessions.use(sessions.Lives())
+        engine_of(one).dispose()
 
 
 @pytest.fixture
@@ -458,7 +457,6 @@ def test_button_is_there_with_a_provider_and_not_without(
     somebody: Any, browser: Any, portal: Callable[..., Flask]
 ) -> None:
     assert 'href="/sign-on"' in somebody().get("/login").text
-    single_sign_on.use(None)
     page = browser().get("/login").text
     assert "/sign-on" not in page
     assert browser().get("/sign-on").location == "/login"

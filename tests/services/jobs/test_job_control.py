@@ -20,6 +20,7 @@ from portal.services.jobs import speeds
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
+from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.job_pages import errors_in
 from tests.support.transfers import MIB, Recorder, environments, fill, status_of, stored, tree
@@ -316,7 +317,7 @@ def test_page_of_queued_jobs_reads_the_queue_once(
     for _ in range(12):
         new_job()
     asked: list[str] = []
-    engine = app.extensions["engine"]
+    engine = engine_of(app)
 
     def note(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if "jobs.status = " in statement and "ORDER BY jobs.id" in statement:

@@ -14,6 +14,7 @@ from portal.db.session import database_time, session
 from portal.models import WorkerProcess
 from portal.services import workers
 from portal.settings import Settings
+from tests.support.applications import configure
 from tests.support.client import Browser
 from tests.support.transfers import Recorder, stored
 
@@ -21,7 +22,7 @@ from tests.support.transfers import Recorder, stored
 @pytest.fixture
 def scale_out(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """The same application as of a portal that leaves its jobs to workers."""
-    app.extensions["settings"] = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    configure(app, settings=settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     monkeypatch.setattr(workers, "_MEMORY", -1.0)
     monkeypatch.setattr(workers, "_told", None)
     return app

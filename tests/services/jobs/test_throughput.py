@@ -31,7 +31,6 @@ from portal.services.jobs.reports import (
 from portal.services.jobs.statistics import Period, Throughput
 from portal.services.jobs.transitions import add_activity
 from portal.transfers.states import JobStatus
-from portal.web.routes import dashboard
 from tests.support.client import Browser
 from tests.support.transfers import MIB, reading, status_of, tell
 
@@ -40,7 +39,6 @@ MOMENT = datetime(2026, 3, 1, 12, 33, 30, tzinfo=UTC)
 
 @pytest.fixture
 def bob(browser: Callable[..., Browser]) -> Browser:
-    dashboard._throughput.clear()
     return browser("bob")
 
 

@@ -12,6 +12,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import User
 from portal.services.accounts import api_tokens
+from portal.services.actor import Actor
 from tests.support.program import Program
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from portal import models
 from portal.services.jobs import queue_position
+from portal.services.jobs.queue_position import Queued
 from portal.transfers import compared
 from portal.transfers.options import from_json
 from portal.transfers.states import JobStatus, Operation
@@ -181,7 +182,9 @@ def shown_in_full(job: models.Job) -> Job:
     return job_shape.model_copy(update={"differences": Differences.model_validate(named)})
 
 
-def shown(job: models.Job) -> Job:
+def shown(job: models.Job, queued: Queued | None = None) -> Job:
+    """``queued``: see ``queue_position``; looked up where it is not known."""
+    queued = queued or queue_position.of([job]).get(job.id)
     columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
     chosen = JobOptions.model_validate(from_json(job.options))
     named = {
@@ -190,8 +193,8 @@ def shown(job: models.Job) -> Job:
         "differences": job.differences and Differences.model_validate(job.differences),
         "confirms": job.confirms_id,
         "paused": job.paused_at is not None,
-        "queue_place": queue_position.place(job),
-        "waiting_for": _waiting_for(job),
+        "queue_place": queued and queued.position,
+        "waiting_for": queued and WaitingFor(reason=queued.reason, job_id=queued.job_id),
         "owner": job.owner.username,
         "retry_of": job.retry_of_id,
         "left_out": _left_out(job),
@@ -213,13 +216,6 @@ def _by_size(job: models.Job) -> Names | None:
     told = job.left_out_names or {}
     number = told.get("by_size", 0)
     return Names(count=number, names=told["first_by_size"]) if number else None
-
-
-def _waiting_for(job: models.Job) -> WaitingFor | None:
-    waits = queue_position.waits_for(job)
-    if waits is None:
-        return None
-    return WaitingFor(reason=waits.reason, job_id=waits.job_id)
 
 
 def _plan(stored: dict[str, Any] | None) -> Plan | None:

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-from flask import current_app, url_for
+from flask import url_for
 from pydantic import Field
 
 from portal import models
 from portal.models import Role
 from portal.services import workers
-from portal.services.jobs import (
-    control,
-    create,
-    idempotency,
-    listing,
-    plans,
-)
+from portal.services.jobs import control, create, idempotency, listing, plans, queue_position
 from portal.services.jobs import (
     control as jobs,
 )
 from portal.services.jobs.idempotency import Wish
+from portal.services.runtime import runtime
 from portal.services.storage import remotes
 from portal.transfers import validation
 from portal.transfers.options import OPTIONS
@@ -85,7 +80,7 @@ class NewJob(OptionsGiven):
             destination=self.destination,
             bandwidth_limit=self.bandwidth_limit or "",
             dry_run=self.dry_run,
-            roots=current_app.extensions["settings"].transfer_roots,
+            roots=runtime().settings.transfer_roots,
             remotes=remotes.names(me()),
             raw={option.name: getattr(self, option.name) for option in OPTIONS},
             timezone=me().settings.timezone,
@@ -137,8 +132,10 @@ def list_jobs(query: JobsAsked) -> Answer:
     Running ones first, then the newest.
     """
     page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
+    jobs_shown = page.jobs if page.number == query.page else []
+    queued = queue_position.of(jobs_shown)
     told = JobPage(
-        items=[shown(job) for job in page.jobs] if page.number == query.page else [],
+        items=[shown(job, queued.get(job.id)) for job in jobs_shown],
         page=query.page,
         per_page=query.per_page,
         pages=page.pages,

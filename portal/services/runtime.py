@@ -1,0 +1,73 @@
+"""What one application is made of, as its settings say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from portal.runtime.context import current
+from portal.services.accounts.oidc import Provider
+from portal.services.accounts.session_policy import SessionPolicy
+from portal.services.storage.encryption import Keys
+from portal.settings import Settings
+
+
+class Executor(Protocol):
+    """Starts jobs: in this process, or in a worker."""
+
+    def notify(self, job_id: int, pool: str | None = None) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Made once at the start, by ``app.py``, a worker or a command."""
+
+    settings: Settings
+    keys: Keys
+    session_policy: SessionPolicy
+    #: Of single sign-on; None where it is not set up.
+    provider: Provider | None
+    executor: Executor
+
+
+def made_of(settings: Settings, executor: Executor) -> Runtime:
+    return Runtime(
+        settings,
+        Keys(settings.signing_key(), settings.previous_secret_keys),
+        _session_policy(settings),
+        _provider(settings),
+        executor,
+    )
+
+
+def runtime() -> Runtime:
+    """That of the application for which this thread works."""
+    return current()[Runtime]
+
+
+def _session_policy(settings: Settings) -> SessionPolicy:
+    return SessionPolicy(
+        idle=timedelta(hours=settings.session_idle_hours),
+        longest=timedelta(hours=settings.session_hours),
+        remembered=timedelta(days=settings.session_remembered_days),
+        viewers_idle=settings.session_viewers_idle,
+        second_step=frozenset(settings.require_second_factor),
+    )
+
+
+def _provider(settings: Settings) -> Provider | None:
+    if not settings.oidc_issuer:
+        return None
+    return Provider(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret,
+        scopes=settings.oidc_scopes,
+        name=settings.oidc_name,
+        role_claim=settings.oidc_role_claim,
+        roles=settings.oidc_roles,
+        second_factor=settings.oidc_second_factor,
+    )
