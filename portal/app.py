@@ -23,7 +23,6 @@ from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
 from portal.services.runtime import made_of
 from portal.settings import Settings, load_settings
-from portal.transfers import local_paths
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES
 from portal.web import (
     access,
@@ -42,7 +41,7 @@ from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
 from portal.web.user_agents import browser_name
 from portal.worker.executors import Executor, NullExecutor
-from portal.worker.roots import OwnFiles
+from portal.worker.roots import open_to_transfers
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -94,10 +93,9 @@ def build_app(
         template_folder=str(resources.TEMPLATES),
         static_folder=None,
     )
-    runtime = made_of(settings, executor or NullExecutor())
+    runtime = made_of(settings, open_to_transfers(settings), executor or NullExecutor())
     app.context.put(runtime)
     policy = runtime.session_policy
-    local_paths.use(OwnFiles(settings).refusal)
     app.config.update(
         SECRET_KEY=settings.signing_key(),
         MAX_CONTENT_LENGTH=_MAX_BODY,

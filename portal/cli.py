@@ -225,12 +225,13 @@ def rotate_keys() -> None:
     from portal.services.runtime import made_of
     from portal.services.storage import key_rotation
     from portal.worker.executors import NullExecutor
+    from portal.worker.roots import open_to_transfers
 
     settings = _settings()
     settings.prepare()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
-    current().put(made_of(settings, NullExecutor()))
+    current().put(made_of(settings, open_to_transfers(settings), NullExecutor()))
     try:
         tally = key_rotation.reseal()
     finally:

@@ -11,6 +11,7 @@ from portal.services.accounts.oidc import Provider
 from portal.services.accounts.session_policy import SessionPolicy
 from portal.services.storage.encryption import Keys
 from portal.settings import Settings
+from portal.transfers.local_paths import Roots
 
 
 class Executor(Protocol):
@@ -28,16 +29,18 @@ class Runtime:
     settings: Settings
     keys: Keys
     session_policy: SessionPolicy
+    roots: Roots
     #: Of single sign-on; None where it is not set up.
     provider: Provider | None
     executor: Executor
 
 
-def made_of(settings: Settings, executor: Executor) -> Runtime:
+def made_of(settings: Settings, roots: Roots, executor: Executor) -> Runtime:
     return Runtime(
         settings,
         Keys(settings.signing_key(), settings.previous_secret_keys),
         _session_policy(settings),
+        roots,
         _provider(settings),
         executor,
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 _LONGEST = 4095  # PATH_MAX of Linux, without its closing NUL
 
 
-#: Why a path that lies in a root may still not be used; see ``own_files``.
-_refusal: Callable[[Path], str | None] | None = None
+class Roots(tuple[Path, ...]):  # noqa: SLOT001 - no tuple can have slots
+    """The folders that are open to transfers."""
 
+    #: Why a path in one of them may still not be used: the portal's own files lie there.
+    refusal: Callable[[Path], str | None]
 
-def use(refusal: Callable[[Path], str | None]) -> None:
-    """Chosen once at the start: ``refusal`` says why a path is the portal's own, or gives None."""
-    global _refusal  # noqa: PLW0603 - one process, one portal
-    _refusal = refusal
+    @classmethod
+    def of(
+        cls, roots: Iterable[Path], refusal: Callable[[Path], str | None] = lambda _path: None
+    ) -> Roots:
+        made = cls(roots)
+        made.refusal = refusal
+        return made
 
 
 class PathRefused(Exception):
@@ -27,7 +32,7 @@ class PathRefused(Exception):
         self.reason = reason
 
 
-def resolve(text: str, roots: Sequence[Path]) -> Path:
+def resolve(text: str, roots: Roots) -> Path:
     """The real path that `text` names, at or below the real path of one of `roots`.
 
     Symbolic links are followed as far as the path exists; what does not exist yet is allowed.
@@ -43,7 +48,7 @@ def resolve(text: str, roots: Sequence[Path]) -> Path:
         raise PathRefused(f"The path cannot be followed: {error.strerror}.") from error
     if not allowed:
         raise PathRefused(f"The path must lie in {_listed(roots)}.")
-    if _refusal is not None and (reason := _refusal(path)):
+    if reason := roots.refusal(path):
         raise PathRefused(reason)
     return path
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from portal.transfers import names
-from portal.transfers.local_paths import PathRefused, nested, resolve
+from portal.transfers.local_paths import PathRefused, Roots, nested, resolve
 
 NAME_LENGTH = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
@@ -28,7 +28,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def locate(text: str, roots: Sequence[Path], remotes: Mapping[str, int]) -> Location:
+def locate(text: str, roots: Roots, remotes: Mapping[str, int]) -> Location:
     """What was typed, checked. ``remotes``: name → id of those that the person may use. Raises
     PathRefused, and nothing else, whatever the text."""
     if text.startswith("/") or ":" not in text:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from portal.errors import Invalid
 from portal.transfers import bandwidth
 from portal.transfers.bandwidth import InvalidBandwidth
-from portal.transfers.local_paths import PathRefused
+from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.locations import Location, locate, overlap
 from portal.transfers.names import is_name
 from portal.transfers.option_kinds import InvalidOption
@@ -57,7 +56,7 @@ def validate_transfer(
     destination: str,
     bandwidth_limit: str,
     dry_run: bool,
-    roots: Sequence[Path],
+    roots: Roots,
     remotes: Mapping[str, int],
     raw: RawOptions = _NO_OPTIONS,
     timezone: str = "UTC",
@@ -96,7 +95,7 @@ def validate_transfer(
 
 
 def validate_selection(
-    source: str, raw: RawOptions, *, roots: Sequence[Path], remotes: Mapping[str, int]
+    source: str, raw: RawOptions, *, roots: Roots, remotes: Mapping[str, int]
 ) -> tuple[Location, Options]:
     """The source and the filters, for a preview. Raises Invalid as above."""
     found = FieldErrors()
@@ -156,7 +155,7 @@ def _pool(text: str, pools: Collection[str]) -> str | None:
     return text
 
 
-def _place(text: str, roots: Sequence[Path], remotes: Mapping[str, int], missing: str) -> Location:
+def _place(text: str, roots: Roots, remotes: Mapping[str, int], missing: str) -> Location:
     if not text:
         raise _Refused(missing)
     try:

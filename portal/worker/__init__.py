@@ -11,11 +11,9 @@ from portal.engine import Watchdog
 from portal.services.jobs import places, reports
 from portal.services.jobs.places import Places
 from portal.settings import Settings
-from portal.transfers import local_paths
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
 from portal.worker.progress_reporter import ProgressReporter
-from portal.worker.roots import OwnFiles
 
 Notify = Callable[[int, str | None], None]
 
@@ -45,7 +43,6 @@ class Worker:
         self._notify = notify
         self._reporter = ProgressReporter(lease, watchdog)
         self._stopping = threading.Event()
-        local_paths.use(OwnFiles(settings).refusal)
 
     def stop(self) -> None:
         """Ends running transfers and gives them back to the queue; claims nothing more."""

@@ -23,6 +23,7 @@ from portal.transfers.options import from_json
 from portal.worker import preflight
 from portal.worker.attempt_log import AttemptLog
 from portal.worker.progress_reporter import ProgressReporter, RunningJob, Stop
+from portal.worker.roots import open_to_transfers
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +182,7 @@ class Attempt:
             reports.finish(self._claim, ending, running.progress, since=since)
 
     def _transfer(self, running: RunningJob) -> Ending:
-        roots = self._settings.transfer_roots
+        roots = open_to_transfers(self._settings)
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
         order = preflight.check_endpoints(self._order, roots, mounts)
         run = engine.Run(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from portal import engine
 from portal.services.storage import connections
-from portal.transfers.local_paths import PathRefused, resolve
+from portal.transfers.local_paths import PathRefused, Roots, resolve
 from portal.transfers.locations import overlap, split
 
 
-def check_endpoints(
-    order: engine.Order, roots: Sequence[Path], mounts: engine.KnownMounts
-) -> engine.Order:
+def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMounts) -> engine.Order:
     """Returns the order with real paths and the remotes that it needs. Since the job was made, a
     folder may have become a symlink, a remote may be gone or lead elsewhere, a disk may be away.
     Raises PathRefused or Unusable."""
@@ -38,7 +34,7 @@ def missing_disk(order: engine.Order, mounts: engine.KnownMounts) -> str | None:
     return next((problem for path in local if (problem := mounts.problem(path))), None)
 
 
-def _real(side: str, path: str, roots: Sequence[Path], mounts: engine.KnownMounts) -> str:
+def _real(side: str, path: str, roots: Roots, mounts: engine.KnownMounts) -> str:
     if split(path)[0] is not None:
         return path
     try:

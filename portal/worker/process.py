@@ -70,7 +70,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     lock.acquire()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
-    current().put(made_of(settings, NullExecutor()))
+    current().put(made_of(settings, roots.open_to_transfers(settings), NullExecutor()))
     publish.use_queue(settings.redis_url)
     stopping.go_on()
     _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()

@@ -17,6 +17,7 @@ from portal import engine
 from portal.engine import EngineError, KnownMounts, confinement_problem, places, rclone_path
 from portal.runtime import resources
 from portal.settings import SECRETS, Settings, SettingsError
+from portal.transfers.local_paths import Roots
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,11 @@ class _Own:
 
     place: str
     what: str
+
+
+def open_to_transfers(settings: Settings) -> Roots:
+    """The folders that the settings name, without what is the portal's own in them."""
+    return Roots.of(settings.transfer_roots, OwnFiles(settings).refusal)
 
 
 class OwnFiles:

@@ -17,7 +17,7 @@ from portal.engine.statistics import printable
 from portal.errors import Invalid
 from portal.presentation.formatting import printable as shown
 from portal.transfers import locations, option_kinds, validation
-from portal.transfers.local_paths import PathRefused
+from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.names import (
     BIDI_CONTROLS,
     is_line,
@@ -169,7 +169,7 @@ def test_job_name_is_refused_beside_its_field(browser: Callable[..., Browser], r
             destination="",
             bandwidth_limit="",
             dry_run=False,
-            roots=[root],
+            roots=Roots.of([root]),
             remotes={},
         )
     assert found.value.errors["name"] == "Leave out line breaks and control characters."

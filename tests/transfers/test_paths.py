@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portal.transfers.local_paths import PathRefused, nested, resolve
+from portal.transfers import local_paths
+from portal.transfers.local_paths import PathRefused, Roots, nested
 
 
 @pytest.fixture
@@ -18,6 +19,10 @@ def data(tmp_path):
     (root / "in").mkdir(parents=True)
     (tmp_path / "data2").mkdir()
     return root
+
+
+def resolve(text, roots):
+    return local_paths.resolve(text, Roots.of(roots))
 
 
 def refused(text, roots):

@@ -18,7 +18,7 @@ from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.storage import connections, remotes
 from portal.transfers import locations
-from portal.transfers.local_paths import PathRefused
+from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.locations import Location, split
 from portal.transfers.names import is_name
 from portal.transfers.options import Options
@@ -110,7 +110,7 @@ def places(roots: Sequence[Path], user: User) -> tuple[Step, ...]:
 def look(
     at: str,
     *,
-    roots: Sequence[Path],
+    roots: Roots,
     user: User,
     text: str = "",
     number: int = 1,
@@ -155,7 +155,7 @@ def matching(source: Location, options: Options) -> Matching:
         return Matching(0, 0, (), partial=False, problem=error.message)
 
 
-def make(at: str, name: str, *, roots: Sequence[Path], actor: Actor) -> str:
+def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
     """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -19,6 +18,7 @@ from wtforms.fields.choices import SelectChoice
 
 from portal.errors import Invalid
 from portal.transfers import validation
+from portal.transfers.local_paths import Roots
 from portal.transfers.locations import Location
 from portal.transfers.option_kinds import Flag, Number, Patterns
 from portal.transfers.options import OPTIONS, Option, Options
@@ -98,7 +98,7 @@ class JobForm(FlaskForm):
 
     def transfer(
         self,
-        roots: Sequence[Path],
+        roots: Roots,
         remotes: Mapping[str, int],
         timezone: str,
         pools: Collection[str] = (),
@@ -121,9 +121,7 @@ class JobForm(FlaskForm):
                 pools=pools,
             )
 
-    def selection(
-        self, roots: Sequence[Path], remotes: Mapping[str, int]
-    ) -> tuple[Location, Options]:
+    def selection(self, roots: Roots, remotes: Mapping[str, int]) -> tuple[Location, Options]:
         """Which files were asked for, whatever the rest of the form says. Raises as above."""
         with self.beside_fields():
             return validation.validate_selection(

@@ -1,7 +1,5 @@
 """Looking for a source or a destination: fragments of the dialog beside the fields of a job."""
 
-from pathlib import Path
-
 from flask import Blueprint, render_template, request
 
 from portal.errors import Invalid
@@ -9,6 +7,7 @@ from portal.models import Role
 from portal.services.runtime import runtime
 from portal.services.storage import folders
 from portal.services.storage.folders import Folder
+from portal.transfers.local_paths import Roots
 from portal.web.access import actor, me, requires
 from portal.web.routes.paging import page_number
 
@@ -48,9 +47,8 @@ def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> F
     )
 
 
-def _roots() -> tuple[Path, ...]:
-    found: tuple[Path, ...] = runtime().settings.transfer_roots
-    return found
+def _roots() -> Roots:
+    return runtime().roots
 
 
 def _rendered(

@@ -66,7 +66,7 @@ def create() -> Response | tuple[str, int]:
     form = JobForm()
     try:
         transfer = form.transfer(
-            runtime().settings.transfer_roots,
+            runtime().roots,
             remotes.names(me()),
             me().settings.timezone,
             workers.pools(),
@@ -85,7 +85,7 @@ def create() -> Response | tuple[str, int]:
 def preview() -> str | tuple[str, int]:
     """The form again, with the files that its filters leave of its source."""
     form = JobForm()
-    roots = runtime().settings.transfer_roots
+    roots = runtime().roots
     try:
         source, options = form.selection(roots, remotes.names(me()))
     except Invalid:
@@ -204,7 +204,7 @@ def _row(job: Job) -> str:
 
 
 def _form(form: JobForm, **shown: Any) -> str:
-    roots = runtime().settings.transfer_roots
+    roots = runtime().roots
     form.offer(workers.pools())
     return render_template(
         "jobs/new.html",

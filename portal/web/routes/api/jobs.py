@@ -80,7 +80,7 @@ class NewJob(OptionsGiven):
             destination=self.destination,
             bandwidth_limit=self.bandwidth_limit or "",
             dry_run=self.dry_run,
-            roots=runtime().settings.transfer_roots,
+            roots=runtime().roots,
             remotes=remotes.names(me()),
             raw={option.name: getattr(self, option.name) for option in OPTIONS},
             timezone=me().settings.timezone,
