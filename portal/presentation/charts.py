@@ -1,4 +1,4 @@
-"""What a chart of speed shows: its points, scales that stay, and their words."""
+"""Makes a chart of speed: its points, scales that stay, and their words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from portal.presentation.job_words import took
 from portal.transfers.states import ACTIVE
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-#: Seconds that the chart of a running job may be wide, so that it need not change at each moment.
+#: Widths of a running job's chart, in seconds: the chart need not change at each moment.
 _WIDTHS = (
     *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 20, 30)),
     *(hours * _HOUR for hours in (1, 2, 4, 8, 12)),
@@ -57,11 +57,11 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``points[i]`` is the average of the ``step`` seconds from ``start + i * step`` on, in bytes a
-    second, null where there is none; ``width`` in seconds from ``start`` on; ``top`` in bytes a
-    second, divided into ``parts`` by lines; ``marks`` in seconds, with their words. ``job``: whose
-    live figures belong to it; ``zone``: by whose clock its moments are told, else by the time since
-    the start."""
+    """``points[i]``: average of the ``step`` seconds from ``start + i * step`` on, in bytes a
+    second; null where there is none. ``width``: seconds from ``start`` on. ``top``: bytes a second,
+    divided by lines into ``parts``. ``marks``: seconds, with their words. ``job``: the job whose
+    live figures belong to it. ``zone``: the time zone of its moments; without one they are times
+    since the start."""
 
     start: datetime
     step: int
@@ -145,7 +145,7 @@ def of_job(job: Job, measured: JobSpeed | None) -> Chart | None:
 def of_throughput(told: Throughput, timezone: str) -> Chart:
     known = [point for point in told.points if point is not None]
     top, parts = _top(max(known))
-    # With its moment: the figures beside it are renewed more often.
+    # With its moment: the figures next to it are renewed more often.
     words = (
         f"Peak {_rate(max(known))}, average {_rate(_mean(known))},"
         f" {size(told.moved)} moved until {clock_time(told.until, timezone)}"

@@ -45,7 +45,7 @@ _RUNNING_ETA = "{} left"
 
 
 def display(job: Job) -> dict[str, str]:
-    """What every door shows of a job: page, poll, click and push. Ready words."""
+    """The words for a job that page, poll, click and push all show."""
     state = STATES[JobStatus(job.status)]
     shown = {"status": state.label, "icon": state.icon, "tone": state.tone}
     if stands_still(job):
@@ -56,7 +56,7 @@ def display(job: Job) -> dict[str, str]:
 
 
 def stands_still(job: Job) -> bool:
-    """Whether it would run, had nobody paused it."""
+    """Whether it would run if nobody had paused it."""
     return job.status == JobStatus.RUNNING and job.paused_at is not None
 
 
@@ -129,7 +129,8 @@ def _files(job: Job) -> str:
 
 
 def _would(job: Job) -> str:
-    """Of a dry run. Only a move moves: of a copy the word would frighten."""
+    """Dry-run wording. "Would move" only for a move: on a copy it would suggest that files
+    disappear."""
     return "would move" if job.operation == Operation.MOVE else "would be copied"
 
 
@@ -160,7 +161,7 @@ def _none_words(job: Job, otherwise: str) -> str:
     return "no file passed the filters" if from_json(job.options).filters else otherwise
 
 
-#: What is done to the files of each operation, and what was done.
+#: Verbs for the files of each operation: infinitive and participle.
 _DEEDS = {Operation.COPY: ("copy", "copied"), Operation.SYNC: ("copy", "copied"),
           Operation.MOVE: ("move", "moved")}  # fmt: skip
 
@@ -184,9 +185,8 @@ def _nothing_words(job: Job) -> str:
 
 
 def result_words(job: Job) -> str:
-    """What a job has done, once it is over: ``Copied 2, deleted 17, unchanged 3``, ``Nothing to
-    copy: 3 files are there already``; of a check: ``1 different, 2 only at the source, 3 the
-    same``."""
+    """The result of a job that is over: ``Copied 2, deleted 17, unchanged 3``, ``Nothing to copy: 3
+    files are there already``; of a check: ``1 different, 2 only at the source, 3 the same``."""
     if job.status != JobStatus.COMPLETED:
         return ""
     if job.operation == Operation.CHECK:
@@ -205,11 +205,11 @@ def result_words(job: Job) -> str:
 
 
 def result_line(job: Job) -> str:
-    """What a job has come to, in a list of those that are over; empty where the figures say it."""
+    """The result in a list of jobs that are over; empty if the figures say it."""
     return _answer(job) or result_words(job)
 
 
-#: Of ``engine.Differences``, in the order in which they are shown.
+#: Kinds of ``engine.Differences``, in the order in which they are shown.
 KINDS_OF_DIFFERENCE = {
     "different": "different",
     "only_source": "only at the source",
@@ -218,7 +218,7 @@ KINDS_OF_DIFFERENCE = {
 
 
 def difference_lists(job: Job) -> list[tuple[str, int, list[str]]]:
-    """Of what was found to differ: a title, how many files, and their first names."""
+    """For each kind of difference: a title, how many files, and their first names."""
     named = job.difference_names or {}
     return [
         (words[0].upper() + words[1:], one["count"], named.get(kind, one["names"]))
@@ -245,7 +245,7 @@ def _would_words(job: Job) -> str:
     if said := _nothing_words(job):
         return said
     parts = [f"{_DEEDS[Operation(job.operation)][0]} {count(plan['copies'])}"]
-    # A move deletes each file that it moves: what else it deletes is there already.
+    # A move deletes each file that it moves: any other file that it deletes is there already.
     if job.operation == Operation.SYNC:
         parts.append(f"delete {count(plan['deletes'])}")
     if "unchanged" in plan:
@@ -274,8 +274,7 @@ def plan_words(job: Job) -> str:
 
 
 def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
-    """Of what is deleted and of what is copied, where there is any: a title, the first files, and
-    how many there are in all."""
+    """For deletions and copies, if there are any: a title, the first files, and how many in all."""
     plan = job.plan or {}
     moves = job.operation == Operation.MOVE
     lists = [
@@ -338,8 +337,8 @@ def place_words(place: int | None) -> str:
 def waits_words(
     job: Job, reason: str, other: int | None = None, *, paused: bool = False
 ) -> tuple[str, str, str]:
-    """What a queued job waits for: words, the job that they link to, and the words behind it.
-    ``other`` writes to the same place; ``paused``: it stands still."""
+    """Why a queued job waits: words, the job that they link to, and the words after it. ``other``
+    writes to the same place; ``paused``: that one is paused."""
     match reason:
         case "paused":
             return "waits to be resumed", "", ""
@@ -361,13 +360,14 @@ def took(job: Job) -> float | None:
 
 
 def moved_words(job: Job) -> str:
-    """Of a job that is over; a check and a dry run move nothing by their nature."""
+    """How much a finished job has moved. A check and a dry run move nothing by their nature."""
     moves = job.started_at is not None and not job.dry_run and job.operation != Operation.CHECK
     return size(job.bytes_transferred) if moves else UNKNOWN
 
 
 def left_out_words(job: Job) -> str:
-    """What was not taken because it is no file: ``4 links, 2 special files``; empty if nothing."""
+    """What was left out because it is no file: ``4 links, 2 special files``; empty if nothing
+    was."""
     return left_out.left_out_words(job.links_left_out, job.specials_left_out, job.left_out_names)
 
 
@@ -384,7 +384,7 @@ def age(job: Job) -> str:
 
 
 def event_words(event: JobEvent) -> str:
-    """What happened, to follow the job's name: ``completed – 41.2 GiB in 12 min``."""
+    """An event in words that follow the job's name: ``completed – 41.2 GiB in 12 min``."""
     job, status = event.job, JobStatus(event.new_status)
     by = f" by {event.actor}" if event.actor else ""
     if status == JobStatus.COMPLETED:

@@ -1,4 +1,4 @@
-"""The storages that may be remotes, and of each the options that may be set.
+"""The kinds of storage that may be remotes, and the options that may be set for each.
 
 What stands here was looked at option by option. Left out for good: whatever runs a command, reads a
 file or the environment of this machine, keeps a token by itself, sends the connection another way
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """``options`` in the order of the form, the rarer ones in ``more``. ``passwords`` are obscured
-    for rclone; they and ``secrets`` are sealed at rest. ``endpoints`` name a server. ``pinned``:
-    rclone takes no other way to it, so that it is told the address that was looked at. ``top``: the
-    word for its uppermost folders. ``objects``: below them it keeps no folder that is empty."""
+    """``options`` in the order of the form; rarely used ones are in ``more``. ``passwords`` are
+    obscured for rclone; they and ``secrets`` are encrypted in the database. ``endpoints`` name a
+    server. ``pinned``: rclone connects to nothing else, so it gets the address that was checked.
+    ``top``: the word for the uppermost folders. ``objects``: below these it keeps no empty
+    folder."""
 
     key: str
     rclone: str
@@ -42,7 +43,8 @@ class Backend:
 
     @property
     def target(self) -> frozenset[str]:
-        """What decides where secrets are sent to: who changes it must know them."""
+        """The options that decide where secrets are sent: a person who changes one must know
+        them."""
         return frozenset(self.endpoints) | ({"port", "provider"} & set(self.allowed))
 
 

@@ -1,5 +1,5 @@
-"""What options of a remote are called and how they are explained: in the words of the provider
-where it shows them to its customers, else where rclone's help speaks to those who edit its file."""
+"""Names and explanations of a remote's options: in the provider's own words where it shows them to
+its customers, and otherwise where rclone's help is written for people who edit its file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What may be typed for an option of a remote: rclone's kind of it, and stricter rules of ours
-where a value decides which server is asked."""
+"""Validates the options of a remote by rclone's type, and by stricter rules of ours if a value
+decides which server is contacted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from portal.transfers.names import is_line, is_name
 
 LONGEST = 4_000
 LONGEST_KEY = 16_000
-#: Of more than one line.
+#: Options that may have more than one line.
 LONG = frozenset({"key_pem", "service_account_credentials", "host_keys"})
 
 # With a unit: a bare number, which most take for bytes, is KiB to rclone.
 _SIZE = re.compile(r"off|0|\d{1,9}(\.\d{1,3})?(b|[kmg](ib?)?)", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d{1,6}(\.\d{1,3})?(ms|s|m|h))+", re.ASCII)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
-# These become a part of a host's name, or of a path at a host that rclone knows by itself.
+# These become part of a host's name, or of a path at a host that rclone already knows.
 _LABEL = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _NAMES = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
@@ -60,8 +60,8 @@ def checked(
     typed: Mapping[str, str],
     stored: Collection[str] = (),
 ) -> dict[str, str]:
-    """The values as rclone is to get them; what is empty or rclone's own default is left out.
-    ``stored``: secrets that are there already. Raises Invalid, with keys ``options.<name>``."""
+    """The values for rclone, without empty ones and rclone's own defaults. ``stored``: secrets that
+    exist already. Raises Invalid, with keys ``options.<name>``."""
     errors, values = {}, {}
     for name, text in typed.items():
         if name not in backend.allowed:
@@ -94,7 +94,7 @@ def hosts(backend: Backend, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def choices(option: Option) -> tuple[tuple[str, str], ...]:
-    """Values to choose from, if no others are allowed; else none."""
+    """The only values allowed, to choose from; empty if any value is allowed."""
     if option.name not in _CHOICES:
         return ()
     return tuple(pair for pair in option.examples if pair[0])

@@ -1,4 +1,4 @@
-"""By what the files of a job were judged to be equal: as programs are told it, and in words."""
+"""How the files of a job were compared: for programs, and in words."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def precision(by: str | None) -> int | None:
 
 
 def compared_words(by: str | None, asked: str, names: Mapping[str, Any] | None) -> str:
-    """``checksum; 1 file that has none at the storage by size alone: a.txt``. ``asked`` stands for
-    what is not known yet; ``names`` as in ``models.Job.left_out_names``."""
+    """``checksum; 1 file that has none at the storage by size alone: a.txt``. ``asked``: the words
+    while the method is unknown. ``names``: as in ``models.Job.left_out_names``."""
     words = _WORDS.get(by or "", asked)
     told = names or {}
     number = int(told.get("by_size") or 0)

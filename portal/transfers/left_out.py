@@ -1,4 +1,4 @@
-"""What a transfer did not take, in words: for pages, logs and notices."""
+"""Words for what a transfer left out: for pages, logs and notices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHOWN = 10
 
 
 def remaining_words(names: Mapping[str, Any] | None) -> str:
-    """Of files that are not whole and may lie at the destination; empty where there are none."""
+    """Words for incomplete files that may be at the destination; empty if there are none."""
     remaining = list((names or {}).get("may_remain") or ())
     if not remaining:
         return ""

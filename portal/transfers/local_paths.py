@@ -12,7 +12,7 @@ _LONGEST = 4095  # PATH_MAX of Linux, without its closing NUL
 class Roots(tuple[Path, ...]):  # noqa: SLOT001 - no tuple can have slots
     """The folders that are open to transfers."""
 
-    #: Why a path in one of them may still not be used: the portal's own files lie there.
+    #: Returns why a path in one of them may still not be used: it holds the portal's own files.
     refusal: Callable[[Path], str | None]
 
     @classmethod
@@ -54,8 +54,8 @@ def resolve(text: str, roots: Roots) -> Path:
 
 
 def is_missing(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether it is certain that nothing exists at `path`, which lies in one of `roots`.
-    Something may in a folder that may not be read."""
+    """True if certainly nothing exists at `path`, which is in one of `roots`. In a folder that may
+    not be read, something might."""
     if not any(path.is_relative_to(os.path.realpath(root)) for root in roots):
         return False
     try:
@@ -68,7 +68,7 @@ def is_missing(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def nested(a: Path, b: Path) -> bool:
-    """Whether both are the same folder, or one lies inside the other."""
+    """Whether both are the same folder, or one contains the other."""
     one, other = Path(os.path.realpath(a)), Path(os.path.realpath(b))
     return one.is_relative_to(other) or other.is_relative_to(one)
 

@@ -1,4 +1,4 @@
-"""What may stand as a source or a destination: a path below a root, or ``remote-name:path``."""
+"""Source and destination: each is a path below a root, or ``remote-name:path``."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def is_name(text: str) -> bool:
 
 
 def locate(text: str, roots: Roots, remotes: Mapping[str, int]) -> Location:
-    """What was typed, checked. ``remotes``: name → id of those that the person may use. Raises
-    PathRefused, and nothing else, whatever the text."""
+    """Validates what was typed. ``remotes``: name → id of the remotes that the person may use.
+    Raises PathRefused, and nothing else, whatever the text."""
     if text.startswith("/") or ":" not in text:
         return Location(str(resolve(text, roots)))
     name, path = split(text)
-    # Not a word of our own before the first colon: a connection string, a flag, a drive.
+    # No name of ours comes before the first colon: it is a connection string, a flag or a drive.
     if name is None or not is_name(name):
         raise PathRefused("Before the colon, write the name of a remote, such as backup:folder.")
     if name not in remotes:
@@ -52,7 +52,7 @@ def split(text: str) -> tuple[str | None, str]:
 
 
 def refuse_malformed(path: str) -> None:
-    """Raises PathRefused for what must not stand behind a remote's name."""
+    """Raises PathRefused for text that must not follow a remote's name."""
     if not names.is_name(path):
         raise PathRefused("A path on a remote cannot contain line breaks or control characters.")
     if {".", ".."} & set(re.split(r"[/\\]", path)):
@@ -66,7 +66,7 @@ def refuse_malformed(path: str) -> None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether both name the same folder, or one lies inside the other."""
+    """Whether both name the same folder, or one contains the other."""
     (first, a), (second, b) = split(one), split(other)
     if first != second:
         return False

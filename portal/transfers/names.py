@@ -1,4 +1,4 @@
-"""What may stand in a name (of a file, a folder, a job, a pattern, a token) and how one is shown.
+"""The rules of names (of files, folders, jobs, patterns, tokens), and how a name is shown.
 
 Refused is only what a name cannot be told apart by, or what breaks the line that it stands on:
 
@@ -39,17 +39,17 @@ _NO_NAME = re.compile(_class_of([*_CONTROLS, *sorted(BIDI_CONTROLS)]))
 
 
 def is_line(text: str) -> bool:
-    """Whether it is one line of text: what is asked of a password, which nobody is shown."""
+    """Whether it is one line of text. Passwords need no more: nobody is shown them."""
     return _NO_LINE.search(text) is None
 
 
 def is_name(text: str) -> bool:
-    """Whether it can be shown as it is and be told apart from any other name."""
+    """Whether it can be shown as it is, and cannot be mistaken for another name."""
     return _NO_NAME.search(text) is None
 
 
 def visible(text: str) -> str:
-    """The text with all that may not stand in a name escaped, as ``\\x1b`` or ``\\u202e``."""
+    """The text with all that a name must not contain escaped, as ``\\x1b`` or ``\\u202e``."""
     # At a glance, for nearly all texts: what Python can print holds none of these. (Much of what it
     # cannot print is a name all the same.)
     return text if text.isprintable() else _NO_NAME.sub(_escape, text)

@@ -1,4 +1,4 @@
-"""The options of a transfer beside its two ends, each declared once.
+"""The options of a transfer, each declared once.
 
 The form, the API, the pages and the stored row are made from these declarations;
 ``engine/flags.py`` says what an option means to rclone. The rules are stricter than rclone's: what
@@ -20,9 +20,9 @@ MOST_RETRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """``label`` and ``help`` stand in the form, ``description`` in the API, ``shown`` (or else the
-    label) before its value on the page of a job; an empty ``shown`` says that the page tells it in
-    another way."""
+    """``label`` and ``help`` are shown in the form, ``description`` in the API. ``shown`` precedes
+    the value on the job's page; None: the label does; empty: the page shows the value in another
+    way."""
 
     name: str
     default: Any
@@ -126,7 +126,7 @@ class Options:
         description="How often it is begun again after an error that may pass.",
         shown="Tries again",
     )
-    #: By whose clock a timetable of the bandwidth runs. Nobody types it: it is the owner's own.
+    #: The time zone of a timetable of the bandwidth. Nobody types it: it is the owner's.
     timezone: str = "UTC"
 
     @property

@@ -1,4 +1,4 @@
-"""What a person asked for: one transfer, validated."""
+"""A validated transfer, as a person asked for it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from portal.transfers.states import (
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a person asked for, validated: absolute paths below a root, or ``name:path`` of the
-    remote whose id stands beside it."""
+    """A validated transfer: paths are absolute and below a root, or ``name:path`` of the remote
+    that has the id next to it."""
 
     name: str
     operation: Operation

@@ -54,11 +54,11 @@ class Operation(StrEnum):
 
     @property
     def deletes(self) -> bool:
-        """Whether it removes files somewhere, so that it is never begun again without a person."""
+        """Whether it removes files somewhere: then only a person may start it again."""
         return self in (Operation.SYNC, Operation.MOVE)
 
 
-#: How often an interrupted copy or check goes back to the queue by itself.
+#: How often an interrupted copy or check goes back to the queue without a person.
 MAX_INTERRUPTIONS = 3
 
 

@@ -136,7 +136,7 @@ def _name(text: str) -> str:
     if len(text) > NAME_LENGTH:
         raise _Refused(f"Use at most {NAME_LENGTH} characters.")
     if not is_name(text):
-        # Anything else would break a list or a log.
+        # Others would break a list or a log.
         raise _Refused("Leave out line breaks and control characters.")
     return text
 

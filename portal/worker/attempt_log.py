@@ -62,7 +62,7 @@ class AttemptLog:
         drops and counts those that are too many."""
         moment = time.monotonic()
         try:
-            # Of many lines a second none is lost, and not all of them are held in memory.
+            # Even of many lines a second none is lost, and not all of them are held in memory.
             if moment - self._log_at >= LOG_PACE or transfer.log_waits:
                 self._log_at = moment
                 if self._write_log():

@@ -28,8 +28,8 @@ def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMount
 
 
 def missing_disk(order: engine.Order, mounts: engine.KnownMounts) -> str | None:
-    """Which disk of the order is away now, in a sentence. rclone only knows that it may not write,
-    for what is left of the mount lies on another file system."""
+    """A sentence about the disk of the order that is away now; None if all are there. rclone only
+    knows that it may not write: the rest of the mount is on another file system."""
     local = (path for path in (order.source, order.destination) if split(path)[0] is None)
     return next((problem for path in local if (problem := mounts.problem(path))), None)
 

@@ -36,7 +36,7 @@ SHARED_POLL_INTERVAL = 0.4
 
 
 class Stop(Enum):
-    """Why an attempt is to end before its rclone does."""
+    """Why an attempt has to end before its rclone does."""
 
     CANCELLED = auto()
     #: Another worker has the job by now.
@@ -48,7 +48,7 @@ class Stop(Enum):
 
 
 class RunningJob:
-    """What the thread of a job and the thread of the reporter tell one another."""
+    """The data that a job's thread and the reporter's thread share."""
 
     def __init__(self, claim: Claim, claimed_at: float) -> None:
         self.claim = claim
@@ -62,7 +62,7 @@ class RunningJob:
         self.stop: Stop | None = None
         #: An error of the database; the reporter writes it, the job's thread raises it.
         self.fault: SQLAlchemyError | None = None
-        #: What people ask of it; None until the first look.
+        #: What people ask of the job; None until the first look.
         self.directives: JobDirectives | None = None
         #: When the last statement was sent that renewed the lease, see ``clock.elapsed``.
         self.renewed_at = claimed_at

@@ -42,7 +42,7 @@ def this_process(pools: Sequence[str], concurrency: int) -> Process:
 
 class WorkerRegistration:
     """``apply`` is called with the directives at each heartbeat, every ``heartbeat`` seconds.
-    ``look`` tells what of the folders open to transfers is not there."""
+    ``look`` returns which folders open to transfers are not there."""
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ def look_at_roots(settings: Settings) -> None:
     except OSError as error:
         log.warning("the mounted disks were not written down", error=error.strerror)
     rclone = rclone_path(settings.rclone)
-    # Of one that is not there the start says so a moment later.
+    # If one is not there, the start says so a moment later.
     if rclone.is_file() and (problem := confinement_problem(rclone)):
         log.warning("rclone is not confined", reason=problem)
     for problem in mounts.problems():

@@ -1,4 +1,4 @@
-"""Who runs a job. An executor is notified of a job's id and sees to it that a worker runs it."""
+"""Executors start jobs: they are notified of a job's id and see to it that a worker runs it."""
 
 from __future__ import annotations
 
