@@ -203,19 +203,19 @@ def command_line(
             *(TIDY, "--config", "", "--use-json-log", "--log-level", "NOTICE", "--retries=1"),
             *_statistics(stats_interval),
             *(f"--include={partials.pattern_of(job)}" for job in (order.job_id, *order.earlier)),
-            *("--", order.destination),
-        ]
+            "--", order.destination,
+        ]  # fmt: skip
     return [
         *beginning(setpriv, rclone, order.remotes),
         *(_verb(order), "--config", ""),
-        *("--use-json-log", "--log-level", "DEBUG" if order.names_unhashed else "INFO"),
+        "--use-json-log", "--log-level", "DEBUG" if order.names_unhashed else "INFO",
         *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),
         *flags.of_filters(order.options, _rules(order, runtime_dir), moment),
         *flags.of_control(runtime_dir.socket if order.moves else None),
-        *("--", order.source, order.destination),
-    ]
+        "--", order.source, order.destination,
+    ]  # fmt: skip
 
 
 def _statistics(interval: float) -> list[str]:

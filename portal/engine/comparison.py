@@ -48,12 +48,12 @@ LOCAL = Storage(
     "local",
     frozenset(
         {
-            *("md5", "sha1", "whirlpool", "crc32", "sha256", "sha512", "blake3", "xxh3", "xxh128"),
-            *("dropbox", "hidrive", "mailru", "quickxor"),
+            "md5", "sha1", "whirlpool", "crc32", "sha256", "sha512", "blake3", "xxh3", "xxh128",
+            "dropbox", "hidrive", "mailru", "quickxor",
         }
     ),
     1,
-)
+)  # fmt: skip
 
 
 def storage(kind: str, told: Mapping[str, Any]) -> Storage:

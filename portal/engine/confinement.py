@@ -36,17 +36,17 @@ _CHANGE = (
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib")
 #: Names, addresses, time zones, certificates, and the types of files that storages are told.
 _SYSTEM = (
-    *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path"),
-    *("/etc/ld-musl-aarch64.path", "/etc/localtime", "/usr/share/zoneinfo"),
-    *("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/nsswitch.conf"),
-    *("/etc/services", "/etc/protocols", "/run/systemd/resolve"),
-    *("/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem", "/etc/ssl/openssl.cnf"),
-    *("/etc/pki/tls/certs", "/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted"),
-    *("/etc/ca-certificates/extracted", "/usr/share/ca-certificates", "/usr/share/pki"),
-    *("/usr/local/share/ca-certificates", "/usr/share/mime", "/etc/mime.types"),
-    *("/etc/apache2/mime.types", "/etc/apache/mime.types", "/etc/httpd/conf/mime.types"),
-    *("/dev/urandom", "/dev/random", "/sys/kernel/mm/transparent_hugepage"),
-)
+    "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path", "/etc/localtime", "/usr/share/zoneinfo",
+    "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/nsswitch.conf",
+    "/etc/services", "/etc/protocols", "/run/systemd/resolve",
+    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem", "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs", "/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted",
+    "/etc/ca-certificates/extracted", "/usr/share/ca-certificates", "/usr/share/pki",
+    "/usr/local/share/ca-certificates", "/usr/share/mime", "/etc/mime.types",
+    "/etc/apache2/mime.types", "/etc/apache/mime.types", "/etc/httpd/conf/mime.types",
+    "/dev/urandom", "/dev/random", "/sys/kernel/mm/transparent_hugepage",
+)  # fmt: skip
 
 
 def problem(rclone: Path) -> str | None:

@@ -31,9 +31,9 @@ from portal.engine.stderr import Reader
 
 #: One try and short waits; the whole attempt is made again where that may help.
 _IMPATIENT = (
-    *("--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1"),
-    *("--use-json-log", "--log-level", "ERROR"),
-)
+    "--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1",
+    "--use-json-log", "--log-level", "ERROR",
+)  # fmt: skip
 _START = 10.0
 _PATIENCE = 20.0
 _POLL = 0.002
@@ -94,14 +94,14 @@ class Questions:
             self._group = ProcessGroup(
                 [
                     *beginning(setpriv_path(), self._rclone, self._order.remotes),
-                    *("rcd", "--config", "", "--rc-addr", f"unix://{self._socket}"),
-                    *("--rc-no-auth", *_IMPATIENT),
+                    "rcd", "--config", "", "--rc-addr", f"unix://{self._socket}",
+                    "--rc-no-auth", *_IMPATIENT,
                 ],
                 environment(self._order, self._data_dir),
                 rules=confinement.of_looking(
                     self._rclone, setpriv_path(), self._order, self._runtime_dir.folder
                 ),
-            )
+            )  # fmt: skip
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         if self._begun is not None:

@@ -22,9 +22,9 @@ from portal.engine.stderr import Reader
 
 # One try, and short waits: a person waits for the answer.
 IMPATIENT = (
-    *("--contimeout", "5s", "--timeout", "10s", "--retries", "1", "--low-level-retries", "1"),
-    *("--use-json-log", "--log-level", "ERROR"),
-)
+    "--contimeout", "5s", "--timeout", "10s", "--retries", "1", "--low-level-retries", "1",
+    "--use-json-log", "--log-level", "ERROR",
+)  # fmt: skip
 _POLL = 0.01
 _ERROR_LENGTH = 2_000
 

@@ -69,13 +69,13 @@ class SourceNames:
             group = self._start(
                 [
                     *beginning(setpriv_path(), self._rclone, self._order.remotes),
-                    *("lsf", "--config", "", "-R", "--files-only"),
-                    *("--use-json-log", "--log-level", "ERROR"),
+                    "lsf", "--config", "", "-R", "--files-only",
+                    "--use-json-log", "--log-level", "ERROR",
                     *flags.of_filters(options, rules, self._moment),
-                    *("--", self._place),
+                    "--", self._place,
                 ],
                 runtime_dir.folder,
-            )
+            )  # fmt: skip
             yield from self._lines(group)
         finally:
             self._end()

@@ -48,6 +48,7 @@ class Backend:
         return frozenset(self.endpoints) | ({"port", "provider"} & set(self.allowed))
 
 
+# fmt: off
 _LIST = (
     Backend(
         key="s3",
@@ -55,12 +56,12 @@ _LIST = (
         title="S3 and compatible",
         about="Amazon S3, MinIO, Ceph, Cloudflare R2, Wasabi and their like: buckets of objects.",
         options=(
-            *("provider", "access_key_id", "secret_access_key", "region", "endpoint"),
-            *("location_constraint", "acl", "storage_class", "server_side_encryption"),
+            "provider", "access_key_id", "secret_access_key", "region", "endpoint",
+            "location_constraint", "acl", "storage_class", "server_side_encryption",
         ),
         more=(
-            *("session_token", "force_path_style", "no_check_bucket", "chunk_size"),
-            *("upload_cutoff", "upload_concurrency", "directory_markers", "disable_http2"),
+            "session_token", "force_path_style", "no_check_bucket", "chunk_size",
+            "upload_cutoff", "upload_concurrency", "directory_markers", "disable_http2",
         ),
         needs=(("provider",),),
         tokens=frozenset({"secret_access_key", "session_token"}),
@@ -75,8 +76,8 @@ _LIST = (
         about="A server by SSH, with a password or a key.",
         options=("host", "port", "user", "pass", "key_pem", "key_file_pass"),
         more=(
-            *("host_keys", "pubkey", "shell_type", "disable_hashcheck", "set_modtime"),
-            *("skip_links", "concurrency", "connections", "chunk_size", "idle_timeout"),
+            "host_keys", "pubkey", "shell_type", "disable_hashcheck", "set_modtime",
+            "skip_links", "concurrency", "connections", "chunk_size", "idle_timeout",
         ),
         needs=(("host",), ("user",), ("pass", "key_pem")),
         passwords=frozenset({"pass", "key_file_pass"}),
@@ -102,8 +103,8 @@ _LIST = (
         about="A server of FTP, with TLS where it has it: without, passwords travel in the clear.",
         options=("host", "port", "user", "pass", "explicit_tls", "tls"),
         more=(
-            *("no_check_certificate", "disable_tls13", "concurrency", "disable_epsv"),
-            *("disable_mlsd", "disable_utf8", "writing_mdtm", "force_list_hidden", "idle_timeout"),
+            "no_check_certificate", "disable_tls13", "concurrency", "disable_epsv",
+            "disable_mlsd", "disable_utf8", "writing_mdtm", "force_list_hidden", "idle_timeout",
         ),
         needs=(("host",), ("user",)),
         passwords=frozenset({"pass"}),
@@ -129,8 +130,8 @@ _LIST = (
         about="Containers of a Microsoft Azure storage account.",
         options=("account", "key", "sas_url", "tenant", "client_id", "client_secret"),
         more=(
-            *("endpoint", "access_tier", "chunk_size", "upload_concurrency"),
-            *("no_check_container", "directory_markers"),
+            "endpoint", "access_tier", "chunk_size", "upload_concurrency",
+            "no_check_container", "directory_markers",
         ),
         needs=(("account", "sas_url"),),
         tokens=frozenset({"key", "sas_url", "client_secret"}),
@@ -144,8 +145,8 @@ _LIST = (
         title="Google Cloud Storage",
         about="Buckets of Google Cloud, by the key of a service account.",
         options=(
-            *("service_account_credentials", "anonymous", "project_number"),
-            *("bucket_policy_only", "location", "storage_class", "object_acl"),
+            "service_account_credentials", "anonymous", "project_number",
+            "bucket_policy_only", "location", "storage_class", "object_acl",
         ),
         more=("endpoint", "no_check_bucket", "directory_markers"),
         needs=(("service_account_credentials", "anonymous"),),
@@ -168,5 +169,6 @@ _LIST = (
         objects=True,
     ),
 )
+# fmt: on
 
 BACKENDS = {backend.key: backend for backend in _LIST}

@@ -30,10 +30,10 @@ _NAMES = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}", re.ASCII)
 _CHOICES = frozenset(
     {
-        *("provider", "vendor", "acl", "storage_class", "server_side_encryption"),
-        *("shell_type", "location", "object_acl"),
+        "provider", "vendor", "acl", "storage_class", "server_side_encryption",
+        "shell_type", "location", "object_acl",
     }
-)
+)  # fmt: skip
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n"
     r"[A-Za-z0-9+/=:,. \n-]+-----END [A-Z ]*PRIVATE KEY-----"
@@ -45,9 +45,9 @@ _GOOGLES = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/
 #: rclone's default is who runs it: not the same on every machine, and not what was meant.
 _OF_THIS_MACHINE = frozenset({"user"})
 _OF_AN_ACCOUNT = (
-    *("type", "project_id", "private_key_id", "private_key", "client_email", "client_id"),
-    *("token_uri", "universe_domain"),
-)
+    "type", "project_id", "private_key_id", "private_key", "client_email", "client_id",
+    "token_uri", "universe_domain",
+)  # fmt: skip
 
 
 class Refused(Exception):

@@ -145,9 +145,9 @@ class Supervisor:
         os.set_blocking(reading, False)
         command = [
             *(sys.executable, sys.argv[0], "run", "--no-migrate"),
-            *("--host", self._settings.host, "--port", str(self._settings.port)),
-            *("--slot", str(slot), "--supervisor-pipe", str(writing)),
-        ]
+            "--host", self._settings.host, "--port", str(self._settings.port),
+            "--slot", str(slot), "--supervisor-pipe", str(writing),
+        ]  # fmt: skip
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(writing,))
         finally:
