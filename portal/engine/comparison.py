@@ -7,7 +7,7 @@ then skips a changed file, and a move deletes it: the only copy of the new conte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portal.transfers.options import Options
@@ -72,19 +72,22 @@ def storage(kind: str, told: Mapping[str, Any]) -> Storage:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``flags`` for rclone. ``every_byte``: files that are there already are written once more.
-    ``names_unhashed``: some files may have no hash, and rclone has to name them."""
+    ``names_unhashed``: some files may have no hash, and rclone has to name them. ``needs_hashes``:
+    where it names one, ``SEND_ALL`` takes the place of this."""
 
     by: str
     flags: tuple[str, ...] = ()
     every_byte: bool = False
     names_unhashed: bool = False
+    needs_hashes: bool = False
 
 
 _BY_HASH = Comparison(HASH, ("--checksum",))
 _BY_HASH_WHERE_KNOWN = Comparison(HASH, ("--checksum",), names_unhashed=True)
+_BY_HASH_OF_EACH = replace(_BY_HASH_WHERE_KNOWN, needs_hashes=True)
 _BY_SIZE_AND_TIME = Comparison(SIZE_AND_TIME)
 _BY_SIZE_AND_SECOND = Comparison(SIZE_AND_SECOND)
-_SEND_ALL = Comparison(BYTES, ("--ignore-times",), every_byte=True)
+SEND_ALL = Comparison(BYTES, ("--ignore-times",), every_byte=True)
 
 
 def choose(operation: str, options: Options, source: Storage, destination: Storage) -> Comparison:
@@ -98,11 +101,11 @@ def choose(operation: str, options: Options, source: Storage, destination: Stora
         # change a file and set its time back.
         if counted:
             return _BY_HASH
-        return _BY_SIZE_AND_TIME if precision <= FINE and not options.checksum else _SEND_ALL
+        return _BY_HASH_OF_EACH if hashes and precision <= FINE else SEND_ALL
     if options.checksum:
         if hashes:
             return _BY_HASH if counted else _BY_HASH_WHERE_KNOWN
-        return _SEND_ALL
+        return SEND_ALL
     if precision < _NO_TIMES:
         return _BY_SIZE_AND_TIME if precision <= FINE else _BY_SIZE_AND_SECOND
-    return _BY_HASH if counted else _SEND_ALL
+    return _BY_HASH if counted else SEND_ALL

@@ -27,6 +27,11 @@ _MOST_REMAINING = 100
 _NAME_LENGTH = 500
 
 
+def says_by_size(name: str, message: str) -> bool:
+    """Whether a line says that a file was taken for equal by its size alone."""
+    return message == _BY_SIZE and not is_marker(name)
+
+
 class LeftOut:
     """``source`` and ``destination``: the folders of the local sides. rclone reads both sides and
     does not say in which of them an entry is; an entry that only the destination has was not left
@@ -61,7 +66,7 @@ class LeftOut:
 
     def note_comparison(self, name: str, message: str) -> None:
         """A line that rclone writes only if it is asked to say everything."""
-        if message != _BY_SIZE or is_marker(name):
+        if not says_by_size(name, message):
             return
         if self._by_size.add(name) and len(self._first_by_size) < _FIRST:
             self._first_by_size.append(name[:_NAME_LENGTH])
@@ -79,6 +84,10 @@ class LeftOut:
     def forget_remaining(self) -> None:
         """They were removed."""
         self._remaining.clear()
+
+    def forget_by_size(self) -> None:
+        """They are compared once more."""
+        self._by_size, self._first_by_size = _Distinct(), []
 
     def found(self) -> dict[str, Any]:
         """Fields of ``engine.Found``."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from portal.engine import safety
 from portal.engine.command import Order
+from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import may_pass, passing
 from portal.engine.progress import Progress
 from portal.engine.safety import Examination, Verdict
@@ -47,6 +48,8 @@ class Precautions:
         self._note, self._dry_run = note, dry_run
         self._examination: Examination | None = None
         self._stopped = False
+        #: Files without a hash were found where only hashes would do.
+        self._sends_all = False
         self.begun: Callable[[int], None] | None = None
         self.verdict: Verdict | None = None
 
@@ -70,10 +73,13 @@ class Precautions:
         """Takes all steps in order, then ``last``, which may take long. Afterwards ``judged``
         returns the order as it has to be run."""
         began = time.monotonic()
+        self._sends_all = False
         objection = yield from self._examine(order, tick)
         if objection is None:
             objection = yield from self._look_deeply(self.judged(order), tick)
             self.close()
+        if objection is None:
+            objection = yield from self._look_for_unhashed(self.judged(order), tick)
         if objection is None:
             objection = yield from last(self.judged(order))
         if objection is None and time.monotonic() - began > _FRESH:
@@ -116,7 +122,7 @@ class Precautions:
             return order
         return replace(
             order,
-            comparison=verdict.comparison,
+            comparison=SEND_ALL if self._sends_all else verdict.comparison,
             folds_case=verdict.folds_case,
             keeps_accents=verdict.keeps_accents,
             single=verdict.single,
@@ -171,6 +177,22 @@ class Precautions:
             if objection is not None:
                 return objection
         return (yield from self._compare_alike(order, verdict, tick))
+
+    def _look_for_unhashed(self, order: Order, tick: float) -> Objection:
+        """A file that would be deleted since an object of its size is there, which has no hash: its
+        bytes travel once more, and those of all others."""
+        if order.comparison is None or not order.comparison.needs_hashes:
+            return None
+        outcome = yield from self._dry_run(replace(order, dry_run=True, confirmed=None), tick)
+        if not outcome.succeeded:
+            return replace(outcome, progress=None, plan=None)
+        self._sends_all = outcome.by_size > 0
+        if self._sends_all:
+            self._note(
+                f"The storage knows no hash of {outcome.by_size:,} of the files that are there "
+                "already: every file is sent."
+            )
+        return None
 
     def _compare_alike(self, order: Order, verdict: Verdict, tick: float) -> Objection:
         in_source = verdict.samples.alike(at_destination=False)

@@ -176,7 +176,9 @@ class Run:
         return self._order.options.verify and self._order.moves
 
     def _look(self, order: Order, tick: float) -> Readings:
-        return (yield from _shown(self._one(order, tick, logged=False), self._cumulative.scanning))
+        outcome = yield from _shown(self._one(order, tick, logged=False), self._cumulative.scanning)
+        self._left_out.forget_by_size()
+        return outcome
 
     def _look_ahead(self, order: Order, tick: float) -> Objection:
         """Returns None if it would delete exactly what was confirmed."""

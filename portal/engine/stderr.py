@@ -9,7 +9,7 @@ from collections import deque
 from typing import IO
 
 from portal.engine.alarms import Alarm, alarm_in
-from portal.engine.left_out import LeftOut
+from portal.engine.left_out import LeftOut, says_by_size
 from portal.engine.log import Backlog
 from portal.engine.plan import PlanBuilder
 from portal.engine.progress import Progress, ProgressParser
@@ -46,6 +46,8 @@ class Reader:
         self.read_at = time.monotonic()
         self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
         self.alarms: set[Alarm] = set()
+        #: Files that were taken for equal by their size alone, as far as rclone was asked.
+        self.by_size = 0
         self.log = Backlog()
         #: Bytes that were read.
         self.length = 0
@@ -114,6 +116,7 @@ class Reader:
                 self.log.add(line.level, line.object, line.message)
                 return True
         if line.level == "debug" and self._debug:
+            self.by_size += says_by_size(line.object, line.message)
             if self._left_out is not None:
                 self._left_out.note_comparison(line.object, line.message)
             return True

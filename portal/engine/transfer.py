@@ -62,6 +62,8 @@ class Outcome:
     differences: Differences | None = None
     #: Some files could be compared by their size only, though more was asked for.
     size_only: bool = False
+    #: Files that have no hash and were taken for equal by their size.
+    by_size: int = 0
     #: A dry run has seen the marker of one end in the other.
     marker_below: bool = False
     #: No file was there to be copied, or to be compared.
@@ -278,6 +280,7 @@ class Transfer:
             found=self._found(succeeded),
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in reader.alarms,
+            by_size=reader.by_size,
             marker_below=self._plan_builder is not None and self._plan_builder.marker_below,
             deleted=self._parser.first_deleted,
         )

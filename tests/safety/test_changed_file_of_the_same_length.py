@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portal.engine import comparison
 from portal.transfers.options import Options
 from tests.support.keepsakes import kept
 
@@ -77,6 +78,59 @@ def test_versions_of_one_moment_are_told_apart_by_a_move_to_a_server(
     assert kept(source) == {}
 
 
+@pytest.mark.parametrize("hashes", [True, False])
+@pytest.mark.parametrize("ways", ["up", "up, confirmed", "up, one file", "down", "down, one file"])
+def test_versions_of_one_moment_are_told_apart_by_a_move_of_objects(
+    attempts, servers, tmp_path, hashes, ways
+):
+    """With their MD5, and without one, as those are that another program has sent in parts."""
+    local, store = tmp_path / "local", tmp_path / "store"
+    begin, end = (local, store / "shelf") if "up" in ways else (store / "shelf", local)
+    version(begin / "vault.bin", NEW)
+    version(end / "vault.bin", OLD)
+    extra = () if hashes else ("--etag-hash", "")
+    remote = servers.remote("cloud", servers.start("s3", store, *extra))
+    name = "/vault.bin" if "one file" in ways else ""
+    ends = (f"{local}{name}", "cloud:shelf") if "up" in ways else (f"cloud:shelf{name}", local)
+    if "confirmed" in ways:
+        outcome = attempts.confirmed("move", *ends, remote)
+    else:
+        outcome = attempts.run("move", *ends, remote)
+    assert outcome.succeeded, outcome
+    assert outcome.found.compared_by == ("hash" if hashes else "bytes")
+    assert outcome.found.left_out_names is None
+    assert kept(end) == {"vault.bin": NEW}
+    assert kept(begin) == {}
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("kinds", [("local", "smb"), ("smb", "local"), ("s3", "smb"), ("s3", "s3")])
+def test_move_trusts_no_time(kinds, checksum):
+    """Of storages that keep times exactly, with hashes and without."""
+    known = {
+        "local": comparison.LOCAL,
+        "smb": comparison.Storage("smb", frozenset(), 100),
+        "s3": comparison.Storage("s3", frozenset({"md5"}), 1),
+    }
+    begin, end = (known[kind] for kind in kinds)
+    chosen = comparison.choose("move", Options(checksum=checksum), begin, end)
+    assert chosen.needs_hashes or chosen.every_byte
+    assert chosen.by == ("hash" if kinds == ("s3", "s3") else "bytes")
+
+
+def test_move_of_objects_sends_nothing_that_is_there_by_its_hash(attempts, servers, tmp_path):
+    for name, old in (("book.txt", NEW), ("page.txt", OLD)):
+        version(tmp_path / "source" / name, NEW)
+        version(tmp_path / "store" / "shelf" / name, old, NOON - 10**12)
+    remote = servers.remote("cloud", servers.start("s3", tmp_path / "store"))
+    outcome = attempts.run("move", tmp_path / "source", "cloud:shelf", remote)
+    assert outcome.succeeded, outcome
+    assert outcome.progress.bytes_transferred == len(NEW)
+    assert (outcome.progress.files_transferred, outcome.progress.files_unchanged) == (1, 1)
+    assert kept(tmp_path / "store" / "shelf") == {"book.txt": NEW, "page.txt": NEW}
+    assert kept(tmp_path / "source") == {}
+
+
 @pytest.mark.parametrize("kind", ["sftp", "ftp", "webdav"])
 @pytest.mark.parametrize("checksum", [False, True])
 def test_versions_of_one_second_are_told_apart_by_a_move(
@@ -136,9 +190,8 @@ def test_server_without_hashes_is_asked_for_the_bytes(attempts, servers, tmp_pat
         ("sftp", "check", False, "hash"),
         ("s3", "copy", False, "size_and_time"),
         ("s3", "copy", True, "hash"),
-        ("s3", "move", False, "size_and_time"),
-        # Some of its objects may have no hash, and rclone would not say so.
-        ("s3", "move", True, "bytes"),
+        ("s3", "move", False, "hash"),
+        ("s3", "move", True, "hash"),
         ("s3", "check", False, "hash"),
     ],
 )
