@@ -26,7 +26,7 @@ from portal.realtime.rooms import STATUS_CHANGE, topic_room
 from portal.services.accounts import users
 from portal.settings import load_settings
 from tests.support.parts import Postgres, Redis
-from tests.support.server import Person
+from tests.support.people import Person
 from tests.support.users import PASSWORD
 from tests.support.web_processes import Web
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import requests
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browser import chromium
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.project import ROOT
 from tests.support.users import PASSWORD, USERS
+from tests.support.waiting import wait_for
 
 README_PICTURE = ROOT / "docs" / "images" / "dashboard.png"
 WIDTHS = (360, 768, 1440)
@@ -46,91 +46,53 @@ RUNNING = (
 WAITING = (("Weekly dumps", "copy", 10, 4, "1M"), (LONG_NAME[:200], "copy", 6, 2, "512k"))
 
 
-class Person:
-    """Signed in over HTTP, to fill forms faster than a browser does."""
-
-    def __init__(self, server: PortalServer, name: str) -> None:
-        self._server = server
-        self._http = requests.Session()
-        self.post("/login", username=name, password=PASSWORD)
-
-    def post(self, path: str, *, page: bool = False, **fields: str) -> str:
-        """The path it led to, or what stood on that page."""
-        form = self._http.get(self._server.url + ("/login" if path == "/login" else "/settings"))
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form.text)
-        assert found is not None, form.text
-        answer = self._http.post(self._server.url + path, {**fields, "csrf_token": found[1]})
-        assert answer.ok, f"{path}: {answer.status_code}\n{answer.text}"
-        return answer.text if page else answer.url.removeprefix(self._server.url)
-
-    def transfer(self, name: str, operation: str, files: int, mebibytes: int, limit: str) -> str:
-        """The path of the new job's page. Its files are sparse, so that they cost no room."""
-        folder = self._server.root / "sources" / re.sub(r"\W+", "-", name.lower())[:180]
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(files):
-            with (folder / f"part-{number:04}.dat").open("wb") as file:
-                file.truncate(mebibytes * MIB)
-        copies = self._server.root / "copies" / folder.name
-        if operation == "check":
-            folder, copies = (side / "nightly-photos" for side in (folder.parent, copies.parent))
-        return self.post(
-            "/jobs",
-            name=name,
-            operation=operation,
-            source=str(folder),
-            destination=str(copies),
-            bandwidth_limit=limit,
-        )
-
-    def wait_for(self, job: str, *statuses: str, seconds: float = 30) -> None:
-        """Until the job has one of these statuses."""
-        deadline = time.monotonic() + seconds
-        while True:
-            row = self._http.get(f"{self._server.url}/api{job}/progress").text
-            found = re.search(r'data-status="(\w+)"', row)
-            if found is not None and found[1] in statuses:
-                return
-            assert time.monotonic() < deadline, f"{job} is still not {statuses}: {row}"
-            time.sleep(0.1)
+def begin(person: Person, name: str, operation: str, files: int, mebibytes: int, limit: str) -> int:
+    """A new job. Its files are sparse, so that they cost no room."""
+    root = person.server.root
+    folder = root / "sources" / re.sub(r"\W+", "-", name.lower())[:180]
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        with (folder / f"part-{number:04}.dat").open("wb") as file:
+            file.truncate(mebibytes * MIB)
+    copies = root / "copies" / folder.name
+    if operation == "check":
+        folder, copies = (side / "nightly-photos" for side in (folder.parent, copies.parent))
+    return person.start(folder, copies, name=name, operation=operation, bandwidth_limit=limit)
 
 
 def fill(server: PortalServer, waiting: Sequence[Sample]) -> dict[str, str]:
     """Transfers in every state; the paths of a few of them by what they show."""
     bob = Person(server, "bob")
-    interrupted = bob.transfer("Staging mirror", "sync", 40, 4, "1M")
+    interrupted = begin(bob, "Staging mirror", "sync", 40, 4, "1M")
     bob.wait_for(interrupted, "running")
     server.kill()  # What deletes files stays interrupted when the portal comes back.
     server.start()
     ended = []
     for sample in ENDED:
-        ended.append(bob.transfer(*sample))
+        ended.append(begin(bob, *sample))
         bob.wait_for(ended[-1], "completed", "failed")
     emptied = server.root / "sources" / "scans"
     emptied.mkdir(parents=True, exist_ok=True)
-    failed = bob.post(
-        "/jobs",
-        name="Scans of last week",
-        operation="sync",
-        source=str(emptied),
-        destination=str(server.root / "copies" / "scans"),
-    )
-    cancelled = bob.transfer("Old projects", "copy", 20, 4, "1M")
+    scans = server.root / "copies" / "scans"
+    failed = bob.start(emptied, scans, name="Scans of last week", operation="sync")
+    cancelled = begin(bob, "Old projects", "copy", 20, 4, "1M")
     bob.wait_for(cancelled, "running")
-    bob.post(f"{cancelled}/cancel")
+    bob.cancel(cancelled)
     bob.wait_for(cancelled, "cancelled")
     bob.wait_for(failed, "failed")
-    running = [bob.transfer(*sample) for sample in RUNNING]
+    running = [begin(bob, *sample) for sample in RUNNING]
     for job in running:
         bob.wait_for(job, "running")
     for sample in waiting:
-        bob.transfer(*sample)
-    return {
+        begin(bob, *sample)
+    shown = {
         "completed": ended[0],
         "failed": failed,
         "cancelled": cancelled,
         "interrupted": interrupted,
         "running": running[0],
     }
+    return {state: f"/jobs/{job}" for state, job in shown.items()}
 
 
 PAGES_OF = {
@@ -163,9 +125,10 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
             at_all_widths(page, folder, f"login-{theme}")
             page.goto(server.url + invitation(server, theme))
             at_all_widths(page, folder, f"password-link-{theme}")
-        for name, role in USERS.items():
+        for name, own in PAGES_OF.items():
+            role = USERS[name]
             with signed_in(browser, server, name, theme) as page:
-                pages = dict(PAGES_OF[name])
+                pages = dict(own)
                 if name == "bob":
                     pages |= {f"job-{state}": job for state, job in jobs.items()}
                     pages |= {
@@ -185,9 +148,9 @@ def photograph(browser: Browser, server: PortalServer, folder: Path, jobs: dict[
 
 def invitation(server: PortalServer, theme: str) -> str:
     """The path of the link that invites one more user."""
-    shown = Person(server, "alice").post(
-        "/users", page=True, username=f"new-{theme}", by="link", role="viewer"
-    )
+    alice = Person(server, "alice")
+    made = alice.post("/users", username=f"new-{theme}", by="link", role="viewer")
+    shown = alice.get("/users").text if made.status_code == 303 else made.text
     found = re.search(r"/password/[\w-]+", shown)
     assert found is not None, shown
     return found[0]
@@ -235,10 +198,8 @@ def readme_picture(browser: Browser, server: PortalServer) -> None:
         page.goto(server.url)
         settle(page)
         # Bars that have come some way show what the page is for.
-        deadline = time.monotonic() + 60
-        while max(page.eval_on_selector_all("progress", "(all) => all.map((b) => b.value)")) < 45:
-            assert time.monotonic() < deadline, "no bar came far enough"
-            time.sleep(0.5)
+        bars = "(all) => all.map((bar) => bar.value)"
+        wait_for(lambda: max(page.eval_on_selector_all("progress", bars)) >= 45, 60)
         page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
         README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=README_PICTURE)

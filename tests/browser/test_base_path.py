@@ -14,10 +14,10 @@ import pytest
 import requests
 from playwright.sync_api import BrowserContext, expect
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, with_users
 from tests.support.ports import free_port
 from tests.support.proxies import NGINX, PLAIN, nginx_command, wait_until_open
-from tests.support.server import Person
 from tests.support.transfers import fill
 from tests.support.users import PASSWORD
 
@@ -114,18 +114,18 @@ def test_every_link_form_and_redirect_stays_below_the_path(
     assert asked.headers["Location"].startswith(f"{PREFIX}/login?next=")
     assert "%2Ftools%2Fportal%2Fjobs" in asked.headers["Location"].replace("/", "%2F")
     alice = enter(nginx, server, "alice")
-    (cookie,) = alice.cookies
+    (cookie,) = alice.http.cookies
     assert (cookie.name, cookie.path) == ("portal", PREFIX)
 
     order = {"name": "Nightly", "operation": "copy", "source": str(fill(server.root / "from"))}
-    made = alice.fill("/jobs", **order, destination=str(server.root / "to"), bandwidth_limit="")
+    made = alice.post("/jobs", **order, destination=str(server.root / "to"), bandwidth_limit="")
     assert (made.status_code, made.headers["Location"]) == (303, f"{PREFIX}/jobs/1")
 
     seen: dict[str, int] = {}
     waiting = [f"{PREFIX}/", f"{PREFIX}/nothing", f"{PREFIX}/api/v1/openapi.json"]
     while waiting:
         path = waiting.pop()
-        answer = alice.get(nginx.host + path, timeout=20, allow_redirects=False)
+        answer = alice.http.get(nginx.host + path, timeout=20, allow_redirects=False)
         seen[path] = answer.status_code
         assert answer.status_code in (200, 303, 302, 404), path
         if "Location" in answer.headers:
@@ -151,7 +151,7 @@ def test_every_link_form_and_redirect_stays_below_the_path(
     assert {f"{PREFIX}/jobs", f"{PREFIX}/settings", f"{PREFIX}/users"} <= seen.keys()
     assert [path for path, code in seen.items() if code == 404] == [f"{PREFIX}/nothing"]
 
-    poll = alice.get(
+    poll = alice.http.get(
         f"{nginx.url}/api/dashboard/stats", cookies={"portal": ""}, headers={"HX-Request": "true"}
     )
     if poll.status_code == 401:
@@ -160,7 +160,7 @@ def test_every_link_form_and_redirect_stays_below_the_path(
         f"{nginx.url}/api/dashboard/stats", headers={"HX-Request": "true"}, timeout=10
     )
     assert (stranger.status_code, stranger.headers["HX-Redirect"]) == (401, f"{PREFIX}/login")
-    listed = alice.get(f"{nginx.url}/api/v1/jobs?per_page=1")
+    listed = alice.http.get(f"{nginx.url}/api/v1/jobs?per_page=1")
     assert all(link["url"].startswith(f"{PREFIX}/api/v1/jobs") for link in listed.links.values())
 
 

@@ -152,7 +152,7 @@ def test_without_scripts_a_plain_line_stands_there(
     job = bob.transfer("Plain", source=scripted.script(portal.root / "plain", lines))
     bob.wait_for(job, "completed")
     context = new_context(java_script_enabled=False)
-    context.add_cookies([bob.cookie])  # type: ignore[list-item]
+    context.add_cookies([bob.browser_cookie])  # type: ignore[list-item]
     page = context.new_page()
     page.goto(f"{portal.url}/jobs/{job}")
     expect(page.locator(".chart-plain")).to_be_visible()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import LocatorAssertions, Page, expect
 
 from portal.db import session as database
 from portal.db.session import session, write
@@ -33,13 +33,14 @@ def charlie(portal: PortalServer) -> Person:
     return Person(portal, "charlie")
 
 
-def rows(page: Page) -> int:
-    return page.locator(".history tbody tr").count()
+def rows(page: Page) -> LocatorAssertions:
+    # A click does not wait for the page that it leads to.
+    return expect(page.locator(".history tbody tr"))
 
 
 def test_filter_is_set_by_keys_and_lives_in_the_address(charlie: Person, visit: Visit) -> None:
     page = visit(charlie, "/history")
-    assert rows(page) == 50
+    rows(page).to_have_count(50)
     page.focus("#from")
     page.keyboard.type("11152026")
     page.press("#from", "Enter")
@@ -92,9 +93,9 @@ def test_file_of_what_matches_is_downloaded_by_one_button(
 def test_older_pages_are_reached_without_javascript(charlie: Person, visit: Visit) -> None:
     page = visit(charlie, "/history?to=2026-11-20", java_script_enabled=False)
     page.click("[rel=next]")
-    assert rows(page) == 10
+    rows(page).to_have_count(10)
     page.click("[rel=prev]")
-    assert rows(page) == 50
+    rows(page).to_have_count(50)
     page.fill("#from", "2020-01-01")
     page.fill("#to", "2020-01-02")
     page.click(".filter button")

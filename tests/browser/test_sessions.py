@@ -109,7 +109,7 @@ def test_signing_in_again_in_another_tab_brings_this_one_back_to_life(
     recorder.wait_for_state(page, "signed-out", seconds=2)
 
     charlie.sign_in()
-    page.context.add_cookies([charlie.cookie])  # type: ignore[list-item]
+    page.context.add_cookies([charlie.browser_cookie])  # type: ignore[list-item]
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     recorder.wait_for_state(page, "connected", seconds=5)
     wait_for_events(page)

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, with_users
 from tests.support.ports import free_port
 from tests.support.project import ROOT
 from tests.support.proxies import nginx_command, wait_until_open
-from tests.support.server import Person
 
 AROUND = """
 daemon off;
@@ -126,8 +126,8 @@ def bob(server: PortalServer, site: Site) -> Iterator[Person]:
     """Signed in through the proxy, over TLS."""
     person = Person(server)
     server_url, server.url = server.url, site.url
-    person.verify = str(site.folder / "site.pem")
-    person.headers["Referer"] = f"{site.url}/login"
+    person.http.verify = str(site.folder / "site.pem")
+    person.http.headers["Referer"] = f"{site.url}/login"
     assert person.sign_in("bob").status_code == 303
     yield person
     server.url = server_url
@@ -141,8 +141,8 @@ def test_nginx_finds_the_site_in_order(site: Site) -> None:
 
 
 def test_person_signs_in_through_the_site_and_cookies_stay_on_tls(bob: Person) -> None:
-    assert bob.ask("/jobs").status_code == 200
-    (cookie,) = [one for one in bob.cookies if "portal" in one.name]
+    assert bob.get("/jobs").status_code == 200
+    (cookie,) = [one for one in bob.http.cookies if "portal" in one.name]
     assert cookie.secure
 
 

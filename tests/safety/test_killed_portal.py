@@ -9,26 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
-from tests.support.portal_rows import Bob, column
+from tests.support.people import Person
+from tests.support.portal_rows import column
 from tests.support.portal_server import PortalServer
 from tests.support.storages import Storage, typed
 from tests.support.transfers import MIB, fill, rclones
-from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.faults
 
 #: Seconds that rclone gets to tidy up, and a few more.
 GRACE, MORE = 4, 3
-
-
-class Alice(Bob):
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.http = requests.Session()
-        assert self.post("/login", username="alice", password=PASSWORD).status_code == 303
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def test_no_rclone_outlives_its_grace_whatever_it_waits_for(
     source = fill(portal.root / "from", 8 * MIB, 3)
     (tmp_path / "storage/bucket").mkdir(parents=True)
     with Storage(kind, tmp_path / "storage") as storage:
-        alice = Alice(portal.url)
+        alice = Person(portal, "alice")
         form = {"name": "nas", "backend": kind, **typed(storage.options())}
         assert alice.post("/remotes", **form).status_code == 303
         job_id = alice.start(source, "nas:bucket/to", bandwidth_limit="2M")

@@ -15,9 +15,9 @@ import pytest
 from portal.settings import load_settings
 from tests.shipped import environment as shipped
 from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.project import ROOT
-from tests.support.server import Person
 from tests.support.waiting import wait_for
 from tests.support.worker_process import WorkerProcess
 
@@ -134,7 +134,7 @@ def test_lock_is_taken_again_after_a_restart_of_postgresql(
         wait_for(lambda: locks(postgres, postgres_url) == 1, 20)
 
         assert f"process {first.pid})" in refusal(second)
-        assert Person(first, "bob").ask("/jobs").status_code == 200
+        assert Person(first, "bob").get("/jobs").status_code == 200
         assert first.stop() == 0
 
 

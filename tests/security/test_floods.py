@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import websocket
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, with_users
-from tests.support.server import Listener, Person, listening, said, upgrade
+from tests.support.sockets import Listener, listening, said, upgrade
 from tests.support.waiting import wait_for
 
 SERVED_WITHIN = 1.0
@@ -48,8 +49,8 @@ def charlie(server: PortalServer) -> Iterator[Listener]:
 def others_are_served(server: PortalServer, charlie: Listener) -> Callable[[], None]:
     def check() -> None:
         begun = time.monotonic()
-        assert Person(server).ask("/healthz").status_code == 200
-        assert Person(server).ask("/login").status_code == 200
+        assert Person(server).get("/healthz").status_code == 200
+        assert Person(server).get("/login").status_code == 200
         # Asking too is a message; the others stay below the limit.
         assert charlie.ask("subscribe", {"topics": ["progress"]})["role"] == "viewer"
         assert time.monotonic() - begun < SERVED_WITHIN
@@ -63,7 +64,7 @@ def memory(server: PortalServer) -> int:
 
 
 def dropped(server: PortalServer, reason: str) -> int:
-    text = Person(server).ask("/metrics").text
+    text = Person(server).get("/metrics").text
     line = f'\nportal_sockets_dropped_total{{process="0",reason="{reason}"}} '
     return int(float(text.split(line)[1].split()[0])) if line in text else 0
 
@@ -276,7 +277,7 @@ def test_body_that_would_grow_when_unpacked_is_never_unpacked(
     before = memory(server)
     bomb = gzip.compress(b"name=" + b"x" * (200 * MIB), compresslevel=9)
     assert len(bomb) < MIB
-    answer = bella.post(
+    answer = bella.http.post(
         f"{server.url}/jobs",
         data=bomb,
         headers={
@@ -333,4 +334,4 @@ def test_portal_is_whole_after_all_of_this(server: PortalServer, charlie: Listen
     faults = [line for line in server.log.splitlines() if "unhandled error" in line]
     assert faults == []
     assert charlie.events("job_status_change") == []
-    assert Person(server).ask("/readyz").status_code == 200
+    assert Person(server).get("/readyz").status_code == 200

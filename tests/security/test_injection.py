@@ -23,9 +23,9 @@ from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Job
 from portal.transfers.names import is_name
 from tests.support.payloads import payloads
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, change_row, with_users
 from tests.support.scripts import python_program
-from tests.support.server import Person
 from tests.support.users import PASSWORD
 
 ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\u2028\u202e"
@@ -264,7 +264,7 @@ def test_nothing_that_strangers_send_forges_a_log_line(server: PortalServer) -> 
         send_raw(server, line, b"Host: x", b"Origin: " + forged, b"User-Agent: " + forged)
     change_row(server, "ALTER TABLE jobs RENAME TO elsewhere")
     try:
-        assert Person(server, "bob").ask(f"/jobs?q={quote(ODD)}").status_code == 503
+        assert Person(server, "bob").get(f"/jobs?q={quote(ODD)}").status_code == 503
     finally:
         change_row(server, "ALTER TABLE elsewhere RENAME TO jobs")
     assert "refused" in server.log
@@ -279,14 +279,14 @@ def test_secrets_stand_nowhere_they_could_be_read(server: PortalServer) -> None:
     secret = "a secret canary, and a long one"
     alice = Person(server, "alice")
     Person(server).sign_in("bob", secret)
-    alice.fill("/settings/password", current_password=secret, new_password=secret)
-    alice.fill("/settings/password", current_password=PASSWORD, new_password=secret)
+    alice.post("/settings/password", current_password=secret, new_password=secret)
+    alice.post("/settings/password", current_password=PASSWORD, new_password=secret)
     for path in ("/metrics", "/api/v1/jobs", "/nothing"):
-        alice.ask(path, headers={"Authorization": f"Bearer {secret}"})
-    pages = [alice.ask(path).text for path in ("/audit", "/metrics", "/users", "/settings", "/")]
+        alice.get(path, headers={"Authorization": f"Bearer {secret}"})
+    pages = [alice.get(path).text for path in ("/audit", "/metrics", "/users", "/settings", "/")]
     key = (server.data / "secret_key").read_text()
     told = server.log + "".join(pages) + Path(f"/proc/{server.pid}/cmdline").read_text()
-    token = alice.cookies["portal"]
+    token = alice.http.cookies["portal"]
     for hidden in ("canary", PASSWORD, key, token):
         assert hidden not in told
     for file in server.data.glob("portal.sqlite*"):

@@ -85,15 +85,9 @@ def filled(server: PortalServer) -> dict[str, int]:
     jobs = {}
     for payload in [*PAYLOADS, *(f"{one} stays" for one in PAYLOADS[:4])]:
         name = payload.replace("/", "")
-        answer = bob.post(
-            "/jobs",
-            name=payload,
-            operation="copy",
-            source=f"{server.root}/{name}",
-            destination=f"{server.root}/to/{name}",
-        )
-        assert answer.status_code == 303, answer.text
-        jobs[payload] = int(answer.headers["Location"].rsplit("/", 1)[1])
+        source = server.root / name
+        source.mkdir()
+        jobs[payload] = bob.start(source, server.root / "to" / name, name=payload)
     for start in range(0, len(PAYLOADS), 5):
         some = "".join(PAYLOADS[start : start + 5])
         alice.post("/tokens", name=some[:100], scope="read", expires="30")
@@ -121,7 +115,7 @@ def page(server: PortalServer, chromium: Chromium) -> Iterator[Callable[[str], P
     def open_page(name: str) -> Page:
         context = chromium.new_context()
         contexts.append(context)
-        context.add_cookies([Person(server, name).cookie])  # type: ignore[list-item]
+        context.add_cookies([Person(server, name).browser_cookie])  # type: ignore[list-item]
         context.add_init_script(WATCH)
         opened = context.new_page()
         opened.on("dialog", lambda dialog: dialog.dismiss())
@@ -186,13 +180,9 @@ def test_payload_that_arrives_by_push_poll_and_click_stays_text(
         arg=job,
     )
     name = PAYLOADS[1]
-    bob.post(
-        "/jobs",
-        name=name,
-        operation="copy",
-        source=f"{server.root}/pushed stays",
-        destination=f"{server.root}/to/pushed",
-    )
+    source = server.root / "pushed stays"
+    source.mkdir()
+    bob.start(source, server.root / "to/pushed", name=name)
     watched.get_by_text("pushed stays").first.wait_for(state="attached")
     assert faults(watched) == []
 

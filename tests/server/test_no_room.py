@@ -13,9 +13,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from portal.db.session import has_no_room
+from tests.support.people import Person
 from tests.support.portal_rows import ask, column, counted, history, is_moving
 from tests.support.portal_server import PortalServer, with_users
-from tests.support.server import Person
 from tests.support.transfers import MIB, fill, rclones, tree
 from tests.support.waiting import wait_for
 
@@ -52,7 +52,7 @@ def start(person: Person, source: Path, name: str) -> int:
     """The status of the answer."""
     destination = str(person.server.root / name)
     order = {"operation": "copy", "source": str(source), "destination": destination}
-    return person.fill("/jobs", name=name, bandwidth_limit="2M", **order).status_code
+    return person.post("/jobs", name=name, bandwidth_limit="2M", **order).status_code
 
 
 def rows(portal: PortalServer) -> list[int]:
@@ -74,17 +74,17 @@ def test_without_room_pages_are_served_and_what_ended_meanwhile_is_written_after
     with no_room(portal, size):
         for _ in range(2):
             for page in PAGES:
-                assert bob.ask(page).status_code == 200, page
-        refused = bob.fill("/settings", theme="dark", refresh_interval="2", timezone="UTC")
+                assert bob.get(page).status_code == 200, page
+        refused = bob.post("/settings", theme="dark", refresh_interval="2", timezone="UTC")
         assert refused.status_code == 503
         assert SENTENCE in refused.text
         assert start(bob, source, "refused") == 503
-        assert bob.fill("/jobs/1/cancel").status_code == 503
+        assert bob.post("/jobs/1/cancel").status_code == 503
         wait_for(lambda: rclones(portal.data) == [], 20)
         assert tree(portal.root / "to") == tree(source)
         assert column(portal, 1, "status") == "running"
         assert rows(portal) == before
-        assert bob.ask("/jobs/1").status_code == 200
+        assert bob.get("/jobs/1").status_code == 200
 
     wait_for(lambda: column(portal, 1, "status") == "completed", 20)
     assert history(portal, 1) == ["queued", "running", "completed"]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.portal_rows import Bob, ask, column, counted, history, is_moving
+from tests.support.people import Person
+from tests.support.portal_rows import ask, column, counted, history, is_moving
 from tests.support.portal_server import PortalServer
 from tests.support.transfers import MIB, fill, rclones, tree
 from tests.support.waiting import wait_for
@@ -38,7 +39,7 @@ def test_orderly_stop_gives_the_job_back_and_the_next_start_completes_it(
     portal: PortalServer,
 ) -> None:
     source = fill(portal.root / "from", MIB, 8)
-    bob = Bob(portal.url)
+    bob = Person(portal, "bob")
     job_id = bob.start(source, portal.root / "to", bandwidth_limit="3M")
     wait_for(lambda: is_moving(portal, job_id))
     stopped_at = time.monotonic()
@@ -58,7 +59,7 @@ def test_killed_portal_leaves_no_rclone_and_the_next_start_goes_on(portal: Porta
     source = fill(portal.root / "from", MIB, 8)
     (portal.root / "synced").mkdir()
     (portal.root / "synced" / "stray").touch()
-    bob = Bob(portal.url)
+    bob = Person(portal, "bob")
     copy = bob.start(source, portal.root / "copied", bandwidth_limit="3M")
     sync = bob.start(source, portal.root / "synced", bandwidth_limit="1M", operation="sync")
     doomed = bob.start(source, portal.root / "doomed", bandwidth_limit="1M")
@@ -92,7 +93,7 @@ def test_portal_killed_at_any_moment_loses_no_job_and_ends_each_once(
     record_property("seed", seed)
     dice = random.Random(seed)  # noqa: S311 - chooses moments, not secrets
     source = fill(portal.root / "from", 200_000, 5)
-    bob = Bob(portal.url)
+    bob = Person(portal, "bob")
     slow = bob.start(source, portal.root / "slow", bandwidth_limit="1k")
     promised: dict[int, Path] = {}
     for round_number in range(KILLS):

@@ -20,9 +20,9 @@ import requests
 from portal.settings import load_settings
 from tests.shipped import environment as shipped
 from tests.support.parts import Redis
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.project import ROOT
-from tests.support.server import Person
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
 
@@ -105,7 +105,7 @@ def leave_orphans(server: PortalServer) -> None:
             "destination": str(server.root / f"to {number}"),
             "bandwidth_limit": "",
         }
-        assert admin.fill("/jobs", **order).status_code == 303
+        assert admin.post("/jobs", **order).status_code == 303
         wait_for((server.root / f"to {number}" / "file").exists, 20)
 
 

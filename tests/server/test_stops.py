@@ -20,10 +20,10 @@ from portal.db import migrate, session
 from portal.runtime import stopping
 from portal.settings import load_settings
 from tests.shipped import environment as shipped
+from tests.support.people import Person
 from tests.support.portal_rows import column, is_moving
 from tests.support.portal_server import PortalServer, with_users
 from tests.support.project import ROOT
-from tests.support.server import Person
 from tests.support.transfers import MIB, fill, rclones
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
@@ -68,7 +68,7 @@ def begin_a_sync(portal: PortalServer) -> None:
         "destination": str(portal.root / "to"),
         "bandwidth_limit": "1M",
     }
-    assert bob.fill("/jobs", **order).status_code == 303
+    assert bob.post("/jobs", **order).status_code == 303
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -129,7 +129,7 @@ def test_command_beside_a_portal_takes_nothing_from_it(portal: PortalServer) -> 
     for name in ("dora", "emil"):
         portal.manage("create-user", name, "--role", "viewer")
     bob = Person(portal, "bob")
-    assert bob.fill("/settings", theme="dark").status_code == 303
+    assert bob.post("/settings", theme="dark").status_code == 303
     assert portal.stop() == 0
 
     assert counted_in(portal.data / "portal.sqlite", "users") == 6
@@ -143,7 +143,7 @@ def test_portal_that_was_started_by_nohup_outlives_its_terminal(portal: PortalSe
         signal.signal(signal.SIGHUP, before)
     os.kill(portal.pid, signal.SIGHUP)
 
-    assert Person(portal, "bob").ask("/jobs").status_code == 200
+    assert Person(portal, "bob").get("/jobs").status_code == 200
     assert portal.stop() == 0
 
 

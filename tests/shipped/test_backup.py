@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.shipped.environment import ROOT
 from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.served import Serve, admin, copy, is_completed, worker_beside
-from tests.support.server import Person
 from tests.support.transfers import tree
 from tests.support.waiting import wait_for
 
@@ -54,16 +54,16 @@ def work_to_lose(server: PortalServer, person: Person) -> tuple[int, int]:
 
 
 def row(person: Person, job: int) -> str:
-    return person.ask(f"/api/jobs/{job}/progress").text
+    return person.get(f"/api/jobs/{job}/progress").text
 
 
 def everything_is_there(server: PortalServer, person: Person, ended: int, runs: int) -> None:
     """The session of before holds, so the key is the same; what ran goes on to its end."""
-    assert person.ask("/jobs").status_code == 200
+    assert person.get("/jobs").status_code == 200
     assert is_completed(person, ended)
     wait_for(lambda: is_completed(person, runs), 30)
     assert tree(server.root / "runs copied") == tree(server.root / "runs")
-    assert person.ask(f"/api/jobs/{runs + 1}/progress").status_code == 404, "of after the backup"
+    assert person.get(f"/api/jobs/{runs + 1}/progress").status_code == 404, "of after the backup"
     assert "entries are as they were written." in server.manage("audit", "verify")
 
 

@@ -7,8 +7,9 @@ import sqlite3
 from contextlib import closing
 
 from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
 from tests.support.served import Serve, admin, copy, is_completed, worker_beside
-from tests.support.server import Person, listening
+from tests.support.sockets import listening
 from tests.support.transfers import tree
 from tests.support.waiting import wait_for
 from tests.support.web_processes import heard_of

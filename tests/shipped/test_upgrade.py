@@ -7,9 +7,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.served import Serve
-from tests.support.server import Person
 from tests.support.transfers import fill, tree
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
@@ -43,7 +43,7 @@ def test_jobs_of_the_release_before_go_on_after_the_upgrade(serve: Serve) -> Non
     wait_for(lambda: statuses(server) == done, 30)
     assert {name: tree(server.root / f"{name} copied") for name in sources} == before
     assert tree(sources["moves"]) == {}
-    page = bob.ask("/history").text
+    page = bob.get("/history").text
     assert all(name in page for name in ("done", "running", "waits", "moves", "cancelled"))
     verdict = server.manage("audit", "verify")
     assert "entries are as they were written." in verdict

@@ -112,7 +112,7 @@ def visit(new_context: Callable[..., BrowserContext]) -> Visit:
     ) -> Page:
         context = inside or new_context(**options)
         if inside is None:
-            context.add_cookies([person.cookie])  # type: ignore[list-item]
+            context.add_cookies([person.browser_cookie])  # type: ignore[list-item]
             context.add_init_script(f"{script};{recorder.SCRIPT.read_text()}")
         page = context.new_page()
         page.goto((at or person.server.url) + path)

@@ -6,11 +6,13 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from tests.support.portal_server import PortalServer
 from tests.support.users import PASSWORD
+from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
 
@@ -26,22 +28,29 @@ class Row:
 
 
 class Person:
-    def __init__(self, server: PortalServer, name: str) -> None:
+    """A browser without JavaScript at a real portal: somebody with cookies, signed in if named."""
+
+    def __init__(self, server: PortalServer, name: str | None = None) -> None:
         self.server = server
         self.name = name
         self.http = requests.Session()
+        self.http.trust_env = False
+        self.http.headers["Connection"] = "close"  # nothing to tidy up when the test is over
         self._token = ""
-        self.sign_in()
+        self._token_of: list[str | None] = []
+        if name is not None:
+            assert self.sign_in().status_code == 303
 
-    def sign_in(self) -> None:
-        self.http.cookies.clear()
-        self._token = ""
-        answer = self.post("/login", username=self.name, password=PASSWORD)
-        assert answer.status_code == 303, answer.text
-        self._token = ""
+    def sign_in(self, name: str | None = None, password: str = PASSWORD) -> requests.Response:
+        return self.post("/login", username=name or self.name or "", password=password)
 
     @property
-    def cookie(self) -> dict[str, str]:
+    def cookie(self) -> str:
+        """As a header says it."""
+        return "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
+
+    @property
+    def browser_cookie(self) -> dict[str, str]:
         """For a browser: one session, whatever the port, since cookies know none."""
         (cookie,) = self.http.cookies
         return {
@@ -51,24 +60,36 @@ class Person:
             "path": "/",
         }
 
-    def get(self, path: str, **options: object) -> requests.Response:
-        return self.http.get(self.server.url + path, timeout=10, **options)  # type: ignore[arg-type]
-
-    def post(self, path: str, **fields: str) -> requests.Response:
-        if not self._token:
-            self._token = self._fresh_token("/login" if path == "/login" else "/settings")
-        return self.http.post(
-            self.server.url + path,
-            {**fields, "csrf_token": self._token},
-            allow_redirects=False,
-            timeout=10,
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.http.get(
+            self.server.url + path, timeout=20, **{"allow_redirects": False, **options}
         )
 
-    def _fresh_token(self, path: str) -> str:
-        page = self.get(path)
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        assert found is not None, page.text
-        return found[1]
+    def post(self, path: str, **form: str) -> requests.Response:
+        return self.http.post(
+            self.server.url + path,
+            {"csrf_token": self._token_of_a_page(), **form},
+            timeout=20,
+            allow_redirects=False,
+        )
+
+    def _token_of_a_page(self) -> str:
+        """Asks for a page only where the cookie is another one than that of the last token."""
+        if not self._token_of or self._token_of != self.http.cookies.values():
+            page = self.get("/settings")
+            if page.status_code != 200:
+                page = self.get("/login")
+            found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+            assert found is not None, page.text
+            self._token, self._token_of = found[1], self.http.cookies.values()
+        return self._token
+
+    def start(self, source: Path | str, destination: Path | str, **form: str) -> int:
+        """A new job and its id."""
+        ends = {"source": str(source), "destination": str(destination)}
+        answer = self.post("/jobs", **{"name": "Nightly", "operation": "copy", **ends, **form})
+        assert answer.status_code == 303, answer.text
+        return int(answer.headers["Location"].rpartition("/")[2])
 
     def transfer(
         self,
@@ -82,16 +103,8 @@ class Person:
     ) -> int:
         """A new job and its id. Its files are sparse, so that they cost no room."""
         folder = source or self.folder(name, files, int(mebibytes * MIB))
-        answer = self.post(
-            "/jobs",
-            name=name,
-            operation=operation,
-            source=str(folder),
-            destination=str(self.server.root / "to" / f"{name} {time.monotonic_ns()}"),
-            bandwidth_limit=limit,
-        )
-        assert answer.status_code == 303, answer.text
-        return int(answer.headers["Location"].rsplit("/", 1)[1])
+        copies = self.server.root / "to" / f"{name} {time.monotonic_ns()}"
+        return self.start(folder, copies, name=name, operation=operation, bandwidth_limit=limit)
 
     def folder(self, name: str, files: int, size: int) -> Path:
         folder = self.server.root / "from" / f"{name} {files} {size}"
@@ -116,8 +129,10 @@ class Person:
 
     def wait_for(self, job: int, *statuses: str, seconds: float = 30) -> Row:
         """The row, once the job has one of these statuses."""
-        deadline = time.monotonic() + seconds
-        while (row := self.row(job)).status not in statuses:
-            assert time.monotonic() < deadline, f"job {job} is {row.status}, not {statuses}"
-            time.sleep(0.05)
-        return row
+
+        def there() -> Row | None:
+            row = self.row(job)
+            return row if row.status in statuses else None
+
+        found: Row = wait_for(there, seconds)
+        return found

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.shipped import environment as shipped
+from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS, PortalServer
-from tests.support.server import Person
 from tests.support.transfers import fill
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
@@ -25,20 +25,12 @@ def admin(server: PortalServer) -> Person:
 
 def copy(server: PortalServer, person: Person, name: str, **more: str) -> int:
     """Asks by the form for a copy of three files; the job's id."""
-    answer = person.fill(
-        "/jobs",
-        name=name,
-        operation="copy",
-        source=str(fill(server.root / name, 100_000, 3)),
-        destination=str(server.root / f"{name} copied"),
-        **more,
-    )
-    assert answer.status_code == 303, answer.text
-    return int(answer.headers["Location"].rpartition("/")[2])
+    source = fill(server.root / name, 100_000, 3)
+    return person.start(source, server.root / f"{name} copied", name=name, **more)
 
 
 def is_completed(person: Person, job: int) -> bool:
-    return 'data-status="completed"' in person.ask(f"/api/jobs/{job}/progress").text
+    return 'data-status="completed"' in person.get(f"/api/jobs/{job}/progress").text
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from portal.engine import processes
 from tests.shipped import environment as shipped
+from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS, PortalServer
 from tests.support.project import ROOT
-from tests.support.server import Listener, Person
+from tests.support.sockets import Listener
 from tests.support.transfers import fill
 from tests.support.waiting import wait_for
 
@@ -67,7 +68,7 @@ def worker_of(web: Web, name: str = "worker") -> Iterator[subprocess.Popen[bytes
 def new_job(web: Web, person: Person, name: str, *, size: int = 1000, **more: str) -> int:
     source = web.root / name
     fill(source, size)
-    answer = person.fill(
+    answer = person.post(
         "/jobs",
         name=name,
         operation="copy",
@@ -80,7 +81,7 @@ def new_job(web: Web, person: Person, name: str, *, size: int = 1000, **more: st
 
 
 def status_of(person: Person, job: int) -> str:
-    return person.ask(f"/api/jobs/{job}/progress").text.partition('data-status="')[2].split('"')[0]
+    return person.get(f"/api/jobs/{job}/progress").text.partition('data-status="')[2].split('"')[0]
 
 
 def heard_of(listener: Listener, job: int) -> list[str]:

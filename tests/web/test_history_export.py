@@ -28,8 +28,8 @@ from tests.support import histories
 from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.histories import ended
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, with_users
-from tests.support.server import Person
 from tests.support.waiting import wait_for
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -226,13 +226,13 @@ def processor_seconds(server: PortalServer) -> float:
 
 
 def form_of(person: Person, **fields: str) -> dict[str, str]:
-    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', person.ask("/settings").text)
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', person.get("/settings").text)
     assert found is not None
     return {"csrf_token": found[1], **fields}
 
 
 def download(person: Person, **fields: str) -> Iterator[bytes]:
-    answer = person.post(
+    answer = person.http.post(
         f"{person.server.url}/history/export", form_of(person, **fields), stream=True, timeout=60
     )
     assert answer.status_code == 200
@@ -244,7 +244,7 @@ def test_long_history_needs_no_more_memory_than_a_short_one_and_others_are_serve
     long_portal: PortalServer,
 ) -> None:
     charlie, alice = Person(long_portal, "charlie"), Person(long_portal, "alice")
-    assert alice.ask("/history").status_code == 200
+    assert alice.get("/history").status_code == 200
     lines = sum(part.count(b"\r\n") for part in download(charlie, user="bella"))
     assert lines == SHORT + 1
     forget(long_portal)
@@ -256,7 +256,7 @@ def test_long_history_needs_no_more_memory_than_a_short_one_and_others_are_serve
         lines += part.count(b"\r\n")
         if number % 20 == 0:
             begun = time.monotonic()
-            assert alice.ask("/readyz").status_code == 200
+            assert alice.get("/readyz").status_code == 200
             waits.append(time.monotonic() - begun)
     assert lines == LONG + 1
     assert len(waits) > 5
@@ -270,9 +270,9 @@ def test_others_are_served_while_a_reader_takes_its_time(long_portal: PortalServ
     parts = download(charlie)
     next(parts)  # and then it reads no more
     for path in ("/history", "/jobs", "/readyz"):
-        assert alice.ask(path).status_code == 200
+        assert alice.get(path).status_code == 200
     # The export holds no lock: somebody else writes.
-    assert alice.fill("/settings", theme="dark").status_code == 303
+    assert alice.post("/settings", theme="dark").status_code == 303
     parts.close()  # type: ignore[attr-defined]
 
 

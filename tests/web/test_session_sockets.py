@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, change_row, with_users
-from tests.support.server import Person, listening, said, upgrade
+from tests.support.sockets import listening, said, upgrade
 from tests.support.waiting import wait_for
 
 #: What the contract gives the word of an end, and a process to find out by itself.
@@ -25,7 +26,7 @@ def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def newest(person: Person, path: str = "/sessions") -> str:
     """The path that ends a session of this page which is not the one that asks."""
-    page = person.ask(path).text
+    page = person.get(path).text
     return page.rpartition('/end"')[0].rpartition('action="')[2] + "/end"
 
 
@@ -34,22 +35,22 @@ def test_ended_session_loses_its_sockets_at_once_and_the_others_keep_theirs(
 ) -> None:
     here, there = Person(server, "bob"), Person(server, "bob")
     with listening(here) as kept, listening(there) as dropped:
-        assert here.fill(newest(here)).status_code == 303
+        assert here.post(newest(here)).status_code == 303
         assert dropped.wait_for("session_ended", WORD) == {"reason": "logout"}
         wait_for(lambda: dropped.disconnected, WORD)
         assert kept.ask("subscribe", {"topics": []})["role"] == "operator"
         assert kept.events("session_ended") == []
-    assert there.ask("/api/session").status_code == 401
+    assert there.get("/api/session").status_code == 401
 
 
 def test_admin_who_ends_all_sessions_of_a_user_drops_all_their_sockets(
     server: PortalServer,
 ) -> None:
     alice, one, two = Person(server, "alice"), Person(server, "bella"), Person(server, "bella")
-    page = alice.ask("/users?q=bella").text
+    page = alice.get("/users?q=bella").text
     path = page.rpartition('/sessions"')[0].rpartition('href="')[2] + "/sessions"
     with listening(alice) as kept, listening(one) as first, listening(two) as second:
-        assert alice.fill(f"{path}/end-others").status_code == 303
+        assert alice.post(f"{path}/end-others").status_code == 303
         for listener in (first, second):
             assert listener.wait_for("session_ended", WORD) == {"reason": "logout"}
         assert kept.events("session_ended") == []
@@ -72,7 +73,7 @@ def test_client_that_does_not_hang_up_is_hung_up_on(server: PortalServer) -> Non
     assert said(connection).startswith("40{")
     connection.settimeout(WORD)
 
-    assert bob.fill("/logout").status_code == 303
+    assert bob.post("/logout").status_code == 303
     assert said(connection) == '42["session_ended",{"reason":"logout"}]'
     assert [said(connection) for _ in range(3)] == ["41", "1", ""]
     connection.shutdown()

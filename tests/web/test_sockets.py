@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import websocket
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer, change_row, with_users
-from tests.support.server import Listener, Person, listening, refused_with, said, upgrade
+from tests.support.sockets import Listener, listening, refused_with, said, upgrade
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
 
@@ -52,7 +53,7 @@ def alice(server: PortalServer) -> Person:
 @pytest.fixture(scope="module")
 def numbers(server: PortalServer, alice: Person) -> dict[str, int]:
     """The users' ids, read from the page as an admin does."""
-    page = alice.ask("/users").text
+    page = alice.get("/users").text
     found = {}
     for row in page.split('class="user-name">')[1:]:
         name = row.split("<")[0].strip()
@@ -61,7 +62,7 @@ def numbers(server: PortalServer, alice: Person) -> dict[str, int]:
 
 
 def live_sockets(server: PortalServer) -> int:
-    text = Person(server).ask("/metrics").text
+    text = Person(server).get("/metrics").text
     return int(float(text.split('\nportal_sockets{process="0"} ')[1].split()[0]))
 
 
@@ -93,7 +94,7 @@ def test_upgrade_from_a_foreign_page_is_403(server: PortalServer) -> None:
 
 
 def test_long_polling_is_not_offered(server: PortalServer) -> None:
-    answer = Person(server, "bob").ask("/socket.io/?EIO=4&transport=polling")
+    answer = Person(server, "bob").get("/socket.io/?EIO=4&transport=polling")
     assert answer.status_code == 400
 
 
@@ -127,7 +128,7 @@ def test_client_hears_both_topics_at_once(server: PortalServer) -> None:
     source.mkdir()
     (source / "file.bin").write_bytes(b"x" * 300_000)
     with listening(Person(server, "charlie")) as charlie:
-        answer = bob.fill(
+        answer = bob.post(
             "/jobs",
             name="Both topics",
             operation="copy",
@@ -184,7 +185,7 @@ def test_topic_that_was_left_is_silent(server: PortalServer) -> None:
     with listening(Person(server, "charlie")) as charlie, listening(bob) as everything:
         charlie.ask("subscribe", {"topics": ["progress"]})
         (server.root / "quiet").mkdir()
-        bob.fill(
+        bob.post(
             "/jobs",
             name="Quiet",
             operation="copy",
@@ -269,7 +270,7 @@ def test_events_named_like_the_handlers_of_the_server_reach_none_of_them(
         listener.client.emit("connect", ({}, None, 1, 2, 3))
         assert listener.ask("subscribe", {"topics": []}) == {"topics": [], "role": "operator"}
         # Still known, so still dropped with its session.
-        bella.fill("/logout")
+        bella.post("/logout")
         assert listener.wait_for("session_ended") == {"reason": "logout"}
     assert "forged" not in server.log
 
@@ -312,7 +313,7 @@ def test_connect_and_disconnect_are_logged_with_who_and_how_long(server: PortalS
 def test_connect_is_refused_when_the_session_ended_after_the_upgrade(server: PortalServer) -> None:
     bella = Person(server, "bella")
     connection = upgrade(server, bella.cookie)
-    bella.fill("/logout")
+    bella.post("/logout")
     connection.send("40")
     refusal = refused_with(said(connection))
     assert refusal["code"] == "unauthorized"
@@ -330,7 +331,7 @@ def test_connect_fails_closed_when_the_database_fails(
 ) -> None:
     connection = upgrade(server, Person(server, "bella").cookie)
     # So that the session is looked up anew: somebody's has ended since the upgrade.
-    Person(server, "bella").fill("/logout")
+    Person(server, "bella").post("/logout")
     change_row(server, "ALTER TABLE sessions RENAME TO elsewhere")
     try:
         connection.send("40")
@@ -361,13 +362,13 @@ def assert_dropped(listener: Listener, reason: str) -> None:
 
 
 def answers(person: Person) -> int:
-    return person.ask("/api/session").status_code
+    return person.get("/api/session").status_code
 
 
 def test_sign_out_drops_the_sockets_of_this_session_alone(server: PortalServer) -> None:
     here, there = Person(server, "bob"), Person(server, "bob")
     with listening(here) as first, listening(here) as second, listening(there) as other:
-        here.fill("/logout")
+        here.post("/logout")
         assert_dropped(first, "logout")
         assert_dropped(second, "logout")
         assert other.ask("subscribe", {"topics": []})["role"] == "operator"
@@ -379,7 +380,7 @@ def act(alice: Person, numbers: dict[str, int]) -> Callable[..., None]:
     """alice does this to a user."""
 
     def do(name: str, what: str, **form: str) -> None:
-        assert alice.fill(f"/users/{numbers[name]}/{what}", **form).status_code == 303
+        assert alice.post(f"/users/{numbers[name]}/{what}", **form).status_code == 303
 
     return do
 
@@ -449,7 +450,7 @@ def test_own_password_change_drops_the_other_sessions_and_keeps_this_one(
     here, there = Person(server, "bella"), Person(server, "bella")
     with listening(here) as kept, listening(there) as other:
         form = {"current_password": PASSWORD, "new_password": "another good one"}
-        assert here.fill("/settings/password", **form).status_code == 303
+        assert here.post("/settings/password", **form).status_code == 303
         restore_password(server, "bella", "bob")
         assert_dropped(other, "password_changed")
         assert kept.ask("subscribe", {"topics": []})["role"] == "operator"

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from portal.db.session import read_connection, write
+from portal.db.session import glance, write
 from portal.engine import KnownMounts, places
 from portal.engine.same_place import ACCOUNT
 from portal.errors import Invalid
@@ -49,7 +49,7 @@ _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
 
 
 @dataclass(frozen=True, slots=True)
-class PendingJob:
+class Waiting:
     """A job that waits for a worker of its pool."""
 
     job_id: int
@@ -156,7 +156,7 @@ def of_queued(job_id: int) -> Places | None:
     """As of now, of a job that waits; None of any other."""
     columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
-    with read_connection() as connection:
+    with glance() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else look_up(ends_of(row), ask_network=True)
 
@@ -165,7 +165,7 @@ def _remotes(ids: Collection[int | None]) -> dict[int, Row[Any]]:
     if not ids:
         return {}
     columns: list[Any] = [Remote.id, Remote.backend, Remote.options, Remote.secrets]
-    with read_connection() as connection:
+    with glance() as connection:
         rows = connection.execute(select(*columns).where(Remote.id.in_(ids)))
         return {row.id: row for row in rows}
 
@@ -232,7 +232,7 @@ def forget(tx: Session, job_id: int) -> None:
 def forget_ended() -> None:
     """Of jobs that a worker of an older release has ended."""
     ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
-    with read_connection() as connection:
+    with glance() as connection:
         ids = list(connection.scalars(ended))
     if ids:
         with write() as tx:
@@ -325,11 +325,11 @@ def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
     )
 
 
-def freed(keys: Collection[str]) -> list[PendingJob]:
+def freed(keys: Collection[str]) -> list[Waiting]:
     """The jobs that may run now that nobody writes to these places any more, oldest first."""
     if not keys:
         return []
-    with read_connection() as connection:
+    with glance() as connection:
         waiting = connection.scalars(
             select(JobPlace.job_id)
             .join(Job, Job.id == JobPlace.job_id)
@@ -339,7 +339,7 @@ def freed(keys: Collection[str]) -> list[PendingJob]:
     return [one for one in ready() if one.job_id in touched] if touched else []
 
 
-def ready() -> list[PendingJob]:
+def ready() -> list[Waiting]:
     """All queued jobs that no other one keeps from running, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
     columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key]
@@ -350,14 +350,14 @@ def ready() -> list[PendingJob]:
     )
     written: dict[int, list[str]] = {}
     jobs: dict[int, Row[Any]] = {}
-    with read_connection() as connection:
+    with glance() as connection:
         for row in connection.execute(query):
             jobs[row.id] = row
             written.setdefault(row.id, []).extend([row.key] if row.key else [])
     taken = _Taken()
     for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
         if row.status == JobStatus.QUEUED and not taken.overlaps(written[row.id]):
-            taken.free.append(PendingJob(row.id, row.pool))
+            taken.free.append(Waiting(row.id, row.pool))
         taken.add(written[row.id])
     return taken.free
 
@@ -366,7 +366,7 @@ class _Taken:
     """Places of the jobs that run or are ahead."""
 
     def __init__(self) -> None:
-        self.free: list[PendingJob] = []
+        self.free: list[Waiting] = []
         self._keys: set[str] = set()
         self._holders: set[str] = set()
 

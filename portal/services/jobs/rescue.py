@@ -14,17 +14,17 @@ from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import (
-    advisory_lock,
     database_time,
+    exclusively,
     session,
     write,
 )
 from portal.models import Job
 from portal.realtime import publish
 from portal.services.jobs import places
-from portal.services.jobs.places import PendingJob
+from portal.services.jobs.places import Waiting
 from portal.services.jobs.reports import standing_still
-from portal.services.jobs.transitions import job_transaction, transition
+from portal.services.jobs.transitions import change, changing
 from portal.transfers.states import (
     ACTIVE,
     MAX_INTERRUPTIONS,
@@ -47,29 +47,31 @@ Found = Row[Any]
 def recover() -> None:
     """Takes back every job whose worker is gone. For the moment when no worker can be alive:
     the start of the only process."""
-    _each(_active(), lambda job: _rescue(job, _STOPPED))
+    _each(_held(), lambda job: _take_back(job, _STOPPED))
     requeue_interrupted()
 
 
-def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
+def take_back_of(worker_id: int) -> list[Waiting]:
     """Takes back the jobs of a worker process that is certainly dead; those that waited for them
     alone."""
-    return places.freed(_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _DIED)))
+    return places.freed(
+        _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
+    )
 
 
-def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
+def sweep(stalled_after: float, renotify_after: float) -> list[Waiting]:
     """Takes back the jobs whose worker sent no heartbeat for so many seconds by the database's
     clock, and queues interrupted jobs again. Gives the jobs of which workers have to be notified:
     these, the jobs that waited for them alone, and those that nobody has claimed for
     ``renotify_after`` seconds since the last notification. The same ones come again until
     ``note_notified`` is called. One process at a time; others find nothing to do."""
-    with advisory_lock(_SWEEP) as alone:
+    with exclusively(_SWEEP) as alone:
         if not alone:
             return []
         # Without a first heartbeat the job would never count as stalled.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
         stale = heard < database_time(ago=stalled_after)
-        left = _each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
+        left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
         freed = places.freed(left)
@@ -91,7 +93,7 @@ def queued_ids() -> list[int]:
     return [one.job_id for one in places.ready()]
 
 
-def all_queued() -> list[PendingJob]:
+def all_queued() -> list[Waiting]:
     """All that wait, oldest first; for a queue that has lost what it held."""
     return _due_for_notification(0.0)
 
@@ -110,7 +112,7 @@ def note_notified(job_ids: Sequence[int]) -> None:
             tx.commit()
 
 
-def _due_for_notification(renotify_after: float) -> list[PendingJob]:
+def _due_for_notification(renotify_after: float) -> list[Waiting]:
     """Jobs that may begin and of which workers were not notified for so many seconds."""
     notified = func.coalesce(Job.notified_at, Job.queued_at)
     # Workers were never notified of a job that has only just been taken back.
@@ -138,7 +140,7 @@ def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str
     return left
 
 
-def _active(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _held(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return _rows(Job.status.in_(ACTIVE), *condition)
 
 
@@ -147,7 +149,7 @@ def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(*columns).where(*condition).order_by(Job.id)
 
 
-def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
+def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
     left: dict[str, Any] = {
         "speed_bytes": 0,
         "eta_seconds": None,
@@ -187,9 +189,9 @@ def _move(
     """Gives the places that the job does not write to any more, if it was moved."""
     old = JobStatus(job.status)
     attempt = job.attempt
-    with job_transaction(job.id) as tx:
+    with changing(job.id) as tx:
         written = places.keys_of(tx.connection(), job.id)
-        moved = transition(
+        moved = change(
             tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
         if moved is None:

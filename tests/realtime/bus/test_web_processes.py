@@ -13,8 +13,10 @@ from portal.realtime.bus.messages import Kind
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import PROGRESS, STATUS_CHANGE, topic_room
 from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
-from tests.support.server import Listener, Person, listening
+from tests.support.sockets import Listener, listening
+from tests.support.transfers import fill
 from tests.support.waiting import wait_for
 
 #: What the contract gives the word of an ended session, and events after the return of Redis.
@@ -73,7 +75,7 @@ def has_ended(listener: Listener) -> bool:
 
 
 def mark_of(person: Person) -> str:
-    found = re.search(r'data-mark="([^"]+)"', person.ask("/jobs").text)
+    found = re.search(r'data-mark="([^"]+)"', person.get("/jobs").text)
     assert found is not None
     return found[1]
 
@@ -103,14 +105,8 @@ def test_what_one_process_does_the_clients_of_the_other_hear(
 ) -> None:
     bob, charlie = Person(portals[0], "bob"), Person(portals[1], "charlie")
     with listening(charlie) as listener:
-        made = bob.fill(
-            "/jobs",
-            name="Far away",
-            operation="copy",
-            source=str(portals[0].root / "here"),
-            destination=str(portals[0].root / "there"),
-        )
-        assert made.status_code == 303
+        root = portals[0].root
+        bob.start(fill(root / "here"), root / "there", name="Far away")
         listener.wait_for("job_created")
 
 
@@ -119,10 +115,10 @@ def test_session_that_ends_in_one_process_loses_its_sockets_in_the_other(
 ) -> None:
     here = Person(portals[0], "bob")
     there = Person(portals[1])
-    there.cookies.update(here.cookies)
+    there.http.cookies.update(here.http.cookies)
     stays = Person(portals[1], "bob")
     with listening(there) as dropped, listening(stays) as kept:
-        assert here.fill("/logout").status_code == 303
+        assert here.post("/logout").status_code == 303
         assert dropped.wait_for("session_ended", WORD) == {"reason": "logout"}
         wait_for(lambda: dropped.disconnected, WORD)
         assert kept.ask("subscribe", {"topics": []})["role"] == "operator"
@@ -136,10 +132,10 @@ def test_clients_are_told_of_a_broken_queue_and_to_fetch_when_it_is_back(
     with listening(charlie) as listener:
         redis.kill()
         assert listener.wait_for("live_delayed", BACK) == {"delayed": True}
-        assert charlie.ask("/jobs").status_code == 200
+        assert charlie.get("/jobs").status_code == 200
         with listening(Person(portals[1], "bob")) as newcomer:
             assert newcomer.wait_for("live_delayed") == {"delayed": True}
-        assert Person(portals[0], "bob").ask("/api/dashboard/stats").status_code == 200
+        assert Person(portals[0], "bob").get("/api/dashboard/stats").status_code == 200
         redis.start()
         wait_for(lambda: listener.events("live_delayed")[-1] == {"delayed": False}, BACK)
         assert listener.events("refresh") == [{}]

@@ -16,7 +16,8 @@ import websocket
 
 from portal.engine import processes
 from tests.support.parts import Postgres
-from tests.support.server import Person, listening, upgrade
+from tests.support.people import Person
+from tests.support.sockets import listening, upgrade
 from tests.support.waiting import wait_for
 from tests.support.web_processes import Web
 
@@ -36,21 +37,21 @@ def bob(web: Web) -> Person:
 @pytest.fixture
 def away(bob: Person, postgres: Postgres) -> Iterator[Postgres]:
     """PostgreSQL, just killed; it is back after the test."""
-    assert bob.ask("/jobs").status_code == 200
+    assert bob.get("/jobs").status_code == 200
     postgres.kill()
     yield postgres
     postgres.start()
 
 
 def is_refused(person: Person) -> bool:
-    return person.ask("/jobs").status_code == 503
+    return person.get("/jobs").status_code == 503
 
 
 def test_page_says_that_the_database_is_away_and_asks_again_by_itself(
     bob: Person, away: Postgres
 ) -> None:
     wait_for(lambda: is_refused(bob))
-    answer = bob.ask("/jobs?q=x")
+    answer = bob.get("/jobs?q=x")
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
@@ -61,7 +62,7 @@ def test_page_says_that_the_database_is_away_and_asks_again_by_itself(
 
 def test_form_that_was_sent_is_not_sent_again_by_itself(bob: Person, away: Postgres) -> None:
     wait_for(lambda: is_refused(bob))
-    answer = bob.post(f"{bob.server.url}/login", data={"username": "bob"}, timeout=20)
+    answer = bob.http.post(f"{bob.server.url}/login", data={"username": "bob"}, timeout=20)
 
     assert answer.status_code == 503
     assert "http-equiv" not in answer.text
@@ -71,7 +72,7 @@ def test_fragment_is_refused_so_that_the_page_keeps_what_it_shows(
     bob: Person, away: Postgres
 ) -> None:
     wait_for(lambda: is_refused(bob))
-    answer = bob.ask("/api/dashboard/stats", headers={"HX-Request": "true"})
+    answer = bob.get("/api/dashboard/stats", headers={"HX-Request": "true"})
 
     assert answer.status_code == 503
     assert "<html" not in answer.text
@@ -82,11 +83,11 @@ def test_readiness_names_the_database_and_the_process_still_lives(
 ) -> None:
     stranger = Person(web)
     wait_for(lambda: is_refused(bob))
-    answer = stranger.ask("/readyz")
+    answer = stranger.get("/readyz")
 
     assert answer.status_code == 503
     assert answer.json()["parts"]["database"].startswith("The database does not answer")
-    assert stranger.ask("/healthz").status_code == 200
+    assert stranger.get("/healthz").status_code == 200
 
 
 def test_socket_is_refused_while_the_database_is_away_and_taken_when_it_is_back(
@@ -135,7 +136,7 @@ def test_restart_of_a_moment_is_ridden_through_without_an_error(
 def test_database_that_accepts_and_never_answers_stops_nothing_else(
     bob: Person, postgres: Postgres
 ) -> None:
-    assert bob.ask("/jobs").status_code == 200
+    assert bob.get("/jobs").status_code == 200
     with frozen(postgres):
         asking = [Asking(bob) for _ in range(6)]
         while any(one.is_alive() for one in asking):
@@ -155,7 +156,7 @@ class Asking(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        self.status = self._person.ask("/jobs").status_code
+        self.status = self._person.get("/jobs").status_code
 
 
 @contextmanager

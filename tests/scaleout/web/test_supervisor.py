@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.shipped import environment as shipped
+from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS
 from tests.support.project import ROOT
-from tests.support.server import Person
 from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, alive_of, wait_until_gone
 
@@ -26,14 +26,14 @@ def test_all_processes_answer_on_one_port(web: Web) -> None:
     assert web.is_whole()
     assert web.log.count("Transfer Portal on") == 1
     for _ in range(20):
-        assert Person(web).ask("/healthz").status_code == 200
+        assert Person(web).get("/healthz").status_code == 200
 
 
 def test_process_that_is_killed_is_started_again_and_the_other_answers_meanwhile(web: Web) -> None:
     victim = web.kill_one()
 
     wait_for(lambda: victim not in web.children())
-    assert Person(web).ask("/healthz").status_code == 200
+    assert Person(web).get("/healthz").status_code == 200
     wait_for(web.is_whole, START_SECONDS)
 
 
@@ -45,7 +45,7 @@ def test_hangup_replaces_every_process_and_no_request_is_refused(web: Web) -> No
     asked = 0
     deadline = time.monotonic() + 2 * START_SECONDS
     while web.log.count("the processes are replaced") == 0:
-        assert Person(web).ask("/login").status_code == 200
+        assert Person(web).get("/login").status_code == 200
         asked += 1
         time.sleep(0.05)  # it is the machine that does the replacing
         assert time.monotonic() < deadline, web.log
@@ -95,7 +95,7 @@ def test_supervisor_that_is_asked_to_end_takes_all_along(web: Web) -> None:
 
 def answers(web: Web) -> bool:
     try:
-        return Person(web).ask("/healthz").status_code == 200
+        return Person(web).get("/healthz").status_code == 200
     except OSError:
         return False
 

@@ -17,9 +17,10 @@ import pytest
 from portal.services.accounts.sign_in_limits import ACCOUNT
 from tests.shipped import environment as shipped
 from tests.support.parts import Postgres, Redis
+from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS
 from tests.support.project import ROOT
-from tests.support.server import Listener, Person, listening
+from tests.support.sockets import Listener, listening
 from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, heard_of, new_job, scale_out, status_of, worker_of
 
@@ -60,7 +61,7 @@ def alice(web: Web) -> Person:
 
 
 def number_of(alice: Person, name: str) -> str:
-    page = alice.ask(f"/users?q={name}").text
+    page = alice.get(f"/users?q={name}").text
     return page.partition('action="/users/')[2].partition("/")[0]
 
 
@@ -79,19 +80,19 @@ def seconds_until_told(web: Web, alice: Person, act: str) -> float:
     undo: dict[str, Any] = {}
     with in_each_process(web, bella) as listeners:
         if act == "logout":
-            answer = bella.fill("/logout")
+            answer = bella.post("/logout")
         elif act == "role_changed":
-            answer = alice.fill(f"/users/{number}/role", role="viewer")
+            answer = alice.post(f"/users/{number}/role", role="viewer")
             undo = {"path": f"/users/{number}/role", "role": "operator"}
         else:
-            answer = alice.fill(f"/users/{number}/disable")
+            answer = alice.post(f"/users/{number}/disable")
             undo = {"path": f"/users/{number}/enable"}
         answered = time.monotonic()
         assert answer.status_code == 303
         wait_for(lambda: all_told(listeners, act), NOISE * WORD)
         took = time.monotonic() - answered
     if undo:
-        assert alice.fill(**undo).status_code == 303
+        assert alice.post(**undo).status_code == 303
     return took
 
 
@@ -137,8 +138,8 @@ def test_admins_hear_in_every_process_that_a_worker_came_and_what_was_asked_of_i
     with in_each_process(web, alice) as admins, worker_of(web):
         wait_for(lambda: all(one.events("refresh") for one in admins))
         before = [len(one.events("refresh")) for one in admins]
-        present = alice.ask("/workers").text.partition('action="/workers/')[2].partition("/")[0]
-        assert alice.fill(f"/workers/{present}/resume").status_code == 303
+        present = alice.get("/workers").text.partition('action="/workers/')[2].partition("/")[0]
+        assert alice.post(f"/workers/{present}/resume").status_code == 303
         wait_for(
             lambda: all(
                 len(one.events("refresh")) > told for one, told in zip(admins, before, strict=True)
@@ -152,12 +153,12 @@ def test_without_redis_pages_sign_in_new_jobs_and_cancels_go_on(web: Web, redis:
         redis.kill()
         wait_for(lambda: all(delays(one)[-1:] == [True] for one in listeners), 15)
         stranger = Person(web)
-        assert stranger.ask("/readyz").json()["parts"]["queue"].startswith("Redis does not answer")
-        assert stranger.ask("/healthz").status_code == 200
+        assert stranger.get("/readyz").json()["parts"]["queue"].startswith("Redis does not answer")
+        assert stranger.get("/healthz").status_code == 200
         bella = Person(web, "bella")
         begun = time.monotonic()
         kept, dropped = new_job(web, bella, "kept"), new_job(web, bella, "dropped")
-        assert bella.fill(f"/jobs/{dropped}/cancel").status_code in (303, 409)
+        assert bella.post(f"/jobs/{dropped}/cancel").status_code in (303, 409)
         assert time.monotonic() - begun < 5
         assert status_of(bella, dropped) in ("cancelled", "cancelling", "completed")
         assert not any(one.disconnected for one in listeners)
@@ -181,14 +182,14 @@ def test_web_that_starts_while_redis_is_down_says_so_and_is_live_when_it_is_ther
     early.start()
     try:
         bob = Person(early, "bob")
-        queue = Person(early).ask("/readyz").json()["parts"]["queue"]
+        queue = Person(early).get("/readyz").json()["parts"]["queue"]
         assert queue.startswith("Redis does not answer")
         with in_each_process(early, bob) as listeners:
             wait_for(lambda: all(delays(one)[-1:] == [True] for one in listeners))
             redis.start()
             wait_for(lambda: all(delays(one)[-1:] == [False] for one in listeners), BACK)
             job = new_job(early, bob, "late")
-            assert bob.fill(f"/jobs/{job}/cancel").status_code == 303
+            assert bob.post(f"/jobs/{job}/cancel").status_code == 303
             for one in listeners:
                 wait_for(lambda one=one: "cancelled" in heard_of(one, job))  # type: ignore[misc]
     finally:
@@ -230,7 +231,7 @@ def test_death_of_one_process_leaves_the_clients_of_the_other_and_takes_those_ba
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: any(one.disconnected for one in listeners))
         assert not all(one.disconnected for one in listeners)
-        assert bob.ask("/jobs").status_code == 200
+        assert bob.get("/jobs").status_code == 200
         with listening(bob) as again:
             assert again.ask("subscribe", {"topics": ["progress"]})["role"] == "operator"
     wait_for(web.is_whole, START_SECONDS)
@@ -246,11 +247,11 @@ def test_users_and_jobs_are_there_after_every_process_was_killed_at_once(
     wait_for(lambda: answers(bob), START_SECONDS)
 
     assert status_of(bob, job) == "queued"
-    assert bob.fill(f"/jobs/{job}/cancel").status_code == 303
+    assert bob.post(f"/jobs/{job}/cancel").status_code == 303
 
 
 def answers(person: Person) -> bool:
     try:
-        return person.ask("/jobs").status_code == 200
+        return person.get("/jobs").status_code == 200
     except OSError:
         return False

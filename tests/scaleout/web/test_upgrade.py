@@ -10,8 +10,9 @@ import threading
 import psycopg
 import pytest
 
+from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS
-from tests.support.server import Person, listening
+from tests.support.sockets import listening
 from tests.support.transfers import tree
 from tests.support.waiting import wait_for
 from tests.support.web_processes import Web, heard_of, new_job, status_of, worker_of
@@ -33,7 +34,7 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         while not self.leaving.wait(0.05):
-            self.codes.append(self._person.ask("/jobs").status_code)
+            self.codes.append(self._person.get("/jobs").status_code)
 
 
 def histories(database: str) -> list[str]:
@@ -62,10 +63,10 @@ def test_no_job_is_lost_and_no_page_refused_while_everything_is_replaced(
         wait_for(lambda: status_of(bob, ids[0]) == "running", 30)
         os.kill(web.pid, signal.SIGHUP)
         with worker_of(web, "new"):
-            page = alice.ask("/workers").text
+            page = alice.get("/workers").text
             # The newest stands on top.
             number = page.rpartition('id="drain-')[2].partition('"')[0]
-            assert alice.fill(f"/workers/{number}/drain").status_code == 303
+            assert alice.post(f"/workers/{number}/drain").status_code == 303
             old.wait(60)
             assert old.returncode == 0
             wait_for(lambda: web.log.count("the processes are replaced") == 1, 2 * START_SECONDS)

@@ -1,55 +1,18 @@
-"""What the tests of a real serving process share: people with cookies, and their sockets."""
+"""Sockets of people at a real portal: Socket.IO's own client, and bare WebSockets."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import requests
 import socketio
 import websocket
 
+from tests.support.people import Person
 from tests.support.portal_server import PortalServer
-from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
-
-
-class Person(requests.Session):
-    """A browser without JavaScript at a real portal."""
-
-    def __init__(self, server: PortalServer, name: str | None = None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers["Connection"] = "close"  # nothing to tidy up when the test is over
-        self.server = server
-        if name is not None:
-            assert self.sign_in(name).status_code == 303
-
-    def ask(self, path: str, **options: Any) -> requests.Response:
-        return self.get(f"{self.server.url}{path}", timeout=20, allow_redirects=False, **options)
-
-    def fill(self, path: str, **form: str) -> requests.Response:
-        page = self.ask("/settings" if self.cookies.get("portal") else "/login")
-        if page.status_code != 200:
-            page = self.ask("/login")
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        assert found is not None
-        return self.post(
-            f"{self.server.url}{path}",
-            data={"csrf_token": found.group(1), **form},
-            timeout=20,
-            allow_redirects=False,
-        )
-
-    def sign_in(self, name: str, password: str = PASSWORD) -> requests.Response:
-        return self.fill("/login", username=name, password=password)
-
-    @property
-    def cookie(self) -> str:
-        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
 
 class Listener:
