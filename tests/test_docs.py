@@ -118,11 +118,15 @@ def test_relative_link_leads_somewhere(document: Path, target: str) -> None:
     assert (document.parent / target.partition("#")[0]).exists()
 
 
-def test_readme_names_the_two_commands() -> None:
-    readme = (ROOT / "README.md").read_text()
-
-    assert "make run" in readme
-    assert "make test" in readme
+def test_every_command_of_make_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        (document.name, command)
+        for document in DOCUMENTS
+        for command in re.findall(r"(?:^ *|`)make ([a-z]+)", document.read_text(), re.MULTILINE)
+    }
+    assert {("README.md", "run"), ("README.md", "test")} <= named
+    assert [one for one in named if one[1] not in targets] == []
 
 
 def test_every_decision_is_numbered_once_and_short() -> None:
