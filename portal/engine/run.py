@@ -19,21 +19,16 @@ from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
-from portal.engine.plan import ConfirmedPlan, Plan
+from portal.engine.outcomes import changed_plan, copies_differ, modes_failed, unknown_source
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
-from portal.engine.report import Differences
-from portal.engine.silence import Activity, Silence, moved_by
 from portal.engine.single_file import Lookup, Shape, narrowed
+from portal.engine.storage_watch import StorageWatch
 from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 from portal.transfers import bandwidth
 
 _LONGEST_WAIT = 300.0
-#: Bytes that are less than an answer of a storage.
-_SHORT_ANSWER = 256
-#: Files that the sentence of a failed comparison names.
-_NAMED = 3
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -80,14 +75,8 @@ class Run:
         self._lines_left_out = 0
         self._unreadable = 0
         self._shape: Shape | None = None
-        self._patience = patience
-        self._silence: Silence | None = None
-        self._looked_at = 0.0
-        self._asking = 0
-        self._left_parts = False
+        self._watch = StorageWatch(patience, self._note)
         self._deleted_before = self._deleted()
-        #: The current obstacle, if any.
-        self.trouble: Trouble | None = None
         self._looked = order.confirmed is None
         self._precautions = Precautions(
             rclone, self._moment, data_dir=data_dir, note=self._note, dry_run=self._look
@@ -151,6 +140,11 @@ class Run:
         """As `Transfer.log_waits`."""
         return self._current is not None and self._current.log_waits
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """The current obstacle, if any."""
+        return self._watch.trouble
+
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         outcome = self._outcome or self._interrupted()
@@ -192,7 +186,7 @@ class Run:
             self._note("It would delete what was confirmed, and nothing else.")
             self._looked = True
             return None
-        return Outcome(False, False, None, _changed(confirmed, outcome.plan), (), None)
+        return Outcome(False, False, None, changed_plan(confirmed, outcome.plan), (), None)
 
     def _try(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
@@ -213,9 +207,7 @@ class Run:
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
-        self._asking, self._silence = leader, None
-        if self._order.remotes and not math.isinf(self._patience):
-            self._silence = Silence(self._patience, noise=_SHORT_ANSWER)
+        self._watch.begin_questions(leader, self._order)
         if self._begun is not None:
             self._begun(leader)
 
@@ -226,14 +218,11 @@ class Run:
             try:
                 step = next(steps)
             except StopIteration as end:
-                self.trouble = None
+                self._watch.trouble = None
                 result: R = end.value
                 return result
-            if self._current is None and self._silence is not None:
-                moment = time.monotonic()
-                moved = moved_by(self._asking, writes=False, said=0)
-                self._silence.look(Activity(moved, None), moment)
-                self._tell(self._silence.seconds(moment), self._order)
+            if self._current is None:
+                self._watch.look_at_questions(self._order)
             yield step
 
     def _deleted(self) -> int:
@@ -253,7 +242,7 @@ class Run:
         if self._order.attempt > 1 or self._order.earlier:
             yield from self._tidy(tick)
         outcome = yield from self._try(tick)
-        if self._order.keeps_modes and not self._stopped and _modes_failed(outcome):
+        if self._order.keeps_modes and not self._stopped and modes_failed(outcome):
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
             self._cumulative.start_retry()
@@ -264,7 +253,7 @@ class Run:
             yield from self._wait(number, outcome.told, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
-        if outcome.succeeded and (self._left_parts or self._left_out.remaining):
+        if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
         if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
@@ -314,12 +303,12 @@ class Run:
         tries = self._order.options.retries + 1
         said = f"{said}; try {number + 1} of {tries}"
         self._note(f"{said} begins in {seconds:.0f} s.")
-        self.trouble = Trouble(said, next_try_at=time.time() + seconds)
+        self._watch.trouble = Trouble(said, next_try_at=time.time() + seconds)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             time.sleep(min(tick, left))
             yield None
-        self.trouble = None
+        self._watch.trouble = None
 
     def _look_for_deleted(self, done: Outcome, tick: float) -> Readings:
         objection = yield from self._precautions.is_deleted(self._order, done.deleted, tick)
@@ -344,7 +333,7 @@ class Run:
         last = moved.progress and self._cumulative.comparing(moved.progress)
         reason = outcome.reason
         if differences is not None:
-            reason = _differ(differences)
+            reason = copies_differ(differences)
             short, names = differences.short(), differences.names
             found = replace(found, differences=short, difference_names=names)
         elif not outcome.stopped:
@@ -358,7 +347,7 @@ class Run:
         if shape.name is not None:
             order = narrowed(order, shape.name)
         if shape.problem and not self._stopped:
-            return _unknown(shape)
+            return unknown_source(shape)
         if self._stopped:
             return self._interrupted()
         transfer = Transfer(
@@ -374,15 +363,16 @@ class Run:
         transfer.start()
         if self._begun is not None:
             self._begun(transfer.pid)
-        self._silence = self._listen(order)
+        self._watch.begin(order, self._bandwidth.rate)
         for reading in transfer.readings(tick):
             yield reading
-            self._hear(transfer, order)
+            is_idle = self._paused or self._stopped
+            self._watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
             if not logged:
                 transfer.take_log()
             if order.moves and not self._paused:
                 self._govern(transfer)
-        self.trouble, self._silence = None, None
+        self._watch.end()
         self._close_transfer()
         outcome = transfer.outcome()
         self._left_out.may_remain(transfer.unfinished)
@@ -394,55 +384,6 @@ class Run:
         while self._paused and not self._stopped:
             time.sleep(tick)
             yield None
-
-    def _listen(self, order: Order) -> Silence | None:
-        if not order.remotes or math.isinf(self._patience):
-            return None
-        return Silence(
-            self._patience,
-            within=order.stays_within_one,
-            hashes=order.computes_hashes,
-            rate=self._bandwidth.rate if order.moves else None,
-            files=order.options.transfers,
-        )
-
-    def _hear(self, transfer: Transfer, order: Order) -> None:
-        """Reports that nothing arrives, and gives the storage up if that lasts."""
-        moment = time.monotonic()
-        if self._silence is None or moment - self._looked_at < min(1.0, self._patience / 20):
-            return
-        self._looked_at = moment
-        if self._paused or self._stopped:
-            self._silence.pause()
-            self.trouble = None
-            return
-        if order.moves:
-            self._silence.limit(self._bandwidth.rate)
-        self._silence.look(transfer.activity(), moment)
-        silent = self._silence.seconds(moment)
-        self._tell(silent, order)
-        if self._silence.is_over(moment):
-            self._give_up(transfer, order, silent)
-
-    def _tell(self, silent: float, order: Order) -> None:
-        if not silent:
-            if self.trouble is not None:
-                self._note(f"{_capital(order.storage)} answers again.")
-            self.trouble = None
-        elif self.trouble is None:
-            words = f"Nothing arrives from {order.storage}"
-            self._note(f"{words} for {silent:.0f} s.")
-            self.trouble = Trouble(f"{words}; trying again", silent_since=time.time() - silent)
-
-    def _give_up(self, transfer: Transfer, order: Order, silent: float) -> None:
-        self._silence = None
-        self._left_parts = True
-        reason = (
-            f"Nothing arrived from {order.storage} for {silent:.0f} s, so it was given up. Check "
-            "the server and the network, then retry."
-        )
-        self._note(reason)
-        transfer.give_up(reason)
 
     def _look_at_source(self, tick: float) -> Generator[None, None, Shape]:
         """Whether it is one file, where that matters; asked again after a problem."""
@@ -474,30 +415,6 @@ class Run:
         self._lines.append(LogLine(time.time(), "notice", "", words))
 
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:] if words.startswith("the ") else words
-
-
-def _unknown(shape: Shape) -> Outcome:
-    return Outcome(
-        False,
-        False,
-        shape.exit_code,
-        shape.problem,
-        shape.errors,
-        None,
-        may_pass=shape.may_pass,
-        told="The storage does not say what the source is" if shape.may_pass else "",
-    )
-
-
-def _modes_failed(outcome: Outcome) -> bool:
-    said = ("failed to change permissions", "failed to set metadata", "failed to read metadata")
-    return not outcome.succeeded and any(
-        words in line for line in outcome.error_lines for words in said
-    )
-
-
 def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> Readings:
     """The same outcome, and each reading as ``shown`` makes it."""
     while True:
@@ -507,32 +424,3 @@ def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> 
             outcome: Outcome = end.value
             return outcome
         yield None if reading is None else shown(reading)
-
-
-def _changed(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
-    if plan is None:
-        return "What it would delete could not be compared with what was confirmed."
-    said = "What it would delete has changed since it was confirmed:"
-    if plan.deletes == confirmed.deletes:
-        return f"{said} as many files, but not the same. Nothing was done; check again."
-    return (
-        f"{said} {_files(plan.deletes)} now, {_files(confirmed.deletes)} then. "
-        "Nothing was done; check again."
-    )
-
-
-def _differ(differences: Differences) -> str:
-    """``All was copied, but 2 files differ now: a.txt and b.txt. …``"""
-    names = [name for kind in differences.names.values() for name in kind][:_NAMED]
-    verb = "differs" if differences.total == 1 else "differ"
-    said = ", ".join(f"“{name}”" for name in names)
-    more = differences.total - len(names)
-    others = f" and {more:,} more" if more else ""
-    return (
-        f"All was copied, but {_files(differences.total)} at the destination {verb} from the "
-        f"source: {said}{others}. Find out what writes there, then retry."
-    )
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"

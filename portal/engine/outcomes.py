@@ -1,0 +1,60 @@
+"""Outcomes of an attempt that went another way than asked, and their sentences."""
+
+from __future__ import annotations
+
+from portal.engine.plan import ConfirmedPlan, Plan
+from portal.engine.report import Differences
+from portal.engine.single_file import Shape
+from portal.engine.transfer import Outcome
+
+#: How many files the sentence of a failed comparison names.
+_NAMED = 3
+
+
+def unknown_source(shape: Shape) -> Outcome:
+    return Outcome(
+        False,
+        False,
+        shape.exit_code,
+        shape.problem,
+        shape.errors,
+        None,
+        may_pass=shape.may_pass,
+        told="The storage does not say what the source is" if shape.may_pass else "",
+    )
+
+
+def modes_failed(outcome: Outcome) -> bool:
+    said = ("failed to change permissions", "failed to set metadata", "failed to read metadata")
+    return not outcome.succeeded and any(
+        words in line for line in outcome.error_lines for words in said
+    )
+
+
+def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
+    if plan is None:
+        return "What it would delete could not be compared with what was confirmed."
+    said = "What it would delete has changed since it was confirmed:"
+    if plan.deletes == confirmed.deletes:
+        return f"{said} as many files, but not the same. Nothing was done; check again."
+    return (
+        f"{said} {_files(plan.deletes)} now, {_files(confirmed.deletes)} then. "
+        "Nothing was done; check again."
+    )
+
+
+def copies_differ(differences: Differences) -> str:
+    """``All was copied, but 2 files differ now: a.txt and b.txt. …``"""
+    names = [name for kind in differences.names.values() for name in kind][:_NAMED]
+    verb = "differs" if differences.total == 1 else "differ"
+    said = ", ".join(f"“{name}”" for name in names)
+    more = differences.total - len(names)
+    others = f" and {more:,} more" if more else ""
+    return (
+        f"All was copied, but {_files(differences.total)} at the destination {verb} from the "
+        f"source: {said}{others}. Find out what writes there, then retry."
+    )
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number:,} files"
