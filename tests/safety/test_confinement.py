@@ -252,7 +252,7 @@ def test_readyz_and_the_start_say_where_nothing_is_confined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = CapturingLogger()
-    monkeypatch.setattr("portal.server.startup.log", log)
+    monkeypatch.setattr("portal.worker.roots.log", log)
     assert "confinement" not in browser().get("/readyz").json
     monkeypatch.setattr(landlock, "version", lambda: 0)
     said = "rclone is not confined: this kernel has no Landlock, or it is switched off"
