@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from portal.engine import safety
+from portal.engine import refusals
 from portal.engine.command import Order
 from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import may_pass, passing
@@ -171,7 +171,7 @@ class Precautions:
             return replace(outcome, progress=None, plan=None)
         plan = outcome.plan
         if outcome.marker_below or plan is None:
-            return refused(order, replace(verdict, refusal=safety.ONE_PLACE))
+            return refused(order, replace(verdict, refusal=refusals.ONE_PLACE))
         if order.operation == "move" and verdict.one_machine and plan.deletes and not plan.copies:
             objection = yield from self._doubt(order, verdict, tick)
             if objection is not None:
@@ -226,7 +226,7 @@ class Precautions:
             yield None
         if self._examination is not None and self._examination.proven_on_disk():
             return None
-        return refused(order, replace(verdict, refusal=safety.ALL_THERE))
+        return refused(order, replace(verdict, refusal=refusals.ALL_THERE))
 
 
 def refused(order: Order, verdict: Verdict) -> Outcome:

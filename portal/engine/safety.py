@@ -10,13 +10,12 @@ Whatever cannot be found out counts as not safe.
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from portal.engine import comparison, places, same_place, samples
+from portal.engine import comparison, refusals, same_place, samples
 from portal.engine.case import folds_case, keeps_accents
 from portal.engine.command import Order
 from portal.engine.comparison import BYTES, Comparison, Storage
@@ -43,47 +42,6 @@ _AT_ONCE = 8
 _SHOWN = 200
 _IS_A_FILE = "is a file not a directory"
 _NO_ANSWER = "temporarily unavailable: one question was not answered, and the next one was"
-
-ONE_PLACE = (
-    "The source and the destination are the same place under two names, or one lies inside the "
-    "other: a marker file that was written to one of them was seen in the other. Nothing was "
-    "done. Choose two folders of which neither holds the other."
-)
-EMPTY_SOURCE = (
-    "There is no file in the source (with these filters), so this sync would delete everything at "
-    "the destination. Nothing was done. Check the source; if it is meant to be empty, tick “Allow "
-    "an empty source” (allow_empty_source)."
-)
-NOTHING_FOUND = "Nothing was found at {}. Check the path behind the remote's name."
-NO_BUCKET = (
-    "The destination names no bucket, so this would replace whole buckets. Write the name of a "
-    "bucket after the colon."
-)
-LOOKS_ALIKE = (
-    "Many folders of one end look just like the other end, and both are on the same machine. That "
-    "none of them is the other end under another name could not be proven. Nothing was done. "
-    "Choose two folders of which neither holds the other."
-)
-SHARED_FOLDER = (
-    "The folder “{}” of the source and the one of that path at the destination are the same place "
-    "under two names: a marker file that was written to one of them was seen in the other. Nothing "
-    "was done. Leave that folder out by a pattern, or choose another destination."
-)
-MAY_BE_SHARED = (
-    "The folder “{}” of the source and the one of that path at the destination may be the same "
-    "place under two names; and since it cannot be written to, the opposite cannot be proven. "
-    "Nothing was done. Leave that folder out by a pattern, or choose another destination."
-)
-NOT_DELETED = (
-    "Everything was copied, but the storage did not delete what it was told to: “{}” is still "
-    "there, and perhaps others are. Allow the remote's user to delete files, or delete them "
-    "yourself."
-)
-ALL_THERE = (
-    "Every file is at the destination already, and both ends are on the same machine under "
-    "different names. That they are two places could not be proven beyond doubt, so that nothing "
-    "was deleted. Look at both, then delete the files at the source yourself."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +203,7 @@ class Examination:
         if order.operation == "sync" and not order.options.allow_empty_source:
             try:
                 if not single and not self._holds_files():
-                    return Verdict(chosen, EMPTY_SOURCE)
+                    return Verdict(chosen, refusals.EMPTY_SOURCE)
             except MissingSource as missing:
                 return Verdict(chosen, missing.said)
         folds = False
@@ -295,9 +253,9 @@ class Examination:
         if order.operation == "check":
             return verdict
         if self._risky(chosen) and destination.bucket_based and _is_root(order.destination):
-            return replace(verdict, refusal=NO_BUCKET)
+            return replace(verdict, refusal=refusals.NO_BUCKET)
         if order.operation == "sync" and not holds and not order.options.allow_empty_source:
-            return replace(verdict, refusal=EMPTY_SOURCE)
+            return replace(verdict, refusal=refusals.EMPTY_SOURCE)
         # Where there is no file nothing can be lost, and a folder that is not there must not be
         # made by a marker.
         probes = order.moves and holds
@@ -407,11 +365,11 @@ class Examination:
             finally:
                 self._remove_probe()
             if sight.one_place:
-                return Verdict(chosen, ONE_PLACE)
+                return Verdict(chosen, refusals.ONE_PLACE)
             if sight.unproven:
                 return Verdict(chosen, sight.unproven)
         if len(pairs) > samples.MOST_ALIKE:
-            return Verdict(chosen, LOOKS_ALIKE)
+            return Verdict(chosen, refusals.LOOKS_ALIKE)
         for at in range(0, len(shared), _AT_ONCE):
             some = shared[at : at + _AT_ONCE]
             for refused in together([self._shared_question(tail) for tail in some]):
@@ -440,8 +398,8 @@ class Examination:
             self.left_behind += probe.remove()
         shown = printable(tail, _SHOWN)
         if sight.one_place:
-            return SHARED_FOLDER.format(shown)
-        return MAY_BE_SHARED.format(shown) if sight.unproven else None
+            return refusals.SHARED_FOLDER.format(shown)
+        return refusals.MAY_BE_SHARED.format(shown) if sight.unproven else None
 
     def _inner_end(self, text: str) -> End:
         # Not the next folder above it that exists: a name that this machine writes in another way
@@ -486,7 +444,7 @@ class Examination:
             raise
         if sight.one_place or sight.unproven or not keep:
             self._remove_probe()
-        return ONE_PLACE if sight.one_place else sight.unproven or None
+        return refusals.ONE_PLACE if sight.one_place else sight.unproven or None
 
     def _remove_probe(self) -> None:
         probe, self._probe = self._probe, None
@@ -560,14 +518,14 @@ class Examination:
     def _look_for_something(self) -> Verdict:
         found = self._reader().any(filtered=False)
         chosen = Comparison(BYTES)
-        return Verdict(chosen, None if found else NOTHING_FOUND.format(self._order.source))
+        return Verdict(chosen, None if found else refusals.NOTHING_FOUND.format(self._order.source))
 
     def _look_for_deleted(self, place: str, names: tuple[str, ...], *, single: bool) -> Verdict:
         self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
         self._questions.start()
         end = self._end(place, single)
         found = [name for name in names if end.find(name) is not None]
-        refusal = NOT_DELETED.format(printable(found[0], _SHOWN)) if found else None
+        refusal = refusals.NOT_DELETED.format(printable(found[0], _SHOWN)) if found else None
         return Verdict(Comparison(BYTES), refusal)
 
     def _reader(self) -> SourceNames:
@@ -586,9 +544,11 @@ class Examination:
                 source.bucket_based and destination.bucket_based and source.kind == destination.kind
             ):
                 return False
-            return bool(_addresses(begin) & _addresses(end))
+            return bool(same_place.addresses(begin) & same_place.addresses(end))
         remote = begin or end
-        return remote is not None and any(_is_own(address) for address in _addresses(remote))
+        return remote is not None and any(
+            same_place.is_own(address) for address in same_place.addresses(remote)
+        )
 
     def _remote(self, text: str) -> Remote | None:
         return None if text.startswith("/") else self._remotes[text.partition(":")[0]]
@@ -623,28 +583,3 @@ def _is_bucket(text: str) -> bool:
 
 def _is_root(text: str) -> bool:
     return not text.partition(":")[2].strip("/")
-
-
-def _addresses(remote: Remote) -> frozenset[str]:
-    """The server, as names and as numbers."""
-    server = places.of_remote(remote.backend, remote.parameters, "").partition(":")[2]
-    host = server.partition("/")[0].rpartition(":")[0]
-    if not host:
-        return frozenset()
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
-        return frozenset({host})
-    return frozenset({host, *(str(one[4][0]) for one in found)})
-
-
-def _is_own(address: str) -> bool:
-    """Whether it is one of this machine: no other can be bound to."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as trial:
-                trial.bind((address, 0))
-        except OSError:
-            continue
-        return True
-    return False

@@ -8,6 +8,7 @@ Two names of a folder are told apart by what they name: a folder of this machine
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -94,3 +95,28 @@ def _remote(text: str, remotes: Mapping[str, Remote]) -> Remote | None:
 
 def _path(text: str) -> str:
     return text if text.startswith("/") else text.partition(":")[2]
+
+
+def addresses(remote: Remote) -> frozenset[str]:
+    """The server, as names and as numbers."""
+    server = places.of_remote(remote.backend, remote.parameters, "").partition(":")[2]
+    host = server.partition("/")[0].rpartition(":")[0]
+    if not host:
+        return frozenset()
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return frozenset({host})
+    return frozenset({host, *(str(one[4][0]) for one in found)})
+
+
+def is_own(address: str) -> bool:
+    """Whether it is one of this machine: no other can be bound to."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as trial:
+                trial.bind((address, 0))
+        except OSError:
+            continue
+        return True
+    return False

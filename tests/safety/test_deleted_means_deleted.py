@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import safety
+from portal.engine import refusals
 from tests.support.keepsakes import kept, markers, photographs
 
 
@@ -21,7 +21,7 @@ def test_move_from_a_server_that_deletes_nothing_is_not_completed(
     source = "nas:photos/1.jpg" if single else "nas:photos"
     outcome = attempts.run("move", source, tmp_path / "to", remote)
     assert not outcome.succeeded
-    assert outcome.reason.startswith(safety.NOT_DELETED.partition("“")[0]), outcome
+    assert outcome.reason.startswith(refusals.NOT_DELETED.partition("“")[0]), outcome
     assert outcome.progress.percent < 100
     assert kept(tmp_path / "store" / "photos") == before
     arrived = kept(tmp_path / "to")
@@ -61,7 +61,7 @@ def test_sync_tells_only_what_the_server_has_deleted(
         assert outcome.progress.files_deleted == 1
         assert kept(shelf) == before
     else:
-        assert outcome.reason.startswith(safety.NOT_DELETED.partition("“")[0]), outcome
+        assert outcome.reason.startswith(refusals.NOT_DELETED.partition("“")[0]), outcome
         assert outcome.progress.files_deleted == 0
         assert kept(shelf) == {**before, "old/book.txt": b"old"}
     assert markers(tmp_path) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portal.engine import safety
+from portal.engine import refusals
 from portal.transfers.options import Options
 from tests.support.keepsakes import kept, photographs
 
@@ -18,7 +18,7 @@ def test_sync_from_an_empty_folder_deletes_nothing(attempts, tmp_path, guarded, 
     before = photographs(tmp_path / "to")
     run = attempts.confirmed if guarded else attempts.run
     outcome = run("sync", tmp_path / "source", tmp_path / "to")
-    assert outcome.reason == safety.EMPTY_SOURCE
+    assert outcome.reason == refusals.EMPTY_SOURCE
     assert kept(tmp_path / "to") == before
 
 
@@ -28,7 +28,7 @@ def test_sync_whose_filters_leave_nothing_of_the_source_deletes_nothing(attempts
     (tmp_path / "to" / "letter.txt").write_bytes(b"the only letter")
     options = Options(include=("*.txt",), retries=0)
     outcome = attempts.run("sync", tmp_path / "source", tmp_path / "to", options=options)
-    assert outcome.reason == safety.EMPTY_SOURCE
+    assert outcome.reason == refusals.EMPTY_SOURCE
     assert kept(tmp_path / "to") == {"letter.txt": b"the only letter"}
 
 
@@ -36,7 +36,7 @@ def test_plan_of_a_sync_from_an_empty_folder_refuses_already(attempts, tmp_path)
     (tmp_path / "source").mkdir()
     photographs(tmp_path / "to")
     outcome = attempts.run("sync", tmp_path / "source", tmp_path / "to", dry_run=True)
-    assert outcome.reason == safety.EMPTY_SOURCE
+    assert outcome.reason == refusals.EMPTY_SOURCE
 
 
 def test_sync_from_a_missing_folder_deletes_nothing(attempts, servers, tmp_path):
@@ -75,8 +75,8 @@ def test_mistyped_path_in_a_bucket_is_told(attempts, servers, tmp_path, operatio
     )
     assert not outcome.succeeded
     assert outcome.reason in (
-        safety.EMPTY_SOURCE,
-        safety.NOTHING_FOUND.format("cloud:bucket/photso"),
+        refusals.EMPTY_SOURCE,
+        refusals.NOTHING_FOUND.format("cloud:bucket/photso"),
     )
     assert kept(tmp_path / "to") == before
 
@@ -98,6 +98,6 @@ def test_destination_that_names_no_bucket_is_refused(attempts, servers, tmp_path
     other = photographs(tmp_path / "store" / "bucket")
     remote = servers.remote("cloud", servers.start("s3", tmp_path / "store"))
     outcome = attempts.run(operation, tmp_path / "source", "cloud:", remote)
-    assert outcome.reason == safety.NO_BUCKET
+    assert outcome.reason == refusals.NO_BUCKET
     assert kept(tmp_path / "source") == before
     assert kept(tmp_path / "store" / "bucket") == other

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import safety
+from portal.engine import refusals
 from portal.settings import Settings, load_settings
 from tests.support.client import Browser
 from tests.support.keepsakes import kept, photographs
@@ -91,7 +91,7 @@ def test_two_remotes_of_one_server(browser, run, new_remote, servers, tmp_path, 
     new_remote("nas", "sftp", other.options())
     job = run(**fields | {"destination": "nas:team/photos"})
     assert job.status == "failed"
-    assert job.error == safety.ONE_PLACE
+    assert job.error == refusals.ONE_PLACE
     assert kept(tmp_path / "store" / "team" / "photos") == before
 
 
@@ -169,7 +169,7 @@ def test_empty_source_needs_a_word_of_its_own(browser, run, root, mode):
     fields = {"operation": "sync", "source": str(root / "source"), "destination": str(root / "to")}
     job = run(**fields)
     assert job.status == "failed"
-    assert job.error == safety.EMPTY_SOURCE
+    assert job.error == refusals.EMPTY_SOURCE
     assert kept(root / "to") == before
     job = run(**fields, allow_empty_source="y")
     assert job.status == "completed"

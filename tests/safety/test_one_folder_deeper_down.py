@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import safety
+from portal.engine import refusals
 from tests.support.keepsakes import kept, markers, photographs
 
 
 def refused(outcome, folder: str) -> None:
     assert not outcome.succeeded
-    assert outcome.reason == safety.SHARED_FOLDER.format(folder), outcome
+    assert outcome.reason == refusals.SHARED_FOLDER.format(folder), outcome
 
 
 @pytest.mark.parametrize("kind", ["sftp", "webdav", "ftp"])

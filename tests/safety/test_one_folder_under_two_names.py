@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from portal.engine import safety, same_place
+from portal.engine import refusals, same_place
 from tests.support.keepsakes import kept, markers, photographs
 
 DELETING = ("move", "sync")
@@ -92,7 +92,7 @@ def test_two_servers_lead_to_one_folder(attempts, servers, tmp_path, pair, opera
     run = attempts.confirmed if guarded else attempts.run
     outcome = run(operation, "one:team/photos", "two:team/photos", one, two)
     assert not outcome.succeeded
-    assert outcome.reason == safety.ONE_PLACE
+    assert outcome.reason == refusals.ONE_PLACE
     assert kept(tmp_path / "store" / "team" / "photos") == before
     assert markers(tmp_path) == []
 
@@ -107,7 +107,7 @@ def test_servers_that_remember_what_lay_there_are_found_out(attempts, servers, t
         attempts.run("copy", f"{side}:team/photos", tmp_path / "seen" / side, one, two)
     outcome = attempts.run(operation, "one:team/photos", "two:team/photos", one, two)
     assert not outcome.succeeded
-    assert outcome.reason == safety.ONE_PLACE
+    assert outcome.reason == refusals.ONE_PLACE
     assert kept(tmp_path / "store" / "team" / "photos") == before
     assert markers(tmp_path) == []
 
@@ -127,10 +127,10 @@ def test_servers_that_remember_do_not_hide_that_one_end_lies_in_the_other(
     for number, side in enumerate(("one:", "two:", "deep:")):
         attempts.run("copy", side, tmp_path / "seen" / str(number), *remotes)
     outcome = attempts.run(operation, begin, end, *remotes)
-    assert outcome.reason == safety.ONE_PLACE, outcome
+    assert outcome.reason == refusals.ONE_PLACE, outcome
     assert kept(store / "team" / "photos") == before
     outcome = attempts.run("sync", end, begin, *remotes)
-    assert outcome.reason == safety.ONE_PLACE, outcome
+    assert outcome.reason == refusals.ONE_PLACE, outcome
     assert kept(store / "team" / "photos") == before
     assert markers(store) == []
 
@@ -146,7 +146,7 @@ def test_a_server_of_this_machine_leads_to_a_local_folder(
     for begin, end in ((folder, "nas:team/photos"), ("nas:team/photos", folder)):
         outcome = attempts.run(operation, begin, end, remote)
         assert not outcome.succeeded, (begin, end)
-        assert outcome.reason == safety.ONE_PLACE
+        assert outcome.reason == refusals.ONE_PLACE
         assert kept(folder) == before
     assert markers(tmp_path) == []
 
@@ -182,7 +182,7 @@ def test_one_end_lies_in_the_other_under_another_name(
         assert sorted(after.values()) == sorted(before.values())
         return
     assert not outcome.succeeded
-    assert outcome.reason == safety.ONE_PLACE
+    assert outcome.reason == refusals.ONE_PLACE
     assert after == before
     assert markers(tmp_path) == []
 
@@ -199,7 +199,7 @@ def test_one_file_of_a_storage_is_not_moved_onto_itself(attempts, servers, tmp_p
         (folder / "1.jpg", "one:team/photos"),
     ):
         outcome = attempts.run("move", begin, end, one, two)
-        assert outcome.reason == safety.ONE_PLACE, (begin, end, outcome)
+        assert outcome.reason == refusals.ONE_PLACE, (begin, end, outcome)
         assert kept(folder) == before
     assert markers(tmp_path) == []
 
@@ -211,7 +211,7 @@ def test_copy_whose_bytes_would_be_written_over_themselves_is_refused(attempts, 
     one = servers.remote("one", servers.start("webdav", tmp_path / "store"))
     two = servers.remote("two", servers.start("webdav", tmp_path / "store"))
     outcome = attempts.run("copy", "one:photos", "two:photos", one, two)
-    assert outcome.reason == safety.ONE_PLACE
+    assert outcome.reason == refusals.ONE_PLACE
     assert kept(tmp_path / "store" / "photos") == before
 
 
@@ -248,7 +248,7 @@ def test_move_that_finds_everything_there_by_two_servers_of_one_machine_deletes_
     one = servers.remote("one", servers.start("sftp", tmp_path / "here"))
     two = servers.remote("two", servers.start("sftp", tmp_path / "there"))
     outcome = attempts.run("move", "one:photos", "two:photos", one, two)
-    assert outcome.reason == safety.ALL_THERE
+    assert outcome.reason == refusals.ALL_THERE
     assert kept(tmp_path / "here" / "photos") == before
     assert markers(tmp_path) == []
 

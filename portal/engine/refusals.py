@@ -1,0 +1,42 @@
+"""Sentences that say why a transfer must not begin."""
+
+ONE_PLACE = (
+    "The source and the destination are the same place under two names, or one lies inside the "
+    "other: a marker file that was written to one of them was seen in the other. Nothing was "
+    "done. Choose two folders of which neither holds the other."
+)
+EMPTY_SOURCE = (
+    "There is no file in the source (with these filters), so this sync would delete everything at "
+    "the destination. Nothing was done. Check the source; if it is meant to be empty, tick “Allow "
+    "an empty source” (allow_empty_source)."
+)
+NOTHING_FOUND = "Nothing was found at {}. Check the path behind the remote's name."
+NO_BUCKET = (
+    "The destination names no bucket, so this would replace whole buckets. Write the name of a "
+    "bucket after the colon."
+)
+LOOKS_ALIKE = (
+    "Many folders of one end look just like the other end, and both are on the same machine. That "
+    "none of them is the other end under another name could not be proven. Nothing was done. "
+    "Choose two folders of which neither holds the other."
+)
+SHARED_FOLDER = (
+    "The folder “{}” of the source and the one of that path at the destination are the same place "
+    "under two names: a marker file that was written to one of them was seen in the other. Nothing "
+    "was done. Leave that folder out by a pattern, or choose another destination."
+)
+MAY_BE_SHARED = (
+    "The folder “{}” of the source and the one of that path at the destination may be the same "
+    "place under two names; and since it cannot be written to, the opposite cannot be proven. "
+    "Nothing was done. Leave that folder out by a pattern, or choose another destination."
+)
+NOT_DELETED = (
+    "Everything was copied, but the storage did not delete what it was told to: “{}” is still "
+    "there, and perhaps others are. Allow the remote's user to delete files, or delete them "
+    "yourself."
+)
+ALL_THERE = (
+    "Every file is at the destination already, and both ends are on the same machine under "
+    "different names. That they are two places could not be proven beyond doubt, so that nothing "
+    "was deleted. Look at both, then delete the files at the source yourself."
+)
