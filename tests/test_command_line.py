@@ -167,7 +167,7 @@ def revision(data: Path, new: str | None = None) -> str:
     [["db", "upgrade"], ["db", "downgrade"], ["create-user", "dora", "--role", "viewer"], ["run"]],
     ids=" ".join,
 )
-def test_database_of_a_newer_version_is_told_as_that(
+def test_database_of_a_newer_version_is_reported_as_that(
     command: Command, data: Path, arguments: list[str]
 ) -> None:
     assert command("db", "upgrade").exit_code == 0
@@ -188,7 +188,7 @@ NEED_A_DATABASE = [
 
 
 @pytest.mark.parametrize("arguments", NEED_A_DATABASE, ids=" ".join)
-def test_database_of_an_older_version_is_told_as_that(
+def test_database_of_an_older_version_is_reported_as_that(
     command: Command, data: Path, arguments: list[str]
 ) -> None:
     assert command("db", "upgrade", "0005").exit_code == 0
@@ -200,7 +200,7 @@ def test_database_of_an_older_version_is_told_as_that(
 
 
 @pytest.mark.parametrize("arguments", NEED_A_DATABASE, ids=" ".join)
-def test_database_without_a_portal_is_told_as_that(
+def test_database_without_a_portal_is_reported_as_that(
     command: Command, data: Path, arguments: list[str]
 ) -> None:
     data.mkdir()
@@ -264,7 +264,7 @@ def test_bad_value_stops_the_command_with_its_name(
     assert "Traceback" not in done.output
 
 
-def test_version_is_told(command: Command) -> None:
+def test_version_is_reported(command: Command) -> None:
     assert __version__ in command("--version").output
 
 

@@ -112,7 +112,7 @@ def test_defaults_lie_in_the_instance_folder(tmp_path: Path) -> None:
     assert (settings.trusted_proxies, settings.log_format) == (0, "text")
 
 
-def test_variable_that_is_no_setting_is_told_with_the_one_that_was_meant(
+def test_variable_that_is_no_setting_is_reported_with_the_one_that_was_meant(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in [name for name in os.environ if name.startswith("PORTAL_")]:

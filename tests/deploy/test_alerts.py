@@ -34,7 +34,7 @@ def app(app: Flask, settings: Settings) -> Flask:
     return app
 
 
-def test_every_metric_that_a_rule_names_is_told(
+def test_every_metric_that_a_rule_names_is_reported(
     app: Flask, browser: Any, rules: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Counters appear once they have counted something.
@@ -48,7 +48,7 @@ def test_every_metric_that_a_rule_names_is_told(
         assert named - GIVEN <= told, rule["alert"]
 
 
-def test_every_label_that_a_rule_looks_at_is_told(
+def test_every_label_that_a_rule_looks_at_is_reported(
     browser: Any, rules: list[dict[str, Any]]
 ) -> None:
     told = browser().get("/metrics").text

@@ -25,7 +25,7 @@ def quiet(one: Silence, seconds: int, statistics: Statistics | None = None) -> S
     return one
 
 
-def test_silence_is_told_after_15_seconds_and_over_after_the_patience() -> None:
+def test_silence_is_reported_after_15_seconds_and_over_after_the_patience() -> None:
     assert quiet(silence(), 14).seconds(14.0) == 0
     assert quiet(silence(), 15).seconds(15.0) == 15
     assert not quiet(silence(), 119).is_over(119.0)

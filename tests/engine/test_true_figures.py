@@ -176,7 +176,7 @@ def test_files_that_arrive_when_it_is_tried_again_complete_the_total() -> None:
     assert (last.bytes_transferred, last.total_bytes) == (300, 300)
 
 
-def test_files_that_failed_before_a_figure_was_told_are_in_the_total() -> None:
+def test_files_that_failed_before_a_figure_was_reported_are_in_the_total() -> None:
     parser = ProgressParser("copy", dry_run=False)
     for number in range(5):
         line = b'{"level":"error","msg":"Failed to copy: gone","object":"%d"}' % number

@@ -122,7 +122,7 @@ def test_marks_keep_to_the_clock_on_the_day_it_is_changed() -> None:
     ]
 
 
-def test_plain_line_is_broken_where_nothing_was_heard() -> None:
+def test_plain_line_is_broken_where_nothing_was_reported() -> None:
     chart = charts.of_throughput(throughput(STARTED, Period.HOUR, 0, 768, None, 1024, None), "UTC")
     assert chart.lines == ["100,100 300,25", "700,0 700,0"]
     assert chart.data["points"] == [0, 768, None, 1024, None]

@@ -85,7 +85,7 @@ def shown(browser: Callable[..., Browser], job_id: int) -> tuple[Any, str]:
 
 
 @pytest.mark.parametrize("storage", KINDS, indirect=True)
-def test_silence_is_told_soon_and_goes_away_when_the_storage_answers_again(
+def test_silence_is_reported_soon_and_goes_away_when_the_storage_answers_again(
     storage: Storage, upload: Any, begin: Any, root: Path, browser: Callable[..., Browser]
 ) -> None:
     job_id = upload()
@@ -156,7 +156,7 @@ def test_storage_that_dies_and_comes_back_gets_all_the_tries(
 
 
 @pytest.mark.parametrize("storage", KINDS, indirect=True)
-def test_storage_that_is_silent_from_the_start_is_told_too(
+def test_storage_that_is_silent_from_the_start_is_reported_too(
     storage: Storage, upload: Any, begin: Any, root: Path
 ) -> None:
     job_id = upload()
@@ -169,7 +169,7 @@ def test_storage_that_is_silent_from_the_start_is_told_too(
 
 
 @pytest.mark.parametrize("storage", ["sftp"], indirect=True)
-def test_download_from_a_silent_storage_is_told_and_given_up_too(
+def test_download_from_a_silent_storage_is_reported_and_given_up_too(
     storage: Storage, new_remote: Any, new_job: Any, begin: Any, root: Path
 ) -> None:
     fill(storage.folder / "bucket/from", 3 * MIB, 4)

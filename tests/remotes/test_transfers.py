@@ -195,7 +195,7 @@ def test_server_that_dies_in_mid_transfer_costs_no_file(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("operation", ["copy", "move"])
-def test_destination_that_is_a_file_is_told_at_once(
+def test_destination_that_is_a_file_is_reported_at_once(
     tmp_path: Path,
     new_remote: Any,
     run: Callable[..., Job],

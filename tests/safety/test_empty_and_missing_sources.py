@@ -65,7 +65,7 @@ def test_sync_from_an_empty_source_is_done_where_it_is_allowed(attempts, servers
 
 @pytest.mark.parametrize("operation", ["copy", "move", "sync", "check"])
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_mistyped_path_in_a_bucket_is_told(attempts, servers, tmp_path, operation, dry_run):
+def test_mistyped_path_in_a_bucket_is_reported(attempts, servers, tmp_path, operation, dry_run):
     """A storage of objects knows no folders, and lists what is not there as empty."""
     photographs(tmp_path / "store" / "bucket" / "photos")
     before = photographs(tmp_path / "to") if operation == "sync" else {}

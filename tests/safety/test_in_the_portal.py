@@ -114,7 +114,7 @@ def test_what_files_were_compared_by_is_shown(
     assert bob.get(f"/api/v1/jobs/{job.id}").json["compared_by"] == "bytes"
 
 
-def test_time_to_the_second_is_told_on_the_page_and_to_programs(
+def test_time_to_the_second_is_reported_on_the_page_and_to_programs(
     browser,
     run,
     new_remote,

@@ -51,7 +51,7 @@ def test_server_that_ignores_case_is_found_out_by_the_marker(
     assert markers(tmp_path) == []
 
 
-def test_names_that_meet_are_told_where_rclone_alone_notices(attempts, servers, tmp_path):
+def test_names_that_meet_are_reported_where_rclone_alone_notices(attempts, servers, tmp_path):
     """Two forms of one accented letter, to a storage of which nobody knows whether it keeps them
     apart."""
     source = tmp_path / "source"

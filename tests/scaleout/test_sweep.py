@@ -205,7 +205,7 @@ def test_row_that_somebody_spoiled_does_not_stop_the_sweep(
     assert status_of(spoiled) in ("running", "interrupted")
 
 
-def test_job_nobody_heard_of_for_a_minute_is_notified_again_once_a_minute(
+def test_job_without_a_claim_for_a_minute_is_notified_again_once_a_minute(
     app: Flask, new_job: Callable[..., int]
 ) -> None:
     job_id = new_job(pool="site-b")

@@ -55,7 +55,7 @@ def test_worker_tells_of_a_root_that_is_away_until_it_is_back(
     wait_for(lambda: workers.root_problems() == [], 20)
 
 
-def test_folder_that_hangs_is_told_and_holds_nobody_up() -> None:
+def test_folder_that_hangs_is_reported_and_holds_nobody_up() -> None:
     hangs, back = threading.Event(), threading.Event()
 
     def look() -> list[str]:

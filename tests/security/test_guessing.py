@@ -94,7 +94,7 @@ def test_waiting_is_made_no_longer_by_trying_meanwhile(attempt: Attempt, shift: 
     assert attempt("bob").status_code == 401
 
 
-def test_right_password_has_to_wait_too_and_then_begins_anew(
+def test_right_password_has_to_wait_too_and_then_begins_again(
     attempt: Attempt, shift: Shift
 ) -> None:
     statuses(attempt, 5, "bob")

@@ -99,7 +99,7 @@ def test_without_room_pages_are_served_and_what_ended_meanwhile_is_written_after
     assert portal.stop() == 0
 
 
-def test_full_disk_is_told_from_a_database_that_does_not_answer(tmp_path: Path) -> None:
+def test_full_disk_is_told_apart_from_a_database_that_does_not_answer(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/small")
     with engine.connect() as connection:
         connection.execute(text("CREATE TABLE kept (content)"))

@@ -154,7 +154,7 @@ def test_what_was_removed_or_added_is_found(trail: None, statements: list[str], 
     assert audit.verify().fault == fault
 
 
-def test_chain_that_was_computed_anew_is_found_by_an_entry_noted_elsewhere(trail: None) -> None:
+def test_chain_that_was_computed_again_is_found_by_an_entry_noted_elsewhere(trail: None) -> None:
     known = (12, entry(12).hash)
     assert audit.verify(known).fault == ""
     behind_the_back("UPDATE audit SET actor = 'charlie' WHERE id = 5")
@@ -171,7 +171,7 @@ def test_chain_that_was_computed_anew_is_found_by_an_entry_noted_elsewhere(trail
     assert audit.verify(known).fault == "Entry 12 is not the one that was noted."
 
 
-def test_known_entry_that_is_gone_is_told(trail: None) -> None:
+def test_known_entry_that_is_gone_is_reported(trail: None) -> None:
     assert "Entry 99 is not there" in audit.verify((99, "0" * 64)).fault
 
 

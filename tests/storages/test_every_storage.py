@@ -51,7 +51,7 @@ def test_from_the_form_to_the_last_byte(storage: Storage, root: Path, tmp_path: 
 
 
 @EVERY
-def test_wrong_secret_is_told_and_costs_nothing(storage: Storage, root: Path) -> None:
+def test_wrong_secret_is_reported_and_costs_nothing(storage: Storage, root: Path) -> None:
     wrong = dict(storage.server.kind.wrong)
     if not wrong:
         pytest.skip(f"{storage.server.kind.server} lets everybody in")

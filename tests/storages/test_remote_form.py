@@ -125,7 +125,7 @@ def test_host_key_that_is_none_is_refused_with_a_sentence(alice: Browser, pasted
     assert pasted in answer.text, "what was typed stays"
 
 
-def test_bucket_that_was_not_made_is_told(
+def test_bucket_that_was_not_made_is_reported(
     browser: Callable[..., Browser], new_remote: Any, storages: Callable[[str], Storage]
 ) -> None:
     """With this option rclone makes no bucket, and says nothing."""

@@ -48,7 +48,7 @@ def begin(execute: Callable[..., None], settings: Settings) -> Iterator[Callable
 
 @pytest.mark.parametrize("kind", ["azure", "smb", "google", "ftp", "webdav", "sftp with a shell"])
 @pytest.mark.parametrize("how", ["freezes", "dies"])
-def test_upload_to_a_storage_that_falls_silent_is_told_and_given_up(
+def test_upload_to_a_storage_that_falls_silent_is_reported_and_given_up(
     server: Server, how: str, new_remote: Any, new_job: Any, begin: Any, root: Path
 ) -> None:
     new_remote("nas", server.kind.backend, server.options())

@@ -68,7 +68,7 @@ def test_ftp_server_that_demands_tls(meet: Meet, changed: dict[str, str], said: 
         assert storage.verdict().startswith(said)
 
 
-def test_tls_that_loses_the_end_of_files_is_told_with_its_cure(meet: Meet, root: Path) -> None:
+def test_tls_that_loses_the_end_of_files_is_reported_with_its_cure(meet: Meet, root: Path) -> None:
     (root / "sent").mkdir()
     for number in range(12):
         (root / "sent" / f"part {number}").write_bytes(os.urandom(2_500_000))

@@ -91,7 +91,7 @@ def test_what_is_no_full_path_is_refused_and_told_the_roots(data, text):
     assert refused(text, [data]) == f"Enter a full path in {data}."
 
 
-def test_all_roots_are_told(data, tmp_path):
+def test_all_roots_are_reported(data, tmp_path):
     assert refused("/etc", [data, tmp_path]) == f"The path must lie in {data} or {tmp_path}."
 
 

@@ -249,7 +249,7 @@ def test_pages_hold_to_their_own_policy(browser: Any) -> None:
             assert "src=" in script.split(">")[0], path
 
 
-def test_static_files_are_kept_for_ever_and_never_sniffed(app: Flask, browser: Any) -> None:
+def test_static_files_are_kept_without_end_and_never_sniffed(app: Flask, browser: Any) -> None:
     nobody = browser()
     page = nobody.get("/login").text
     address = page.split('rel="stylesheet" href="')[1].split('"')[0]

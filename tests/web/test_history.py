@@ -123,7 +123,7 @@ def test_check_that_found_differences_is_an_answer_with_a_chip_of_its_own(
     assert "file 2" in shown
 
 
-def test_transfer_that_began_anew_says_whose_figures_these_are(
+def test_transfer_that_began_again_says_whose_figures_these_are(
     charlie: Browser, fill: Fill
 ) -> None:
     fill(ended(1, NOON, attempt=1), ended(2, NOON, attempt=2))

@@ -152,7 +152,7 @@ def test_admin_who_ends_all_of_their_own_keeps_the_one_that_asks(browser: Any, u
     assert [is_open(here), is_open(there)] == [True, False]
 
 
-def test_region_that_is_drawn_anew_is_no_visit(browser: Any) -> None:
+def test_region_that_is_drawn_again_is_no_visit(browser: Any) -> None:
     bob = browser("bob")
     long_ago = now() - timedelta(hours=7)
     change(bob, last_seen_at=long_ago)

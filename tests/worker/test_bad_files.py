@@ -263,7 +263,7 @@ def test_full_disk_fails_in_words_and_keeps_the_source(
     assert (job.percent or 0) < 100
 
 
-def test_full_disk_can_be_told_without_one(new_job: Any, execute: Any, tmp_path: Path) -> None:
+def test_full_disk_can_be_reported_without_one(new_job: Any, execute: Any, tmp_path: Path) -> None:
     script = scripted_rclone(
         tmp_path,
         """

@@ -173,7 +173,7 @@ def test_stop_ends_within_its_patience_also_when_no_worker_can_write(
         assert time.monotonic() - before < 4
 
 
-def test_start_takes_back_what_a_dead_process_held(run: Run, new_job: Any, root: Path) -> None:
+def test_start_rescues_the_jobs_of_a_dead_process(run: Run, new_job: Any, root: Path) -> None:
     fill(root / "from", MIB)
     ids = [new_job(source=root / "from", destination=root / str(n)) for n in range(2)]
     for job_id in ids:

@@ -119,7 +119,7 @@ def test_jobs_do_not_wait_for_each_other() -> None:
     assert buffered.out == [(2, 1), (2, 2), (1, 4)]
 
 
-def test_gap_that_opens_later_is_waited_for_anew() -> None:
+def test_gap_that_opens_later_is_waited_for_again() -> None:
     buffered = Buffered()
     buffered.created()
     buffered.status(3)

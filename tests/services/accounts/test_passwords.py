@@ -50,7 +50,7 @@ def test_generated_ones_are_accepted() -> None:
     assert passwords.weakness(passwords.generated(), "bob") is None
 
 
-def test_longest_password_is_told_from_one_that_differs_in_its_last_character() -> None:
+def test_longest_password_is_told_apart_from_one_that_differs_in_its_last_character() -> None:
     hashed = passwords.hashed("x" * 1023 + "y")
     assert passwords.is_right(hashed, "x" * 1023 + "y")
     assert not passwords.is_right(hashed, "x" * 1024)
@@ -85,7 +85,7 @@ def stored(name: str) -> str:
     return session.query(User).filter_by(username=name).one().password_hash
 
 
-def test_hash_is_made_anew_at_sign_in_when_the_parameters_rose(
+def test_hash_is_made_again_at_sign_in_when_the_parameters_rose(
     browser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = stored("bob")

@@ -183,7 +183,7 @@ def test_bandwidth_changes_while_it_runs(bob: Browser, running: Callable[..., Ru
     assert stored(1).bandwidth_limit == "off"
 
 
-def test_timetable_takes_the_place_of_a_rate_while_it_runs(
+def test_timetable_replaces_a_rate_while_it_runs(
     bob: Browser, running: Callable[..., Running], events: Recorder
 ) -> None:
     job = running(bandwidth_limit="2M")
@@ -266,7 +266,7 @@ def test_program_pauses_limits_and_resumes(bob: Browser, new_job: Callable[..., 
 # --- the queue ----------------------------------------------------------------------------------
 
 
-def test_each_queued_job_says_its_place_to_everyone(
+def test_each_queued_job_shows_its_queue_position_to_everyone(
     browser: Callable[..., Browser],
     new_job: Callable[..., int],
     worker_process: Callable[..., int],
@@ -295,7 +295,7 @@ def test_queued_job_says_what_it_waits_for(bob: Browser, new_job: Callable[..., 
     assert "job-waits" not in bob.get("/jobs/1").text
 
 
-def test_places_are_counted_in_each_pool_by_itself(
+def test_queue_positions_are_counted_in_each_pool(
     browser: Callable[..., Browser], new_job: Callable[..., int]
 ) -> None:
     for number in range(1, 5):

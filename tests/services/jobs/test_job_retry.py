@@ -143,7 +143,7 @@ def test_click_in_a_row_gets_the_new_row(browser: Any, ended: Any) -> None:
     assert 'id="job-2"' in answer.text
 
 
-def test_job_made_anew_starts_from_blank_figures(ended: Any, browser: Any) -> None:
+def test_job_made_again_starts_from_blank_figures(ended: Any, browser: Any) -> None:
     ended("failed")
     browser("bob").post("/jobs/1/retry")
     new: Job = stored(2)

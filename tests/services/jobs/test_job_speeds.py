@@ -78,7 +78,7 @@ def test_curve_is_that_of_the_last_attempt(new_job: Any, attempts: tuple[int, in
     assert (saved(job_id).attempt, saved(job_id).points) == (2, [2])
 
 
-def test_transfer_that_says_nothing_is_told_to_stand_still(
+def test_transfer_without_new_figures_counts_as_standing_still(
     new_job: Any, execute: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Recorder
 ) -> None:
     monkeypatch.setattr(attempt, "SILENT", 0.5)

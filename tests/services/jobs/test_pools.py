@@ -122,7 +122,7 @@ def test_portal_of_one_process_has_no_pools_to_speak_of(browser: Any, new_job: A
     assert 'name="pool"' not in browser("bob").get("/jobs/new").text
 
 
-def test_pages_fetch_anew_when_a_pool_gets_its_first_worker_or_loses_its_last(
+def test_pages_fetch_again_when_a_pool_gets_its_first_worker_or_loses_its_last(
     scale_out: Flask, site_b: int, worker_process: Callable[..., int], events: Recorder
 ) -> None:
     def refreshed() -> int:

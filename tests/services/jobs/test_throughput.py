@@ -188,7 +188,7 @@ def test_totals_are_of_the_transaction_that_tells_the_figures(
     assert told().moved == 500
 
 
-def test_bytes_that_could_not_be_told_for_a_while_are_shared_among_their_minutes(
+def test_bytes_that_could_not_be_reported_for_a_while_are_shared_among_their_minutes(
     new_job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = claimed(new_job())
@@ -218,7 +218,7 @@ def test_shares_add_up_and_each_minute_comes_once(moved: int, seconds: float) ->
     assert len(found) <= 1441
 
 
-def test_what_is_told_at_once_is_of_its_minute() -> None:
+def test_bytes_that_are_reported_at_once_belong_to_their_minute() -> None:
     assert transitions.shares(50, MOMENT - timedelta(seconds=59), MOMENT) == [(MOMENT, 50)]
     assert transitions.shares(50, None, MOMENT) == [(MOMENT, 50)]
     # A clock that was set back.
