@@ -1,8 +1,8 @@
 """A thread that confines itself, starts one program, and stays until that has ended.
 
-Landlock restricts the thread that asks for it and what this thread starts; so no launcher has to be
-started before rclone, and nothing of Python runs between fork and exec. The thread must stay, for
-rclone is told to end when it does.
+Landlock restricts the thread that asks for it and the programs that this thread starts. So rclone
+needs no launcher, and no Python runs between fork and exec. The thread has to stay: the kernel
+tells rclone to end when its parent thread ends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Removes names from rclone's messages: a name must not be taken for the reason of an error.
 
 A file may be called ``No space left on device.txt``, a bucket ``accessdenied``, a server
-``ssh-agent``. Errors repeat such names: as paths, quoted, in addresses. What is left is what the
-system or the storage said.
+``ssh-agent``. Errors repeat such names: as paths, quoted, in addresses. The rest is the message of
+the system or the storage.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Sets the modes of folders at a local destination, and removes folders that a move has emptied,
 when the files have gone.
 
-rclone sets the mode of a folder before it writes into it, so that without the rights of root it
-cannot copy a folder that is read-only; and it removes an emptied source together with its top.
+rclone sets the mode of a folder before it writes into it: without root's rights it could not copy a
+read-only folder. And it removes the top of an emptied source as well.
 
 Others may change both trees meanwhile: every folder is opened by its real path without following
-links, and is used only by what was opened.
+links, and used only through that open descriptor.
 """
 
 from __future__ import annotations

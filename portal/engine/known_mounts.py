@@ -1,7 +1,8 @@
-"""Which disks were mounted at or below the roots, so that the empty folder that is left of a mount
-is not taken for the disk: what is written there lands on the system disk and looks like a copy.
+"""Remembers which disks were mounted at or below the roots.
 
-Kept in a file, for the disk may be away when the portal starts again.
+Without that, the empty folder of a mount whose disk is away would be taken for the disk: files that
+are written there land on the system disk and look like a copy. The memory is a file, because the
+disk may be away when the portal starts again.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Damaged(EngineError):
 
 
 class KnownMounts:
-    """Those of this machine. Every question is answered by what is mounted now. What is to be
-    changed or noted raises Damaged where the file is; then nothing is right any more."""
+    """The mounts of this machine. Every answer compares the file with what is mounted now. Changes
+    and notes raise Damaged if the file cannot be read; until then, no folder counts as right."""
 
     def __init__(self, data_dir: Path, roots: Sequence[Path]) -> None:
         self._file = data_dir / FILE

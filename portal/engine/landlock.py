@@ -93,7 +93,7 @@ class Ruleset:
     Raises OSError if the kernel has no Landlock."""
 
     def __init__(self, *, network: bool) -> None:
-        """Without ``network`` there is none by TCP, as far as the kernel can see to it."""
+        """Without ``network``, TCP is forbidden, if the kernel can do that."""
         known = version()
         self._handled = _handled(known)
         wanted = _Ruleset(

@@ -1,12 +1,12 @@
 """Keys of places: a key says where one side of a job really is, whatever it is called.
 
-Two keys of which one begins with the other are places that overlap: the same folder, or one that
-holds the other. Each ends with a slash, so that `/photos-old/` does not lie in `/photos/`.
+If one key begins with another, their places overlap: the same folder, or one inside the other. Each
+key ends with a slash; otherwise `/photos-old/` would seem to be inside `/photos/`.
 
-Users are left out. Two users of one server may see one folder, and who takes them for two places
-lets two jobs write there at once, or moves a folder onto itself. That they may also see two folders
-costs no more than a wait. What no key can tell (a server with two names, two protocols for one
-disk), a marker file can.
+Keys do not contain users. Two users of one server may see the same folder; as two places, two jobs
+could write there at once, or a folder could be moved onto itself. If they see two folders, one job
+waits without need, and no more. Some things no key can tell (a server with two names, two protocols
+for one disk): a marker file finds them out.
 """
 
 from __future__ import annotations

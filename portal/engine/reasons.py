@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``pattern`` is a regular expression, looked for without regard to case.
+    """``pattern``: a regular expression; case does not matter.
 
-    ``may_pass``: True where another try may well succeed; False where every try would end the same
-    way until somebody does something; None where it is about one file and says nothing of the
-    others, so that rclone's exit code decides. ``told``: of one that may pass, what is said while
-    the next try is waited for, with ``{storage}`` for the name of the storage.
+    ``may_pass``: True if another try may well succeed; False if every try would fail until somebody
+    does something; None if the error is about one file only: then rclone's exit code decides.
+    ``told``: the words while the next try is waited for, with ``{storage}`` for the storage's name.
     """
 
     pattern: str

@@ -1,7 +1,7 @@
 """Removes credentials from texts for people: more people read a log than may know a password.
 
-Only texts are redacted, never the lines of rclone's protocol: a password such as ``2048`` stands in
-sizes and names too, and a line without them is no longer what rclone said.
+Only texts are redacted, never the lines of rclone's protocol: a password such as ``2048`` may
+also be a size or a part of a name, and a line without it could not be read any more.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 - There is something at the source: an empty one would empty the destination of a sync.
 - No two names of the source fall together at the destination.
 
-Whatever cannot be found out counts as not safe.
+Anything that cannot be found out counts as not safe.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether both ends are one place, or one contains the other, as far as that can be known without
 writing.
 
-Two names of a folder are told apart by what they name: a folder of this machine by device and inode
-(see ``places``), a storage by its server and path. A probe finds out the rest.
+A folder of this machine is identified by device and inode (see ``places``), a storage by its server
+and path. A probe finds out the rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Notices that nothing arrives at a storage, or from it, while a transfer runs.
 
-rclone counts what it has read into its buffers: one that uploads to a dead server stands at "99 %"
-for many minutes. So what counts here is what its process has written to its connections (or read
-from them, where the destination is a disk of this machine), and what it has finished.
+rclone counts bytes when it reads them into its buffers: during an upload to a dead server it shows
+"99 %" for many minutes. Therefore this counts the bytes that its process has written to its
+connections (or read from them, if the destination is a disk of this machine), and finished files.
 """
 
 from __future__ import annotations

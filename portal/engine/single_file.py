@@ -1,8 +1,8 @@
 """A source that is one file, which filters may leave out.
 
-rclone's filters do not apply where its source is a file: one of 5 GB is moved past ``--max-size
-1M``. It is given the folder instead, and rules that leave out all but this name, so that every
-filter holds; and it still only copies into the destination, whatever else lies there.
+If its source is a file, rclone ignores filters: a file of 5 GB is moved in spite of ``--max-size
+1M``. Therefore rclone gets the folder, and rules that leave out every other name. Then all filters
+apply, and other files at the destination are left alone.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The watchdog's own program: ends rclone's groups when its worker dies, freezes or goes silent.
 
-A process of its own in a session of its own, so that what stops the worker does not stop it. It is
-told by standard input, a line each; times are those of CLOCK_BOOTTIME:
+It is a process in a session of its own: a signal that stops the worker does not stop it. It reads
+lines from standard input; times are those of CLOCK_BOOTTIME:
 
-    hold PID TIME     a group, by its leader, that was last kept at TIME
-    release PID       it is dead
-    kept TIME         all of them were kept at TIME
+    hold PID TIME     watch this group (by its leader); its lease was renewed at TIME
+    release PID       the group is dead
+    kept TIME         the leases of all groups were renewed at TIME
 """
 
 from __future__ import annotations

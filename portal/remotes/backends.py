@@ -1,9 +1,9 @@
 """The kinds of storage that may be remotes, and the options that may be set for each.
 
-What stands here was looked at option by option. Left out for good: whatever runs a command, reads a
-file or the environment of this machine, keeps a token by itself, sends the connection another way
-round (proxies, sockets, more endpoints), writes secrets to a log, or wraps another remote. All else
-about an option (its help, kind and choices) is rclone's own word.
+Each option was examined before it was added. Left out on purpose: every option that runs a command,
+reads a file or the environment of this machine, stores a token itself, diverts the connection
+(proxies, sockets, more endpoints), writes secrets to a log, or wraps another remote. The rest about
+an option (its help, type and choices) comes from rclone itself.
 """
 
 from __future__ import annotations

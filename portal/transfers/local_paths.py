@@ -35,7 +35,7 @@ class PathRefused(Exception):
 def resolve(text: str, roots: Roots) -> Path:
     """The real path that `text` names, at or below the real path of one of `roots`.
 
-    Symbolic links are followed as far as the path exists; what does not exist yet is allowed.
+    Symbolic links are followed as far as the path exists; the rest may not exist yet.
     Raises PathRefused, and nothing else, whatever the text.
     """
     if not roots:

@@ -1,6 +1,6 @@
 """The rules of names (of files, folders, jobs, patterns, tokens), and how a name is shown.
 
-Refused is only what a name cannot be told apart by, or what breaks the line that it stands on:
+A character is refused only if it makes two names look alike, or breaks the line of a name:
 
 * control characters, line and paragraph separators: Unicode's general categories Cc, Zl and Zp.
   POSIX advises against the first (it defines a portable filename without them), and rclone writes
