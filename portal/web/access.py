@@ -176,7 +176,7 @@ def _too_little() -> str:
 def _note_presence(response: Any) -> Any:
     user = current_user
     if "present" in g and user.is_authenticated and response.status_code < 500:
-        fresh = sessions.seen(user.session_id, user.token, person=g.present)
+        fresh = sessions.touch(user.session_id, user.token, person=g.present)
         if fresh is not None:
             browser_session["_user_id"] = fresh  # where Flask-Login keeps it
     return response

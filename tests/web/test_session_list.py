@@ -172,7 +172,7 @@ def test_wall_display_of_a_viewer_may_be_idle_where_the_settings_say_so(
     assert [is_open(charlie), is_open(bob)] == [False, False]
     configure(app, session_policy=SessionPolicy(viewers_idle=True))
     assert [is_open(charlie), is_open(bob)] == [True, False]
-    assert principals.caller(str(charlie_token(charlie))) is not None
+    assert principals.find(str(charlie_token(charlie))) is not None
     change(charlie, expires_at=now() - timedelta(seconds=1))
     assert not is_open(charlie)
 

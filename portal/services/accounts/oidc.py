@@ -28,7 +28,7 @@ _LEEWAY = 60
 #: How long what the provider says of itself is believed without asking again.
 _KNOWN_FOR = 3600.0
 #: A person may take so long to sign in over there.
-TRIP_SECONDS = 600
+AUTHORIZATION_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Provider:
     second_factor: bool = False
 
 
-class Trip(NamedTuple):
+class AuthorizationRequest(NamedTuple):
     """What the browser keeps while it is at the provider; it comes back with ``state``."""
 
     state: str
@@ -54,7 +54,7 @@ class Trip(NamedTuple):
     redirect_uri: str
 
 
-class Told(NamedTuple):
+class IdTokenClaims(NamedTuple):
     """What the provider says of the person: checked claims, and those of its user info."""
 
     issuer: str
@@ -70,21 +70,26 @@ class Refused(Forbidden):
         self.reason = reason
 
 
-def departure(provider: Provider, redirect_uri: str) -> tuple[str, Trip]:
+def authorization_url(provider: Provider, redirect_uri: str) -> tuple[str, AuthorizationRequest]:
     """Where the browser has to go, and what it has to keep. Raises Unavailable."""
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-    trip = Trip(state, nonce, verifier, redirect_uri)
+    authorization = AuthorizationRequest(state, nonce, verifier, redirect_uri)
     endpoint = _metadata(provider)["authorization_endpoint"]
-    with _client(provider, trip) as client:
+    with _client(provider, authorization) as client:
         url, _ = client.create_authorization_url(
-            endpoint, state=trip.state, nonce=trip.nonce, code_verifier=trip.verifier
+            endpoint,
+            state=authorization.state,
+            nonce=authorization.nonce,
+            code_verifier=authorization.verifier,
         )
-    return str(url), trip
+    return str(url), authorization
 
 
-def arrival(provider: Provider, trip: Trip, sent: Mapping[str, str]) -> Told:
+def handle_callback(
+    provider: Provider, authorization: AuthorizationRequest, sent: Mapping[str, str]
+) -> IdTokenClaims:
     """Who came back with these arguments. Raises Refused, Unavailable."""
-    if not secrets.compare_digest(sent.get("state", "").encode(), trip.state.encode()):
+    if not secrets.compare_digest(sent.get("state", "").encode(), authorization.state.encode()):
         raise Refused("wrong state")
     # RFC 9207: an answer of another provider that the browser was mixed up with.
     if sent.get("iss", provider.issuer) != provider.issuer:
@@ -92,16 +97,18 @@ def arrival(provider: Provider, trip: Trip, sent: Mapping[str, str]) -> Told:
     if "error" in sent or not sent.get("code"):
         raise Refused(f"the provider refused: {sent.get('error', 'no code')[:64]}")
     metadata = _metadata(provider)
-    with _asking(), _client(provider, trip) as client:
+    with _asking(), _client(provider, authorization) as client:
         token = client.fetch_token(
-            metadata["token_endpoint"], code=sent["code"], code_verifier=trip.verifier
+            metadata["token_endpoint"], code=sent["code"], code_verifier=authorization.verifier
         )
-        claims = _claims(provider, trip, token)
+        claims = _claims(provider, authorization, token)
         claims = {**_user_info(client, metadata, claims["sub"]), **claims}
-    return Told(provider.issuer, claims["sub"], claims)
+    return IdTokenClaims(provider.issuer, claims["sub"], claims)
 
 
-def _claims(provider: Provider, trip: Trip, token: Mapping[str, Any]) -> dict[str, Any]:
+def _claims(
+    provider: Provider, authorization: AuthorizationRequest, token: Mapping[str, Any]
+) -> dict[str, Any]:
     """Claims of the ID token, once signature, issuer, audience, times and nonce are right."""
     from authlib.oidc.core import CodeIDToken
     from joserfc import jwt
@@ -126,7 +133,7 @@ def _claims(provider: Provider, trip: Trip, token: Mapping[str, Any]) -> dict[st
         read.header,
         {**essential, "iss": {"essential": True, "value": provider.issuer}},
         {
-            "nonce": trip.nonce,
+            "nonce": authorization.nonce,
             "client_id": provider.client_id,
             "access_token": token.get("access_token"),
         },
@@ -212,7 +219,7 @@ def _document(address: str, *, fresh: bool = False) -> Any:
     return document
 
 
-def _client(provider: Provider, trip: Trip) -> Any:
+def _client(provider: Provider, authorization: AuthorizationRequest) -> Any:
     from authlib.integrations.requests_client import OAuth2Session
 
     methods = _metadata(provider).get("token_endpoint_auth_methods_supported", [])
@@ -227,7 +234,7 @@ def _client(provider: Provider, trip: Trip) -> Any:
         provider.client_secret or None,
         token_endpoint_auth_method=method,
         scope=provider.scopes,
-        redirect_uri=trip.redirect_uri,
+        redirect_uri=authorization.redirect_uri,
         code_challenge_method="S256",
         default_timeout=_TIMEOUT,
     )

@@ -15,21 +15,21 @@ SECONDS = 600
 _PURPOSE = "second step of signing in"
 
 
-class Half(NamedTuple):
+class PendingSignIn(NamedTuple):
     user: User
     proof: Proof
     remember: bool
     way: str
 
 
-def paused(proof: Proof, *, remember: bool, way: str) -> str:
+def issue(proof: Proof, *, remember: bool, way: str) -> str:
     # The hash itself never leaves the server, not even to its owner.
     mark = digest(proof.password_hash)
     data = {"user": proof.user_id, "mark": mark, "remember": remember, "way": way}
     return runtime().keys.sign(_PURPOSE, data)
 
 
-def resumed(token: str) -> Half | None:
+def load(token: str) -> PendingSignIn | None:
     """Whose second step this is. None when it took too long, or when the user was disabled or got
     another password meanwhile."""
     data = runtime().keys.verify(_PURPOSE, token, seconds=SECONDS)
@@ -38,4 +38,4 @@ def resumed(token: str) -> Half | None:
         return None
     if digest(user.password_hash) != data["mark"]:
         return None
-    return Half(user, Proof(user.id, user.password_hash), data["remember"], data["way"])
+    return PendingSignIn(user, Proof(user.id, user.password_hash), data["remember"], data["way"])

@@ -34,7 +34,7 @@ _BELIEVED_SECONDS = 2.0
 _MOST_BELIEVED = 10_000
 
 
-class Caller(NamedTuple):
+class Principal(NamedTuple):
     """Whom a live session let in, and when that was looked up.
 
     ``has_news``: the session has something to note, so that the request must take the long way.
@@ -98,29 +98,29 @@ class _Lookups:
         self.gather = threading.Lock()
         self.look = threading.Lock()
         self.gathering: _Batch | None = None
-        self.believed: dict[str, Caller] = {}
+        self.believed: dict[str, Principal] = {}
 
 
-def caller(token: str) -> Caller | None:
+def find(token: str) -> Principal | None:
     """Whom this token lets in. Raises SQLAlchemyError where that cannot be known."""
     endings = publish.endings()  # before the look, so that an ending during it counts
     mark = digest(token)
-    return _caller(_look(mark).get(mark), token, mark, endings)
+    return _principal(_look(mark).get(mark), token, mark, endings)
 
 
-def callers(tokens: Iterable[str]) -> dict[str, Caller]:
-    """Whom each of these lets in, by one look. Raises as ``caller`` does."""
+def find_all(tokens: Iterable[str]) -> dict[str, Principal]:
+    """Whom each of these lets in, by one look. Raises as ``find`` does."""
     endings = publish.endings()
     marks = {digest(token): token for token in tokens}
     rows = _rows(set(marks)) if marks else {}
-    found = (_caller(row, marks[mark], mark, endings) for mark, row in rows.items())
+    found = (_principal(row, marks[mark], mark, endings) for mark, row in rows.items())
     return {each.token: each for each in found if each is not None}
 
 
-def _caller(row: Any, token: str, mark: str, endings: int) -> Caller | None:
+def _principal(row: Any, token: str, mark: str, endings: int) -> Principal | None:
     if row is None or not is_good(row, row.active, row.role):
         return None
-    return Caller(
+    return Principal(
         row.user_id,
         row.username,
         row.role,
@@ -133,18 +133,18 @@ def _caller(row: Any, token: str, mark: str, endings: int) -> Caller | None:
     )
 
 
-def same_caller(known: Caller) -> Caller | None:
+def revalidate(known: Principal) -> Principal | None:
     """``known`` as of now. Looked up again if any session ended since, or if the look is older
     than what ``drop_ended`` would find by itself."""
-    return known if _holds(known, REVIEW_SECONDS) else caller(known.token)
+    return known if _holds(known, REVIEW_SECONDS) else find(known.token)
 
 
-def recent_caller(token: str) -> Caller | None:
-    """As ``caller``, from memory if nothing has ended since and it is but a moment old."""
+def cached(token: str) -> Principal | None:
+    """As ``find``, from memory if nothing has ended since and it is but a moment old."""
     believed = current()[_Lookups].believed
     known = believed.get(token)
     if known is None or not _holds(known, _BELIEVED_SECONDS):
-        known = caller(token)
+        known = find(token)
         if len(believed) >= _MOST_BELIEVED:
             believed.clear()
         if known is None:
@@ -154,7 +154,7 @@ def recent_caller(token: str) -> Caller | None:
     return known
 
 
-def _holds(known: Caller, seconds: float) -> bool:
+def _holds(known: Principal, seconds: float) -> bool:
     return known.endings == publish.endings() and time.monotonic() - known.looked_at < seconds
 
 

@@ -87,14 +87,14 @@ def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) 
 # --- presence and rotation ----------------------------------------------------------------------
 
 
-def seen(session_id: int | None, token: str, *, person: bool) -> str | None:
+def touch(session_id: int | None, token: str, *, person: bool) -> str | None:
     """Notes that this token came, and whether a person did (at most once a minute).
 
     Gives another token where this one is due to be replaced. It goes to pages a person asked
     for, and the old one stays good until the new one was seen: an answer can get lost.
     """
     row = session.get(LoginSession, session_id) if session_id else None
-    if row is None or not _news(row, digest(token), person, now()):
+    if row is None or not _needs_touch(row, digest(token), person, now()):
         return None
     with write() as tx:
         row = tx.get(LoginSession, session_id, with_for_update={"of": LoginSession})
@@ -109,7 +109,7 @@ def rotate_all(tx: Session, user_id: int) -> None:
     tx.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
 
 
-def _news(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
+def _needs_touch(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
     return (
         has_arrived(row, mark)
         or (person and moment - row.last_seen_at >= _TOUCH_EVERY)

@@ -18,10 +18,10 @@ from portal.models import Identity, Role, User, UserSettings
 from portal.services import audit
 from portal.services.accounts import oidc, users
 from portal.services.accounts.oidc import (
+    AuthorizationRequest,
+    IdTokenClaims,
     Provider,
     Refused,
-    Told,
-    Trip,
 )
 from portal.services.accounts.sign_in import Proof
 from portal.services.actor import Actor
@@ -41,18 +41,18 @@ class Arrived(NamedTuple):
     second_step: bool
 
 
-def departure(redirect_uri: str) -> tuple[str, Trip]:
-    return oidc.departure(_set_up(), redirect_uri)
+def authorization_url(redirect_uri: str) -> tuple[str, AuthorizationRequest]:
+    return oidc.authorization_url(_set_up(), redirect_uri)
 
 
-def enter(trip: Trip, sent: Mapping[str, str], *, address: str) -> Arrived:
+def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, address: str) -> Arrived:
     """Whom the provider has proven; made here if they are new, with the role of their claim.
 
     Issuer and subject tell who it is. A name or mail address never does: whoever can choose
     theirs at the provider would choose that of an admin here. Raises Forbidden.
     """
     try:
-        told = oidc.arrival(_set_up(), trip, sent)
+        told = oidc.handle_callback(_set_up(), authorization, sent)
         role = _role(told.claims)
     except Refused as refused:
         _note_refusal("", refused.reason, address)
@@ -76,9 +76,9 @@ def enter(trip: Trip, sent: Mapping[str, str], *, address: str) -> Arrived:
     return Arrived(Proof(user.id, user.password_hash), _vouched(told.claims))
 
 
-def link(actor: Actor, trip: Trip, sent: Mapping[str, str]) -> None:
+def link(actor: Actor, authorization: AuthorizationRequest, sent: Mapping[str, str]) -> None:
     """From now on this person at the provider is this user, who has just typed their password."""
-    told = oidc.arrival(_set_up(), trip, sent)
+    told = oidc.handle_callback(_set_up(), authorization, sent)
     user = actor.user
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
@@ -127,7 +127,7 @@ def _set_up() -> Provider:
 # --- who and what -------------------------------------------------------------------------------
 
 
-def _known(told: Told) -> User | None:
+def _known(told: IdTokenClaims) -> User | None:
     with write() as tx:
         row = tx.get(Identity, (told.issuer, told.subject))
         if row is not None:
@@ -136,7 +136,7 @@ def _known(told: Told) -> User | None:
     return row.user if row is not None else None
 
 
-def _made(told: Told, role: Role, address: str) -> User:
+def _made(told: IdTokenClaims, role: Role, address: str) -> User:
     with write() as tx:
         user = User(username=_free_name(tx, _wished_name(told)), role=role, password_hash="")
         user.settings = UserSettings()
@@ -182,7 +182,7 @@ def _vouched(claims: Mapping[str, Any]) -> bool:
     return _set_up().second_factor or (isinstance(methods, list) and "mfa" in methods)
 
 
-def _wished_name(told: Told) -> str:
+def _wished_name(told: IdTokenClaims) -> str:
     """A user name made of what the person is called over there."""
     mail = str(told.claims.get("email") or "").partition("@")[0]
     text = str(told.claims.get("preferred_username") or mail or told.subject).lower()

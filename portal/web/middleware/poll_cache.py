@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal.models import Role
 from portal.realtime.cache import caches
 from portal.services.accounts import principals
-from portal.services.accounts.principals import Caller
+from portal.services.accounts.principals import Principal
 from portal.services.actor import may_change
 from portal.web import security_headers
 from portal.web.access import right_of
@@ -71,25 +71,25 @@ class PollCacheMiddleware:
         row = None if path == _STATISTICS else _ROW.fullmatch(path)
         if path != _STATISTICS and row is None:
             return None
-        caller = self._caller(environ)
-        if caller is None:
+        principal = self._principal(environ)
+        if principal is None:
             return None
         base = environ.get("SCRIPT_NAME", "")
         if row is None:
-            return caches().figures.peek((caller.timezone, base))
-        kept = caches().rows.peek((int(row[1]), caller.timezone, base))
+            return caches().figures.peek((principal.timezone, base))
+        kept = caches().rows.peek((int(row[1]), principal.timezone, base))
         # A row with buttons carries a form with a token of its session.
-        if kept is None or may_change(caller.user_id, Role(caller.role), kept.owner_id):
+        if kept is None or may_change(principal.user_id, Role(principal.role), kept.owner_id):
             return None
         return kept.html, kept.tag
 
-    def _caller(self, environ: dict[str, Any]) -> Caller | None:
+    def _principal(self, environ: dict[str, Any]) -> Principal | None:
         plain = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")
         if not plain or "HTTP_AUTHORIZATION" in environ:
             return None
         token = self._cookies.token(environ)
         try:
-            caller = principals.recent_caller(token) if token is not None else None
+            principal = principals.cached(token) if token is not None else None
         except SQLAlchemyError:
             return None  # Flask finds out again, and says so
-        return None if caller is None or caller.has_news else caller
+        return None if principal is None or principal.has_news else principal

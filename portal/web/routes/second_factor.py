@@ -13,12 +13,12 @@ from portal.errors import Conflict, Invalid, TooMany
 from portal.models import Role, User
 from portal.presentation.formatting import duration
 from portal.services.accounts import second_factor
-from portal.services.accounts.pending_sign_in import Half
+from portal.services.accounts.pending_sign_in import PendingSignIn
 from portal.services.accounts.second_factor import Setup
 from portal.services.actor import Actor
 from portal.web.access import actor, address, me, public, requires, user_or_404
 from portal.web.forms.accounts import CodeForm, FactorForm
-from portal.web.routes import entering
+from portal.web.routes import sign_in_flow
 
 blueprint = Blueprint("second_factor", __name__)
 
@@ -32,73 +32,75 @@ Answer = Response | str | tuple[str, int] | tuple[str, int, dict[str, str]]
 @blueprint.get("/login/code")
 @public
 def ask() -> Answer:
-    half = entering.half()
-    if half is None:
+    pending = sign_in_flow.pending()
+    if pending is None:
         return _too_late()
-    return render_template("second_factor/ask.html", form=CodeForm(formdata=None), user=half.user)
+    return render_template(
+        "second_factor/ask.html", form=CodeForm(formdata=None), user=pending.user
+    )
 
 
 @blueprint.post("/login/code")
 @public
 def answer() -> Answer:
-    half = entering.half()
-    if half is None:
+    pending = sign_in_flow.pending()
+    if pending is None:
         return _too_late()
     form = CodeForm()
     try:
         _valid(form)
-        kind = second_factor.check(Actor(half.user, address()), form.code.data or "")
+        kind = second_factor.check(Actor(pending.user, address()), form.code.data or "")
     except (Invalid, TooMany) as error:
-        return _again("second_factor/ask.html", form, error, user=half.user)
-    return _finish(half, kind, entering.target()) or _too_late()
+        return _again("second_factor/ask.html", form, error, user=pending.user)
+    return _finish(pending, kind, sign_in_flow.target()) or _too_late()
 
 
 @blueprint.get("/login/second-factor")
 @public
 def enrol() -> Answer:
-    half = entering.half()
-    setup = _setup(half.user) if half else None
-    if half is None or setup is None:
+    pending = sign_in_flow.pending()
+    setup = _setup(pending.user) if pending else None
+    if pending is None or setup is None:
         return _too_late()
     form = CodeForm(formdata=None)
-    return render_template("second_factor/enrol.html", form=form, user=half.user, setup=setup)
+    return render_template("second_factor/enrol.html", form=form, user=pending.user, setup=setup)
 
 
 @blueprint.get("/login/second-factor/qr.svg")
 @public
 def enrol_picture() -> Response:
-    half = entering.half()
-    if half is None:
+    pending = sign_in_flow.pending()
+    if pending is None:
         raise Conflict("There is nothing to scan.")
-    return _picture(half.user)
+    return _picture(pending.user)
 
 
 @blueprint.post("/login/second-factor")
 @public
 def enrolled() -> Answer:
-    half = entering.half()
-    setup = _setup(half.user) if half else None
-    if half is None or setup is None:
+    pending = sign_in_flow.pending()
+    setup = _setup(pending.user) if pending else None
+    if pending is None or setup is None:
         return _too_late()
     form = CodeForm()
     try:
         _valid(form)
         codes = second_factor.enable(
-            Actor(half.user, address()), entering.proposed(), form.code.data or "", None
+            Actor(pending.user, address()), sign_in_flow.proposed(), form.code.data or "", None
         )
     except (Invalid, TooMany) as error:
-        return _again("second_factor/enrol.html", form, error, user=half.user, setup=setup)
-    entered = _finish(half, "by code", url_for("second_factor.show"))
+        return _again("second_factor/enrol.html", form, error, user=pending.user, setup=setup)
+    entered = _finish(pending, "by code", url_for("second_factor.show"))
     if entered is None:
         return _too_late()
     session[_CODES] = codes
     return entered
 
 
-def _finish(half: Half, kind: str, target: str) -> Response | None:
-    way = " and ".join(part.removeprefix("by ") for part in (half.way, kind) if part)
-    return entering.let_in(
-        half.proof, remember=half.remember, target=target, way=f"by {way}", second_step=True
+def _finish(pending: PendingSignIn, kind: str, target: str) -> Response | None:
+    way = " and ".join(part.removeprefix("by ") for part in (pending.way, kind) if part)
+    return sign_in_flow.let_in(
+        pending.proof, remember=pending.remember, target=target, way=f"by {way}", second_step=True
     )
 
 
@@ -124,7 +126,7 @@ def picture() -> Response:
 @blueprint.post("/settings/second-factor/begin")
 @requires(Role.VIEWER)
 def begin() -> Response:
-    entering.propose(me())
+    sign_in_flow.propose(me())
     return redirect(url_for("second_factor.show"), 303)
 
 
@@ -134,8 +136,8 @@ def enable() -> Answer:
     form = FactorForm()
     try:
         code, password = _proofs(form)
-        session[_CODES] = second_factor.enable(actor(), entering.proposed(), code, password)
-        entering.withdraw()
+        session[_CODES] = second_factor.enable(actor(), sign_in_flow.proposed(), code, password)
+        sign_in_flow.withdraw()
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     flash("Your second factor is on. Your other sessions are signed out.")
@@ -222,7 +224,7 @@ def _explain(form: Any, error: Invalid | TooMany) -> dict[str, str]:
 
 
 def _setup(user: User) -> Setup | None:
-    return second_factor.setup(user, entering.proposed())
+    return second_factor.setup(user, sign_in_flow.proposed())
 
 
 def _picture(user: User) -> Response:

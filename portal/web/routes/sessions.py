@@ -19,7 +19,7 @@ from portal.services.accounts import sessions, sign_in
 from portal.services.runtime import runtime
 from portal.web.access import actor, address, background, me, public, requires, user_or_404
 from portal.web.forms.accounts import SignInForm
-from portal.web.routes import entering
+from portal.web.routes import sign_in_flow
 
 blueprint = Blueprint("sessions", __name__)
 
@@ -30,7 +30,7 @@ _LARGEST_ID = 2**31 - 1
 @public
 def login() -> Response | str:
     if current_user.is_authenticated:
-        return redirect(entering.wished())
+        return redirect(sign_in_flow.next_url())
     return _sign_in_page(SignInForm())
 
 
@@ -48,7 +48,9 @@ def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
         page = _sign_in_page(form, wait=duration(limited.seconds))
         return page, limited.status, {"Retry-After": str(limited.seconds)}
     remember = bool(form.remember.data)
-    entered = proof and entering.go_on(proof, remember=remember, target=entering.wished())
+    entered = proof and sign_in_flow.continue_sign_in(
+        proof, remember=remember, target=sign_in_flow.next_url()
+    )
     return entered or (_sign_in_page(form, refused=True), 401)
 
 

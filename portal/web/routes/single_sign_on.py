@@ -12,15 +12,15 @@ from portal.errors import Conflict, Forbidden, Invalid, TooMany
 from portal.models import Role
 from portal.presentation.formatting import duration
 from portal.services.accounts import reauthentication, single_sign_on
-from portal.services.accounts.oidc import TRIP_SECONDS, Trip
+from portal.services.accounts.oidc import AUTHORIZATION_SECONDS, AuthorizationRequest
 from portal.services.runtime import runtime
 from portal.web.access import actor, address, me, public, requires
 from portal.web.forms.accounts import ConfirmForm
-from portal.web.routes import entering
+from portal.web.routes import sign_in_flow
 
 blueprint = Blueprint("single_sign_on", __name__)
 
-_TRIP = "trip"
+_AUTHORIZATION = "trip"
 _LINKING = "linking"
 
 
@@ -45,30 +45,36 @@ def _only_where_set_up() -> Response | None:
 
 @blueprint.get("/sign-on")
 @public
-def leave() -> Response:
+def start() -> Response:
     """A link and no form: the policy of this site lets no form lead to another one."""
     linking = _may_link()
     if current_user.is_authenticated and not linking:
-        return redirect(entering.wished())
-    back = url_for("single_sign_on.come_back", _external=True)
-    there, trip = single_sign_on.departure(back)
+        return redirect(sign_in_flow.next_url())
+    back = url_for("single_sign_on.callback", _external=True)
+    there, authorization = single_sign_on.authorization_url(back)
     # Signed, and in the cookie of this browser alone: nobody can send somebody else on their trip.
-    data = {"trip": trip, "next": entering.wished(), "link": me().id if linking else None}
-    session[_TRIP] = runtime().keys.sign(_TRIP, data)
+    data = {
+        "trip": authorization,
+        "next": sign_in_flow.next_url(),
+        "link": me().id if linking else None,
+    }
+    session[_AUTHORIZATION] = runtime().keys.sign(_AUTHORIZATION, data)
     return redirect(there)
 
 
 @blueprint.get("/sign-on/callback")
 @public
-def come_back() -> Response:
-    kept = runtime().keys.verify(_TRIP, session.pop(_TRIP, ""), seconds=TRIP_SECONDS)
+def callback() -> Response:
+    kept = runtime().keys.verify(
+        _AUTHORIZATION, session.pop(_AUTHORIZATION, ""), seconds=AUTHORIZATION_SECONDS
+    )
     if kept is None:
         raise Forbidden("This sign-in was begun elsewhere, or too long ago. Begin again.")
-    trip = Trip(*kept["trip"])
+    authorization = AuthorizationRequest(*kept["trip"])
     if kept["link"] is not None:
-        return _linked(kept["link"], trip)
-    arrived = single_sign_on.enter(trip, request.args, address=address())
-    entered = entering.go_on(
+        return _linked(kept["link"], authorization)
+    arrived = single_sign_on.enter(authorization, request.args, address=address())
+    entered = sign_in_flow.continue_sign_in(
         arrived.proof,
         remember=False,
         target=kept["next"],
@@ -80,16 +86,16 @@ def come_back() -> Response:
     return entered
 
 
-def _linked(user_id: int, trip: Trip) -> Response:
+def _linked(user_id: int, authorization: AuthorizationRequest) -> Response:
     if not current_user.is_authenticated or me().id != user_id:
         raise Forbidden("You were signed out meanwhile. Sign in and begin again.")
-    single_sign_on.link(actor(), trip, request.args)
+    single_sign_on.link(actor(), authorization, request.args)
     flash("You can sign in by single sign-on now.")
     return redirect(url_for("single_sign_on.show"), 303)
 
 
 def _may_link() -> bool:
-    mark = runtime().keys.verify(_LINKING, session.get(_LINKING, ""), seconds=TRIP_SECONDS)
+    mark = runtime().keys.verify(_LINKING, session.get(_LINKING, ""), seconds=AUTHORIZATION_SECONDS)
     return bool(mark and current_user.is_authenticated and mark["session"] == me().session_id)
 
 

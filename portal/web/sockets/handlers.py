@@ -177,8 +177,10 @@ def _close_strangers() -> None:
 
 def _seat(environ: dict[str, Any]) -> Seat | None:
     known = environ.get("portal.principal")
-    caller = principals.same_caller(known) if known is not None else None
-    if caller is None:
+    principal = principals.revalidate(known) if known is not None else None
+    if principal is None:
         return None
     address = environ.get("REMOTE_ADDR", "")
-    return Seat(caller.user_id, caller.username, str(caller.role), caller.session_id, address)
+    return Seat(
+        principal.user_id, principal.username, str(principal.role), principal.session_id, address
+    )

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from portal.services.accounts import principals
-from portal.services.accounts.principals import Caller
+from portal.services.accounts.principals import Principal
 from portal.web import origins
 from portal.web.middleware.session_cookie import SessionCookieReader
 from portal.web.security_headers import REFUSAL
@@ -60,7 +60,7 @@ class HandshakeGuard:
         """Looks up the principals of several handshakes in one query."""
         tokens = [self._cookies.token(environ) for environ in environs]
         try:
-            found = principals.callers(token for token in tokens if token is not None)
+            found = principals.find_all(token for token in tokens if token is not None)
         except SQLAlchemyError:
             return  # each handshake looks it up again, and reports the error
         for token, environ in zip(tokens, environs, strict=True):
@@ -73,25 +73,25 @@ class HandshakeGuard:
             log.warning("socket refused: foreign origin", origin=environ["HTTP_ORIGIN"])
             return _refuse(403, "This origin may not connect.")(environ, start_response)
         try:
-            caller = self._caller(environ)
+            principal = self._principal(environ)
         except SQLAlchemyError:
             log.exception("socket refused: the session could not be read")
             refusal = _refuse(503, "Try again soon.")
             refusal.headers["Retry-After"] = "2"
             return refusal(environ, start_response)
-        if caller is None:
+        if principal is None:
             return _refuse(401, "Sign in first.")(environ, start_response)
-        if self._open[caller.user_id] >= self._limit:
+        if self._open[principal.user_id] >= self._limit:
             return _refuse(429, "Too many live connections of this user.")(environ, start_response)
-        environ["portal.principal"] = caller
-        return self._admit(caller.user_id, environ, start_response)
+        environ["portal.principal"] = principal
+        return self._admit(principal.user_id, environ, start_response)
 
-    def _caller(self, environ: dict[str, Any]) -> Caller | None:
+    def _principal(self, environ: dict[str, Any]) -> Principal | None:
         if "portal.principal" in environ:
-            known: Caller | None = environ["portal.principal"]
-            return principals.same_caller(known) if known is not None else None
+            known: Principal | None = environ["portal.principal"]
+            return principals.revalidate(known) if known is not None else None
         token = self._cookies.token(environ)
-        return principals.caller(token) if token is not None else None
+        return principals.find(token) if token is not None else None
 
     def _admit(
         self, user: int, environ: dict[str, Any], start_response: Callable[..., Any]

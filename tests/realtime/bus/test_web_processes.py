@@ -104,6 +104,7 @@ def test_what_one_process_does_the_clients_of_the_other_hear(
     portals: tuple[PortalServer, PortalServer], redis: Redis
 ) -> None:
     bob, charlie = Person(portals[0], "bob"), Person(portals[1], "charlie")
+    (portals[0].root / "here").mkdir()
     with listening(charlie) as listener:
         root = portals[0].root
         bob.start(fill(root / "here"), root / "there", name="Far away")

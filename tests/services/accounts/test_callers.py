@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import session
 from portal.services.accounts import principals
-from portal.services.accounts.principals import Caller
+from portal.services.accounts.principals import Principal
 from tests.support.applications import engine_of
 from tests.support.sessions import token_of
 from tests.support.waiting import wait_for
@@ -40,16 +40,16 @@ def gate(app: Flask) -> Iterator[Gate]:
 
 
 @pytest.fixture
-def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Caller | None]]]]:
+def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Principal | None]]]]:
     """Asks for the first of these tokens, and for the others while its query is under way."""
     with ThreadPoolExecutor(16) as pool:
 
-        def begin(tokens: list[str]) -> list[Future[Caller | None]]:
+        def begin(tokens: list[str]) -> list[Future[Principal | None]]:
             session.remove()
             event.listen(engine_of(app), "before_cursor_execute", gate)
-            asked = [pool.submit(principals.caller, tokens[0])]
+            asked = [pool.submit(principals.find, tokens[0])]
             wait_for(lambda: gate.queries == 1)
-            asked += [pool.submit(principals.caller, token) for token in tokens[1:]]
+            asked += [pool.submit(principals.find, token) for token in tokens[1:]]
             lookups = app.context[principals._Lookups]
             rest = {principals.digest(token) for token in tokens[1:]}
             wait_for(lambda: lookups.gathering is not None and lookups.gathering.marks == rest)
@@ -91,4 +91,4 @@ def test_query_that_fails_is_told_to_each_who_waited_and_to_nobody_after(
             one.result(20)
     session.execute(text("ALTER TABLE elsewhere RENAME TO sessions"))
     session.commit()
-    assert principals.caller(bella) is not None
+    assert principals.find(bella) is not None

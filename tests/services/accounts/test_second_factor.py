@@ -289,13 +289,13 @@ def test_half_signed_in_token_dies_with_the_password_and_with_the_account(
     device, _ = turn_on(browser("bob"))
     alice = browser("alice")
     for act in ("reset-password", "disable"):
-        token = pending_sign_in.paused(
+        token = pending_sign_in.issue(
             Proof(user("bob").id, user("bob").password_hash), remember=False, way=""
         )
-        assert pending_sign_in.resumed(token) is not None
+        assert pending_sign_in.load(token) is not None
         alice.post(f"/users/{user('bob').id}/{act}")
         session.remove()
-        assert pending_sign_in.resumed(token) is None
+        assert pending_sign_in.load(token) is None
         alice.post(f"/users/{user('bob').id}/enable")
     assert device
 
@@ -304,11 +304,11 @@ def test_half_signed_in_token_dies_after_some_minutes_and_when_it_is_changed(
     app: Flask, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = user("bob")
-    token = pending_sign_in.paused(Proof(bob.id, bob.password_hash), remember=False, way="")
-    assert pending_sign_in.resumed(token[:-2] + "xx") is None
+    token = pending_sign_in.issue(Proof(bob.id, bob.password_hash), remember=False, way="")
+    assert pending_sign_in.load(token[:-2] + "xx") is None
     assert bob.password_hash not in token
     monkeypatch.setattr(pending_sign_in, "SECONDS", -1)
-    assert pending_sign_in.resumed(token) is None
+    assert pending_sign_in.load(token) is None
 
 
 def test_second_step_without_the_first_leads_to_the_sign_in_page(browser: Any) -> None:

@@ -161,13 +161,13 @@ def test_socket_comes_back_with_either_token(browser: Any, user: Any, charlie: A
     promote(browser, user)
     charlie.get("/")
     for token in (old, token_of(charlie)):
-        caller = principals.caller(token)
+        caller = principals.find(token)
         assert caller is not None
         assert caller.role == "operator"
     charlie.get("/")
     later(user, previous_until=timedelta(seconds=31))
-    assert principals.caller(old) is None
-    assert principals.caller(token_of(charlie)) is not None
+    assert principals.find(old) is None
+    assert principals.find(token_of(charlie)) is not None
 
 
 def test_sign_out_ends_both_tokens(browser: Any, user: Any, charlie: Any) -> None:

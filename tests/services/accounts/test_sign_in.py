@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from portal.web.routes.entering import is_own_path
+from portal.web.routes.sign_in_flow import is_own_path
 
 
 def test_right_password_opens_the_dashboard(browser: Any) -> None:

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from portal.models import User
 from portal.services.accounts import pending_sign_in, second_factor, sign_in
-from portal.services.accounts.pending_sign_in import Half
+from portal.services.accounts.pending_sign_in import PendingSignIn
 from portal.services.accounts.sign_in import Proof
 from portal.transfers.names import is_line
 from portal.web.access import (
@@ -18,12 +18,12 @@ from portal.web.access import (
     user_or_404,
 )
 
-_HALF = "half_way"
+_PENDING = "half_way"
 _NEXT = "next"
 _PROPOSED = "proposed"
 
 
-def go_on(
+def continue_sign_in(
     proof: Proof, *, remember: bool, target: str, way: str = "", second_step: bool = False
 ) -> Response | None:
     """To the second step if one is due, else in. None if the user may not in after all.
@@ -38,7 +38,7 @@ def go_on(
     session.clear()
     if step == "enrol":
         propose(user)
-    session[_HALF] = pending_sign_in.paused(proof, remember=remember, way=way)
+    session[_PENDING] = pending_sign_in.issue(proof, remember=remember, way=way)
     session[_NEXT] = target
     page = "second_factor.ask" if step == "code" else "second_factor.enrol"
     return redirect(url_for(page), 303)
@@ -78,8 +78,8 @@ def withdraw() -> None:
     session.pop(_PROPOSED, None)
 
 
-def half() -> Half | None:
-    return pending_sign_in.resumed(session.get(_HALF, ""))
+def pending() -> PendingSignIn | None:
+    return pending_sign_in.load(session.get(_PENDING, ""))
 
 
 def target() -> str:
@@ -98,7 +98,7 @@ def is_own_path(target: str) -> bool:
     )
 
 
-def wished() -> str:
+def next_url() -> str:
     """The page that ``next`` asks for, if it is one of this site."""
     text = request.args.get("next", "")
     return text if is_own_path(text) else url_for("dashboard.index")
