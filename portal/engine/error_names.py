@@ -17,8 +17,9 @@ from portal.engine.statistics import Error
 
 #: Replaces a name. No pattern of a reason contains it.
 _GONE = "\0"
-#: The server's own words, which one library puts between quotes.
-_OWN_WORDS = re.compile(r'\b(sftp: )"([^"\n]*)"')
+#: The server's own words, which one library puts between quotes, and some FTP servers behind the
+#: number of their answer.
+_OWN_WORDS = re.compile(r'((?:\bsftp|(?:^|: |\* )\d{3}):? )"([^"\n]*)"')
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 #: A quoted text after one of these words is a name.
 _NAMING = re.compile(

@@ -24,7 +24,7 @@ _ERRORS: tuple[Reason, ...] = (
         "The disk quota at the destination is used up. Free some space there, then retry.",
     ),
     Reason(
-        r"read-only file system",
+        r"read[- ]only file system",
         "A file system is read-only. Make it writable, or choose another folder.",
     ),
     Reason(

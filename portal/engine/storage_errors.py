@@ -111,6 +111,11 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
         "The storage has no room left. Free some there, then retry.",
     ),
     _reason(
+        ("405 method not allowed", "statuscode: 405", "501 not implemented", "statuscode: 501"),
+        "The storage's server does not do this. Its files may be there for reading only, its disk "
+        "may be full, or the remote's address may be another server's. Look at it, then retry.",
+    ),
+    _reason(
         (
             "i/o timeout",
             "deadline exceeded",

@@ -50,8 +50,9 @@ def test_name_is_no_reason_wherever_it_stands(name: str, folder: str) -> None:
             f'Put "https://dav.example.org/{path.replace(" ", "%20")}": something new',
             f'failed to open "{local}/{path}": something new',
             f"Failed to copy {path}: something new",
+            f'stor: 450 "write /srv/x/{path}.1f2e3d4c.portal1-1: something new"',
         ):
-            if '"' in name and "%20" in message:
+            if '"' in name and ("%20" in message or "stor: " in message):
                 continue
             said = reason(message, path, source=place)
             assert said.startswith("The transfer failed."), (message, said)
@@ -105,6 +106,23 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "Failed to copy: failed to open source object: open /src/a: permission denied",
             "The portal may not read or write one of the files",
         ),
+        (
+            'Failed to copy: update stor: 1 error occurred:\n\t* 450 "error during transfer: '
+            'write /srv/x/a.bin.fc7ecc06.portal3-1: no space left on device"',
+            "The destination disk is full",
+        ),
+        (
+            'update stor: 1 error occurred:\n\t* 450 "error during transfer: Read only file system"',
+            "A file system is read-only",
+        ),
+        ('stor: 552 "write /srv/x/a.bin: disk quota exceeded"', "The disk quota at the dest"),
+        (
+            "Failed to copy: unchunked simple update failed: Method Not Allowed: 405 Method Not "
+            "Allowed",
+            "The storage's server does not do this",
+        ),
+        ("Couldn't delete: Method Not Allowed: 405 Method Not Allowed", "The storage's server d"),
+        ("Failed to copy: 507 Insufficient Storage", "The storage has no room left"),
         ("setpriv: failed to execute /x/rclone: No such file", "rclone could not be started"),
     ],
 )

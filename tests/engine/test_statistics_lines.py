@@ -196,6 +196,7 @@ LASTS = [
     "api error NoSuchBucket: The specified bucket does not exist",
     "write a: no space left on device",
     "507 Insufficient Storage",
+    "405 Method Not Allowed",
     "socks connect tcp 127.0.0.1:1->10.0.0.1:22: connection not allowed by ruleset",
     "lookup nsa.lan: no such host",
     "x509: certificate signed by unknown authority",
