@@ -54,6 +54,8 @@ class DatabaseLock:
         self._connection: Connection | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="database lock", daemon=True)
+        #: Whether other processes of the portal held it when this one took it.
+        self.shared = False
         #: The other portal that has taken it meanwhile; empty while it is ours.
         self.lost_to = ""
 
@@ -70,6 +72,8 @@ class DatabaseLock:
                 self._disconnect()
                 raise Locked(f"Another portal ({holder}) uses this database. {_REMEDY}")
             time.sleep(0.2)
+        assert self._connection is not None  # noqa: S101 - it has just taken it
+        self.shared = len(self._connection.scalars(_HOLDER).all()) > 1
         self._thread.start()
 
     def release(self) -> None:

@@ -6,6 +6,7 @@ from portal.models.history import HistoryTotal, Span
 from portal.models.identity import Identity
 from portal.models.job import Job, JobEvent, JobPlace
 from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
+from portal.models.key_fingerprint import KeyFingerprint
 from portal.models.remote import Remote
 from portal.models.second_factor import RecoveryCode, SecondFactor
 from portal.models.session import LoginSession
@@ -28,6 +29,7 @@ __all__ = [
     "JobLogChunk",
     "JobPlace",
     "JobSpeed",
+    "KeyFingerprint",
     "KnownAddress",
     "LoginSession",
     "PasswordLink",

@@ -29,6 +29,8 @@ from portal.server import startup
 from portal.server.supervisor_pipe import SupervisorPipe
 from portal.services import audit
 from portal.services.jobs import logs, statistics
+from portal.services.runtime import keys_of
+from portal.services.storage import key_agreement
 from portal.settings import Settings, SettingsError
 from portal.web.metrics import Process
 from portal.web.sockets import handlers
@@ -86,6 +88,8 @@ def serve(
     stopping.go_on()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     app.context[Process].slot = pipe.slot
+    if not pipe.supervised:
+        key_agreement.of_serving(keys_of(settings), alone=not lock.shared)
     if embedded and (problem := engine.rclone_problem(engine.rclone_path(settings.rclone))):
         raise SettingsError(f"PORTAL_RCLONE: {problem}")
     if not pipe.supervised:

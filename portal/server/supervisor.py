@@ -22,6 +22,8 @@ from portal.runtime import resources, stopping
 from portal.runtime.file_lock import Locked
 from portal.runtime.logging import say
 from portal.server import startup
+from portal.services.runtime import keys_of
+from portal.services.storage import key_agreement
 from portal.settings import Settings
 from portal.worker.roots import look_at_roots
 
@@ -71,6 +73,7 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     else:
         migrate.refuse_older(settings)
     engine = session.connect(settings.database_url)
+    key_agreement.of_serving(keys_of(settings), alone=not lock.shared)
     startup.first_admin(settings)
     engine.dispose()
     stopping.go_on()

@@ -38,12 +38,16 @@ class Runtime:
 def made_of(settings: Settings, roots: Roots, executor: Executor) -> Runtime:
     return Runtime(
         settings,
-        Keys(settings.signing_key(), settings.previous_secret_keys),
+        keys_of(settings),
         _session_policy(settings),
         roots,
         _provider(settings),
         executor,
     )
+
+
+def keys_of(settings: Settings) -> Keys:
+    return Keys(settings.signing_key(), settings.previous_secret_keys)
 
 
 def runtime() -> Runtime:

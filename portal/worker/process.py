@@ -19,7 +19,8 @@ from portal.realtime import publish
 from portal.runtime import stopping
 from portal.runtime.context import current
 from portal.runtime.logging import say
-from portal.services.runtime import made_of
+from portal.services.runtime import keys_of, made_of
+from portal.services.storage import key_agreement
 from portal.services.workers import WorkerDirectives
 from portal.settings import Settings, SettingsError
 from portal.transfers.pools import DEFAULT_POOL
@@ -70,6 +71,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     lock.acquire()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
+    key_agreement.of_worker(keys_of(settings))
     current().put(made_of(settings, roots.open_to_transfers(settings), NullExecutor()))
     publish.use_queue(settings.redis_url)
     stopping.go_on()

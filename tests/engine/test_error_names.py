@@ -107,20 +107,15 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "The portal may not read or write one of the files",
         ),
         (
-            'Failed to copy: update stor: 1 error occurred:\n\t* 450 "error during transfer: '
-            'write /srv/x/a.bin.fc7ecc06.portal3-1: no space left on device"',
+            '1 error:\n\t* 450 "write /srv/x/a.bin.portal3-1: no space left on device"',
             "The destination disk is full",
         ),
         (
-            'update stor: 1 error occurred:\n\t* 450 "error during transfer: Read only file system"',
+            'stor: 1 error occurred:\n\t* 450 "error during transfer: Read only file system"',
             "A file system is read-only",
         ),
         ('stor: 552 "write /srv/x/a.bin: disk quota exceeded"', "The disk quota at the dest"),
-        (
-            "Failed to copy: unchunked simple update failed: Method Not Allowed: 405 Method Not "
-            "Allowed",
-            "The storage's server does not do this",
-        ),
+        ("unchunked simple update failed: 405 Method Not Allowed", "The storage's server does n"),
         ("Couldn't delete: Method Not Allowed: 405 Method Not Allowed", "The storage's server d"),
         ("Failed to copy: 507 Insufficient Storage", "The storage has no room left"),
         ("setpriv: failed to execute /x/rclone: No such file", "rclone could not be started"),

@@ -94,7 +94,7 @@ def test_second_portal_on_postgresql_is_refused_until_the_first_is_gone(
 def test_portal_of_one_process_and_one_of_several_do_not_share_a_database(
     tmp_path: Path, postgres_url: str, redis: Redis, process: str
 ) -> None:
-    there = {"PORTAL_DATABASE_URL": postgres_url}
+    there = {"PORTAL_DATABASE_URL": postgres_url, "PORTAL_SECRET_KEY": "a key of them all " * 2}
     several = {**there, "PORTAL_REDIS_URL": redis.url}
     with (
         portal(tmp_path / "one", **there) as one,

@@ -47,13 +47,15 @@ class Web(PortalServer):
 @contextmanager
 def worker_of(web: Web, name: str = "worker") -> Iterator[subprocess.Popen[bytes]]:
     log = web.root.parent / f"{name}.log"
+    machine = {
+        "PORTAL_DATA_DIR": str(web.root.parent / name),
+        "PORTAL_SECRET_KEY": (web.data / "secret_key").read_text(),
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [shipped.python(), "manage.py", "worker", "--concurrency", "2"],
             cwd=ROOT,
-            env=shipped.environment(
-                {**web.environment, "PORTAL_DATA_DIR": str(web.root.parent / name)}
-            ),
+            env=shipped.environment({**web.environment, **machine}),
             stdout=output,
             stderr=output,
         )

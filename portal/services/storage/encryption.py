@@ -42,6 +42,14 @@ class Keys:
             return None
         return data
 
+    def fingerprint(self) -> str:
+        """Tells the present key from others, and does not tell the key."""
+        return _fingerprint(self.present)
+
+    def knows(self, fingerprint: str) -> bool:
+        """Whether it is that of the present key or of a previous one."""
+        return fingerprint in map(_fingerprint, (self.present, *self.previous))
+
     def _box(self) -> MultiFernet:
         keys = (self.present, *self.previous)
         return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key))) for key in keys])
@@ -53,3 +61,7 @@ class Keys:
 def _derived(key: str) -> bytes:
     # One key for one use: cookies are signed with the secret key itself.
     return hmac.digest(key.encode(), b"portal secrets at rest", hashlib.sha256)
+
+
+def _fingerprint(key: str) -> str:
+    return hmac.digest(key.encode(), b"portal key fingerprint", hashlib.sha256).hex()

@@ -12,6 +12,7 @@ from portal.models import Remote, SecondFactor
 from portal.services import audit
 from portal.services.actor import COMMAND_LINE
 from portal.services.runtime import runtime
+from portal.services.storage import key_agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ def reseal() -> Tally:
     with write() as tx:
         factors, lost_factors = _second_factors(tx)
         remotes, lost_remotes = _remotes(tx)
+        key_agreement.of_rotation(tx, runtime().keys)
         tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
         detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
         audit.record(tx, "keys.rotate", COMMAND_LINE, detail=detail)

@@ -1,0 +1,58 @@
+"""All processes of a portal have one secret key: one with another could not read what the others
+have stored, and its jobs would fail one by one."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.orm import Session
+
+from portal.db.session import write
+from portal.errors import SettingsError
+from portal.models import KeyFingerprint
+from portal.services.storage.encryption import Keys
+
+log = structlog.get_logger(__name__)
+
+_ROW = 1
+_ANOTHER_KEY = (
+    "PORTAL_SECRET_KEY: the other processes of this portal have another secret key. Give all of "
+    "them the same one; after a change, name the former one in PORTAL_PREVIOUS_SECRET_KEYS of each."
+)
+
+
+def of_serving(keys: Keys, *, alone: bool) -> None:
+    """Notes the key by which the portal is served from now on. Raises SettingsError for one that
+    does not know what was noted, unless it is ``alone``: then the former key may be lost."""
+    with write() as tx:
+        noted = tx.get(KeyFingerprint, _ROW)
+        if noted is not None and not keys.knows(noted.fingerprint):
+            if not alone:
+                raise SettingsError(_ANOTHER_KEY)
+            log.warning(
+                "the secret key is another than before; what was stored encrypted cannot be read "
+                "unless PORTAL_PREVIOUS_SECRET_KEYS names the former one"
+            )
+        _note(tx, keys)
+        tx.commit()
+
+
+def of_worker(keys: Keys) -> None:
+    """Raises SettingsError for a key that does not know the portal's."""
+    with write() as tx:
+        noted = tx.get(KeyFingerprint, _ROW)
+        if noted is None:
+            _note(tx, keys)
+            tx.commit()
+        elif not keys.knows(noted.fingerprint):
+            raise SettingsError(_ANOTHER_KEY)
+
+
+def of_rotation(tx: Session, keys: Keys) -> None:
+    """Everything is encrypted by the present key now, if that was a key of this portal at all."""
+    noted = tx.get(KeyFingerprint, _ROW)
+    if noted is not None and keys.knows(noted.fingerprint):
+        _note(tx, keys)
+
+
+def _note(tx: Session, keys: Keys) -> None:
+    tx.merge(KeyFingerprint(id=_ROW, fingerprint=keys.fingerprint()))
