@@ -128,12 +128,11 @@ class KnownMounts:
         return {
             mount.point: mount
             for mount in places.mounts()
-            if mount.point != "/" and any(self._concerns(mount.point, root) for root in self._roots)
+            if mount.point != "/" and self._concerns(mount.point)
         }
 
-    @staticmethod
-    def _concerns(point: str, root: str) -> bool:
-        return _inside(point, root) or _inside(root, point)
+    def _concerns(self, point: str) -> bool:
+        return any(_inside(point, root) or _inside(root, point) for root in self._roots)
 
     def _read(self) -> Known:
         try:

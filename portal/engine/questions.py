@@ -191,11 +191,9 @@ class Questions:
             connection.close()
         answered: dict[str, Any] = told if isinstance(told, dict) else {}
         if answer.status != 200:
-            raise NoAnswer(self._clean(str(answered.get("error", answer.reason))))
+            told = self._redactor.redact(str(answered.get("error", answer.reason)))
+            raise NoAnswer(printable(told, _ERROR_LENGTH))
         return answered
-
-    def _clean(self, text: str) -> str:
-        return printable(self._redactor.redact(text), _ERROR_LENGTH)
 
     def _await_socket(self, group: ProcessGroup, said: Reader) -> None:
         deadline = time.monotonic() + _START

@@ -89,23 +89,19 @@ class SecretRedactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """As it is, in an address, in HTML, and each of these in JSON."""
+    """The secret as it is, in an address, in HTML, and each of these in JSON."""
     plain = {
-        *(secret, html.escape(secret), html.escape(secret, quote=False)),
-        *(
-            _quoted(secret),
-            quote(secret, safe="", errors="replace"),
-            quote_plus(secret, errors="replace"),
-        ),
+        secret,
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        quote(secret, errors="replace"),
+        quote(secret, safe="", errors="replace"),
+        quote_plus(secret, errors="replace"),
     }
     written = {
         json.dumps(text, ensure_ascii=escaped)[1:-1] for text in plain for escaped in (False, True)
     }
     return plain | written
-
-
-def _quoted(secret: str) -> str:
-    return quote(secret, errors="replace")
 
 
 #: Control characters that JSON and Go escape by a letter.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from portal.engine import comparison, refusals, same_place, samples
@@ -372,13 +373,10 @@ class Examination:
             return Verdict(chosen, refusals.LOOKS_ALIKE)
         for at in range(0, len(shared), _AT_ONCE):
             some = shared[at : at + _AT_ONCE]
-            for refused in together([self._shared_question(tail) for tail in some]):
+            for refused in together([partial(self._compare_shared, tail) for tail in some]):
                 if refused:
                     return Verdict(chosen, refused)
         return Verdict(chosen)
-
-    def _shared_question(self, tail: str) -> Callable[[], str | None]:
-        return lambda: self._compare_shared(tail)
 
     def _compare_shared(self, tail: str) -> str | None:
         """Whether the folders of this path below both ends are one."""

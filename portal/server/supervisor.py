@@ -110,7 +110,7 @@ class Supervisor:
             self._start_all()
             self._monitor()
         finally:
-            self._stop_all()
+            self._end([*self._children.values(), *self._leaving])
         log.info("stopped")
 
     # --- starting and restarting ----------------------------------------------------------------
@@ -228,10 +228,6 @@ class Supervisor:
         return True
 
     # --- the end --------------------------------------------------------------------------------
-
-    def _stop_all(self) -> None:
-        self._end([*self._children.values(), *self._leaving])
-        self._children.clear()
 
     def _end(self, children: list[_Child]) -> None:
         self._leaving = children

@@ -73,11 +73,6 @@ def find(remote_id: int) -> Remote:
     return remote
 
 
-def open_jobs(remote_id: int) -> list[int]:
-    """Jobs that are not over yet and need it."""
-    return list(session.scalars(_open_jobs(remote_id)))
-
-
 # --- acts ---------------------------------------------------------------------------------------
 
 
