@@ -18,7 +18,7 @@ from portal.db.session import session
 from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import rescue
-from portal.services.jobs.places import Waiting
+from portal.services.jobs.places import PendingJob
 from portal.services.workers import Process, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker.root_watch import RootWatch
@@ -54,7 +54,7 @@ class WorkerRegistration:
         self.process = process
         self.worker_id = 0
         #: Jobs that waited for a job of a dead predecessor; workers have to be notified of them.
-        self.freed: list[Waiting] = []
+        self.freed: list[PendingJob] = []
         self._heartbeat = heartbeat
         self._apply = apply
         self._roots = RootWatch(look, heartbeat)
@@ -62,13 +62,13 @@ class WorkerRegistration:
         self._thread = threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True)
 
     def begin(self) -> int:
-        """Takes back the jobs of dead workers of this machine; returns the id of its own row."""
+        """Rescues the jobs of dead workers of this machine; returns the id of its own row."""
         for worker_id, identity in workers.unended(self.process.machine):
             if not engine.process_lives(identity):
                 engine.end_processes_of(identity)
-                self.freed += rescue.take_back_of(worker_id)
+                self.freed += rescue.rescue_jobs_of(worker_id)
                 workers.stopped(worker_id)
-                log.info("took back the jobs of a dead worker", worker=worker_id)
+                log.info("rescued the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
         self._roots.start()
         self._beat()  # the first one sets the clock

@@ -49,7 +49,7 @@ _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingJob:
     """A job that waits for a worker of its pool."""
 
     job_id: int
@@ -325,7 +325,7 @@ def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
     )
 
 
-def freed(keys: Collection[str]) -> list[Waiting]:
+def freed(keys: Collection[str]) -> list[PendingJob]:
     """The jobs that may run now that nobody writes to these places any more, oldest first."""
     if not keys:
         return []
@@ -339,7 +339,7 @@ def freed(keys: Collection[str]) -> list[Waiting]:
     return [one for one in ready() if one.job_id in touched] if touched else []
 
 
-def ready() -> list[Waiting]:
+def ready() -> list[PendingJob]:
     """All queued jobs that no other one keeps from running, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
     columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key]
@@ -357,7 +357,7 @@ def ready() -> list[Waiting]:
     taken = _Taken()
     for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
         if row.status == JobStatus.QUEUED and not taken.overlaps(written[row.id]):
-            taken.free.append(Waiting(row.id, row.pool))
+            taken.free.append(PendingJob(row.id, row.pool))
         taken.add(written[row.id])
     return taken.free
 
@@ -366,7 +366,7 @@ class _Taken:
     """Places of the jobs that run or are ahead."""
 
     def __init__(self) -> None:
-        self.free: list[Waiting] = []
+        self.free: list[PendingJob] = []
         self._keys: set[str] = set()
         self._holders: set[str] = set()
 

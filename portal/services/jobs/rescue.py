@@ -1,4 +1,4 @@
-"""Brings back what dead workers, a wiped queue or a stopped portal left behind.
+"""Rescues the jobs that dead workers, a wiped queue or a stopped portal left behind.
 
 Each step is a conditional change of one row, so that any number of processes may do this at once
 and a worker that was only slow is never robbed by mistake.
@@ -22,7 +22,7 @@ from portal.db.session import (
 from portal.models import Job
 from portal.realtime import publish
 from portal.services.jobs import places
-from portal.services.jobs.places import Waiting
+from portal.services.jobs.places import PendingJob
 from portal.services.jobs.reports import standing_still
 from portal.services.jobs.transitions import change, changing
 from portal.transfers.states import (
@@ -45,22 +45,19 @@ Found = Row[Any]
 
 
 def recover() -> None:
-    """Takes back every job whose worker is gone. For the moment when no worker can be alive:
+    """Rescues every job whose worker is gone. For the moment when no worker can be alive:
     the start of the only process."""
-    _each(_held(), lambda job: _take_back(job, _STOPPED))
+    _each(_held(), lambda job: _rescue(job, _STOPPED))
     requeue_interrupted()
 
 
-def take_back_of(worker_id: int) -> list[Waiting]:
-    """Takes back the jobs of a worker process that is certainly dead; those that waited for them
-    alone."""
-    return places.freed(
-        _each(_held(Job.worker_id == worker_id), lambda job: _take_back(job, _DIED))
-    )
+def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
+    """Rescues the jobs of a dead worker process; returns the jobs that waited for them alone."""
+    return places.freed(_each(_held(Job.worker_id == worker_id), lambda job: _rescue(job, _DIED)))
 
 
-def sweep(stalled_after: float, renotify_after: float) -> list[Waiting]:
-    """Takes back the jobs whose worker sent no heartbeat for so many seconds by the database's
+def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
+    """Rescues the jobs whose worker sent no heartbeat for so many seconds by the database's
     clock, and queues interrupted jobs again. Gives the jobs of which workers have to be notified:
     these, the jobs that waited for them alone, and those that nobody has claimed for
     ``renotify_after`` seconds since the last notification. The same ones come again until
@@ -71,7 +68,7 @@ def sweep(stalled_after: float, renotify_after: float) -> list[Waiting]:
         # Without a first heartbeat the job would never count as stalled.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
         stale = heard < database_time(ago=stalled_after)
-        left = _each(_held(stale), lambda job: _take_back(job, _SILENT, stale))
+        left = _each(_held(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
         freed = places.freed(left)
@@ -93,7 +90,7 @@ def queued_ids() -> list[int]:
     return [one.job_id for one in places.ready()]
 
 
-def all_queued() -> list[Waiting]:
+def all_queued() -> list[PendingJob]:
     """All that wait, oldest first; for a queue that has lost what it held."""
     return _due_for_notification(0.0)
 
@@ -112,10 +109,10 @@ def note_notified(job_ids: Sequence[int]) -> None:
             tx.commit()
 
 
-def _due_for_notification(renotify_after: float) -> list[Waiting]:
+def _due_for_notification(renotify_after: float) -> list[PendingJob]:
     """Jobs that may begin and of which workers were not notified for so many seconds."""
     notified = func.coalesce(Job.notified_at, Job.queued_at)
-    # Workers were never notified of a job that has only just been taken back.
+    # Workers were never notified of a job that has only just been rescued.
     never = (Job.notified_at.is_(None)) & (Job.interruptions > 0)
     overdue = (notified <= database_time(ago=renotify_after)) | never
     found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
@@ -149,7 +146,7 @@ def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(*columns).where(*condition).order_by(Job.id)
 
 
-def _take_back(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
+def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
     left: dict[str, Any] = {
         "speed_bytes": 0,
         "eta_seconds": None,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 class Executor(Protocol):
     def start(self) -> None:
-        """Takes back the jobs that a dead process left, then runs what is queued."""
+        """Rescues the jobs that a dead process left, then runs what is queued."""
 
     def notify(self, job_id: int, pool: str | None = None) -> None:
         """A job waits for the workers of its pool. Notifying twice is harmless."""

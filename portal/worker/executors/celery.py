@@ -12,7 +12,7 @@ from portal.db.clock import elapsed
 from portal.db.session import AWAY, reason, session
 from portal.services import workers
 from portal.services.jobs import rescue
-from portal.services.jobs.places import Waiting
+from portal.services.jobs.places import PendingJob
 from portal.settings import Settings
 from portal.worker.executors.notifier import JobNotifier
 from portal.worker.timing import Timing
@@ -81,8 +81,8 @@ class CeleryExecutor:
                 return not everything
         return True
 
-    def _rescue(self, everything: bool) -> list[Waiting]:
-        """Takes back what was lost; the jobs that are due for a message, or all that wait."""
+    def _rescue(self, everything: bool) -> list[PendingJob]:
+        """Rescues stalled jobs; returns the jobs that are due for a message, or all that wait."""
         waiting = rescue.sweep(self._timing.stalled_after, self._timing.renotify_after)
         workers.watch()
         return rescue.all_queued() if everything else waiting
