@@ -21,8 +21,6 @@ from portal.services.actor import Actor
 View = TypeVar("View", bound=Callable[..., Any])
 
 _PUBLIC = "public"
-_LARGEST_ID = 2**63 - 1
-_LARGEST_USER_ID = 2**31 - 1
 #: Where programs ask; by a token, or with the session of a browser.
 API = "/api/v1/"
 
@@ -102,7 +100,7 @@ def actor() -> Actor:
 
 def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
     """The job, or 404; with ``to_change`` 403 unless it is theirs or they are an admin."""
-    job = session.get(Job, job_id) if job_id <= _LARGEST_ID else None
+    job = session.get(Job, job_id)
     if job is None:
         raise NotFound("There is no such job.")
     if to_change and not may_change(job, me()):
@@ -115,7 +113,7 @@ def may_change(job: Job, user: User) -> bool:
 
 
 def user_or_404(user_id: int) -> User:
-    user = session.get(User, user_id) if user_id <= _LARGEST_USER_ID else None
+    user = session.get(User, user_id)
     if user is None:
         raise NotFound("There is no such user.")
     return user

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIApplication
 
 import structlog
 from flask import Flask, request
@@ -16,8 +17,6 @@ from portal.errors import Forbidden
 from portal.web.security_headers import REFUSAL
 
 log = structlog.get_logger(__name__)
-
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OURS = ("same-origin", "none")
@@ -97,7 +96,7 @@ class TrustedHosts:
     those answers depends on the name.
     """
 
-    def __init__(self, wsgi: WSGI, allowed: tuple[str, ...]) -> None:
+    def __init__(self, wsgi: WSGIApplication, allowed: tuple[str, ...]) -> None:
         self._wsgi = wsgi
         self._allowed = [_without_port(name) for name in allowed]
 

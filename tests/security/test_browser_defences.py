@@ -52,7 +52,7 @@ def test_policy_allows_our_own_files_and_nothing_else(browser: Any) -> None:
 def test_every_answer_at_every_address_bears_the_headers(app: Flask, browser: Any) -> None:
     alice = browser("alice")
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<int:job_id>", "1")
+        path = rule.rule.replace("<big_id:job_id>", "1")
         for client in (alice.client, browser().client):
             headers = client.get(path).headers
             assert headers["X-Content-Type-Options"] == "nosniff", path

@@ -33,33 +33,33 @@ TABLE = {
     ("GET", "/"): VIEWER,
     ("GET", "/api/connection"): VIEWER,
     ("GET", "/api/dashboard/stats"): VIEWER,
-    ("GET", "/api/jobs/<int:job_id>/log"): VIEWER,
-    ("GET", "/api/jobs/<int:job_id>/progress"): VIEWER,
-    ("GET", "/api/jobs/<int:job_id>/speed"): VIEWER,
+    ("GET", "/api/jobs/<big_id:job_id>/log"): VIEWER,
+    ("GET", "/api/jobs/<big_id:job_id>/progress"): VIEWER,
+    ("GET", "/api/jobs/<big_id:job_id>/speed"): VIEWER,
     ("GET", "/api/session"): VIEWER,
     ("GET", "/api/v1/docs"): VIEWER,
     ("GET", "/api/v1/events"): VIEWER,
     ("GET", "/api/v1/history"): VIEWER,
     ("GET", "/api/v1/jobs"): VIEWER,
-    ("GET", "/api/v1/jobs/<int:job_id>"): VIEWER,
-    ("GET", "/api/v1/jobs/<int:job_id>/events"): VIEWER,
-    ("GET", "/api/v1/jobs/<int:job_id>/speed"): VIEWER,
+    ("GET", "/api/v1/jobs/<big_id:job_id>"): VIEWER,
+    ("GET", "/api/v1/jobs/<big_id:job_id>/events"): VIEWER,
+    ("GET", "/api/v1/jobs/<big_id:job_id>/speed"): VIEWER,
     ("GET", "/api/v1/openapi.json"): VIEWER,
     ("GET", "/api/v1/remotes"): OPERATOR,
-    ("GET", "/api/v1/remotes/<int:remote_id>"): ADMIN,
+    ("GET", "/api/v1/remotes/<id:remote_id>"): ADMIN,
     ("GET", "/api/v1/statistics"): VIEWER,
     ("GET", "/api/v1/statistics/throughput"): VIEWER,
     ("GET", "/api/v1/users"): ADMIN,
-    ("GET", "/api/v1/users/<int:user_id>"): ADMIN,
+    ("GET", "/api/v1/users/<id:user_id>"): ADMIN,
     ("GET", "/audit"): ADMIN,
     ("GET", "/browse"): OPERATOR,
     ("GET", "/connection"): VIEWER,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/history"): VIEWER,
     ("GET", "/jobs"): VIEWER,
-    ("GET", "/jobs/<int:job_id>"): VIEWER,
-    ("GET", "/jobs/<int:job_id>/log"): VIEWER,
-    ("GET", "/jobs/<int:job_id>/log/download"): VIEWER,
+    ("GET", "/jobs/<big_id:job_id>"): VIEWER,
+    ("GET", "/jobs/<big_id:job_id>/log"): VIEWER,
+    ("GET", "/jobs/<big_id:job_id>/log/download"): VIEWER,
     ("GET", "/jobs/new"): OPERATOR,
     ("GET", "/login"): PUBLIC,
     ("GET", "/login/code"): PUBLIC,
@@ -69,7 +69,7 @@ TABLE = {
     ("GET", "/password/<token>"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/remotes"): ADMIN,
-    ("GET", "/remotes/<int:remote_id>"): ADMIN,
+    ("GET", "/remotes/<id:remote_id>"): ADMIN,
     ("GET", "/remotes/new"): ADMIN,
     ("GET", "/sessions"): VIEWER,
     ("GET", "/settings"): VIEWER,
@@ -80,44 +80,44 @@ TABLE = {
     ("GET", "/sign-on/callback"): PUBLIC,
     ("GET", "/tokens"): VIEWER,
     ("GET", "/users"): ADMIN,
-    ("GET", "/users/<int:user_id>/sessions"): ADMIN,
+    ("GET", "/users/<id:user_id>/sessions"): ADMIN,
     ("GET", "/workers"): ADMIN,
     ("POST", "/audit/export"): ADMIN,
     ("POST", "/api/v1/jobs"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/cancel"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/bandwidth"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/confirm"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/pause"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/resume"): OPERATOR,
-    ("POST", "/api/v1/jobs/<int:job_id>/retry"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/cancel"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/bandwidth"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/confirm"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/pause"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/resume"): OPERATOR,
+    ("POST", "/api/v1/jobs/<big_id:job_id>/retry"): OPERATOR,
     ("POST", "/api/v1/remotes"): ADMIN,
-    ("POST", "/api/v1/remotes/<int:remote_id>"): ADMIN,
-    ("POST", "/api/v1/remotes/<int:remote_id>/delete"): ADMIN,
-    ("POST", "/api/v1/remotes/<int:remote_id>/test"): ADMIN,
+    ("POST", "/api/v1/remotes/<id:remote_id>"): ADMIN,
+    ("POST", "/api/v1/remotes/<id:remote_id>/delete"): ADMIN,
+    ("POST", "/api/v1/remotes/<id:remote_id>/test"): ADMIN,
     ("POST", "/api/v1/users"): ADMIN,
-    ("POST", "/api/v1/users/<int:user_id>/disable"): ADMIN,
-    ("POST", "/api/v1/users/<int:user_id>/enable"): ADMIN,
-    ("POST", "/api/v1/users/<int:user_id>/role"): ADMIN,
+    ("POST", "/api/v1/users/<id:user_id>/disable"): ADMIN,
+    ("POST", "/api/v1/users/<id:user_id>/enable"): ADMIN,
+    ("POST", "/api/v1/users/<id:user_id>/role"): ADMIN,
     ("POST", "/browse/folders"): OPERATOR,
     ("POST", "/history/export"): VIEWER,
     ("POST", "/jobs"): OPERATOR,
     ("POST", "/jobs/preview"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/cancel"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/bandwidth"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/confirm"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/pause"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/resume"): OPERATOR,
-    ("POST", "/jobs/<int:job_id>/retry"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/cancel"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/bandwidth"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/confirm"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/pause"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/resume"): OPERATOR,
+    ("POST", "/jobs/<big_id:job_id>/retry"): OPERATOR,
     ("POST", "/login"): PUBLIC,
     ("POST", "/login/code"): PUBLIC,
     ("POST", "/login/second-factor"): PUBLIC,
     ("POST", "/logout"): VIEWER,
     ("POST", "/password/<token>"): PUBLIC,
     ("POST", "/remotes"): ADMIN,
-    ("POST", "/remotes/<int:remote_id>"): ADMIN,
-    ("POST", "/remotes/<int:remote_id>/delete"): ADMIN,
-    ("POST", "/remotes/<int:remote_id>/test"): ADMIN,
-    ("POST", "/sessions/<int:session_id>/end"): VIEWER,
+    ("POST", "/remotes/<id:remote_id>"): ADMIN,
+    ("POST", "/remotes/<id:remote_id>/delete"): ADMIN,
+    ("POST", "/remotes/<id:remote_id>/test"): ADMIN,
+    ("POST", "/sessions/<id:session_id>/end"): VIEWER,
     ("POST", "/sessions/end-others"): VIEWER,
     ("POST", "/settings"): VIEWER,
     ("POST", "/settings/password"): VIEWER,
@@ -128,19 +128,19 @@ TABLE = {
     ("POST", "/settings/sign-on/link"): VIEWER,
     ("POST", "/settings/sign-on/unlink"): VIEWER,
     ("POST", "/tokens"): VIEWER,
-    ("POST", "/tokens/<int:token_id>/end"): VIEWER,
+    ("POST", "/tokens/<id:token_id>/end"): VIEWER,
     ("POST", "/users"): ADMIN,
-    ("POST", "/users/<int:user_id>/disable"): ADMIN,
-    ("POST", "/users/<int:user_id>/enable"): ADMIN,
-    ("POST", "/users/<int:user_id>/password-link"): ADMIN,
-    ("POST", "/users/<int:user_id>/reset-password"): ADMIN,
-    ("POST", "/users/<int:user_id>/reset-second-factor"): ADMIN,
-    ("POST", "/users/<int:user_id>/role"): ADMIN,
-    ("POST", "/users/<int:user_id>/sessions/<int:session_id>/end"): ADMIN,
-    ("POST", "/users/<int:user_id>/sessions/end-others"): ADMIN,
-    ("POST", "/workers/<int:worker_id>/drain"): ADMIN,
-    ("POST", "/workers/<int:worker_id>/pause"): ADMIN,
-    ("POST", "/workers/<int:worker_id>/resume"): ADMIN,
+    ("POST", "/users/<id:user_id>/disable"): ADMIN,
+    ("POST", "/users/<id:user_id>/enable"): ADMIN,
+    ("POST", "/users/<id:user_id>/password-link"): ADMIN,
+    ("POST", "/users/<id:user_id>/reset-password"): ADMIN,
+    ("POST", "/users/<id:user_id>/reset-second-factor"): ADMIN,
+    ("POST", "/users/<id:user_id>/role"): ADMIN,
+    ("POST", "/users/<id:user_id>/sessions/<id:session_id>/end"): ADMIN,
+    ("POST", "/users/<id:user_id>/sessions/end-others"): ADMIN,
+    ("POST", "/workers/<id:worker_id>/drain"): ADMIN,
+    ("POST", "/workers/<id:worker_id>/pause"): ADMIN,
+    ("POST", "/workers/<id:worker_id>/resume"): ADMIN,
 }
 API = "/api/v1/"
 #: Forms of pages; tests/web/api asks the same five questions of what takes JSON.
@@ -150,7 +150,7 @@ OF_A_SECOND_FACTOR = {
     "/settings/second-factor/codes",
     "/settings/second-factor/disable",
     "/settings/second-factor/enable",
-    "/users/<int:user_id>/reset-second-factor",
+    "/users/<id:user_id>/reset-second-factor",
 }
 PEOPLE = {"charlie": Role.VIEWER, "bob": Role.OPERATOR, "alice": Role.ADMIN}
 
@@ -285,7 +285,7 @@ def filled(
                 "option_account": "0012",
                 "option_key": "K001",
             },
-            "/remotes/<int:remote_id>": {
+            "/remotes/<id:remote_id>": {
                 "version": "1",
                 "role": "admin",
                 "option_host": "192.0.2.7",
@@ -294,7 +294,7 @@ def filled(
             },
             "/browse/folders": {"at": str(root), "name": "new"},
             "/tokens": {"name": "Nightly", "scope": "read", "expires": "30"},
-            "/jobs/<int:job_id>/bandwidth": {"bandwidth_limit": "5M"},
+            "/jobs/<big_id:job_id>/bandwidth": {"bandwidth_limit": "5M"},
             "/audit/export": {"format": "jsonl"},
             "/login": {"username": "bob", "password": PASSWORD},
             "/password/<token>": {"new_password": "a new one, long"},
@@ -305,27 +305,27 @@ def filled(
                 for path in OF_A_SECOND_FACTOR
             },
             "/users": {"username": "dora", "role": "viewer"},
-            "/users/<int:user_id>/role": {"role": "viewer"},
+            "/users/<id:user_id>/role": {"role": "viewer"},
         }.get("/" + rule.removeprefix(API) if rule.startswith(API) else rule, {})
         if rule.endswith("/confirm"):
-            rule = rule.replace("<int:job_id>", str(dry_run()))
+            rule = rule.replace("<big_id:job_id>", str(dry_run()))
         if "job_id" in rule:
             failed = JobStatus.FAILED if "retry" in rule else JobStatus.QUEUED
             failed = JobStatus.RUNNING if rule.endswith("/pause") else failed
-            rule = rule.replace("<int:job_id>", str(job(status=failed)))
+            rule = rule.replace("<big_id:job_id>", str(job(status=failed)))
         if "remote_id" in rule:
-            rule = rule.replace("<int:remote_id>", str(remote()))
+            rule = rule.replace("<id:remote_id>", str(remote()))
         if "token_id" in rule:
-            rule = rule.replace("<int:token_id>", str(token(person)))
+            rule = rule.replace("<id:token_id>", str(token(person)))
         if "session_id" in rule:
             whose = "bella" if "user_id" in rule else person
-            rule = rule.replace("<int:session_id>", str(live(whose)))
+            rule = rule.replace("<id:session_id>", str(live(whose)))
         if "<token>" in rule:
             rule = rule.replace("<token>", link())
         if "worker_id" in rule:
-            rule = rule.replace("<int:worker_id>", str(worker_process()))
+            rule = rule.replace("<id:worker_id>", str(worker_process()))
         if "user_id" in rule:
-            rule = rule.replace("<int:user_id>", str(user("bella").id))
+            rule = rule.replace("<id:user_id>", str(user("bella").id))
         return rule, data
 
     return fill
@@ -417,15 +417,15 @@ def test_mutating_route_works_and_a_second_call_is_harmless(
         "/browse/folders": 422,
         "/users": 422,
         "/remotes": 422,
-        "/remotes/<int:remote_id>": 409,
-        "/remotes/<int:remote_id>/delete": 404,
+        "/remotes/<id:remote_id>": 409,
+        "/remotes/<id:remote_id>/delete": 404,
         "/settings/password": 422,
-        "/tokens/<int:token_id>/end": 404,
+        "/tokens/<id:token_id>/end": 404,
         "/logout": 400,
         "/login": 400,
         "/password/<token>": 404,
-        "/sessions/<int:session_id>/end": 404,
-        "/users/<int:user_id>/sessions/<int:session_id>/end": 404,
+        "/sessions/<id:session_id>/end": 404,
+        "/users/<id:user_id>/sessions/<id:session_id>/end": 404,
         **dict.fromkeys(OF_A_SECOND_FACTOR, 409),
     }.get(rule, first.status_code)
     assert second.status_code == again
@@ -436,7 +436,7 @@ def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
     answers = {rule: alice.get(filled(rule)[0]).status_code for rule in MUTATING}
     # A GET shows the page and changes nothing.
     pages = {
-        *("/jobs", "/password/<token>", "/remotes", "/remotes/<int:remote_id>"),
+        *("/jobs", "/password/<token>", "/remotes", "/remotes/<id:remote_id>"),
         *("/settings", "/tokens", "/users"),
     }
     assert {rule: code for rule, code in answers.items() if code != 405} == {

@@ -12,10 +12,11 @@ import resource
 import socket as sockets
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import eventlet
 import structlog
@@ -26,8 +27,6 @@ from portal.realtime.fanout.request_head import upgrade_head
 from portal.realtime.fanout.send_buffer import dropped
 
 log = structlog.get_logger(__name__)
-
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 #: Handshakes in one turn of the event loop; pages are answered between two turns.
 _BATCH = 32
@@ -66,7 +65,7 @@ class HandshakeQueue:
 
     def __init__(
         self,
-        app: WSGI,
+        app: WSGIApplication,
         authenticate_batch: Callable[[Sequence[dict[str, Any]]], None] = no_authentication,
     ) -> None:
         self._app = app
@@ -130,14 +129,18 @@ class HandshakeQueue:
                 client.close()
 
 
-def _answer(app: WSGI, environ: dict[str, Any]) -> bytes:
+def _answer(app: WSGIApplication, environ: dict[str, Any]) -> bytes:
     lines: list[str] = []
+    written: list[bytes] = []
 
-    def start_response(status: str, headers: list[tuple[str, str]], *_more: object) -> None:
+    def start_response(
+        status: str, headers: list[tuple[str, str]], *_more: object
+    ) -> Callable[[bytes], object]:
         lines[:] = [f"HTTP/1.1 {status}", *map(": ".join, headers), "Connection: close"]
+        return written.append
 
     body = b"".join(app(environ, start_response))
-    return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + body
+    return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + b"".join(written) + body
 
 
 class Acceptor:

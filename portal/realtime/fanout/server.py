@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Sequence
 from types import MethodType
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import eventlet
 import eventlet.wsgi
@@ -13,7 +14,6 @@ from engineio import packet
 from eventlet.hubs import notify_opened
 
 from portal.realtime.fanout.acceptor import (
-    WSGI,
     Acceptor,
     HandshakeQueue,
     no_authentication,
@@ -121,7 +121,7 @@ def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
     eventlet.spawn_n(engine.pings.run)
 
 
-def entrance(server: Any, wsgi: WSGI) -> WSGI:
+def entrance(server: Any, wsgi: WSGIApplication) -> WSGIApplication:
     """Opens the connections that the acceptor recognised as handshakes. ``wsgi`` gets all other
     requests, and answers a handshake that is wrong."""
     engine = server.eio

@@ -26,7 +26,6 @@ _HINT_LENGTH = 4
 _TOUCH_EVERY = timedelta(minutes=1)
 #: How long an expired token stays in the list, so that its owner learns why a program fails.
 _KEPT_EXPIRED = timedelta(days=30)
-_LARGEST_ID = 2**31 - 1
 
 
 def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tuple[ApiToken, str]:
@@ -61,7 +60,7 @@ def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tupl
 def end(token_id: int, *, actor: Actor) -> ApiToken:
     """Ends one of the actor's own; another user's is NotFound."""
     with write() as tx:
-        token = tx.get(ApiToken, token_id) if token_id <= _LARGEST_ID else None
+        token = tx.get(ApiToken, token_id)
         if token is None or token.user_id != actor.user.id:
             raise NotFound("There is no such token, or it has already ended.")
         tx.delete(token)

@@ -67,7 +67,7 @@ def names(user: User) -> dict[str, int]:
 
 
 def find(remote_id: int) -> Remote:
-    remote = session.get(Remote, remote_id) if remote_id < 2**31 else None
+    remote = session.get(Remote, remote_id)
     if remote is None:
         raise NotFound("There is no such remote.")
     return remote

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
@@ -15,14 +16,14 @@ from flask.sessions import SecureCookieSessionInterface
 from portal.errors import SettingsError
 from portal.runtime.addresses import is_prefix
 
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 
 class BasePath:
     """``fixed``: the path of the setting, or empty; ``trusted``: whether the header is trusted;
     ``own``: the first segments of our routes, with which no prefix may begin."""
 
-    def __init__(self, wsgi: WSGI, *, fixed: str, trusted: bool, own: Collection[str]) -> None:
+    def __init__(
+        self, wsgi: WSGIApplication, *, fixed: str, trusted: bool, own: Collection[str]
+    ) -> None:
         self._wsgi = wsgi
         self._fixed = fixed
         self._trusted = trusted

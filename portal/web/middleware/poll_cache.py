@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,8 +24,6 @@ from portal.web import security_headers
 from portal.web.access import right_of
 from portal.web.middleware.session_cookie import SessionCookieReader
 
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 _STATISTICS = "/api/dashboard/stats"
 _ROW = re.compile(r"/api/jobs/([1-9]\d{0,17})/progress")
 #: One entity tag, as browsers send it back.
@@ -33,7 +32,12 @@ _TAG = re.compile(r'(?:W/)?"([^",*]+)"')
 
 class PollCacheMiddleware:
     def __init__(
-        self, app: Flask, cookies: SessionCookieReader, wsgi: WSGI, *, always_secure: bool
+        self,
+        app: Flask,
+        cookies: SessionCookieReader,
+        wsgi: WSGIApplication,
+        *,
+        always_secure: bool,
     ) -> None:
         for endpoint in ("dashboard.stats", "jobs.progress"):
             # Whoever is signed in may see them. Were that changed, this must not go past it.

@@ -6,10 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 Start = Callable[..., Any]
-WSGI = Callable[[dict[str, Any], Start], Iterable[bytes]]
-
 #: Header of each response to HTMX, by which a page notices that the server is newer than itself.
 HEADER = "Portal-Release"
 
@@ -20,7 +19,7 @@ class StaleAssetMiddleware:
     """Answers a request for an asset of another release with our asset of the same name, not to be
     cached. ``prefix`` is the path prefix of our own assets."""
 
-    def __init__(self, wsgi: WSGI, prefix: str) -> None:
+    def __init__(self, wsgi: WSGIApplication, prefix: str) -> None:
         self._wsgi = wsgi
         self._prefix = prefix
 

@@ -12,8 +12,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from wsgiref.types import WSGIApplication
 
 _TEXTS = frozenset({".css", ".js", ".svg"})
 _OK = f"{HTTPStatus.OK.value} "
@@ -23,7 +22,7 @@ class GzipStaticMiddleware:
     """Wraps the application that serves ``folder`` below ``prefix``, and replaces the bodies of its
     responses for clients that accept gzip."""
 
-    def __init__(self, wsgi: WSGI, folder: Path, prefix: str) -> None:
+    def __init__(self, wsgi: WSGIApplication, folder: Path, prefix: str) -> None:
         self._wsgi = wsgi
         self._bodies = _compressed(folder, prefix)
 

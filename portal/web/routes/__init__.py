@@ -23,9 +23,11 @@ from portal.web.routes import (
     users,
     workers,
 )
+from portal.web.routes.converters import CONVERTERS
 
 
 def init_app(app: Flask) -> None:
+    app.url_map.converters.update(CONVERTERS)
     for room in (
         dashboard,
         jobs,

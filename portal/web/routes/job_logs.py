@@ -25,7 +25,7 @@ TAIL_LINES = 200
 _LARGEST = 10**12
 
 
-@blueprint.get("/jobs/<int:job_id>/log")
+@blueprint.get("/jobs/<big_id:job_id>/log")
 @requires(Role.VIEWER)
 def show(job_id: int) -> str | tuple[str, int]:
     job = job_or_404(job_id)
@@ -52,7 +52,7 @@ def show(job_id: int) -> str | tuple[str, int]:
     )
 
 
-@blueprint.get("/api/jobs/<int:job_id>/log")
+@blueprint.get("/api/jobs/<big_id:job_id>/log")
 @requires(Role.VIEWER)
 @background
 def tail(job_id: int) -> Response:
@@ -82,7 +82,7 @@ def tail(job_id: int) -> Response:
     )
 
 
-@blueprint.get("/jobs/<int:job_id>/log/download")
+@blueprint.get("/jobs/<big_id:job_id>/log/download")
 @requires(Role.VIEWER)
 def download(job_id: int) -> Response:
     job_or_404(job_id)

@@ -14,7 +14,7 @@ from portal.web.routes.fragments import fragment, tag_of, unchanged
 blueprint = Blueprint("job_speeds", __name__)
 
 
-@blueprint.get("/api/jobs/<int:job_id>/speed")
+@blueprint.get("/api/jobs/<big_id:job_id>/speed")
 @requires(Role.VIEWER)
 @background
 def show(job_id: int) -> Response:

@@ -93,13 +93,13 @@ def preview() -> str | tuple[str, int]:
     return _form(form, unfolded=True, matching=folders.matching(source, options), looked_at=source)
 
 
-@blueprint.get("/jobs/<int:job_id>")
+@blueprint.get("/jobs/<big_id:job_id>")
 @requires(Role.VIEWER)
 def show(job_id: int) -> str:
     return _page(job_or_404(job_id), ConfirmPlanForm())
 
 
-@blueprint.post("/jobs/<int:job_id>/confirm")
+@blueprint.post("/jobs/<big_id:job_id>/confirm")
 @requires(Role.OPERATOR)
 def confirm(job_id: int) -> Response | tuple[str, int]:
     shown = job_or_404(job_id, to_change=True)
@@ -112,7 +112,7 @@ def confirm(job_id: int) -> Response | tuple[str, int]:
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
-@blueprint.get("/api/jobs/<int:job_id>/progress")
+@blueprint.get("/api/jobs/<big_id:job_id>/progress")
 @requires(Role.VIEWER)
 @background
 def progress(job_id: int) -> Response:
@@ -131,35 +131,35 @@ def progress(job_id: int) -> Response:
     return unchanged(tag) or fragment(_row(job), tag)
 
 
-@blueprint.post("/jobs/<int:job_id>/cancel")
+@blueprint.post("/jobs/<big_id:job_id>/cancel")
 @requires(Role.OPERATOR)
 def cancel(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
     return _acted(control.cancel(job_id, actor=actor()))
 
 
-@blueprint.post("/jobs/<int:job_id>/retry")
+@blueprint.post("/jobs/<big_id:job_id>/retry")
 @requires(Role.OPERATOR)
 def retry(job_id: int) -> Response | str:
     old = job_or_404(job_id, to_change=True)
     return _acted(retry_job(old, actor=actor()))
 
 
-@blueprint.post("/jobs/<int:job_id>/pause")
+@blueprint.post("/jobs/<big_id:job_id>/pause")
 @requires(Role.OPERATOR)
 def pause(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
     return _acted(control.pause(job_id, actor=actor()))
 
 
-@blueprint.post("/jobs/<int:job_id>/resume")
+@blueprint.post("/jobs/<big_id:job_id>/resume")
 @requires(Role.OPERATOR)
 def resume(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
     return _acted(control.resume(job_id, actor=actor()))
 
 
-@blueprint.post("/jobs/<int:job_id>/bandwidth")
+@blueprint.post("/jobs/<big_id:job_id>/bandwidth")
 @requires(Role.OPERATOR)
 def bandwidth(job_id: int) -> Response | tuple[str, int]:
     job = job_or_404(job_id, to_change=True)

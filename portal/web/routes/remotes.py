@@ -48,14 +48,14 @@ def create() -> Response | tuple[str, int]:
     return redirect(url_for("remotes.edit", remote_id=remote.id), 303)
 
 
-@blueprint.get("/<int:remote_id>")
+@blueprint.get("/<id:remote_id>")
 @requires(Role.ADMIN)
 def edit(remote_id: int) -> str:
     remote = remotes.find(remote_id)
     return _page(form_for(BACKENDS[remote.backend], remote, formdata=None), remote)
 
 
-@blueprint.post("/<int:remote_id>")
+@blueprint.post("/<id:remote_id>")
 @requires(Role.ADMIN)
 def change(remote_id: int) -> Response | tuple[str, int]:
     remote = remotes.find(remote_id)
@@ -82,14 +82,14 @@ def change(remote_id: int) -> Response | tuple[str, int]:
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
 
 
-@blueprint.post("/<int:remote_id>/test")
+@blueprint.post("/<id:remote_id>/test")
 @requires(Role.ADMIN)
 def test(remote_id: int) -> Response:
     remotes.test(remote_id, actor=actor())
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
 
 
-@blueprint.post("/<int:remote_id>/delete")
+@blueprint.post("/<id:remote_id>/delete")
 @requires(Role.ADMIN)
 def delete(remote_id: int) -> Response:
     remote = remotes.delete(remote_id, actor=actor())

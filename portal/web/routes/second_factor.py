@@ -167,7 +167,7 @@ def renew_codes() -> Answer:
     return redirect(url_for("second_factor.show"), 303)
 
 
-@blueprint.post("/users/<int:user_id>/reset-second-factor")
+@blueprint.post("/users/<id:user_id>/reset-second-factor")
 @requires(Role.ADMIN)
 def reset(user_id: int) -> Response:
     user = second_factor.reset(user_or_404(user_id).id, actor=actor())

@@ -11,7 +11,7 @@ from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
 
 from portal.db.clock import iso, now
-from portal.errors import Forbidden, NotFound, TooMany
+from portal.errors import Forbidden, TooMany
 from portal.models import Role, User
 from portal.presentation.formatting import duration
 from portal.realtime.cache import caches
@@ -22,8 +22,6 @@ from portal.web.forms.accounts import SignInForm
 from portal.web.routes import sign_in_flow
 
 blueprint = Blueprint("sessions", __name__)
-
-_LARGEST_ID = 2**31 - 1
 
 
 @blueprint.get("/login")
@@ -84,7 +82,7 @@ def mine() -> str:
     return _list(me())
 
 
-@blueprint.post("/sessions/<int:session_id>/end")
+@blueprint.post("/sessions/<id:session_id>/end")
 @requires(Role.VIEWER)
 def end_mine(session_id: int) -> Response:
     return _end(me(), session_id, url_for("sessions.mine"))
@@ -96,20 +94,20 @@ def end_my_others() -> Response:
     return _end_others(me(), url_for("sessions.mine"))
 
 
-@blueprint.get("/users/<int:user_id>/sessions")
+@blueprint.get("/users/<id:user_id>/sessions")
 @requires(Role.ADMIN)
 def of_user(user_id: int) -> str:
     return _list(user_or_404(user_id))
 
 
-@blueprint.post("/users/<int:user_id>/sessions/<int:session_id>/end")
+@blueprint.post("/users/<id:user_id>/sessions/<id:session_id>/end")
 @requires(Role.ADMIN)
 def end_of_user(user_id: int, session_id: int) -> Response:
     page = url_for("sessions.of_user", user_id=user_id)
     return _end(user_or_404(user_id), session_id, page)
 
 
-@blueprint.post("/users/<int:user_id>/sessions/end-others")
+@blueprint.post("/users/<id:user_id>/sessions/end-others")
 @requires(Role.ADMIN)
 def end_others_of_user(user_id: int) -> Response:
     return _end_others(user_or_404(user_id), url_for("sessions.of_user", user_id=user_id))
@@ -121,8 +119,6 @@ def _list(user: User) -> str:
 
 
 def _end(user: User, session_id: int, page: str) -> Response:
-    if session_id > _LARGEST_ID:
-        raise NotFound("There is no such session.")
     sessions.end(user, session_id, actor=actor())
     flash("The session is ended.")
     return redirect(page, 303)

@@ -43,7 +43,7 @@ def create() -> Response | tuple[str, int]:
     return redirect(url_for("tokens.index"), 303)
 
 
-@blueprint.post("/<int:token_id>/end")
+@blueprint.post("/<id:token_id>/end")
 @requires(Role.VIEWER)
 def end(token_id: int) -> Response:
     token = api_tokens.end(token_id, actor=actor())

@@ -42,7 +42,7 @@ def create() -> Response | tuple[str, int]:
     return redirect(url_for("users.index"), 303)
 
 
-@blueprint.post("/<int:user_id>/role")
+@blueprint.post("/<id:user_id>/role")
 @requires(Role.ADMIN)
 def change_role(user_id: int) -> Response:
     user = accounts.change_role(
@@ -51,21 +51,21 @@ def change_role(user_id: int) -> Response:
     return _done(f"{user.username} is now {user.role}.")
 
 
-@blueprint.post("/<int:user_id>/disable")
+@blueprint.post("/<id:user_id>/disable")
 @requires(Role.ADMIN)
 def disable(user_id: int) -> Response:
     user = accounts.set_active(user_or_404(user_id).id, False, actor=actor())
     return _done(f"{user.username} is disabled and signed out everywhere.")
 
 
-@blueprint.post("/<int:user_id>/enable")
+@blueprint.post("/<id:user_id>/enable")
 @requires(Role.ADMIN)
 def enable(user_id: int) -> Response:
     user = accounts.set_active(user_or_404(user_id).id, True, actor=actor())
     return _done(f"{user.username} can sign in again.")
 
 
-@blueprint.post("/<int:user_id>/reset-password")
+@blueprint.post("/<id:user_id>/reset-password")
 @requires(Role.ADMIN)
 def reset_password(user_id: int) -> Response:
     user, password = accounts.reset_password(user_or_404(user_id).id, actor=actor())
@@ -73,7 +73,7 @@ def reset_password(user_id: int) -> Response:
     return redirect(url_for("users.index"), 303)
 
 
-@blueprint.post("/<int:user_id>/password-link")
+@blueprint.post("/<id:user_id>/password-link")
 @requires(Role.ADMIN)
 def link(user_id: int) -> Response:
     user, token = password_links.create(user_or_404(user_id).id, actor=actor())

@@ -22,21 +22,21 @@ def index() -> str:
     )
 
 
-@blueprint.post("/<int:worker_id>/pause")
+@blueprint.post("/<id:worker_id>/pause")
 @requires(Role.ADMIN)
 def pause(worker_id: int) -> Response:
     workers.pause(worker_id, actor=actor())
     return _done("The worker takes no new job until it is resumed.")
 
 
-@blueprint.post("/<int:worker_id>/resume")
+@blueprint.post("/<id:worker_id>/resume")
 @requires(Role.ADMIN)
 def resume(worker_id: int) -> Response:
     workers.resume(worker_id, actor=actor())
     return _done("The worker takes jobs again.")
 
 
-@blueprint.post("/<int:worker_id>/drain")
+@blueprint.post("/<id:worker_id>/drain")
 @requires(Role.ADMIN)
 def drain(worker_id: int) -> Response:
     workers.drain(worker_id, actor=actor())

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,8 +24,6 @@ from portal.web.security_headers import REFUSAL
 
 log = structlog.get_logger(__name__)
 
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 #: Handshakes that run at the same time. When many clients connect, the others wait, and pages,
 #: which do not wait, are answered in between.
 _CONCURRENT = 32
@@ -37,7 +36,12 @@ class HandshakeGuard:
     """
 
     def __init__(
-        self, cookies: SessionCookieReader, *, sockets: WSGI, wsgi: WSGI, sockets_per_user: int
+        self,
+        cookies: SessionCookieReader,
+        *,
+        sockets: WSGIApplication,
+        wsgi: WSGIApplication,
+        sockets_per_user: int,
     ) -> None:
         self._cookies = cookies
         self._sockets = sockets

@@ -91,8 +91,8 @@ def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str
         session.commit()
         number = str(here.id)
         session.remove()
-        path = one.rule.replace("<int:job_id>", str(job)).replace("<int:user_id>", str(bella.id))
-        path = path.replace("<int:remote_id>", number)
+        path = one.rule.replace("<big_id:job_id>", str(job)).replace("<id:user_id>", str(bella.id))
+        path = path.replace("<id:remote_id>", number)
         return path, BODIES.get(one.name, wish if one.name == "create_job" else None)
 
     return fill
@@ -172,7 +172,7 @@ def test_document_names_every_route_of_the_api_and_no_other(
     app: Flask, document: dict[str, Any]
 ) -> None:
     routes = {
-        (method.lower(), re.sub(r"<int:(\w+)>", r"{\1}", rule.rule))
+        (method.lower(), re.sub(r"<(?:big_)?id:(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api/v1/")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

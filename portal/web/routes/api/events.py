@@ -57,7 +57,7 @@ def list_events(query: LatestAsked) -> EventList:
 
 @operation(
     "GET",
-    "/jobs/<int:job_id>/events",
+    "/jobs/<big_id:job_id>/events",
     right=Role.VIEWER,
     query=Pages,
     shape=EventPage,

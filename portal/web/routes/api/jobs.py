@@ -174,7 +174,7 @@ def create_job(body: NewJob, headers: Once) -> Answer:
 
 @operation(
     "GET",
-    "/jobs/<int:job_id>",
+    "/jobs/<big_id:job_id>",
     right=Role.VIEWER,
     shape=Job,
     answers={200: "The job as of now."},
@@ -186,7 +186,7 @@ def get_job(job_id: int) -> Job:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/cancel",
+    "/jobs/<big_id:job_id>/cancel",
     right=Role.OPERATOR,
     shape=Job,
     answers={200: "The job, cancelled or cancelling. Asking again changes nothing."},
@@ -204,7 +204,7 @@ def cancel_job(job_id: int) -> Job:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/pause",
+    "/jobs/<big_id:job_id>/pause",
     right=Role.OPERATOR,
     shape=Job,
     answers={200: "The job, paused. Asking again changes nothing."},
@@ -222,7 +222,7 @@ def pause_job(job_id: int) -> Job:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/resume",
+    "/jobs/<big_id:job_id>/resume",
     right=Role.OPERATOR,
     shape=Job,
     answers={200: "The job, going on. Asking again changes nothing."},
@@ -239,7 +239,7 @@ def resume_job(job_id: int) -> Job:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/bandwidth",
+    "/jobs/<big_id:job_id>/bandwidth",
     right=Role.OPERATOR,
     body=NewLimit,
     shape=Job,
@@ -258,7 +258,7 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/confirm",
+    "/jobs/<big_id:job_id>/confirm",
     right=Role.OPERATOR,
     body=Confirmation,
     shape=Job,
@@ -282,7 +282,7 @@ def confirm_job(job_id: int, body: Confirmation) -> Answer:
 
 @operation(
     "POST",
-    "/jobs/<int:job_id>/retry",
+    "/jobs/<big_id:job_id>/retry",
     right=Role.OPERATOR,
     shape=Job,
     answers={200: "The job that tries it again. Asking again while that is open gives the same."},

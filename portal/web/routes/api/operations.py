@@ -19,7 +19,7 @@ from portal.web.routes.api.shapes import Asked, Given, Shown
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 _JSON = "application/json"
-_NUMBER = re.compile(r"<int:(\w+)>")
+_NUMBER = re.compile(r"<(?:big_)?id:(\w+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

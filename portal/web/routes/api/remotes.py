@@ -111,7 +111,7 @@ def create_remote(body: NewRemote) -> Answer:
 
 @operation(
     "GET",
-    "/remotes/<int:remote_id>",
+    "/remotes/<id:remote_id>",
     right=Role.ADMIN,
     shape=RemoteInFull,
     answers={200: "The remote."},
@@ -123,7 +123,7 @@ def get_remote(remote_id: int) -> RemoteInFull:
 
 @operation(
     "POST",
-    "/remotes/<int:remote_id>",
+    "/remotes/<id:remote_id>",
     right=Role.ADMIN,
     body=ChangedRemote,
     shape=RemoteInFull,
@@ -142,7 +142,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
 
 @operation(
     "POST",
-    "/remotes/<int:remote_id>/test",
+    "/remotes/<id:remote_id>/test",
     right=Role.ADMIN,
     shape=RemoteInFull,
     answers={200: "The remote with the verdict."},
@@ -154,7 +154,7 @@ def test_remote(remote_id: int) -> RemoteInFull:
 
 @operation(
     "POST",
-    "/remotes/<int:remote_id>/delete",
+    "/remotes/<id:remote_id>/delete",
     right=Role.ADMIN,
     shape=Remote,
     answers={200: "The remote that was deleted, with its secrets."},

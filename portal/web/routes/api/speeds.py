@@ -41,7 +41,7 @@ class Throughput(Shown):
 
 @operation(
     "GET",
-    "/jobs/<int:job_id>/speed",
+    "/jobs/<big_id:job_id>/speed",
     right=Role.VIEWER,
     shape=Speed,
     answers={200: "Its last attempt. While that runs it is up to ten seconds behind."},

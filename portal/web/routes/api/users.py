@@ -98,7 +98,7 @@ def create_user(body: NewUser) -> Answer:
     return Answer(shown, 201, {"Location": url_for("api.get_user", user_id=user.id)})
 
 
-@operation("GET", "/users/<int:user_id>", right=Role.ADMIN, shape=User, answers={200: "The user."})
+@operation("GET", "/users/<id:user_id>", right=Role.ADMIN, shape=User, answers={200: "The user."})
 def get_user(user_id: int) -> User:
     """Get one user"""
     return _shown(user_or_404(user_id))
@@ -106,7 +106,7 @@ def get_user(user_id: int) -> User:
 
 @operation(
     "POST",
-    "/users/<int:user_id>/role",
+    "/users/<id:user_id>/role",
     right=Role.ADMIN,
     body=NewRole,
     shape=User,
@@ -121,7 +121,7 @@ def change_role(user_id: int, body: NewRole) -> User:
 
 @operation(
     "POST",
-    "/users/<int:user_id>/disable",
+    "/users/<id:user_id>/disable",
     right=Role.ADMIN,
     shape=User,
     answers={200: "The user, disabled: their sessions, sockets and tokens have ended."},
@@ -135,7 +135,7 @@ def disable_user(user_id: int) -> User:
 
 @operation(
     "POST",
-    "/users/<int:user_id>/enable",
+    "/users/<id:user_id>/enable",
     right=Role.ADMIN,
     shape=User,
     answers={200: "The user, who can sign in again. Ended tokens stay ended."},
