@@ -6,9 +6,11 @@ what a portal of several processes stands on: PostgreSQL, Redis, and workers tha
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +40,7 @@ from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.lease import Lease
 from portal.worker.registration import this_process
 from portal.worker.timing import GRACE, Timing
+from tests.shipped.image import Image
 from tests.support.applications import configure, engine_of
 from tests.support.client import Browser
 from tests.support.modes import ONE_PROCESS, SCALED_OUT
@@ -178,6 +181,29 @@ def settings(mode: str, tmp_path: Path, root: Path, request: pytest.FixtureReque
         more["database_url"] = request.getfixturevalue("postgres_url")
         more["redis_url"] = request.getfixturevalue("redis").url
     return load_settings(data_dir=tmp_path / "data", transfer_roots=(root,), **more)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image_to_come(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Any]]:
+    """Waits for the image of the portal, which is built once for all the processes of a run: from
+    the start on, where a test wants it, so that nobody waits for the minutes that this takes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made = Image(folder / "image of the portal")
+    with ThreadPoolExecutor(1) as beside:
+        wanted = any(_wants_the_image(item) for item in request.session.items)
+        building = beside.submit(made.build) if wanted else None
+        yield building.result if building else made.build
+
+
+def _wants_the_image(item: pytest.Item) -> bool:
+    chosen = getattr(item, "callspec", None)
+    return "image" in getattr(item, "fixturenames", ()) or (
+        chosen is not None and chosen.params.get("program") == "image"
+    )
 
 
 @pytest.fixture(scope="session")

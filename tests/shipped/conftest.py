@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,8 @@ from tests.support.served import Serve
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Built once for all the processes of a run of tests."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return Image(folder / "image of the portal").build()
+def image(image_to_come: Callable[[], Image]) -> Image:
+    return image_to_come()
 
 
 @pytest.fixture(params=["make run", "image"])
