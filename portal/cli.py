@@ -163,14 +163,14 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
     migrate.upgrade(settings)
     session.connect(settings.database_url)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else passwords.generated()
-    if weakness := passwords.weakness(password, name):
-        click.echo(f"Warning: {weakness}", err=True)
     try:
         users.create_user(name, role, password)
     except Invalid as invalid:
         raise _Failure(" ".join(invalid.errors.values())) from None
     finally:
         session.session.remove()
+    if weakness := passwords.weakness(password, name):
+        click.echo(f"Warning: {weakness}", err=True)
     click.echo(f"Created {role} {name.lower()}.")
     if not password_stdin:
         click.echo(f"Password: {password}")

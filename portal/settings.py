@@ -296,6 +296,13 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("previous_secret_keys")
+    @classmethod
+    def _each_long_enough(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < 32 for key in value):
+            raise ValueError("each must have at least 32 characters, as every secret key has")
+        return value
+
     @field_validator("admin_password")
     @classmethod
     def _acceptable(cls, value: str) -> str:

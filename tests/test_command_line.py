@@ -131,6 +131,16 @@ def test_wrong_user_is_refused_in_a_sentence(
     assert "Traceback" not in done.output
 
 
+def test_refused_password_is_told_once_and_a_weak_one_warned_of(command: Command) -> None:
+    arguments = ("create-user", "dora", "--role", "viewer", "--password-stdin")
+    refused = command(*arguments, typed="")
+    assert refused.exit_code == 1
+    assert len(refused.output.splitlines()) == 1
+    weak = command(*arguments, typed="dora")
+    assert weak.exit_code == 0
+    assert "Warning: " in weak.output
+
+
 # --- db -----------------------------------------------------------------------------------------
 
 

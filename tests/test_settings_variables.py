@@ -47,6 +47,8 @@ BAD = [
     ("PORTAL_ALLOWED_HOSTS", " , ,", "names nothing; unset it if that is meant"),
     ("PORTAL_REQUIRE_SECOND_FACTOR", ",", "names nothing; unset it if that is meant"),
     ("PORTAL_PREVIOUS_SECRET_KEYS", ",,", "names nothing; unset it if that is meant"),
+    ("PORTAL_PREVIOUS_SECRET_KEYS", "short", "each must have at least 32 characters"),
+    ("PORTAL_PREVIOUS_SECRET_KEYS", f"{'k' * 40}, {'x' * 31}", "each must have at least 32"),
     ("PORTAL_TRANSFER_ROOTS", ":", "names no folder; unset it if the default is meant"),
     ("PORTAL_DATA_DIR", "~/portal", "write the full path: ~/portal"),
     ("PORTAL_DATA_DIR", "~portal", "write the full path: ~portal"),

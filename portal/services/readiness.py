@@ -15,12 +15,15 @@ from portal.settings import Settings
 
 def parts() -> dict[str, str]:
     """``ok``, or a sentence, for ``database``, ``queue``, ``rclone`` and ``roots``; for ``workers``
-    in place of the roots where they run the jobs. They looked at their rclone when they started.
+    besides where they run the jobs. They look at their rclone when they start, so that one which
+    lives has a right one.
     What lies on this machine is looked at whenever somebody asks."""
     settings = runtime().settings
     found = {"database": _database(), "queue": _queue()}
     if settings.scale_out:
-        found["workers"] = found["rclone"] = _workers()
+        found["workers"] = _workers()
+        lives = found["workers"] == "ok"
+        found["rclone"] = "ok" if lives else "Unknown, for no worker says anything of its rclone."
         found["roots"] = _roots_of_workers()
     else:
         found["rclone"] = rclone_problem(rclone_path(settings.rclone)) or "ok"

@@ -3,7 +3,9 @@ overwrite the database or read the secret key controls the portal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,6 +84,16 @@ class OwnFiles:
 
 def _paths(settings: Settings) -> Iterator[tuple[Path, str]]:
     yield settings.data_dir, f"the data folder {settings.data_dir}"
+    yield from _private_files(settings)
+    yield resources.ROOT, f"the portal's program in {resources.ROOT}"
+    yield Path(__file__).parent, f"the portal's program in {Path(__file__).parent}"
+    if sys.prefix != sys.base_prefix:
+        yield Path(sys.prefix), f"the portal's program in {sys.prefix}"
+    rclone = engine.rclone_path(settings.rclone)
+    yield rclone, f"rclone, {rclone}"
+
+
+def _private_files(settings: Settings) -> Iterator[tuple[Path, str]]:
     yield settings.data_dir / "secret_key", f"the secret key in {settings.data_dir}"
     if (database := _database(settings.database_url)) is not None:
         for ending in ("", "-wal", "-shm", "-journal"):
@@ -89,12 +101,15 @@ def _paths(settings: Settings) -> Iterator[tuple[Path, str]]:
     for name in SECRETS:
         if given := os.environ.get(f"PORTAL_{name.upper()}_FILE"):
             yield Path(given), f"the secret in {given}"
-    yield resources.ROOT, f"the portal's program in {resources.ROOT}"
-    yield Path(__file__).parent, f"the portal's program in {Path(__file__).parent}"
-    if sys.prefix != sys.base_prefix:
-        yield Path(sys.prefix), f"the portal's program in {sys.prefix}"
-    rclone = engine.rclone_path(settings.rclone)
-    yield rclone, f"rclone, {rclone}"
+
+
+def _linked(settings: Settings) -> Iterator[Path]:
+    """Private files of the portal that have another name besides."""
+    for path, _ in _private_files(settings):
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            if stat.S_ISREG(about.st_mode) and about.st_nlink > 1:
+                yield path
 
 
 def _database(url: str) -> str | None:
@@ -111,6 +126,13 @@ def look_at_roots(settings: Settings) -> None:
     """Raises SettingsError if a transfer could reach the portal's own files. Remembers which disks
     are mounted, and warns of those that are away."""
     OwnFiles(settings).refuse_roots(settings)
+    for file in _linked(settings):
+        # By that name, wherever it is, neither a path nor Landlock would tell what it is.
+        log.warning(
+            "a file of the portal's own has a second name (a hard link); if that lies in a folder "
+            "open to transfers, it can be copied: remove the other name, or copy the file anew",
+            file=str(file),
+        )
     mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
     try:
         mounts.note()

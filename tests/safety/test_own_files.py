@@ -57,6 +57,23 @@ def test_files_in_the_data_folder_are_open(tmp_path: Path, inner: str) -> None:
     look_at_roots(load_settings(data_dir=tmp_path / "data", transfer_roots=(root,)))
 
 
+@pytest.mark.parametrize("name", ["secret_key", "portal.sqlite", "portal.sqlite-wal"])
+def test_second_name_of_a_private_file_is_told(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hard link, which nothing tells from a file of its own."""
+    settings = load_settings(data_dir=tmp_path / "data")
+    settings.prepare()
+    (tmp_path / "data" / name).write_text("private")
+    look_at_roots(settings)
+    assert "hard link" not in capsys.readouterr().out
+    (tmp_path / "data" / "files" / "holiday.jpg").hardlink_to(tmp_path / "data" / name)
+    look_at_roots(settings)
+    said = capsys.readouterr().out
+    assert "has a second name (a hard link)" in said
+    assert str(tmp_path / "data" / name) in said
+
+
 def test_default_root_is_open(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path / "data")
     settings.prepare()
