@@ -83,7 +83,7 @@ class Database:
         self.sessions = scoped_session(
             sessionmaker(engine, class_=PortalSession, expire_on_commit=False)
         )
-        #: See ``glance``.
+        #: See ``read_connection``.
         self.autocommit = engine and engine.execution_options(sqlite_begin="")
 
 
@@ -116,7 +116,7 @@ class Base(DeclarativeBase):
     )
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A time stored in UTC and read back aware, whatever the database makes of time zones."""
 
     impl = DateTime(timezone=True)
@@ -135,7 +135,7 @@ class _DatabaseTime(FunctionElement[datetime]):
     """See ``database_time``."""
 
     name = "database_time"
-    type = Moment()
+    type = UtcDateTime()
     inherit_cache = True
 
 
@@ -225,7 +225,7 @@ def _keep_private(file: Path) -> None:
         private_files.close_to_others(path)
 
 
-def glance() -> Connection:
+def read_connection() -> Connection:
     """A connection for one SELECT, without what ``session`` keeps about rows. On SQLite it stands
     in no transaction, whose begin and end cost more than the look."""
     autocommit = database().autocommit
@@ -234,7 +234,7 @@ def glance() -> Connection:
 
 
 @contextmanager
-def exclusively(right: int) -> Iterator[bool]:
+def advisory_lock(right: int) -> Iterator[bool]:
     """Whether this process alone has the right (a number that names it) until the block ends.
 
     A process that dies or freezes meanwhile loses it: PostgreSQL ends its session.

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.transfers.states import JobStatus
 
 
@@ -27,7 +27,7 @@ class ActivityMinute(Base):
 
     __tablename__ = "activity_minutes"
 
-    minute: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    minute: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     bytes_moved: Mapped[int] = mapped_column(BigInteger, default=0)
     completed: Mapped[int] = mapped_column(default=0)
     failed: Mapped[int] = mapped_column(default=0)

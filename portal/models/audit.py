@@ -6,7 +6,7 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db.clock import now
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.models.job import BigId
 
 
@@ -17,7 +17,7 @@ class AuditEntry(Base):
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    at: Mapped[datetime] = mapped_column(Moment, default=now, index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
     # No foreign key: what an entry says stays, whatever becomes of the user.
     actor_id: Mapped[int | None]
     actor: Mapped[str] = mapped_column(String(64), default="")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 
 
 class Span(StrEnum):
@@ -27,7 +27,7 @@ class HistoryTotal(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     span: Mapped[Span] = mapped_column(String(8), primary_key=True)
-    start: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    start: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     #: A final status, or ``services.totals.DIFFERENT``.
     status: Mapped[str] = mapped_column(String(16), primary_key=True)
     owner_id: Mapped[int] = mapped_column(primary_key=True)

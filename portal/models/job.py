@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Tex
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.db.clock import now
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.models.user import User
 from portal.transfers.states import JobStatus, Operation
 
@@ -88,24 +88,24 @@ class Job(Base):
     #: Grows with every event, in the UPDATE that makes it.
     seq: Mapped[int] = mapped_column(BigInteger, default=1)
 
-    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
-    queued_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     #: Of the newest attempt.
-    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: For how long the attempts before it have worked.
     earlier_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
-    finished_at: Mapped[datetime | None] = mapped_column(Moment)
-    heartbeat_at: Mapped[datetime | None] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Name of the pool whose workers alone may run it; none: the pool of all the others.
     pool: Mapped[str | None] = mapped_column(String(64))
     worker: Mapped[str | None] = mapped_column(String(128))
     #: Row of that worker, where it has one. No foreign key: rows of workers go, jobs stay.
     worker_id: Mapped[int | None] = mapped_column(BigInteger)
     #: When a sweep last notified workers of it. The column keeps its older name.
-    notified_at: Mapped[datetime | None] = mapped_column("rung_at", Moment)
+    notified_at: Mapped[datetime | None] = mapped_column("rung_at", UtcDateTime)
     #: Since when a person has it stand still, in whatever status; its worker obeys.
-    paused_at: Mapped[datetime | None] = mapped_column(Moment)
-    cancel_requested_at: Mapped[datetime | None] = mapped_column(Moment)
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 
     #: Why it failed, for a person; rclone's own last words; its exit code.
@@ -126,7 +126,7 @@ class Job(Base):
     files_total: Mapped[int] = mapped_column(default=0)
     files_listed: Mapped[int] = mapped_column(default=0)
     current_files: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
-    progress_at: Mapped[datetime | None] = mapped_column(Moment)
+    progress_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Files that were equal on both sides, and files that were deleted.
     files_unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
     files_deleted: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -154,22 +154,22 @@ class Job(Base):
     source_key: Mapped[str | None] = mapped_column(Text)
     destination_key: Mapped[str | None] = mapped_column(Text)
     #: Since when nothing has arrived from a storage of a running job.
-    storage_silent_since: Mapped[datetime | None] = mapped_column(Moment)
+    storage_silent_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: What stands in the way of a running job, for a person; when the next try begins.
     trouble: Mapped[str | None] = mapped_column(Text)
-    next_try_at: Mapped[datetime | None] = mapped_column(Moment)
+    next_try_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     owner: Mapped[User] = relationship(foreign_keys=owner_id, lazy="joined", innerjoin=True)
 
     @property
     def seconds(self) -> int | None:
         """Of all attempts."""
-        return all_worked(
+        return all_run_seconds(
             self.earlier_seconds, self.started_at, self.heartbeat_at, self.finished_at
         )
 
 
-def worked(
+def run_seconds(
     started: datetime | None, heard: datetime | None, finished: datetime | None
 ) -> int | None:
     """Seconds from the start to the end, for what is over. One whose worker died, or gave it back,
@@ -180,11 +180,11 @@ def worked(
     return max(0, int((end - started).total_seconds()))
 
 
-def all_worked(
+def all_run_seconds(
     earlier: int, started: datetime | None, heard: datetime | None, finished: datetime | None
 ) -> int | None:
-    """As ``worked``, with the attempts before."""
-    last = worked(started, heard, finished)
+    """As ``run_seconds``, with the attempts before."""
+    last = run_seconds(started, heard, finished)
     return None if last is None else earlier + last
 
 
@@ -209,7 +209,7 @@ class JobEvent(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    at: Mapped[datetime] = mapped_column(Moment, default=now)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     seq: Mapped[int] = mapped_column(BigInteger)
     old_status: Mapped[JobStatus | None] = mapped_column(String(16))
     new_status: Mapped[JobStatus] = mapped_column(String(16))

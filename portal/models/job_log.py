@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.models.job import BigId
 
 
@@ -30,7 +30,7 @@ class JobLog(Base):
     #: The last line of the part that stays however long the log gets; none while that still grows.
     head_end: Mapped[int | None] = mapped_column(BigInteger)
     errors: Mapped[int] = mapped_column(default=0)
-    removed_at: Mapped[datetime | None] = mapped_column(Moment)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class JobLogChunk(Base):
@@ -58,7 +58,7 @@ class JobSpeed(Base):
         BigId, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     attempt: Mapped[int]
-    started_at: Mapped[datetime] = mapped_column(Moment)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     step: Mapped[int]
     points: Mapped[list[int | None]] = mapped_column(JSON, default=list)
     peak: Mapped[int] = mapped_column(BigInteger, default=0)

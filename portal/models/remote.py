@@ -6,7 +6,7 @@ from sqlalchemy import JSON, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db.clock import now
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.models.user import Role
 
 
@@ -30,10 +30,10 @@ class Remote(Base):
     start: Mapped[str] = mapped_column(Text, default="")
     #: Grows with every change; who saves an older one is told.
     version: Mapped[int] = mapped_column(default=1)
-    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
-    changed_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     changed_by: Mapped[str] = mapped_column(String(64), default="")
-    tested_at: Mapped[datetime | None] = mapped_column(Moment)
+    tested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     works: Mapped[bool | None]
     verdict: Mapped[str] = mapped_column(Text, default="")
 

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db.clock import now
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 
 
 class SecondFactor(Base):
@@ -19,7 +19,7 @@ class SecondFactor(Base):
     )
     #: Encrypted: who reads the database alone can make no codes.
     secret: Mapped[str] = mapped_column(String(255))
-    enabled_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    enabled_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     #: The time step of the last code that was taken. No code of it or before it counts again.
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
 

@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.db.clock import now
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 
 
 class SignInLimit(Base):
@@ -18,8 +18,8 @@ class SignInLimit(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     #: Tries as of ``counted_at``; they are forgiven one by one as time goes by.
     tries: Mapped[float]
-    counted_at: Mapped[datetime] = mapped_column(Moment, index=True)
-    blocked_until: Mapped[datetime | None] = mapped_column(Moment)
+    counted_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    blocked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class KnownAddress(Base):
@@ -31,4 +31,4 @@ class KnownAddress(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     address: Mapped[str] = mapped_column(String(64), primary_key=True)
-    seen_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

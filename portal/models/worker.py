@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portal.db.session import Base, Moment
+from portal.db.session import Base, UtcDateTime
 from portal.models.job import BigId
 
 
@@ -32,10 +32,10 @@ class WorkerProcess(Base):
     pools: Mapped[list[str]] = mapped_column(JSON, default=list)
     version: Mapped[str] = mapped_column(String(32))
     concurrency: Mapped[int]
-    started_at: Mapped[datetime] = mapped_column(Moment)
-    heartbeat_at: Mapped[datetime] = mapped_column(Moment)
-    paused_at: Mapped[datetime | None] = mapped_column(Moment)
-    draining_at: Mapped[datetime | None] = mapped_column(Moment)
-    stopped_at: Mapped[datetime | None] = mapped_column(Moment)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    draining_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: A sentence for each folder open to transfers that is not there on its machine.
     root_problems: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")

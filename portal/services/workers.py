@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, extract, func, selec
 
 from portal.db.session import (
     database_time,
-    glance,
+    read_connection,
     session,
     write,
 )
@@ -223,7 +223,7 @@ def pools() -> dict[str, bool]:
     """The pools that workers serve or, within a day, have served, by name; and whether a living one
     takes their jobs. The default one is left out."""
     found: dict[str, bool] = {}
-    with glance() as connection:
+    with read_connection() as connection:
         for names, takes in connection.execute(select(WorkerProcess.pools, and_(*_taking()))):
             for name in names:
                 found[name] = found.get(name, False) or bool(takes)
@@ -250,20 +250,20 @@ def has_worker(pool: str | None) -> bool:
 
 def any_lives() -> bool:
     """Whether a worker of any pool lives."""
-    with glance() as connection:
+    with read_connection() as connection:
         return bool(connection.scalar(select(exists().where(*_living()))))
 
 
 def root_problems() -> list[str]:
     """What living workers do not find on their machines, a sentence for each folder."""
     query = select(WorkerProcess.name, WorkerProcess.root_problems).where(*_living())
-    with glance() as connection:
+    with read_connection() as connection:
         rows = connection.execute(query.order_by(WorkerProcess.id)).all()
     return [f"Worker {row.name}: {problem}" for row in rows for problem in row.root_problems]
 
 
 def _served_pools() -> frozenset[str]:
-    with glance() as connection:
+    with read_connection() as connection:
         found = connection.scalars(select(WorkerProcess.pools).where(*_taking()))
         return frozenset(pool for pools in found for pool in pools)
 

@@ -147,7 +147,7 @@ def test_mistake_in_a_statement_is_none_of_the_database(engine: Engine) -> None:
 
 
 def hold_a_right(seconds: float) -> bool:
-    with database.exclusively(4711) as alone:
+    with database.advisory_lock(4711) as alone:
         time.sleep(seconds)
         return alone
 

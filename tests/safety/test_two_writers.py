@@ -16,7 +16,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from portal.db.session import glance, session
+from portal.db.session import read_connection, session
 from portal.engine.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
@@ -321,7 +321,7 @@ def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any
     end(ids[0])
     end(ids[1], Ending(False, "It failed.", 1))
     rescue.recover()
-    with glance() as connection:
+    with read_connection() as connection:
         left = set(connection.scalars(select(JobPlace.job_id)))
     assert left == {ids[2]}
 
@@ -467,7 +467,7 @@ def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(
     workers.run()
     assert workers.met == []
     assert {str(status_of(job_id)) for job_id in ids} == {"completed"}
-    with glance() as connection:
+    with read_connection() as connection:
         assert connection.scalar(select(func.count()).select_from(JobPlace)) == 0
 
 
@@ -479,8 +479,8 @@ def test_place_of_a_job_that_an_older_release_has_ended_keeps_nobody_waiting(
     session.commit()
     session.remove()
     assert claim(second)
-    with glance() as connection:
+    with read_connection() as connection:
         assert set(connection.scalars(select(JobPlace.job_id))) == {first, second}
     places.forget_ended()
-    with glance() as connection:
+    with read_connection() as connection:
         assert set(connection.scalars(select(JobPlace.job_id))) == {second}

@@ -37,7 +37,7 @@ from portal.db import session
 from portal.services.jobs import rescue
 session.connect(sys.argv[1])
 session._EXCLUSIVE_SILENCE = sys.argv[2]
-with session.exclusively(rescue._SWEEP) as alone:
+with session.advisory_lock(rescue._SWEEP) as alone:
     print(alone, flush=True)
     time.sleep(600)
 """

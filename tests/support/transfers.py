@@ -18,7 +18,7 @@ from typing import Any
 from socketio import Manager
 from sqlalchemy import NullPool, create_engine, func, select
 
-from portal.db.session import glance, session, write
+from portal.db.session import read_connection, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.services.actor import Actor
@@ -186,7 +186,7 @@ def on_database(data_dir: Path, statement: str) -> None:
 
 def whole_row(job_id: int) -> tuple[Any, ...] | None:
     """Every column, as other connections see it."""
-    with glance() as connection:
+    with read_connection() as connection:
         found = connection.execute(select(Job.__table__).where(Job.id == job_id)).one_or_none()
         return tuple(found) if found else None
 

@@ -15,7 +15,7 @@ from sqlalchemy import Row, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.clock import now
-from portal.db.session import glance
+from portal.db.session import read_connection
 from portal.models import LoginSession, User, UserSettings
 from portal.realtime import publish
 from portal.runtime.context import current
@@ -184,7 +184,7 @@ def _run(lookups: _Lookups, batch: _Batch) -> None:
 
 
 def _rows(marks: set[str]) -> Rows:
-    with glance() as connection:
+    with read_connection() as connection:
         if len(marks) == 1:
             rows = connection.execute(_BY_ONE_MARK, {"mark": next(iter(marks))})
         else:

@@ -19,10 +19,10 @@ from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.jobs import places
 from portal.services.jobs.transitions import (
-    change,
-    changing,
-    held,
-    touch_row,
+    job_transaction,
+    lock_job,
+    transition,
+    update_job,
 )
 from portal.services.runtime import runtime
 from portal.transfers.states import (
@@ -72,12 +72,12 @@ def _refuse_ended(job: Job) -> None:
 
 @contextmanager
 def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
-    with changing(job_id) as tx:
-        yield tx, held(tx, job_id)
+    with job_transaction(job_id) as tx:
+        yield tx, lock_job(tx, job_id)
 
 
 def _change(tx: Session, job: Job, act: str, actor: Actor, detail: str, **values: Any) -> Job:
-    changed = touch_row(tx, job.id, JobStatus(job.status), **values)
+    changed = update_job(tx, job.id, JobStatus(job.status), **values)
     assert changed is not None  # noqa: S101 - the row is held
     audit.record(tx, act, actor, target=f"job {job.id}", detail=detail)
     tx.commit()
@@ -88,8 +88,8 @@ def _change(tx: Session, job: Job, act: str, actor: Actor, detail: str, **values
 def cancel(job_id: int, *, actor: Actor) -> Job:
     """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
     harmless. Completed or failed: Conflict, with the word for it."""
-    with changing(job_id) as tx:
-        job = held(tx, job_id)
+    with job_transaction(job_id) as tx:
+        job = lock_job(tx, job_id)
         old = JobStatus(job.status)
         if old in (JobStatus.CANCELLING, JobStatus.CANCELLED):
             return job
@@ -97,7 +97,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
         written = places.keys_of(tx.connection(), job_id)
-        changed = change(
+        changed = transition(
             tx,
             job_id,
             old,

@@ -15,12 +15,12 @@ from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.jobs import idempotency, places
-from portal.services.jobs.idempotency import Wish
+from portal.services.jobs.idempotency import IdempotentRequest
 from portal.services.jobs.places import Places, ends_of
 from portal.services.jobs.transitions import (
     add_event,
     count,
-    held,
+    lock_job,
 )
 from portal.services.runtime import runtime
 from portal.services.storage import remotes
@@ -47,25 +47,27 @@ def create(transfer: Transfer, *, actor: Actor) -> Job:
     return job
 
 
-def create_once(transfer: Transfer, wish: Wish, *, actor: Actor) -> tuple[Job, bool]:
-    """The job of this wish, and whether it was made just now. Raises Invalid if the wish's key
+def create_once(
+    transfer: Transfer, idempotent: IdempotentRequest, *, actor: Actor
+) -> tuple[Job, bool]:
+    """The job of this request, and whether it was made just now. Raises Invalid if its key
     stands for another one."""
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
     missing = _missing_source(transfer)
     try:
         with write() as tx:
-            job = idempotency.job_of(tx, actor.user, wish)
+            job = idempotency.job_of(tx, actor.user, idempotent)
             if job is not None:
                 # Its source may be gone by now: a move has taken it away.
                 return job, False
             if missing:
                 raise missing
-            job = insert(tx, transfer, actor, found=found, wish=wish)
+            job = insert(tx, transfer, actor, found=found, idempotent=idempotent)
     except IntegrityError:
         # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
         with write() as tx:
-            job = idempotency.job_of(tx, actor.user, wish)
+            job = idempotency.job_of(tx, actor.user, idempotent)
         if job is None:
             raise
         return job, False
@@ -93,7 +95,7 @@ def retry(old: Job, *, actor: Actor) -> Job:
         transfer = replace(transfer, dry_run=True)
     found = places.look_up(ends_of(transfer))
     with write() as tx:
-        old = held(tx, old.id)
+        old = lock_job(tx, old.id)
         if old.status not in RETRYABLE:
             raise Conflict(f"A {old.status} job cannot be retried.")
         # Looked for while the old one is held: of two clicks at once the second finds the job of
@@ -133,7 +135,7 @@ def insert(
     found: Places,
     retry_of: int | None = None,
     confirms: Job | None = None,
-    wish: Wish | None = None,
+    idempotent: IdempotentRequest | None = None,
 ) -> Job:
     """A queued job, committed and published. ``found``: where it writes; ``confirms``: the dry run
     whose plan it must keep.
@@ -160,8 +162,8 @@ def insert(
     tx.add(job)
     tx.flush()
     places.keep(tx, job.id, found)
-    if wish is not None:
-        idempotency.remember(tx, actor.user, wish, job)
+    if idempotent is not None:
+        idempotency.remember(tx, actor.user, idempotent, job)
     count(tx, JobStatus.QUEUED, +1)
     note = f"retry of job {retry_of}" if retry_of else ""
     add_event(tx, job, None, actor=actor.name, note=note)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, tuple_
 
 from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote, Span, User
-from portal.models.job import all_worked
+from portal.models.job import all_run_seconds
 from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.jobs import totals
@@ -259,7 +259,9 @@ def _line(row: Any) -> Line:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        seconds=all_worked(row.earlier_seconds, row.started_at, row.heartbeat_at, row.finished_at),
+        seconds=all_run_seconds(
+            row.earlier_seconds, row.started_at, row.heartbeat_at, row.finished_at
+        ),
         bytes_moved=row.bytes_transferred,
         files=row.files_transferred,
         error=row.error or "",

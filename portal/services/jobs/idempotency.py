@@ -19,32 +19,32 @@ HEADER = "Idempotency-Key"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class IdempotentRequest:
     """A key, and what was asked for under it; only their hashes are stored."""
 
     key: str
     body: str
 
 
-def job_of(tx: Session, user: User, wish: Wish) -> Job | None:
+def job_of(tx: Session, user: User, idempotent: IdempotentRequest) -> Job | None:
     """The job that was made under this key within the last day. Raises Invalid if it was made of
-    another wish."""
-    row = tx.get(IdempotencyKey, (user.id, _digest(wish.key)), populate_existing=True)
+    another request."""
+    row = tx.get(IdempotencyKey, (user.id, _digest(idempotent.key)), populate_existing=True)
     if row is None or row.created_at < now() - LIFE:
         return None
-    if row.body_hash != _digest(wish.body):
+    if row.body_hash != _digest(idempotent.body):
         raise Invalid({HEADER: "This key was used for another transfer. Use a new one."})
     return tx.get(Job, row.job_id, populate_existing=True)
 
 
-def remember(tx: Session, user: User, wish: Wish, job: Job) -> None:
+def remember(tx: Session, user: User, idempotent: IdempotentRequest, job: Job) -> None:
     """Raises IntegrityError when the same key was used in the same moment."""
     tx.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - LIFE))
     tx.add(
         IdempotencyKey(
             user_id=user.id,
-            key_hash=_digest(wish.key),
-            body_hash=_digest(wish.body),
+            key_hash=_digest(idempotent.key),
+            body_hash=_digest(idempotent.body),
             job_id=job.id,
         )
     )

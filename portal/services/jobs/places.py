@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from portal.db.session import glance, write
+from portal.db.session import read_connection, write
 from portal.engine import KnownMounts, places
 from portal.engine.same_place import ACCOUNT
 from portal.errors import Invalid
@@ -156,7 +156,7 @@ def of_queued(job_id: int) -> Places | None:
     """As of now, of a job that waits; None of any other."""
     columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
-    with glance() as connection:
+    with read_connection() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else look_up(ends_of(row), ask_network=True)
 
@@ -165,7 +165,7 @@ def _remotes(ids: Collection[int | None]) -> dict[int, Row[Any]]:
     if not ids:
         return {}
     columns: list[Any] = [Remote.id, Remote.backend, Remote.options, Remote.secrets]
-    with glance() as connection:
+    with read_connection() as connection:
         rows = connection.execute(select(*columns).where(Remote.id.in_(ids)))
         return {row.id: row for row in rows}
 
@@ -232,7 +232,7 @@ def forget(tx: Session, job_id: int) -> None:
 def forget_ended() -> None:
     """Of jobs that a worker of an older release has ended."""
     ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
-    with glance() as connection:
+    with read_connection() as connection:
         ids = list(connection.scalars(ended))
     if ids:
         with write() as tx:
@@ -329,7 +329,7 @@ def freed(keys: Collection[str]) -> list[PendingJob]:
     """The jobs that may run now that nobody writes to these places any more, oldest first."""
     if not keys:
         return []
-    with glance() as connection:
+    with read_connection() as connection:
         waiting = connection.scalars(
             select(JobPlace.job_id)
             .join(Job, Job.id == JobPlace.job_id)
@@ -350,7 +350,7 @@ def ready() -> list[PendingJob]:
     )
     written: dict[int, list[str]] = {}
     jobs: dict[int, Row[Any]] = {}
-    with glance() as connection:
+    with read_connection() as connection:
         for row in connection.execute(query):
             jobs[row.id] = row
             written.setdefault(row.id, []).extend([row.key] if row.key else [])

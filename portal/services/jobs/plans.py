@@ -16,7 +16,7 @@ from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import create, places
 from portal.services.jobs.places import ends_of
-from portal.services.jobs.transitions import held
+from portal.services.jobs.transitions import lock_job
 from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus, Operation
 
@@ -39,7 +39,7 @@ def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
     asked = session.get_one(Job, job_id)
     found = places.look_up(replace(ends_of(asked), dry_run=False))
     with write() as tx:
-        shown = held(tx, job_id)
+        shown = lock_job(tx, job_id)
         # Looked for while the dry run is held: of two clicks at once the second finds the job of
         # the first.
         job = confirmed_by(job_id)

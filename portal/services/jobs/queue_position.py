@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sqlalchemy import select
 
-from portal.db.session import glance, session
+from portal.db.session import read_connection, session
 from portal.models import Job
 from portal.services import workers
 from portal.services.jobs import places
@@ -46,7 +46,7 @@ def of(jobs: Iterable[Job]) -> dict[int, Queued]:
     if not queued:
         return {}
     ahead = {pool: _ahead(pool) for pool in {job.pool for job in queued}}
-    with glance() as connection:
+    with read_connection() as connection:
         blockers = places.blockers(connection, [job.id for job in queued])
     return {job.id: _queued(job, ahead[job.pool], blockers.get(job.id)) for job in queued}
 

@@ -25,20 +25,20 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import database_time, glance, write
+from portal.db.session import database_time, read_connection, write
 from portal.engine import FIGURES, Progress
 from portal.models import Job, WorkerProcess
-from portal.models.job import worked
+from portal.models.job import run_seconds
 from portal.realtime import publish
 from portal.services.jobs import places
 from portal.services.jobs.places import Places
 from portal.services.jobs.transitions import (
     add_activity,
     bytes_counted,
-    change,
-    changing,
-    shares,
-    touch_row,
+    job_transaction,
+    split_by_minute,
+    transition,
+    update_job,
 )
 from portal.transfers.states import ACTIVE, JobStatus
 
@@ -106,11 +106,11 @@ def claim(
     written = _written(job_id, found)
     if written is None:
         return None
-    with changing(job_id) as tx:
+    with job_transaction(job_id) as tx:
         places.claim_in_turn(tx)
         if found is not None:
             places.keep(tx, job_id, found)
-        job = change(
+        job = transition(
             tx,
             job_id,
             JobStatus.QUEUED,
@@ -139,13 +139,13 @@ def _seconds_so_far(tx: Session, job_id: int) -> int:
     row = tx.execute(select(*columns).where(Job.id == job_id)).one_or_none()
     if row is None:
         return 0
-    return int(row.earlier_seconds) + (worked(row.started_at, None, row.heartbeat_at) or 0)
+    return int(row.earlier_seconds) + (run_seconds(row.started_at, None, row.heartbeat_at) or 0)
 
 
 def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
     """The places that the job writes to; None if it has to wait for another one. Only a look: who
     waits takes no lock."""
-    with glance() as connection:
+    with read_connection() as connection:
         known = places.keys_of(connection, job_id)
         written = known if found is None else found.written
         waits = places.waits(connection, job_id, written)
@@ -180,7 +180,7 @@ def report_progress(reports: Sequence[ProgressReport]) -> dict[Claim, ClaimStatu
     each claim."""
     if not reports:
         return {}
-    with changing(*(one.claim.job_id for one in reports)) as tx:
+    with job_transaction(*(one.claim.job_id for one in reports)) as tx:
         before = bytes_counted(tx, *(one.claim.job_id for one in reports))
         rows = _write_progress(tx, reports, before)
         jobs = {Claim(job.id, job.attempt): job for job in rows}
@@ -203,8 +203,8 @@ def _count(
     moment, minutes = now(), Counter[datetime]()
     for one in reports:
         gained = jobs[one.claim].bytes_transferred - before[one.claim.job_id]
-        minutes.update(dict(shares(gained, one.since, moment)))
-    # Oldest first, as everywhere: see ``transitions.change``.
+        minutes.update(dict(split_by_minute(gained, one.since, moment)))
+    # Oldest first, as everywhere: see ``transitions.transition``.
     for minute, moved in sorted(minutes.items()):
         add_activity(tx, minute, bytes_moved=moved)
 
@@ -260,7 +260,7 @@ def read_directives(claims: Sequence[Claim]) -> dict[Claim, JobDirectives]:
         return {}
     ids = [claim.job_id for claim in claims]
     columns = (Job.id, Job.attempt, Job.status, Job.paused_at, Job.bandwidth_limit)
-    with glance() as connection:
+    with read_connection() as connection:
         rows = connection.execute(select(*columns).where(Job.id.in_(ids)))
         found = {
             Claim(row.id, row.attempt): JobDirectives(
@@ -303,8 +303,8 @@ def report_trouble(
     next_try_at: datetime | None = None,
 ) -> None:
     """Writes what stands in the way of a running job; None when nothing does any more."""
-    with changing(claim.job_id) as tx:
-        job = touch_row(
+    with job_transaction(claim.job_id) as tx:
+        job = update_job(
             tx,
             claim.job_id,
             JobStatus.RUNNING,
@@ -365,9 +365,9 @@ def _end(
     since: datetime | None,
 ) -> None:
     """From running to ``new``; from cancelling to cancelled."""
-    with changing(claim.job_id) as tx:
+    with job_transaction(claim.job_id) as tx:
         old = JobStatus.RUNNING
-        job = change(
+        job = transition(
             tx,
             claim.job_id,
             old,
@@ -379,7 +379,7 @@ def _end(
         )
         if job is None:
             old = JobStatus.CANCELLING
-            job = change(
+            job = transition(
                 tx,
                 claim.job_id,
                 old,

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import (
+    advisory_lock,
     database_time,
-    exclusively,
     session,
     write,
 )
@@ -24,7 +24,7 @@ from portal.realtime import publish
 from portal.services.jobs import places
 from portal.services.jobs.places import PendingJob
 from portal.services.jobs.reports import standing_still
-from portal.services.jobs.transitions import change, changing
+from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import (
     ACTIVE,
     MAX_INTERRUPTIONS,
@@ -47,13 +47,13 @@ Found = Row[Any]
 def recover() -> None:
     """Rescues every job whose worker is gone. For the moment when no worker can be alive:
     the start of the only process."""
-    _each(_held(), lambda job: _rescue(job, _STOPPED))
+    _each(_active(), lambda job: _rescue(job, _STOPPED))
     requeue_interrupted()
 
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
     """Rescues the jobs of a dead worker process; returns the jobs that waited for them alone."""
-    return places.freed(_each(_held(Job.worker_id == worker_id), lambda job: _rescue(job, _DIED)))
+    return places.freed(_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _DIED)))
 
 
 def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
@@ -62,13 +62,13 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
     these, the jobs that waited for them alone, and those that nobody has claimed for
     ``renotify_after`` seconds since the last notification. The same ones come again until
     ``note_notified`` is called. One process at a time; others find nothing to do."""
-    with exclusively(_SWEEP) as alone:
+    with advisory_lock(_SWEEP) as alone:
         if not alone:
             return []
         # Without a first heartbeat the job would never count as stalled.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
         stale = heard < database_time(ago=stalled_after)
-        left = _each(_held(stale), lambda job: _rescue(job, _SILENT, stale))
+        left = _each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
         freed = places.freed(left)
@@ -137,7 +137,7 @@ def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str
     return left
 
 
-def _held(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _active(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return _rows(Job.status.in_(ACTIVE), *condition)
 
 
@@ -186,9 +186,9 @@ def _move(
     """Gives the places that the job does not write to any more, if it was moved."""
     old = JobStatus(job.status)
     attempt = job.attempt
-    with changing(job.id) as tx:
+    with job_transaction(job.id) as tx:
         written = places.keys_of(tx.connection(), job.id)
-        moved = change(
+        moved = transition(
             tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
         if moved is None:

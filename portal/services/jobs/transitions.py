@@ -32,21 +32,21 @@ _LONGEST_SHARED = timedelta(days=1)
 
 
 @contextmanager
-def changing(*job_ids: int) -> Iterator[Session]:
+def job_transaction(*job_ids: int) -> Iterator[Session]:
     """A write transaction about these jobs. What is published inside leaves in the order of
     ``seq``: without the lock a slower thread could announce an older state after a newer one."""
     with publish.in_order(*job_ids), write() as tx:
         yield tx
 
 
-def held(session: Session, job_id: int) -> Job:
+def lock_job(session: Session, job_id: int) -> Job:
     """The row as it is now; nobody else changes it until the transaction ends. PostgreSQL has no
     write lock for all, and of two clicks at once the second must see what the first one did."""
     only_this: Any = {"of": Job, "key_share": True}
     return session.get_one(Job, job_id, populate_existing=True, with_for_update=only_this)
 
 
-def change(
+def transition(
     session: Session,
     job_id: int,
     old: JobStatus,
@@ -60,7 +60,7 @@ def change(
     **values: Any,
 ) -> Job | None:
     """The job after the change, or None: it no longer had the status (or the attempt). The bytes
-    that its row gains are added to the totals, see ``shares``; it never loses any."""
+    that its row gains are added to the totals, see ``split_by_minute``; it never loses any."""
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     values = {"trouble": None, "next_try_at": None, "storage_silent_since": None} | values
@@ -77,7 +77,7 @@ def change(
         before = bytes_counted(session, job_id).get(job_id, 0)
         values["bytes_transferred"] = max(before, values["bytes_transferred"])
         moved = values["bytes_transferred"] - before
-    job = touch_row(session, job_id, old, of_attempt, only_if, status=new, **values)
+    job = update_job(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
     if new in _ENDINGS or (new is JobStatus.INTERRUPTED and Operation(job.operation).deletes):
@@ -87,7 +87,7 @@ def change(
     add_event(session, job, old, actor=actor, note=note)
     session.flush()
     ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
-    *earlier, (_, last) = shares(moved, moved_since, moment)
+    *earlier, (_, last) = split_by_minute(moved, moved_since, moment)
     for minute, share in earlier:
         add_activity(session, minute, bytes_moved=share)
     add_activity(session, moment, bytes_moved=last, **ended)
@@ -106,7 +106,7 @@ def bytes_counted(session: Session, *job_ids: int) -> dict[int, int]:
     return dict(session.execute(found.with_for_update(**only_these)).all())
 
 
-def touch_row(
+def update_job(
     session: Session,
     job_id: int,
     old: JobStatus,
@@ -162,7 +162,9 @@ def add_activity(session: Session, moment: datetime, **figures: int) -> None:
     )
 
 
-def shares(moved: int, since: datetime | None, until: datetime) -> list[tuple[datetime, int]]:
+def split_by_minute(
+    moved: int, since: datetime | None, until: datetime
+) -> list[tuple[datetime, int]]:
     """Bytes that were moved between the two, by minute, oldest first, the last one always there.
     What could not be told for a while, the database being away, would else be a leap in the minute
     in which it is told."""

@@ -24,7 +24,7 @@ from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import control, reports, rescue
 from portal.services.jobs.reports import Claim, ClaimStatus, Ending
-from portal.services.jobs.transitions import change, changing
+from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import FINAL, JobStatus, may_follow
 from tests.support.transfers import (
     Recorder,
@@ -58,15 +58,15 @@ def test_the_table_of_states_is_the_one_of_the_contract() -> None:
 
 def test_a_change_that_may_not_be_is_refused_before_it_is_written(new_job: Any) -> None:
     job_id = new_job()
-    with changing(job_id) as writing, pytest.raises(AssertionError):
-        change(writing, job_id, JobStatus.QUEUED, JobStatus.COMPLETED)
+    with job_transaction(job_id) as writing, pytest.raises(AssertionError):
+        transition(writing, job_id, JobStatus.QUEUED, JobStatus.COMPLETED)
     assert history(job_id) == ["queued"]
 
 
 def test_a_change_of_a_status_that_is_gone_changes_nothing(new_job: Any) -> None:
     job_id = new_job()
-    with changing(job_id) as writing:
-        assert change(writing, job_id, JobStatus.RUNNING, JobStatus.COMPLETED) is None
+    with job_transaction(job_id) as writing:
+        assert transition(writing, job_id, JobStatus.RUNNING, JobStatus.COMPLETED) is None
         writing.commit()
     assert (history(job_id), miscounted(), stored(job_id).seq) == (["queued"], {}, 1)
 

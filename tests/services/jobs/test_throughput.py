@@ -209,7 +209,7 @@ def test_bytes_that_could_not_be_reported_for_a_while_are_shared_among_their_min
 
 @given(st.integers(0, 2**60), st.floats(0, 200_000))
 def test_shares_add_up_and_each_minute_comes_once(moved: int, seconds: float) -> None:
-    found = transitions.shares(moved, MOMENT - timedelta(seconds=seconds), MOMENT)
+    found = transitions.split_by_minute(moved, MOMENT - timedelta(seconds=seconds), MOMENT)
     assert sum(share for _, share in found) == moved
     assert all(share >= 0 for _, share in found)
     minutes = [minute.replace(second=0, microsecond=0) for minute, _ in found]
@@ -219,10 +219,10 @@ def test_shares_add_up_and_each_minute_comes_once(moved: int, seconds: float) ->
 
 
 def test_bytes_that_are_reported_at_once_belong_to_their_minute() -> None:
-    assert transitions.shares(50, MOMENT - timedelta(seconds=59), MOMENT) == [(MOMENT, 50)]
-    assert transitions.shares(50, None, MOMENT) == [(MOMENT, 50)]
+    assert transitions.split_by_minute(50, MOMENT - timedelta(seconds=59), MOMENT) == [(MOMENT, 50)]
+    assert transitions.split_by_minute(50, None, MOMENT) == [(MOMENT, 50)]
     # A clock that was set back.
-    assert transitions.shares(50, MOMENT + timedelta(hours=1), MOMENT) == [(MOMENT, 50)]
+    assert transitions.split_by_minute(50, MOMENT + timedelta(hours=1), MOMENT) == [(MOMENT, 50)]
 
 
 # --- its card -----------------------------------------------------------------------------------

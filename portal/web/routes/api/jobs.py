@@ -10,7 +10,7 @@ from portal.services.jobs import control, create, idempotency, listing, plans, q
 from portal.services.jobs import (
     control as jobs,
 )
-from portal.services.jobs.idempotency import Wish
+from portal.services.jobs.idempotency import IdempotentRequest
 from portal.services.runtime import runtime
 from portal.services.storage import remotes
 from portal.transfers import validation
@@ -167,8 +167,8 @@ def create_job(body: NewJob, headers: Once) -> Answer:
     if headers.key is None:
         job = create.create(transfer, actor=actor())
     else:
-        wish = Wish(headers.key, body.model_dump_json())
-        job, new = create.create_once(transfer, wish, actor=actor())
+        idempotent = IdempotentRequest(headers.key, body.model_dump_json())
+        job, new = create.create_once(transfer, idempotent, actor=actor())
     return _located(job, 201 if new else 200)
 
 
