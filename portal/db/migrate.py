@@ -103,7 +103,7 @@ def _refuse_newer(settings: Settings) -> None:
 
 
 def _revisions(settings: Settings) -> tuple[str | None, list[str]]:
-    """That of the database, and those of this version, the newest first."""
+    """The database's revision, and those of this version, the newest first."""
     scripts = ScriptDirectory.from_config(_config(settings))
     engine = session.connect(settings.database_url)
     with engine.connect() as connection:

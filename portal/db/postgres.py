@@ -121,7 +121,7 @@ class Outage:
         return self._since is not None and self._failed_at - self._since > _RESTART
 
     def failed(self, reason: str, begun: float, ended: float) -> None:
-        """Of an attempt: when it began and when it failed, see ``time.monotonic``."""
+        """Notes when an attempt began and when it failed, see ``time.monotonic``."""
         if self._since is None or begun - self._failed_at > _FORGOTTEN:
             self._since = ended
         self._failed_at = ended

@@ -14,7 +14,7 @@ from portal.transfers.states import JobStatus, Operation
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
-#: Workers say a word far more often.
+#: Heartbeats come far more often; after this silence the worker was gone.
 _SILENCE = timedelta(minutes=2)
 
 
@@ -163,7 +163,7 @@ class Job(Base):
 
     @property
     def seconds(self) -> int | None:
-        """Of all attempts."""
+        """Seconds of all attempts."""
         return all_run_seconds(
             self.earlier_seconds, self.started_at, self.heartbeat_at, self.finished_at
         )

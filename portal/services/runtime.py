@@ -51,7 +51,7 @@ def keys_of(settings: Settings) -> Keys:
 
 
 def runtime() -> Runtime:
-    """That of the application for which this thread works."""
+    """The runtime of the application that this thread works for."""
     return current()[Runtime]
 
 

@@ -212,7 +212,7 @@ def _state(row: WorkerProcess, silent: float) -> str:
 
 
 class _Served:
-    """What was seen of the pools that are served, for a moment; and what the pages were told."""
+    """The served pools as last seen, known for a moment; and those that the pages were told."""
 
     def __init__(self) -> None:
         self.seen: tuple[float, frozenset[str]] | None = None

@@ -1,4 +1,4 @@
-"""The moment between a password and a code: a signed token that opens nothing by itself."""
+"""A sign-in between password and code: a signed token that lets nobody in by itself."""
 
 from __future__ import annotations
 

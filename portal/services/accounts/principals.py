@@ -1,4 +1,4 @@
-"""Who is calling: what sockets and polls need of a session, looked up for many at once.
+"""Looks up who a request comes from, for sockets and polls, many at once.
 
 After a restart everybody returns in the same second, and pages without a socket ask every other
 second. Those who ask while a query is under way share the next one.
@@ -102,14 +102,14 @@ class _Lookups:
 
 
 def find(token: str) -> Principal | None:
-    """Whom this token lets in. Raises SQLAlchemyError where that cannot be known."""
+    """The principal of this token. Raises SQLAlchemyError where that cannot be known."""
     endings = publish.endings()  # before the look, so that an ending during it counts
     mark = digest(token)
     return _principal(_look(mark).get(mark), token, mark, endings)
 
 
 def find_all(tokens: Iterable[str]) -> dict[str, Principal]:
-    """Whom each of these lets in, by one look. Raises as ``find`` does."""
+    """The principal of each of these tokens, in one query. Raises as ``find`` does."""
     endings = publish.endings()
     marks = {digest(token): token for token in tokens}
     rows = _rows(set(marks)) if marks else {}

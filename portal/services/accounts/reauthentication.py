@@ -1,4 +1,4 @@
-"""That a signed-in person is who they are, before they change how they sign in."""
+"""Re-authentication: asks for the password or a code again before security settings change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portal.services.actor import Actor
 
 
 def check_password(actor: Actor, password: str) -> None:
-    """Raises Invalid, and TooMany as signing in does: who found an open browser must not guess."""
+    """Raises Invalid, and TooMany like signing in: whoever finds an open browser must not guess."""
     count_try(actor)
     user = actor.user
     # Who signs in by a provider alone has no password to type.
@@ -22,7 +22,7 @@ def check_password(actor: Actor, password: str) -> None:
 
 
 def count_try(actor: Actor) -> None:
-    """Before it is known to be right, since many may be under way at once."""
+    """Counts the try before the password is checked, since many may be under way at once."""
     with write() as tx:
         limits = sign_in_limits.limits_of(tx, actor.name, actor.address)
         wait = sign_in_limits.charge(tx, limits)
@@ -32,6 +32,6 @@ def count_try(actor: Actor) -> None:
 
 
 def forgive(tx: Session, actor: Actor) -> None:
-    """All was right; in the caller's transaction."""
+    """Clears the counts after a right password; in the caller's transaction."""
     limits = sign_in_limits.limits_of(tx, actor.name, actor.address)
     sign_in_limits.forgive(tx, limits)

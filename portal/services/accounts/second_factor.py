@@ -25,7 +25,7 @@ _WRONG = "This code is wrong or was used already. Wait for the next one."
 
 
 class Setup(NamedTuple):
-    """What an app has to be told; shown until a code proves it, and never again."""
+    """What the user enters in an authenticator app; shown until a code has proven it."""
 
     secret: str
     address: str
@@ -47,7 +47,7 @@ def state(user: User) -> State:
 
 
 def next_step(reading: Session, user: User) -> str:
-    """What a password is not enough for: to type a ``code``, or first to ``enrol``. Else empty."""
+    """What has to follow the password: ``code``, ``enrol``, or nothing (empty)."""
     if is_enabled(reading, user.id):
         return "code"
     return "enrol" if runtime().session_policy.demands_second_step(user.role) else ""
@@ -82,7 +82,7 @@ def proposal(user: User) -> str:
 
 
 def setup(user: User, proposed: str) -> Setup | None:
-    """What there is to scan. None if there is nothing, or not any more."""
+    """What to scan; None if nothing was proposed, or the proposal has expired."""
     owner, _, secret = (runtime().keys.decrypt(proposed, seconds=PROPOSAL_SECONDS) or "").partition(
         " "
     )

@@ -1,4 +1,4 @@
-"""Signed-in browsers: what opens the door, for how long, and what shuts it."""
+"""Sessions of signed-in browsers: how they begin, how long they are good, and how they end."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _is_due(row: LoginSession, mark: str, moment: datetime) -> bool:
 
 
 def of_user(user_id: int) -> list[LoginSession]:
-    """Those that still open the door, the latest visit first."""
+    """The sessions that are still good, the latest visit first."""
     query = select(LoginSession).where(LoginSession.user_id == user_id)
     rows = session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id))
     return [row for row in rows if is_good(row, row.user.active, row.user.role)]
@@ -205,7 +205,7 @@ _WHETHER_GOOD = select(
 
 
 def drop_ended(ids: set[int]) -> None:
-    """Closes the sockets of those of these sessions that no longer open the door."""
+    """Closes the sockets of those of these sessions that are no longer good."""
     if not ids:
         return
     rows = session.execute(_WHETHER_GOOD.where(LoginSession.id.in_(ids)))

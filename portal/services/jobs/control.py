@@ -33,7 +33,7 @@ from portal.transfers.states import (
 
 
 def pause(job_id: int, *, actor: Actor) -> Job:
-    """Of a running job. Asked again: harmless. Otherwise Conflict."""
+    """Pauses a running job; pausing it again is harmless. Raises Conflict for any other job."""
     with _open(job_id) as (tx, job):
         if job.status != JobStatus.RUNNING:
             raise Conflict(f"Only a running job can be paused; this one is {job.status}.")

@@ -109,7 +109,7 @@ def remotes() -> list[Choice]:
 
 
 def _old_name(remote_id: int) -> str:
-    """Of a remote that is gone, as the jobs still say it."""
+    """The name of a remote that is gone, as its jobs still show it."""
     for side, remote in (
         (Job.source, Job.source_remote_id),
         (Job.destination, Job.destination_remote_id),
@@ -164,7 +164,7 @@ def _jobs(wanted: Filter, number: int, beyond: int | None, *, newest_first: bool
 
 
 def _key(job_id: int) -> tuple[datetime, int] | None:
-    """Of a job that has ended: its place in the history."""
+    """The place in the history of a job that has ended; None for any other."""
     if job_id > _LARGEST_ID:
         return None
     ended = session.scalar(select(Job.finished_at).where(Job.id == job_id))

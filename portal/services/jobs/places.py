@@ -80,7 +80,7 @@ class Ends:
 
 
 def ends_of(asked: Any) -> Ends:
-    """Of a job, its row, or a transfer that is to become one."""
+    """The ends of a job, of its row, or of a transfer that is to become one."""
     values = {name: getattr(asked, name) for name in Ends.__dataclass_fields__}
     return Ends(**values | {"operation": Operation(asked.operation)})
 
@@ -147,13 +147,13 @@ def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:
-    """What decides, beside the server, where a path leads. Whose a token is nobody can see."""
+    """What decides, beside the server, where a path leads. A token does not say whose it is."""
     whose = str(remote.id) if "bearer_token" in remote.secrets else ""
     return remote.backend, whose, *(str(remote.options.get(name)) for name in ACCOUNT)
 
 
 def of_queued(job_id: int) -> Places | None:
-    """As of now, of a job that waits; None of any other."""
+    """Where a queued job writes, as of now; None for any other job."""
     columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
     with read_connection() as connection:
@@ -230,7 +230,7 @@ def forget(tx: Session, job_id: int) -> None:
 
 
 def forget_ended() -> None:
-    """Of jobs that a worker of an older release has ended."""
+    """Forgets the places of jobs that a worker of an older release has ended."""
     ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
     with read_connection() as connection:
         ids = list(connection.scalars(ended))
@@ -255,7 +255,7 @@ def claim_in_turn(tx: Session) -> None:
 
 
 def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
-    """That nobody is in the way of this job, which writes to these places."""
+    """Conditions: no other job is in the way of this one, which writes to these places."""
     if not keys:
         return []
     older, other = _older(job_id, keys), aliased(Job)
@@ -382,7 +382,7 @@ class _Taken:
 
 
 def _overlapping(keys: Iterable[str]) -> ColumnElement[bool]:
-    """Of rows of places: the same place, one that holds it, one that lies in it."""
+    """Condition on rows of places: the same place, one that holds it, or one that lies in it."""
     keys = list(keys)
     holders = {holder for key in keys for holder in places.holders(key)}
     # "0" is what follows "/": between the two stands all that begins with the key.

@@ -35,7 +35,7 @@ def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> Non
 
 
 def of(job: Job) -> JobSpeed | None:
-    """Of its last attempt that was measured; none while a new one was not yet."""
+    """The curve of the last attempt that was measured; None while a new one has none yet."""
     speed = session.get(JobSpeed, job.id)
     if speed is None or (job.status in ACTIVE and speed.attempt != job.attempt):
         return None

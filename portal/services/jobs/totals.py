@@ -89,7 +89,7 @@ def by_ending(
 
 
 def start_of(span: Span, moment: datetime) -> datetime:
-    """Of the span in which the moment lies."""
+    """The start of the span in which the moment lies."""
     whole = moment.astimezone(UTC).replace(second=0, microsecond=0)
     if span is Span.QUARTER:
         return whole.replace(minute=whole.minute // 15 * 15)

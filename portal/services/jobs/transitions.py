@@ -166,8 +166,7 @@ def split_by_minute(
     moved: int, since: datetime | None, until: datetime
 ) -> list[tuple[datetime, int]]:
     """Bytes that were moved between the two, by minute, oldest first, the last one always there.
-    What could not be told for a while, the database being away, would else be a leap in the minute
-    in which it is told."""
+    An outage of the database then does not show as one spike in the minute after it."""
     since = max(since or until, until - _LONGEST_SHARED)
     if until - since < timedelta(minutes=1):
         return [(until, moved)]

@@ -1,4 +1,4 @@
-"""From a stored remote to what rclone is given: secrets opened, hosts looked at once more."""
+"""Makes of a stored remote what rclone is given: decrypts its secrets, checks its hosts again."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def answers_to_anything(remote: Remote) -> bool:
 
 
 def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
-    """Of a local path without a remote. Raises as ``list_folder``."""
+    """Without a remote, lists a local path. Raises as ``list_folder``."""
     told = opened(remote) if remote is not None else None
     with _turn():
         try:

@@ -1,4 +1,4 @@
-"""What the portal's secret key keeps: secrets at rest, and what a browser carries for a moment."""
+"""Encrypts secrets at rest, and signs what a browser carries for a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies where: the roots and remotes that a person may use, and the folders in them."""
+"""Browsing: the roots and remotes that a person may use, and the folders in them."""
 
 from __future__ import annotations
 

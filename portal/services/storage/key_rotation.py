@@ -1,4 +1,4 @@
-"""Seals everything anew by the present secret key, so that the previous ones may be forgotten."""
+"""Encrypts all secrets again with the present key; then the previous keys may go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tally:
 
 
 def reseal() -> Tally:
-    """All or nothing, but for what is lost: that stays as it is."""
+    """All or nothing. Secrets that no known key decrypts stay as they are."""
     with write() as tx:
         factors, lost_factors = _second_factors(tx)
         remotes, lost_remotes = _remotes(tx)

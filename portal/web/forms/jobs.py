@@ -160,7 +160,7 @@ for _option in OPTIONS:
 
 
 class BandwidthForm(FlaskForm):
-    """Of a job that runs or waits."""
+    """The bandwidth of a job that runs or waits."""
 
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
 

@@ -44,7 +44,7 @@ class HistoryAsked(Asked):
 
 
 class HistoryTotals(Shown):
-    """Of all that matches, on whichever page."""
+    """Totals of all jobs that match, on whichever page."""
 
     jobs: int
     bytes_moved: int

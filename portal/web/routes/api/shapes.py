@@ -11,19 +11,19 @@ from portal.db.clock import iso
 
 
 class Given(BaseModel):
-    """Of a request. A field that nobody knows is a mistake that should be heard of."""
+    """The body of a request. An unknown field is refused: it is a mistake of the sender."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Asked(BaseModel):
-    """Of an address: all values arrive as text."""
+    """The query of an address: all values arrive as text."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Shown(BaseModel):
-    """Of an answer."""
+    """The body of an answer."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
