@@ -41,7 +41,7 @@ class TooMany(PortalError):
     status = 429
 
     def __init__(self, seconds: int) -> None:
-        super().__init__("That was too often. Wait a moment and try again.")
+        super().__init__("Too many attempts. Wait a moment and try again.")
         self.seconds = seconds
 
 

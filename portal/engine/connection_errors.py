@@ -12,7 +12,7 @@ _CREDENTIALS = (
     "The storage did not accept the credentials. Check the remote's user, keys or password."
 )
 _CLOCKS = (
-    "The clocks of this machine and of the storage differ too much. Set this machine's clock right."
+    "The clocks of this machine and of the storage differ too much. Correct this machine's clock."
 )
 _FORBIDDEN = "The storage does not allow this with these credentials. Check what they may do there."
 
@@ -27,12 +27,12 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(
         r"ssl/tls required|must use encryption|policy requires ssl|use auth (tls|first)"
         r"|(tls|ssl|encryption|secure connection)( is)? required|cleartext sessions are not",
-        "The server lets nobody in without TLS. Tick “Explicit TLS” in the remote.",
+        "The server requires TLS. Turn on “Explicit TLS” in the remote.",
     ),
     Reason(
         r"failed to make ftp connection[^\n]*: (50[0-4] |530 \"please log|550 \"action not taken)",
-        "The server does not know explicit TLS. Ask for it there; in a network that you trust, "
-        "untick “Explicit TLS” in the remote.",
+        "The server does not support explicit TLS. Have it enabled there; on a network you "
+        "trust, turn off “Explicit TLS” in the remote.",
     ),
     Reason(
         r"failed to make ftp connection[^\n]*tls: first record does not look like a tls handshake",
@@ -42,7 +42,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(r"530 \"", _CREDENTIALS),
     Reason(
         r"421 \"[^\n]*(too many|maximum)",
-        "The server allows fewer connections at once. Lower “Concurrency” in the remote.",
+        "The server allows fewer connections at a time. Lower “Concurrency” in the remote.",
         may_pass=True,
         told="{storage} has too many connections",
     ),
@@ -72,11 +72,11 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(r"unexpected message type 51 \(expected 60\)", _CREDENTIALS),
     Reason(
         r"subsystem request failed",
-        "The server lets the user in, but offers no SFTP. Switch it on there.",
+        "The server accepts the user but does not offer SFTP. Enable it there.",
     ),
     Reason(
         r"no common algorithm",
-        "The server and rclone know no way of encryption in common. Update the server's SSH.",
+        "The server and rclone share no encryption method. Update the server's SSH.",
     ),
     # --- SMB ---
     Reason(
@@ -86,7 +86,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(
         r"account is currently (disabled|locked out)|account has been (disabled|locked)"
         r"|password (of this user )?(has expired|must be changed)|account has expired",
-        "The server knows the user, but the account is locked, disabled or needs a new password.",
+        "The account on the server is locked, disabled or needs a new password.",
     ),
     Reason(
         r"couldn't connect smb[^\n]*(invalid transport format|invalid response format)",
@@ -101,7 +101,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"static credentials are empty|failed to (retrieve|refresh cached) credentials",
-        "The remote has no access key. Give it “Access key ID” and “Secret access key”.",
+        "The remote has no access key. Enter “Access key ID” and “Secret access key”.",
     ),
     Reason(
         r"listbuckets, [^\n]*statuscode: (404|405|501)",
@@ -109,12 +109,12 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"bucketalreadyexists|bucket name is not available|bucket name is already in use",
-        "Somebody else has a bucket of this name. Choose another one.",
+        "Someone else already has a bucket with this name. Choose another.",
     ),
     Reason(
         r"invalidbucketname|specified bucket is not valid|error code: invalidresourcename"
         r"|invalid bucket name",
-        "A bucket cannot have this name. Use 3 to 63 small letters, digits and dashes.",
+        "A bucket cannot have this name. Use 3 to 63 lowercase letters, digits and dashes.",
     ),
     # --- Azure ---
     Reason(
@@ -131,11 +131,11 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"keybasedauthenticationnotpermitted|publicaccessnotpermitted",
-        "The storage account does not allow this way to sign in. Use a SAS address or another key.",
+        "The storage account does not allow this sign-in method. Use a SAS address or another key.",
     ),
     Reason(
         r"error code: authorizationfailure",
-        "Azure did not accept account and key, or its network rules do not let this machine in. "
+        "Azure did not accept account and key, or its network rules block this machine. "
         "Check the remote, and the storage account's networking.",
     ),
     Reason(
@@ -146,8 +146,8 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     # --- Google ---
     Reason(
         r"can't list buckets without project|required parameter: project",
-        "Without a project, Google lists no buckets. Give “Project number”, or put a bucket into "
-        "“Start at”.",
+        "Without a project, Google lists no buckets. Enter the “Project number”, or put a bucket "
+        "into “Start folder”.",
     ),
     Reason(
         r"private key should be a pem|error processing credentials|could not parse (json|key)",
@@ -155,7 +155,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"account not found|invalid jwt signature|account has been deleted",
-        "Google does not know this key any more. Make a new key for the service account.",
+        "Google no longer knows this key. Create a new key for the service account.",
     ),
     Reason(
         r"could not find default credentials",
@@ -181,8 +181,7 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"stopped after 10 redirects",
-        "The server sends every request on to another address, perhaps to a page for signing in. "
-        "Check the address.",
+        "The server redirects every request, perhaps to a sign-in page. Check the address.",
     ),
     Reason(
         r"server gave http response to https client",
@@ -223,7 +222,8 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
 FIRST_CONTACT: tuple[Reason, ...] = (
     Reason(
         r"listbuckets[^\n]*accessdenied|storage\.buckets\.list access",
-        "These credentials may not list all buckets. If they may use one, put it into “Start at”.",
+        "These credentials cannot list all buckets. If they can use one, put it into "
+        "“Start folder”.",
     ),
     Reason(
         r"dial tcp[^\n]*(i/o timeout|connection timed out)",

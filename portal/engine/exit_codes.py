@@ -29,7 +29,7 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"can't (copy|sync|move|sync or move)[^\n]* overlapping",
-        "Source and destination overlap. Choose two folders of which neither lies in the other.",
+        "Source and destination overlap. Choose two folders, neither inside the other.",
     ),
     Reason(
         # rclone says no more than this when a storage of objects gave it no answer. That it is no
@@ -67,7 +67,8 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"permission denied|operation not permitted",
-        "The portal may not read or write one of the files. Change their permissions, then retry.",
+        "The portal is not allowed to read or write one of the files. Change their permissions, "
+        "then retry.",
         may_pass=None,
     ),
     Reason(
@@ -82,7 +83,7 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"too many open files",
-        "The machine ran out of open files. Raise the limit of the portal, then retry.",
+        "Too many files are open on this machine. Raise the portal's limit, then retry.",
         may_pass=None,
     ),
     *CONNECTION_ERRORS,
@@ -104,7 +105,7 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"can't copy - source file is being updated",
-        "A file changed while it was read. Retry when nothing writes to the source.",
+        "A file changed while it was being read. Retry when nothing writes to the source.",
         may_pass=None,
     ),
     Reason(
@@ -115,11 +116,12 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"--max-delete threshold reached",
-        "It came to delete more than was confirmed, and was stopped. Check again, then confirm.",
+        "It was about to delete more than you confirmed, and was stopped. Preview again, then "
+        "confirm.",
     ),
     Reason(
         r"failed to reload \"filter\" options",
-        "rclone does not understand one of the patterns. Look at them, then retry.",
+        "rclone does not understand one of the patterns. Check them, then retry.",
     ),
     Reason(
         r"invalid argument \"[^\"]*\" for \"--bwlimit\"",
@@ -127,7 +129,7 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"setpriv: failed to execute|exec format error",
-        "rclone could not be started. Ask an administrator to look at the installation.",
+        "rclone could not be started. Ask an admin to check the installation.",
     ),
 )
 
@@ -136,8 +138,8 @@ _CODES: dict[int, str] = {
     3: "The source folder does not exist. Check its path, then retry.",
     4: "The source file does not exist. Check its path, then retry.",
     5: "A temporary error lasted through all attempts. Retry later.",
-    6: "Some files could not be transferred. Look at the errors, then retry.",
-    7: "A fatal error ended the transfer. Look at the errors before you retry.",
+    6: "Some files could not be transferred. Check the errors, then retry.",
+    7: "A fatal error ended the transfer. Check the errors before you retry.",
     8: "The transfer limit is reached.",
     9: "There was nothing to transfer.",
     10: "The time limit is reached.",
@@ -146,7 +148,7 @@ _CODES: dict[int, str] = {
 _MAY_PASS = 5
 #: Wrong options, nothing there, a fatal error, a limit that was reached.
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
-_OTHER = "The transfer failed. Look at the errors, then retry."
+_OTHER = "The transfer failed. Check the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
 # rclone handles these two signals itself, and then exits with 128 + number.
 _ANSWERED_SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}
@@ -166,8 +168,8 @@ def reason_for(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> str
         return reason.sentence
     if found := _DIFFERENCES.search(said):
         count = int(found[1])
-        noun = "difference" if count == 1 else "differences"
-        return f"Source and destination differ: {count} {noun}. The errors name the files."
+        differ = "1 file differs" if count == 1 else f"{count:,} files differ"
+        return f"{differ}. The errors name {'it' if count == 1 else 'them'}."
     return _CODES.get(exit_code, _OTHER)
 
 

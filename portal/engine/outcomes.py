@@ -33,14 +33,12 @@ def modes_failed(outcome: Outcome) -> bool:
 
 def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
     if plan is None:
-        return "What it would delete could not be compared with what was confirmed."
-    said = "What it would delete has changed since it was confirmed:"
+        return "What it would delete could not be compared with what you confirmed."
     if plan.deletes == confirmed.deletes:
-        return f"{said} as many files, but not the same. Nothing was done; check again."
-    return (
-        f"{said} {_files(plan.deletes)} now, {_files(confirmed.deletes)} then. "
-        "Nothing was done; check again."
-    )
+        other = "other files than the ones you confirmed"
+    else:
+        other = f"{_files(plan.deletes)} instead of the {confirmed.deletes:,} you confirmed"
+    return f"It would now delete {other}. Nothing was changed. Preview again."
 
 
 def copies_differ(differences: Differences) -> str:
@@ -51,8 +49,8 @@ def copies_differ(differences: Differences) -> str:
     more = differences.total - len(names)
     others = f" and {more:,} more" if more else ""
     return (
-        f"All was copied, but {_files(differences.total)} at the destination {verb} from the "
-        f"source: {said}{others}. Find out what writes there, then retry."
+        f"Everything was copied, but {_files(differences.total)} at the destination {verb} from "
+        f"the source: {said}{others}. Find out what writes there, then retry."
     )
 
 

@@ -3,7 +3,7 @@
 ONE_PLACE = (
     "The source and the destination are the same place under two names, or one lies inside the "
     "other: a marker file that was written to one of them was seen in the other. Nothing was "
-    "done. Choose two folders of which neither holds the other."
+    "done. Choose two folders, neither inside the other."
 )
 EMPTY_SOURCE = (
     "There is no file in the source (with these filters), so this sync would delete everything at "
@@ -18,7 +18,7 @@ NO_BUCKET = (
 LOOKS_ALIKE = (
     "Many folders of one end look just like the other end, and both are on the same machine. That "
     "none of them is the other end under another name could not be proven. Nothing was done. "
-    "Choose two folders of which neither holds the other."
+    "Choose two folders, neither inside the other."
 )
 SHARED_FOLDER = (
     "The folder “{}” of the source and the one of that path at the destination are the same place "

@@ -183,7 +183,7 @@ class Run:
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
         if outcome.plan is not None and outcome.plan.fingerprint == confirmed.fingerprint:
-            self._note("It would delete what was confirmed, and nothing else.")
+            self._note("Verified: it deletes exactly what was confirmed.")
             self._looked = True
             return None
         return Outcome(False, False, None, changed_plan(confirmed, outcome.plan), (), None)
@@ -319,7 +319,7 @@ class Run:
         return replace(done, succeeded=False, reason=objection.reason, progress=last)
 
     def _verify(self, moved: Outcome, tick: float) -> Readings:
-        self._note("All is copied; both sides are compared.")
+        self._note("Everything is copied; comparing both sides.")
         order = replace(
             self._precautions.judged(self._order), operation="check", confirmed=None, one_way=True
         )
@@ -337,7 +337,7 @@ class Run:
             short, names = differences.short(), differences.names
             found = replace(found, differences=short, difference_names=names)
         elif not outcome.stopped:
-            reason = f"All was copied, but the comparison afterwards failed. {reason}"
+            reason = f"Everything was copied, but the comparison afterwards failed. {reason}"
         return replace(outcome, succeeded=False, reason=reason, progress=last, found=found)
 
     def _one(self, order: Order, tick: float, *, logged: bool = True) -> Readings:

@@ -17,7 +17,7 @@ from portal.engine.remotes import Remote
 
 _OVERLAP = (
     "The source and the destination are the same place under two names, or one lies inside the "
-    "other. Nothing was done. Choose two folders of which neither holds the other."
+    "other. Nothing was done. Choose two folders, neither inside the other."
 )
 _MOUNTED = (
     "A folder below the source or the destination is a mount that leads to the other one. Nothing "

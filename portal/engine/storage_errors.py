@@ -23,7 +23,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
     ),
     _reason(
         ("no such host",),
-        "The name of the storage's server is not known. Check the remote's address.",
+        "The storage server's name is unknown. Check the remote's address.",
     ),
     _reason(
         ("server misbehaving", "temporary failure in name resolution"),
@@ -37,7 +37,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
     ),
     _reason(
         ("ssh-agent", "ssh agent"),
-        "The remote has neither a password nor a key. Give it one.",
+        "The remote has neither a password nor a key. Enter one.",
     ),
     _reason(
         (
@@ -108,7 +108,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "quota exceeded",
             "exceeded storage allocation",
         ),
-        "The storage has no room left. Free some there, then retry.",
+        "The storage is full. Free some space there, then retry.",
     ),
     _reason(
         ("405 method not allowed", "statuscode: 405", "501 not implemented", "statuscode: 501"),
@@ -144,7 +144,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "server sent goaway",
             "failed to send packet",
         ),
-        "The connection to the storage broke. Retry when it is stable.",
+        "The connection to the storage was lost. Retry when the network is stable.",
         told="The connection to {storage} broke",
     ),
     _reason(
@@ -157,7 +157,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "reduce your request rate",
             "ratelimitexceeded",
         ),
-        "The storage was asked too often at once. Retry later, with fewer files at a time.",
+        "The storage received too many requests. Retry later with fewer parallel files.",
         told="{storage} asks for fewer requests",
     ),
     _reason(
@@ -175,12 +175,12 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "serverbusy",
             "temporarily unavailable",
         ),
-        "The storage itself failed; it may be full or busy. Look at it, then retry.",
+        "The storage reported an internal error; it may be full or busy. Check it, then retry.",
         told="{storage} failed",
     ),
     _reason(
         ("ssh_fx_failure",),
-        "The storage itself failed; it may be full or busy. Look at it, then retry.",
+        "The storage reported an internal error; it may be full or busy. Check it, then retry.",
         one_file=True,
     ),
 )

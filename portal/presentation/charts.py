@@ -148,7 +148,7 @@ def of_throughput(told: Throughput, timezone: str) -> Chart:
     # With its moment: the figures next to it are renewed more often.
     words = (
         f"Peak {_rate(max(known))}, average {_rate(_mean(known))},"
-        f" {size(told.moved)} moved until {clock_time(told.until, timezone)}"
+        f" {size(told.moved)} moved (as of {clock_time(told.until, timezone)})"
     )
     width = len(told.points) * told.step
     marks = _clock_marks(told.start, width, 900 if told.period is Period.HOUR else 21_600, timezone)
@@ -168,7 +168,7 @@ def of_throughput(told: Throughput, timezone: str) -> Chart:
 def _words_of_job(job: Job, measured: JobSpeed | None) -> str:
     known = [point for point in measured.points if point is not None] if measured else []
     if not measured or not known:
-        return "Waiting for the first figures."
+        return "Waiting for data."
     live = job.status in ACTIVE
     # The row says the average of a transfer that has ended; here is no other one.
     average = _mean(known) if live else job.speed_bytes or _mean(known)
@@ -178,7 +178,7 @@ def _words_of_job(job: Job, measured: JobSpeed | None) -> str:
     length = took(job) if ended else len(measured.points) * measured.step
     attempt = f"Attempt {measured.attempt}: " if measured.attempt > 1 else ""
     words = f"{attempt}peak {_rate(measured.peak)}, average {_rate(average)}"
-    return f"{words[0].upper()}{words[1:]}, {duration(length)}{' so far' if live else ''}"
+    return f"{words[0].upper()}{words[1:]}, {duration(length)}{' so far (live)' if live else ''}"
 
 
 def _rate(number: int) -> str:

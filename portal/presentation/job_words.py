@@ -131,7 +131,7 @@ def _files(job: Job) -> str:
 def _would(job: Job) -> str:
     """Dry-run wording. "Would move" only for a move: on a copy it would suggest that files
     disappear."""
-    return "would move" if job.operation == Operation.MOVE else "would be copied"
+    return "would be moved" if job.operation == Operation.MOVE else "would be copied"
 
 
 def is_different(job: Job) -> bool:
@@ -266,7 +266,7 @@ def plan_words(job: Job) -> str:
         if not plan["copies"]:
             return (
                 f"Copies nothing; deletes {deleted} at the source. All of them are at the "
-                "destination already: make sure that these are two places before you go on."
+                "destination already: make sure that these are two places before you continue."
             )
         return f"Copies {copied}; deletes {deleted} at the source."
     left = f"; leaves {files(plan['unchanged'])} as they are" if plan.get("unchanged") else ""
@@ -343,12 +343,12 @@ def waits_words(
         case "paused":
             return "waits to be resumed", "", ""
         case "no_worker":
-            words = f"no worker in pool {job.pool} takes jobs" if job.pool else ""
-            return words or "no worker takes jobs", "", ""
+            words = f"no worker in pool {job.pool} is taking jobs" if job.pool else ""
+            return words or "no worker is taking jobs", "", ""
         case "destination":
             which = "is paused and writes" if paused else "writes"
             return "Waits for ", f"job {other}", f", which {which} to the same folder."
-    words = f"waits for a free place in pool {job.pool}" if job.pool else "waits for a free place"
+    words = f"waits for a free slot in pool {job.pool}" if job.pool else "waits for a free slot"
     return words, "", ""
 
 
@@ -388,13 +388,21 @@ def event_words(event: JobEvent) -> str:
     job, status = event.job, JobStatus(event.new_status)
     by = f" by {event.actor}" if event.actor else ""
     if status == JobStatus.COMPLETED:
+        if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
+            return f"dry run completed in {duration(took(job))}"
+        if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
+            return f"dry run completed in {duration(took(job))}"
+        if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
+            return f"dry run completed in {duration(took(job))}"
+        if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
+            return f"dry run completed in {duration(took(job))}"
         return f"completed – {_achieved(job)} in {duration(took(job))}"
     if status == JobStatus.QUEUED and event.old_status is None:
         return f"was created{by}"
     if status == JobStatus.FAILED and event.note:
         return f"failed – {event.note}"
     return {
-        JobStatus.QUEUED: "went back to the queue",
+        JobStatus.QUEUED: "back in the queue",
         JobStatus.RUNNING: "started",
         JobStatus.CANCELLING: f"is being cancelled{by}",
         JobStatus.INTERRUPTED: "was interrupted",
@@ -409,7 +417,7 @@ def _achieved(job: Job) -> str:
         return _answer(job) if is_different(job) else compared
     if said := _nothing_words(job):
         return said[0].lower() + said[1:] + ","
-    return "nothing moved, a dry run," if job.dry_run else size(job.bytes_transferred)
+    return size(job.bytes_transferred)
 
 
 def summary(running: int, queued: int, failed_today: int) -> str:
@@ -418,7 +426,7 @@ def summary(running: int, queued: int, failed_today: int) -> str:
     if queued:
         parts.append(f"{count(queued)} queued")
     if not parts:
-        parts.append("No transfer is running")
+        parts.append("No job is running")
     if failed_today:
         parts.append(f"{count(failed_today)} failed today")
     return ", ".join(parts)

@@ -23,14 +23,14 @@ class HostRefused(Exception):
 def refuse_malformed(host: str) -> None:
     """Raises HostRefused unless it is a name or an address."""
     if not host:
-        raise HostRefused("Give the name or address of a server.")
+        raise HostRefused("Enter the name or address of a server.")
     if _literal(host) is not None:
         return
     if len(host) > _LONGEST or not _NAME.fullmatch(host):
-        raise HostRefused("Write the name or address of a server, such as files.example.org.")
+        raise HostRefused("Enter the name or address of a server, such as files.example.org.")
     if re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").rpartition(".")[2], re.IGNORECASE):
         # 127.1, 2130706433 and 0x7f000001 are names to one program and this machine to another.
-        raise HostRefused("Write the address in full, such as 192.0.2.7.")
+        raise HostRefused("Enter the full address, such as 192.0.2.7.")
 
 
 def host_in(address: str) -> str:
@@ -39,11 +39,13 @@ def host_in(address: str) -> str:
         parts = urlsplit(address if "://" in address else f"https://{address}")
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise HostRefused("Write an address such as https://files.example.org.") from None
+        raise HostRefused("Use an address such as https://files.example.org.") from None
     if parts.scheme not in ("http", "https"):
-        raise HostRefused("Write an address that begins with https:// or http://.")
+        raise HostRefused("Use an address that starts with https:// or http://.")
     if "@" in parts.netloc:
-        raise HostRefused("Leave user and password out of the address; they have their own fields.")
+        raise HostRefused(
+            "Leave the user and password out of the address; they have their own fields."
+        )
     refuse_malformed(host)
     return host
 
@@ -56,7 +58,7 @@ def refuse_local(host: str, *, allow_local: bool) -> str:
     for address in found:
         if not allow_local and is_local(address):
             raise HostRefused(
-                "This leads to the portal's own machine or to a service that only it can see. "
+                "This leads to the portal's own machine or to a service only it can reach. "
                 "PORTAL_REMOTES_ALLOW_LOCAL would allow it."
             )
     return str(found[0])
@@ -69,7 +71,7 @@ def _addresses(host: str) -> list[Address]:
     try:
         return addresses(host)
     except (OSError, UnicodeError):
-        raise HostRefused("No address is known for this name. Check its spelling.") from None
+        raise HostRefused("This name has no address. Check the spelling.") from None
 
 
 def _literal(host: str) -> Address | None:

@@ -40,32 +40,37 @@ _HELPS = {
     "host": "Name or address, such as files.example.org.",
     "url": "Such as https://cloud.example.org/remote.php/dav/files/bob.",
     "user": "",
-    "service_account_credentials": "The JSON key file of the service account, all of it.",
+    "service_account_credentials": "The whole JSON key file of the service account.",
     "anonymous": "For public buckets, without a key.",
     "host_keys": "The server must have one of these keys. Paste the lines that ssh-keyscan prints.",
     "sas_url": "Instead of account and key: an address with a signature.",
     "account": "",
     "key": "",
-    "hard_delete": "Otherwise deleted files are hidden, and kept.",
+    "hard_delete": "Otherwise deleted files are only hidden and still kept.",
 }
 _HELPS_OF = {
     ("b2", "account"): "Shown beside the application key in Backblaze's list of keys.",
-    ("b2", "key"): "Backblaze shows it once, when the application key is made.",
-    ("b2", "endpoint"): "Leave it empty: Backblaze names it by itself.",
+    ("b2", "key"): "Backblaze shows it once, when the application key is created.",
+    ("b2", "endpoint"): "Leave empty: Backblaze supplies it.",
     ("azureblob", "account"): "Its name, such as examplestorage.",
     ("azureblob", "key"): "key1 or key2 of the storage account's access keys.",
     ("azureblob", "sas_url"): f"Instead of account and key: such as {_AZURE}/?sv=…&sig=…",
     ("azureblob", "endpoint"): f"Such as {_AZURE}. Empty: that of the storage account.",
-    ("gcs", "endpoint"): "Leave it empty for Google's own.",
-    ("gcs", "project_number"): "Needed to list or make buckets; not for a bucket in “Start at”.",
-    ("ftp", "explicit_tls"): "Encrypts the connection (AUTH TLS). Untick it only for a server that "
-    "has no TLS: then everybody on the way can read password and files.",
-    ("ftp", "tls"): "For old servers that begin with TLS at once, usually at port 990.",
-    ("ftp", "no_check_certificate"): "Whoever pretends to be the server is believed.",
-    ("ftp", "disable_tls13"): "Helps when what arrives is not what was sent: with TLS 1.3 some "
-    "servers lose the end of a file.",
-    ("ftp", "disable_mlsd"): "For servers that take a missing folder for a wrong command.",
-    ("ftp", "writing_mdtm"): "For vsftpd, which sets times by MDTM.",
+    ("gcs", "endpoint"): "Leave empty for Google's own.",
+    (
+        "gcs",
+        "project_number",
+    ): "Needed to list or create buckets; not for a bucket in “Start folder”.",
+    ("ftp", "explicit_tls"): "Encrypts the connection (AUTH TLS). Turn it off only for a server "
+    "without TLS: then anyone in between can read your password and files.",
+    ("ftp", "tls"): "For old servers that start with TLS at once, usually on port 990.",
+    ("ftp", "no_check_certificate"): "Anyone can pretend to be the server.",
+    (
+        "ftp",
+        "disable_tls13",
+    ): "Try this if files arrive damaged: with TLS 1.3 some servers lose the end of a file.",
+    ("ftp", "disable_mlsd"): "For servers that report a missing folder as a wrong command.",
+    ("ftp", "writing_mdtm"): "For vsftpd, which sets times with MDTM.",
 }
 
 

@@ -78,7 +78,7 @@ def checked(
         if not any(name in values or name in stored or _key(name) in errors for name in names):
             errors[_key(names[0])] = _missing(backend, names)
     if {"tls", "explicit_tls"} <= values.keys():
-        errors[_key("tls")] = "Tick only one of Explicit TLS and Implicit TLS."
+        errors[_key("tls")] = "Choose only one of Explicit TLS and Implicit TLS."
     if errors:
         raise Invalid(errors)
     return values
@@ -105,7 +105,7 @@ def _key(name: str) -> str:
 
 
 def _missing(backend: Backend, names: tuple[str, ...]) -> str:
-    return f"Give {' or '.join(label(name, backend.key) for name in names)}."
+    return f"Enter {' or '.join(label(name, backend.key) for name in names)}."
 
 
 def _value(backend: Backend, option: Option, text: str) -> str:
@@ -121,7 +121,7 @@ def _value(backend: Backend, option: Option, text: str) -> str:
     if allowed := choices(option):
         return _chosen(text, [value for value, _ in allowed])
     if option.name == "account" and backend.key == "azureblob":
-        return _matching(_ACCOUNT, text, "Use 3 to 24 small letters and digits.")
+        return _matching(_ACCOUNT, text, "Use 3 to 24 lowercase letters and digits.")
     if rule := _RULES.get(option.name):
         return rule(text)
     return _of_kind(option.kind, text)
@@ -131,17 +131,17 @@ def _of_kind(kind: str, text: str) -> str:
     if kind == "bool":
         return _chosen(text.lower(), ["true", "false"])
     if kind == "int":
-        return _matching(_NUMBER, text, "Write a whole number.")
+        return _matching(_NUMBER, text, "Enter a whole number.")
     if kind == "SizeSuffix":
         return _matching(_SIZE, text, "Write a number and a unit, such as 16M.")
     if kind == "Duration":
-        return _matching(_DURATION, text, "Write a time such as 30s or 5m.")
+        return _matching(_DURATION, text, "Use a time such as 30s or 5m.")
     return text
 
 
 def _chosen(text: str, values: list[str]) -> str:
     if text not in values:
-        raise Refused("Choose one of the values of the list.")
+        raise Refused("Choose one from the list.")
     return text
 
 
@@ -159,26 +159,26 @@ def _host(text: str) -> str:
 def _endpoint(text: str) -> str:
     host_in(text)
     if re.search(r"[?#\s\\]", text):
-        raise Refused("Leave out everything from a ? or # on.")
+        raise Refused("Remove everything from the ? or # on.")
     return text
 
 
 def _url(text: str) -> str:
     if "://" not in text:
-        raise Refused("Write an address that begins with https:// or http://.")
+        raise Refused("Use an address that starts with https:// or http://.")
     return _endpoint(text)
 
 
 def _signed(text: str) -> str:
     if not text.startswith("https://") or re.search(r"[#\s\\]", text):
-        raise Refused("Write an address that begins with https://.")
+        raise Refused("Use an address that starts with https://.")
     host_in(text)
     return text
 
 
 def _port(text: str) -> str:
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 65535:
-        raise Refused("Write a number from 1 to 65535.")
+        raise Refused("Enter a number from 1 to 65535.")
     return text
 
 
@@ -213,14 +213,14 @@ def _service_account(text: str) -> str:
     except ValueError:
         told = None
     if not isinstance(told, dict) or told.get("type") != "service_account":
-        raise Refused("Paste the JSON key file of a service account, all of it.")
+        raise Refused("Paste the whole JSON key file of a service account.")
     kept = {name: told[name] for name in _OF_AN_ACCOUNT if name in told}
     if not all(isinstance(value, str) for value in kept.values()) or not kept.get("private_key"):
         raise Refused("This key file is not complete.")
     if kept.get("token_uri") not in _GOOGLES or kept.get("universe_domain", "googleapis.com") != (
         "googleapis.com"
     ):
-        raise Refused("This key file asks a server that is not Google's.")
+        raise Refused("This key file points to a server that is not Google's.")
     return json.dumps(kept)
 
 

@@ -1,3 +1,3 @@
 """The release of this portal; pyproject.toml and the wheel take it from here."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

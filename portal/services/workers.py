@@ -192,7 +192,7 @@ def _ask(worker_id: int, action: str, actor: Actor, **values: Any) -> None:
         if name is None:
             if tx.get(WorkerProcess, worker_id) is None:
                 raise NotFound("There is no such worker.")
-            raise Conflict("This worker has ended.")
+            raise Conflict("This worker has stopped.")
         audit.record(tx, action, actor, target=f"worker {name}")
         tx.commit()
     publish.workers_changed()

@@ -88,7 +88,7 @@ def parse(text: str) -> Timetable | None:
         raise InvalidBandwidth(f"Use at most {LENGTH} characters.")
     found = _timetable(text)
     if len(str(found)) > LENGTH:
-        raise InvalidBandwidth("This is too long. Use units such as 10M, and fewer times.")
+        raise InvalidBandwidth("This is too long. Use units such as 10M, or fewer times.")
     return found
 
 
@@ -162,12 +162,12 @@ def _slot(entry: str) -> Slot:
     found = _SLOT.fullmatch(entry)
     if found is None:
         raise InvalidBandwidth(
-            f"“{entry[:40]}” is no time with its limit. Write a timetable such as"
+            f"“{entry[:40]}” needs a limit, such as 19:00,off. A timetable looks like"
             " 08:00,10M 19:00,off."
         )
     day, hour, minute, rate = found.groups()
     if int(hour) > 23 or int(minute) > 59:
-        raise InvalidBandwidth(f"{hour}:{minute} is no time of day.")
+        raise InvalidBandwidth(f"{hour}:{minute} is not a time.")
     return Slot(_weekday(day), int(hour) * 60 + int(minute), _rate(rate))
 
 
@@ -175,7 +175,9 @@ def _weekday(name: str | None) -> int | None:
     if name is None:
         return None
     if name.capitalize() not in WEEKDAYS:
-        raise InvalidBandwidth(f"“{name}” is no day. Use Mon, Tue, Wed, Thu, Fri, Sat or Sun.")
+        raise InvalidBandwidth(
+            f"“{name}” is not a weekday. Use Mon, Tue, Wed, Thu, Fri, Sat or Sun."
+        )
     return WEEKDAYS.index(name.capitalize())
 
 
@@ -185,15 +187,15 @@ def _rate(text: str) -> str:
         return OFF
     found = _AMOUNT.fullmatch(text)
     if found is None:
-        raise InvalidBandwidth("Write a number and a unit, such as 10M or 512k, for each second.")
+        raise InvalidBandwidth("Use a number and a unit per second, such as 10M or 512k.")
     number, unit = found.groups()
     if not Fraction(number):
         raise InvalidBandwidth(
-            "0 is not a limit. For no limit, leave the field empty or write off."
+            "0 is not a limit. For no limit, leave the field empty or enter off."
         )
     amount = _bytes(number, unit)
     if not 1 <= amount <= _LARGEST:
-        raise InvalidBandwidth("Write a limit from 1B to 4096P.")
+        raise InvalidBandwidth("Use a limit from 1B to 4096P.")
     if _RCLONE.fullmatch(number + unit):
         return number + unit
     if binary := _BINARY.fullmatch(unit.removesuffix("/s")):
@@ -206,7 +208,7 @@ def _bytes(number: str, unit: str) -> Fraction:
     amount, name = Fraction(number), unit.removesuffix("/s")
     if not unit:
         raise InvalidBandwidth(
-            f"Write a unit: {number}B is bytes each second, {number}K is KiB, {number}M is MiB."
+            f"Add a unit: {number}B is bytes per second, {number}K is KiB, {number}M is MiB."
         )
     if found := _BINARY.fullmatch(name):
         return amount * Fraction(1024 ** _POWERS[found[1].lower()])
@@ -219,14 +221,15 @@ def _bytes(number: str, unit: str) -> Fraction:
     if found := _LETTER_ALONE.fullmatch(name):
         prefix = found[1]
         raise InvalidBandwidth(
-            f"A small b may be bytes or bits. Write {number}{prefix}B/s or {number}{prefix}bit/s."
+            f"A lowercase b may mean bytes or bits. Use {number}{prefix}B/s or"
+            f" {number}{prefix}bit/s."
         )
-    raise InvalidBandwidth("Write a number and a unit, such as 10M or 512k, for each second.")
+    raise InvalidBandwidth("Use a number and a unit per second, such as 10M or 512k.")
 
 
 def _refuse_twice(slots: tuple[Slot, ...]) -> None:
     seen: set[int] = set()
     for slot in slots:
         if seen.intersection(slot.begins):
-            raise InvalidBandwidth(f"{str(slot).partition(',')[0]} is there twice.")
+            raise InvalidBandwidth(f"{str(slot).partition(',')[0]} appears twice.")
         seen.update(slot.begins)

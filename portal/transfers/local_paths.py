@@ -39,7 +39,7 @@ def resolve(text: str, roots: Roots) -> Path:
     Raises PathRefused, and nothing else, whatever the text.
     """
     if not roots:
-        raise PathRefused("No folder is open to transfers. Ask an administrator to allow one.")
+        raise PathRefused("No folder is open to transfers. Ask an admin to allow one.")
     _refuse_malformed(text, roots)
     try:
         path = Path(os.path.realpath(text))
@@ -47,7 +47,7 @@ def resolve(text: str, roots: Roots) -> Path:
     except OSError as error:
         raise PathRefused(f"The path cannot be followed: {error.strerror}.") from error
     if not allowed:
-        raise PathRefused(f"The path must lie in {_listed(roots)}.")
+        raise PathRefused(f"The path must be inside {_listed(roots)}.")
     if reason := roots.refusal(path):
         raise PathRefused(reason)
     return path
@@ -80,7 +80,7 @@ def _refuse_malformed(text: str, roots: Sequence[Path]) -> None:
         raise PathRefused("A path cannot contain a NUL character.")
     # A remote such as `:sftp,ssh=…:` runs commands; nothing that starts with "/" is one.
     if not text.startswith("/"):
-        raise PathRefused(f"Enter a full path in {_listed(roots)}.")
+        raise PathRefused(f"Enter a full path inside {_listed(roots)}.")
     if ".." in text.split("/"):
         raise PathRefused("A path cannot contain “..”.")
     try:

@@ -38,7 +38,7 @@ def locate(text: str, roots: Roots, remotes: Mapping[str, int]) -> Location:
     if name is None or not is_name(name):
         raise PathRefused("Before the colon, write the name of a remote, such as backup:folder.")
     if name not in remotes:
-        raise PathRefused(f"There is no remote “{name}” that you may use.")
+        raise PathRefused(f"No remote named “{name}” is available to you.")
     refuse_malformed(path)
     return Location(f"{name}:{path}", remotes[name])
 

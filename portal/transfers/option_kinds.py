@@ -109,7 +109,7 @@ def parse_patterns(lines: Any) -> tuple[str, ...]:
     for pattern in found:
         if reason := problem(pattern):
             shown = pattern if len(pattern) <= 60 else f"{pattern[:59]}…"
-            raise InvalidOption(f"“{shown}” is no pattern: {reason}")
+            raise InvalidOption(f"“{shown}” is not a valid pattern: {reason}")
     return found
 
 
@@ -120,7 +120,7 @@ def parse_age(text: str) -> int | None:
         return None
     found = _AGE.fullmatch(text)
     if found is None:
-        raise InvalidOption("Write a number and a unit: 30min, 12h, 7d or 4w.")
+        raise InvalidOption("Use a number and a unit: 30min, 12h, 7d or 4w.")
     seconds = int(found[1]) * _SECONDS[found[2].lower()]
     if seconds > _LONGEST_DAYS * 86_400:
         raise InvalidOption(f"Use at most {_LONGEST_DAYS} days.")
@@ -135,11 +135,11 @@ def parse_size(text: str) -> int | None:
         return None
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise InvalidOption("Write a number and a unit, such as 500M or 1.5G.")
+        raise InvalidOption("Use a number and a unit, such as 500M or 1.5G.")
     step = 1000 if (found[4] or "").lower() == "b" else 1024
     amount = int(Fraction(found[1]) * step ** _POWERS[(found[3] or "").lower()])
     if not 0 < amount <= _LARGEST:
-        raise InvalidOption("Write a number above 0 and a unit, such as 500M or 1.5G.")
+        raise InvalidOption("Use a number above 0 and a unit, such as 500M or 1.5G.")
     return amount
 
 
@@ -147,7 +147,7 @@ def parse_number(text: str, least: int, most: int) -> int:
     """A whole number within both bounds. Raises InvalidOption."""
     text = text.strip()
     if not (re.fullmatch(r"\d{1,4}", text, re.ASCII) and least <= int(text) <= most):
-        raise InvalidOption(f"Give a whole number from {least} to {most}.")
+        raise InvalidOption(f"Enter a whole number from {least} to {most}.")
     return int(text)
 
 

@@ -54,30 +54,31 @@ class Options:
     include: tuple[str, ...] = _option(
         (),
         Patterns(),
-        label="Only these files",
-        help="One pattern a line, such as *.jpg, photos/** or /top.txt. Empty: all files.",
+        label="Include",
+        help="One pattern per line, such as *.jpg, photos/** or /top.txt. Leave empty for all"
+        " files.",
         description="Patterns such as *.jpg or photos/**: only files that one of them matches."
         " Without any: all files.",
     )
     exclude: tuple[str, ...] = _option(
         (),
         Patterns(),
-        label="All but these files",
-        help="One pattern a line, such as *.tmp or cache/. Wins over the field above.",
+        label="Exclude",
+        help="One pattern per line, such as *.tmp or cache/. Exclude wins over include.",
         description="Patterns such as *.tmp or cache/: files to leave out. They win over include.",
     )
     min_age: int | None = _option(
         None,
         Age(),
-        label="Only files older than",
-        help="30min, 12h, 7d or 4w: leaves out what is still being written.",
+        label="Minimum age",
+        help="30min, 12h, 7d or 4w: skips files that are still being written.",
         description="Only files older than this: 30min, 12h, 7d or 4w.",
     )
     max_size: int | None = _option(
         None,
         Size(),
-        label="Only files up to",
-        help="Leaves out larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
+        label="Maximum size",
+        help="Skips larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
         description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes.",
     )
     checksum: bool = _option(
@@ -92,10 +93,10 @@ class Options:
         False,
         Flag(
             operations=frozenset({Operation.COPY, Operation.SYNC}),
-            refused={Operation.MOVE: "A move leaves nothing at the source to compare with."},
+            refused={Operation.MOVE: "A move leaves nothing at the source to compare."},
         ),
         label="Verify after the copy",
-        help="Compares both sides when all is copied, and fails if they differ.",
+        help="Compares both sides after copying, and fails if they differ.",
         description="Compare both sides when all is copied; fail if they differ. Not of a move.",
         shown="Verified after the copy",
     )
@@ -104,8 +105,8 @@ class Options:
         False,
         Flag(operations=frozenset({Operation.SYNC}), words="may empty the destination"),
         label="Allow an empty source",
-        help="Of a sync: a source without a single file then empties the destination, instead of"
-        " being taken for a mistake.",
+        help="For a sync: an empty source then empties the destination instead of being treated as"
+        " a mistake.",
         description="Of a sync: a source without a single file may empty the destination. Without"
         " it such a sync fails before anything is deleted.",
         shown="An empty source",
@@ -113,18 +114,18 @@ class Options:
     transfers: int = _option(
         4,
         Number(1, MOST_TRANSFERS),
-        label="Files at a time",
+        label="Parallel files",
         help=f"1 to {MOST_TRANSFERS}. More helps with many small files.",
-        description="Files at a time.",
+        description="Parallel files.",
     )
     #: How often rclone is begun again after an error that may pass.
     retries: int = _option(
         2,
         Number(0, MOST_RETRIES),
-        label="Tries again after an error that may pass",
-        help=f"0 to {MOST_RETRIES}. Each waits twice as long as the one before, from 5 s.",
-        description="How often it is begun again after an error that may pass.",
-        shown="Tries again",
+        label="Retries after temporary errors",
+        help=f"0 to {MOST_RETRIES}. The wait doubles each time, starting at 5 s.",
+        description="How often it retries after a temporary error.",
+        shown="Retries",
     )
     #: The time zone of a timetable of the bandwidth. Nobody types it: it is the owner's.
     timezone: str = "UTC"

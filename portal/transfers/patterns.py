@@ -14,9 +14,9 @@ def problem(pattern: str) -> str:
     if not is_name(pattern):
         return "it has a line break or a control character."
     if "***" in pattern:
-        return "three stars in a row mean nothing; use * or **."
+        return "use * or **, never three stars in a row."
     if "{{" in pattern:
-        return "regular expressions are not taken; use *, ?, [a-z] and {jpg,png}."
+        return "regular expressions are not supported; use *, ?, [a-z] and {jpg,png}."
     return _Brackets(pattern).problem()
 
 
@@ -32,7 +32,7 @@ class _Brackets:
             problem = self._step(self._rest.pop(0))
             if problem:
                 return problem
-        return "a { is not closed." if self._open else ""
+        return "the { is never closed." if self._open else ""
 
     def _step(self, sign: str) -> str:
         if sign == "\\":
@@ -40,34 +40,34 @@ class _Brackets:
         if sign == "[":
             return self._class()
         if sign == "]":
-            return "a ] has no [ before it."
+            return "the ] has no [ before it."
         if sign == "{":
             nested, self._open = self._open, True
-            return "a { stands within another." if nested else ""
+            return "a { is inside another." if nested else ""
         if sign == "}":
             opened, self._open = self._open, False
-            return "" if opened else "a } has no { before it."
+            return "" if opened else "the } has no { before it."
         return ""
 
     def _escape(self) -> str:
         # rclone hands the pair on to its regular expressions, where letters mean other things.
         following = self._rest.pop(0) if self._rest else ""
         if not following.isascii() or following.isalnum() or not following.strip():
-            return "a backslash stands before no sign that it could take the meaning of."
+            return "a backslash must be followed by a punctuation character."
         return ""
 
     def _class(self) -> str:
         if "]" not in self._rest:
-            return "a [ is not closed."
+            return "the [ is never closed."
         end = self._rest.index("]")
         signs, self._rest = self._rest[:end], self._rest[end + 1 :]
         if signs[:1] == ["!"]:
             return "use [^…] for every character but these."
         inner = "".join(signs[1:] if signs[:1] == ["^"] else signs)
         if not inner:
-            return "nothing stands between [ and ]."
+            return "the brackets [ ] are empty."
         if any(sign in inner for sign in "[\\{}*?/^!&~"):
-            return "only plain characters and ranges such as a-z may stand between [ and ]."
+            return "only plain characters and ranges such as a-z are allowed between [ and ]."
         return _ranges(inner)
 
 
@@ -76,7 +76,7 @@ def _ranges(inner: str) -> str:
     position = 0
     while position < len(body):
         if body[position] == "-":
-            return "a - between [ and ] stands at the begin, at the end, or within a range."
+            return "a - between [ and ] must be first, last, or part of a range."
         if body[position + 1 : position + 2] == "-":
             if body[position] > body[position + 2]:
                 return f"the range {body[position : position + 3]} runs backwards."

@@ -70,14 +70,14 @@ def validate_transfer(
     title = found.check("name", "", _name, name)
     wanted = found.check("operation", "", _operation, operation)
     none, places = Location(""), (roots, remotes)
-    begin = found.check("source", none, _place, source, *places, "Say where to copy from.")
-    end = found.check("destination", none, _place, destination, *places, "Say where to copy to.")
+    begin = found.check("source", none, _place, source, *places, "Enter a source.")
+    end = found.check("destination", none, _place, destination, *places, "Enter a destination.")
     limit = found.check("bandwidth_limit", None, bandwidth.parse, bandwidth_limit)
     has_timetable = limit is not None and not limit.constant
     chosen = _options(found, raw, wanted)
     workers = found.check("pool", None, _pool, pool, pools)
     if begin.text and end.text and overlap(begin.text, end.text):
-        found.errors["destination"] = "This lies inside the source, or the source inside it."
+        found.errors["destination"] = "One folder is inside the other."
     if found.errors:
         raise Invalid(found.errors)
     return Transfer(
@@ -99,9 +99,7 @@ def validate_selection(
 ) -> tuple[Location, Options]:
     """The source and the filters, for a preview. Raises Invalid as above."""
     found = FieldErrors()
-    begin = found.check(
-        "source", Location(""), _place, source, roots, remotes, "Say where to copy from."
-    )
+    begin = found.check("source", Location(""), _place, source, roots, remotes, "Enter a source.")
     chosen = Options(**_options(found, raw, only_filters=True))
     if found.errors:
         raise Invalid(found.errors)
@@ -132,7 +130,7 @@ def _options(
 def _name(text: str) -> str:
     text = text.strip()
     if not text:
-        raise _Refused("Give the transfer a name.")
+        raise _Refused("Enter a name.")
     if len(text) > NAME_LENGTH:
         raise _Refused(f"Use at most {NAME_LENGTH} characters.")
     if not is_name(text):
@@ -151,7 +149,7 @@ def _pool(text: str, pools: Collection[str]) -> str | None:
     if text in ("", DEFAULT_POOL):
         return None
     if text not in pools:
-        raise _Refused("No worker serves this pool. Choose one of those that are offered.")
+        raise _Refused("No worker serves this pool. Choose one from the list.")
     return text
 
 
@@ -166,5 +164,5 @@ def _place(text: str, roots: Roots, remotes: Mapping[str, int], missing: str) ->
         found.text.encode()
     except UnicodeEncodeError:
         # Typed as text, it led through a link to a name that is none. No row can hold it.
-        raise _Refused("This leads to a folder whose name is not UTF-8 text.") from None
+        raise _Refused("This leads to a folder whose name is not valid UTF-8.") from None
     return found

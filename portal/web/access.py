@@ -30,7 +30,7 @@ class SignedOut(PortalError):
 
     status = 401
 
-    def __init__(self, message: str = "You are signed out. Sign in to go on.") -> None:
+    def __init__(self, message: str = "You are signed out. Sign in to continue.") -> None:
         super().__init__(message)
 
 
@@ -104,7 +104,7 @@ def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
     if job is None:
         raise NotFound("There is no such job.")
     if to_change and not may_change(job, me()):
-        raise Forbidden("Only its owner or an admin may do this.")
+        raise Forbidden("Only its owner or an admin can do this.")
     return job
 
 
@@ -127,7 +127,7 @@ def _admit_program() -> None:
         return
     token = api_tokens.live_token(text.strip())
     if token is None:
-        raise SignedOut("This token is unknown, has expired or was ended.")
+        raise SignedOut("This token is unknown, has expired or was revoked.")
     user = token.user
     user.api_token_id, user.ceiling = token.id, Scope(token.scope).role
     g._login_user = user  # where Flask-Login keeps whom it has loaded

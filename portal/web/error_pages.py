@@ -27,35 +27,35 @@ from portal.web.access import API, SignedOut
 
 log = structlog.get_logger(__name__)
 
-_AWAY = "The database does not answer. Try again in a moment."
+_AWAY = "The database is not responding. Try again in a moment."
 _NO_ROOM = (
-    "Nothing can be stored now: the disk of the database seems to be full. "
-    "Nothing of what you asked for was done; try again once there is room."
+    "Nothing can be saved right now: the database's disk seems to be full. "
+    "Nothing was changed; try again once there is space."
 )
 #: Seconds; a page that could not be made asks again by itself.
 _RETRY_AFTER = 5
 _TITLES = {
-    400: "That request was not understood",
+    400: "That request could not be understood",
     401: "You are signed out",
-    403: "You may not do this",
-    404: "There is nothing here",
-    405: "That cannot be done here",
-    409: "It is too late for that",
+    403: "You do not have permission",
+    404: "Page not found",
+    405: "Not allowed here",
+    409: "That is not possible now",
     413: "That is too large",
     415: "That is not JSON",
-    422: "Something is not right yet",
-    429: "That was too often",
-    500: "The portal made a mistake",
-    503: "The portal cannot answer now",
+    422: "Check the form",
+    429: "Too many attempts",
+    500: "Something went wrong here",
+    503: "The portal is not available right now",
 }
 _MESSAGES = {
     400: "Go back, reload the page and try again.",
     403: "Your role does not allow this.",
-    404: "The address may be mistyped, or what it named is gone.",
+    404: "The address may be mistyped, or what was there is gone.",
     405: "Go back to the page you came from.",
-    413: "Send less at once.",
+    413: "Send less at a time.",
     415: "Send the body as application/json.",
-    500: "It was written to the log. Nothing of what you asked for was half done.",
+    500: "It has been logged, and nothing was changed halfway.",
 }
 
 
@@ -90,7 +90,7 @@ def _portal_error(error: PortalError) -> Response:
 
 
 def _stale_form(_error: CSRFError) -> Response:
-    return _answer(400, "This form is too old. Reload the page and send it again.")
+    return _answer(400, "This form has expired. Reload the page and send it again.")
 
 
 def _http_error(error: HTTPException) -> Response:

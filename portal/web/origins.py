@@ -43,7 +43,7 @@ def _refuse_other_sites() -> None:
         return
     log.warning("form refused: it came from another site", origin=origin, site=site)
     raise Forbidden(
-        "This came from a page of another site. If you did send it from this one, the proxy in "
+        "This request came from another site. If you did send it from this one, the proxy in "
         "front of the portal hides the name you asked for; the connection doctor says more."
     )
 

@@ -40,11 +40,11 @@ _OUT_OF_TOUCH = "Its worker could not reach the database."
 def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     """Level and text of the last line in the log of an attempt."""
     if ending.succeeded:
-        return "notice", "The attempt ended."
+        return "notice", "Attempt finished."
     if stop is Stop.CANCELLED:
         return "notice", "The attempt was cancelled."
     if stop is Stop.SHUTDOWN:
-        return "notice", "The worker was stopped; the job goes back to the queue."
+        return "notice", "The worker was stopped; the job is back in the queue."
     if stop is Stop.LEASE_EXPIRED:
         return "error", f"The attempt was given up. {_OUT_OF_TOUCH}"
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
@@ -140,7 +140,7 @@ class Attempt:
         self._trouble: engine.Trouble | None = None
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._attempt_log = AttemptLog(job.id, job.attempt)
-        self._attempt_log.say("notice", f"Attempt {job.attempt} begins on {job.worker}.")
+        self._attempt_log.say("notice", f"Attempt {job.attempt} started on {job.worker}.")
 
     def run(self, claimed_at: float) -> None:
         """``claimed_at``: a moment just before the claim, see ``clock.elapsed``."""
@@ -155,7 +155,7 @@ class Attempt:
             ending = Ending(False, str(error), None)
         except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
             self._log.exception("the worker failed")
-            ending = Ending(False, "The portal failed while it ran this transfer.", None)
+            ending = Ending(False, "The portal failed while running this transfer.", None)
         self._log.info(
             "attempt ended",
             succeeded=ending.succeeded,

@@ -21,7 +21,7 @@ def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMount
     source = _real("source", order.source, roots, mounts)
     destination = _real("destination", order.destination, roots, mounts)
     if overlap(source, destination):
-        raise PathRefused("The source and the destination lie inside one another.")
+        raise PathRefused("The source and the destination overlap.")
     remote = any(split(path)[0] for path in (source, destination))
     remotes = connections.of_job(order.job_id) if remote else ()
     return replace(order, source=source, destination=destination, remotes=remotes)

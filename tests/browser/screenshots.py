@@ -1,5 +1,5 @@
-"""Pictures of every page: `python -m tests.browser.screenshots FOLDER`, or `--readme` for the one
-that the README shows.
+"""Pictures of every page: `python -m tests.browser.screenshots FOLDER`, or `--readme` for those
+that the README and the tutorial show.
 
 Starts a portal of its own in a temporary folder, gives it real transfers in every state, and
 photographs what each role sees, light and dark, at three widths. It says which pages are wider
@@ -25,7 +25,7 @@ from tests.support.project import ROOT
 from tests.support.users import PASSWORD, USERS
 from tests.support.waiting import wait_for
 
-README_PICTURE = ROOT / "docs" / "images" / "dashboard.png"
+README_PICTURES = ROOT / "docs" / "images"
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
 MIB = 1024 * 1024
@@ -192,18 +192,35 @@ def at_all_widths(page: Page, folder: Path, name: str) -> None:
             click.echo(f"{name}: {wide} px wide on a screen of {width}")
 
 
-def readme_picture(browser: Browser, server: PortalServer) -> None:
+def readme_pictures(browser: Browser, server: PortalServer, jobs: dict[str, str]) -> None:
+    """The form, a running job and the dashboard."""
+    README_PICTURES.mkdir(parents=True, exist_ok=True)
     with signed_in(browser, server, "bob", "light") as page:
+        page.set_viewport_size({"width": 1100, "height": 1150})
+        page.goto(f"{server.url}/jobs/new")
+        page.fill("[name=name]", "My first copy")
+        page.fill("[name=source]", str(server.root / "sources" / "nightly-photos"))
+        page.fill("[name=destination]", str(server.root / "copies" / "my-first-copy"))
+        settle(page)
+        picture(page, "new-job")
+        page.set_viewport_size({"width": 1100, "height": 800})
+        page.goto(server.url + jobs["running"])
+        settle(page)
+        picture(page, "job")
         page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(server.url)
         settle(page)
         # Bars that have come some way show what the page is for.
         bars = "(all) => all.map((bar) => bar.value)"
         wait_for(lambda: max(page.eval_on_selector_all("progress", bars)) >= 45, 60)
-        page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
-        README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=README_PICTURE)
-    click.echo(f"{README_PICTURE.relative_to(ROOT)}: {README_PICTURE.stat().st_size // 1024} KB")
+        picture(page, "dashboard")
+
+
+def picture(page: Page, name: str) -> None:
+    page.wait_for_selector(".connection-word:text-is('Live')", timeout=15_000)
+    path = README_PICTURES / f"{name}.png"
+    page.screenshot(path=path)
+    click.echo(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KB")
 
 
 @contextmanager
@@ -236,7 +253,9 @@ def launch(playwright: Playwright) -> Browser:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Take pictures of every page.")
     parser.add_argument("folder", type=Path, nargs="?", help="where the pictures go")
-    parser.add_argument("--readme", action="store_true", help="only the README's picture")
+    parser.add_argument(
+        "--readme", action="store_true", help="only those of the README and the tutorial"
+    )
     chosen = parser.parse_args()
     if not chosen.readme and chosen.folder is None:
         parser.error("name a folder, or use --readme")
@@ -256,7 +275,7 @@ def main() -> None:
                 if chosen.folder is not None:
                     photograph(browser, server, chosen.folder, jobs)
                 else:
-                    readme_picture(browser, server)
+                    readme_pictures(browser, server, jobs)
                 browser.close()
         except BaseException:
             click.echo(server.log[-4000:])

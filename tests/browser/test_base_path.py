@@ -185,7 +185,7 @@ def test_page_is_connected_and_asks_for_nothing_beside_the_path(
     page.fill("[name=name]", "Seen live")
     page.fill("[name=source]", str(source))
     page.fill("[name=destination]", str(server.root / "to"))
-    page.get_by_role("button", name="Start transfer").click()
+    page.get_by_role("button", name="Start job").click()
     page.wait_for_url(f"{nginx.url}/jobs/1")
     expect(page.locator("body[data-state=connected]")).to_be_attached(timeout=20_000)
     expect(page.locator("#job-1[data-status=completed]")).to_be_attached(timeout=30_000)

@@ -29,14 +29,14 @@ def test_cancel_pressed_twice_cancels_once(portal: PortalServer, visit: Visit) -
 
     page.click(f"#cancel-{job}")
     other.click(f"#cancel-{job}")
-    page.dblclick(f"#job-{job} .confirm >> text=Cancel transfer")
+    page.dblclick(f"#job-{job} .confirm >> text=Cancel job")
     assert alice.cancel(job).status_code == 303
     assert alice.cancel(job).status_code == 303
 
     for one in (page, other):
         row = one.locator(f"#job-{job}")
         expect(row).to_have_attribute("data-status", "cancelled", timeout=10_000)
-        expect(row.get_by_text("Cancel this transfer?")).to_be_hidden()
+        expect(row.get_by_text("Cancel this job?")).to_be_hidden()
         assert one.locator("[role=alert].notice").inner_text() == ""
         told = [event["status"] for event in recorder.events(one) if event["status"]]
         assert told == ["cancelling", "cancelled"]

@@ -45,7 +45,7 @@ def test_chart_follows_live_and_is_kept_after_the_end(portal: PortalServer, visi
     # Within a few seconds, when nothing but events can have told it.
     assert [url for url in asked if url.endswith("/speed")] == []
     expect(page.locator("#speed figcaption")).to_have_text(
-        re.compile(r"^Peak .* so far$"), timeout=15_000
+        re.compile(r"^Peak .* so far \(live\)$"), timeout=15_000
     )
     recorder.until(page, lambda: [url for url in asked if url.endswith(f"/{job}/speed")])
     live = points(page)
@@ -74,7 +74,7 @@ def test_page_that_waited_for_its_job_begins_to_draw(portal: PortalServer, visit
     waits = bob.transfer("Waits", source=scripted.endless(portal.root / "waits"))
     page = visit(bob, f"/jobs/{waits}")
     recorder.wait_for_state(page, "connected")
-    expect(page.locator("#speed")).to_contain_text("Its speed is drawn here once it runs.")
+    expect(page.locator("#speed")).to_contain_text("Its speed appears here once it runs.")
     assert page.evaluate("typeof uPlot") == "undefined"
     bob.cancel(blocks[0])
     page.wait_for_selector("#speed .uplot", timeout=15_000)

@@ -53,13 +53,13 @@ def test_what_is_no_pattern_is_said_beside_its_field(
     page = visit(bob, "/jobs/new")
     typed(page, portal, "[a-")
     page.click("#preview")
-    expect(page.locator("#include-error-1")).to_contain_text("a [ is not closed")
+    expect(page.locator("#include-error-1")).to_contain_text("the [ is never closed")
     expect(page.locator("[name=include]")).to_be_focused()
     expect(page.locator("[name=include]")).to_have_value("[a-")
     page.fill("[name=include]", "*.jpg")
     page.fill("[name=source]", "")
     page.click("#preview")
-    expect(page.locator("#source-error-1")).to_have_text("Say where to copy from.")
+    expect(page.locator("#source-error-1")).to_have_text("Enter a source.")
     expect(page.locator("#include-error-1")).to_have_count(0)
 
 

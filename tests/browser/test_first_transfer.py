@@ -33,7 +33,7 @@ def start_transfer(page: Page, server: PortalServer, **fields: str) -> None:
         if name == "bandwidth_limit":
             page.click("summary:has-text('Options')")
         page.fill(f"[name={name}]", value)
-    page.click("button:has-text('Start transfer')")
+    page.click("button:has-text('Start job')")
     page.wait_for_url(re.compile(r"/jobs/\d+$"))
 
 

@@ -99,7 +99,7 @@ def test_older_pages_are_reached_without_javascript(charlie: Person, visit: Visi
     page.fill("#from", "2020-01-01")
     page.fill("#to", "2020-01-02")
     page.click(".filter button")
-    expect(page.locator(".empty-note")).to_contain_text("No transfer that ended matches.")
+    expect(page.locator(".empty-note")).to_contain_text("No finished transfers match.")
 
 
 @pytest.mark.parametrize("width", [360, 768, 1100, 1440])

@@ -36,7 +36,7 @@ def start_job(page: Page, server: PortalServer, name: str) -> None:
     page.fill("[name=destination]", str(server.root / "copies"))
     page.click("[data-job-form] summary")
     page.fill("[name=bandwidth_limit]", "100k")
-    page.click("[type=submit] >> text=Start transfer")
+    page.click("[type=submit] >> text=Start job")
     page.wait_for_url("**/jobs/1")
 
 

@@ -9,7 +9,7 @@ from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 
-NOTE = "A new version of the portal is here. Load it when nothing is half typed."
+NOTE = "A new version is available. Load it when nothing is half typed."
 
 
 def test_open_page_says_once_that_a_newer_version_is_there_and_loads_it_when_asked(
@@ -34,6 +34,6 @@ def test_open_page_says_once_that_a_newer_version_is_there_and_loads_it_when_ask
     expect(note).to_have_text(NOTE)
     expect(page.locator("#q")).to_have_value("half-typed")
     page.unroute("**/jobs")
-    note.get_by_role("link", name="Load it").click()
+    note.get_by_role("link", name="Reload").click()
     expect(note).to_be_hidden()
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1

@@ -29,7 +29,7 @@ def test_admin_comes_from_an_empty_page_to_a_transfer_and_its_log(
 ) -> None:
     sent = sums(fill(portal.root / "from"))
     page = visit(Person(portal, "alice"), "/remotes")
-    expect(page.locator(".empty-note")).to_contain_text("There is no remote yet.")
+    expect(page.locator(".empty-note")).to_contain_text("No remotes yet.")
     page.click(".empty-note a")
     page.click(".backend:has-text('SFTP')")
     page.fill("[name=name]", "nas")
@@ -39,7 +39,7 @@ def test_admin_comes_from_an_empty_page_to_a_transfer_and_its_log(
     page.fill("[name=option_pass]", PASSWORD)
     page.click("text=Add remote")
     expect(page.locator("[name=option_host]")).to_be_focused()
-    expect(page.locator("#option_pass-error-1")).to_contain_text("Type it again")
+    expect(page.locator("#option_pass-error-1")).to_contain_text("Enter this again")
     page.fill("[name=option_host]", "127.0.0.1")
     page.fill("[name=option_pass]", PASSWORD)
     page.click("text=Add remote")

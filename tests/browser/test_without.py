@@ -53,7 +53,7 @@ def test_everything_works_without_javascript(
     page.fill("[name=destination]", str(portal.root / "no script copies"))
     page.click("summary:has-text('Options')")
     page.fill("[name=bandwidth_limit]", "400k")
-    page.click("[type=submit]:has-text('Start transfer')")
+    page.click("[type=submit]:has-text('Start job')")
     page.wait_for_url(re.compile(r"/jobs/\d+$"))
     # Nobody touches the page: it loads itself again while the job runs.
     percent = page.locator("[data-field=percent]")
@@ -61,6 +61,6 @@ def test_everything_works_without_javascript(
     first = percent.inner_text()
     expect(percent).not_to_have_text(first, timeout=10_000)
 
-    page.get_by_role("button", name="Cancel transfer Scans").click()
+    page.get_by_role("button", name="Cancel job Scans").click()
     expect(page.locator("[data-status=cancelled]")).to_be_visible(timeout=15_000)
     assert page.locator("meta[http-equiv=refresh]").count() == 0, "it still loads itself"

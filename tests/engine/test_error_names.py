@@ -62,7 +62,7 @@ def test_name_is_no_reason_wherever_it_stands(name: str, folder: str) -> None:
 @pytest.mark.parametrize(
     ("words", "begin"),
     [
-        ("permission denied", "The portal may not read or write"),
+        ("permission denied", "The portal is not allowed to read or write"),
         ("no space left on device", "The destination disk is full"),
         ("input/output error", "A disk reported an input/output error"),
     ],
@@ -80,10 +80,16 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
 @pytest.mark.parametrize(
     ("message", "begin"),
     [
-        ('sftp: "Permission denied" (SSH_FX_PERMISSION_DENIED)', "The portal may not read or"),
-        ('oauth2: "invalid_grant" "Invalid JWT Signature."', "Google does not know this key"),
+        (
+            'sftp: "Permission denied" (SSH_FX_PERMISSION_DENIED)',
+            "The portal is not allowed to read or",
+        ),
+        ('oauth2: "invalid_grant" "Invalid JWT Signature."', "Google no longer knows this key"),
         ('{"error": "access denied", "status": 403}', "The storage does not allow this"),
-        ("dial tcp: lookup ssh-agent.example.org on 10.0.0.1:53: no such host", "The name of the"),
+        (
+            "dial tcp: lookup ssh-agent.example.org on 10.0.0.1:53: no such host",
+            "The storage server's name",
+        ),
         ("dial tcp 10.0.0.1:22: connect: connection refused", "The storage's server refuses"),
         (
             "couldn't connect SSH: ssh: unable to authenticate, user x",
@@ -104,7 +110,7 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
         ),
         (
             "Failed to copy: failed to open source object: open /src/a: permission denied",
-            "The portal may not read or write one of the files",
+            "The portal is not allowed to read or write one of the files",
         ),
         (
             '1 error:\n\t* 450 "write /srv/x/a.bin.portal3-1: no space left on device"',
@@ -117,7 +123,7 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
         ('stor: 552 "write /srv/x/a.bin: disk quota exceeded"', "The disk quota at the dest"),
         ("unchunked simple update failed: 405 Method Not Allowed", "The storage's server does n"),
         ("Couldn't delete: Method Not Allowed: 405 Method Not Allowed", "The storage's server d"),
-        ("Failed to copy: 507 Insufficient Storage", "The storage has no room left"),
+        ("Failed to copy: 507 Insufficient Storage", "The storage is full"),
         ("setpriv: failed to execute /x/rclone: No such file", "rclone could not be started"),
     ],
 )
@@ -200,6 +206,6 @@ def test_outcome_is_read_without_names(bench, tmp_path: Path) -> None:
     )
     outcome = _failed(bench, "/a", "/b")
     assert outcome.reason is not None
-    assert outcome.reason.startswith("The portal may not read or write one of the files.")
+    assert outcome.reason.startswith("The portal is not allowed to read or write one of the files.")
     assert "No space left" in outcome.error_lines[0]
     assert os.environ.get("PATH")

@@ -239,7 +239,7 @@ def test_unreadable_folder_is_named(bench, source, tmp_path):
     outcome, _ = bench.run(source, tmp_path / "to")
     (source / "sub").chmod(0o755)
     assert not outcome.succeeded
-    assert outcome.reason.startswith("The portal may not read or write")
+    assert outcome.reason.startswith("The portal is not allowed to read or write")
     assert outcome.progress.errors > 0
     assert any("sub" in line for line in outcome.error_lines)
 

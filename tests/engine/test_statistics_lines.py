@@ -156,7 +156,7 @@ def test_sync_that_deletes_before_it_has_copied_is_finishing():
     [
         (1, "a: write a: no space left on device", "The destination disk is full"),
         (1, "a: read a: input/output error", "A disk reported an input/output error"),
-        (1, "open a: permission denied", "The portal may not read or write"),
+        (1, "open a: permission denied", "The portal is not allowed to read or write"),
         (1, "a: read-only file system", "A file system is read-only"),
         (1, "something new", "The transfer failed"),
         (3, "", "The source folder does not exist"),

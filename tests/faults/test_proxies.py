@@ -114,10 +114,10 @@ def test_doctor_says_what_to_change_in_a_proxy_that_strips_the_upgrade(
         return page.locator(f"[data-check={check}] [data-verdict]")
 
     expect(verdict("websocket")).to_have_text(
-        re.compile("^To change: the upgrade was refused. Let the proxy forward /socket.io/"),
+        re.compile("^Problem: the upgrade was refused. Make the proxy forward /socket.io/"),
         timeout=10_000,
     )
-    expect(verdict("echo")).to_have_text(re.compile("^To change: "), timeout=10_000)
+    expect(verdict("echo")).to_have_text(re.compile("^Problem: "), timeout=10_000)
     expect(verdict("polling")).to_have_text(re.compile("^Passed: "), timeout=10_000)
     expect(verdict("proxy")).to_have_text(re.compile("PORTAL_TRUSTED_PROXIES"), timeout=10_000)
     page.get_by_text("nginx", exact=True).click()

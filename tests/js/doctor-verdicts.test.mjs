@@ -25,7 +25,7 @@ test('the median of an even and of an odd number of times', () => {
 
 test('each way of failing is told apart', () => {
   assert.match(judgeWebSocket({ missing: true }).text, /no WebSocket/);
-  assert.match(judgeWebSocket({ silent: true }).text, /swallows/);
+  assert.match(judgeWebSocket({ silent: true }).text, /blocks it/);
   assert.match(judgeWebSocket({ refused: true }).text, /refused/);
   assert.ok(judgeWebSocket({ milliseconds: 20 }).passed);
   assert.ok(!judgeEcho(null).passed && !judgeEcho(1500).passed && judgeEcho(20).passed);

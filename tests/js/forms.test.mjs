@@ -26,7 +26,7 @@ test('a destructive button asks first, and the focus is on the way back', () => 
   assert.equal(clicks(), 0);
   assert.equal(button.hidden, true);
   assert.equal(box(document).getAttribute('aria-label'), 'Delete it?');
-  assert.equal(document.activeElement.textContent, 'Keep');
+  assert.equal(document.activeElement.textContent, 'Cancel');
 });
 
 test('"yes" clicks the button once and takes the question away', () => {

@@ -77,7 +77,7 @@ test('the sentence of a new job says what is deleted, and nothing before both en
   );
   assert.match(
     sentence({ operation: 'sync', source: '/a', destination: '/b' }),
-    /only in \/b is deleted/,
+    /only in \/b are deleted/,
   );
   assert.match(
     sentence({ operation: 'move', source: '/a', destination: '/b', dryRun: true }),

@@ -139,13 +139,13 @@ def test_words_of_the_axes_are_the_same_in_python_and_in_javascript() -> None:
 
 
 def test_queued_job_says_that_it_is_drawn_later(bob: Browser, new_job: Any) -> None:
-    assert card(bob, new_job()) == "Speed Its speed is drawn here once it runs."
+    assert card(bob, new_job()) == "Speed Its speed appears here once it runs."
 
 
 def test_running_job_has_its_chart_from_the_first_moment(bob: Browser, new_job: Any) -> None:
     job_id = new_job()
     changed(job_id, status=JobStatus.RUNNING, attempt=1, started_at=now())
-    assert card(bob, job_id).endswith(" 0 s 15 s 30 s 45 s 1 min Waiting for the first figures.")
+    assert card(bob, job_id).endswith(" 0 s 15 s 30 s 45 s 1 min Waiting for data.")
     chart = chart_of(job_id)
     assert chart is not None
     assert (chart.job, chart.points, chart.width) == (job_id, [], 60)
@@ -160,7 +160,7 @@ def test_running_chart_leaves_room_until_it_is_asked_for_again(new_job: Any) -> 
     assert chart is not None
     assert chart.width == 120
     assert (chart.top, chart.parts) == (2 * MIB, 4)
-    assert chart.words == "Peak 2.0 MiB/s, average 2.0 MiB/s, 40 s so far"
+    assert chart.words == "Peak 2.0 MiB/s, average 2.0 MiB/s, 40 s so far (live)"
 
 
 def test_new_attempt_does_not_show_what_an_older_one_did(new_job: Any) -> None:
@@ -210,13 +210,13 @@ def test_job_without_two_points_says_so(
     changed(job_id, status="completed", attempt=1, started_at=STARTED, finished_at=STARTED)
     if points:
         measured(job_id, *points)
-    assert card(bob, job_id) == "Speed Too short for a chart."
+    assert card(bob, job_id) == "Speed Too short to chart."
 
 
 def test_job_that_never_ran_says_so(bob: Browser, new_job: Any) -> None:
     job_id = new_job()
     changed(job_id, status="cancelled", finished_at=STARTED)
-    assert card(bob, job_id) == "Speed It never ran."
+    assert card(bob, job_id) == "Speed Did not run."
 
 
 def test_chart_that_was_removed_with_its_log_says_when(bob: Browser, new_job: Any) -> None:
@@ -226,7 +226,7 @@ def test_chart_that_was_removed_with_its_log_says_when(bob: Browser, new_job: An
         tx.add(JobLog(job_id=job_id, attempt=1, lines=1, removed_at=STARTED))
         tx.commit()
     session.remove()
-    gone = "Speed It was removed together with the log on 22 Nov 2026, 12:00:00."
+    gone = "Speed Removed together with the log on 22 Nov 2026, 12:00:00."
     assert card(bob, job_id) == gone
 
 

@@ -211,7 +211,7 @@ def test_dry_run_and_check_claim_no_moved_bytes(status: str, kind: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("operation", "words"), [("copy", "be copied"), ("sync", "be copied"), ("move", "move")]
+    ("operation", "words"), [("copy", "be copied"), ("sync", "be copied"), ("move", "be moved")]
 )
 def test_dry_run_says_what_the_operation_would_do(operation: str, words: str) -> None:
     figures = {"total_bytes": 4 * GIB, "files_total": 3}
@@ -331,11 +331,11 @@ def test_age_of_figures_is_given_while_some_are_expected() -> None:
     ("old", "new", "actor", "note", "words"),
     [
         (None, "queued", "bob", "", "was created by bob"),
-        ("running", "queued", "", "stopped", "went back to the queue"),
+        ("running", "queued", "", "stopped", "back in the queue"),
         ("queued", "running", "", "", "started"),
         ("running", "cancelling", "alice", "", "is being cancelled by alice"),
         ("queued", "cancelled", "", "", "was cancelled"),
-        ("running", "interrupted", "", "its worker died", "was interrupted"),
+        ("running", "interrupted", "", "the worker stopped responding", "was interrupted"),
         ("running", "failed", "", "The disk is full.", "failed – The disk is full."),
         ("running", "failed", "", "", "failed"),
         ("running", "completed", "", "", "completed – 1.0 GiB in 12 min 5 s"),
@@ -381,9 +381,9 @@ def test_sparkline_stays_in_its_box(values: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ((0, 0, 0), "No transfer is running"),
+        ((0, 0, 0), "No job is running"),
         ((3, 1200, 1), "3 running, 1,200 queued, 1 failed today"),
-        ((0, 0, 2), "No transfer is running, 2 failed today"),
+        ((0, 0, 2), "No job is running, 2 failed today"),
         ((0, 4, 0), "4 queued"),
     ],
 )

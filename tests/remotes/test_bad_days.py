@@ -26,8 +26,8 @@ from tests.support.waiting import wait_for
 #: What a server without room tells of its disk is up to it, and not the same each time.
 SAID = (
     "A file is larger than the destination can hold.",
-    "The storage itself failed; it may be full or busy.",
-    "The transfer failed. Look at the errors",
+    "The storage reported an internal error; it may be full or busy.",
+    "The transfer failed. Check the errors",
 )
 
 

@@ -53,7 +53,7 @@ def test_looking_begins_with_the_roots_and_the_remotes_one_may_use(
     new_remote("vault", "sftp", options, role="admin")
     assert shown(look(bob, "")) == [str(root), "nas:shared"]
     assert shown(look(browser("alice"), "")) == [str(root), "nas:shared", "vault:"]
-    assert "no remote “vault” that you may use" in look(bob, "vault:")
+    assert "No remote named “vault” is available" in look(bob, "vault:")
 
 
 def test_local_folder_shows_folders_first_and_no_links(bob: Browser, root: Path) -> None:

@@ -128,7 +128,7 @@ def test_copy_that_is_verified_and_differs_has_failed_and_names_the_file(
     assert "only <copy>.jpg" in job.error
     page = browser("charlie").get(f"/jobs/{job_id}").text
     assert "only &lt;copy&gt;.jpg" in page
-    assert "This transfer failed" in page
+    assert "This job failed" in page
 
 
 def test_equal_is_said_of_what_was_compared(new_job: Any, execute: Any, root: Path) -> None:

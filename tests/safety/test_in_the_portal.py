@@ -56,7 +56,7 @@ def test_form_refuses_two_names_of_one_folder(browser, root, bind, operation, mo
         },
     )
     assert answer.status_code == 422
-    assert "same place as the source under another name" in answer.text
+    assert "same folder as the source under another name" in answer.text
     assert kept(root / "source") == before
 
 
@@ -85,7 +85,7 @@ def test_two_remotes_of_one_server(browser, run, new_remote, servers, tmp_path, 
     }
     answer = browser("bob").post("/jobs", fields)
     assert answer.status_code == 422
-    assert "same place as the source" in answer.text
+    assert "same folder as the source" in answer.text
     # One more server for the same folder, which no form can know.
     other = servers.start("sftp", tmp_path / "store")
     new_remote("nas", "sftp", other.options())

@@ -310,7 +310,7 @@ def test_reason_stands_in_the_api_and_on_the_row_with_a_link(
         assert f'href="/jobs/{first}">job {first}</a>' in text
     end(first)
     text = bob.get(f"/api/jobs/{second}/progress").text
-    assert "waits for a free place" in text
+    assert "waits for a free slot" in text
 
 
 def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any) -> None:

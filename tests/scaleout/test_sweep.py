@@ -166,7 +166,7 @@ def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
     rescue.sweep(45, 60)
     job = stored(job_id)
     assert job.status == "failed"
-    assert job.error == "Interrupted 4 times; the transfer was given up."
+    assert job.error == "Interrupted 4 times, so the transfer was given up."
     assert_ended_once([job_id])
 
 

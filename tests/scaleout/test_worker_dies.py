@@ -60,7 +60,7 @@ def test_successor_on_the_same_machine_need_not_wait_for_the_lease_of_the_dead(
     first.kill()
     worker()
     wait_for(lambda: status_of(job_id) == "interrupted")
-    assert stored(job_id).error == "Its worker died."
+    assert stored(job_id).error == "Its worker stopped responding."
 
 
 def test_killed_rclone_alone_is_a_failure_that_says_so(

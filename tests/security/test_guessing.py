@@ -70,7 +70,7 @@ def test_five_tries_are_free_and_the_next_has_to_wait(attempt: Attempt) -> None:
     refused = attempt("bob")
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"
-    assert "Wait 1 s, then try again." in refused.text
+    assert "Wait 1 s and try again." in refused.text
     assert 'name="password"' in refused.text
 
 

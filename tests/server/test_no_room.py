@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.faults
 
 PAGES = ("/", "/jobs", "/jobs/1", "/jobs/new", "/history", "/settings", "/healthz", "/readyz")
-SENTENCE = "Nothing can be stored now"
+SENTENCE = "Nothing can be saved right now"
 #: Bytes: the log of a test stays below, the journal of the database gets beyond soon.
 BETWEEN = 64 * 1024
 

@@ -128,7 +128,7 @@ def test_web_page_where_a_container_should_be(verdict_on: Look) -> None:
 @pytest.mark.parametrize("kind", ["s3", "webdav", "ftp"])
 def test_empty_storage_is_green(verdict_on: Look, tmp_path: Path, kind: str) -> None:
     with Storage(kind, tmp_path / "empty") as storage:
-        assert verdict_on(kind, storage.options()).startswith("Works: 0 entries at ")
+        assert verdict_on(kind, storage.options()).startswith("Works: found 0 entries in ")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_empty_storage_is_green(verdict_on: Look, tmp_path: Path, kind: str) -> 
     [
         (405, "<html/>", "webdav", webdav, "What answers at this address is no WebDAV."),
         (404, "<html/>", "webdav", webdav, "A server answers, but has nothing at this address."),
-        (302, "", "webdav", webdav, "The server sends every request on to another address"),
+        (302, "", "webdav", webdav, "The server redirects every request"),
         (403, "<html/>", "webdav", webdav, FORBIDDEN),
         (401, "<html/>", "webdav", webdav, CREDENTIALS),
         (404, "<html/>", "s3", s3, "What answers at this address is no S3 service."),
@@ -208,7 +208,7 @@ def test_certificate_that_nobody_vouches_for(
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("explicit_tls", "The server does not know explicit TLS."),
+        ("explicit_tls", "The server does not support explicit TLS."),
         ("tls", "The server does not begin with TLS at this port."),
     ],
 )
@@ -235,7 +235,7 @@ def test_ftp_server_without_tls(
         ),
         (403, s3_error("InvalidAccessKeyId"), "", CREDENTIALS),
         (403, s3_error("SignatureDoesNotMatch"), "", CREDENTIALS),
-        (403, s3_error("AccessDenied"), "", "These credentials may not list all buckets."),
+        (403, s3_error("AccessDenied"), "", "These credentials cannot list all buckets."),
         (403, s3_error("AccessDenied"), "b", FORBIDDEN),
         (404, s3_error("NoSuchBucket"), "b", "It answers, but there is no bucket “b”."),
     ],
@@ -285,8 +285,8 @@ def test_what_backblaze_says(verdict_on: Look, words: str) -> None:
     ("error", "said"),
     [
         ("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable", CLOCKS),
-        ("Invalid grant: account not found", "Google does not know this key any more."),
-        ("Invalid JWT Signature.", "Google does not know this key any more."),
+        ("Invalid grant: account not found", "Google no longer knows this key."),
+        ("Invalid JWT Signature.", "Google no longer knows this key."),
         ("something else", CREDENTIALS),
     ],
 )
@@ -340,8 +340,8 @@ def test_google_without_a_project(verdict_on: Look) -> None:
 # --- words alone ----------------------------------------------------------------------------------
 
 
-NEEDS_TLS = "The server lets nobody in without TLS."
-KNOWS_NO_TLS = "The server does not know explicit TLS."
+NEEDS_TLS = "The server requires TLS."
+KNOWS_NO_TLS = "The server does not support explicit TLS."
 WANTS_TLS = "The server wants TLS. Begin the address with https://."
 FTP = 'NewFs: failed to make FTP connection to "nas:21": '
 SSH = "NewFs: couldn't connect SSH: ssh: handshake failed: "
@@ -360,8 +360,11 @@ DAV = "error listing: couldn't list files: "
         (f'{FTP}502 "Command not implemented."', KNOWS_NO_TLS),
         (f'{FTP}530 "Login incorrect."', CREDENTIALS),
         (f"{SSH}ssh: unexpected message type 51 (expected 60)", CREDENTIALS),  # without PAM
-        ("NewFs: couldn't initialise SFTP: ssh: subsystem request failed", "The server lets the"),
-        ("couldn't connect SMB: account is currently locked out", "The server knows the user, but"),
+        (
+            "NewFs: couldn't initialise SFTP: ssh: subsystem request failed",
+            "The server accepts the",
+        ),
+        ("couldn't connect SMB: account is currently locked out", "The account on the server is"),
         (f"{DAV}Client sent an HTTP request to an HTTPS server.: 400 Bad Request", WANTS_TLS),
         (f"{DAV}400 The plain HTTP request was sent to HTTPS port", WANTS_TLS),
         (f"{X509}is valid for a.example.org, not nas", "The server's certificate is for another"),
@@ -379,7 +382,7 @@ def test_connection_with_tls_that_breaks_is_no_matter_of_certificates() -> None:
     write = "write tcp 10.0.0.2:4->10.0.0.1:5: write: broken pipe"
     close = "tls: failed to send closeNotify alert (but connection was closed anyway)"
     line = f"Failed to copy: update stor: 2 errors occurred:\n\t* {write}\n\t* {close}"
-    assert reason_for(1, False, [line]).startswith("The connection to the storage broke.")
+    assert reason_for(1, False, [line]).startswith("The connection to the storage was lost.")
     assert may_pass(1, False, [line])
 
 

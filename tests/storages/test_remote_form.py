@@ -43,7 +43,7 @@ def test_ftp_begins_with_explicit_tls_and_plain_is_a_choice(alice: Browser) -> N
     page = alice.get("/remotes/new?backend=ftp").text
     assert checked(page, "explicit_tls")
     assert not checked(page, "tls")
-    assert "can read password and files" in page
+    assert "can read your password and files" in page
     plain = {"host": "127.0.0.1", "user": "bob", "pass": "secret"}
     assert add(alice, "ftp", plain, "plain").status_code == 303
     assert add(alice, "ftp", plain | {"explicit_tls": "y"}, "safe").status_code == 303
@@ -57,15 +57,15 @@ def test_both_kinds_of_tls_at_once_are_refused(alice: Browser) -> None:
     both = {"host": "127.0.0.1", "user": "bob", "pass": "x", "explicit_tls": "y", "tls": "y"}
     answer = add(alice, "ftp", both)
     assert answer.status_code == 422
-    assert errors_in(answer.text)["option_tls"].startswith("Tick only one of")
+    assert errors_in(answer.text)["option_tls"].startswith("Choose only one of")
 
 
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        ("b2", ["keyID", "applicationKey", "when the application key is made"]),
+        ("b2", ["keyID", "applicationKey", "when the application key is created"]),
         ("azureblob", ["Storage account", "Access key", "https://account.blob.core.windows.net"]),
-        ("ftp", ["Disable TLS 1.3", "what arrives is not what was sent"]),
+        ("ftp", ["Disable TLS 1.3", "files arrive damaged"]),
         ("sftp", ["Paste the lines that ssh-keyscan prints"]),
     ],
 )
@@ -134,7 +134,7 @@ def test_bucket_that_was_not_made_is_reported(
     bob = browser("bob")
     answer = bob.post("/browse/folders", {"at": "bare:", "name": "not-made"})
     assert answer.status_code == 422
-    assert "The storage made no such bucket." in answer.text
+    assert "The storage did not create the bucket." in answer.text
     new_remote("whole", "s3", storages("s3").options())
     assert bob.post("/browse/folders", {"at": "whole:", "name": "made-here"}).status_code == 201
     assert "made-here" in bob.get("/browse", query_string={"at": "whole:"}).text

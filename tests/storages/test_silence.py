@@ -71,5 +71,5 @@ def test_upload_to_a_storage_that_falls_silent_is_reported_and_given_up(
     wait_for(lambda: "; try 2 of 2" in (stored(job_id).trouble or ""), PATIENCE + TOLD)
     wait_for(lambda: status_of(job_id) == "failed", QUESTIONS + PATIENCE + TOLD)
     error = stored(job_id).error or ""
-    assert "Look at the errors" not in error, error
+    assert "Check the errors" not in error, error
     assert stored(job_id).trouble is None

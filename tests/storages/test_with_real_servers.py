@@ -52,13 +52,13 @@ def test_nothing_where_the_test_looks(meet: Meet, kind: str, start: str, said: s
 def test_storage_that_is_empty_is_green(meet: Meet, kind: str) -> None:
     with meet(kind) as storage:
         storage.add()
-        assert storage.verdict().startswith("Works: 0 entries at ")
+        assert storage.verdict().startswith("Works: found 0 entries in ")
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"explicit_tls": "", "disable_tls13": ""}, "The server lets nobody in without TLS."),
+        ({"explicit_tls": "", "disable_tls13": ""}, "The server requires TLS."),
         ({"no_check_certificate": ""}, "The server's certificate comes from an authority"),
     ],
 )
@@ -105,7 +105,7 @@ def test_new_folder_of_smb_is_made_in_a_share_and_refused_above(meet: Meet) -> N
         wish = {"at": "nas:", "name": "mine"}
         refused = storage.bob.post("/browse/folders", wish)
         assert refused.status_code == 422
-        assert "Shares are made on the server." in refused.text
+        assert "Shares are created on the server." in refused.text
         wish["at"] = "nas:SHARE"
         assert storage.bob.post("/browse/folders", wish).status_code == 201
         assert (storage.server.files / "mine").is_dir()

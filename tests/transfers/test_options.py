@@ -52,12 +52,12 @@ GOOD = (
 )
 BAD = {
     "***": "three stars",
-    "a{b": "not closed",
+    "a{b": "never closed",
     "a}b": "no { before",
-    "{a,{b}}": "within another",
-    "[abc": "not closed",
+    "{a,{b}}": "inside another",
+    "[abc": "never closed",
     "a]b": "no [ before",
-    "[]": "nothing stands",
+    "[]": "are empty",
     "[!a]": "use",
     "[z-a]": "backwards",
     "[[:alpha:]]": "only plain characters",
@@ -73,7 +73,7 @@ BAD = {
 
 @pytest.mark.parametrize("pattern", BAD)
 def test_what_is_no_pattern_is_refused_with_the_line_and_the_reason(pattern: str) -> None:
-    with pytest.raises(InvalidOption, match=r"is no pattern") as refused:
+    with pytest.raises(InvalidOption, match=r"is not a valid pattern") as refused:
         parse_patterns(["*.ok", pattern])
     assert BAD[pattern] in str(refused.value)
 

@@ -54,7 +54,7 @@ def test_whole_machine_can_be_a_root(data):
 
 @pytest.mark.parametrize("tail", ["2", "2/x", ".old", " "])
 def test_twin_with_the_same_beginning_is_refused(data, tail):
-    assert refused(f"{data}{tail}", [data]) == f"The path must lie in {data}."
+    assert refused(f"{data}{tail}", [data]) == f"The path must be inside {data}."
 
 
 def test_parent_of_a_root_is_refused(data):
@@ -88,11 +88,11 @@ def test_loop_of_links_stays_inside_or_is_refused(data):
     "text", ["in", ":sftp,ssh=touch:/", "remote:path", "--config", "~", " /tmp", "-"]
 )
 def test_what_is_no_full_path_is_refused_and_told_the_roots(data, text):
-    assert refused(text, [data]) == f"Enter a full path in {data}."
+    assert refused(text, [data]) == f"Enter a full path inside {data}."
 
 
 def test_all_roots_are_reported(data, tmp_path):
-    assert refused("/etc", [data, tmp_path]) == f"The path must lie in {data} or {tmp_path}."
+    assert refused("/etc", [data, tmp_path]) == f"The path must be inside {data} or {tmp_path}."
 
 
 def test_empty_nul_too_long_and_impossible_are_refused(data):

@@ -45,7 +45,7 @@ def assert_page(answer: Any, status: int, title: str) -> None:
     assert answer.status_code == status
     assert answer.content_type == "text/html; charset=utf-8"
     assert f"<h1>{title}</h1>" in answer.text
-    assert ("Try now" if status == 503 else "To the dashboard") in answer.text
+    assert ("Try now" if status == 503 else "Go to the dashboard") in answer.text
 
 
 def assert_fragment(answer: Any, status: int, title: str) -> None:
@@ -57,8 +57,8 @@ def assert_fragment(answer: Any, status: int, title: str) -> None:
 
 def test_404_is_a_page_a_fragment_or_json(browser: Any) -> None:
     bob = browser("bob")
-    assert_page(bob.get("/nowhere"), 404, "There is nothing here")
-    assert_fragment(bob.get("/nowhere", headers=HTMX), 404, "There is nothing here")
+    assert_page(bob.get("/nowhere"), 404, "Page not found")
+    assert_fragment(bob.get("/nowhere", headers=HTMX), 404, "Page not found")
     answer = bob.get("/api/v1/nowhere")
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"
@@ -68,7 +68,7 @@ def test_404_is_a_page_a_fragment_or_json(browser: Any) -> None:
 
 def test_409_says_why_at_both_doors(browser: Any, finished: int) -> None:
     bob = browser("bob")
-    title = "It is too late for that"
+    title = "That is not possible now"
     answer = bob.post(f"/jobs/{finished}/cancel")
     assert_page(answer, 409, title)
     assert "already completed" in answer.text
@@ -86,8 +86,8 @@ def test_422_is_the_form_again_with_what_was_typed(browser: Any) -> None:
 def test_500_is_a_page_a_fragment_or_nothing_of_ours_in_it(app: Flask, browser: Any) -> None:
     break_dashboard(app, RuntimeError("canary: /secret/path"))
     nobody = browser()
-    assert_page(nobody.get("/"), 500, "The portal made a mistake")
-    assert_fragment(nobody.get("/", headers=HTMX), 500, "The portal made a mistake")
+    assert_page(nobody.get("/"), 500, "Something went wrong here")
+    assert_fragment(nobody.get("/", headers=HTMX), 500, "Something went wrong here")
     assert "canary" not in nobody.get("/").text
 
 
@@ -96,7 +96,7 @@ def test_database_that_does_not_answer_is_503_with_a_time_to_come_back(
 ) -> None:
     break_dashboard(app, OperationalError("SELECT secret", {}, Exception("disk I/O error")))
     answer = browser().get("/")
-    assert_page(answer, 503, "The portal cannot answer now")
+    assert_page(answer, 503, "The portal is not available right now")
     assert answer.headers["Retry-After"] == "5"
     assert "SELECT" not in answer.text
 
@@ -174,7 +174,7 @@ def test_signed_out_fragment_is_401_with_a_redirect_and_no_sign_in_form(
 
 def test_method_that_is_not_offered_is_405_and_says_which_are(browser: Any) -> None:
     answer = browser("bob").get("/jobs/1/cancel")
-    assert_page(answer, 405, "That cannot be done here")
+    assert_page(answer, 405, "Not allowed here")
     assert "POST" in answer.headers["Allow"]
 
 

@@ -78,7 +78,7 @@ def test_preview_names_what_a_transfer_then_takes(
     answer = bob.post("/jobs/preview", form)
     assert answer.status_code == 200
     assert names(answer.text) == found
-    number = f"{len(found)} file{'' if len(found) == 1 else 's'}," if found else "No file in"
+    number = f"{len(found)} file{'' if len(found) == 1 else 's'} (" if found else "Nothing in"
     assert words(answer.text).startswith(number)
     assert session.scalars(select(Job)).all() == [], "it is only looked at"
 
@@ -112,25 +112,25 @@ def test_only_the_first_by_name_of_many_are_named(bob: Browser, root: Path) -> N
     for number in range(1_234):
         (root / "many" / f"{number:04}.txt").write_text("x")
     page = bob.post("/jobs/preview", {"source": str(root / "many")}).text
-    assert words(page).startswith("1,234 files, 1.2 KiB, match in")
+    assert words(page).startswith("1,234 files (1.2 KiB) match in")
     assert names(page) == [f"{number:04}.txt" for number in range(10)]
-    assert "and 1,224 files more" in page
+    assert "and 1,224 more" in page
 
 
 @pytest.mark.parametrize(
     ("typed", "field", "problem"),
     [
-        ({"source": ""}, "source", "Say where to copy from."),
-        ({"source": "/etc"}, "source", "must lie in"),
+        ({"source": ""}, "source", "Enter a source."),
+        ({"source": "/etc"}, "source", "must be inside"),
         ({"source": "../x"}, "source", "full path"),
         ({"source": ":local,x=y:/etc"}, "source", "write the name of a remote"),
-        ({"source": "nas:photos"}, "source", "There is no remote"),
-        ({"include": "["}, "include", "is no pattern"),
-        ({"exclude": "--config=/etc/passwd\n{a"}, "exclude", "is no pattern"),
-        ({"max_size": "-5M"}, "max_size", "Write a number and a unit"),
+        ({"source": "nas:photos"}, "source", "No remote named"),
+        ({"include": "["}, "include", "is not a valid pattern"),
+        ({"exclude": "--config=/etc/passwd\n{a"}, "exclude", "is not a valid pattern"),
+        ({"max_size": "-5M"}, "max_size", "Use a number and a unit"),
         ({"max_size": "0G"}, "max_size", "above 0"),
-        ({"min_age": "-1d"}, "min_age", "Write a number and a unit"),
-        ({"min_age": "yesterday"}, "min_age", "Write a number and a unit"),
+        ({"min_age": "-1d"}, "min_age", "Use a number and a unit"),
+        ({"min_age": "yesterday"}, "min_age", "Use a number and a unit"),
     ],
 )
 def test_wrong_filter_is_said_beside_its_field_and_nothing_is_looked_at(
@@ -156,11 +156,11 @@ def test_source_that_is_no_folder_breaks_nothing(bob: Browser, source: Path, nam
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ({"max_size": "1M"}, "No file in"),
-        ({"exclude": "*.bin"}, "No file in"),
-        ({"max_size": "5M"}, "1 file, 2.9 MiB, matches in"),
-        ({"include": "big.*"}, "1 file, 2.9 MiB, matches in"),
-        ({}, "1 file, 2.9 MiB, matches in"),
+        ({"max_size": "1M"}, "Nothing in"),
+        ({"exclude": "*.bin"}, "Nothing in"),
+        ({"max_size": "5M"}, "1 file (2.9 MiB) matches in"),
+        ({"include": "big.*"}, "1 file (2.9 MiB) matches in"),
+        ({}, "1 file (2.9 MiB) matches in"),
     ],
 )
 def test_source_that_is_one_file_is_judged_by_the_filters_too(

@@ -118,7 +118,7 @@ def test_check_that_found_differences_is_an_answer_with_a_chip_of_its_own(
     assert sorted(ids(charlie.get("/history?status=completed").text)) == [same, different]
     assert charlie.get("/history?status=unlike").status_code == 404
     shown = charlie.get(f"/jobs/{different}").text
-    assert "This transfer failed" not in shown
+    assert "This job failed" not in shown
     assert "Only at the source" in shown
     assert "file 2" in shown
 
@@ -129,7 +129,7 @@ def test_transfer_that_began_again_says_whose_figures_these_are(
     fill(ended(1, NOON, attempt=1), ended(2, NOON, attempt=2))
     once, again = charlie.get("/history").text.split('<tr id="history-1"')[::-1]
     assert "attempt" not in once
-    assert "The figures are those of all attempts together." in again
+    assert "The figures include all attempts." in again
     assert "attempt 2</span>" in again
 
 
@@ -140,8 +140,8 @@ def test_job_that_was_cancelled_before_it_began_took_no_time(
     browser("bob").post(f"/jobs/{job_id}/cancel")
     page = charlie.get("/history").text
     assert ids(page) == [job_id]
-    assert "never began" in page
-    assert figures(page)["Time in all"] == "0 s"
+    assert "did not start" in page
+    assert figures(page)["Total time"] == "0 s"
     assert history.total(Filter())[JobStatus.CANCELLED] == Total(jobs=1)
 
 
@@ -160,7 +160,7 @@ def test_job_that_was_cancelled_long_after_its_worker_died_took_the_time_that_it
     session.commit()
     browser("bob").post(f"/jobs/{job_id}/cancel")
     assert history.total(Filter())[JobStatus.CANCELLED].seconds == 300
-    assert "5 min" in browser("charlie").get(f"/jobs/{job_id}").text.split("after ")[1][:12]
+    assert "5 min" in browser("charlie").get(f"/jobs/{job_id}").text.split("(took ")[1][:12]
 
 
 def test_check_and_dry_run_move_nothing_rather_than_none(fill: Fill, charlie: Browser) -> None:
@@ -184,12 +184,12 @@ def test_interrupted_transfers_are_named_since_they_are_not_over(
     session.execute(text("UPDATE job_counts SET jobs = 1 WHERE status = 'interrupted'"))
     session.commit()
     page = charlie.get("/history").text
-    assert 'href="/jobs?status=interrupted">1 interrupted</a>: it is not over yet' in page
+    assert 'href="/jobs?status=interrupted">1 interrupted</a>: it is still open' in page
 
 
 def test_empty_history_says_what_to_do_first(browser: Any, charlie: Browser) -> None:
     page = charlie.get("/history").text
-    assert "No transfer has ended yet" in page
+    assert "No transfer has finished yet" in page
     assert 'href="/jobs"' in page.split("empty-note")[1]
     assert 'href="/jobs/new"' in browser("bob").get("/history").text.split("empty-note")[1]
 
@@ -197,7 +197,7 @@ def test_empty_history_says_what_to_do_first(browser: Any, charlie: Browser) -> 
 def test_filter_that_nothing_matches_offers_the_way_back(fill: Fill, charlie: Browser) -> None:
     fill(ended(1, NOON))
     page = charlie.get("/history?status=failed").text
-    assert "No transfer that ended matches." in page
+    assert "No finished transfers match." in page
     assert ">Clear the filter</a>" in page
 
 
@@ -296,16 +296,16 @@ def test_days_are_those_of_the_readers_time_zone(fill: Fill, charlie: Browser) -
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("from=yesterday", "Write a day such as"),
-        ("to=9999-12-31", "Write a day such as"),
-        ("from=2026-02-30", "Write a day such as"),
-        ("from=2026-02-02&to=2026-02-01", "This day is before the first one."),
-        ("user=mallory", "No transfer of this user has ended."),
-        ("user=%00", "No transfer of this user has ended."),
-        ("remote=nas", "No transfer from or to this remote has ended."),
-        ("remote=99999999999999999999", "No transfer from or to this remote has ended."),
-        ("remote=-1", "No transfer from or to this remote has ended."),
-        ("user=<script>", "No transfer of this user has ended."),
+        ("from=yesterday", "Use a date such as"),
+        ("to=9999-12-31", "Use a date such as"),
+        ("from=2026-02-30", "Use a date such as"),
+        ("from=2026-02-02&to=2026-02-01", "This date is before the first one."),
+        ("user=mallory", "This user has no finished transfers."),
+        ("user=%00", "This user has no finished transfers."),
+        ("remote=nas", "No finished transfers from or to this remote."),
+        ("remote=99999999999999999999", "No finished transfers from or to this remote."),
+        ("remote=-1", "No finished transfers from or to this remote."),
+        ("user=<script>", "This user has no finished transfers."),
     ],
 )
 def test_wrong_filter_is_said_beside_the_field_and_what_was_typed_stays(

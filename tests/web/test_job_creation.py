@@ -92,8 +92,8 @@ def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(
     assert answer.status_code == 422
     said = errors_in(answer.text)
     assert said.keys() == typed.keys() - {"dry_run"}
-    assert said["source"] == "There is no remote “sftp” that you may use."
-    assert said["destination"] == f"The path must lie in {root}."
+    assert said["source"] == "No remote named “sftp” is available to you."
+    assert said["destination"] == f"The path must be inside {root}."
     for value in ("sftp:/secret", "/etc/passwd", "very much"):
         assert f'value="{value}"' in answer.text
     assert re.search(r'<input[^>]*\bchecked\b[^>]*name="dry_run"', answer.text)
@@ -108,8 +108,8 @@ def test_empty_form_names_every_required_field(bob: Browser) -> None:
 
 def test_bad_name_is_refused(bob: Browser, wish: dict[str, str]) -> None:
     sentences = {
-        "": "Give the transfer a name.",
-        "   ": "Give the transfer a name.",
+        "": "Enter a name.",
+        "   ": "Enter a name.",
         "x" * 201: "Use at most 200 characters.",
         "x" * 10_000: "Use at most 200 characters.",
         "a\0b": "Leave out line breaks and control characters.",
@@ -150,7 +150,7 @@ def test_anything_but_a_full_local_path_is_refused(
         answer = bob.post("/jobs", wish | {side: remote})
         assert answer.status_code == 422
         said = errors_in(answer.text)[side]
-        assert said.startswith(("Enter a full path in ", "Before the colon", "There is no remote"))
+        assert said.startswith(("Enter a full path inside ", "Before the colon", "No remote named"))
     assert jobs_in_table() == 0
 
 
@@ -194,9 +194,7 @@ def test_folders_inside_one_another_are_refused(
         folders = {"source": str(root / source), "destination": str(root / destination)}
         answer = bob.post("/jobs", wish | folders)
         assert answer.status_code == 422
-        assert errors_in(answer.text) == {
-            "destination": "This lies inside the source, or the source inside it."
-        }
+        assert errors_in(answer.text) == {"destination": "One folder is inside the other."}
 
 
 def test_link_that_stays_below_the_root_is_followed(
@@ -214,7 +212,7 @@ def test_link_to_a_name_that_is_no_text_is_refused(
     os.symlink(b"caf\xe9", os.fsencode(root) + b"/link")  # noqa: PTH211
     answer = bob.post("/jobs", wish | {"source": str(root / "link")})
     assert answer.status_code == 422
-    assert "not UTF-8" in errors_in(answer.text)["source"]
+    assert "not valid UTF-8" in errors_in(answer.text)["source"]
 
 
 NO_LIMITS = (
@@ -267,7 +265,7 @@ def test_source_that_does_not_exist_is_refused_beside_its_field(
         answer = bob.post("/jobs", form)
         assert answer.status_code == 422
         assert errors_in(answer.text) == {
-            "source": "There is nothing at this path. Check it, or make the folder first."
+            "source": "Nothing exists at this path. Check it, or create the folder first."
         }
     assert jobs_in_table() == 0
 

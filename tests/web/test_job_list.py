@@ -62,7 +62,7 @@ def test_running_jobs_stand_on_top_then_the_newest(add: Fill, charlie: Browser) 
 
 def test_empty_list_says_so(charlie: Browser) -> None:
     page = charlie.get("/jobs").text
-    assert "There is no transfer yet." in page
+    assert "No transfers yet." in page
     assert ids(page) == []
 
 
@@ -74,7 +74,7 @@ def test_line_below_the_title_says_what_the_page_is_about(
         assert found is not None
         return found.group(1)
 
-    assert line() == "No transfer is running"
+    assert line() == "No job is running"
     new_job()
     execute(new_job(source=root / "missing"))
     assert line() == "1 queued, 1 failed today"
@@ -178,7 +178,7 @@ def test_what_is_no_page_status_or_job_is_not_found(add: Fill, charlie: Browser)
     ):
         answer = charlie.get(path)
         assert answer.status_code == 404, path
-        assert "There is nothing here" in answer.text
+        assert "Page not found" in answer.text
 
 
 def test_job_that_is_not_there_cannot_be_cancelled_or_retried(browser: Any) -> None:

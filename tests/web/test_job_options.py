@@ -67,7 +67,7 @@ def test_all_options_are_stored_typed_and_shown(bob: Browser, wish: dict[str, st
 def test_job_without_options_has_the_usual_ones(bob: Browser, wish: dict[str, str]) -> None:
     bob.post("/jobs", wish)
     assert stored(1).options == {}
-    assert "Files at a time" not in bob.get("/jobs/1").text
+    assert "Parallel files" not in bob.get("/jobs/1").text
 
 
 def test_form_explains_each_option_in_a_line_tied_to_its_field(bob: Browser) -> None:
@@ -92,7 +92,9 @@ def test_every_wrong_option_is_named_at_once_and_stays_as_typed(
     answer = bob.post("/jobs", wish | wrong)
     assert answer.status_code == 422
     assert errors_in(answer.text).keys() == wrong.keys()
-    assert errors_in(answer.text)["include"] == "“[abc” is no pattern: a [ is not closed."
+    assert (
+        errors_in(answer.text)["include"] == "“[abc” is not a valid pattern: the [ is never closed."
+    )
     assert '<details class="options" id="job-options" open>' in answer.text
     for typed in ("[abc</textarea>", 'value="long ago"', 'value="33"'):
         assert typed in answer.text
@@ -277,8 +279,8 @@ def test_copy_that_is_not_equal_afterwards_fails_and_says_that_it_was_copied(
     row = stored(job)
     assert row.status == JobStatus.FAILED
     assert row.error == (
-        "All was copied, but the comparison afterwards failed. "
-        "Source and destination differ: 1 difference. The errors name the files."
+        "Everything was copied, but the comparison afterwards failed. "
+        "1 file differs. The errors name it."
     )
     assert row.percent is not None
     assert row.percent < 100

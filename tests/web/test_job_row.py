@@ -179,6 +179,6 @@ def test_what_a_job_came_to_is_the_same_by_every_door(
         page = charlie.get(f"/jobs/{job_id}").text
         assert listed[job_id] == row(polled) == row(page)
         assert ("Only at the destination" in page) == (name == "different")
-        assert "This transfer failed" not in page
+        assert "This job failed" not in page
     figures = charlie.get("/api/dashboard/stats").text
     assert re.search(r"Failed today.*?>0<", figures, re.DOTALL)

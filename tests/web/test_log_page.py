@@ -62,7 +62,7 @@ def test_job_page_shows_the_end_of_the_log_and_goes_on_asking(charlie: Any, job_
 
 def test_page_says_what_there_is_instead_of_a_log(charlie: Any, job_id: int) -> None:
     path = f"/jobs/{job_id}/log"
-    assert "The log begins when the transfer starts." in charlie.get(path).text
+    assert "The log starts when the job does." in charlie.get(path).text
     end_job(job_id)
     assert "Nothing was logged." in charlie.get(f"/jobs/{job_id}").text
     kept(job_id, lines(3))
@@ -70,7 +70,7 @@ def test_page_says_what_there_is_instead_of_a_log(charlie: Any, job_id: int) -> 
     log.removed_at = log_reading.about(job_id) and session.get_one(Job, job_id).created_at
     session.commit()
     for page in (path, f"/jobs/{job_id}"):
-        assert "This log was old and was removed on" in charlie.get(page).text
+        assert "This log reached its age limit and was removed on" in charlie.get(page).text
 
 
 # --- the tail -----------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_tail_that_is_behind_shows_the_newest_and_says_what_it_leaves_out(
     kept(job_id, lines(5_000))
     answer = charlie.get(f"/api/jobs/{job_id}/log?after=10").text
     assert line_numbers(answer) == list(range(4_801, 5_001))
-    assert "4,790 lines came too fast to be shown" in answer
+    assert "4,790 lines were skipped" in answer
     assert f'href="/jobs/{job_id}/log?from=11"' in answer
 
 
@@ -155,12 +155,12 @@ def test_search_says_how_far_it_has_come_and_goes_on(
     path = f"/jobs/{job_id}/log"
     first = charlie.get(f"{path}?q=needle").text
     assert "0 found in lines 1 to 2,000 of 4,701" in first
-    found = re.search(r'href="([^"]+)">Search on<', first)
+    found = re.search(r'href="([^"]+)">Search further<', first)
     pages = 0
     while found is not None:
         page = charlie.get(html.unescape(found[1])).text
         pages += 1
-        found = re.search(r'href="([^"]+)">Search on<', page)
+        found = re.search(r'href="([^"]+)">Search further<', page)
     assert (line_numbers(page), pages) == ([4_501], 2)
     assert 'name="q" value="needle"' in page
 
@@ -214,7 +214,7 @@ def test_download_is_plain_text_with_every_line(charlie: Any, job_id: int) -> No
     assert f"filename=job-{job_id}-log.txt" in answer.headers["Content-Disposition"]
     text = answer.text.splitlines()
     assert text[0] == "2026-11-18T11:06:40.250Z INFO    folder/file 1: Copied (new)"
-    assert text[1_500] == "… 5 lines are not kept"
+    assert text[1_500] == "… 5 lines were not kept"
     assert text[1_501] == "2026-11-18T11:06:40.250Z NOTICE  done"
     assert len(text) == 1_502
 

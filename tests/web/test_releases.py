@@ -50,4 +50,4 @@ def test_answers_to_an_open_page_name_the_release_of_the_server(charlie: Browser
     assert f'data-release="{release}"' in page.text
     assert polled.headers["Portal-Release"] == release
     assert "Portal-Release" not in page.headers
-    assert re.search(r"data-new-release hidden>A new version of the portal is here", page.text)
+    assert re.search(r"data-new-release hidden>A new version is available", page.text)

@@ -91,14 +91,14 @@ def test_all_others_are_ended_at_once(browser: Any, phone: Any) -> None:
     here, bella = browser("bob"), browser("bella")
     browser("bob")
     assert here.post("/sessions/end-others").status_code == 303
-    assert "2 sessions ended." in here.get("/sessions").text
+    assert "2 sessions signed out." in here.get("/sessions").text
     assert [is_open(one) for one in (here, phone, bella)] == [True, False, True]
     assert entries("session.end-all") == [("bob", "bob", "2 sessions")]
 
 
 def test_nothing_to_end_writes_no_entry(browser: Any) -> None:
     bob = browser("bob")
-    assert "End all others" not in bob.get("/sessions").text
+    assert "Sign out everywhere else" not in bob.get("/sessions").text
     assert bob.post("/sessions/end-others").status_code == 303
     assert entries("session.end-all") == []
 
@@ -133,7 +133,7 @@ def test_admin_sees_and_ends_anyones_sessions(browser: Any, user: Any, phone: An
     assert [is_open(bob), is_open(alice)] == [False, True]
     assert entries("session.end") == [("alice", "bob", "")]
     assert entries("session.end-all") == [("alice", "bob", "1 session")]
-    assert "Signed in nowhere." in alice.get(f"/users/{number}/sessions").text
+    assert "Not signed in anywhere." in alice.get(f"/users/{number}/sessions").text
 
 
 def test_session_of_one_user_is_not_ended_by_the_page_of_another(

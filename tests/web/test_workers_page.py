@@ -44,14 +44,14 @@ def row_of(worker_id: int) -> WorkerProcess:
 def test_portal_in_one_process_says_that_it_runs_the_jobs_itself(browser: Any) -> None:
     page = browser("alice").get("/workers").text
 
-    assert "This portal runs its transfers itself" in page
+    assert "This portal runs its jobs itself" in page
     assert "PORTAL_REDIS_URL" in page
 
 
 def test_page_without_a_worker_says_how_to_start_one(scale_out: Flask, browser: Any) -> None:
     page = browser("alice").get("/workers").text
 
-    assert "No worker is running; new jobs wait." in page
+    assert "No worker is running, so new jobs wait." in page
     assert "portal worker --concurrency 4" in page
 
 
@@ -90,7 +90,7 @@ def test_worker_is_shown_with_what_it_is_and_does(
     session.commit()
 
     page = browser("alice").get("/workers").text
-    assert "1 of 1 take jobs, 1 transfer runs" in page
+    assert "1 of 1 accepting jobs, 1 job running" in page
     for words in ("filer1:4711", "version 7.8.9", "default, site-b", f'href="/jobs/{job}"'):
         assert words in page
     assert 'data-state="running"' in page

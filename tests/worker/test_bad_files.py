@@ -201,7 +201,7 @@ def test_loop_of_links_is_no_fault_of_the_portal(browser: Any, execute: Any, roo
     if answer.status_code == 303:
         execute(1)
         assert stored(1).status == "failed"
-        assert stored(1).error != "The portal failed while it ran this transfer."
+        assert stored(1).error != "The portal failed while running this transfer."
 
 
 def test_unreadable_folder_fails_in_words_and_copies_the_rest(
@@ -222,7 +222,7 @@ def test_unreadable_folder_fails_in_words_and_copies_the_rest(
         execute(job_id := new_job(source=source), **options)
     job = stored(job_id)
     assert job.status == "failed"
-    assert job.error.startswith("The portal may not read or write one of the files.")
+    assert job.error.startswith("The portal is not allowed to read or write one of the files.")
     assert any("closed" in line for line in job.error_lines)
     assert len(tree(root / "to")) == 3
 

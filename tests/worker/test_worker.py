@@ -150,7 +150,7 @@ def test_folder_that_became_a_way_out_since_is_refused_and_nothing_is_copied(
     job = stored(job_id)
     assert (job.status, job.exit_code) == ("failed", None)
     word = {"from": "source", "to": "destination"}[side]
-    assert job.error == f"The {word} may no longer be used. The path must lie in {root}."
+    assert job.error == f"The {word} may no longer be used. The path must be inside {root}."
     assert tree(outside) == before
     assert side == "to" or tree(root / "to") == {}
 
@@ -163,7 +163,7 @@ def test_folders_that_came_to_lie_in_one_another_are_refused(
     execute(job_id)
     job = stored(job_id)
     assert job.status == "failed"
-    assert job.error == "The source and the destination lie inside one another."
+    assert job.error == "The source and the destination overlap."
 
 
 def test_rclone_that_is_not_there_is_a_failure_of_the_job_in_words(
@@ -351,7 +351,7 @@ def test_fault_of_the_portal_is_recorded_and_rclone_ended(
     job = stored(job_id)
     assert (job.status, job.error) == (
         "failed",
-        "The portal failed while it ran this transfer.",
+        "The portal failed while running this transfer.",
     )
     assert miscounted() == {}
 

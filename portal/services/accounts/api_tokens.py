@@ -40,7 +40,9 @@ def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tupl
             raise Forbidden("A token cannot do more than its user may.")
         tx.execute(delete(ApiToken).where(ApiToken.expires_at < now() - _KEPT_EXPIRED))
         if _number_of(tx, user) >= MOST_OF_ONE_USER:
-            raise Invalid({"name": f"You have {MOST_OF_ONE_USER} tokens. End one of them first."})
+            raise Invalid(
+                {"name": f"You have {MOST_OF_ONE_USER} tokens. Revoke one of them first."}
+            )
         token = ApiToken(
             token_hash=_digest(text),
             user_id=user.id,
@@ -62,7 +64,7 @@ def end(token_id: int, *, actor: Actor) -> ApiToken:
     with write() as tx:
         token = tx.get(ApiToken, token_id)
         if token is None or token.user_id != actor.user.id:
-            raise NotFound("There is no such token, or it has already ended.")
+            raise NotFound("There is no such token, or it has already been revoked.")
         tx.delete(token)
         detail = f"token {token.id}, scope {token.scope}"
         audit.record(tx, "token.end", actor, target=token.name, detail=detail)
@@ -108,7 +110,7 @@ def _touched(token: ApiToken) -> ApiToken | None:
 def _problems(name: str, scope: str, expires_at: datetime) -> dict[str, str]:
     errors = {}
     if not name.strip():
-        errors["name"] = "Give the token a name."
+        errors["name"] = "Enter a name for the token."
     elif len(name) > NAME_LENGTH:
         errors["name"] = f"Use at most {NAME_LENGTH} characters."
     elif not is_name(name):
@@ -116,7 +118,7 @@ def _problems(name: str, scope: str, expires_at: datetime) -> dict[str, str]:
     if scope not in tuple(Scope):
         errors["scope"] = "Choose read, operate or admin."
     if not now() < expires_at <= now() + LONGEST_LIFE:
-        errors["expires"] = "Choose a day from today on, within a year."
+        errors["expires"] = "Choose a date from today on, at most a year ahead."
     return errors
 
 

@@ -66,7 +66,7 @@ class Refused(Forbidden):
     """``reason`` is for the log and the audit trail; the person reads the message."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The sign-in was not completed. Begin again from the sign-in page.")
+        super().__init__("The sign-in was not completed. Start again from the sign-in page.")
         self.reason = reason
 
 
@@ -175,7 +175,7 @@ class _asking:  # noqa: N801 - reads as a statement
         if isinstance(error, RequestException):
             log.warning("single sign-on: the provider does not answer", error=str(error))
             raise Unavailable(
-                "The provider of single sign-on does not answer. Try again in a moment."
+                "The single sign-on provider is not responding. Try again in a moment."
             ) from None
         if isinstance(error, (AuthlibBaseError, JoseError, KeyError, ValueError, TypeError)):
             raise Refused(f"{type(error).__name__}: {error}"[:200]) from None
@@ -197,7 +197,9 @@ def _metadata(provider: Provider) -> dict[str, Any]:
             setting=provider.issuer,
             provider=str(metadata.get("issuer"))[:200],
         )
-        raise Unavailable("Single sign-on is not set up rightly. An admin finds more in the log.")
+        raise Unavailable(
+            "Single sign-on is not set up correctly. An admin can find details in the log."
+        )
     return metadata
 
 

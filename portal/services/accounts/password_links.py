@@ -20,7 +20,7 @@ from portal.services.accounts.sessions import digest
 from portal.services.actor import Actor
 
 LIFE = timedelta(hours=72)
-_GONE = "This link was used or has expired. Ask an admin for another one."
+_GONE = "This link has been used or has expired. Ask an admin for a new one."
 
 
 def invite(username: str, role: str, *, actor: Actor) -> tuple[User, str]:

@@ -45,7 +45,7 @@ def generated() -> str:
 def problem(password: str) -> str | None:
     """Why nobody can have this password, however little it guards."""
     if not password:
-        return "Type a password."
+        return "Enter a password."
     if len(password) > MAXIMUM:
         return f"Use at most {MAXIMUM} characters."
     return None
@@ -68,7 +68,7 @@ def _weakness(password: str, username: str) -> str | None:
         return "This is one of the most common passwords. Use another one."
     verdict = zxcvbn(password[:_ESTIMATED], user_inputs=[username, "transfer portal"])
     if verdict["score"] <= _TRIVIAL:
-        return "This is guessed at once. Use something less regular."
+        return "This is too easy to guess. Use something less regular."
     if len(password) < MINIMUM and verdict["score"] < _HARD_TO_GUESS:
         return f"Use at least {MINIMUM} characters, or fewer that are harder to guess."
     return None

@@ -21,7 +21,7 @@ from portal.services.runtime import runtime
 
 ISSUER = "Transfer Portal"
 PROPOSAL_SECONDS = 3600
-_WRONG = "This code is wrong or was used already. Wait for the next one."
+_WRONG = "This code is wrong or has been used. Wait for the next one."
 
 
 class Setup(NamedTuple):
@@ -107,7 +107,7 @@ def enable(actor: Actor, proposed: str, code: str, password: str | None) -> list
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
         if to_prove is None or is_enabled(tx, user.id):
-            raise Conflict("There is nothing to turn on here. Begin again from your settings.")
+            raise Conflict("There is nothing to turn on here. Start again from your settings.")
         row = SecondFactor(
             user_id=user.id, secret=runtime().keys.encrypt(to_prove.secret), last_step=0
         )
@@ -165,7 +165,7 @@ def reset(user_id: int, *, actor: Actor) -> User:
     """For somebody who lost device and codes: an admin's act. Every session of theirs ends."""
     if actor.account is not None and actor.account.id == user_id:
         # Else a browser that was left open would do away with its owner's factor.
-        raise Conflict("Your own second factor is turned off in your settings, by a code.")
+        raise Conflict("Turn off your own second factor in your settings, with a code.")
     with write() as tx:
         user = tx.get(User, user_id, with_for_update={"of": User})
         if user is None:

@@ -164,7 +164,7 @@ def end(user: User, session_id: int, *, actor: Actor) -> None:
     with write() as tx:
         whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
         if tx.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
-            raise NotFound("There is no such session. It may have ended by itself.")
+            raise NotFound("There is no such session. It may have expired.")
         audit.record(tx, "session.end", actor, target=user.username)
         tx.commit()
     publish.end_sessions([session_id], "logout")

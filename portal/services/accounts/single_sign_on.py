@@ -67,7 +67,7 @@ def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, addre
         except IntegrityError:  # in another tab, a moment ago
             user = _known(told)
             if user is None:  # somebody took the name; the next try finds another one
-                raise Unavailable("Your account could not be made. Try again.") from None
+                raise Unavailable("Your account could not be created. Try again.") from None
     if user.active and user.role != role:
         user = _given(user, role, address)
     if not user.active:
@@ -84,7 +84,7 @@ def link(actor: Actor, authorization: AuthorizationRequest, sent: Mapping[str, s
         tx.get_one(User, user.id, with_for_update={"of": User})
         other = tx.get(Identity, (told.issuer, told.subject))
         if other is not None and other.user_id != user.id:
-            raise Conflict("This account of the provider belongs to another user of the portal.")
+            raise Conflict("This provider account belongs to another user of the portal.")
         tx.execute(delete(Identity).where(_of(user, told.issuer)))
         tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
         _record(tx, "single-sign-on.link", actor, f"subject {told.subject}")

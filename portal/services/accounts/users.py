@@ -51,7 +51,7 @@ def create_user(
     password_hash = passwords.hashed(password) if password is not None else ""
     with write() as tx:
         if tx.scalar(select(User.id).where(User.username == username)) is not None:
-            raise Invalid({"username": f"There is already a user {username}."})
+            raise Invalid({"username": f"There is already a user named {username}."})
         user = User(username=username, role=Role(role), password_hash=password_hash)
         user.settings = UserSettings()
         tx.add(user)
@@ -174,7 +174,7 @@ def _keep_an_admin(tx: Session, user: User) -> None:
         select(User.id).where(User.role == Role.ADMIN, User.active).with_for_update()
     ).all()
     if len(admins) <= 1:
-        raise Conflict("This is the last active admin. Make somebody else an admin first.")
+        raise Conflict("This is the last active admin. Make someone else an admin first.")
 
 
 # --- settings -----------------------------------------------------------------------------------

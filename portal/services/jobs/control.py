@@ -44,7 +44,7 @@ def pause(job_id: int, *, actor: Actor) -> Job:
 
 
 def resume(job_id: int, *, actor: Actor) -> Job:
-    """Of a paused job, also where it went back to the queue meanwhile; of one that is not paused:
+    """Of a paused job, also where it back in the queue meanwhile; of one that is not paused:
     harmless. Of one that has ended: Conflict."""
     with _open(job_id) as (tx, job):
         _refuse_ended(job)
@@ -67,7 +67,7 @@ def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
 
 def _refuse_ended(job: Job) -> None:
     if job.status in (*FINAL, JobStatus.CANCELLING):
-        raise Conflict(f"This job is {job.status} already.")
+        raise Conflict(f"This job is already {job.status}.")
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def job_of(tx: Session, user: User, idempotent: IdempotentRequest) -> Job | None
     if row is None or row.created_at < now() - LIFE:
         return None
     if row.body_hash != _digest(idempotent.body):
-        raise Invalid({HEADER: "This key was used for another transfer. Use a new one."})
+        raise Invalid({HEADER: "This key was used for another job. Use a new one."})
     return tx.get(Job, row.job_id, populate_existing=True)
 
 

@@ -126,7 +126,7 @@ def refuse_one_place(ends: Ends, found: Places) -> None:
         return  # each may have a root of its own
     raise Invalid(
         {
-            "destination": "This is the same place as the source under another name, or one lies "
+            "destination": "This is the same folder as the source under another name, or one is "
             "inside the other."
         }
     )
@@ -143,7 +143,7 @@ def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
     mounts = KnownMounts(settings.data_dir, settings.transfer_roots)
     if mounts.problem(ends.source) is not None:
         return None
-    return Invalid({"source": "There is nothing at this path. Check it, or make the folder first."})
+    return Invalid({"source": "Nothing exists at this path. Check it, or create the folder first."})
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:

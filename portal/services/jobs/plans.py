@@ -49,7 +49,7 @@ def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
             raise Conflict("Only a completed dry run of a sync or a move can be confirmed.")
         deletes = int((shown.plan or {}).get("deletes", 0))
         if deletes and typed.strip() not in (shown.name, f"{deletes}", f"{deletes:,}"):
-            raise Invalid({"confirm": f"Type {deletes:,}, or the name of the job."})
+            raise Invalid({"confirm": f"Type {deletes:,} or the job's name."})
         transfer = replace(create.transfer_of(shown), dry_run=False)
         job = create.insert(tx, transfer, actor, found=found, confirms=shown)
     runtime().executor.notify(job.id, job.pool)

@@ -38,8 +38,8 @@ _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an ad
 #: Rows that are noted in one transaction.
 _AT_ONCE = 1_000
 _STOPPED = "The portal stopped while this transfer was running."
-_SILENT = "Its worker was not heard of any more."
-_DIED = "Its worker died."
+_SILENT = "Its worker stopped responding."
+_DIED = "Its worker stopped responding."
 
 Found = Row[Any]
 
@@ -154,9 +154,11 @@ def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset
         "error_lines": [],
     }
     if job.status == JobStatus.CANCELLING:
-        return _move(job, JobStatus.CANCELLED, only_if, note="its worker had died", **left)
+        return _move(
+            job, JobStatus.CANCELLED, only_if, note="its worker had stopped responding", **left
+        )
     lost = job.interruptions + 1
-    note = "its worker died"
+    note = "the worker stopped responding"
     return _move(
         job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left
     )
@@ -166,7 +168,7 @@ def _requeue(job: Found) -> frozenset[str]:
     if Operation(job.operation).deletes:
         return frozenset()
     if job.interruptions > MAX_INTERRUPTIONS:
-        reason = f"Interrupted {job.interruptions} times; the transfer was given up."
+        reason = f"Interrupted {job.interruptions} times, so the transfer was given up."
         return _move(job, JobStatus.FAILED, note=reason, error=reason)
     nobody: dict[str, Any] = {"worker": None, "worker_id": None, "error": None}
     since = database_time()

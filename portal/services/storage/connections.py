@@ -114,7 +114,9 @@ def _usable(number: int, side: str, text: str, owner: User) -> Remote:
     name = text.partition(":")[0]
     remote = session.get(Remote, number)
     if remote is None:
-        raise Unusable(f"The remote {name} of the {side} was deleted. Make a job with another one.")
+        raise Unusable(
+            f"The remote {name} of the {side} was deleted. Create a new job with another one."
+        )
     if not remote.may_be_used_by(owner.role):
         raise Unusable(f"{owner.username} may no longer use the remote {name} of the {side}.")
     return remote
@@ -138,7 +140,7 @@ def make_folder(remote: Remote, path: str) -> str | None:
     backend = BACKENDS[remote.backend]
     at_the_top = "/" not in path.strip("/")
     if at_the_top and backend.top == "share":
-        return "Shares are made on the server. Open one, and make the folder in it."
+        return "Shares are created on the server. Open one, and create the folder in it."
     told = opened(remote)
     with _turn():
         try:
@@ -148,7 +150,7 @@ def make_folder(remote: Remote, path: str) -> str | None:
                 return problem
             # Some say that it is made, and make nothing.
             if engine.list_folder(rclone, told, path, seconds=PATIENCE).missing:
-                return f"The storage made no such {backend.top if at_the_top else 'folder'}."
+                return f"The storage did not create the {backend.top if at_the_top else 'folder'}."
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
     return None
@@ -181,7 +183,7 @@ def _turn() -> Iterator[None]:
     """Each question is a process, so that only a few run at once."""
     turns = current()[_Turns].free
     if not turns.acquire(timeout=_TURN):
-        raise Unavailable("Too many storages are asked at once. Try again in a moment.")
+        raise Unavailable("Too many storages are being read right now. Try again in a moment.")
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ _MOST_LOCAL = 100_000
 _NAME_LENGTH = 255
 _EMPTY = "This folder is empty."
 #: A storage of objects cannot tell an empty folder from one that does not exist.
-_MISSING = "Nothing is here yet. A transfer makes the folder if it does not exist."
+_MISSING = "Nothing is here yet. A job creates the folder if it does not exist."
 
 
 class _Listings(Memo[Listing]):
@@ -159,7 +159,7 @@ def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
     """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
-        raise Invalid({"name": f"Give a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
+        raise Invalid({"name": f"Enter a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
     if not is_name(name):
         raise Invalid({"name": "Leave out line breaks and control characters."})
     try:
@@ -192,9 +192,9 @@ def _make_local(path: str) -> str | None:
     try:
         Path(path).mkdir()
     except FileExistsError:
-        return "There is a file or folder of this name already."
+        return "A file or folder with this name already exists."
     except OSError as error:
-        return f"It cannot be made: {error.strerror}."
+        return f"It cannot be created: {error.strerror}."
     return None
 
 
@@ -218,7 +218,7 @@ def _found(location: Location, *, again: bool) -> _Found:
     named = tuple(one for one in listing.entries if is_name(one.name) and "\ufffd" not in one.name)
     hidden = len(listing.entries) - len(named)
     if listing.partial:
-        return _Found(named, "There is more than is shown. Type the path to go further.", hidden)
+        return _Found(named, "There is more than is shown. Enter the path to go further.", hidden)
     return _Found(named, "" if listing.entries else _MISSING, hidden)
 
 

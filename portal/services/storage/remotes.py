@@ -26,7 +26,7 @@ from portal.transfers.states import FINAL
 
 #: Who may use a remote at least: nobody below makes jobs.
 ROLES = (Role.OPERATOR, Role.ADMIN)
-_RETYPE = "Type it again: the server it is sent to has changed."
+_RETYPE = "Enter this again: the server it is sent to has changed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Stale(Conflict):
 
     def __init__(self, current: Remote) -> None:
         super().__init__(
-            f"{current.changed_by} changed this remote while you edited it. Nothing of yours is "
+            f"{current.changed_by} changed this remote while you edited it. Your changes are not "
             "saved yet: compare, then save again to replace theirs."
         )
         self.current = current
@@ -80,7 +80,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
     """Raises Invalid with all that is wrong at once; keys of options are ``options.<name>``."""
     errors = {} if locations.is_name(name) else {"name": _NAME_RULE}
     if backend not in BACKENDS:
-        raise Invalid({**errors, "backend": "Choose one of the storages of the list."})
+        raise Invalid({**errors, "backend": "Choose one from the list."})
     options, secrets = _values(BACKENDS[backend], draft, {}, {}, errors)
     remote = Remote(
         name=name,
@@ -96,7 +96,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
         try:
             tx.flush()
         except IntegrityError:
-            raise Invalid({"name": "There is a remote of this name already."}) from None
+            raise Invalid({"name": "A remote with this name already exists."}) from None
         detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
         _note(tx, "remote.create", remote, actor, detail + _listed("; secrets", secrets))
         tx.commit()
@@ -164,14 +164,14 @@ def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
             continue
         remote = tx.get(Remote, number, with_for_update={"read": True}, populate_existing=True)
         if remote is None:
-            raise Conflict("A remote of this job was deleted. Make a new job with another one.")
+            raise Conflict("A remote of this job was deleted. Create a new job with another one.")
         if not actor.may(Role(remote.role)):
             raise Conflict(f"You may no longer use the remote {remote.name}.")
 
 
 # --- parts --------------------------------------------------------------------------------------
 
-_NAME_RULE = "Use 1 to 32 small letters, digits and dashes, and begin with no dash."
+_NAME_RULE = "1–32 lowercase letters, digits or dashes; must not start with a dash."
 
 
 def _values(
@@ -220,17 +220,17 @@ def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
         return False, f"{found.problem} ({took})"
     if not found.entries and not found.partial and connections.answers_to_anything(remote):
         return False, (
-            f"Something answers there, but it is no {backend.title}: it says yes to whatever it is "
-            f"asked, like a page for people. Check the address. ({took})"
+            f"Something answers there, but it is not {backend.title}: it accepts every request, "
+            f"like an ordinary web page. Check the address. ({took})"
         )
     count = len(found.entries)
     entries = "1 entry" if count == 1 else f"{count:,} entries"
-    return True, f"Works: {entries} at “{remote.name}:{start}” in {took}."
+    return True, f"Works: found {entries} in {remote.name}:{start} ({took})"
 
 
 def _nothing_there(backend: Backend, start: str) -> str:
     if not start:
-        return "A server answers, but has nothing at this address. Check the whole of the address."
+        return "A server answers, but has nothing at this address. Check the whole address."
     if backend.top == "folder" or "/" in start.strip("/"):
         return f"It answers, but there is no folder “{start}”."
     return f"It answers, but there is no {backend.top} “{start}”."
@@ -248,9 +248,10 @@ def _open_jobs(remote_id: int) -> Any:
 
 
 def _still_needed(name: str, waiting: list[int]) -> str:
-    more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
-    verb = "need" if more else "needs"
-    return f"Job {waiting[0]}{more} still {verb} {name}. Cancel them, or wait until they are over."
+    if len(waiting) == 1:
+        return f"Job {waiting[0]} still uses {name}. Cancel it or wait until it ends."
+    others = f"Job {waiting[0]} and {len(waiting) - 1:,} more still use {name}."
+    return f"{others} Cancel them or wait until they end."
 
 
 def _locked(tx: Session, remote_id: int) -> Remote:

@@ -16,31 +16,31 @@ from portal.web.forms.jobs import _choices
 
 
 class SignInForm(FlaskForm):
-    username = StringField("User name", [InputRequired("Type your user name."), Length(max=200)])
-    password = PasswordField("Password", [InputRequired("Type your password."), Length(max=1024)])
+    username = StringField("User name", [InputRequired("Enter your user name."), Length(max=200)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
     remember = BooleanField("Stay signed in")
 
 
 class PasswordForm(FlaskForm):
-    current_password = PasswordField("Current password", [InputRequired("Type your password.")])
-    new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+    current_password = PasswordField("Current password", [InputRequired("Enter your password.")])
+    new_password = PasswordField("New password", [InputRequired("Enter a new password.")])
 
 
 class NewPasswordForm(FlaskForm):
-    new_password = PasswordField("New password", [InputRequired("Type a new password.")])
+    new_password = PasswordField("New password", [InputRequired("Enter a new password.")])
 
 
 class NewUserForm(FlaskForm):
-    username = StringField("User name", [InputRequired("Give a user name."), Length(max=64)])
+    username = StringField("User name", [InputRequired("Enter a user name."), Length(max=64)])
     role = SelectField("Role", choices=_choices(Role))
 
 
 class CodeForm(FlaskForm):
-    code = StringField("Code", [InputRequired("Type a code."), Length(max=64)])
+    code = StringField("Code", [InputRequired("Enter a code."), Length(max=64)])
 
 
 class ConfirmForm(FlaskForm):
-    current_password = PasswordField("Current password", [InputRequired("Type your password.")])
+    current_password = PasswordField("Current password", [InputRequired("Enter your password.")])
 
 
 class FactorForm(ConfirmForm, CodeForm):

@@ -28,8 +28,8 @@ from portal.transfers.validation import BANDWIDTH_LENGTH, RawOptions
 
 OPERATIONS = {
     Operation.COPY: "Copies what is new or changed. Deletes nothing.",
-    Operation.SYNC: "Makes the destination equal to the source. Deletes what is only there.",
-    Operation.MOVE: "Copies, then deletes each file at the source. Emptied folders stay.",
+    Operation.SYNC: "Makes the destination match the source. Deletes files that exist only there.",
+    Operation.MOVE: "Copies, then deletes each file at the source. Empty folders are left behind.",
     Operation.CHECK: "Compares both sides. Changes nothing.",
 }
 
@@ -52,11 +52,11 @@ class JobForm(FlaskForm):
     destination = StringField("Destination folder")
     bandwidth_limit = StringField(
         "Bandwidth limit",
-        description="10M is 10 MiB each second; 10 MB/s and 100 Mbit/s are taken too. Or a"
-        " timetable in your time zone: 08:00,10M 19:00,off. Empty: no limit.",
+        description="10M is 10 MiB per second; 10 MB/s and 100 Mbit/s work too. Or a"
+        " timetable in your time zone: 08:00,10M 19:00,off. Leave empty for no limit.",
         render_kw={"maxlength": BANDWIDTH_LENGTH},
     )
-    dry_run = BooleanField("Dry run: only say what would be done")
+    dry_run = BooleanField("Dry run: report what would happen, change nothing")
     #: Not drawn where there is nothing to choose; see ``offer``.
     pool = SelectField("Workers", choices=[SelectChoice("", "Any")], validate_choice=False)
     #: Sent by the page, not by programs: what deletes files is shown and confirmed first.
@@ -86,9 +86,11 @@ class JobForm(FlaskForm):
     def offer(self, pools: Mapping[str, bool]) -> None:
         """``pools``: whether a living worker serves each."""
         self.pool.choices = [
-            SelectChoice("", "Those of no special pool"),
+            SelectChoice("", "Default pool"),
             *(
-                SelectChoice(name, f"Pool {name}" if lives else f"Pool {name} – none at the moment")
+                SelectChoice(
+                    name, f"Pool {name}" if lives else f"Pool {name} – no workers right now"
+                )
                 for name, lives in pools.items()
             ),
         ]

@@ -29,7 +29,7 @@ _OPTION = "option_"
 _CLEAR = "clear_"
 _WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
 _HELP_LENGTH = 220
-_AGAIN = "Type it again: what is secret does not come back with the page."
+_AGAIN = "Enter this again: secrets are never sent back to the page."
 #: Options that a new remote begins with, where that is safer than rclone's own default.
 _BEGIN_WITH = {("ftp", "explicit_tls"): True}
 
@@ -50,7 +50,7 @@ class RemoteForm(FlaskForm):
         choices=[SelectChoice(str(role), _WHO[role]) for role in remotes.ROLES],
         validate_choice=False,
     )
-    start = StringField("Start at")
+    start = StringField("Start folder")
     version = HiddenField()
 
     backend: Backend
@@ -120,7 +120,7 @@ def _fields(backend: Backend) -> dict[str, Any]:
             continue
         made[_OPTION + name] = _field(backend, name, option)
         if name in backend.secrets:
-            made[_CLEAR + name] = BooleanField("Remove the stored value")
+            made[_CLEAR + name] = BooleanField("Delete the saved value")
     return made
 
 

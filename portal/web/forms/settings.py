@@ -23,7 +23,7 @@ THEMES = ("auto", "light", "dark")
 
 
 SCOPES = {
-    Scope.READ: "Read – watch jobs and figures",
+    Scope.READ: "Read – watch jobs and statistics",
     Scope.OPERATE: "Operate – also create, cancel and retry jobs",
     Scope.ADMIN: "Admin – also everyone's jobs, and users",
 }
@@ -37,8 +37,8 @@ class SettingsForm(FlaskForm):
     refresh_interval = IntegerField(
         "Refresh figures every",
         [
-            InputRequired("Give a number of seconds from 1 to 60."),
-            NumberRange(1, 60, "Give a number of seconds from 1 to 60."),
+            InputRequired("Enter a number of seconds from 1 to 60."),
+            NumberRange(1, 60, "Enter a number of seconds from 1 to 60."),
         ],
     )
     theme = SelectField("Theme", choices=_choices(THEMES))
@@ -46,7 +46,7 @@ class SettingsForm(FlaskForm):
         "Time zone", choices=[SelectChoice(zone) for zone in sorted(available_timezones())]
     )
     notifications = SelectField(
-        "Notify when a transfer ends",
+        "Notify when a job ends",
         choices=[SelectChoice("off", "Off"), SelectChoice("on", "On, in this browser")],
     )
 
@@ -59,7 +59,7 @@ class TokenForm(FlaskForm):
 
     ON_A_DAY = "day"
 
-    name = StringField("Name", [InputRequired("Give the token a name.")])
+    name = StringField("Name", [InputRequired("Enter a name for the token.")])
     scope = SelectField("Scope")
     expires = SelectField(
         "Expires",
@@ -67,7 +67,7 @@ class TokenForm(FlaskForm):
             SelectChoice("30", "In 30 days"),
             SelectChoice("90", "In 90 days"),
             SelectChoice("365", "In 365 days"),
-            SelectChoice(ON_A_DAY, "At the end of a day"),
+            SelectChoice(ON_A_DAY, "On a date"),
         ],
         default="90",
     )

@@ -15,7 +15,7 @@ def period(
     since = _midnight(typed, "from", 0, timezone, errors)
     until = _midnight(typed, "to", 1, timezone, errors)
     if since and until and since >= until:
-        errors["to"] = "This day is before the first one."
+        errors["to"] = "This date is before the first one."
     return since, until
 
 
@@ -28,5 +28,5 @@ def _midnight(
         day = date.fromisoformat(typed[name]) + timedelta(days=later)
         return day_begins(day, timezone)
     except (ValueError, OverflowError):
-        errors[name] = "Write a day such as 2026-11-22."
+        errors[name] = "Use a date such as 2026-11-22."
         return None

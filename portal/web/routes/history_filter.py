@@ -19,7 +19,7 @@ LOCAL_ONLY = "local"
 def read(typed: Mapping[str, str], timezone: str) -> Filter:
     """Raises Invalid with all that is wrong at once; NotFound for a status that nobody offers."""
     if typed["status"] not in ("", *FINAL, DIFFERENT):
-        raise NotFound("No transfer ends with such a status.")
+        raise NotFound("There is no such final status.")
     errors: dict[str, str] = {}
     since, until = period(typed, timezone, errors)
     owner = _owner(typed["user"], errors)
@@ -38,7 +38,7 @@ def _owner(name: str, errors: dict[str, str]) -> int | None:
     for one in history.owners():
         if one.name == name:
             return one.id
-    errors["user"] = "No transfer of this user has ended."
+    errors["user"] = "This user has no finished transfers."
     return None
 
 
@@ -50,5 +50,5 @@ def _remote(text: str, errors: dict[str, str]) -> int | None:
     for one in history.remotes():
         if str(one.id) == text:
             return one.id
-    errors["remote"] = "No transfer from or to this remote has ended."
+    errors["remote"] = "No finished transfers from or to this remote."
     return None

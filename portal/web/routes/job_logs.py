@@ -143,6 +143,6 @@ def _text(job_id: int) -> Iterator[str]:
 
 def _line_of(row: Entry | Gap) -> str:
     if isinstance(row, Gap):
-        return f"… {row.lines} lines are not kept\n"
+        return f"… {row.lines} lines were not kept\n"
     moment = row.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{moment} {row.level.upper():7} {row.words}\n"

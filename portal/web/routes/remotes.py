@@ -44,7 +44,7 @@ def create() -> Response | tuple[str, int]:
         form.say(invalid.errors)
         form.ask_again()
         return _page(form), 422
-    flash(f"The remote {remote.name} is saved. Test it before it is used.")
+    flash(f"The remote {remote.name} is saved. Test it before you use it.")
     return redirect(url_for("remotes.edit", remote_id=remote.id), 303)
 
 
@@ -78,7 +78,7 @@ def change(remote_id: int) -> Response | tuple[str, int]:
         form.version.data = str(stale.current.version)
         form.ask_again()
         return _page(form, stale.current, stale=stale.message), 409
-    flash(f"The remote {remote.name} is saved. Test it before it is used.")
+    flash(f"The remote {remote.name} is saved. Test it before you use it.")
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
 
 
@@ -128,5 +128,5 @@ def _theirs(form: RemoteForm, remote: Remote) -> dict[str, str]:
     if draft.role != remote.role:
         found["Who may use it"] = str(remote.role)
     if draft.start != remote.start:
-        found["Start at"] = remote.start or "empty"
+        found["Start folder"] = remote.start or "empty"
     return found

@@ -216,7 +216,7 @@ def _again(
 def _explain(form: Any, error: Invalid | TooMany) -> dict[str, str]:
     """Says the error beside its field; the headers of the answer."""
     if isinstance(error, TooMany):
-        form.code.errors = [f"That was tried too often. Wait {duration(error.seconds)}."]
+        form.code.errors = [f"Too many attempts. Wait {duration(error.seconds)} and try again."]
         return {"Retry-After": str(error.seconds)}
     for name, problem in error.errors.items():
         form[name].errors = [*form[name].errors, problem]

@@ -36,7 +36,7 @@ def login() -> Response | str:
 @public
 def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     if not runtime().settings.password_sign_in:
-        raise Forbidden("Sign in by single sign-on. Passwords are not taken here.")
+        raise Forbidden("Use single sign-on. Password sign-in is turned off here.")
     form = SignInForm()
     if not form.validate():
         return _sign_in_page(form), 422
@@ -120,14 +120,14 @@ def _list(user: User) -> str:
 
 def _end(user: User, session_id: int, page: str) -> Response:
     sessions.end(user, session_id, actor=actor())
-    flash("The session is ended.")
+    flash("The session is signed out.")
     return redirect(page, 303)
 
 
 def _end_others(user: User, page: str) -> Response:
     """All but the one that asks; of another user that is every one."""
     number = sessions.end_others(user, keep=me().session_id, actor=actor())
-    flash(f"{number} session{'' if number == 1 else 's'} ended.")
+    flash(f"{number} session{'' if number == 1 else 's'} signed out.")
     return redirect(page, 303)
 
 

@@ -69,7 +69,9 @@ def callback() -> Response:
         _AUTHORIZATION, session.pop(_AUTHORIZATION, ""), seconds=AUTHORIZATION_SECONDS
     )
     if kept is None:
-        raise Forbidden("This sign-in was begun elsewhere, or too long ago. Begin again.")
+        raise Forbidden(
+            "This sign-in was started in another browser, or too long ago. Start again."
+        )
     authorization = AuthorizationRequest(*kept["trip"])
     if kept["link"] is not None:
         return _linked(kept["link"], authorization)
@@ -82,15 +84,15 @@ def callback() -> Response:
         second_step=arrived.second_step,
     )
     if entered is None:
-        raise Forbidden("The sign-in was not completed. Begin again from the sign-in page.")
+        raise Forbidden("The sign-in was not completed. Start again from the sign-in page.")
     return entered
 
 
 def _linked(user_id: int, authorization: AuthorizationRequest) -> Response:
     if not current_user.is_authenticated or me().id != user_id:
-        raise Forbidden("You were signed out meanwhile. Sign in and begin again.")
+        raise Forbidden("You were signed out in the meantime. Sign in and start again.")
     single_sign_on.link(actor(), authorization, request.args)
-    flash("You can sign in by single sign-on now.")
+    flash("You can now sign in with single sign-on.")
     return redirect(url_for("single_sign_on.show"), 303)
 
 
@@ -127,7 +129,7 @@ def unlink() -> Response | tuple[str, int, dict[str, str]]:
     if refused := _refused(form):
         return refused
     single_sign_on.unlink(actor())
-    flash("You sign in by your password alone now.")
+    flash("You now sign in with your password only.")
     return redirect(url_for("single_sign_on.show"), 303)
 
 
@@ -139,7 +141,7 @@ def _refused(form: ConfirmForm) -> tuple[str, int, dict[str, str]] | None:
         reauthentication.check_password(actor(), form.current_password.data or "")
     except TooMany as limited:
         wait = duration(limited.seconds)
-        form.current_password.errors = [f"That was tried too often. Wait {wait}."]
+        form.current_password.errors = [f"Too many attempts. Wait {wait} and try again."]
         return _page(form), limited.status, {"Retry-After": str(limited.seconds)}
     except Invalid as invalid:
         known = form.current_password.errors

@@ -39,7 +39,7 @@ def create() -> Response | tuple[str, int]:
         for name, problem in invalid.errors.items():
             form.beside(name).errors = [*form.beside(name).errors, problem]
         return _page(form), 422
-    flash(f"The token {token.name}, shown once: {text}", "secret")
+    flash(f"Token {token.name} (shown only now): {text}", "secret")
     return redirect(url_for("tokens.index"), 303)
 
 
@@ -47,7 +47,7 @@ def create() -> Response | tuple[str, int]:
 @requires(Role.VIEWER)
 def end(token_id: int) -> Response:
     token = api_tokens.end(token_id, actor=actor())
-    flash(f"The token {token.name} has ended.")
+    flash(f"The token {token.name} is revoked.")
     return redirect(url_for("tokens.index"), 303)
 
 
@@ -56,7 +56,7 @@ def _end(form: TokenForm) -> datetime:
     if form.expires.data != form.ON_A_DAY:
         return now() + timedelta(days=int(form.expires.data))
     if form.day.data is None:
-        raise Invalid({"expires": "Choose a day."})
+        raise Invalid({"expires": "Choose a date."})
     return datetime.combine(form.day.data, time(23, 59, 59), ZoneInfo(me().settings.timezone))
 
 

@@ -69,7 +69,7 @@ def enable(user_id: int) -> Response:
 @requires(Role.ADMIN)
 def reset_password(user_id: int) -> Response:
     user, password = accounts.reset_password(user_or_404(user_id).id, actor=actor())
-    flash(f"The new password of {user.username}, shown once: {password}", "secret")
+    flash(f"New password for {user.username} (shown only now): {password}", "secret")
     return redirect(url_for("users.index"), 303)
 
 
@@ -89,12 +89,12 @@ def _invite(form: NewUserForm) -> None:
 def _create(form: NewUserForm) -> None:
     password = passwords.generated()
     user = accounts.create_user(form.username.data or "", form.role.data, password, actor=actor())
-    flash(f"{user.username} can sign in with this password, shown once: {password}", "secret")
+    flash(f"{user.username} can sign in with this password (shown only now): {password}", "secret")
 
 
 def _show_link(username: str, token: str) -> None:
     address = url_for("password_links.show", token=token, _external=True)
-    flash(f"By this link {username} sets a password, once within 72 hours: {address}", "secret")
+    flash(f"Send this link to {username}. It works once, for 72 hours: {address}", "secret")
 
 
 def _done(message: str) -> Response:

@@ -26,21 +26,21 @@ def index() -> str:
 @requires(Role.ADMIN)
 def pause(worker_id: int) -> Response:
     workers.pause(worker_id, actor=actor())
-    return _done("The worker takes no new job until it is resumed.")
+    return _done("The worker accepts no new jobs until you resume it.")
 
 
 @blueprint.post("/<id:worker_id>/resume")
 @requires(Role.ADMIN)
 def resume(worker_id: int) -> Response:
     workers.resume(worker_id, actor=actor())
-    return _done("The worker takes jobs again.")
+    return _done("The worker accepts jobs again.")
 
 
 @blueprint.post("/<id:worker_id>/drain")
 @requires(Role.ADMIN)
 def drain(worker_id: int) -> Response:
     workers.drain(worker_id, actor=actor())
-    return _done("The worker finishes what it runs, and ends.")
+    return _done("The worker finishes its jobs, then stops.")
 
 
 def _done(message: str) -> Response:

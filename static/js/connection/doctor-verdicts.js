@@ -34,11 +34,11 @@ export function judgeWebSocket({ milliseconds, missing, silent }) {
     );
   if (silent)
     return toChange(
-      'the upgrade got no answer in 5 s. Something on the way swallows it: let the proxy forward Upgrade and Connection.',
+      'the upgrade got no answer in 5 s. Something in between blocks it: make the proxy forward Upgrade and Connection.',
     );
   if (milliseconds === undefined)
     return toChange(
-      'the upgrade was refused. Let the proxy forward /socket.io/ with HTTP/1.1, Upgrade, Connection and the Host it was asked for.',
+      'the upgrade was refused. Make the proxy forward /socket.io/ with HTTP/1.1, Upgrade, Connection and the Host it was asked for.',
     );
   return passed(`open after ${ms(milliseconds)}.`);
 }
@@ -46,10 +46,10 @@ export function judgeWebSocket({ milliseconds, missing, silent }) {
 /** @param {number | null} milliseconds */
 export function judgeEcho(milliseconds) {
   if (milliseconds === null)
-    return toChange('no answer over a WebSocket; mend the line above first.');
+    return toChange('no answer over a WebSocket; fix the line above first.');
   if (milliseconds > SLOW_MILLISECONDS)
     return toChange(
-      `${ms(milliseconds)}, median of ten: a slow network, or a proxy that buffers. Switch buffering off for /socket.io/.`,
+      `${ms(milliseconds)}, median of ten: a slow network, or a proxy that buffers. Turn off buffering for /socket.io/.`,
     );
   return passed(`${ms(milliseconds)}, median of ten.`);
 }
@@ -76,7 +76,7 @@ export function judgeClock(seen, arrived) {
   if (Math.abs(skew) <= SKEW_SECONDS)
     return passed(`this device and the server differ by ${size}.`);
   return toChange(
-    `this device is ${size} ${skew > 0 ? 'ahead of' : 'behind'} the server. Set its clock, or the server's, by the network.`,
+    `this device is ${size} ${skew > 0 ? 'ahead of' : 'behind'} the server. Set its clock, or the server's, from the network.`,
   );
 }
 
@@ -103,17 +103,17 @@ export function judgeProxy(seen, location) {
     );
   if (!hops && seen.trusted_proxies)
     return toChange(
-      'PORTAL_TRUSTED_PROXIES is set, but no proxy says for whom it asks: let it send X-Forwarded-For, or set 0.',
+      'PORTAL_TRUSTED_PROXIES is set, but no proxy says who is asking: make it send X-Forwarded-For, or set 0.',
     );
   if (seen.host !== location.host)
     return toChange(
-      `the server sees the host ${seen.host} instead of ${location.host}. Let the proxy pass on Host, or send X-Forwarded-Host.`,
+      `the server sees the host ${seen.host} instead of ${location.host}. Make the proxy pass on Host, or send X-Forwarded-Host.`,
     );
   if (seen.scheme !== scheme)
     return toChange(
-      `the server sees ${seen.scheme} instead of ${scheme}. Let the proxy send X-Forwarded-Proto.`,
+      `the server sees ${seen.scheme} instead of ${scheme}. Make the proxy send X-Forwarded-Proto.`,
     );
   return passed(
-    `${seen.scheme}://${seen.host}, you are ${seen.remote_addr}, ${hops ? 'by a proxy' : 'directly'}.`,
+    `${seen.scheme}://${seen.host}, you are ${seen.remote_addr}, ${hops ? 'through a proxy' : 'directly'}.`,
   );
 }

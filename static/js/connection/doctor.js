@@ -20,7 +20,7 @@ import {
  */
 function show(row, { passed, text }) {
   row.dataset.verdict = passed ? 'passed' : 'failed';
-  find(row, '[data-verdict]').textContent = `${passed ? 'Passed' : 'To change'}: ${text}`;
+  find(row, '[data-verdict]').textContent = `${passed ? 'Passed' : 'Problem'}: ${text}`;
 }
 
 /** @param {{ document: Document, window: Window & typeof globalThis }} page */

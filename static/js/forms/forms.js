@@ -18,7 +18,7 @@ function askOnce(document, button) {
   question.textContent = button.dataset.confirm || 'Are you sure?';
   box.setAttribute('aria-label', question.textContent);
   const yes = choice(document, button.dataset.confirmYes || 'Yes', 'btn btn-sm btn-danger');
-  const no = choice(document, button.dataset.confirmNo || 'Keep', 'btn btn-sm');
+  const no = choice(document, button.dataset.confirmNo || 'Cancel', 'btn btn-sm');
 
   const close = () => {
     box.remove();

@@ -6,9 +6,9 @@ import { find } from '../lib/dom.js';
 const SENTENCES = {
   copy: (from, to) => `Copies everything in ${from} to ${to}; nothing is deleted in ${to}.`,
   sync: (from, to) =>
-    `Makes ${to} the same as ${from}; what is only in ${to} is deleted, after you have seen what that is.`,
+    `Makes ${to} the same as ${from}; files only in ${to} are deleted, after you have reviewed them.`,
   move: (from, to) =>
-    `Moves everything in ${from} to ${to}; it is deleted in ${from} once it is there, after you have seen what that is.`,
+    `Moves everything in ${from} to ${to}; files are deleted in ${from} once they are there, after you have reviewed them.`,
   check: (from, to) => `Compares ${from} with ${to}; nothing is changed.`,
 };
 
@@ -20,7 +20,7 @@ const SENTENCES = {
 export function sentence({ operation, source, destination, dryRun }) {
   if (!Object.hasOwn(SENTENCES, operation) || !source || !destination) return '';
   const said = SENTENCES[operation](source, destination);
-  return dryRun ? `${said} Dry run: nothing is changed, only reported.` : said;
+  return dryRun ? `${said} Dry run: changes are reported, not made.` : said;
 }
 
 /** @param {HTMLFormElement} form */

@@ -10,7 +10,7 @@ const MOST_LINES = 2000; // Shown at a time; older ones leave at the top, in lot
 const LEAVING = 500;
 const WORDS = {
   following: 'Following',
-  paused: 'Paused while you read – scroll to the end to go on',
+  paused: 'Paused while you read – scroll to the end to continue',
   ended: 'Complete',
 };
 /** @type {Set<State>} */

@@ -11,9 +11,9 @@ const WORTH = { completed: 'completed', failed: 'failed' };
 
 /** @type {Record<string, string>} */
 const ANSWERS = {
-  granted: 'This browser may notify you.',
-  denied: 'This browser does not allow it.',
-  missing: 'This browser has no notifications.',
+  granted: 'This browser can notify you.',
+  denied: 'Notifications are blocked in this browser.',
+  missing: 'This browser does not support notifications.',
 };
 
 /**
@@ -56,7 +56,7 @@ export function createNotifier({ document, Notification, leads }) {
   async function ask(button) {
     const answer = Notification ? await Notification.requestPermission() : 'missing';
     const place = button.parentElement?.querySelector('[data-notify-answer]') ?? button;
-    place.textContent = ANSWERS[answer] ?? 'Not decided.';
+    place.textContent = ANSWERS[answer] ?? 'Not decided yet.';
   }
 
   for (const button of findAll(document, '[data-ask-notifications]')) {

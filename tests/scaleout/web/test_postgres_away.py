@@ -55,7 +55,7 @@ def test_page_says_that_the_database_is_away_and_asks_again_by_itself(
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
-    assert "The database does not answer." in answer.text
+    assert "The database is not responding." in answer.text
     assert '<meta http-equiv="refresh" content="5">' in answer.text
     assert 'href="/jobs?q=x"' in answer.text
 

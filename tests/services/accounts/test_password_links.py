@@ -21,7 +21,7 @@ GOOD = "a password of their own"
 
 def shown_link(answer: Any) -> str:
     """Its path."""
-    found = re.search(r"once within 72 hours: http://localhost(/password/[\w-]+)", answer.text)
+    found = re.search(r"once, for 72 hours: http://localhost(/password/[\w-]+)", answer.text)
     assert found is not None, answer.text
     return found.group(1)
 
@@ -74,7 +74,7 @@ def test_link_works_once(browser: Any) -> None:
     assert first.post(path, {"new_password": GOOD}).status_code == 303
     refused = second.post(path, {"new_password": "a password of another"})
     assert refused.status_code == 404
-    assert "Ask an admin for another one." in refused.text
+    assert "Ask an admin for a new one." in refused.text
     assert second.get(path).status_code == 404
     assert browser().sign_in("dora", GOOD).status_code == 303
 
@@ -138,8 +138,8 @@ def test_token_that_was_never_given_out_is_404(browser: Any, token: str) -> None
     [
         ("x7!qz", "Use at least 12 characters"),
         ("qwertyuiop", "one of the most common passwords"),
-        ("doradoradoradora", "This is guessed at once."),
-        ("", "Type a new password."),
+        ("doradoradoradora", "This is too easy to guess."),
+        ("", "Enter a new password."),
         ("x" * 1025, "Use at most 1024 characters."),
     ],
 )

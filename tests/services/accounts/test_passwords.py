@@ -24,14 +24,14 @@ ACCEPTED = [
     "x7" + "kq" * 3 + "!vB2" * 40,
 ]
 REFUSED = {
-    "": "Type a password.",
+    "": "Enter a password.",
     "x7!qz": "Use at least 12 characters",
     "Tr0ub4dour": "Use at least 12 characters",
     "iloveyou": "most common",
     "PASSWORD": "most common",
-    "aaaaaaaaaaaaaaaaaaaa": "guessed at once",
-    "bobbobbobbob": "guessed at once",
-    "passwordpassword": "guessed at once",
+    "aaaaaaaaaaaaaaaaaaaa": "too easy to guess",
+    "bobbobbobbob": "too easy to guess",
+    "passwordpassword": "too easy to guess",
     "x" * 1025: "at most 1024",
 }
 

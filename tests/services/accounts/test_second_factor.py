@@ -196,7 +196,7 @@ def test_code_counts_once(browser: Any) -> None:
     assert first.post("/login/code", {"code": code}).status_code == 303
     again = second.post("/login/code", {"code": code})
     assert again.status_code == 422
-    assert "used already" in again.text
+    assert "has been used" in again.text
 
 
 def test_code_of_an_earlier_step_is_refused_after_a_later_one(browser: Any) -> None:

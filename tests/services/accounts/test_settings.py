@@ -121,10 +121,10 @@ def test_own_password_is_changed_with_the_current_one(browser: Any) -> None:
     ("current", "new", "words"),
     [
         ("wrong", "another good one", ["This is not your password."]),
-        ("", "another good one", ["Type your password."]),
+        ("", "another good one", ["Enter your password."]),
         (PASSWORD, "x7!qz", ["Use at least 12 characters"]),
         (PASSWORD, "qwertyuiop", ["one of the most common passwords"]),
-        (PASSWORD, "aaaaaaaaaaaaaaaa", ["This is guessed at once."]),
+        (PASSWORD, "aaaaaaaaaaaaaaaa", ["This is too easy to guess."]),
         (PASSWORD, "x" * 1025, ["Use at most 1024 characters."]),
         ("wrong", "x7!qz", ["This is not your password.", "Use at least 12 characters"]),
     ],

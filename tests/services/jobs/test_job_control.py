@@ -287,7 +287,7 @@ def test_each_queued_job_shows_its_queue_position_to_everyone(
 def test_queued_job_says_what_it_waits_for(bob: Browser, new_job: Callable[..., int]) -> None:
     new_job()
     page = bob.get("/jobs").text
-    assert page.count(">waits for a free place<") == 1
+    assert page.count(">waits for a free slot<") == 1
     session.get_one(Job, 1).paused_at = now()
     session.commit()
     assert ">waits to be resumed<" in bob.get("/jobs/1").text

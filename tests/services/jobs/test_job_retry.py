@@ -101,7 +101,7 @@ def test_interrupted_sync_waits_for_a_person_and_stays_what_it_was(
 ) -> None:
     job_id = ended("interrupted", operation="sync")
     bob = browser("bob")
-    assert "It deletes files, so it does not go on by itself." in bob.get("/jobs/1").text
+    assert "It deletes files, so it is not resumed automatically." in bob.get("/jobs/1").text
     assert bob.post("/jobs/1/retry").location == "/jobs/2"
     assert status_of(job_id) == "interrupted"
 

@@ -302,7 +302,7 @@ def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
         rescue.recover()
     job = stored(job_id)
     assert (job.status, job.interruptions, job.attempt) == ("failed", 4, 4)
-    assert job.error == "Interrupted 4 times; the transfer was given up."
+    assert job.error == "Interrupted 4 times, so the transfer was given up."
     assert history(job_id) == ["queued"] + ["running", "interrupted", "queued"] * 3 + [
         "running",
         "interrupted",

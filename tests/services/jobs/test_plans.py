@@ -69,7 +69,7 @@ def test_sync_from_the_page_is_a_dry_run_first_and_one_from_a_program_starts(
     told = [entry.detail.partition(";")[2].strip() for entry in entries]
     assert told == ["", "started without a confirmed dry run"]
     assert [entry.detail.partition(" '")[0] for entry in entries] == ["dry run of sync", "sync"]
-    assert "no: started without a dry run" in bob.get("/jobs/2").text
+    assert "no dry run" in bob.get("/jobs/2").text
 
 
 def test_copy_from_the_page_starts_at_once(bob: Browser, wish: dict[str, str]) -> None:
@@ -126,7 +126,7 @@ def test_anything_else_typed_is_refused_beside_the_field(
 ) -> None:
     answer = bob.post(f"/jobs/{planned()}/confirm", {"confirm": typed})
     assert answer.status_code == 422
-    assert errors_in(answer.text) == {"confirm": "Type 3, or the name of the job."}
+    assert errors_in(answer.text) == {"confirm": "Type 3 or the job's name."}
     assert "<b>3</b>" not in answer.text
     assert jobs_in_table() == 1
 
@@ -176,10 +176,10 @@ def test_another_operator_may_see_the_card_and_not_confirm(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("add", "4 files now, 3 files then"),
-        ("take", "2 files now, 3 files then"),
-        ("swap", "as many files, but not the same"),
-        ("grow", "as many files, but not the same"),
+        ("add", "4 files instead of the 3 you confirmed"),
+        ("take", "2 files instead of the 3 you confirmed"),
+        ("swap", "other files than the ones you confirmed"),
+        ("grow", "other files than the ones you confirmed"),
     ],
 )
 def test_changed_since_it_was_shown_is_refused_and_asked_again(
@@ -272,7 +272,7 @@ def test_rclone_itself_is_held_to_the_number_that_was_shown(
     assert "--dry-run" in look_ahead
     assert "--max-delete=3" in real_one
     assert status_of(2) == JobStatus.FAILED
-    assert "more than was confirmed" in (stored(2).error or "")
+    assert "more than you confirmed" in (stored(2).error or "")
 
 
 def test_program_confirms_a_dry_run_and_reads_the_plan(

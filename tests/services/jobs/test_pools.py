@@ -102,17 +102,17 @@ def test_job_without_a_living_worker_says_so_on_its_row(
     new_job(pool="site-b")
     charlie: Browser = browser("charlie")
     page = charlie.get("/jobs").text
-    assert page.count(">no worker takes jobs<") == 1
-    assert page.count(">waits for a free place in pool site-b<") == 1
+    assert page.count(">no worker is taking jobs<") == 1
+    assert page.count(">waits for a free slot in pool site-b<") == 1
     assert page.count("next in the queue") == 2, "each pool has a queue of its own"
 
     browser("alice").post(f"/workers/{site_b}/pause")
-    assert "no worker in pool site-b takes jobs" in charlie.get("/jobs").text
+    assert "no worker in pool site-b is taking jobs" in charlie.get("/jobs").text
     browser("alice").post(f"/workers/{site_b}/resume")
     assert "no worker in pool site-b" not in charlie.get("/jobs").text
     lose(site_b)
-    assert "no worker in pool site-b takes jobs" in charlie.get("/jobs").text
-    assert "Pool site-b – none at the moment" in browser("bob").get("/jobs/new").text
+    assert "no worker in pool site-b is taking jobs" in charlie.get("/jobs").text
+    assert "Pool site-b – no workers right now" in browser("bob").get("/jobs/new").text
 
 
 @pytest.mark.one_process

@@ -233,14 +233,14 @@ def test_card_says_what_was_moved_and_its_links_work_without_scripts(bob: Browse
     note(now() - timedelta(hours=5), 60 * 3 * MIB)
     page = bob.get("/").text
     assert re.search(
-        r"Peak 3\.0 MiB/s, average \d+\.\d KiB/s, 180\.0 MiB moved until [\d:]{8}$", card(page)
+        r"Peak 3\.0 MiB/s, average \d+\.\d KiB/s, 180\.0 MiB moved \(as of [\d:]{8}\)$", card(page)
     )
     assert 'href="/?period=day#throughput"' in page
     assert re.search(r'id="period-hour"[^>]*aria-current="true"', page)
     assert 'hx-get="/?period=hour" hx-select="#dashboard-region > *"' in page
     day = bob.get("/?period=day").text
     assert re.search(
-        r"Peak 614\.4 KiB/s, average [\d.]+ KiB/s, 360\.0 MiB moved until [\d:]{8}$", card(day)
+        r"Peak 614\.4 KiB/s, average [\d.]+ KiB/s, 360\.0 MiB moved \(as of [\d:]{8}\)$", card(day)
     )
     assert re.search(r'id="period-day"[^>]*aria-current="true"', day)
     assert 'hx-get="/?period=day" hx-select="#dashboard-region > *"' in day

@@ -68,7 +68,7 @@ def test_all_that_is_wrong_is_said_at_once_by_field(program: Any) -> None:
     }
     answer = program("bob").post("/jobs", wrong)
     assert_problem(answer, 422, "name", "source", "destination", "bandwidth_limit")
-    assert answer.json["errors"]["source"] == "There is no remote “sftp” that you may use."
+    assert answer.json["errors"]["source"] == "No remote named “sftp” is available to you."
     assert number_of_jobs() == 0
 
 
@@ -79,7 +79,7 @@ def test_source_that_does_not_exist_is_refused_unless_a_pool_is_named(
     elsewhere = wish | {"source": str(root / "none")}
     answer = program("bob").post("/jobs", elsewhere)
     assert_problem(answer, 422, "source")
-    assert answer.json["errors"]["source"].startswith("There is nothing at this path.")
+    assert answer.json["errors"]["source"].startswith("Nothing exists at this path.")
     assert program("bob").post("/jobs", elsewhere | {"pool": "site-b"}).status_code == 201
     assert number_of_jobs() == 1
 

@@ -63,7 +63,7 @@ class NewJob(OptionsGiven):
         " taken too; or a timetable in the time zone of your settings, such as"
         " 08:00,10M 19:00,off. Answers give it in rclone's form.",
     )
-    dry_run: bool = Field(False, description="Only say what would be done.")
+    dry_run: bool = Field(False, description="Report what would happen, change nothing.")
     pool: str | None = Field(
         None,
         max_length=POOL_LENGTH,

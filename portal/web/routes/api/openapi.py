@@ -27,7 +27,7 @@ _ABOUT = (
 )
 _REFUSALS = {
     400: "What was sent is not JSON; or, with a session, the CSRF token is missing.",
-    401: "No token, or one that is unknown, expired or ended.",
+    401: "No token, or one that is unknown, expired or revoked.",
     403: "The role or the scope of the token does not allow this.",
     404: "There is no such thing.",
     413: "The body is larger than 64 KiB.",
