@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,20 +77,6 @@ def source(tmp_path: Path) -> Path:
     (folder / "zero").touch()
     (folder / "sub" / "small").write_text("hello\n")
     return folder
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-@pytest.fixture(name="eventually")
-def _eventually() -> Callable[..., bool]:
-    return eventually
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from portal.engine.processes import inspect, process_identity, process_lives, va
 from tests.shipped import environment as shipped
 from tests.support.project import ROOT
 from tests.support.scripts import python_program
+from tests.support.waiting import wait_for
 
 
 def program(folder, body):
@@ -115,11 +116,11 @@ def end(portal):
     portal.stdout.close()
 
 
-def test_sigkilled_portal_leaves_no_rclone(source, tmp_path, marked, eventually):
+def test_sigkilled_portal_leaves_no_rclone(source, tmp_path, marked):
     portal = portal_with_a_transfer(rclone_path(None), source, tmp_path)
     assert marked(4711)
     end(portal)
-    assert eventually(lambda: not marked(4711), seconds=3)
+    wait_for(lambda: not marked(4711), 3)
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def stubborn(tmp_path):
 
 
 def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
-    stubborn, source, tmp_path, marked, eventually, monkeypatch
+    stubborn, source, tmp_path, marked, monkeypatch
 ):
     monkeypatch.setattr("portal.engine.orphans._GRACE", 0.3)
     (tmp_path / "data").mkdir()
@@ -141,20 +142,20 @@ def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
     assert len(marked(4711)) >= 2
     (tmp_path / "link").symlink_to(tmp_path / "data")
     assert end_orphans(tmp_path / "link") == 1
-    assert eventually(lambda: not marked(4711))
+    wait_for(lambda: not marked(4711), 5)
     assert end_orphans(tmp_path / "data") == 0
 
 
-def test_sweep_lets_a_paused_transfer_tidy_up_before_it_ends(source, tmp_path, marked, eventually):
+def test_sweep_lets_a_paused_transfer_tidy_up_before_it_ends(source, tmp_path, marked):
     (tmp_path / "data").mkdir()
     portal = portal_with_a_transfer(rclone_path(None), source, tmp_path)
-    assert eventually(lambda: list((tmp_path / "to").rglob("*.portal*-*")), seconds=10)
+    wait_for(lambda: list((tmp_path / "to").rglob("*.portal*-*")), 10)
     for pid in marked(4711):
         os.kill(pid, signal.SIGSTOP)
     end(portal)  # The word of its death waits until it goes on.
     assert marked(4711)
     assert end_orphans(tmp_path / "data") == 1
-    assert eventually(lambda: not marked(4711))
+    wait_for(lambda: not marked(4711), 5)
     assert list((tmp_path / "to").rglob("*.portal*-*")) == []
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from portal.engine import EngineError
+from tests.support.waiting import wait_for
 
 STATS = '{"level":"notice","msg":"m","stats":{"bytes":%d,"totalBytes":100,"totalTransfers":1}}'
 
@@ -29,7 +30,7 @@ def test_silence_gives_none_at_every_tick(bench):
     assert 0.4 < time.monotonic() - began < 2.0
 
 
-def test_sigterm_and_grandchild_ignored_ends_by_sigkill_of_the_group(bench, marked, eventually):
+def test_sigterm_and_grandchild_ignored_ends_by_sigkill_of_the_group(bench, marked):
     bench.script(
         f"""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -43,10 +44,10 @@ def test_sigterm_and_grandchild_ignored_ends_by_sigkill_of_the_group(bench, mark
     outcome = stop_at_first_reading(transfer)
     assert time.monotonic() - began < 5
     assert (outcome.exit_code, outcome.stopped) == (-9, True)
-    assert eventually(lambda: not marked(7))
+    wait_for(lambda: not marked(7), 5)
 
 
-def test_grandchild_that_keeps_stderr_open_dies_with_rclone(bench, marked, eventually):
+def test_grandchild_that_keeps_stderr_open_dies_with_rclone(bench, marked):
     bench.script(
         f"""
         subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
@@ -57,7 +58,7 @@ def test_grandchild_that_keeps_stderr_open_dies_with_rclone(bench, marked, event
     outcome, _ = bench.run()
     assert time.monotonic() - began < 5
     assert outcome.succeeded
-    assert eventually(lambda: not marked(7))
+    wait_for(lambda: not marked(7), 5)
 
 
 def test_grandchild_that_left_the_group_cannot_hold_the_transfer(bench, marked):

@@ -10,7 +10,6 @@ import itertools
 import os
 import pwd
 import signal
-import socket
 import subprocess
 import time
 from importlib.util import find_spec
@@ -21,6 +20,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.ports import free_port
+
 _PATIENCE = 20.0
 
 
@@ -29,7 +30,7 @@ class Part:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -197,12 +198,6 @@ def _children(parent: int) -> list[int]:
             if entry.read_bytes().rpartition(b")")[2].split()[1] == b"%d" % parent:
                 found.append(int(entry.parent.name))
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _NOBODY = pwd.getpwnam("nobody")

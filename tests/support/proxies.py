@@ -12,10 +12,10 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import wait_for
 
 NGINX = """
 daemon off;
@@ -99,14 +99,14 @@ def nginx_command() -> str:
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 10
-    while True:
+    def is_open() -> bool:
         assert process.poll() is None, "nginx ended at its start"
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        assert time.monotonic() < deadline, "nginx does not listen"
-        time.sleep(0.05)
+            return True
+        return False
+
+    wait_for(is_open)
 
 
 class FaultyWay:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
+
+from tests.support.waiting import wait_for
 
 SCRIPT = Path(__file__).with_name("recorder.js")
 
@@ -70,8 +71,4 @@ def fields_of(row: str) -> dict[str, str]:
 
 def until(page: Page, condition: Callable[[], Any], seconds: float = 10) -> Any:
     """The first true value of ``condition``, while the browser goes on living."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still not after {seconds} s"
-        page.wait_for_timeout(50)
-    return value
+    return wait_for(condition, seconds, lambda: page.wait_for_timeout(50))

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """The first true value of ``condition``; fails after ``seconds``."""
+def wait_for(
+    condition: Callable[[], Any],
+    seconds: float = 10.0,
+    pause: Callable[[], object] = lambda: time.sleep(0.02),
+) -> Any:
+    """The first true value of ``condition``; fails after ``seconds``. ``pause`` is what is done
+    between two looks."""
     deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"still not: {condition}"
-        time.sleep(0.02)
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"still not after {seconds} s: {condition}"
+        pause()
+    return value

@@ -7,9 +7,10 @@ import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from tests.support.waiting import wait_for
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # of that key: RFC 6455, 1.3
@@ -144,15 +145,16 @@ class Client:
 
 def pump(clients: Iterable[Client], until: Callable[[], object], seconds: float = 20.0) -> None:
     """Reads for all of them until the condition holds."""
-    deadline = time.monotonic() + seconds
     poll = select.poll()
     known = {client.socket.fileno(): client for client in clients if not client.ended}
     for fileno in known:
         poll.register(fileno, select.POLLIN)
-    while not until():
-        assert time.monotonic() < deadline, "what was awaited did not come"
+
+    def read() -> None:
         for fileno, _ in poll.poll(50):
             client = known[fileno]
             client.read()
             if client.ended:
                 poll.unregister(fileno)
+
+    wait_for(until, seconds, read)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.realtime.fanout.clients import Client, masked, parse, pump
 from tests.shipped import environment as shipped
+from tests.support.ports import free_port
 from tests.support.project import ROOT
 
 KIB = 1024
@@ -25,9 +26,7 @@ NOTHING = {
 
 class Server:
     def __init__(self, *, interval: float = 25, timeout: float = 20) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen(
             [
                 shipped.python(),
