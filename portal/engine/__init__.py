@@ -1,6 +1,6 @@
 """rclone: command line, process, statistics, exit codes. Knows neither the web nor the database."""
 
-from portal.engine.backend_options import Option, options_of
+from portal.engine.backend_options import BackendOption, options_of
 from portal.engine.binary import check_rclone, rclone_path, rclone_problem
 from portal.engine.command import Order
 from portal.engine.confined_parent import use_threads
@@ -22,15 +22,16 @@ from portal.engine.orphans import end_orphans, end_processes_of
 from portal.engine.plan import ConfirmedPlan, Plan
 from portal.engine.processes import process_identity, process_lives
 from portal.engine.progress import FIGURES, Phase, Progress
+from portal.engine.rclone_process import Outcome, RcloneProcess
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile
-from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 from portal.engine.watchdog import Watchdog
 
 __all__ = [
     "FIGURES",
+    "BackendOption",
     "ConfirmedPlan",
     "CurrentFile",
     "EngineError",
@@ -41,15 +42,14 @@ __all__ = [
     "LogLine",
     "Matching",
     "MatchingFile",
-    "Option",
     "Order",
     "Outcome",
     "Phase",
     "Plan",
     "Progress",
+    "RcloneProcess",
     "Remote",
     "Run",
-    "Transfer",
     "Trouble",
     "Watchdog",
     "answers_to_anything",

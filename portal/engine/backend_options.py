@@ -13,7 +13,7 @@ from portal.engine.run_once import run_once
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class BackendOption:
     """``kind`` as rclone calls it: string, bool, int, SizeSuffix, Duration … ``examples`` are pairs
     of a value and what it means."""
 
@@ -29,7 +29,7 @@ class Option:
 
 
 @cache
-def options_of(rclone: Path) -> dict[str, dict[str, Option]]:
+def options_of(rclone: Path) -> dict[str, dict[str, BackendOption]]:
     """Backend → option → what it is. Asked once; raises EngineError if rclone does not tell."""
     answer = run_once(rclone, ["config", "providers"], seconds=20, most=16 * 1024 * 1024)
     try:
@@ -44,9 +44,9 @@ def options_of(rclone: Path) -> dict[str, dict[str, Option]]:
     }
 
 
-def _option(told: Any) -> Option:
+def _option(told: Any) -> BackendOption:
     examples = [(str(one["Value"]), str(one["Help"])) for one in told.get("Examples") or ()]
-    return Option(
+    return BackendOption(
         name=told["Name"],
         help=str(told["Help"]),
         kind=str(told["Type"]),

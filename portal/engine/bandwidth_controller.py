@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from portal.engine.transfer import Transfer
+from portal.engine.rclone_process import RcloneProcess
 from portal.transfers import bandwidth
 from portal.transfers.bandwidth import OFF
 
@@ -39,7 +39,7 @@ class BandwidthController:
         """The rate that the current rclone has; None without a limit."""
         return None if self._rate == OFF else self._rate
 
-    def update(self, transfer: Transfer) -> str | None:
+    def update(self, transfer: RcloneProcess) -> str | None:
         """Tells rclone the rate if it has changed; returns it if rclone has taken it."""
         rate = rate_now(self.bandwidth_limit, self._timezone)
         if rate == self._rate or time.monotonic() - self._tried_at < _RETRY_AFTER:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from portal.engine.plan import ConfirmedPlan, Plan
+from portal.engine.rclone_process import Outcome
 from portal.engine.report import Differences
 from portal.engine.single_file import Shape
-from portal.engine.transfer import Outcome
 
 #: How many files the sentence of a failed comparison names.
 _NAMED = 3

@@ -12,9 +12,9 @@ from portal.engine.command import Order
 from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import may_pass, passing
 from portal.engine.progress import Progress
+from portal.engine.rclone_process import Outcome
 from portal.engine.safety import Examination, Verdict
 from portal.engine.samples import below
-from portal.engine.transfer import Outcome
 
 #: Seconds after which what a probe has shown is shown once more before anything is deleted.
 _FRESH = 5.0

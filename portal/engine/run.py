@@ -22,9 +22,9 @@ from portal.engine.log import LogLine
 from portal.engine.outcomes import changed_plan, copies_differ, modes_failed, unknown_source
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
+from portal.engine.rclone_process import Outcome, RcloneProcess
 from portal.engine.single_file import Lookup, Shape, narrowed
 from portal.engine.storage_watch import StorageWatch
-from portal.engine.transfer import Outcome, Transfer
 from portal.engine.trouble import Trouble
 from portal.transfers import bandwidth
 
@@ -69,7 +69,7 @@ class Run:
         self._paused = paused
         self._stopped = False
         self._begun: Callable[[int], None] | None = None
-        self._current: Transfer | None = None
+        self._current: RcloneProcess | None = None
         self._outcome: Outcome | None = None
         self._lines: list[LogLine] = []
         self._lines_left_out = 0
@@ -129,7 +129,7 @@ class Run:
         self._bandwidth.bandwidth_limit = bandwidth_limit
 
     def take_log(self) -> tuple[list[LogLine], int]:
-        """As `Transfer.take_log`, of all rclones so far."""
+        """As `RcloneProcess.take_log`, of all rclones so far."""
         self._keep_log()
         taken = self._lines, self._lines_left_out
         self._lines, self._lines_left_out = [], 0
@@ -137,7 +137,7 @@ class Run:
 
     @property
     def log_waits(self) -> bool:
-        """As `Transfer.log_waits`."""
+        """As `RcloneProcess.log_waits`."""
         return self._current is not None and self._current.log_waits
 
     @property
@@ -350,7 +350,7 @@ class Run:
             return unknown_source(shape)
         if self._stopped:
             return self._interrupted()
-        transfer = Transfer(
+        transfer = RcloneProcess(
             self._rclone,
             replace(order, bandwidth_limit=self._bandwidth.begin()),
             data_dir=self._data_dir,
@@ -395,7 +395,7 @@ class Run:
             self._shape = lookup.shape
         return self._shape
 
-    def _govern(self, transfer: Transfer) -> None:
+    def _govern(self, transfer: RcloneProcess) -> None:
         rate = self._bandwidth.update(transfer)
         if rate is not None:
             self._note(f"Bandwidth limit: {bandwidth.words(rate)}.")

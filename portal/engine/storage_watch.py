@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from portal.engine.command import Order
+from portal.engine.rclone_process import RcloneProcess
 from portal.engine.silence import Activity, Silence, moved_by
-from portal.engine.transfer import Transfer
 from portal.engine.trouble import Trouble
 
 #: Fewer bytes than any answer of a storage.
@@ -56,7 +56,9 @@ class StorageWatch:
                 files=order.options.transfers,
             )
 
-    def look(self, transfer: Transfer, order: Order, rate: str | None, *, is_idle: bool) -> None:
+    def look(
+        self, transfer: RcloneProcess, order: Order, rate: str | None, *, is_idle: bool
+    ) -> None:
         """Reports that nothing arrives, and gives the storage up if that lasts. ``is_idle``: it is
         paused or stopped, so nothing has to arrive."""
         moment = time.monotonic()
@@ -88,7 +90,7 @@ class StorageWatch:
             self._note(f"{words} for {silent:.0f} s.")
             self.trouble = Trouble(f"{words}; trying again", silent_since=time.time() - silent)
 
-    def _give_up(self, transfer: Transfer, order: Order, silent: float) -> None:
+    def _give_up(self, transfer: RcloneProcess, order: Order, silent: float) -> None:
         self._silence = None
         self.gave_up = True
         reason = (

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from portal.engine import Option
+from portal.engine import BackendOption
 from portal.errors import Invalid
 from portal.remotes.backends import Backend
 from portal.remotes.hosts import HostRefused, host_in, refuse_malformed
@@ -56,7 +56,7 @@ class Refused(Exception):
 
 def checked(
     backend: Backend,
-    known: Mapping[str, Option],
+    known: Mapping[str, BackendOption],
     typed: Mapping[str, str],
     stored: Collection[str] = (),
 ) -> dict[str, str]:
@@ -85,7 +85,7 @@ def checked(
 
 
 def hosts(backend: Backend, values: Mapping[str, str]) -> dict[str, str]:
-    """Option → host, of each that names a server."""
+    """BackendOption → host, of each that names a server."""
     return {
         name: values[name] if name == "host" else host_in(values[name])
         for name in backend.endpoints
@@ -93,7 +93,7 @@ def hosts(backend: Backend, values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def choices(option: Option) -> tuple[tuple[str, str], ...]:
+def choices(option: BackendOption) -> tuple[tuple[str, str], ...]:
     """The only values allowed, to choose from; empty if any value is allowed."""
     if option.name not in _CHOICES:
         return ()
@@ -108,7 +108,7 @@ def _missing(backend: Backend, names: tuple[str, ...]) -> str:
     return f"Enter {' or '.join(label(name, backend.key) for name in names)}."
 
 
-def _value(backend: Backend, option: Option, text: str) -> str:
+def _value(backend: Backend, option: BackendOption, text: str) -> str:
     if option.name in LONG:
         return _RULES[option.name](text)
     text = text if option.name in backend.passwords else text.strip()

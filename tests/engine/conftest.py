@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Order, Outcome, Progress, Transfer, rclone_path
+from portal.engine import Order, Outcome, Progress, RcloneProcess, rclone_path
 from tests.support.scripts import python_program
 from tests.support.transfers import environments
 
@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rclone = rclone_path(None)
-        self.started: list[Transfer] = []
+        self.started: list[RcloneProcess] = []
 
     def transfer(
         self,
@@ -32,11 +32,11 @@ class Bench:
         bandwidth_limit: str | None = None,
         dry_run: bool = False,
         **options: Any,
-    ) -> Transfer:
+    ) -> RcloneProcess:
         source = source or self.folder / "from"
         destination = destination or self.folder / "to"
         order = Order(7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run)
-        transfer = Transfer(self.rclone, order, **{"data_dir": self.folder, **options})
+        transfer = RcloneProcess(self.rclone, order, **{"data_dir": self.folder, **options})
         transfer.start()
         self.started.append(transfer)
         return transfer

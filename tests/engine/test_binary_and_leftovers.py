@@ -87,10 +87,10 @@ def test_setpriv_that_cannot_be_started_is_named(tmp_path, monkeypatch):
 PARENT = """
 import sys
 from pathlib import Path
-from portal.engine import Order, Transfer
+from portal.engine import Order, RcloneProcess
 rclone, source, target, data = map(Path, sys.argv[1:])
 order = Order(4711, 1, "copy", str(source), str(target), "100k", False)
-transfer = Transfer(rclone, order, data_dir=data)
+transfer = RcloneProcess(rclone, order, data_dir=data)
 transfer.start()
 for reading in transfer.readings():
     if reading is not None:
@@ -191,7 +191,7 @@ import eventlet
 eventlet.monkey_patch()
 import json, sys, time
 from pathlib import Path
-from portal.engine import Order, Transfer, check_rclone, use_threads
+from portal.engine import Order, RcloneProcess, check_rclone, use_threads
 
 use_threads(eventlet.patcher.original("threading").Thread)
 
@@ -205,7 +205,7 @@ eventlet.spawn(tick)
 
 def run(rclone, source, target, stop, limit):
     order = Order(1, 1, "copy", source, target, limit, False)
-    transfer = Transfer(rclone, order, grace=0.3)
+    transfer = RcloneProcess(rclone, order, grace=0.3)
     transfer.start()
     percents = []
     for reading in transfer.readings():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import Order, Outcome, Remote, Run, Transfer, list_folder
+from portal.engine import Order, Outcome, RcloneProcess, Remote, Run, list_folder
 from portal.engine.plan import PlanBuilder
 from portal.engine.redaction import MASK, SecretRedactor
 from portal.engine.statistics import Line, Skipped, parse
@@ -218,13 +218,13 @@ def test_lines_that_cannot_be_read_are_counted_of_all_tries_and_logged(bench) ->
 
 def _synced(
     bench, tmp_path: Path, secret: str, operation: str = "sync"
-) -> tuple[Outcome, Transfer]:
+) -> tuple[Outcome, RcloneProcess]:
     """A dry run between two folders, of a remote whose password is the secret."""
     remote = Remote("there", "alias", {"remote": str(tmp_path / "to")}, frozenset({secret}))
     # No storage of ours is an alias, so that none may reach a folder of this machine.
     bench.wrap('exec RCLONE "$@"')
     order = Order(7, 1, operation, str(tmp_path / "from"), "there:", None, True, remotes=(remote,))
-    transfer = Transfer(bench.rclone, order, data_dir=bench.folder)
+    transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
     bench.started.append(transfer)
     transfer.start()
     list(transfer.readings())
@@ -288,7 +288,7 @@ def test_figures_of_many_files_with_long_names_are_read(bench, tmp_path: Path) -
         7, 1, "copy", str(tmp_path / "from"), str(tmp_path / "to"), "900k", False,
         options=Options(transfers=32),
     )  # fmt: skip
-    transfer = Transfer(bench.rclone, order, data_dir=bench.folder)
+    transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
     bench.started.append(transfer)
     transfer.start()
     busiest = max(

@@ -38,7 +38,7 @@ NO_HOST = (
 
 
 @pytest.fixture(scope="module")
-def known() -> dict[str, dict[str, engine.Option]]:
+def known() -> dict[str, dict[str, engine.BackendOption]]:
     return engine.options_of(engine.rclone_path(None))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from portal.engine import Order, Transfer, confinement, landlock, list_matching, rclone_path
+from portal.engine import Order, RcloneProcess, confinement, landlock, list_matching, rclone_path
 from portal.engine.binary import setpriv_path
 from portal.engine.group import ProcessGroup
 from portal.engine.run_once import run_once
@@ -285,7 +285,7 @@ def test_confinement_costs_less_than_five_milliseconds(folder: Path) -> None:
 
 def test_transfer_of_the_engine_alone_is_confined_too(folder: Path) -> None:
     told = order(folder)
-    transfer = Transfer(RCLONE, told)
+    transfer = RcloneProcess(RCLONE, told)
     transfer.start()
     list(transfer.readings())
     transfer.close()

@@ -43,7 +43,7 @@ def _allow_local() -> bool:
     return runtime().settings.remotes_allow_local
 
 
-def known_options(backend: str) -> Mapping[str, engine.Option]:
+def known_options(backend: str) -> Mapping[str, engine.BackendOption]:
     """What rclone says of the options of one of ``BACKENDS``."""
     return engine.options_of(_rclone())[BACKENDS[backend].rclone]
 

@@ -72,7 +72,7 @@ class Outcome:
     deleted: tuple[str, ...] = ()
 
 
-class Transfer:
+class RcloneProcess:
     """Runs one order. Call `close()` whatever happens.
 
     Where rclone is not confined it gets SIGTERM when the thread that called `start()` ends, so the
