@@ -1,28 +1,29 @@
 """One client's connection. After its handshake it leaves the web server and its greenlet: an idle
-client is an object and a place in the event loop, and a greenlet runs only while a message is
-answered.
+client is an object and an entry in the event loop, and a greenlet runs only while a message of the
+client is handled.
+
+Events are written straight to the socket. What the socket does not take waits in a ``SendBuffer``.
+Nothing here yields between looking and writing, which keeps a client's byte stream whole.
 """
 
 from __future__ import annotations
 
+import errno
 import socket as sockets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import eventlet
 import structlog
 from engineio import exceptions, packet
+from engineio.socket import Socket
 from eventlet.hubs import get_hub
 
-from portal.realtime.fanout.send_buffer import (
-    SendBuffer,
-    dropped,
-    gone,
-    never,
-)
+from portal.realtime.fanout.send_buffer import BACKLOG, Part, SendBuffer, dropped
 from portal.realtime.fanout.websocket_frames import (
     BINARY,
     CLOSE,
@@ -36,57 +37,77 @@ from portal.realtime.fanout.websocket_frames import (
 
 log = structlog.get_logger(__name__)
 
-#: Bytes that may wait for one client in the kernel, whose own choice grows to megabytes. It takes
-#: twice that for them and its books.
-_SEND_BUFFER = 48 * 1024
-#: Messages of one client that may wait to be answered.
+#: Bytes that may wait for one client in the kernel, whose default grows to megabytes. The kernel
+#: allocates twice as much, for its own overhead.
+_KERNEL_BUFFER = 48 * 1024
+#: Messages of one client that may wait to be handled.
 _INBOX = 16
 
 _ALIVE = str(packet.PONG).encode()
 _FAREWELL = frame(packet.Packet(packet.CLOSE).encode().encode()) + close_frame(1000)
 
 
-class Connection(SendBuffer):
-    """In place of the stock socket with its queue and three greenlets."""
+class State(Enum):
+    """A connection goes from one to a later one, never back."""
+
+    OPEN = "it reads and writes"
+    FAILED = "it neither reads nor writes; a greenlet is about to close it"
+    CLOSING = "the close frame is the last that is written; it reads until the client hangs up"
+    CLOSED = "the socket is closed"
+
+
+class Connection(Socket):
+    """Replaces Engine.IO's socket, which has a queue and three greenlets."""
+
+    # Engine.IO asks for these. There is nothing to upgrade from: the connection is a WebSocket.
+    connected = upgraded = True
+    upgrading = False
 
     def __init__(self, server: Any, sid: str, ended: Callable[[], None]) -> None:
-        super().__init__()
+        # The parent's __init__ is not called: it makes a queue.
         self.server = server
         self.sid = sid
         self.session: dict[str, Any] = {}
-        self.connected = self.upgraded = True
-        self.upgrading = self.closing = self.closed = False
         self.last_ping: float | None = 0.0
+        self.write: Callable[[bytes], int] = _not_connected
+        self._state = State.OPEN
         self._ended = ended
+        self._socket: Any = None
+        self._buffer: SendBuffer | None = None  # None: the socket takes whatever is written
+        self._writing: Any = None
         self._reader = Reader(server.max_http_buffer_size)
         self._reading: Any = None
-        self._over = False  # nothing more is to be read
-        self._credit = server.burst  # messages that may come now
+        self._credit = server.burst  # messages that the client may send now
         self._credited_at = time.monotonic()
-        self._inbox: deque[tuple[int, bytes]] | None = None  # None: nobody is answering
+        self._inbox: deque[tuple[int, bytes]] | None = None  # None: no greenlet handles messages
 
     def open(self, taken: Any, greeting: bytes, early: bytes = b"") -> None:
-        """Goes on with a socket that the web server gave away, and what it had read of it."""
+        """Takes over a socket from the web server, and the bytes that it had read from it."""
         self._socket = taken
         self.write = taken.send
-        with suppress(OSError):  # it may be gone already; the first write tells
-            taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
+        with suppress(OSError):  # the client may be gone already; the first write tells
+            taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _KERNEL_BUFFER)
             taken.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
-        self._listen()
-        self.deliver(greeting, [(object(), greeting)])
+        self._start_reading()
+        self._send_frame(greeting)
         self._feed(early)
 
-    # --- what engine.io calls ---
+    # --- called by Engine.IO ---
+
+    @property
+    def closed(self) -> bool:
+        return self._state in (State.CLOSING, State.CLOSED)
 
     def send(self, pkt: packet.Packet) -> None:
         if self.closed:
             raise exceptions.SocketIsClosedError
         encoded = pkt.encode()
-        data = frame(encoded.encode()) if isinstance(encoded, str) else frame(encoded, BINARY)
-        self.deliver(data, [(object(), data)])
+        self._send_frame(
+            frame(encoded.encode()) if isinstance(encoded, str) else frame(encoded, BINARY)
+        )
 
     def schedule_ping(self) -> None:
-        if self.last_ping is not None:  # the client answered: the next one after the interval
+        if self.last_ping is not None:  # the client answered: the next ping after the interval
             self.last_ping = None
             self.server.pings.add(self)
 
@@ -94,31 +115,141 @@ class Connection(SendBuffer):
         return not self.closed
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """Without ``abort`` the client gets what waits for it and a close frame, and is given a
-        moment to hang up itself."""
-        if not self.closing:
-            self.closing = True
-            self.server._trigger_event(
-                "disconnect",
-                self.sid,
-                reason or self.server.reason.SERVER_DISCONNECT,
-                run_async=False,
-            )
-            if not abort:
-                self.deliver(_FAREWELL, [(object(), _FAREWELL)])
-                self.server.pings.close_gracefully(self)
-            self.closed = self._mute = True
+        """Without ``abort`` the client gets all that waits for it and a close frame, and a moment
+        to hang up by itself."""
+        was_closed = self.closed
+        if abort or self._state is State.FAILED:
+            self._close_socket()
+        elif self._state is State.OPEN:
+            self._send_frame(_FAREWELL)
+            self._state = State.CLOSING
             self.server.pings.slow.add(self)
-            self._end_writing()
-        if abort:
-            self.abort()
+            self.server.pings.close_gracefully(self)
+            if self._buffer is None:
+                self._shutdown(sockets.SHUT_WR)
+        if not was_closed:
+            reason = reason or self.server.reason.SERVER_DISCONNECT
+            self.server._trigger_event("disconnect", self.sid, reason, run_async=False)
 
-    # --- reading: called by the event loop itself, so that nothing here may wait ---
+    # --- ending it ---
 
-    def _listen(self) -> None:
+    def drop(self, reason: str) -> None:
+        """Ends a connection that costs too much; counted and logged."""
+        dropped[reason] += 1
+        waiting = self._buffer.size if self._buffer is not None else 0
+        # Not here: this may be the event loop itself, and a log line may wait.
+        eventlet.spawn_n(log.warning, "socket dropped", reason=reason, waiting=waiting)
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        """Ends the connection without waiting: the caller may be the event loop itself, or in the
+        middle of a broadcast."""
+        if self._state is State.CLOSING:
+            self._close_socket()
+        elif self._state is State.OPEN:
+            self._state = State.FAILED
+            self.server.pings.slow.add(self)
+            self._stop_reading()
+            self._stop_buffering()
+            eventlet.spawn_n(self.close, abort=True, reason=reason)
+
+    def _close_socket(self) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self._stop_reading()
+        self._stop_buffering()
+        self.write = _not_connected
+        self.server.sockets.pop(self.sid, None)
+        self.server.pings.slow.discard(self)  # a closed socket refuses by itself
+        self._shutdown(sockets.SHUT_RDWR)
+        if self._socket is not None:
+            # After the hub's listeners: the number of a closed socket is soon another client's.
+            self._socket.close()
+            self._socket = None
+        self._ended()
+
+    def _shutdown(self, how: int) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # the client is gone already
+                self._socket.shutdown(how)
+
+    # --- writing ---
+
+    def deliver(self, run: bytes, parts: Iterable[Part]) -> None:
+        """Writes ``run``, which is the frames of ``parts`` joined. Never blocks, never yields. A
+        later part replaces one that still waits under the same key."""
+        if self._state is not State.OPEN:
+            return
+        if self._buffer is not None:
+            for key, data in parts:
+                self._buffer.add(key, data)
+            self._limit_backlog()
+            return
+        try:
+            sent = self.write(run)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._fail(self.server.reason.TRANSPORT_ERROR)
+            return
+        if sent < len(run):
+            self.start_buffering(sent, parts)
+
+    def start_buffering(self, sent: int, parts: Iterable[Part]) -> None:
+        """The socket took only the first ``sent`` bytes of ``parts``."""
+        self._buffer = SendBuffer(parts, sent)
+        self.server.pings.behind[self] = time.monotonic()
+        self.server.pings.slow.add(self)
         hub = get_hub()
-        fileno = self._socket.fileno()
-        self._reading = hub.add(hub.READ, fileno, self._read, never, never)
+        self._writing = hub.add(hub.WRITE, self._socket.fileno(), self._flush, never, never)
+        self._limit_backlog()
+
+    def _limit_backlog(self) -> None:
+        if self._buffer is not None and self._buffer.size > BACKLOG:
+            self.drop("backlog")
+
+    def _flush(self, _fileno: int) -> None:
+        """The socket takes bytes again. Called by the event loop itself, so it must not wait."""
+        if self._buffer is None:  # removed in the same turn of the loop
+            return
+        while chunk := self._buffer.chunk():
+            try:
+                self._buffer.advance(self._socket.send(chunk))
+            except BlockingIOError:
+                return
+            except OSError:
+                self._fail(self.server.reason.TRANSPORT_ERROR)
+                return
+        self._stop_buffering()
+        if self._state is State.OPEN:
+            self.server.pings.slow.discard(self)
+        else:
+            self._shutdown(sockets.SHUT_WR)
+
+    def _stop_buffering(self) -> None:
+        if self._buffer is not None:
+            get_hub().remove(self._writing)
+            self._buffer = self._writing = None
+            self.server.pings.behind.pop(self, None)
+
+    def _send_frame(self, data: bytes) -> None:
+        self.deliver(data, [(object(), data)])
+
+    # --- reading: called by the event loop itself, so nothing here may wait ---
+
+    def _start_reading(self) -> None:
+        hub = get_hub()
+        self._reading = hub.add(hub.READ, self._socket.fileno(), self._read, never, never)
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            get_hub().remove(self._reading)
+            self._reading = None
+
+    @property
+    def _reads(self) -> bool:
+        return self._state in (State.OPEN, State.CLOSING)
 
     def _read(self, _fileno: int) -> None:
         if self._reading is None:  # removed in the same turn of the loop
@@ -129,55 +260,56 @@ class Connection(SendBuffer):
             return
         except OSError:
             data = b""
-        if not data:
-            self._end(self.server.reason.TRANSPORT_CLOSE)
-            return
-        self._feed(data)
+        if data:
+            self._feed(data)
+        else:
+            self._fail(self.server.reason.TRANSPORT_CLOSE)
 
     def _feed(self, data: bytes) -> None:
         try:
             for kind, payload in self._reader.feed(data):
-                self._charge()
-                self._take(kind, payload)
-        except ProtocolError as broken:
-            self._control(close_frame(broken.code))
-            self._end(self.server.reason.TRANSPORT_ERROR)
+                if self._reads:
+                    self._charge()
+                    self._handle_frame(kind, payload)
+        except ProtocolError as error:
+            self._send_frame(close_frame(error.code))
+            self._fail(self.server.reason.TRANSPORT_ERROR)
 
     def _charge(self) -> None:
-        """Counts a message of whatever kind, before anything is done for it."""
+        """Counts a message of any kind, before anything is done for it."""
         moment = time.monotonic()
         earned = (moment - self._credited_at) * self.server.rate
         self._credit = min(self.server.burst, self._credit + earned) - 1
         self._credited_at = moment
         if self._credit < 0:
             dropped["flood"] += 1
-            # Not here: this runs in the event loop itself, and a log line may wait.
+            # Not here: this is the event loop itself, and a log line may wait.
             eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
             raise ProtocolError(1008, "too many messages")
 
-    def _take(self, kind: int, payload: bytes) -> None:
+    def _handle_frame(self, kind: int, payload: bytes) -> None:
         if kind == PING:
-            self._control(frame(payload, PONG))
+            self._send_frame(frame(payload, PONG))
         elif kind == CLOSE:
-            self._control(frame(payload[:2], CLOSE))
-            self._end(self.server.reason.TRANSPORT_CLOSE)
+            self._send_frame(frame(payload[:2], CLOSE))
+            self._fail(self.server.reason.TRANSPORT_CLOSE)
         elif payload == _ALIVE:
             self.schedule_ping()
         elif kind != PONG:
-            self._put(kind, payload)
+            self._enqueue(kind, payload)
 
-    def _put(self, kind: int, payload: bytes) -> None:
+    def _enqueue(self, kind: int, payload: bytes) -> None:
         if self._inbox is None:
             self._inbox = deque([(kind, payload)])
-            eventlet.spawn_n(self._answer)
+            eventlet.spawn_n(self._handle_messages)
             return
         self._inbox.append((kind, payload))
         if len(self._inbox) > _INBOX:
-            self._stop_reading()  # until those are answered
+            self._stop_reading()  # until those are handled
 
-    def _answer(self) -> None:
+    def _handle_messages(self) -> None:
         """The greenlet in which messages are handled, one after the other."""
-        while self._inbox and not self._over:
+        while self._inbox and self._reads:
             kind, payload = self._inbox.popleft()
             try:
                 data = payload if kind == BINARY else payload.decode()
@@ -186,37 +318,13 @@ class Connection(SendBuffer):
                 log.info("socket broke the protocol", reason=repr(error))
                 self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         self._inbox = None
-        if self._reading is None and not self._over:
-            self._listen()
+        if self._reading is None and self._reads:
+            self._start_reading()
 
-    def _end(self, reason: str) -> None:
-        self._over = True
-        self._stop_reading()
-        eventlet.spawn_n(self._close, reason)
 
-    def _close(self, reason: str) -> None:
-        self.close(abort=True, reason=reason)
+def _not_connected(_data: bytes) -> int:
+    raise OSError(errno.ENOTCONN, "not connected")
 
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            get_hub().remove(self._reading)
-            self._reading = None
 
-    def _control(self, data: bytes) -> None:
-        self.deliver(data, [(object(), data)])
-
-    def abort(self) -> None:
-        """Ends the connection for good."""
-        self._forget()
-        self._stop_reading()
-        if self._socket is not None:
-            self._shutdown(sockets.SHUT_RDWR)
-            # After the listeners: the number of a closed socket is soon another client's.
-            self._socket.close()
-            self._socket, self.write = None, gone
-            if not self.closing:
-                self._end(self.server.reason.TRANSPORT_ERROR)
-            self._over = True
-            self.server.sockets.pop(self.sid, None)
-            self._ended()
-        self.server.pings.slow.discard(self)  # a closed socket refuses by itself
+def never(*_arguments: object) -> None:
+    """For the event loop's callbacks that concern greenlets."""

@@ -164,7 +164,7 @@ class FanoutManager(Manager):
         sid = super().connect(sid, namespace)
         eio_sid = self.eio_sid_from_sid(sid, namespace)
         connection = self.server.eio.sockets.get(eio_sid)
-        if connection is None or connection.closing:
+        if connection is None or connection.closed:
             self.server._handle_disconnect(eio_sid, namespace, self.server.reason.TRANSPORT_CLOSE)
         return sid
 

@@ -29,8 +29,8 @@ class PingScheduler:
         self._due: deque[tuple[float, Connection]] = deque()
         self._unanswered: deque[tuple[float, Connection]] = deque()
         self._leaving: deque[tuple[float, Connection]] = deque()
-        #: Clients with a send buffer.
-        self.behind: set[Connection] = set()
+        #: Clients with a send buffer, and since when.
+        self.behind: dict[Connection, float] = {}
         #: Those and the clients that are closing: only ``Connection.deliver`` may write to them.
         self.slow: set[Connection] = set()
 
@@ -55,10 +55,11 @@ class PingScheduler:
             if not connection.closed and connection.last_ping == asked:
                 dropped["ping timeout"] += 1
                 connection.close(abort=True, reason=connection.server.reason.PING_TIMEOUT)
-        for connection in [one for one in self.behind if moment - one.behind_since > self._timeout]:
-            connection.drop("slow")
+        for connection, since in list(self.behind.items()):
+            if moment - since > self._timeout:
+                connection.drop("slow")
         for _, connection in _pop_until(self._leaving, moment):
-            connection.abort()
+            connection.close(abort=True)
 
 
 def _pop_until(

@@ -18,10 +18,9 @@ from portal.realtime.fanout.acceptor import (
     HandshakeQueue,
     no_authentication,
 )
-from portal.realtime.fanout.connection import Connection
+from portal.realtime.fanout.connection import Connection, never
 from portal.realtime.fanout.ping_scheduler import PingScheduler
 from portal.realtime.fanout.request_head import plain_head
-from portal.realtime.fanout.send_buffer import never
 from portal.realtime.fanout.websocket_frames import accept_key, frame
 
 #: Allocations between two runs of the cyclic garbage collector.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import engineio
+import eventlet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.realtime.fanout.connection import Connection
+from portal.realtime.fanout.connection import Connection, State
 from portal.realtime.fanout.ping_scheduler import PingScheduler
 from portal.realtime.fanout.send_buffer import BACKLOG, FRAME_OVERHEAD
 from portal.realtime.fanout.websocket_frames import frame
@@ -44,12 +45,14 @@ class Taker:
         self.peer.close()
 
 
-def open_connection(bites: Iterator[int]) -> tuple[Connection, Taker, Any]:
+def open_connection(
+    bites: Iterator[int], ended: Callable[[], None] = lambda: None
+) -> tuple[Connection, Taker, Any]:
     engine: Any = engineio.Server(async_mode="threading", monitor_clients=False)
     engine.pings = PingScheduler(engine)
     engine.rate = engine.burst = 1e9
     taker = Taker(bites)
-    connection = Connection(engine, "one", lambda: None)
+    connection = engine.sockets["one"] = Connection(engine, "one", ended)
     connection.open(taker, b"")
     return connection, taker, engine
 
@@ -75,14 +78,13 @@ def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
                 parts.append((key if key is not None else object(), frame(text)))
             connection.deliver(b"".join(part for _, part in parts), parts)
             if data.draw(st.booleans()):
-                connection._catch_up(taker.fileno())
+                connection._flush(taker.fileno())
         for _ in range(1000):
-            connection._catch_up(taker.fileno())
+            connection._flush(taker.fileno())
         frames, rest = parse(taker.taken)
         got = [payload for _, payload in frames]
         assert rest == b""
-        assert connection._waiting is None
-        assert connection._waiting_bytes == 0
+        assert connection._buffer is None
         assert not engine.pings.behind
         every = [text for _, text in sent]
         assert [text for text in every if text in got] == got  # in order, none twice
@@ -93,7 +95,7 @@ def test_stream_is_whole_ordered_and_newest_whatever_the_socket_takes(
             mine = [text for kind, text in sent if kind == key]
             assert not mine or mine[-1] in got
     finally:
-        connection.abort()
+        connection.close(abort=True)
 
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=60))
@@ -105,8 +107,49 @@ def test_what_waits_never_exceeds_the_backlog(sizes: list[int]) -> None:
             data = frame(b"x" * size)
             connection.deliver(data, [(object(), data)])
             total += len(data) + FRAME_OVERHEAD
-            assert connection._waiting_bytes + len(connection._rest) <= BACKLOG
-            assert connection._mute == (total > BACKLOG)
+            buffer = connection._buffer
+            assert buffer is None or buffer.size <= BACKLOG
+            assert (connection._state is State.FAILED) == (total > BACKLOG)
+            assert (buffer is None) == (total > BACKLOG)
         assert taker.taken == b""
     finally:
-        connection.abort()
+        connection.close(abort=True)
+
+
+ENDINGS: dict[str, Callable[[Connection, Taker], None]] = {
+    "close": lambda connection, _: connection.close(),
+    "abort": lambda connection, _: connection.close(abort=True),
+    "drop": lambda connection, _: connection.drop("slow"),
+    "client hangs up": lambda connection, _: connection._fail("transport close"),
+    "message too much": lambda connection, _: connection._feed(b"no frame"),
+    "event": lambda connection, _: connection.deliver(frame(b"x"), [(object(), frame(b"x"))]),
+    "socket takes more": lambda connection, taker: connection._flush(taker.fileno()),
+    "others run": lambda *_: eventlet.sleep(0),
+}
+
+
+@given(
+    st.lists(st.sampled_from(sorted(ENDINGS)), max_size=8),
+    st.lists(st.integers(0, 20), max_size=20),
+)
+def test_end_is_told_once_and_leaves_nothing_whatever_ends_it(
+    steps: list[str], bites: list[int]
+) -> None:
+    told: list[str] = []
+    ended: list[bool] = []
+    connection, taker, engine = open_connection(
+        iter([*bites, *[1 << 20] * 100]), lambda: ended.append(True)
+    )
+    engine.on("disconnect", lambda _sid, reason: told.append(reason))
+    states = [connection._state]
+    for step in [*steps, "abort", "others run"]:
+        ENDINGS[step](connection, taker)
+        states.append(connection._state)
+    order = list(State)
+    assert states == sorted(states, key=order.index)  # it never goes back
+    assert states[-1] is State.CLOSED
+    assert len(told) == len(ended) == 1
+    assert not engine.sockets
+    assert not engine.pings.slow
+    assert not engine.pings.behind
+    parse(taker.taken)  # what came through is frames, the last perhaps a part of one

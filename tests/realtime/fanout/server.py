@@ -92,11 +92,12 @@ def in_the_kernel(connection: Any) -> dict[str, int]:
 def held_for(connection: Any) -> dict[str, int]:
     """What one client costs: here, every object on its way with its books, and in the kernel."""
     there = in_the_kernel(connection._socket)
-    waiting = connection._waiting or {}
-    objects = [connection._rest, waiting, *waiting, *waiting.values()]
+    buffer = connection._buffer
+    waiting = buffer._frames
+    objects = [buffer, buffer._chunk, waiting, *waiting, *waiting.values()]
     return {
         "parts": len(waiting),
-        "here": connection._waiting_bytes + len(connection._rest),
+        "here": buffer.size,
         "objects": sum(map(sys.getsizeof, objects)),
         "kernel": there["bytes"],
         "kernel memory": there["memory"],
@@ -127,8 +128,7 @@ def state() -> dict[str, Any]:
         "listeners": sum(map(len, hub.listeners.values())),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "waiting": max(
-            (connection._waiting_bytes + len(connection._rest) for connection in connections),
-            default=0,
+            (each._buffer.size for each in connections if each._buffer is not None), default=0
         ),
         "behind": len(server.eio.pings.behind),
         "held": [
