@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from portal.web.routes.api.operations import OPERATIONS
-from portal.web.routes.api.shapes import Asked
+from portal.web.routes.api.shapes import Query
 
 EXAMPLES = 15
 NUMBERS = (1, 2, 3, 4)
@@ -86,7 +86,7 @@ def test_what_the_description_allows_is_answered_as_described(
 
 @pytest.mark.parametrize(
     "name",
-    [one.name for one in OPERATIONS if one.numbers or one.body or one.query is not Asked],
+    [one.name for one in OPERATIONS if one.numbers or one.body or one.query is not Query],
 )
 def test_what_the_description_forbids_is_refused_in_words(
     operations: dict[str, Any], name: str

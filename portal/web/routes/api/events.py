@@ -14,10 +14,10 @@ from portal.web.routes.api.paging import (
     links,
     pages_of,
 )
-from portal.web.routes.api.shapes import Asked, Shown, Timestamp
+from portal.web.routes.api.shapes import Query, ResponseBody, Timestamp
 
 
-class Event(Shown):
+class Event(ResponseBody):
     """One change of a job's status."""
 
     id: int
@@ -30,7 +30,7 @@ class Event(Shown):
     timestamp: Timestamp
 
 
-class EventList(Shown):
+class EventList(ResponseBody):
     items: list[Event]
 
 
@@ -38,7 +38,7 @@ class EventPage(Paged):
     items: list[Event]
 
 
-class LatestAsked(Asked):
+class LatestAsked(Query):
     limit: int = Field(10, ge=1, le=100, description="How many at most.")
 
 

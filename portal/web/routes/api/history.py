@@ -13,14 +13,14 @@ from portal.transfers.states import FINAL
 from portal.web.access import me
 from portal.web.routes.api.job_shapes import Job, shown
 from portal.web.routes.api.operations import Answer, operation
-from portal.web.routes.api.shapes import Asked, Shown
+from portal.web.routes.api.shapes import Query, ResponseBody
 from portal.web.routes.history_filter import read
 
 _DAY = "as 2026-11-22, in the time zone of your settings."
 _LARGEST = 2**63 - 1
 
 
-class HistoryAsked(Asked):
+class HistoryAsked(Query):
     first_day: str = Field("", alias="from", max_length=32, description=f"The first day, {_DAY}")
     last_day: str = Field(
         "", alias="to", max_length=32, description=f"The last day, which is included, {_DAY}"
@@ -43,7 +43,7 @@ class HistoryAsked(Asked):
     per_page: int = Field(25, ge=1, le=100, description="Items in an answer.")
 
 
-class HistoryTotals(Shown):
+class HistoryTotals(ResponseBody):
     """Totals of all jobs that match, on whichever page."""
 
     jobs: int
@@ -52,7 +52,7 @@ class HistoryTotals(Shown):
     seconds: int
 
 
-class HistoryPage(Shown):
+class HistoryPage(ResponseBody):
     items: list[Job]
     totals: dict[str, HistoryTotals] = Field(
         description="For each of completed, failed and cancelled, whatever `status` is asked for;"

@@ -13,7 +13,7 @@ from portal.transfers import compared
 from portal.transfers.options import from_json
 from portal.transfers.states import JobStatus, Operation
 from portal.web.routes.api.option_shapes import OptionsShown
-from portal.web.routes.api.shapes import Shown, Timestamp
+from portal.web.routes.api.shapes import ResponseBody, Timestamp
 
 
 class JobOptions(OptionsShown):
@@ -22,12 +22,12 @@ class JobOptions(OptionsShown):
     timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
 
 
-class PlannedFile(Shown):
+class PlannedFile(ResponseBody):
     name: str
     size: int
 
 
-class Plan(Shown):
+class Plan(ResponseBody):
     """What a dry run found it would do."""
 
     copies: int = Field(0, description="Files.")
@@ -41,7 +41,7 @@ class Plan(Shown):
     first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
 
 
-class LeftOut(Shown):
+class LeftOut(ResponseBody):
     """What was not taken because it is no file, or because the destination cannot hold it."""
 
     links: int = Field(description="Symbolic links.")
@@ -51,12 +51,12 @@ class LeftOut(Shown):
     empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
 
 
-class Names(Shown):
+class Names(ResponseBody):
     count: int
     names: list[str] = Field(description="The first ten.")
 
 
-class WaitingFor(Shown):
+class WaitingFor(ResponseBody):
     """Why a queued job does not run yet."""
 
     reason: queue_position.Reason = Field(
@@ -67,14 +67,14 @@ class WaitingFor(Shown):
     job_id: int | None
 
 
-class Difference(Shown):
+class Difference(ResponseBody):
     count: int
     names: list[str] = Field(
         description="The first by name: ten where jobs are listed, a thousand of one job."
     )
 
 
-class Differences(Shown):
+class Differences(ResponseBody):
     """What a comparison of both sides has found."""
 
     different: Difference
@@ -82,7 +82,7 @@ class Differences(Shown):
     only_destination: Difference
 
 
-class Job(Shown):
+class Job(ResponseBody):
     """One execution of one transfer."""
 
     id: int

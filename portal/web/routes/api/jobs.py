@@ -28,7 +28,7 @@ from portal.web.routes.api.paging import (
     Pages,
     links,
 )
-from portal.web.routes.api.shapes import Asked, Given
+from portal.web.routes.api.shapes import Query, RequestBody
 
 _PATH_LENGTH = 4095
 _TOO_LATE = "The job is no longer in a state that allows this."
@@ -89,14 +89,14 @@ class NewJob(OptionsGiven):
         )
 
 
-class NewLimit(Given):
+class NewLimit(RequestBody):
     bandwidth_limit: str | None = Field(
         max_length=validation.BANDWIDTH_LENGTH,
         description="As of a new job; null or empty for no limit.",
     )
 
 
-class Confirmation(Given):
+class Confirmation(RequestBody):
     confirm: str = Field(
         "",
         max_length=validation.NAME_LENGTH,
@@ -105,7 +105,7 @@ class Confirmation(Given):
     )
 
 
-class Once(Asked):
+class Once(Query):
     key: str | None = Field(
         None,
         alias=idempotency.HEADER,

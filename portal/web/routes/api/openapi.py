@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from portal.models import Role, Scope
 from portal.web.access import requires
 from portal.web.routes.api.operations import OPERATIONS, Operation, blueprint
-from portal.web.routes.api.shapes import Asked, Problem
+from portal.web.routes.api.shapes import Problem, Query
 
 Json = dict[str, Any]
 
@@ -128,7 +128,7 @@ def _parameters(one: Operation, schemas: dict[str, Json]) -> list[Json]:
         for name in one.numbers
     ]
     for place, shape in (("query", one.query), ("header", one.headers)):
-        if shape is None or shape is Asked:
+        if shape is None or shape is Query:
             continue
         for name, schema in schemas[shape.__name__]["properties"].items():
             found.append(_parameter(place, name, schema))
@@ -185,7 +185,7 @@ def _schemas() -> tuple[dict[str, Json], dict[Any, Json]]:
     for one in OPERATIONS:
         wanted.append((one.shape, "serialization"))
         wanted += [(shape, "validation") for shape in (one.body, one.headers) if shape is not None]
-        if one.query is not Asked:
+        if one.query is not Query:
             wanted.append((one.query, "validation"))
     references, definitions = models_json_schema(
         list(dict.fromkeys(wanted)), ref_template=_TEMPLATE

@@ -13,8 +13,8 @@ from flask import Blueprint, Response, make_response
 
 from portal.models import Role
 from portal.web.access import requires
-from portal.web.routes.api.requests import asked, given, sent
-from portal.web.routes.api.shapes import Asked, Given, Shown
+from portal.web.routes.api.requests import parse_body, parse_headers, parse_query
+from portal.web.routes.api.shapes import Query, RequestBody, ResponseBody
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -34,12 +34,12 @@ class Operation:
     summary: str
     description: str
     right: Role
-    shape: type[Shown]
+    shape: type[ResponseBody]
     answers: Mapping[int, str]
     refusals: Mapping[int, str]
-    query: type[Asked]
-    body: type[Given] | None
-    headers: type[Asked] | None
+    query: type[Query]
+    body: type[RequestBody] | None
+    headers: type[Query] | None
     answer_headers: Mapping[str, str]
 
     @property
@@ -57,10 +57,12 @@ class Operation:
 class Answer:
     """For a view that answers with more than its shape."""
 
-    shown: Shown
+    shown: ResponseBody
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
+
+View = Callable[..., ResponseBody | Answer]
 
 OPERATIONS: list[Operation] = []
 
@@ -70,19 +72,19 @@ def operation(
     rule: str,
     *,
     right: Role,
-    shape: type[Shown],
+    shape: type[ResponseBody],
     answers: Mapping[int, str],
     refusals: Mapping[int, str] | None = None,
-    query: type[Asked] = Asked,
-    body: type[Given] | None = None,
-    headers: type[Asked] | None = None,
+    query: type[Query] = Query,
+    body: type[RequestBody] | None = None,
+    headers: type[Query] | None = None,
     answer_headers: Mapping[str, str] | None = None,
-) -> Callable[[Callable[..., Shown | Answer]], Callable[..., Shown | Answer]]:
+) -> Callable[[View], View]:
     """Declares the view below it. The first line of its docstring is the summary, the rest its
     description; it gets the numbers of its path, and ``query``, ``body`` and ``headers`` where they
     are declared."""
 
-    def declare(view: Callable[..., Shown | Answer]) -> Callable[..., Shown | Answer]:
+    def declare(view: View) -> View:
         summary, _, description = (view.__doc__ or "").strip().partition("\n")
         declared = Operation(
             method=method,
@@ -112,17 +114,17 @@ def operation(
     return declare
 
 
-def _route(declared: Operation, view: Callable[..., Shown | Answer]) -> Callable[..., Response]:
+def _route(declared: Operation, view: View) -> Callable[..., Response]:
     @wraps(view)
     def route(**path: int) -> Response:
         arguments: dict[str, Any] = dict(path)
-        query = asked(declared.query)
-        if declared.query is not Asked:
+        query = parse_query(declared.query)
+        if declared.query is not Query:
             arguments["query"] = query
         if declared.headers is not None:
-            arguments["headers"] = sent(declared.headers)
+            arguments["headers"] = parse_headers(declared.headers)
         if declared.body is not None:
-            arguments["body"] = given(declared.body)
+            arguments["body"] = parse_body(declared.body)
         result = view(**arguments)
         answer = result if isinstance(result, Answer) else Answer(result)
         assert answer.status in declared.answers, answer.status  # noqa: S101 - a fault of ours

@@ -8,7 +8,7 @@ from pydantic import Field, create_model
 
 from portal.transfers.option_kinds import MOST_PATTERNS, Age, Flag, Number, Patterns, Size
 from portal.transfers.options import OPTIONS, Option
-from portal.web.routes.api.shapes import Given, Shown
+from portal.web.routes.api.shapes import RequestBody, ResponseBody
 
 _TEXT_LENGTH = 20
 
@@ -44,15 +44,15 @@ def _shown(option: Option) -> tuple[Any, Any]:
 
 if TYPE_CHECKING:
 
-    class OptionsGiven(Given):
+    class OptionsGiven(RequestBody):
         """A base class with a field for each option."""
 
-    class OptionsShown(Shown):
+    class OptionsShown(ResponseBody):
         """A base class with a field for each option."""
 else:
     OptionsGiven = create_model(
-        "OptionsGiven", __base__=Given, **{option.name: _given(option) for option in OPTIONS}
+        "OptionsGiven", __base__=RequestBody, **{option.name: _given(option) for option in OPTIONS}
     )
     OptionsShown = create_model(
-        "OptionsShown", __base__=Shown, **{option.name: _shown(option) for option in OPTIONS}
+        "OptionsShown", __base__=ResponseBody, **{option.name: _shown(option) for option in OPTIONS}
     )

@@ -8,19 +8,19 @@ from urllib.parse import urlencode
 from flask import request
 from pydantic import Field
 
-from portal.web.routes.api.shapes import Asked, Shown
+from portal.web.routes.api.shapes import Query, ResponseBody
 
 LINKS: Mapping[str, str] = {
     "Link": "Paths of the first, previous, next and last page (RFC 8288), those that exist."
 }
 
 
-class Pages(Asked):
+class Pages(Query):
     page: int = Field(1, ge=1, le=999_999_999, description="Number of the page, from 1.")
     per_page: int = Field(25, ge=1, le=100, description="Items on a page.")
 
 
-class Paged(Shown):
+class Paged(ResponseBody):
     """A subclass adds ``items``."""
 
     page: int = Field(description="Number of this page, from 1.")

@@ -14,7 +14,7 @@ from portal.services.storage.remotes import Draft
 from portal.transfers.locations import NAME_LENGTH
 from portal.web.access import actor, me
 from portal.web.routes.api.operations import Answer, operation
-from portal.web.routes.api.shapes import Given, Shown, Timestamp
+from portal.web.routes.api.shapes import RequestBody, ResponseBody, Timestamp
 
 _BACKENDS = ", ".join(BACKENDS)
 _OPTIONS = (
@@ -25,7 +25,7 @@ _LOCATION = {"Location": "Path of the remote."}
 Options = dict[str, str]
 
 
-class Remote(Shown):
+class Remote(ResponseBody):
     """A storage elsewhere: ``name:path`` is a source or destination of jobs."""
 
     id: int
@@ -48,11 +48,11 @@ class RemoteInFull(Remote):
     verdict: str
 
 
-class RemoteList(Shown):
+class RemoteList(ResponseBody):
     items: list[Remote]
 
 
-class _Wish(Given):
+class _Wish(RequestBody):
     role: Literal["operator", "admin"] = Field("operator", description="The least role for it.")
     start: str = Field("", max_length=1000)
 

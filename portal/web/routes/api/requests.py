@@ -29,7 +29,7 @@ class NotJson(PortalError):
     status = 415
 
 
-def asked(shape: type[Shape]) -> Shape:
+def parse_query(shape: type[Shape]) -> Shape:
     """The query of the address."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
@@ -40,7 +40,7 @@ def asked(shape: type[Shape]) -> Shape:
         raise _invalid(error) from None
 
 
-def sent(shape: type[Shape]) -> Shape:
+def parse_headers(shape: type[Shape]) -> Shape:
     """The headers that it names."""
     names = [field.alias or name for name, field in shape.model_fields.items()]
     try:
@@ -51,7 +51,7 @@ def sent(shape: type[Shape]) -> Shape:
         raise _invalid(error) from None
 
 
-def given(shape: type[Shape]) -> Shape:
+def parse_body(shape: type[Shape]) -> Shape:
     """The body."""
     if request.mimetype != "application/json":
         raise NotJson("Send the body as application/json.")

@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from portal.db.clock import iso
 
 
-class Given(BaseModel):
+class RequestBody(BaseModel):
     """The body of a request. An unknown field is refused: it is a mistake of the sender."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Asked(BaseModel):
+class Query(BaseModel):
     """The query of an address: all values arrive as text."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Shown(BaseModel):
+class ResponseBody(BaseModel):
     """The body of an answer."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
@@ -35,7 +35,7 @@ Timestamp = Annotated[
 ]
 
 
-class Problem(Shown):
+class Problem(ResponseBody):
     """What went wrong, after RFC 9457."""
 
     status: int = Field(description="The status of the answer once more.")

@@ -7,10 +7,10 @@ from portal.presentation.charts import Period
 from portal.services.jobs import speeds, statistics
 from portal.web.access import job_or_404
 from portal.web.routes.api.operations import operation
-from portal.web.routes.api.shapes import Asked, Shown, Timestamp
+from portal.web.routes.api.shapes import Query, ResponseBody, Timestamp
 
 
-class Speed(Shown):
+class Speed(ResponseBody):
     """The speed of a job over time."""
 
     attempt: int | None = Field(description="The one that was measured; null while none was.")
@@ -22,11 +22,11 @@ class Speed(Shown):
     peak: int = Field(description="Bytes a second.")
 
 
-class PeriodAsked(Asked):
+class PeriodAsked(Query):
     period: Period = Field(Period.HOUR, description="How far back.")
 
 
-class Throughput(Shown):
+class Throughput(ResponseBody):
     """What all jobs moved together."""
 
     period: Period

@@ -7,10 +7,10 @@ from portal.services.jobs import statistics
 from portal.transfers.states import JobStatus
 from portal.web.access import me
 from portal.web.routes.api.operations import operation
-from portal.web.routes.api.shapes import Shown
+from portal.web.routes.api.shapes import ResponseBody
 
 
-class Statistics(Shown):
+class Statistics(ResponseBody):
     """The figures of the dashboard."""
 
     counts: dict[JobStatus, int] = Field(description="Jobs by status; every status is there.")

@@ -16,12 +16,12 @@ from portal.web.routes.api.paging import (
     links,
     pages_of,
 )
-from portal.web.routes.api.shapes import Given, Shown, Timestamp
+from portal.web.routes.api.shapes import RequestBody, ResponseBody, Timestamp
 
 _LAST_ADMIN = "This is the last active admin."
 
 
-class User(Shown):
+class User(ResponseBody):
     id: int
     username: str
     role: Role
@@ -44,7 +44,7 @@ class UsersAsked(Pages):
     q: str = Field("", max_length=64, description="Part of a user name.")
 
 
-class NewUser(Given):
+class NewUser(RequestBody):
     username: str = Field(
         min_length=1,
         max_length=64,
@@ -53,7 +53,7 @@ class NewUser(Given):
     role: Role
 
 
-class NewRole(Given):
+class NewRole(RequestBody):
     role: Role
 
 
