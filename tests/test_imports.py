@@ -216,6 +216,16 @@ def test_no_test_imports_a_test() -> None:
     assert wrong == []
 
 
+def test_benchmarks_take_from_the_tests_what_is_shared_alone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "bench").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r" *(from|import) tests\b(?!\.support\b)", line)
+    ]
+    assert wrong == []
+
+
 def test_programs_in_strings_import_modules_that_exist() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
