@@ -135,3 +135,14 @@ def test_every_decision_is_numbered_once_and_short() -> None:
     numbers = [int(path.name[:4]) for path in decisions]
     assert numbers == list(range(1, len(decisions) + 1))
     assert not [path.name for path in decisions if len(path.read_text().splitlines()) > 25]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda path: path.stem[:4]
+)
+def test_every_decision_says_what_was_decided_why_and_at_what_price(path: Path) -> None:
+    text = path.read_text()
+
+    assert text.startswith(f"# {path.name[:4]}. ")
+    for part in ("Decided", "Why", "The price"):
+        assert text.count(f"**{part}:** ") == 1, part
