@@ -15,9 +15,11 @@ import math
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from portal.engine import partials
 
 _BREATH = 500
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,15 +37,18 @@ class Folders:
         modes: bool = False,
         remove: bool = False,
         since: float = math.inf,
+        passed_over: Callable[[str], None] = lambda name: None,
     ) -> None:
         """``modes``: give those at the destination the modes of the source's. ``remove``: remove
         what is empty at the source, its top excepted. ``since``, in seconds since 1970: what was
-        changed after it was perhaps emptied by the transfer itself."""
+        changed after it was perhaps emptied by the transfer itself. ``passed_over`` gets the paths
+        of files that no transfer takes, since they are named like partial files."""
         self._source = source
         self._destination = destination
         self._modes = modes
         self._remove = remove
         self._since = since
+        self._passed_over = passed_over
         #: How many folders of the source have been empty for longer.
         self.empty = 0
 
@@ -79,6 +84,8 @@ class Folders:
                     number += 1
                     if entry.is_dir(follow_symlinks=False):
                         inner.append(entry.name)
+                    elif partials.is_partial(entry.name):
+                        self._passed_over("/".join((*parts, entry.name)))
                 about = os.fstat(folder)
                 self.empty += bool(parts) and number == 0 and about.st_mtime < self._since
                 if parts and self._modes:

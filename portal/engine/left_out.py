@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine.markers import is_marker
+from portal.transfers.names import visible
 
 #: rclone's own words, which it says once of each such entry of a listing.
 _LINK = "Can't follow symlink"
@@ -46,6 +47,8 @@ class LeftOut:
         self._first_names: list[str] = []
         #: Names of files that are not whole and may lie at the destination.
         self._remaining: list[str] = []
+        self._partials = _Distinct()
+        self._first_partials: list[str] = []
         self._by_size = _Distinct()
         self._first_by_size: list[str] = []
         #: Empty folders of the source, at a destination that cannot hold any.
@@ -63,6 +66,11 @@ class LeftOut:
             self.may_remain([name])
         elif _NAME.search(message) and self._names.add(name) and len(self._first_names) < _FIRST:
             self._first_names.append(name[:_NAME_LENGTH])
+
+    def note_partial(self, name: str) -> None:
+        """A file of the source that is named like one that is not whole."""
+        if self._partials.add(name) and len(self._first_partials) < _FIRST:
+            self._first_partials.append(_shown(name))
 
     def note_comparison(self, name: str, message: str) -> None:
         """A line that rclone writes only if it is asked to say everything."""
@@ -94,6 +102,8 @@ class LeftOut:
         names: dict[str, Any] = {}
         if self._names.count:
             names |= {"names": self._names.count, "first_names": self._first_names}
+        if self._partials.count:
+            names |= {"partials": self._partials.count, "first_partials": self._first_partials}
         if self._by_size.count:
             names |= {"by_size": self._by_size.count, "first_by_size": self._first_by_size}
         if self._remaining:
@@ -137,6 +147,12 @@ class _Distinct:
     @property
     def count(self) -> int:
         return len(self._seen.union(self._packed))
+
+
+def _shown(name: str) -> str:
+    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))[
+        :_NAME_LENGTH
+    ]
 
 
 def _mode(folder: Path, name: str) -> int | None:

@@ -7,6 +7,8 @@ that was frozen and thawed would write to the partial file of its successor, or 
 
 from __future__ import annotations
 
+import re
+
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 #: rclone takes a suffix of 16 characters at most.
 _JOB, _ATTEMPT = 36**6, 36**2
@@ -16,6 +18,13 @@ _HASH = "[0-9a-f]" * 8
 WITHOUT = frozenset({"webdav", "s3", "azureblob", "google cloud storage", "b2"})
 #: All of them, of whatever job: no file of anybody. As rclone's filters write it.
 PATTERN = f"*.{_HASH}.portal{{{{[0-9a-z]+-[0-9a-z]+}}}}"
+
+_NAME = re.compile(rf".*\.{_HASH}\.portal[0-9a-z]+-[0-9a-z]+", re.DOTALL)
+
+
+def is_partial(name: str) -> bool:
+    """Whether ``PATTERN`` leaves out a file of this name, whoever gave it."""
+    return _NAME.fullmatch(name) is not None
 
 
 def suffix(job_id: int, attempt: int) -> str:

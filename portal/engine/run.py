@@ -277,17 +277,17 @@ class Run:
             return
         holds = order.destination_holds_folders
         removes = succeeded and holds and order.operation == "move" and order.takes_folders
-        if order.keeps_modes or removes or not holds:
-            folders = Folders(
-                order.local_source,
-                order.local_destination,
-                modes=order.keeps_modes,
-                remove=removes,
-                since=self._begun_at,
-            )
-            yield from folders.settle()
-            if not holds:
-                self._left_out.empty_folders = folders.empty
+        folders = Folders(
+            order.local_source,
+            order.local_destination,
+            modes=order.keeps_modes,
+            remove=removes,
+            since=self._begun_at,
+            passed_over=self._left_out.note_partial,
+        )
+        yield from folders.settle()
+        if not holds:
+            self._left_out.empty_folders = folders.empty
 
     def _told(self, reading: Progress) -> Progress:
         reading = self._cumulative.read(reading)

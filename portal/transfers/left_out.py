@@ -38,6 +38,11 @@ def left_out_words(links: int, specials: int, names: Mapping[str, Any] | None) -
                 "empty folder, which this storage cannot hold",
                 "empty folders, which this storage cannot hold",
             ),
+            (
+                int(told.get("partials") or 0),
+                "file that is named like an incomplete one of the portal's",
+                "files that are named like incomplete ones of the portal's",
+            ),
         )
         if number
     )

@@ -213,6 +213,8 @@ def test_page_api_log_and_history_tell_what_was_left_out(
         "names": 0,
         "first_names": [],
         "empty_folders": 0,
+        "partials": 0,
+        "first_partials": [],
     }
     row = next(csv.DictReader(io.StringIO(bob.post("/history/export").text)))
     assert (row["links_left_out"], row["specials_left_out"]) == ("4", "2")

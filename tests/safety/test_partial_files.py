@@ -15,6 +15,7 @@ from portal.engine import Order, Run, partials, rclone_path
 from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import reports, rescue
+from portal.transfers.left_out import left_out_words
 from portal.transfers.options import Options
 from tests.support.transfers import MIB, fill, status_of, stored, tree
 
@@ -65,6 +66,36 @@ def test_partial_files_are_neither_copied_nor_counted_nor_deleted(
     assert f"sub/{partial('y', 9, 3)}".encode() in there
     assert len(there) == 11
     assert (source / partial("being written", 7, 1)).exists()
+    told = job.left_out_names
+    assert told is not None
+    assert (told["partials"], sorted(told["first_partials"])) == (
+        2,
+        sorted([partial("being written", 7, 1), f"in/{partial('x', 8, 2)}"]),
+    )
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+@pytest.mark.parametrize("kind", ["sftp", "s3"])
+def test_file_that_is_named_like_a_partial_one_is_told(
+    attempts: Any, servers: Any, tmp_path: Path, kind: str, operation: str
+) -> None:
+    names = ["x.deadbeef.portalab-1", "sub/a\nb.00000000.portal0-0"]
+    put(tmp_path / "source", "book.txt", *LOOK_ALIKES, *names)
+    (tmp_path / "store" / "shelf").mkdir(parents=True)
+    remote = servers.remote("nas", servers.start(kind, tmp_path / "store"))
+    outcome = attempts.run(operation, tmp_path / "source", "nas:shelf", remote)
+    assert outcome.succeeded, outcome
+    told = outcome.found.left_out_names
+    assert told["partials"] == 2
+    assert sorted(told["first_partials"]) == ["sub/a\\nb.00000000.portal0-0", names[0]]
+    assert "2 files that are named like" in left_out_words(0, 0, told)
+    assert all((tmp_path / "source" / name).exists() for name in names)
+
+
+@pytest.mark.parametrize("name", [*LOOK_ALIKES, "x.deadbeef.portal-1", "x.DEADBEEF.portal1-1"])
+def test_other_names_are_no_partial_ones(name: str) -> None:
+    assert not partials.is_partial(name)
+    assert partials.is_partial(partial(name, 7, 1))
 
 
 def test_check_is_not_troubled_by_partial_files(new_job: Any, execute: Any, root: Path) -> None:

@@ -42,13 +42,20 @@ class Plan(ResponseBody):
 
 
 class LeftOut(ResponseBody):
-    """What was not taken because it is no file, or because the destination cannot hold it."""
+    """What was not taken because it is no file, because the destination cannot hold it, or because
+    it seems to be no whole file."""
 
     links: int = Field(description="Symbolic links.")
     specials: int = Field(description="Devices, FIFOs and sockets.")
     names: int = Field(0, description="Names that the destination cannot hold.")
     first_names: list[str] = Field([], description="The first ten of these.")
     empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
+    partials: int = Field(
+        0,
+        description="Files of a local source that are named like incomplete ones of the portal's:"
+        " photo.jpg.32a46c13.portal3f-1.",
+    )
+    first_partials: list[str] = Field([], description="The first ten of these.")
 
 
 class Names(ResponseBody):
