@@ -70,18 +70,18 @@ class Precautions:
             )
 
     def take(self, order: Order, tick: float, last: Callable[[Order], Objection]) -> Objection:
-        """Takes all steps in order, then ``last``, which may take long. Afterwards ``judged``
-        returns the order as it has to be run."""
+        """Takes all steps in order, then ``last``, which may take long. ``with_comparison`` returns
+        the order as it has to be run afterwards."""
         began = time.monotonic()
         self._sends_all = False
         objection = yield from self._examine(order, tick)
         if objection is None:
-            objection = yield from self._look_deeply(self.judged(order), tick)
+            objection = yield from self._look_deeply(self.with_comparison(order), tick)
             self.close()
         if objection is None:
-            objection = yield from self._look_for_unhashed(self.judged(order), tick)
+            objection = yield from self._look_for_unhashed(self.with_comparison(order), tick)
         if objection is None:
-            objection = yield from last(self.judged(order))
+            objection = yield from last(self.with_comparison(order))
         if objection is None and time.monotonic() - began > _FRESH:
             # The earlier answers may be outdated: a disk was mounted, a server moved.
             objection = yield from self._examine(order, tick)
@@ -116,7 +116,7 @@ class Precautions:
             return None
         return refused(order, verdict)
 
-    def judged(self, order: Order) -> Order:
+    def with_comparison(self, order: Order) -> Order:
         verdict = self.verdict
         if verdict is None:
             return order

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from portal.engine.markers import PREFIX, Journal
-from portal.engine.questions import Item, NoAnswer, Questions, attempted, together
+from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 
 NOT_WRITTEN = (
     "One end looks just like a folder in the other and may be that folder under another name; and "
@@ -130,7 +130,7 @@ class Elsewhere:
             if self.questions.find(self.text, name) is None:
                 return
             # A server may still remember what was removed past it: of that nothing can be read.
-            read = attempted(lambda: self.digest(name))
+            read = try_to_ask(lambda: self.digest(name))
             if not isinstance(read, NoAnswer) and read != _md5(b""):
                 raise
 
@@ -202,7 +202,7 @@ class Probe:
     def ignores_case(self) -> bool:
         """Whether the destination takes names that differ in case for one; after ``run()``."""
         other = f"{PREFIX.upper()}{self.number}"
-        found = attempted(lambda: self._destination.find(other))
+        found = try_to_ask(lambda: self._destination.find(other))
         return isinstance(found, Item)
 
     def is_own_on_disk(self) -> bool:
@@ -289,7 +289,7 @@ def _attempt_removal(end: End, name: str) -> Callable[[], bool]:
 
 def _seen(end: End, name: str) -> Callable[[], bool]:
     # A place that is not there answers as it likes.
-    return lambda: isinstance(attempted(lambda: end.find(name)), Item)
+    return lambda: isinstance(try_to_ask(lambda: end.find(name)), Item)
 
 
 def _exists(end: End, tail: str) -> bool:
@@ -299,14 +299,14 @@ def _exists(end: End, tail: str) -> bool:
         return Path(inside.below(name).text).is_dir()
     assert isinstance(inside, Elsewhere)  # noqa: S101 - narrows the type
     questions, text = inside.questions, inside.text
-    found = attempted(lambda: questions.find(text, name, folders=True))
+    found = try_to_ask(lambda: questions.find(text, name, folders=True))
     return isinstance(found, Item)
 
 
 def _is_alike(own: dict[str, int], other: End) -> bool:
     """Whether nothing tells them apart: each of the first entries of one is also in the other."""
     for name, size in own.items():
-        found = attempted(lambda name=name: other.find(name))  # type: ignore[misc]
+        found = try_to_ask(lambda name=name: other.find(name))  # type: ignore[misc]
         if isinstance(found, Item) and (size < 0 or found.size == size):
             continue
         if size < 0:

@@ -289,7 +289,7 @@ class Later(Generic[T]):
             self._error = error
 
 
-def attempted(question: Callable[[], T]) -> T | NoAnswer:
+def try_to_ask(question: Callable[[], T]) -> T | NoAnswer:
     """The answer, or why there is none."""
     try:
         return question()

@@ -23,7 +23,7 @@ from portal.engine.outcomes import changed_plan, copies_differ, modes_failed, un
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.rclone_process import Outcome, RcloneProcess
-from portal.engine.single_file import Lookup, Shape, narrowed
+from portal.engine.single_file import Lookup, Shape, narrow_to_file
 from portal.engine.storage_watch import StorageWatch
 from portal.engine.trouble import Trouble
 from portal.transfers import bandwidth
@@ -198,7 +198,7 @@ class Run:
         )
         if objection is not None:
             return objection
-        order = self._precautions.judged(self._order)
+        order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None and order.operation == "sync":
             order = replace(
                 order, confirmed=order.confirmed.after(self._deleted() - self._deleted_before)
@@ -321,7 +321,10 @@ class Run:
     def _verify(self, moved: Outcome, tick: float) -> Readings:
         self._note("Everything is copied; comparing both sides.")
         order = replace(
-            self._precautions.judged(self._order), operation="check", confirmed=None, one_way=True
+            self._precautions.with_comparison(self._order),
+            operation="check",
+            confirmed=None,
+            one_way=True,
         )
         verdict = self._precautions.verdict
         order = replace(order, comparison=verdict.verification if verdict else None)
@@ -345,7 +348,7 @@ class Run:
         yield from self._stand_still(tick)
         shape = yield from self._look_at_source(tick)
         if shape.name is not None:
-            order = narrowed(order, shape.name)
+            order = narrow_to_file(order, shape.name)
         if shape.problem and not self._stopped:
             return unknown_source(shape)
         if self._stopped:

@@ -25,7 +25,7 @@ from portal.engine.errors import EngineError
 from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
 from portal.engine.markers import Journal
 from portal.engine.probe import Elsewhere, End, Folder, Probe
-from portal.engine.questions import Later, NoAnswer, Questions, attempted, together
+from portal.engine.questions import Later, NoAnswer, Questions, together, try_to_ask
 from portal.engine.remotes import Remote
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.source_names import (
@@ -323,7 +323,7 @@ class Examination:
             return False
         assert self._questions is not None  # noqa: S101 - it was started
         questions, place = self._questions, self._order.destination
-        return attempted(lambda: questions.has_folders(place)) is not False
+        return try_to_ask(lambda: questions.has_folders(place)) is not False
 
     def _samples(self, single: bool, shared: bool) -> Samples:
         """A server may not see, in a folder that it has listed before, what another one wrote
@@ -470,7 +470,7 @@ class Examination:
             def remove(end: End = end, name: str = left.name) -> None:
                 end.remove(name)
 
-            if not isinstance(attempted(remove), NoAnswer):
+            if not isinstance(try_to_ask(remove), NoAnswer):
                 left.note.unlink(missing_ok=True)
 
     def _reachable(self, place: str) -> bool:

@@ -177,7 +177,7 @@ class Lookup:
         self._end = end
 
 
-def narrowed(order: Order, name: str) -> Order:
+def narrow_to_file(order: Order, name: str) -> Order:
     """The same order, for the folder that holds the file."""
     if order.source.startswith("/"):
         return replace(order, source=split(order.source)[0], only=name)

@@ -54,7 +54,7 @@ class Refused(Exception):
     """A sentence for the person who typed the value."""
 
 
-def checked(
+def validate(
     backend: Backend,
     known: Mapping[str, BackendOption],
     typed: Mapping[str, str],

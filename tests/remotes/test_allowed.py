@@ -133,7 +133,7 @@ def test_value_that_would_lead_astray_is_named(
 ) -> None:
     kind = BACKENDS[backend]
     with pytest.raises(Invalid) as caught:
-        parameters.checked(kind, known[kind.rclone], options)
+        parameters.validate(kind, known[kind.rclone], options)
     assert f"options.{field}" in caught.value.errors
 
 
@@ -157,10 +157,10 @@ def test_only_a_key_of_google_itself_is_taken(known: Any, change: dict[str, Any]
     }
     kind = BACKENDS["gcs"]
     name = "service_account_credentials"
-    taken = parameters.checked(kind, known[kind.rclone], {name: json.dumps(right)})
+    taken = parameters.validate(kind, known[kind.rclone], {name: json.dumps(right)})
     assert "left out" not in taken[name]
     with pytest.raises(Invalid):
-        parameters.checked(kind, known[kind.rclone], {name: json.dumps(right | change)})
+        parameters.validate(kind, known[kind.rclone], {name: json.dumps(right | change)})
 
 
 def test_private_key_reaches_rclone_on_one_line(known: Any) -> None:
@@ -168,7 +168,7 @@ def test_private_key_reaches_rclone_on_one_line(known: Any) -> None:
     pem = "\r\n".join(lines)
     kind = BACKENDS["sftp"]
     typed = {"host": "a.example", "user": "bob", "key_pem": pem}
-    taken = parameters.checked(kind, known[kind.rclone], typed)["key_pem"]
+    taken = parameters.validate(kind, known[kind.rclone], typed)["key_pem"]
     assert taken.split("\\n")[1:3] == ["AAAA", "BBBB"]
 
 

@@ -175,7 +175,7 @@ def test_payload_in_every_field_of_every_storage_does_nothing(tmp_path: Path, ba
         for name in kind.allowed:
             wish = filled(backend) | {name: payload}
             try:
-                value = parameters.checked(kind, known, wish).get(name)
+                value = parameters.validate(kind, known, wish).get(name)
                 hosts(kind, wish)
             except (Invalid, HostRefused):
                 continue

@@ -124,7 +124,7 @@ def test_copy_that_is_verified_and_differs_has_failed_and_names_the_file(
     job = stored(job_id)
     assert (job.status, job.outcome) == (JobStatus.FAILED, None)
     assert job.error is not None
-    assert job.error.startswith("All was copied, but 1 file at the destination differs")
+    assert job.error.startswith("Everything was copied, but 1 file at the destination differs")
     assert "only <copy>.jpg" in job.error
     page = browser("charlie").get(f"/jobs/{job_id}").text
     assert "only &lt;copy&gt;.jpg" in page

@@ -190,7 +190,7 @@ def _values(
         errors["start"] = refused.reason
     try:
         known = connections.known_options(backend.key)
-        values = parameters.checked(backend, known, draft.options, kept)
+        values = parameters.validate(backend, known, draft.options, kept)
     except Invalid as invalid:
         raise Invalid(errors | invalid.errors) from None
     wrong = connections.refuse_hosts(backend.key, values)
