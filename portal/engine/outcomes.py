@@ -42,7 +42,7 @@ def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
 
 
 def copies_differ(differences: Differences) -> str:
-    """``All was copied, but 2 files differ now: a.txt and b.txt. …``"""
+    """``Everything was copied, but 2 files differ now: a.txt and b.txt. …``"""
     names = [name for kind in differences.names.values() for name in kind][:_NAMED]
     verb = "differs" if differences.total == 1 else "differ"
     said = ", ".join(f"“{name}”" for name in names)

@@ -581,7 +581,7 @@ def test_verification_that_finds_a_difference_names_the_file(tmp_path: Path) -> 
     outcome = run.outcome()
     assert not outcome.succeeded
     assert outcome.reason == (
-        "All was copied, but 1 file at the destination differs from the source: “file 001”. "
+        "Everything was copied, but 1 file at the destination differs from the source: “file 001”. "
         "Find out what writes there, then retry."
     )
     assert outcome.found.differences["different"] == {"count": 1, "names": ["file 001"]}
