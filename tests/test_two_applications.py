@@ -194,12 +194,12 @@ def test_end_of_sessions_in_one_leaves_what_the_other_remembers(one: Side, two: 
     assert len(token) == 1
     assert charlie.get("/api/dashboard/stats").status_code == 200
     two.app.context.enter()
-    believed, endings = dict(current()[principals._Lookups].believed), publish.endings()
+    believed, session_epoch = dict(current()[principals._Lookups].believed), publish.session_epoch()
     one.app.context.enter()
     publish.end_user(3, "disabled")
     two.app.context.enter()
     assert current()[principals._Lookups].believed == believed
-    assert publish.endings() == endings
+    assert publish.session_epoch() == session_epoch
     assert [event.name for event in two.events.all] == []
 
 

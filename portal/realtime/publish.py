@@ -43,7 +43,7 @@ class _Live:
     """The live connections of one application, and what leads to those of its other processes."""
 
     def __init__(self) -> None:
-        self.endings = 0
+        self.session_epoch = 0
         self.publisher: Publisher | None = None
         self.listener: Subscriber | None = None
         self.order = [threading.RLock() for _ in range(64)]
@@ -130,9 +130,9 @@ def workers_changed() -> None:
     _emit("refresh", {}, role_room(Role.ADMIN))
 
 
-def endings() -> int:
-    """How often sessions were ended here; who compares it sees whether any was since."""
-    return _live().endings
+def session_epoch() -> int:
+    """Grows whenever a session ends. Compare it to see whether a cached session may be stale."""
+    return _live().session_epoch
 
 
 def _changed() -> None:
@@ -154,7 +154,7 @@ def end_user(user_id: int, reason: str) -> None:
 
 def user_changed() -> None:
     """Something was changed that is remembered of a user besides: it is looked up anew."""
-    _live().endings += 1
+    _live().session_epoch += 1
 
 
 def _end(room: str, reason: str) -> None:
@@ -164,7 +164,7 @@ def _end(room: str, reason: str) -> None:
 
 
 def _end_here(room: str, reason: str) -> None:
-    _live().endings += 1  # first: who connects from here on looks the session up anew
+    _live().session_epoch += 1  # first: who connects from here on looks the session up anew
     server = _sockets().server
     if server is None:
         return

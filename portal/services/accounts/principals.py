@@ -47,7 +47,7 @@ class Principal(NamedTuple):
     session_id: int
     token: str
     has_news: bool
-    endings: int
+    session_epoch: int
     looked_at: float
 
 
@@ -103,21 +103,21 @@ class _Lookups:
 
 def find(token: str) -> Principal | None:
     """The principal of this token. Raises SQLAlchemyError where that cannot be known."""
-    endings = publish.endings()  # before the look, so that an ending during it counts
+    session_epoch = publish.session_epoch()  # before the look, so that an ending during it counts
     mark = digest(token)
-    return _principal(_look(mark).get(mark), token, mark, endings)
+    return _principal(_look(mark).get(mark), token, mark, session_epoch)
 
 
 def find_all(tokens: Iterable[str]) -> dict[str, Principal]:
     """The principal of each of these tokens, in one query. Raises as ``find`` does."""
-    endings = publish.endings()
+    session_epoch = publish.session_epoch()
     marks = {digest(token): token for token in tokens}
     rows = _rows(set(marks)) if marks else {}
-    found = (_principal(row, marks[mark], mark, endings) for mark, row in rows.items())
+    found = (_principal(row, marks[mark], mark, session_epoch) for mark, row in rows.items())
     return {each.token: each for each in found if each is not None}
 
 
-def _principal(row: Any, token: str, mark: str, endings: int) -> Principal | None:
+def _principal(row: Any, token: str, mark: str, session_epoch: int) -> Principal | None:
     if row is None or not is_good(row, row.active, row.role):
         return None
     return Principal(
@@ -128,7 +128,7 @@ def _principal(row: Any, token: str, mark: str, endings: int) -> Principal | Non
         row.id,
         token,
         has_arrived(row, mark),
-        endings,
+        session_epoch,
         time.monotonic(),
     )
 
@@ -155,7 +155,10 @@ def cached(token: str) -> Principal | None:
 
 
 def _holds(known: Principal, seconds: float) -> bool:
-    return known.endings == publish.endings() and time.monotonic() - known.looked_at < seconds
+    return (
+        known.session_epoch == publish.session_epoch()
+        and time.monotonic() - known.looked_at < seconds
+    )
 
 
 def _look(mark: str) -> Rows:

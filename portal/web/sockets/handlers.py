@@ -26,7 +26,7 @@ _HANDSHAKE = 10.0
 
 
 @dataclass(slots=True)
-class Seat:
+class SocketSession:
     """An authenticated socket."""
 
     user_id: int
@@ -37,7 +37,7 @@ class Seat:
     since: float = field(default_factory=time.monotonic)
 
 
-def _silent(_sid: str) -> None: ...
+def _no_greeting(_sid: str) -> None: ...
 
 
 class _Sockets:
@@ -45,9 +45,9 @@ class _Sockets:
     known; ``greet`` is given each that is let in."""
 
     def __init__(self) -> None:
-        self.seats: dict[str, Seat] = {}
-        self.strangers: dict[str, float] = {}
-        self.greet: Callable[[str], None] = _silent
+        self.authenticated: dict[str, SocketSession] = {}
+        self.unauthenticated: dict[str, float] = {}
+        self.greet: Callable[[str], None] = _no_greeting
 
 
 def _sockets() -> _Sockets:
@@ -59,7 +59,7 @@ def _server() -> Any:
 
 
 def count() -> int:
-    return len(_sockets().seats)
+    return len(_sockets().authenticated)
 
 
 def _refused() -> Refused:
@@ -72,7 +72,7 @@ def _refused() -> Refused:
     return error
 
 
-def register(server: Any, *, greet: Callable[[str], None] = _silent) -> None:
+def register(server: Any, *, greet: Callable[[str], None] = _no_greeting) -> None:
     """``greet`` is given each client that was let in.
 
     The handlers, without Flask's request around them: none of them needs it, and in a storm of
@@ -87,25 +87,25 @@ def connect(
     sid: str, environ: dict[str, Any] | None = None, auth: object = None, *_more: object
 ) -> None:
     """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
-    if environ is None or sid in _sockets().seats:
+    if environ is None or sid in _sockets().authenticated:
         return  # an event that a client gave this name; see ``disconnect``
     try:
-        seat = _seat(environ)
+        known = _authenticate(environ)
     except Exception as error:
         # The third broad except of the house: an exception that leaves this handler would let
         # the client count as connected.
         log.exception("connect failed")
         raise _refused() from error
-    if seat is None:
+    if known is None:
         raise _refused()
-    _sockets().seats[sid] = seat
-    log.info("socket connected", user=seat.username, role=seat.role, address=seat.address)
+    _sockets().authenticated[sid] = known
+    log.info("socket connected", user=known.username, role=known.role, address=known.address)
     enter = _server().manager.enter_room
     for room in (
         *map(rooms.topic_room, rooms.TOPICS),
-        rooms.role_room(seat.role),
-        rooms.user_room(seat.user_id),
-        rooms.session_room(seat.session_id),
+        rooms.role_room(known.role),
+        rooms.user_room(known.user_id),
+        rooms.session_room(known.session_id),
     ):
         enter(sid, "/", room)
     _sockets().greet(sid)
@@ -113,9 +113,9 @@ def connect(
 
 def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:
     """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
-    seat = _sockets().seats.get(sid)
+    known = _sockets().authenticated.get(sid)
     topics = message.get("topics") if isinstance(message, dict) else None
-    if seat is None or not isinstance(topics, list):
+    if known is None or not isinstance(topics, list):
         return {"error": 'send {"topics": […]}'}
     if not all(isinstance(topic, str) and topic in rooms.TOPICS for topic in topics):
         return {"error": f"unknown topic; there are: {', '.join(rooms.TOPICS)}"}
@@ -123,8 +123,8 @@ def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any
     for topic in rooms.TOPICS:
         change = server.enter_room if topic in topics else server.leave_room
         change(sid, rooms.topic_room(topic))
-    log.info("socket subscribed", user=seat.username, role=seat.role, topics=sorted(set(topics)))
-    return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": seat.role}
+    log.info("socket subscribed", user=known.username, role=known.role, topics=sorted(set(topics)))
+    return {"topics": [topic for topic in rooms.TOPICS if topic in topics], "role": known.role}
 
 
 def disconnect(sid: str, reason: str = "", *_more: object) -> None:
@@ -132,15 +132,15 @@ def disconnect(sid: str, reason: str = "", *_more: object) -> None:
     # a socket that still hears everything and that no review knows.
     if _server().manager.is_connected(sid, "/"):
         return
-    seat = _sockets().seats.pop(sid, None)
-    if seat is not None:
+    known = _sockets().authenticated.pop(sid, None)
+    if known is not None:
         log.info(
             "socket disconnected",
-            user=seat.username,
-            role=seat.role,
-            address=seat.address,
+            user=known.username,
+            role=known.role,
+            address=known.address,
             reason=reason,
-            seconds=round(time.monotonic() - seat.since, 1),
+            seconds=round(time.monotonic() - known.since, 1),
         )
 
 
@@ -159,28 +159,28 @@ def review_forever() -> None:
 def review() -> None:
     """Drops sockets whose session is gone (expired, or ended where no event reached us) and
     connections that never finished the handshake."""
-    sessions.drop_ended({seat.session_id for seat in _sockets().seats.values()})
-    _close_strangers()
+    sessions.drop_ended({known.session_id for known in _sockets().authenticated.values()})
+    _close_unauthenticated()
 
 
-def _close_strangers() -> None:
+def _close_unauthenticated() -> None:
     server, sockets = _server(), _sockets()
-    strangers = sockets.strangers
-    known = {server.manager.eio_sid_from_sid(sid, "/") for sid in sockets.seats}
+    unauthenticated = sockets.unauthenticated
+    eio_sids = {server.manager.eio_sid_from_sid(sid, "/") for sid in sockets.authenticated}
     open_now = set(server.eio.sockets)
-    for eio_sid in strangers.keys() - (open_now - known):
-        del strangers[eio_sid]
-    for eio_sid in open_now - known:
-        if time.monotonic() - strangers.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
+    for eio_sid in unauthenticated.keys() - (open_now - eio_sids):
+        del unauthenticated[eio_sid]
+    for eio_sid in open_now - eio_sids:
+        if time.monotonic() - unauthenticated.setdefault(eio_sid, time.monotonic()) > _HANDSHAKE:
             server.eio.disconnect(eio_sid)
 
 
-def _seat(environ: dict[str, Any]) -> Seat | None:
+def _authenticate(environ: dict[str, Any]) -> SocketSession | None:
     known = environ.get("portal.principal")
     principal = principals.revalidate(known) if known is not None else None
     if principal is None:
         return None
     address = environ.get("REMOTE_ADDR", "")
-    return Seat(
+    return SocketSession(
         principal.user_id, principal.username, str(principal.role), principal.session_id, address
     )
