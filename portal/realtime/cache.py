@@ -12,7 +12,7 @@ from portal.runtime.context import current
 T = TypeVar("T")
 
 
-class Memo(Generic[T]):
+class TTLCache(Generic[T]):
     """Keeps what was made for ``seconds``, of at most ``size`` keys."""
 
     def __init__(self, seconds: float, size: int = 1000) -> None:
@@ -42,10 +42,10 @@ class Memo(Generic[T]):
         self._kept.clear()
 
 
-class Mark:
+class StateVersion:
     """Names the state that all jobs are in: another name after each change, and in each process.
 
-    A page carries the mark of the moment it was made. By it the page sees, once its live
+    A page carries the version of the moment it was made. By it the page sees, once its live
     connection stands, whether something happened in between that no event will tell it.
     """
 
@@ -53,7 +53,7 @@ class Mark:
         self._process = secrets.token_hex(4)
         self._changes = 0
 
-    def move(self) -> None:
+    def advance(self) -> None:
         self._changes += 1
 
     def __str__(self) -> str:
@@ -72,12 +72,12 @@ class Caches:
     """Of one application."""
 
     def __init__(self) -> None:
-        self.mark = Mark()
+        self.state_version = StateVersion()
         #: The dashboard's figures as a fragment, by time zone and base path. A change of status
         #: clears it, so that the counts are exact and only bytes and speed may be a second old.
-        self.figures: Memo[tuple[str, str]] = Memo(1.0)
+        self.figures: TTLCache[tuple[str, str]] = TTLCache(1.0)
         #: Rows of jobs, by job, time zone and base path. A change of status clears them too.
-        self.rows: Memo[Row] = Memo(1.0)
+        self.rows: TTLCache[Row] = TTLCache(1.0)
 
 
 def caches() -> Caches:

@@ -139,7 +139,7 @@ def _changed() -> None:
     caches = cache.caches()
     caches.figures.clear()
     caches.rows.clear()
-    caches.mark.move()
+    caches.state_version.advance()
 
 
 def end_sessions(session_ids: Iterable[int], reason: str) -> None:

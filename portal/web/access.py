@@ -145,7 +145,7 @@ def _refuse_forgery() -> None:
 
 def _enforce() -> None:
     # Before the view reads: what changes while it does is told by the page.
-    g.mark = str(caches().mark)
+    g.mark = str(caches().state_version)
     if request.endpoint is None:
         return  # no such page; the error page says so
     right = right_of(current_app, request.endpoint)

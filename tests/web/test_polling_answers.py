@@ -150,7 +150,7 @@ def test_job_that_is_not_there_is_404(browser: Any, path: str) -> None:
 
 def test_memo_makes_a_value_once_and_anew_when_it_is_old() -> None:
     made: list[int] = []
-    values: cache.Memo[int] = cache.Memo(60, size=2)
+    values: cache.TTLCache[int] = cache.TTLCache(60, size=2)
 
     def make() -> int:
         made.append(1)
@@ -161,7 +161,7 @@ def test_memo_makes_a_value_once_and_anew_when_it_is_old() -> None:
     assert values.get("a", make) == 2
     assert [values.get(key, make) for key in ("b", "c")] == [3, 4]
     assert values.get("a", make) == 5, "a full memo forgets"
-    assert cache.Memo(0.0).get("a", make) == 6
+    assert cache.TTLCache(0.0).get("a", make) == 6
 
 
 def test_page_can_tell_whether_something_happened_since_it_was_made(

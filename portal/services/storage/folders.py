@@ -11,7 +11,7 @@ from portal.db.session import session, write
 from portal.engine import Entry, Listing, Matching, is_marker
 from portal.errors import Invalid, PortalError
 from portal.models import User
-from portal.realtime.cache import Memo
+from portal.realtime.cache import TTLCache
 from portal.runtime.context import current
 from portal.runtime.thread_offload import offload
 from portal.services import audit
@@ -31,7 +31,7 @@ _EMPTY = "This folder is empty."
 _MISSING = "Nothing is here yet. A job creates the folder if it does not exist."
 
 
-class _Listings(Memo[Listing]):
+class _Listings(TTLCache[Listing]):
     """Pages and filters of one folder ask its storage once."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from portal.errors import NotFound
 from portal.models import Role
 from portal.presentation import charts
 from portal.presentation.charts import Period, Throughput
-from portal.realtime.cache import Memo, caches
+from portal.realtime.cache import TTLCache, caches
 from portal.runtime.context import current
 from portal.services.jobs import listing, queue_position, statistics
 from portal.web.access import background, me, requires
@@ -14,7 +14,7 @@ from portal.web.routes.fragments import fragment, tag_of, unchanged
 blueprint = Blueprint("dashboard", __name__)
 
 
-class _Throughputs(Memo[Throughput]):
+class _Throughputs(TTLCache[Throughput]):
     """The curve of each period, known for a second."""
 
     def __init__(self) -> None:

@@ -69,7 +69,12 @@ def logout() -> Response:
 def who() -> Response:
     """By it a page tells "signed out" from "blocked"."""
     return jsonify(
-        {"user": me().username, "role": me().role, "time": iso(now()), "mark": str(caches().mark)}
+        {
+            "user": me().username,
+            "role": me().role,
+            "time": iso(now()),
+            "mark": str(caches().state_version),
+        }
     )
 
 
