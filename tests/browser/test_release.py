@@ -9,7 +9,7 @@ from tests.support.pages import Visit
 from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 
-NOTE = "A new version is available. Load it when nothing is half typed."
+NOTE = "A new version is available. Reload when you have nothing unsaved."
 
 
 def test_open_page_says_once_that_a_newer_version_is_there_and_loads_it_when_asked(
