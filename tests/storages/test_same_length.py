@@ -25,12 +25,13 @@ def test_changed_file_of_the_same_length_arrives_before_its_source_goes(
     (local / "inner" / "two").write_bytes(os.urandom(3000))
     write(local / "one", NOON)
     assert completed(storage.transfer("copy", local, far))
-    # Many storages know whole seconds: a move must not go by them.
-    for operation, later in (("copy", 10.0), ("sync", 20.0), ("move", 20.4)):
+    # Many storages know whole seconds: a move must not go by them, nor by a time that was set back.
+    steps = (("copy", 10.0), ("sync", 20.0), ("move", 20.4), ("move", 20.4))
+    for number, (operation, later) in enumerate(steps):
         write(local / "one", NOON + later)
         wanted = sums(local)
         job = storage.transfer(operation, local, far)
-        arrived = storage.fetched("kept", tmp_path / operation) == wanted
+        arrived = wanted.items() <= storage.fetched("kept", tmp_path / str(number)).items()
         if job.status == JobStatus.COMPLETED:
             assert arrived, f"{operation} says completed"
         else:
