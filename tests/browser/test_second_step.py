@@ -73,7 +73,7 @@ def look() -> Callable[[Page, str], None]:
 
 
 def secret(page: Page) -> str:
-    page.click("summary:has-text('cannot be scanned')")
+    page.click("summary:has-text('scan the code')")
     return page.locator("code.secret").inner_text().replace(" ", "")
 
 
@@ -137,7 +137,7 @@ def test_user_links_their_account_and_turns_a_factor_on(
     look(page, "link")
     page.fill("[name=current_password]", PASSWORD)
     page.press("[name=current_password]", "Enter")
-    page.click("text=Go on to the example account")
+    page.click("text=Continue to the example account")
     page.wait_for_url("**/settings/sign-on")
     expect(page.locator("main")).to_contain_text("Account there")
 
