@@ -325,7 +325,7 @@ def test_provider_that_does_not_answer_is_said_in_a_sentence(portal: Callable[..
     browser = Browser(portal(oidc_issuer=f"http://127.0.0.1:{free_port()}"))
     answer = browser.get("/sign-on")
     assert answer.status_code == 503
-    assert "does not answer" in answer.text
+    assert "is not responding" in answer.text
     assert browser.sign_in("bob").status_code == 303
 
 

@@ -342,7 +342,7 @@ def test_real_transfer_leaves_its_log(new_job: Any, execute: Any, root: Path) ->
     job_id = new_job(source=root / "from")
     execute(job_id)
     rows = read(job_id).rows
-    assert rows[0].message == "Attempt 1 begins on test:1."
+    assert rows[0].message == "Attempt 1 started on test:1."
     assert rows[-1].message == "Attempt finished."
     copied = sorted(row.object for row in rows if row.message == "Copied (new)")
     assert copied == [f"file {n}" for n in range(5)]
