@@ -108,7 +108,7 @@ def test_existing_name_is_refused_with_exit_code_1(command: Command, data: Path)
     before = password_hash(data, "dora")
     done = command("create-user", "DORA", "--role", "admin")
     assert done.exit_code == 1
-    assert done.output == "Error: There is already a user dora.\n"
+    assert done.output == "Error: There is already a user named dora.\n"
     assert password_hash(data, "dora") == before
 
 

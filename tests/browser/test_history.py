@@ -56,7 +56,7 @@ def test_filter_is_set_by_keys_and_lives_in_the_address(charlie: Person, visit: 
     page.go_back()
     expect(page.locator("#user")).to_have_value("")
     page.click(".filter >> text=Clear")
-    expect(page.locator("#history-line")).to_have_text("60 transfers ended, newest first")
+    expect(page.locator("#history-line")).to_have_text("60 transfers finished, newest first")
 
 
 def test_transfer_that_ends_appears_by_itself(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from structlog.testing import CapturingLogger
 
 from portal.engine import rclone_path
 from portal.runtime import resources
@@ -59,17 +60,19 @@ def test_files_in_the_data_folder_are_open(tmp_path: Path, inner: str) -> None:
 
 @pytest.mark.parametrize("name", ["secret_key", "portal.sqlite", "portal.sqlite-wal"])
 def test_second_name_of_a_private_file_is_told(
-    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hard link, which nothing tells from a file of its own."""
+    log = CapturingLogger()
+    monkeypatch.setattr("portal.worker.roots.log", log)
     settings = load_settings(data_dir=tmp_path / "data")
     settings.prepare()
     (tmp_path / "data" / name).write_text("private")
     look_at_roots(settings)
-    assert "hard link" not in capsys.readouterr().out
+    assert "hard link" not in str(log.calls)
     (tmp_path / "data" / "files" / "holiday.jpg").hardlink_to(tmp_path / "data" / name)
     look_at_roots(settings)
-    said = capsys.readouterr().out
+    said = str(log.calls)
     assert "has a second name (a hard link)" in said
     assert str(tmp_path / "data" / name) in said
 

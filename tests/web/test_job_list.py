@@ -98,7 +98,7 @@ def test_each_filter_shows_its_jobs_and_its_chip_counts_them(add: Fill, charlie:
         assert told["All"] == 9
         if status != "cancelling":
             assert told[status.capitalize()] == len(wanted)
-    assert "No job is cancelled." in charlie.get("/jobs?status=cancelled").text
+    assert "No cancelled jobs." in charlie.get("/jobs?status=cancelled").text
 
 
 def test_counters_tell_the_same_as_the_chips(add: Fill, charlie: Browser) -> None:

@@ -24,7 +24,6 @@ def scale_out(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     """The same application as of a portal that leaves its jobs to workers."""
     configure(app, settings=settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     monkeypatch.setattr(workers, "_MEMORY", -1.0)
-    monkeypatch.setattr(workers, "_told", None)
     return app
 
 

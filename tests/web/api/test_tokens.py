@@ -182,7 +182,7 @@ def test_ended_token_is_refused_at_once(browser: Any, program: Any) -> None:
     bob = browser("bob")
     assert bob.post(f"/tokens/{stored()[0].id}/end").status_code == 303
     assert asking.get("/jobs").status_code == 401
-    assert "has ended" in bob.get("/tokens").text
+    assert "is revoked" in bob.get("/tokens").text
     assert stored() == []
 
 
