@@ -30,7 +30,8 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
         "The server requires TLS. Turn on “Explicit TLS” in the remote.",
     ),
     Reason(
-        r"failed to make ftp connection[^\n]*: (50[0-4] |530 \"please log|550 \"action not taken)",
+        r"failed to make ftp connection[^\n]*: "
+        r"(50[0-4] |530 \"?please log|550 \"?action not taken)",
         "The server does not support explicit TLS. Have it enabled there; on a network you "
         "trust, turn off “Explicit TLS” in the remote.",
     ),
@@ -39,15 +40,15 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
         "The server does not begin with TLS at this port. Tick “Explicit TLS” instead of "
         "“Implicit TLS” in the remote, or give the port for implicit TLS (usually 990).",
     ),
-    Reason(r"530 \"", _CREDENTIALS),
+    Reason(r"(^|: |\* )530 [\"a-z]", _CREDENTIALS),
     Reason(
-        r"421 \"[^\n]*(too many|maximum)",
+        r"421 \"?[^\n]*(too many|maximum)",
         "The server allows fewer connections at a time. Lower “Concurrency” in the remote.",
         may_pass=True,
         told="{storage} has too many connections",
     ),
     Reason(
-        r"501 \"no such directory",
+        r"501 \"?no such directory",
         "The server says in an unusual way that a folder is missing, so rclone takes it for an "
         "error. Make the folder first, or tick “Disable MLSD” in the remote.",
     ),

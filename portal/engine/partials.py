@@ -7,7 +7,11 @@ that was frozen and thawed would write to the partial file of its successor, or 
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 #: rclone takes a suffix of 16 characters at most.
@@ -34,6 +38,17 @@ def suffix(job_id: int, attempt: int) -> str:
 def pattern_of(job_id: int) -> str:
     """The patterns of partial files of all attempts of one job."""
     return f"*.{_HASH}.portal{_number(job_id % _JOB)}-{{{{[0-9a-z]+}}}}"
+
+
+def remove(folders: Iterable[Path], job_id: int, attempt: int) -> None:
+    """Removes what one attempt left in these local folders. Its rclone is dead: it tidies up when
+    it is told to end, but not a file that it was just about to begin."""
+    name = re.compile(rf".*\.{_HASH}{re.escape(suffix(job_id, attempt))}", re.DOTALL)
+    for folder in folders:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    Path(entry.path).unlink()
 
 
 def _number(number: int) -> str:

@@ -203,6 +203,16 @@ class RcloneProcess:
             return [self._redactor.without_secrets(name) for name in names]
         return []
 
+    def remove_partials(self) -> None:
+        """At a local destination, once it is dead: from the folders that it was at work in."""
+        top = self._order.local_destination
+        if top is None or not self._order.leaves_partials:
+            return
+        _, reader = self._started()
+        in_flight = reader.statistics.in_flight if reader.statistics else ()
+        folders = {top, *((top / name).parent for name, _ in in_flight)}
+        partials.remove(folders, self._order.job_id, self._order.attempt)
+
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and
         how many after these came too fast to be kept."""

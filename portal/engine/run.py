@@ -379,6 +379,8 @@ class Run:
         self._close_transfer()
         outcome = transfer.outcome()
         self._left_out.may_remain(transfer.unfinished)
+        if self._stopped:
+            transfer.remove_partials()
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
             self._note("The filters leave out this file: nothing was transferred.")
         return replace(outcome, found_nothing=transfer.found_nothing)

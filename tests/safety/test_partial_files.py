@@ -98,6 +98,28 @@ def test_other_names_are_no_partial_ones(name: str) -> None:
     assert partials.is_partial(partial(name, 7, 1))
 
 
+def test_stopped_attempt_removes_its_own_partial_files_alone(tmp_path: Path) -> None:
+    mine = tmp_path / f"photo.jpg.0123abcd{partials.suffix(7, 2)}"
+    mine.write_text("half")
+    others = [
+        f"photo.jpg.0123abcd{partials.suffix(7, 1)}",  # an earlier attempt, of a frozen worker
+        f"photo.jpg.0123abcd{partials.suffix(8, 2)}",
+        f"photo.jpg.0123abcd{partials.suffix(7, 20)}",
+        f"photo{partials.suffix(7, 2)}",
+        "photo.jpg",
+    ]
+    for name in others:
+        (tmp_path / name).write_text("not mine")
+    folder = tmp_path / f"album.0123abcd{partials.suffix(7, 2)}"
+    folder.mkdir()
+    link = tmp_path / f"link.0123abcd{partials.suffix(7, 2)}"
+    link.symlink_to(tmp_path / "photo.jpg")
+    partials.remove([tmp_path, tmp_path / "gone"], 7, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*others, folder.name, link.name]
+    )
+
+
 def test_check_is_not_troubled_by_partial_files(new_job: Any, execute: Any, root: Path) -> None:
     fill(root / "from")
     for name, content in tree(root / "from").items():

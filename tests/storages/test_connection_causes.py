@@ -22,7 +22,7 @@ CLOCKS = "The clocks of this machine and of the storage differ too much."
 BROKEN_OFF = "The server broke the connection off."
 FORBIDDEN = "The storage does not allow this with these credentials."
 REGION = "The bucket lies in another region."
-NO_SUCH_STORAGE = "Something answers there, but it is no "
+NO_SUCH_STORAGE = "Something answers there, but it is not "
 
 Look = Callable[..., str]
 

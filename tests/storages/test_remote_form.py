@@ -77,8 +77,8 @@ def test_words_are_those_of_the_provider(alice: Browser, backend: str, words: li
 
 def test_what_is_missing_is_called_as_the_form_calls_it(alice: Browser) -> None:
     errors = errors_in(add(alice, "b2", {}).text)
-    assert errors["option_account"] == "Give keyID."
-    assert errors["option_key"] == "Give applicationKey."
+    assert errors["option_account"] == "Enter keyID."
+    assert errors["option_key"] == "Enter applicationKey."
 
 
 def test_user_who_also_runs_the_portal_is_a_user_like_any_other(alice: Browser) -> None:
