@@ -112,8 +112,8 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
     ),
     _reason(
         ("405 method not allowed", "statuscode: 405", "501 not implemented", "statuscode: 501"),
-        "The storage's server does not do this. Its files may be there for reading only, its disk "
-        "may be full, or the remote's address may be another server's. Look at it, then retry.",
+        "The storage does not allow this kind of request. It may be read-only or full, or the "
+        "address of the remote may be wrong. Check it, then retry.",
     ),
     _reason(
         (

@@ -121,8 +121,14 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "A file system is read-only",
         ),
         ('stor: 552 "write /srv/x/a.bin: disk quota exceeded"', "The disk quota at the dest"),
-        ("unchunked simple update failed: 405 Method Not Allowed", "The storage's server does n"),
-        ("Couldn't delete: Method Not Allowed: 405 Method Not Allowed", "The storage's server d"),
+        (
+            "unchunked simple update failed: 405 Method Not Allowed",
+            "The storage does not allow this",
+        ),
+        (
+            "Couldn't delete: Method Not Allowed: 405 Method Not Allowed",
+            "The storage does not allow",
+        ),
         ("Failed to copy: 507 Insufficient Storage", "The storage is full"),
         ("setpriv: failed to execute /x/rclone: No such file", "rclone could not be started"),
     ],

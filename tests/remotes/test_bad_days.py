@@ -27,6 +27,7 @@ from tests.support.waiting import wait_for
 SAID = (
     "A file is larger than the destination can hold.",
     "The storage reported an internal error; it may be full or busy.",
+    "The storage does not allow this kind of request. It may be read-only or full",
     "The transfer failed. Check the errors",
 )
 
