@@ -33,11 +33,11 @@ consumer.loops.asynloop = loops.asynloop = asynloop
 NO_HEARTBEATS = """
 from portal.services import workers
 real, beats = workers.beat, []
-def beat(worker_id):
+def beat(worker_id, *more):
     beats.append(worker_id)
     if len(beats) > 6:
         raise ValueError("no heart")
-    return real(worker_id)
+    return real(worker_id, *more)
 workers.beat = beat
 """
 NO_SWEEP = """
