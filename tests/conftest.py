@@ -444,5 +444,6 @@ def events(app: Flask, settings: Settings) -> Iterator[Recorder]:
     recorder.set_server(server)
     server.manager = recorder
     yield recorder
+    recorder.end()
     assert [event for event in recorder.all if not event.room] == []
     assert [event for event in recorder.all if event.committed < event.data.get("seq", 0)] == []

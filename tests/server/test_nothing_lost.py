@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 
+from portal.engine import partials
 from tests.support.people import Person
 from tests.support.portal_rows import ask, column, counted, history, is_moving
 from tests.support.portal_server import PortalServer
@@ -131,5 +132,8 @@ def test_portal_killed_at_any_moment_loses_no_job_and_ends_each_once(
     assert history(portal, slow).count("running") == 4
     assert known[slow] == "failed"
     assert "Interrupted 4 times" in column(portal, slow, "error")
-    assert not list(portal.root.rglob("*.portal*-*"))
+    # Each attempt removes what those before it left. After the last one nobody does, if its rclone
+    # had not the time to tidy up when the portal was killed.
+    left = [path.suffix for path in portal.root.rglob("*.portal*-*")]
+    assert set(left) <= {partials.suffix(slow, 4)}
     assert counted(portal)

@@ -216,8 +216,15 @@ class Recorder(Manager):
         #: A connection of its own for each look: what it reads was committed.
         self._database = create_engine(database_url, poolclass=NullPool)
         self._lock = threading.Lock()
+        self._is_over = False
+
+    def end(self) -> None:
+        """A subscriber delivers for some seconds more what it hears, while the database goes."""
+        self._is_over = True
 
     def emit(self, event: str, data: Any, namespace: str, room: Any = None, **options: Any) -> Any:
+        if self._is_over:
+            return None
         time.sleep(random.uniform(0, self.hold_up))  # noqa: S311 - no secret
         left = Emitted(event, data, room, time.monotonic(), self._committed(data.get("job_id", 0)))
         with self._lock:

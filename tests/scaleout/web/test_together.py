@@ -175,10 +175,11 @@ def test_without_redis_pages_sign_in_new_jobs_and_cancels_go_on(web: Web, redis:
 
 
 def test_web_that_starts_while_redis_is_down_says_so_and_is_live_when_it_is_there(
-    module_database: str, redis: Redis, tmp_path: Path
+    web: Web, module_database: str, redis: Redis, tmp_path: Path
 ) -> None:
+    key = (web.data / "secret_key").read_text()
     redis.kill()
-    early = scale_out(tmp_path, module_database, redis.url)
+    early = scale_out(tmp_path, module_database, redis.url, PORTAL_SECRET_KEY=key)
     early.start()
     try:
         bob = Person(early, "bob")
