@@ -7,6 +7,7 @@ import { createRefresh } from './connection/refresh.js';
 import { guardRequests, watchRelease } from './connection/requests.js';
 import { redraw } from './connection/resync.js';
 import { isStill } from './connection/session.js';
+import { initDoubleClicks } from './forms/double-click.js';
 import { initForms } from './forms/forms.js';
 import { createLiveJobs } from './jobs/live-jobs.js';
 import { createClock } from './lib/clock.js';
@@ -127,6 +128,7 @@ function live(user) {
  * @param {() => State} connection
  */
 function initPage(connection) {
+  initDoubleClicks(document); // First: no other listener sees a click that it swallows.
   initForms(document);
   initMenus(document);
   /** @type {HTMLFormElement | null} */
