@@ -7,6 +7,7 @@ what a portal of several processes stands on: PostgreSQL, Redis, and workers tha
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -134,6 +135,13 @@ class _Rule(Rule):
 
 
 Flask.url_rule_class = _Rule
+
+
+def pytest_configure() -> None:
+    # Started by nohup, the tests would hand "ignore hangups" to each portal, and one that is sent
+    # a hangup to stop would go on. A handler ends with exec; to ignore a signal is inherited.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
