@@ -11,15 +11,13 @@ itself it does know, and of one file in one place only one content is left.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from portal.engine.ends import Elsewhere, End, Folder, digest_of
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 
@@ -28,117 +26,6 @@ NOT_WRITTEN = (
     "since it cannot be written to, the opposite cannot be proven. Nothing was done. Choose two "
     "folders of which neither holds the other."
 )
-_DEEPEST = 6
-_LIKENESS = 20
-
-
-class End(Protocol):
-    """One side, as the probe needs it. All but ``below`` may raise NoAnswer."""
-
-    @property
-    def text(self) -> str: ...
-    def below(self, path: str) -> End: ...
-    def tails(self) -> list[str]: ...
-    def find(self, name: str) -> Item | None: ...
-    def write(self, name: str, content: bytes) -> None: ...
-    def digest(self, name: str) -> str: ...
-    def remove(self, name: str) -> None: ...
-    def names(self) -> dict[str, int] | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder of this machine."""
-
-    text: str
-
-    def below(self, path: str) -> Folder:
-        return Folder(f"{self.text.rstrip('/')}/{path}")
-
-    def tails(self) -> list[str]:
-        return _tails(self.text)
-
-    def find(self, name: str) -> Item | None:
-        try:
-            found = Path(self.text, name).lstat()
-        except OSError:
-            return None
-        return Item(name, False, found.st_size)
-
-    def write(self, name: str, content: bytes) -> None:
-        try:
-            path = Path(self.text, name)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-        except OSError as error:
-            raise NoAnswer(f"{error.strerror}".lower()) from error
-
-    def digest(self, name: str) -> str:
-        try:
-            content = Path(self.text, name).read_bytes()
-        except OSError as error:
-            raise NoAnswer(f"{error.strerror}".lower()) from error
-        return _md5(content)
-
-    def remove(self, name: str) -> None:
-        try:
-            Path(self.text, name).unlink(missing_ok=True)
-        except OSError as error:
-            raise NoAnswer(f"{error.strerror}".lower()) from error
-
-    def names(self) -> dict[str, int] | None:
-        found: dict[str, int] = {}
-        try:
-            with os.scandir(self.text) as entries:
-                for entry in entries:
-                    found[entry.name] = -1 if entry.is_dir() else entry.stat().st_size
-                    if len(found) >= _LIKENESS:
-                        break
-        except OSError:
-            return None
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A folder of a remote."""
-
-    questions: Questions
-    text: str
-
-    def below(self, path: str) -> Elsewhere:
-        slash = "" if self.text.endswith((":", "/")) else "/"
-        return Elsewhere(self.questions, f"{self.text}{slash}{path}")
-
-    def tails(self) -> list[str]:
-        return _tails(self.text.partition(":")[2])
-
-    def find(self, name: str) -> Item | None:
-        return self.questions.find(self.text, name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.questions.write(self.text, name, content)
-
-    def digest(self, name: str) -> str:
-        return self.questions.digest(self.text, name)
-
-    def remove(self, name: str) -> None:
-        try:
-            self.questions.remove(self.text, name)
-        except NoAnswer:
-            if self.questions.find(self.text, name) is None:
-                return
-            # A server may still remember what was removed past it: of that nothing can be read.
-            read = try_to_ask(lambda: self.digest(name))
-            if not isinstance(read, NoAnswer) and read != _md5(b""):
-                raise
-
-    def names(self) -> dict[str, int] | None:
-        try:
-            return self.questions.first_names(self.text, _LIKENESS)
-        except NoAnswer:
-            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +138,7 @@ class Probe:
         return True
 
     def _is_other(self, end: End, content: bytes) -> bool:
-        return end.digest(self.name) != _md5(content)
+        return end.digest(self.name) != digest_of(content)
 
     def _below(self, outer: End, inner: End) -> list[Callable[[], bool]]:
         """Whether the marker of ``inner`` is seen in ``outer`` where it would lie below it."""
@@ -313,13 +200,3 @@ def _is_alike(own: dict[str, int], other: End) -> bool:
             continue  # a folder, which is not looked for as a file
         return False
     return True
-
-
-def _tails(path: str) -> list[str]:
-    """The ends of a path, the shortest first: of ``a/b/c`` these are ``c``, ``b/c``, ``a/b/c``."""
-    parts = [part for part in path.split("/") if part]
-    return ["/".join(parts[-length:]) for length in range(1, min(len(parts), _DEEPEST) + 1)]
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

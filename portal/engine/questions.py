@@ -229,49 +229,26 @@ class _UnixConnection(http.client.HTTPConnection):
                 time.sleep(_POLL)
 
 
-def together(questions: Sequence[Callable[[], T]]) -> list[T]:
-    """The answers, asked at once; the first error is raised when all have ended."""
-    answers: list[T | Exception | None] = [None] * len(questions)
-
-    def ask(number: int) -> None:
-        try:
-            answers[number] = questions[number]()
-        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
-            answers[number] = error
-
-    # Plain threads: the pools of the standard library block a process of green threads.
-    others = [
-        threading.Thread(target=ask, args=(number,), name="question", daemon=True)
-        for number in range(1, len(questions))
-    ]
-    for thread in others:
-        thread.start()
-    if questions:
-        ask(0)
-    for thread in others:
-        thread.join()
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return cast(list[T], answers)
-
-
 class Later(Generic[T]):
     """An answer that a thread looks up after ``start()``, or at the latest when it is needed."""
 
     def __init__(self, question: Callable[[], T]) -> None:
         self._question = question
-        self._answer: T | NoAnswer | None = None
+        self._answer: T | None = None
         self._error: Exception | None = None
+        # A plain thread: the pools of the standard library block a process of green threads.
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._ask, name="question", daemon=True)
         self._thread.start()
 
-    def wait(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether no thread is looking it up any more."""
+        if self._thread is None:
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def answer(self) -> T:
         """Raises what the question raised."""
@@ -287,6 +264,16 @@ class Later(Generic[T]):
             self._answer = self._question()
         except Exception as error:  # noqa: BLE001 - raised again by whoever asked
             self._error = error
+
+
+def together(questions: Sequence[Callable[[], T]]) -> list[T]:
+    """The answers, asked at once; the first error is raised when all have ended."""
+    asked = [Later(question) for question in questions]
+    for later in asked:
+        later.start()
+    for later in asked:
+        later.wait()
+    return [later.answer() for later in asked]
 
 
 def try_to_ask(question: Callable[[], T]) -> T | NoAnswer:
