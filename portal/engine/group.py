@@ -12,6 +12,7 @@ from typing import IO, cast
 
 from portal.engine.confined_parent import ConfinedParent
 from portal.engine.landlock import Ruleset
+from portal.engine.pipes import large_pipe
 
 _LOST = 1  # exit code when the system no longer knows it
 
@@ -31,8 +32,8 @@ class ProcessGroup:
     ) -> None:
         """Starts it; raises OSError if that fails. ``umask``: a different one for the program.
         ``rules``: all that it may do; they are closed afterwards."""
-        reading, writing = os.pipe()
-        out_reading, out_writing = os.pipe() if output else (-1, -1)
+        reading, writing = large_pipe()
+        out_reading, out_writing = large_pipe() if output else (-1, -1)
         self.stderr = cast(IO[bytes], os.fdopen(reading, "rb", buffering=0))
         if output:
             self.stdout = cast(IO[bytes], os.fdopen(out_reading, "rb", buffering=0))

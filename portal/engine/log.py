@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 MOST_LINES = 8_000
 MOST_CHARACTERS = 4_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """``at`` is seconds since 1970 (UTC), ``level`` one of ``LEVELS``; ``object`` is the file or
     the side that it is about, or empty. Both texts are one printable line, credentials masked."""
 
@@ -31,20 +30,24 @@ class Backlog:
         self._left_out = 0
         self._lock = threading.Lock()
 
-    def add(self, level: str, subject: str, message: str) -> None:
-        line = LogLine(time.time(), level, subject, message)
+    def add(self, lines: Iterable[LogLine]) -> None:
         with self._lock:
-            self._characters += len(subject) + len(message)
-            if len(self._lines) < self._most_lines and self._characters <= self._most_characters:
-                self._lines.append(line)
-            else:
-                self._left_out += 1
+            for line in lines:
+                self._characters += len(line.object) + len(line.message)
+                if (
+                    len(self._lines) < self._most_lines
+                    and self._characters <= self._most_characters
+                ):
+                    self._lines.append(line)
+                else:
+                    self._left_out += 1
 
     @property
-    def is_half_full(self) -> bool:
+    def is_filling(self) -> bool:
+        """Whether it should be taken soon: whoever takes it then loses no line."""
         return (
-            len(self._lines) > self._most_lines // 2
-            or self._characters > self._most_characters // 2
+            len(self._lines) > self._most_lines // 4
+            or self._characters > self._most_characters // 4
         )
 
     def take(self) -> tuple[list[LogLine], int]:

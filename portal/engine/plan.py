@@ -7,6 +7,7 @@ import hashlib
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from portal.engine.markers import is_marker
 
@@ -19,8 +20,7 @@ _COPIES = ("copy", "move")
 _DELETES = {"sync": ("delete",), "move": ("move", "delete")}
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """One thing that rclone did not do because it was a dry run. ``size`` in bytes."""
 
     deed: str

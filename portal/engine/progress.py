@@ -217,8 +217,8 @@ class ProgressParser:
             return None
         # Bytes that were sent twice are in neither of the two. The first total stays unless more
         # arrives: rclone reads its counters one after another while files go on.
-        self._total = max(self._total, done) if self._total else done + left
         self._done = max(self._done, done)
+        self._total = max(self._total or done + left, self._done)
         return self._total
 
     def _bytes_done(self, stats: Statistics) -> int:

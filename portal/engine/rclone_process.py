@@ -221,7 +221,7 @@ class RcloneProcess:
     @property
     def log_waits(self) -> bool:
         """Whether so many lines wait that the next ones may come too fast to be kept."""
-        return self._running is not None and self._running[1].log.is_half_full
+        return self._running is not None and self._running[1].log.is_filling
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. SIGKILL follows after the grace, while
@@ -400,7 +400,8 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
             time.sleep(min(_POLL, left))
         reading = reader.take(0 if reader.ended else left)
         group.kill_if_overdue()
-        if reading is not None or _over(group, reader) or time.monotonic() >= until:
+        due = reader.log.is_filling or time.monotonic() >= until
+        if reading is not None or due or _over(group, reader):
             return reading
 
 

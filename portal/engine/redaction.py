@@ -14,10 +14,10 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 
-#: Read first, at a glance: nearly every line has none of these, and is left as it is.
+#: Read first, at a glance: nearly every line has none of these, and is left as it is. For texts
+#: without capitals: to ignore case here would take seven times as long.
 _SUSPECT = re.compile(
-    r"pass|secret|token|key|auth|sig|credential|bearer|cookie|://[^/\s]*@|AKIA|ASIA|PRIVATE",
-    re.IGNORECASE,
+    r"pass|secret|token|key|auth|sig|credential|bearer|cookie|://[^/\s]*@|akia|asia|private"
 )
 _WORD = (
     # Starts at the beginning of a word; otherwise a long name would be tried from each of its
@@ -43,7 +43,7 @@ _RULES = (
 
 def redact_credentials(text: str) -> str:
     """The text with every value that its name or its form gives away as a credential left out."""
-    if _SUSPECT.search(text):
+    if _SUSPECT.search(text.casefold()):
         for rule, instead in _RULES:
             text = rule.sub(instead, text)
     return text

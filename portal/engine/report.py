@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from portal.engine.pipes import chunks
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.statistics import printable
 
@@ -25,7 +24,6 @@ _DIFFERENCES = {
 #: Names that are kept of each kind, and those of them that every list of jobs loads.
 MOST_NAMES = 1000
 FIRST_NAMES = 10
-_CHUNK = 64 * 1024
 _NAME_BYTES = 4096
 _NAME_LENGTH = 500
 
@@ -97,14 +95,11 @@ class Report:
 
     def _drain(self, stream: IO[bytes]) -> None:
         begun = b""
-        with stream:
-            while chunk := os.read(stream.fileno(), _CHUNK):
-                *lines, begun = (begun + chunk).split(b"\n")
-                for line in lines:
-                    self._take_in(line)
-                begun = begun[:_NAME_BYTES]
-                # A green thread that always finds data would never let another one run.
-                time.sleep(0)
+        for chunk in chunks(stream):
+            *lines, begun = (begun + chunk).split(b"\n")
+            for line in lines:
+                self._take_in(line)
+            begun = begun[:_NAME_BYTES]
         if begun:
             self._take_in(begun)
         self._settle()

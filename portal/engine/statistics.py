@@ -107,38 +107,50 @@ class Line:
 
 
 _NO_SECRETS = SecretRedactor()
+_JSON = json.JSONDecoder()
 
 
 def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> Line:
     """Reads one line. What does not begin as JSON comes from outside rclone's log (setpriv, a
     crash)."""
-    entry = _decode(raw)
-    if entry is None:
-        return _outside(raw, redactor)
+    entry = decode(raw)
+    return _outside(raw, redactor) if entry is None else read(entry, redactor)
+
+
+def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> Line:
+    """Reads one line that was decoded."""
     stats = entry.get("stats")
     if isinstance(stats, dict):
         return Line(statistics=_statistics(stats, redactor))
     message, subject = _text(entry.get("msg")).strip(), _text(entry.get("object"))
-    skipped = _skipped(entry)
+    skipped = skipped_in(entry)
     broken = skipped is None and "skipped" in entry
     if not message and not subject:
         return Line(skipped=skipped, broken=broken)
-    level = _text(entry.get("level"))
-    told, about = redactor.redact(message), redactor.redact(subject)
     error = None
     # The closing line ("Failed to copy: …") is a mere notice.
-    if level in _ERROR_LEVELS or message.startswith("Failed to "):
+    if entry.get("level") in _ERROR_LEVELS or message.startswith("Failed to "):
+        told, about = redactor.redact(message), redactor.redact(subject)
         text = f"{about}: {told}" if about else told
         error = Error(text[:_TEXT_LENGTH], subject, message)
+    level, about, told = words(entry, redactor)
     return Line(
         error=error,
-        level=_LEVELS.get(level, "error"),
-        object=printable(about, _NAME_LENGTH),
-        message=printable(told, _TEXT_LENGTH),
+        level=level,
+        object=about,
+        message=told,
         skipped=skipped,
         broken=broken,
         done=_done(entry),
     )
+
+
+def words(entry: dict[str, Any], redactor: SecretRedactor) -> tuple[str, str, str]:
+    """Level, object and message of a line, as a log may show them."""
+    about = redactor.redact(_text(entry.get("object")))
+    told = redactor.redact(_text(entry.get("msg")).strip())
+    level = _LEVELS.get(_text(entry.get("level")), "error")
+    return level, printable(about, _NAME_LENGTH), printable(told, _TEXT_LENGTH)
 
 
 def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
@@ -180,7 +192,7 @@ def _done(entry: dict[str, Any]) -> Done | None:
     return None
 
 
-def _skipped(entry: dict[str, Any]) -> Skipped | None:
+def skipped_in(entry: dict[str, Any]) -> Skipped | None:
     """None if nothing was skipped, or if it cannot be said what."""
     deed, name, size = entry.get("skipped"), entry.get("object"), entry.get("size", 0)
     if not isinstance(deed, str) or not isinstance(name, str) or isinstance(size, bool):
@@ -195,14 +207,22 @@ def printable(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _decode(raw: bytes) -> dict[str, Any] | None:
+def says_only_that_it_skipped(entry: dict[str, Any]) -> bool:
+    """Whether it is the line that a dry run writes for each file, with no error in it."""
+    message = _text(entry.get("msg"))
+    return message.startswith("Skipped ") and entry.get("level") not in _ERROR_LEVELS
+
+
+def decode(raw: bytes) -> dict[str, Any] | None:
+    """None if it is no line of rclone's log."""
     if not raw.startswith(b"{"):
         return None
     try:
-        entry = json.loads(raw.decode("utf-8", "replace"))
+        text = raw.decode("utf-8", "replace")
+        entry, end = _JSON.raw_decode(text)
     except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if end == len(text) or text[end:].isspace() else None
 
 
 def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> Statistics:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
-from typing import IO
+from typing import IO, Any
 
 from portal.engine.alarms import Alarm, alarm_in
 from portal.engine.left_out import LeftOut, says_by_size
-from portal.engine.log import Backlog
+from portal.engine.log import Backlog, LogLine
+from portal.engine.pipes import chunks
 from portal.engine.plan import PlanBuilder
 from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
-from portal.engine.statistics import Error, Line, Statistics, parse
+from portal.engine.statistics import (
+    Error,
+    Line,
+    Statistics,
+    decode,
+    parse,
+    read,
+    says_only_that_it_skipped,
+    skipped_in,
+    words,
+)
 
 #: 32 files in work, each with the longest name and every character escaped, need less.
 LONGEST_LINE = 1024 * 1024
-_CHUNK = 64 * 1024
 _KEPT_ERRORS = 20
 
 
@@ -49,6 +58,7 @@ class Reader:
         #: Files that were taken for equal by their size alone, as far as rclone was asked.
         self.by_size = 0
         self.log = Backlog()
+        self._said: list[LogLine] = []
         #: Bytes that were read.
         self.length = 0
         self._stream = stream
@@ -72,7 +82,8 @@ class Reader:
         return self._ended
 
     def take(self, seconds: float) -> Progress | None:
-        """The newest reading not taken yet; None after so many seconds, or at the end."""
+        """The newest reading not taken yet; None after so many seconds, at the end, or when the log
+        should be taken first."""
         self._news.wait(seconds)
         with self._lock:
             self._news.clear()
@@ -85,42 +96,57 @@ class Reader:
 
     def _drain(self) -> None:
         lines = _Lines()
-        with self._stream:
-            while chunk := os.read(self._stream.fileno(), _CHUNK):
-                self.read_at = time.monotonic()
-                self.length += len(chunk)
-                dropped = lines.dropped
-                for raw in lines.feed(chunk):
-                    self._take_in(parse(raw, self._redactor))
-                for _ in range(lines.dropped - dropped):
-                    self.broken_lines += 1
-                    self.log.add("error", "", "A line of rclone's log is too long to be read.")
-                # A green thread that always finds data would never let another one run.
-                time.sleep(0)
-            if rest := lines.rest():
-                self._take_in(parse(rest, self._redactor))
+        for chunk in chunks(self._stream):
+            self.read_at = time.monotonic()
+            self.length += len(chunk)
+            dropped = lines.dropped
+            for raw in lines.feed(chunk):
+                self._take_in(raw)
+            for _ in range(lines.dropped - dropped):
+                self.broken_lines += 1
+                self._say("error", "", "A line of rclone's log is too long to be read.")
+            self._add_to_log()
+        if rest := lines.rest():
+            self._take_in(rest)
+            self._add_to_log()
         self._ended = True
         self._news.set()
 
-    def _take_in(self, line: Line) -> None:
+    def _add_to_log(self) -> None:
+        said, self._said = self._said, []
+        self.log.add(said)
+        if self.log.is_filling:
+            self._news.set()
+
+    def _take_in(self, raw: bytes) -> None:
+        entry = decode(raw)
+        if entry is not None and self._is_planned(entry):
+            self._say(*words(entry, self._redactor))
+            return
+        line = parse(raw, self._redactor) if entry is None else read(entry, self._redactor)
         self.broken_lines += line.broken
-        if not self._is_one_of_many(line):
+        if not self._is_debug(line):
             self._look_into(line)
 
-    def _is_one_of_many(self, line: Line) -> bool:
-        """Whether it is a line that comes for each file and holds nothing else of interest; notes
-        what it says."""
-        if line.skipped is not None and self._plan_builder is not None:
-            self._plan_builder.add(line.skipped)
-            if line.error is None and line.message.startswith("Skipped "):
-                self.log.add(line.level, line.object, line.message)
-                return True
-        if line.level == "debug" and self._debug:
-            self.by_size += says_by_size(line.object, line.message)
-            if self._left_out is not None:
-                self._left_out.note_comparison(line.object, line.message)
-            return True
-        return False
+    def _is_planned(self, entry: dict[str, Any]) -> bool:
+        """Whether it tells of a file in the plan, which notes it, and holds nothing else of
+        interest."""
+        if self._plan_builder is None or (skipped := skipped_in(entry)) is None:
+            return False
+        self._plan_builder.add(skipped)
+        return says_only_that_it_skipped(entry)
+
+    def _say(self, level: str, subject: str, message: str) -> None:
+        self._said.append(LogLine(time.time(), level, subject, message))
+
+    def _is_debug(self, line: Line) -> bool:
+        """Whether it is a line that was asked for to count, and is not kept; counts it."""
+        if line.level != "debug" or not self._debug:
+            return False
+        self.by_size += says_by_size(line.object, line.message)
+        if self._left_out is not None:
+            self._left_out.note_comparison(line.object, line.message)
+        return True
 
     def _look_into(self, line: Line) -> None:
         if line.level and self._left_out is not None:
@@ -128,7 +154,7 @@ class Reader:
         if line.done is not None:
             self._parser.note(line.done)
         if line.level:
-            self.log.add(line.level, line.object, line.message)
+            self._say(line.level, line.object, line.message)
         if line.message and (alarm := alarm_in(line.message)) is not None:
             self.alarms.add(alarm)
             text = f"{line.object}: {line.message}" if line.object else line.message

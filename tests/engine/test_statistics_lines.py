@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Phase
@@ -58,6 +58,7 @@ def test_deeply_nested_line_is_no_json():
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(operations, st.booleans(), st.lists(wild, max_size=5), st.booleans())
+@example("copy", False, [{"bytes": 1, "errors": 1, "serverSideMoveBytes": 1}, {}], False)
 def test_whatever_rclone_says_a_reading_keeps_its_promises(operation, dry_run, said, succeeded):
     parser = ProgressParser(operation, dry_run)
     readings = [parser.read(parse(line(stats)).statistics) for stats in said]
