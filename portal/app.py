@@ -111,7 +111,7 @@ def build_app(
     )
     session.connect(settings.database_url, answer_within=_ANSWER_WITHIN)
     app.teardown_appcontext(lambda _error: session.session.remove())
-    publish.use_queue(settings.redis_url)
+    publish.connect_bus(settings.redis_url)
     csrf.init_app(app)
     security_headers.init_app(app, always_secure=settings.secure_cookies)
     origins.init_app(app)
@@ -159,7 +159,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     if fanout is not None:
         fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
         if settings.redis_url:
-            publish.listen(settings.redis_url)
+            publish.subscribe(settings.redis_url)
     sockets_wsgi = app.wsgi_app  # no sockets among the static files
     if fanout is not None:
         sockets_wsgi = fanout.entrance(socketio.server, sockets_wsgi)

@@ -233,12 +233,12 @@ def rotate_keys() -> None:
     session.connect(settings.database_url)
     current().put(made_of(settings, open_to_transfers(settings), NullExecutor()))
     try:
-        tally = key_rotation.reseal()
+        rotation = key_rotation.rotate()
     finally:
         session.session.remove()
-    click.echo(f"{tally.resealed} secrets are sealed by the present key.")
-    if tally.lost:
-        raise _Failure(f"No known key opens {', '.join(tally.lost)}. They stay as they were.")
+    click.echo(f"{rotation.encrypted} secrets are encrypted with the present key.")
+    if rotation.lost:
+        raise _Failure(f"No known key opens {', '.join(rotation.lost)}. They stay as they were.")
 
 
 @cli.group()

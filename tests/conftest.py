@@ -292,7 +292,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     made.jinja_env.bytecode_cache = _templates
     yield made
     made.context.enter()
-    publish.use_queue("")
+    publish.connect_bus("")
     # One that looks at its jobs once more would be left with a connection of a pool that is gone.
     for thread in threading.enumerate():
         if thread.name == "progress reporter":
@@ -323,7 +323,7 @@ def _doorbell(settings: Settings) -> Executor:
 def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
     from tests.support.worker_process import WorkerProcess  # which itself imports this file
 
-    publish.listen(settings.redis_url)
+    publish.subscribe(settings.redis_url)
     worker = WorkerProcess(settings, folder / "worker.log").start()
     yield
     worker.clean_up()

@@ -85,29 +85,9 @@ NAMES = (
 )
 #: Where a retired word is still in use. Entries are only ever removed.
 STILL: dict[str, tuple[str, ...]] = {
-    "half_way": ("portal/web",),
-    "Told": ("portal/engine",),
-    "Memo": (
-        "portal/realtime",
-        "portal/services",
-        "portal/web",
-    ),
-    "Seat": ("portal/web",),
     "Order": (
         "portal/engine",
         "portal/worker",
-    ),
-    "Given": ("portal/web",),
-    "Asked": ("portal/web",),
-    "Shown": ("portal/web",),
-    "Places": (
-        "portal/services",
-        "portal/worker",
-    ),
-    "sealed": ("portal/services",),
-    "checked": (
-        "portal/remotes",
-        "portal/services",
     ),
 }
 

@@ -21,7 +21,7 @@ def emit(event: dict[str, object], job: int, *, alone: bool) -> None:
 
 
 def main() -> None:
-    publish.use_queue(sys.argv[1])
+    publish.connect_bus(sys.argv[1])
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -53,7 +53,7 @@ def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> L
     """Folders first, then files, each by name. Raises EngineError if rclone cannot be started."""
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
     answer = run_once(rclone, wanted, remote, seconds=seconds, most=_MOST)
-    told = Told(answer)
+    told = ListingReader(answer)
     shown = (entry for entry in map(_entry, told.entries()) if not is_marker(entry.name))
     entries = sorted(shown, key=lambda entry: (not entry.folder, entry.name))
     return Listing(
@@ -111,7 +111,7 @@ def _unknown(answer: Answer) -> str:
     return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
 
 
-class Told:
+class ListingReader:
     """Reads the output of ``lsjson``: one entry on each line between ``[`` and ``]``."""
 
     def __init__(self, answer: Answer) -> None:

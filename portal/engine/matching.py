@@ -11,7 +11,7 @@ from typing import Any
 
 from portal.engine import flags, single_file
 from portal.engine.errors import EngineError
-from portal.engine.listing import Told, problem
+from portal.engine.listing import ListingReader, problem
 from portal.engine.remotes import Remote, address
 from portal.engine.run_once import Answer, run_once
 from portal.engine.runtime_dir import RuntimeDir
@@ -75,7 +75,7 @@ def list_matching(
 def _summed(answer: Answer, seconds: float) -> Matching:
     first: list[MatchingFile] = []
     number = size = 0
-    told = Told(answer)
+    told = ListingReader(answer)
     for file in map(_file, told.entries()):
         number, size = number + 1, size + file.size
         first.append(file)

@@ -1,6 +1,6 @@
 """Proves what must be known before a transfer may delete or overwrite anything.
 
-- The two ends are not one place under two names (``same_place``, ``proofs``).
+- The two ends are not one place under two names (``same_place``, ``place_checks``).
 - "Equal" is judged by something that can tell (``comparison``).
 - There is something at the source: an empty one would empty the destination of a sync.
 - No two names of the source fall together at the destination.
@@ -21,7 +21,7 @@ from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.ends import Ends, existing, is_bucket, is_root
 from portal.engine.error_names import Names
 from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
-from portal.engine.proofs import Proofs
+from portal.engine.place_checks import PlaceChecks
 from portal.engine.questions import Later, NoAnswer
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.source_names import MISSING_SOURCE, MissingSource, has_file, meeting
@@ -69,7 +69,7 @@ class Examination:
     ) -> None:
         self._order = order
         self._ends = Ends(rclone, order, moment, data_dir=data_dir, begun=begun)
-        self._proofs = Proofs(self._ends, order.source, order.destination, data_dir)
+        self._place_checks = PlaceChecks(self._ends, order.source, order.destination, data_dir)
         self._later: Later[Verdict] | None = None
 
     # --- for the thread that waits --------------------------------------------------------------
@@ -112,7 +112,7 @@ class Examination:
 
     def stop(self) -> None:
         """It ends soon; markers that were written are removed before."""
-        self._proofs.stop()
+        self._place_checks.stop()
         self._ends.stop()
 
     def close(self, seconds: float) -> None:
@@ -123,17 +123,17 @@ class Examination:
             self._later.wait(seconds)
             self._ends.close()
             self._later.wait()
-        self._proofs.remove_later(seconds)
+        self._place_checks.remove_later(seconds)
 
     @property
     def left_behind(self) -> list[str]:
         """Where a marker could not be removed."""
-        return self._proofs.left_behind
+        return self._place_checks.left_behind
 
     def proven_on_disk(self) -> bool:
         """Whether the marker on this machine still has the content that was written first, after
         the same name was written to the other end. Call it while markers are left for a look."""
-        return self._proofs.on_disk()
+        return self._place_checks.on_disk()
 
     # --- its thread -----------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Examination:
 
     def _of_this_machine(self, chosen: Comparison) -> Verdict:
         order = self._order
-        self._proofs.sweep()
+        self._place_checks.sweep()
         single = Path(order.source).is_file()
         verification = comparison.choose("check", order.options, comparison.LOCAL, comparison.LOCAL)
         if order.operation == "sync" and not order.options.allow_empty_source:
@@ -190,7 +190,7 @@ class Examination:
             holding.start()
         try:
             self._ends.start()
-            self._proofs.sweep()
+            self._place_checks.sweep()
             (source, single), (destination, in_the_way) = self._ends.storages()
         except NoAnswer:
             self.stop()
@@ -237,14 +237,14 @@ class Examination:
                 return replace(verdict, refusal=refusal)
             try:
                 if not local and not destination.ignores_case:
-                    folds = self._proofs.ignores_case()
+                    folds = self._place_checks.ignores_case()
                 if not single and (one_machine or self._may_share(verdict.comparison, source)):
-                    look = self._proofs.number
+                    look = self._place_checks.number
             finally:
                 if look is None:
-                    self._proofs.remove()
+                    self._place_checks.remove()
         if folds and not single and (refusal := self._meeting_names()):
-            self._proofs.remove()
+            self._place_checks.remove()
             return replace(verdict, refusal=refusal)
         told = folds and not destination.ignores_case and not single
         samples = NO_SAMPLES
@@ -268,7 +268,7 @@ class Examination:
         source = self._ends.at(order.source, single=single)
         # The source of a move changes anyway. That of a sync is written to where there is a reason.
         cross = order.operation == "move" or one_machine
-        return self._proofs.of_ends(
+        return self._place_checks.of_ends(
             source, self._ends.at(order.destination), cross=cross, exact=single, keep=keep
         )
 
@@ -322,7 +322,7 @@ class Examination:
 
     def _compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> Verdict:
         self._ends.start()
-        refusal = self._proofs.of_pairs(pairs) or self._proofs.of_shared(shared)
+        refusal = self._place_checks.of_pairs(pairs) or self._place_checks.of_shared(shared)
         return Verdict(Comparison(BYTES), refusal)
 
     def _look_for_something(self) -> Verdict:

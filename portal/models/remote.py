@@ -22,7 +22,7 @@ class Remote(Base):
     backend: Mapped[str] = mapped_column(String(32))
     #: By rclone's names; none of them is secret.
     options: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
-    #: Each sealed for itself: which are stored may be seen, what they are may not.
+    #: Each encrypted for itself: which are stored may be seen, what they are may not.
     secrets: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     #: The least role that may use it.
     role: Mapped[Role] = mapped_column(String(16), default=Role.OPERATOR)

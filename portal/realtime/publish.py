@@ -2,7 +2,7 @@
 
 Every emit names a room: a client that is still being authenticated is in none and hears nothing.
 
-With a queue, what is published here reaches the sockets of every web process, and a process without
+With a bus, what is published here reaches the sockets of every web process, and a process without
 sockets (a worker, the command line) publishes all the same. Without one it is for this process'
 own sockets.
 """
@@ -45,7 +45,7 @@ class _Live:
     def __init__(self) -> None:
         self.session_epoch = 0
         self.publisher: Publisher | None = None
-        self.listener: Subscriber | None = None
+        self.subscriber: Subscriber | None = None
         self.order = [threading.RLock() for _ in range(64)]
 
 
@@ -188,54 +188,54 @@ def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
         sockets.emit(event, payload, to=room)
 
 
-# --- the queue between processes ----------------------------------------------------------------
+# --- the bus between processes ------------------------------------------------------------------
 
 
-def use_queue(url: str) -> None:
+def connect_bus(url: str) -> None:
     """From here on what is published goes to the web processes at this Redis too; an empty address
     ends that. Never blocks, and fails no act: see ``Publisher``."""
     live = _live()
     if live.publisher is not None:
         live.publisher.close()
-    if live.listener is not None:
-        live.listener.stop()
-    live.publisher, live.listener = None, None
+    if live.subscriber is not None:
+        live.subscriber.stop()
+    live.publisher, live.subscriber = None, None
     if url:
         from portal.realtime.bus.publisher import Publisher  # its client takes a while to import
 
         live.publisher = Publisher(url)
 
 
-def listen(url: str) -> None:
-    """For a web process, after ``use_queue``: its sockets hear what the others publish."""
+def subscribe(url: str) -> None:
+    """For a web process, after ``connect_bus``: its sockets hear what the others publish."""
     from portal.realtime.bus.subscriber import Subscriber
 
     live = _live()
     assert live.publisher is not None  # noqa: S101 - the order of the start, not input
-    live.listener = Subscriber(
+    live.subscriber = Subscriber(
         url,
         origin=live.publisher.origin,
-        on_message=carried(_heard),
-        on_status=carried(_line_stands),
+        on_message=carried(_on_message),
+        on_status=carried(_on_status),
     )
-    live.listener.start()
+    live.subscriber.start()
 
 
 def delayed() -> bool:
     """Events of other processes do not come, or ours do not leave."""
     live = _live()
     broken = live.publisher is not None and live.publisher.broken
-    return broken or (live.listener is not None and live.listener.disconnected)
+    return broken or (live.subscriber is not None and live.subscriber.disconnected)
 
 
 def greet(sid: str) -> None:
     """Tells a new client what the others have been told."""
-    listener = _live().listener
-    if listener is not None and listener.disconnected:
+    subscriber = _live().subscriber
+    if subscriber is not None and subscriber.disconnected:
         _emit_here("live_delayed", {"delayed": True}, sid)
 
 
-def _heard(message: Message) -> None:
+def _on_message(message: Message) -> None:
     match message.kind:
         case Kind.EVENT:
             if message.event != "job_progress":
@@ -244,17 +244,17 @@ def _heard(message: Message) -> None:
         case Kind.SESSION_ENDED:
             _end_here(message.room, str(message.payload.get("reason", "expired")))
         case Kind.RESYNC:
-            _missed()
+            _resync()
 
 
-def _line_stands(stands: bool) -> None:
-    if stands:
-        _missed()
+def _on_status(connected: bool) -> None:
+    if connected:
+        _resync()
     for role in Role:
-        _emit_here("live_delayed", {"delayed": not stands}, role_room(role))
+        _emit_here("live_delayed", {"delayed": not connected}, role_room(role))
 
 
-def _missed() -> None:
+def _resync() -> None:
     """Anything may have happened: pages fetch, and sessions are looked up anew."""
     user_changed()
     _refresh()

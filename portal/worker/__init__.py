@@ -9,7 +9,7 @@ from portal.db.clock import elapsed
 from portal.db.session import session
 from portal.engine import Watchdog
 from portal.services.jobs import places, reports
-from portal.services.jobs.places import Places
+from portal.services.jobs.places import JobPlaces
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, Patience
 from portal.worker.lease import Lease
@@ -65,7 +65,7 @@ class Worker:
         finally:
             session.remove()
 
-    def _run(self, job_id: int, found: Places) -> None:
+    def _run(self, job_id: int, found: JobPlaces) -> None:
         claimed_at = elapsed()
         worker_id = self._lease.worker_id if self._lease else None
         job = reports.claim(job_id, self._name, worker_id, found)

@@ -73,7 +73,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     session.connect(settings.database_url)
     key_agreement.of_worker(keys_of(settings))
     current().put(made_of(settings, roots.open_to_transfers(settings), NullExecutor()))
-    publish.use_queue(settings.redis_url)
+    publish.connect_bus(settings.redis_url)
     stopping.go_on()
     _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()
 
@@ -218,7 +218,7 @@ class _Process:
         self._registration.end()
         self._watchdog.close()
         self._lock.release()
-        publish.use_queue("")
+        publish.connect_bus("")
         log.info("stopped")
         if consumer.is_alive():
             # It still waits for a server that does not answer.

@@ -38,7 +38,7 @@ def command(settings: Settings) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def sealed_by_the_old_key(app: Any, user: Callable[[str], User]) -> None:
+def encrypted_with_the_old_key(app: Any, user: Callable[[str], User]) -> None:
     keys = Keys(OLD)
     bob = user("bob").id
     secrets = {"pass": keys.encrypt("first"), "key_pem": keys.encrypt("second")}
@@ -54,15 +54,15 @@ def secrets_by(key: str) -> list[str | None]:
     return [Keys(key).decrypt(text) for text in (*remote.secrets.values(), factor.secret)]
 
 
-@pytest.mark.usefixtures("sealed_by_the_old_key")
+@pytest.mark.usefixtures("encrypted_with_the_old_key")
 def test_new_key_alone_opens_everything_afterwards(command: Any) -> None:
     done = command(NEW, OLD)
-    assert (done.exit_code, done.output) == (0, "3 secrets are sealed by the present key.\n")
+    assert (done.exit_code, done.output) == (0, "3 secrets are encrypted with the present key.\n")
     assert secrets_by(NEW) == ["first", "second", "third"]
     assert secrets_by(OLD) == [None, None, None]
 
 
-@pytest.mark.usefixtures("sealed_by_the_old_key")
+@pytest.mark.usefixtures("encrypted_with_the_old_key")
 def test_what_no_key_opens_is_named_and_left_as_it_was(command: Any) -> None:
     done = command(NEW)
     assert done.exit_code == 1

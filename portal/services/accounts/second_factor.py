@@ -73,7 +73,7 @@ def owners(users: list[User]) -> set[int]:
 
 
 def proposal(user: User) -> str:
-    """A new secret, sealed for the browser that asked to carry until a code proves it.
+    """A new secret, encrypted for the browser that asked to carry until a code proves it.
 
     Not kept here: whoever knows the password alone could look at it, and wait for its owner to
     put it in force.

@@ -16,7 +16,7 @@ from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.jobs import idempotency, places
 from portal.services.jobs.idempotency import IdempotentRequest
-from portal.services.jobs.places import Places, ends_of
+from portal.services.jobs.places import JobPlaces, ends_of
 from portal.services.jobs.transitions import (
     add_event,
     count,
@@ -132,7 +132,7 @@ def insert(
     transfer: Transfer,
     actor: Actor,
     *,
-    found: Places,
+    found: JobPlaces,
     retry_of: int | None = None,
     confirms: Job | None = None,
     idempotent: IdempotentRequest | None = None,

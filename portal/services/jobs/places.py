@@ -57,7 +57,7 @@ class PendingJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class JobPlaces:
     """Keys as ``engine.places`` makes them: of both sides, None where a side cannot be known; and
     by every name of what the job writes to."""
 
@@ -88,7 +88,7 @@ def ends_of(asked: Any) -> Ends:
 # --- looked up, outside of any transaction -------------------------------------------------------
 
 
-def look_up(ends: Ends, *, ask_network: bool = False) -> Places:
+def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
     """Looks at the file system and, if it may, for the addresses of servers."""
     remotes = _remotes({ends.source_remote_id, ends.destination_remote_id} - {None})
     writes = not ends.dry_run and ends.operation is not Operation.CHECK
@@ -104,14 +104,14 @@ def look_up(ends: Ends, *, ask_network: bool = False) -> Places:
     written = set(sides["destination"]) if writes else set()
     if writes and ends.operation is Operation.MOVE:
         written |= set(sides["source"])
-    return Places(
+    return JobPlaces(
         source=_first(sides["source"]),
         destination=_first(sides["destination"]),
         written=frozenset(_kept(key) for key in written),
     )
 
 
-def refuse_one_place(ends: Ends, found: Places) -> None:
+def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
     """Raises Invalid where it is certain that both sides are one place, or one holds the other,
     whatever they are called. What only a look can tell, the worker finds out."""
     if found.source is None or found.destination is None or ends.pool is not None:
@@ -152,7 +152,7 @@ def _account(remote: Row[Any]) -> tuple[str, ...]:
     return remote.backend, whose, *(str(remote.options.get(name)) for name in ACCOUNT)
 
 
-def of_queued(job_id: int) -> Places | None:
+def of_queued(job_id: int) -> JobPlaces | None:
     """Where a queued job writes, as of now; None for any other job."""
     columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
@@ -182,8 +182,8 @@ def _elsewhere(text: str, remote: Row[Any], *, ask_network: bool) -> list[str]:
     if backend is None:
         return []
     parameters: Mapping[str, str] = remote.options
-    if sealed := remote.secrets.get("sas_url"):
-        parameters = {**parameters, "sas_url": runtime().keys.decrypt(sealed) or ""}
+    if encrypted := remote.secrets.get("sas_url"):
+        parameters = {**parameters, "sas_url": runtime().keys.decrypt(encrypted) or ""}
     path = text.partition(":")[2]
     found = [places.of_remote(backend.rclone, parameters, path)]
     if ask_network:
@@ -215,7 +215,7 @@ def _machine() -> str:
 # --- kept, within a transaction -----------------------------------------------------------------
 
 
-def keep(tx: Session, job_id: int, found: Places) -> None:
+def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
     """In place of what was known of this job."""
     if keys_of(tx.connection(), job_id) == found.written:
         return

@@ -31,7 +31,7 @@ from portal.models import Job, WorkerProcess
 from portal.models.job import run_seconds
 from portal.realtime import publish
 from portal.services.jobs import places
-from portal.services.jobs.places import Places
+from portal.services.jobs.places import JobPlaces
 from portal.services.jobs.transitions import (
     add_activity,
     bytes_counted,
@@ -98,7 +98,7 @@ class ProgressReport:
 
 
 def claim(
-    job_id: int, worker: str, worker_id: int | None = None, found: Places | None = None
+    job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
 ) -> Job | None:
     """The job, now running in a new attempt of ``worker``; None when it is not queued, when
     another one writes to the same place (``found``: where this one does, as of now), or when the
@@ -142,7 +142,7 @@ def _seconds_so_far(tx: Session, job_id: int) -> int:
     return int(row.earlier_seconds) + (run_seconds(row.started_at, None, row.heartbeat_at) or 0)
 
 
-def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
+def _written(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
     """The places that the job writes to; None if it has to wait for another one. Only a look: who
     waits takes no lock."""
     with read_connection() as connection:
@@ -157,7 +157,7 @@ def _written(job_id: int, found: Places | None) -> frozenset[str] | None:
     return None if waits else written
 
 
-def _keys(found: Places | None) -> dict[str, Any]:
+def _keys(found: JobPlaces | None) -> dict[str, Any]:
     if found is None:
         return {}
     return {"source_key": found.source, "destination_key": found.destination}

@@ -70,7 +70,9 @@ def opened(remote: Remote) -> engine.Remote:
     backend = BACKENDS.get(remote.backend)
     if backend is None:
         raise Unusable(f"The remote {remote.name} is of a kind that this portal does not know.")
-    secrets = {name: runtime().keys.decrypt(sealed) for name, sealed in remote.secrets.items()}
+    secrets = {
+        name: runtime().keys.decrypt(encrypted) for name, encrypted in remote.secrets.items()
+    }
     readable = {name: text for name, text in secrets.items() if text is not None}
     if len(readable) < len(secrets):
         raise Unusable(

@@ -16,24 +16,24 @@ from portal.services.storage import key_agreement
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """``resealed`` secrets, and what could be opened by no key that is known."""
+class Rotation:
+    """``encrypted`` secrets, and what could be opened by no key that is known."""
 
-    resealed: int
+    encrypted: int
     lost: tuple[str, ...]
 
 
-def reseal() -> Tally:
+def rotate() -> Rotation:
     """All or nothing. Secrets that no known key decrypts stay as they are."""
     with write() as tx:
         factors, lost_factors = _second_factors(tx)
         remotes, lost_remotes = _remotes(tx)
         key_agreement.of_rotation(tx, runtime().keys)
-        tally = Tally(factors + remotes, (*lost_factors, *lost_remotes))
-        detail = f"{tally.resealed} secrets sealed anew, {len(tally.lost)} lost"
+        rotation = Rotation(factors + remotes, (*lost_factors, *lost_remotes))
+        detail = f"{rotation.encrypted} secrets encrypted anew, {len(rotation.lost)} lost"
         audit.record(tx, "keys.rotate", COMMAND_LINE, detail=detail)
         tx.commit()
-    return tally
+    return rotation
 
 
 def _second_factors(tx: Session) -> tuple[int, list[str]]:
@@ -52,8 +52,8 @@ def _remotes(tx: Session) -> tuple[int, list[str]]:
     done, lost = 0, []
     for remote in tx.scalars(select(Remote).with_for_update()):
         anew = dict(remote.secrets)
-        for name, sealed in remote.secrets.items():
-            secret = runtime().keys.decrypt(sealed)
+        for name, encrypted in remote.secrets.items():
+            secret = runtime().keys.decrypt(encrypted)
             if secret is None:
                 lost.append(f"{name} of the remote {remote.name}")
                 continue

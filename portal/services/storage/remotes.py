@@ -181,7 +181,7 @@ def _values(
     kept: Mapping[str, str],
     errors: dict[str, str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Options, and the secrets that were typed, sealed."""
+    """Options, and the secrets that were typed, encrypted."""
     if draft.role not in ROLES:
         errors["role"] = "Choose who may use it."
     try:

@@ -18,7 +18,7 @@ from portal.web.access import (
     user_or_404,
 )
 
-_PENDING = "half_way"
+_PENDING = "pending_sign_in"
 _NEXT = "next"
 _PROPOSED = "proposed"
 

@@ -1,4 +1,4 @@
-"""Proofs by marker files, and their removal whatever happens."""
+"""PlaceChecks by marker files, and their removal whatever happens."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _AT_ONCE = 8
 _SHOWN = 200
 
 
-class Proofs:
-    """That places are not one. A refusal is a sentence; None is the proof."""
+class PlaceChecks:
+    """Each gives a sentence why it must not go on; None is the proof that there are two places."""
 
     def __init__(self, ends: Ends, source: str, destination: str, data_dir: Path | None) -> None:
         self._ends = ends
