@@ -141,7 +141,14 @@ def _words(status: int, title: str, message: str) -> dict[str, Any]:
         "title": title,
         "message": message,
         "again_in": _RETRY_AFTER if by_itself else None,
+        "form_page": _page_of_form(),
     }
+
+
+def _page_of_form() -> str | None:
+    """The page of ours whose form was sent."""
+    page = request.referrer or ""
+    return page if request.method == "POST" and page.startswith(request.host_url) else None
 
 
 def is_htmx() -> bool:

@@ -265,3 +265,25 @@ def test_static_prefix_leads_to_static_files_alone(browser: Any, path: str) -> N
     nobody = browser()
     prefix = nobody.get("/login").text.split('href="')[1].split("icon.svg")[0]
     assert nobody.get(f"{prefix}{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("came_from", "leads_back"),
+    [
+        ("http://localhost/jobs?status=running", True),
+        ("http://elsewhere.test/jobs", False),
+        ("http://localhost@elsewhere.test/", False),
+        ("javascript:alert(1)", False),
+        ("http://[::1", False),
+        (None, False),
+    ],
+)
+def test_refused_act_leads_back_to_the_page_of_its_form(
+    browser: Any, finished: int, came_from: str | None, leads_back: bool
+) -> None:
+    headers = {"Referer": came_from} if came_from else {}
+    answer = browser("bob").post(f"/jobs/{finished}/cancel", headers=headers)
+
+    assert_page(answer, 409, "That is not possible now")
+    assert ('href="http://localhost/jobs?status=running">Go back' in answer.text) is leads_back
+    assert ("Go back" in answer.text) is leads_back
