@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from portal.engine import questions
 from portal.settings import Settings
 from portal.transfers.options import Options
 from tests.storages.servers import KINDS, Server
@@ -18,8 +19,10 @@ from tests.support.waiting import wait_for
 PATIENCE = 9.0
 #: A third of it, until the buffers of the kernel are full, and what a busy machine takes to look.
 TOLD = 3.0 + 15.0
-#: Seconds that the storage gets to answer what is asked before a try.
-QUESTIONS = 2 * 20.0
+#: Seconds that the storage gets for each answer to what is asked before a try: a quarter of what
+#: it really gets.
+ANSWER = 5.0
+QUESTIONS = 2 * ANSWER
 
 
 @pytest.fixture
@@ -32,7 +35,10 @@ def server(kind: str, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def begin(execute: Callable[..., None], settings: Settings) -> Iterator[Callable[..., Any]]:
+def begin(
+    execute: Callable[..., None], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    monkeypatch.setattr(questions, "_PATIENCE", ANSWER)
     threads = []
 
     def run(job_id: int) -> None:

@@ -39,7 +39,6 @@ _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an ad
 _AT_ONCE = 1_000
 _STOPPED = "The portal stopped while this transfer was running."
 _SILENT = "Its worker stopped responding."
-_DIED = "Its worker stopped responding."
 
 Found = Row[Any]
 
@@ -53,7 +52,9 @@ def recover() -> None:
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
     """Rescues the jobs of a dead worker process; returns the jobs that waited for them alone."""
-    return places.freed(_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _DIED)))
+    return places.freed(
+        _each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
+    )
 
 
 def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
@@ -153,12 +154,10 @@ def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset
         "current_files": [],
         "error_lines": [],
     }
+    note = "the portal stopped" if reason == _STOPPED else "the worker stopped responding"
     if job.status == JobStatus.CANCELLING:
-        return _move(
-            job, JobStatus.CANCELLED, only_if, note="its worker had stopped responding", **left
-        )
+        return _move(job, JobStatus.CANCELLED, only_if, note=note, **left)
     lost = job.interruptions + 1
-    note = "the worker stopped responding"
     return _move(
         job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left
     )

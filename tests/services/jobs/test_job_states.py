@@ -17,10 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import select
 
+from portal.db.session import session
 from portal.engine import Progress
 from portal.errors import Conflict
-from portal.models import Job
+from portal.models import Job, JobEvent
 from portal.services.actor import Actor
 from portal.services.jobs import control, reports, rescue
 from portal.services.jobs.reports import Claim, ClaimStatus, Ending
@@ -322,6 +324,10 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
         "interrupted",
         "The portal stopped while this transfer was running.",
     )
+    newest = select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id.desc())
+    last = session.scalars(newest).first()
+    assert last is not None
+    assert last.note == "the portal stopped"
 
 
 def test_interrupted_job_shows_no_speed_and_keeps_what_it_has_done(new_job: Any) -> None:
