@@ -37,6 +37,7 @@ class AttemptLog:
         self._left_out = 0
         self._tail: logs.Tail | None = None
         self._is_lost = False
+        self._is_away = False
         self._series = Series()
         self._latest: tuple[float, int] | None = None
 
@@ -62,12 +63,16 @@ class AttemptLog:
         drops and counts those that are too many."""
         moment = time.monotonic()
         try:
-            # Even of many lines a second none is lost, and not all of them are held in memory.
-            if moment - self._log_at >= LOG_PACE or transfer.log_waits:
+            # Even of many lines a second none is lost, and not all of them are held in memory. But
+            # a database that is away is not asked again with every line.
+            waits = transfer.log_waits and not self._is_away
+            if moment - self._log_at >= LOG_PACE or waits:
                 self._log_at = moment
+                self._is_away = True
                 if self._write_log():
                     self.collect(transfer)
                     self._write_log()
+                self._is_away = False
             if moment >= self._speed_due:
                 self._speed_due = moment + min(SPEED_PACE, moment - self._began)
                 self._write_speed()
