@@ -1,4 +1,4 @@
-"""Values that many ask for within the same moment are made once."""
+"""Caches for values that many ask for at the same moment: each value is built once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class TTLCache(Generic[T]):
-    """Keeps what was made for ``seconds``, of at most ``size`` keys."""
+    """Keeps each value for ``seconds``, and values of at most ``size`` keys."""
 
     def __init__(self, seconds: float, size: int = 1000) -> None:
         self._seconds = seconds
@@ -21,14 +21,14 @@ class TTLCache(Generic[T]):
         self._kept: dict[Hashable, tuple[float, T]] = {}
 
     def peek(self, key: Hashable) -> T | None:
-        """What is kept and still good."""
+        """Returns the value if it is kept and still fresh."""
         found = self._kept.get(key)
         return found[1] if found and time.monotonic() - found[0] < self._seconds else None
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         if (found := self.peek(key)) is not None:
             return found
-        asked = time.monotonic()  # before it is made: what changes meanwhile makes it old
+        asked = time.monotonic()  # before the value is built: a change meanwhile makes it old
         value = make()
         if len(self._kept) >= self._size:
             self._kept.clear()
@@ -43,10 +43,12 @@ class TTLCache(Generic[T]):
 
 
 class StateVersion:
-    """Names the state that all jobs are in: another name after each change, and in each process.
+    """Names the state that all jobs are in. The name changes with each change of a job, and differs
+    in each process.
 
-    A page carries the version of the moment it was made. By it the page sees, once its live
-    connection stands, whether something happened in between that no event will tell it.
+    A page contains the name from the moment it was built. When its live connection is open, the
+    page compares it with the present name: it sees whether something happened in between of which
+    no event will tell it.
     """
 
     def __init__(self) -> None:
@@ -61,7 +63,7 @@ class StateVersion:
 
 
 class Row(NamedTuple):
-    """A job's row without buttons, its tag, and who alone would see more."""
+    """A job's row without buttons, its tag, and the job's owner: only owner and admins see more."""
 
     html: str
     tag: str
@@ -69,7 +71,7 @@ class Row(NamedTuple):
 
 
 class Caches:
-    """Of one application."""
+    """The caches of one application."""
 
     def __init__(self) -> None:
         self.state_version = StateVersion()

@@ -1,4 +1,4 @@
-"""Bare instances; ``create_app`` gives each its application."""
+"""Extensions that are not yet bound to an application; ``create_app`` binds them."""
 
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect

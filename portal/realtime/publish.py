@@ -1,10 +1,10 @@
-"""The only emitter. Publishes what was committed, and drops sockets whose session ended.
+"""The only module that emits events. It publishes changes after their commit, and drops sockets
+whose session has ended.
 
-Every emit names a room: a client that is still being authenticated is in none and hears nothing.
+Every emit names a room: a client that is still being authenticated is in none and receives nothing.
 
-With a bus, what is published here reaches the sockets of every web process, and a process without
-sockets (a worker, the command line) publishes all the same. Without one it is for this process'
-own sockets.
+With a bus, events reach the sockets of every web process, and a process without sockets (a worker,
+the command line) publishes as well. Without a bus they reach only the sockets of this process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class _Live:
-    """The live connections of one application, and what leads to those of its other processes."""
+    """The live connections of one application, and the bus to those of its other processes."""
 
     def __init__(self) -> None:
         self.session_epoch = 0
@@ -59,10 +59,11 @@ def _sockets() -> SocketIO:
 
 @contextmanager
 def in_order(*job_ids: int) -> Iterator[None]:
-    """Held from the UPDATE to its event, so that a job's events leave in the order of ``seq``."""
+    """A lock, held from the UPDATE to its event, so that a job's events leave in the order of
+    ``seq``."""
     order = _live().order
     with ExitStack() as held:
-        # Sorted: two who want the same ones never wait for each other.
+        # Sorted, so that two threads that need the same locks never wait for each other.
         for number in sorted({job_id % len(order) for job_id in job_ids}):
             held.enter_context(order[number])
         yield
@@ -105,7 +106,8 @@ def status_changed(job: Job, old: JobStatus) -> None:
 
 
 def changed(job: Job) -> None:
-    """Paused, going on, or at another speed; its status is the same."""
+    """Publishes that a job was paused or resumed, or has another speed limit; its status is the
+    same."""
     _changed()
     payload = {
         "job_id": job.id,
@@ -121,12 +123,12 @@ def changed(job: Job) -> None:
 
 
 def pools_changed() -> None:
-    """For this process' own pages: each process sees it for itself."""
+    """For the pages of this process only: each process notices the change itself."""
     _refresh()
 
 
 def workers_changed() -> None:
-    """The page of workers is the admins' alone."""
+    """For admins only, because nobody else sees the page of workers."""
     _emit("refresh", {}, role_room(Role.ADMIN))
 
 
@@ -153,7 +155,7 @@ def end_user(user_id: int, reason: str) -> None:
 
 
 def user_changed() -> None:
-    """Something was changed that is remembered of a user besides: it is looked up anew."""
+    """Called when cached data about a user has changed: it is looked up again."""
     _live().session_epoch += 1
 
 
@@ -164,14 +166,14 @@ def _end(room: str, reason: str) -> None:
 
 
 def _end_here(room: str, reason: str) -> None:
-    _live().session_epoch += 1  # first: who connects from here on looks the session up anew
+    _live().session_epoch += 1  # first: each session is looked up anew from here on
     server = _sockets().server
     if server is None:
         return
     _emit_here("session_ended", {"reason": reason}, room)
     for sid, connection in list(server.manager.get_participants("/", room)):
         server.disconnect(sid)
-        # A client that only leaves the namespace would keep its connection for as long as it likes.
+        # A client that only leaves the namespace could keep its connection for as long as it likes.
         server.eio.disconnect(connection)
 
 
@@ -192,8 +194,8 @@ def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
 
 
 def connect_bus(url: str) -> None:
-    """From here on what is published goes to the web processes at this Redis too; an empty address
-    ends that. Never blocks, and fails no act: see ``Publisher``."""
+    """Publishes to the web processes at this Redis as well from now on; an empty address ends that.
+    It never blocks and makes no request fail: see ``Publisher``."""
     live = _live()
     if live.publisher is not None:
         live.publisher.close()
@@ -207,7 +209,8 @@ def connect_bus(url: str) -> None:
 
 
 def subscribe(url: str) -> None:
-    """For a web process, after ``connect_bus``: its sockets hear what the others publish."""
+    """Called by a web process after ``connect_bus``: its sockets get the events of other
+    processes."""
     from portal.realtime.bus.subscriber import Subscriber
 
     live = _live()
@@ -222,14 +225,14 @@ def subscribe(url: str) -> None:
 
 
 def delayed() -> bool:
-    """Events of other processes do not come, or ours do not leave."""
+    """Returns whether events of other processes do not arrive, or ours do not leave."""
     live = _live()
     broken = live.publisher is not None and live.publisher.broken
     return broken or (live.subscriber is not None and live.subscriber.disconnected)
 
 
 def greet(sid: str) -> None:
-    """Tells a new client what the others have been told."""
+    """Tells a new client what earlier clients have been told already."""
     subscriber = _live().subscriber
     if subscriber is not None and subscriber.disconnected:
         _emit_here("live_delayed", {"delayed": True}, sid)
@@ -255,7 +258,7 @@ def _on_status(connected: bool) -> None:
 
 
 def _resync() -> None:
-    """Anything may have happened: pages fetch, and sessions are looked up anew."""
+    """Called when anything may have happened: pages fetch, and sessions are looked up again."""
     user_changed()
     _refresh()
 

@@ -1,4 +1,4 @@
-"""Names of the rooms that sockets sit in. The server picks them; nobody asks for one."""
+"""Names of the rooms that sockets are in. The server picks them; a client cannot ask for one."""
 
 PROGRESS = "progress"
 STATUS_CHANGE = "status_change"

@@ -1,4 +1,4 @@
-"""The message queue between processes: what one publishes, every web process hears.
+"""The event bus: every web process receives each message that one process publishes.
 
-It carries hints. Nothing is kept for who does not listen: the database is the truth.
+Messages are hints. They are not kept for a process that does not listen: the database is the truth.
 """

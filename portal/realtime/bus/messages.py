@@ -1,6 +1,8 @@
-"""Messages on the event bus: JSON, which the receiver validates; invalid ones are ignored, counted.
+"""Messages on the event bus: JSON, which the receiver validates. Invalid messages are ignored and
+counted.
 
-Several messages travel together, as a list: receiving one costs as much as parsing it.
+Several messages travel together as a list, because receiving a list costs as much as parsing one
+message.
 """
 
 from __future__ import annotations
@@ -12,22 +14,22 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-#: Bytes of the longest list. A message of ours has a few hundred bytes; a longer list is a mistake,
-#: or not ours.
+#: Bytes of the longest list. One of our messages has a few hundred bytes; a longer list is a
+#: mistake, or comes from somebody else.
 LONGEST = 16 * 1024
 
-#: Messages that were of no use, by reason; read by the metrics.
+#: How many messages could not be used, by reason; read by the metrics.
 ignored: Counter[str] = Counter()
 
 
 class Kind(StrEnum):
-    """The values travel between processes of two releases during an upgrade: they stay."""
+    """The values travel between processes of two releases during an upgrade, so they stay."""
 
     #: An event for the sockets in a room.
     EVENT = "event"
-    #: The sessions of a room ended: its sockets get the reason and are closed.
+    #: The sessions of a room ended: its sockets are told the reason and are closed.
     SESSION_ENDED = "ending"
-    #: A process could not publish for a while: pages may have missed events and fetch again.
+    #: A process could not publish for a while: pages may have missed events and must fetch again.
     RESYNC = "missed"
 
 
@@ -43,11 +45,11 @@ class Message:
 
 
 class Unreadable(ValueError):
-    """Not a message of ours."""
+    """The data is not a message of ours."""
 
 
 def channel(database: int) -> str:
-    """Redis shares channels between its databases; two portals on one Redis use two names."""
+    """Redis shares channels between its databases, so two portals on one Redis need two names."""
     return f"portal:{database}"
 
 
@@ -57,7 +59,8 @@ def encode(message: Message) -> bytes:
 
 
 def join_messages(messages: Iterable[bytes]) -> list[bytes]:
-    """Joins encoded messages, in order, into as few lists as their greatest length allows."""
+    """Joins encoded messages, in order, into as few lists as the greatest length of a list
+    allows."""
     lists: list[list[bytes]] = []
     room = 0
     for message in messages:
@@ -87,7 +90,7 @@ _FIELDS = frozenset(each.name for each in fields(Message))
 
 
 def _parse(data: Any) -> Message:
-    # Many of these arrive each second: this makes the one object, and nothing else.
+    # Many of these arrive each second, so this creates only the one object.
     if not isinstance(data, dict) or not data.keys() <= _FIELDS:
         raise Unreadable("unreadable")
     origin, kind, room = data.get("origin"), data.get("kind"), data.get("room", "")

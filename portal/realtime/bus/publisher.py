@@ -34,8 +34,8 @@ _CLOSE_SECONDS = 1.0
 #: told to fetch again.
 _MAX_WAITING = 1000
 _BATCH = 100
-#: For how long progress waits for more progress, because receiving five messages in one list costs
-#: little more than one. Any other event is sent at once, together with the waiting ones.
+#: How long progress waits for more progress: receiving five messages in one list costs little more
+#: than one. Any other event is sent at once, together with the waiting ones.
 _GATHER_SECONDS = 0.1
 _MAY_WAIT = frozenset({"job_progress"})
 
@@ -69,12 +69,12 @@ class Publisher:
     ) -> None:
         """Queues a message; returns at once. Messages leave in the order of the calls."""
         data = encode(Message(self.origin, kind, room, event, payload or {}))
-        if len(data) > LONGEST - 2:  # its list has two bytes more
+        if len(data) > LONGEST - 2:  # its list adds two brackets
             ignored["too long to publish"] += 1
             log.error("a message is too long for the event bus", about=event, length=len(data))
             data = self._resync()
         while len(self._waiting) >= _MAX_WAITING:
-            with suppress(IndexError):  # the thread sent it just now
+            with suppress(IndexError):  # the thread has just sent it
                 self._waiting.popleft()
             self._lost = True
         self._waiting.append(data)
@@ -93,7 +93,7 @@ class Publisher:
         atexit.unregister(self.close)
 
     def _start(self) -> None:
-        # Only with the first message: most runs of the command line publish nothing.
+        # Started by the first message: most runs of the command line publish nothing.
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -124,7 +124,7 @@ class Publisher:
             self._fail(error)
             return False
         for data in batch:
-            # Some may have been dropped meanwhile; then others stand first.
+            # Some may have been dropped meanwhile; then others are at the front.
             if self._waiting and self._waiting[0] is data:
                 self._waiting.popleft()
         self._recover()

@@ -1,8 +1,8 @@
 """Delivers the events of each job in the order of ``seq``, whichever process they come from.
 
 Each change of a job raises its ``seq`` by one and is one event. A gap therefore means that an event
-is still on its way, and later events wait a moment for it. Then it is given up, because its process
-may be gone; a page sees the gap too, and fetches.
+is still on its way, and later events wait a moment for it. Then the missing event is given up,
+because its process may have died; a page sees the gap too, and fetches.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ReorderBuffer:
 
     def _give_up(self, job: int, waiting: dict[int, JobEvent]) -> None:
         if self._waiting.get(job) is not waiting:
-            return  # that gap was filled; these wait at another one
+            return  # that gap was filled; these wait for another one
         del self._waiting[job]
         for seq in sorted(waiting):
             if self._last.get(job) != _ENDED:

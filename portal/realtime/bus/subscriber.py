@@ -19,11 +19,12 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
-#: The library waits up to a minute between two attempts; pages would be late for as long.
+#: The library waits up to a minute between two attempts, and pages would be late for as long.
 _RETRY_SECONDS = 1.0
-#: Silence after which the connection is pinged; without an answer for as long, it is given up.
+#: Seconds of silence after which the connection is pinged. Without an answer for as long again, it
+#: is given up.
 _SILENCE_SECONDS = 5.0
-#: Messages in a row, before other threads of this process have their turn.
+#: Messages handled in a row, before other threads of this process run.
 _BATCH = 20
 
 
@@ -43,7 +44,8 @@ class Subscriber:
         self._redis: Any = redis.Redis.from_url(
             url,
             socket_connect_timeout=_CONNECT_SECONDS,
-            # Only until it is subscribed: `get_message` has a limit of its own, which is no error.
+            # Only until it is subscribed: `get_message` has a timeout of its own, which is no
+            # error.
             socket_timeout=_ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 0),  # a silent reconnect would hide a gap
         )
@@ -78,11 +80,11 @@ class Subscriber:
     def _handle_break(self, reason: str) -> None:
         was_subscribed, self._subscribed = self._subscribed, False
         if was_subscribed:
-            return  # try once more at once: nobody need see a short break
+            return  # tries again at once: nobody has to notice a short break
         if self._reported is not False:
             log.error("events of other processes do not arrive", reason=reason)
             self._report(False)
-        # Jitter: not all processes at the same moment.
+        # Jitter, so that not all processes reconnect at the same moment.
         time.sleep(_RETRY_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
 
     def _listen(self) -> None:

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 #: Handshakes in one turn of the event loop; pages are answered between two turns.
 _BATCH = 32
 _LONGEST_HEAD = 8192
-#: Seconds for which the kernel keeps a connection before the client has sent anything.
+#: Seconds for which the kernel keeps a connection that has sent nothing yet.
 _DEFER_SECONDS = 5
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -74,8 +74,8 @@ class HandshakeQueue:
         self._busy = False
 
     def try_accept(self, client: Any, address: Any) -> bool:
-        """Takes a connection that is a handshake, or gone. Returns False for any other, from which
-        nothing was read: it is the web server's."""
+        """Takes a connection that is a handshake or is closed already. Returns False for any other:
+        nothing was read from it, and the web server handles it."""
         try:
             data = client.recv(_LONGEST_HEAD, sockets.MSG_PEEK)
             head = upgrade_head(data)
@@ -151,7 +151,7 @@ class Acceptor:
     def __init__(self, host: str, port: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self._most = most - min(256, most // 4)  # leave some for files and subprocesses
+        self._most = most - min(256, most // 4)  # leaves some for files and subprocesses
         family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
         # After a restart all clients connect at the same time.
         self._listening = eventlet.listen(address, family, backlog=4096)
@@ -208,7 +208,7 @@ class Acceptor:
 
     def _after(self, error: OSError) -> None:
         if self._closed:
-            # The web server ends in good order on this error.
+            # On this error the web server ends in an orderly way.
             raise OSError(errno.ESHUTDOWN, "no more connections are accepted") from None
         if error.errno in _OUT_OF_RESOURCES:
             log.error("no connection can be accepted", reason=error.strerror)

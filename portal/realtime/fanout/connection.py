@@ -2,8 +2,9 @@
 client is an object and an entry in the event loop, and a greenlet runs only while a message of the
 client is handled.
 
-Events are written straight to the socket. What the socket does not take waits in a ``SendBuffer``.
-Nothing here yields between looking and writing, which keeps a client's byte stream whole.
+Events are written straight to the socket. Bytes that the socket does not take wait in a
+``SendBuffer``. Nothing here yields between checking the state and writing, so a client's byte
+stream stays whole.
 """
 
 from __future__ import annotations
@@ -82,10 +83,10 @@ class Connection(Socket):
         self._inbox: deque[tuple[int, bytes]] | None = None  # None: no greenlet handles messages
 
     def open(self, taken: Any, greeting: bytes, early: bytes = b"") -> None:
-        """Takes over a socket from the web server, and the bytes that it had read from it."""
+        """Takes over a socket from the web server, and the bytes that were already read from it."""
         self._socket = taken
         self.write = taken.send
-        with suppress(OSError):  # the client may be gone already; the first write tells
+        with suppress(OSError):  # the client may be gone already; the first write notices
             taken.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _KERNEL_BUFFER)
             taken.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         self._start_reading()
@@ -115,8 +116,8 @@ class Connection(Socket):
         return not self.closed
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """Without ``abort`` the client gets all that waits for it and a close frame, and a moment
-        to hang up by itself."""
+        """Without ``abort`` the client gets everything that waits for it and a close frame, and has
+        a moment to close the connection by itself."""
         was_closed = self.closed
         if abort or self._state is State.FAILED:
             self._close_socket()
@@ -134,10 +135,10 @@ class Connection(Socket):
     # --- ending it ---
 
     def drop(self, reason: str) -> None:
-        """Ends a connection that costs too much; counted and logged."""
+        """Ends a connection that costs too much; counts and logs it."""
         dropped[reason] += 1
         waiting = self._buffer.size if self._buffer is not None else 0
-        # Not here: this may be the event loop itself, and a log line may wait.
+        # Not logged here: this may be the event loop itself, and writing a log line may block.
         eventlet.spawn_n(log.warning, "socket dropped", reason=reason, waiting=waiting)
         self._fail(reason)
 
@@ -161,10 +162,11 @@ class Connection(Socket):
         self._stop_buffering()
         self.write = _not_connected
         self.server.sockets.pop(self.sid, None)
-        self.server.pings.slow.discard(self)  # a closed socket refuses by itself
+        self.server.pings.slow.discard(self)  # a closed socket refuses writes anyway
         self._shutdown(sockets.SHUT_RDWR)
         if self._socket is not None:
-            # After the hub's listeners: the number of a closed socket is soon another client's.
+            # After the hub's listeners are removed: another client may soon get the number of a
+            # closed socket.
             self._socket.close()
             self._socket = None
         self._ended()
@@ -177,8 +179,8 @@ class Connection(Socket):
     # --- writing ---
 
     def deliver(self, run: bytes, parts: Iterable[Part]) -> None:
-        """Writes ``run``, which is the frames of ``parts`` joined. Never blocks, never yields. A
-        later part replaces one that still waits under the same key."""
+        """Writes ``run``, which is the joined frames of ``parts``. Never blocks, never yields. A
+        later part replaces a waiting one with the same key."""
         if self._state is not State.OPEN:
             return
         if self._buffer is not None:
@@ -197,7 +199,7 @@ class Connection(Socket):
             self.start_buffering(sent, parts)
 
     def start_buffering(self, sent: int, parts: Iterable[Part]) -> None:
-        """The socket took only the first ``sent`` bytes of ``parts``."""
+        """Called when the socket took only the first ``sent`` bytes of ``parts``."""
         self._buffer = SendBuffer(parts, sent)
         self.server.pings.behind[self] = time.monotonic()
         self.server.pings.slow.add(self)
@@ -210,7 +212,8 @@ class Connection(Socket):
             self.drop("backlog")
 
     def _flush(self, _fileno: int) -> None:
-        """The socket takes bytes again. Called by the event loop itself, so it must not wait."""
+        """Called by the event loop itself when the socket takes bytes again, so it must not
+        block."""
         if self._buffer is None:  # removed in the same turn of the loop
             return
         while chunk := self._buffer.chunk():
@@ -236,7 +239,7 @@ class Connection(Socket):
     def _send_frame(self, data: bytes) -> None:
         self.deliver(data, [(object(), data)])
 
-    # --- reading: called by the event loop itself, so nothing here may wait ---
+    # --- reading: called by the event loop itself, so nothing here may block ---
 
     def _start_reading(self) -> None:
         hub = get_hub()
@@ -283,7 +286,7 @@ class Connection(Socket):
         self._credited_at = moment
         if self._credit < 0:
             dropped["flood"] += 1
-            # Not here: this is the event loop itself, and a log line may wait.
+            # Not logged here: this is the event loop itself, and writing a log line may block.
             eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
             raise ProtocolError(1008, "too many messages")
 
@@ -305,7 +308,7 @@ class Connection(Socket):
             return
         self._inbox.append((kind, payload))
         if len(self._inbox) > _INBOX:
-            self._stop_reading()  # until those are handled
+            self._stop_reading()  # until those messages are handled
 
     def _handle_messages(self) -> None:
         """The greenlet in which messages are handled, one after the other."""
@@ -327,4 +330,4 @@ def _not_connected(_data: bytes) -> int:
 
 
 def never(*_arguments: object) -> None:
-    """For the event loop's callbacks that concern greenlets."""
+    """For callbacks of the event loop that are about greenlets."""

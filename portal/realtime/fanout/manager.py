@@ -20,7 +20,7 @@ from portal.realtime.fanout.connection import Connection
 from portal.realtime.fanout.send_buffer import Part
 from portal.realtime.fanout.websocket_frames import frame
 
-#: Events of which only the newest per value of a field matters, and that field.
+#: Events of which only the newest is needed for each value of a field, and the name of that field.
 GATHERED = {"job_progress": "job_id"}
 GATHER_SECONDS = 0.2
 
@@ -30,8 +30,8 @@ Recipient = tuple[Connection, Callable[[bytes], int]]
 def _send_to_each(
     recipients: Iterable[Recipient], slow: set[Connection], run: bytes, parts: Iterable[Part]
 ) -> None:
-    """``Connection.deliver`` for many. Nearly all need no more than ``send``: the connection
-    objects, which are scattered over the memory, are not even read."""
+    """Does what ``Connection.deliver`` does for many clients. Nearly all need only ``send``: the
+    connection objects, which are scattered over the memory, are not even read."""
     size = len(run)
     for connection, send in recipients:
         if slow and connection in slow:
@@ -39,7 +39,7 @@ def _send_to_each(
             continue
         try:
             sent = send(run)
-        except OSError:  # it would block, or is gone
+        except OSError:  # the socket would block, or is closed
             connection.deliver(run, parts)
             continue
         if sent < size:
@@ -144,7 +144,7 @@ class FanoutManager(Manager):
             raise ValueError("cannot enter a sid room")
         else:
             # A plain dictionary: only the room of all clients is ever searched by value, and each
-            # client has two rooms of its own.
+            # client is in two rooms of its own.
             members = self.rooms[namespace].setdefault(room, {})
             members[sid] = eio_sid or self.rooms[namespace][None][sid]
         entered = self._rooms_of.setdefault(sid, [])
@@ -169,7 +169,7 @@ class FanoutManager(Manager):
         return sid
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
-        """Leaves the client's own rooms. The parent's searches all rooms."""
+        """Leaves the client's own rooms. The parent class searches all rooms."""
         for room in self._rooms_of.pop(sid, []):
             self.basic_leave_room(sid, namespace, room)
         self.callbacks.pop(sid, None)

@@ -29,9 +29,10 @@ class PingScheduler:
         self._due: deque[tuple[float, Connection]] = deque()
         self._unanswered: deque[tuple[float, Connection]] = deque()
         self._leaving: deque[tuple[float, Connection]] = deque()
-        #: Clients with a send buffer, and since when.
+        #: Clients with a send buffer, and the time since when they have it.
         self.behind: dict[Connection, float] = {}
-        #: Those and the clients that are closing: only ``Connection.deliver`` may write to them.
+        #: Those clients and the ones that are closing: only ``Connection.deliver`` may write to
+        #: them.
         self.slow: set[Connection] = set()
 
     def add(self, connection: Connection) -> None:

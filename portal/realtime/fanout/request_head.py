@@ -1,6 +1,6 @@
-"""Parses the head of a plain request: a GET without a body, in which no line is ambiguous.
+"""Parses the head of a plain request: a GET without a body, whose lines have only one reading.
 
-The library parses all others. This parser only saves time: the library's takes as long as
+The library parses all other requests. This parser only saves time: the library's takes as long as
 everything else before the application together.
 """
 
@@ -14,19 +14,19 @@ from typing import NamedTuple
 _LINE = re.compile(rb"GET (/(?!/)[!-~]*) HTTP/1\.1\r\n")
 _FIELD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~]*\r\n"
 _HEAD = re.compile(rb"((?:" + _FIELD + rb"){0,60})\r\n")
-#: Headers of a request with a body.
+#: Headers that mean that a request has a body.
 _HAS_BODY = re.compile(rb"^(content-length|transfer-encoding|expect)[ \t]*:", re.I | re.M)
 
 
 class Head(NamedTuple):
     path: str
     headers: HTTPMessage
-    #: Bytes of the buffer that it takes.
+    #: Bytes of the buffer that belong to the head.
     length: int
 
 
 def plain_head(line: bytes, buffered: bytes) -> Head | None:
-    """``line`` is the request line, ``buffered`` what has arrived of the rest."""
+    """``line`` is the request line, ``buffered`` is what has arrived of the rest."""
     first, rest = _LINE.fullmatch(line), _HEAD.match(buffered)
     if first is None or rest is None or _HAS_BODY.search(rest[1]):
         return None
@@ -37,7 +37,7 @@ def plain_head(line: bytes, buffered: bytes) -> Head | None:
     return Head(first[1].decode("ascii"), headers, rest.end())
 
 
-# --- of a handshake -----------------------------------------------------------------------------
+# --- handshakes ---------------------------------------------------------------------------------
 
 _UPGRADE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 _MOST_FIELDS = 60
@@ -54,8 +54,7 @@ class Upgrade(NamedTuple):
 
 
 def upgrade_head(data: bytes) -> Upgrade | None:
-    """Parses a handshake as the browsers' client sends it. ``data``: the first bytes of a
-    connection."""
+    """Parses a handshake as browsers send it. ``data``: the first bytes of a connection."""
     end = data.find(b"\r\n\r\n")
     if end < 0 or not data.startswith(_UPGRADE):
         return None
@@ -77,8 +76,9 @@ def upgrade_head(data: bytes) -> Upgrade | None:
 
 @lru_cache(maxsize=256)
 def _key(name: str) -> str | None:
-    """The header's name in WSGI. Empty for a name with an underscore, which WSGI would take for
-    another header: it is left out. None if the request is not plain."""
+    """Returns the header's name in WSGI. It is empty for a name with an underscore, which WSGI
+    would take for another header, so that the header is left out. Returns None if the request is
+    not plain."""
     if not _NAME.fullmatch(name) or name.lower() in _NOT_PLAIN:
         return None
     return "" if "_" in name else "HTTP_" + name.replace("-", "_").upper()

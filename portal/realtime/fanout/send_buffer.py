@@ -1,6 +1,6 @@
 """Frames that wait until a client's socket takes more bytes.
 
-Of progress only the newest event of each job waits; of everything else all, in order.
+Of progress events only the newest of each job waits; all other events wait in order.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
-#: Bytes that may wait here for one client, with the overhead of each frame. Together with those in
-#: the kernel, which ``connection`` limits, a client that reads nothing costs at most 256 KiB.
+#: Bytes that may wait here for one client, including the overhead of each frame. Together with the
+#: kernel's buffer, which ``connection`` limits, a client that reads nothing costs at most 256 KiB.
 BACKLOG = 128 * 1024
 #: Bytes of Python overhead per waiting frame: object headers and the dictionary entry.
 FRAME_OVERHEAD = 160
@@ -28,7 +28,7 @@ class SendBuffer:
         """``parts`` are frames, the first ``sent`` bytes of which are already written."""
         self._frames: dict[Hashable, bytes] = {}  # by key, in order
         self._frames_size = 0
-        self._chunk = b""  # taken from the frames; the socket may have taken a part of it
+        self._chunk = b""  # taken from the frames; the socket may have accepted a part of it
         for key, data in parts:
             if sent >= len(data):
                 sent -= len(data)
@@ -42,7 +42,7 @@ class SendBuffer:
         return self._frames_size + len(self._chunk)
 
     def add(self, key: Hashable, data: bytes) -> None:
-        """Appends a frame. One that waits under the same key is removed."""
+        """Appends a frame. Removes a waiting one with the same key."""
         older = self._frames.pop(key, None)
         self._frames_size += len(data) + FRAME_OVERHEAD
         if older is not None:
@@ -50,9 +50,9 @@ class SendBuffer:
         self._frames[key] = data
 
     def chunk(self) -> bytes:
-        """The next bytes to write; empty if nothing waits.
+        """Returns the next bytes to write; empty if nothing waits.
 
-        Takes only a few frames: the others may be replaced by newer ones before their turn.
+        Takes only a few frames, because newer ones may still replace the others.
         """
         if not self._chunk:
             taken, size = [], 0
@@ -66,5 +66,5 @@ class SendBuffer:
         return self._chunk
 
     def advance(self, sent: int) -> None:
-        """``sent`` bytes of the chunk were written."""
+        """Notes that ``sent`` bytes of the chunk were written."""
         self._chunk = self._chunk[sent:]

@@ -28,14 +28,14 @@ _GC_THRESHOLD = 5_000
 
 
 class _Protocol(eventlet.wsgi.HttpProtocol):
-    """Lets the application take the socket over; for the web server it is then closed."""
+    """Lets the application take the socket over. The web server then treats it as closed."""
 
     connection: Any
     rfile: Any
 
     def parse_request(self) -> bool:
-        """Parses the head of a plain request that has arrived whole. The library parses all others;
-        it takes as long as everything else before the application together."""
+        """Parses the head of a plain request that has arrived whole. The library parses all other
+        requests: its parser takes as long as everything else before the application together."""
         stream = self.rfile.fp
         head = plain_head(self.raw_requestline, stream.peek())
         if head is None:
@@ -53,7 +53,7 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         return environ
 
     def _take_socket(self) -> tuple[Any, bytes]:
-        """Returns the socket, and the bytes that were read from it beyond the request."""
+        """Returns the socket, and the bytes beyond the request that were already read from it."""
         self.connection.setblocking(False)
         early = self.rfile.read1(65536) or b""
         # A second descriptor: the web server's files close the first one.
@@ -91,8 +91,8 @@ def serve(
     ``most_requests`` bounds the requests that are answered at the same time;
     ``authenticate_batch`` is called with the handshakes of each turn before the application is."""
     acceptor.handshakes = HandshakeQueue(app, authenticate_batch)
-    # All objects made until now stay alive. The collector need not traverse them, which it would do
-    # often while many clients connect.
+    # All objects that exist now stay alive. The collector need not traverse them, which it would
+    # otherwise do often while many clients connect.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
@@ -122,7 +122,7 @@ def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
 
 def entrance(server: Any, wsgi: WSGIApplication) -> WSGIApplication:
     """Opens the connections that the acceptor recognised as handshakes. ``wsgi`` gets all other
-    requests, and answers a handshake that is wrong."""
+    requests, and also answers an invalid handshake."""
     engine = server.eio
 
     def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -149,7 +149,7 @@ def _handle_connect(engine: Any, environ: dict[str, Any], *_more: object) -> Any
 
 
 def _open(engine: Any, environ: dict[str, Any]) -> list[bytes]:
-    """Does what the stock engine does to open a socket, with a ``Connection``."""
+    """Does what the stock engine does to open a socket, but with a ``Connection``."""
     taken, early = environ["portal.take_socket"]()
     sid = engine.generate_id()
     connection = engine.sockets[sid] = Connection(
@@ -173,7 +173,8 @@ def _greeting(engine: Any, sid: str, key: str) -> bytes:
 
 
 def _opening(engine: Any) -> str:
-    """Engine.IO's first packet. It is the same for all clients but for the placeholder SID."""
+    """Returns Engine.IO's first packet. It is the same for all clients except for the placeholder
+    SID."""
     opened: str = packet.Packet(
         packet.OPEN,
         {
