@@ -1,1 +1,2 @@
-"""Plain functions, named by the button's verb: the only writers, and they commit."""
+"""Plain functions, each named by the verb of its button. They are the only writers, and they
+commit."""

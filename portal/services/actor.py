@@ -1,4 +1,4 @@
-"""Who asks for an act, and who may change what."""
+"""Who does something, and who may change what."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from portal.models import Role, User
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and from where: one value from the route to the audit trail."""
+    """The person who acts, and their address: one value from the route to the audit trail."""
 
     account: User | None = None
     address: str = ""
-    #: Of somebody without an account: what a stranger typed, or what decides by itself.
+    #: A name for somebody without an account: what the person typed, or the part that acts by
+    #: itself.
     alias: str = ""
 
     @property
@@ -35,5 +36,6 @@ COMMAND_LINE = Actor()
 
 
 def may_change(user_id: int, role: Role, owner_id: int) -> bool:
-    """Cancel or retry a job: operators their own, admins every one."""
+    """Returns whether the actor may cancel or retry a job: operators their own, admins every
+    one."""
     return role.includes(Role.ADMIN) or (role.includes(Role.OPERATOR) and user_id == owner_id)

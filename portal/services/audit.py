@@ -1,8 +1,8 @@
 """The audit trail. ``record`` adds an entry to the caller's transaction and never commits.
 
-Each entry bears the hash of the one before it, so that a change of an old one breaks all after it.
-It is made at the very end of the transaction: whoever reads the end of the chain locks it, and
-nobody who holds that lock may wait for another one.
+Each entry holds the hash of the one before it, so a change to an old entry breaks all later ones.
+Entries are written at the very end of the transaction: writing them locks the end of the chain, and
+a transaction that holds this lock must not wait for another one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from portal.models import AuditEntry
 from portal.models.audit import AuditChain
 from portal.services.actor import COMMAND_LINE, Actor
 
-#: What the first entry of all has for the hash before it.
+#: The previous hash of the very first entry.
 BEGINNING = "0" * 64
 CUT = "audit.cut"
 _CHUNK = 200
@@ -56,7 +56,8 @@ def record(
 
 
 def _storable(text: str, length: int) -> str:
-    # PostgreSQL takes no NUL, no database a half of a surrogate pair; strangers type both.
+    # PostgreSQL stores no NUL, and no database stores half of a surrogate pair; anybody can type
+    # both.
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()[:length]
 
 
@@ -83,7 +84,7 @@ def hash_of(entry: AuditEntry, before: str) -> str:
 def _append(tx: Session) -> None:
     if not (pending := tx.info.pop(_PENDING, None)):
         return
-    tx.flush()  # so that no lock but this one is taken from here on
+    tx.flush()  # so that this transaction takes no other lock after this one
     chain = _locked_chain(tx)
     for entry in pending:
         entry.id = chain.last_id + 1
@@ -105,8 +106,8 @@ def _locked_chain(tx: Session) -> AuditChain:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``entries`` are as they were written, from ``first`` to ``last``; ``fault`` says where they
-    are not."""
+    """``entries``: how many are as they were written, from ``first`` to ``last``. ``fault``: which
+    entry is not."""
 
     entries: int
     first: int
@@ -116,11 +117,11 @@ class Verdict:
 
 
 def verify(known: tuple[int, str] | None = None) -> Verdict:
-    """Walks the whole chain. ``known``: id and hash of an entry as they were noted elsewhere, which
-    finds even a chain that somebody computed anew from end to end."""
+    """Walks the whole chain. ``known``: id and hash of an entry that were noted elsewhere. They
+    reveal even a chain that somebody computed anew from end to end."""
     session.rollback()
     if session.get_bind().dialect.name == "postgresql":
-        # SQLite shows one state of things in a transaction by itself.
+        # A transaction of SQLite reads one snapshot anyway.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     try:
         return _verified(known)
@@ -148,7 +149,7 @@ def _verified(known: tuple[int, str] | None) -> Verdict:
 def _fault_around(
     chain: AuditChain, last: int, head: str, cut: str, known: tuple[int, str] | None
 ) -> str:
-    """What is wrong at the ends of a chain whose entries follow from one another."""
+    """Returns what is wrong at the ends of a chain whose entries follow from one another."""
     if (last, head) != (chain.last_id, chain.last_hash):
         return f"Entries after {last} are missing; the last one was {chain.last_id}."
     if session.scalar(select(func.min(AuditEntry.id)).where(AuditEntry.id <= chain.cut_id)):
@@ -164,7 +165,8 @@ def _fault_around(
 
 
 def cut(days: int) -> int:
-    """Removes entries older than this, and says so in an entry; how many there were."""
+    """Removes entries older than this, and records that in an entry. Returns how many there
+    were."""
     removed = 0
     while some := _cut_some(now() - timedelta(days=days)):
         removed += some
@@ -183,7 +185,7 @@ def _cut_some(before: datetime) -> int:
         if through is None:
             return 0
         chain.cut_id, chain.cut_hash = through.id, through.hash
-        tx.flush()  # now the trigger lets them go
+        tx.flush()  # from here on the trigger allows the removal
         old = delete(AuditEntry).where(AuditEntry.id <= through.id)
         number = tx.connection().execute(old).rowcount
         detail = _cut_words(through.id, through.hash)
@@ -225,7 +227,7 @@ class Filter:
 
 
 def page(wanted: Filter, number: int, size: int) -> tuple[list[AuditEntry], int]:
-    """Entries of one page, newest first, and how many there are in all."""
+    """Returns one page of entries, newest first, and how many there are in all."""
     conditions = wanted.conditions()
     total = session.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
     query = select(AuditEntry).where(*conditions).order_by(AuditEntry.id.desc())
@@ -233,7 +235,8 @@ def page(wanted: Filter, number: int, size: int) -> tuple[list[AuditEntry], int]
 
 
 def actions() -> list[str]:
-    """Every action that was ever noted: one step along an index for each, whatever their number."""
+    """Returns every action in the trail. It takes one step along an index per action, however many
+    entries there are."""
     found: list[str] = []
     while True:
         following = select(func.min(AuditEntry.action))
@@ -246,7 +249,8 @@ def actions() -> list[str]:
 
 
 def export(wanted: Filter, *, actor: Actor, form: str) -> Iterator[list[AuditEntry]]:
-    """Notes the export, then gives the entries up to that note, oldest first, a few at a time."""
+    """Records the export, then yields the entries up to that record, oldest first, a few at a
+    time."""
     with write() as tx:
         asked = ", ".join(
             f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
@@ -281,5 +285,5 @@ def _chunk(wanted: Filter, after: int, through: int | None = None) -> list[Audit
         query = query.where(AuditEntry.id <= through)
     rows = list(session.scalars(query.order_by(AuditEntry.id).limit(_CHUNK)))
     for row in rows:
-        session.expunge(row)  # else a long walk would keep them all
+        session.expunge(row)  # otherwise a long walk would keep them all in memory
     return rows

@@ -1,4 +1,4 @@
-"""Which of the parts that the portal stands on work now."""
+"""Whether the parts that the portal depends on work now."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from portal.settings import Settings
 
 
 def parts() -> dict[str, str]:
-    """``ok``, or a sentence, for ``database``, ``queue``, ``rclone`` and ``roots``; for ``workers``
-    besides where they run the jobs. They look at their rclone when they start, so that one which
-    lives has a right one.
-    What lies on this machine is looked at whenever somebody asks."""
+    """Returns ``ok`` or a sentence for each of ``database``, ``queue``, ``rclone`` and ``roots``;
+    in scale-out mode also for ``workers``.
+
+    Workers check their rclone when they start, so a living worker has a suitable one. Parts on this
+    machine are checked at each call.
+    """
     settings = runtime().settings
     found = {"database": _database(), "queue": _queue()}
     if settings.scale_out:
@@ -32,7 +34,7 @@ def parts() -> dict[str, str]:
 
 
 def unconfined(settings: Settings) -> str | None:
-    """Why the rclone of this machine can reach more than its own job, in a few words."""
+    """Returns in a few words why the rclone of this machine can reach more than its own job."""
     if settings.scale_out:
         return None  # the workers say so when they start
     problem = confinement_problem(rclone_path(settings.rclone))
@@ -40,7 +42,7 @@ def unconfined(settings: Settings) -> str | None:
 
 
 def _roots(settings: Settings) -> str:
-    # Where others run the jobs, the folders are on their machines.
+    # In scale-out mode the folders are on the workers' machines.
     return " ".join(KnownMounts(settings.data_dir, settings.transfer_roots).problems()) or "ok"
 
 

@@ -1,4 +1,4 @@
-"""What one application is made of, as its settings say."""
+"""The parts of one application, as its settings define them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Runtime:
     keys: Keys
     session_policy: SessionPolicy
     roots: Roots
-    #: Of single sign-on; None where it is not set up.
+    #: The provider of single sign-on; None if it is not set up.
     provider: Provider | None
     executor: Executor
 
@@ -51,7 +51,7 @@ def keys_of(settings: Settings) -> Keys:
 
 
 def runtime() -> Runtime:
-    """The runtime of the application that this thread works for."""
+    """Returns the runtime of the application that this thread works for."""
     return current()[Runtime]
 
 

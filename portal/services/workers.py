@@ -1,4 +1,4 @@
-"""Worker processes of the scale-out mode: what they say of themselves, and what admins ask of
+"""Worker processes of the scale-out mode: what they report about themselves, and what admins ask of
 them. All times are the database's."""
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from portal.services.actor import Actor
 from portal.transfers.pools import DEFAULT_POOL
 from portal.transfers.states import ACTIVE
 
-#: States of workers that are there; the others have ended.
+#: States of workers that still exist; the others have ended.
 PRESENT = ("running", "paused", "draining", "lost")
 #: Seconds without a heartbeat after which a worker counts as lost.
 SILENT = 45.0
-#: Rows of workers that ended are kept for a day.
+#: Rows of workers that have ended are kept for a day.
 _KEPT = 86_400.0
-#: Seconds for which a process believes what it saw of the pools.
+#: Seconds for which a process uses its cached view of the pools.
 _MEMORY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker process as it presents itself, see ``WorkerProcess``."""
+    """A worker process as it describes itself, see ``WorkerProcess``."""
 
     name: str
     host: str
@@ -98,7 +98,7 @@ def register(process: Process) -> int:
 
 
 def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives | None:
-    """A heartbeat of the process; None if its row is gone."""
+    """Records a heartbeat of the process. Returns None if its row is gone."""
     with write() as tx:
         row = tx.execute(
             update(WorkerProcess)
@@ -118,7 +118,7 @@ def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives 
 
 
 def stopped(worker_id: int) -> None:
-    """It has ended in an orderly way, or is certainly dead. Others may have found so before:
+    """Notes that a worker ended in an orderly way, or is certainly dead. It may be noted already:
     workers that start together find the same dead ones."""
     with write() as tx:
         ended = tx.execute(
@@ -134,7 +134,8 @@ def stopped(worker_id: int) -> None:
 
 
 def unended(machine: str) -> list[tuple[int, str]]:
-    """Ids and process marks of the workers of this machine that never said they ended."""
+    """Returns ids and process marks of the workers of this machine that never reported their
+    end."""
     mine = (WorkerProcess.machine == machine, WorkerProcess.stopped_at.is_(None))
     rows = session.execute(select(WorkerProcess.id, WorkerProcess.process).where(*mine)).all()
     session.rollback()
@@ -145,7 +146,7 @@ def unended(machine: str) -> list[tuple[int, str]]:
 
 
 def listing() -> list[Worker]:
-    """The newest first; those that ended within the last day too."""
+    """Returns the workers, newest first, with those that ended within the last day."""
     age: ColumnElement[Any] = extract("epoch", database_time() - WorkerProcess.heartbeat_at)
     if session.get_bind().dialect.name == "sqlite":
         age = (func.julianday("now") - func.julianday(WorkerProcess.heartbeat_at)) * 86_400
@@ -161,13 +162,13 @@ def listing() -> list[Worker]:
 
 
 def counts() -> dict[str, int]:
-    """How many workers are in each state but stopped."""
+    """Returns how many workers are in each state but stopped."""
     states = Counter(worker.state for worker in listing())
     return {state: states[state] for state in PRESENT}
 
 
 def pause(worker_id: int, *, actor: Actor) -> None:
-    """It finishes what it runs and takes no new job, until it is resumed."""
+    """The worker finishes the jobs that it runs and takes no new one until it is resumed."""
     _ask(worker_id, "worker.pause", actor, paused_at=database_time())
 
 
@@ -176,7 +177,7 @@ def resume(worker_id: int, *, actor: Actor) -> None:
 
 
 def drain(worker_id: int, *, actor: Actor) -> None:
-    """It finishes what it runs, takes no new job, and ends."""
+    """The worker finishes the jobs that it runs, takes no new one, and ends."""
     _ask(worker_id, "worker.drain", actor, draining_at=database_time())
 
 
@@ -212,7 +213,7 @@ def _state(row: WorkerProcess, silent: float) -> str:
 
 
 class _Served:
-    """The served pools as last seen, known for a moment; and those that the pages were told."""
+    """The pools with workers, cached for a moment, and those that the pages were told about."""
 
     def __init__(self) -> None:
         self.seen: tuple[float, frozenset[str]] | None = None
@@ -220,8 +221,8 @@ class _Served:
 
 
 def pools() -> dict[str, bool]:
-    """The pools that workers serve or, within a day, have served, by name; and whether a living one
-    takes their jobs. The default one is left out."""
+    """Returns the pools that workers serve or have served within a day, by name, and whether a
+    living worker takes their jobs. The default pool is left out."""
     found: dict[str, bool] = {}
     with read_connection() as connection:
         for names, takes in connection.execute(select(WorkerProcess.pools, and_(*_taking()))):
@@ -232,8 +233,8 @@ def pools() -> dict[str, bool]:
 
 
 def watch() -> None:
-    """Has the pages of this process fetched anew where a pool has got its first worker that takes
-    jobs, or has lost its last one, since this was last called: jobs that wait say so."""
+    """Makes the pages of this process fetch anew if a pool has got its first worker that takes
+    jobs, or has lost its last one, since the last call: waiting jobs show that."""
     memory, served = current()[_Served], _served_pools()
     if memory.told not in (None, served):
         publish.pools_changed()
@@ -241,7 +242,7 @@ def watch() -> None:
 
 
 def has_worker(pool: str | None) -> bool:
-    """Whether a living worker takes jobs of the pool; known for a moment."""
+    """Returns whether a living worker takes jobs of the pool, as cached for a moment."""
     memory = current()[_Served]
     if memory.seen is None or time.monotonic() > memory.seen[0] + _MEMORY:
         memory.seen = time.monotonic(), _served_pools()
@@ -249,13 +250,13 @@ def has_worker(pool: str | None) -> bool:
 
 
 def any_lives() -> bool:
-    """Whether a worker of any pool lives."""
+    """Returns whether a worker of any pool lives."""
     with read_connection() as connection:
         return bool(connection.scalar(select(exists().where(*_living()))))
 
 
 def root_problems() -> list[str]:
-    """What living workers do not find on their machines, a sentence for each folder."""
+    """Returns a sentence for each folder that living workers do not find on their machines."""
     query = select(WorkerProcess.name, WorkerProcess.root_problems).where(*_living())
     with read_connection() as connection:
         rows = connection.execute(query.order_by(WorkerProcess.id)).all()

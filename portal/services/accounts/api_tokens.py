@@ -1,4 +1,4 @@
-"""Tokens by which programs act for a user."""
+"""API tokens: a program that sends one acts for its user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from portal.services import audit
 from portal.services.actor import Actor
 from portal.transfers.names import is_name
 
-#: By it people, logs and scanners of repositories recognise a token that lies where it should not.
+#: The prefix by which people, logs and scanners of repositories recognise a token in the wrong
+#: place.
 PREFIX = "tp_"
 NAME_LENGTH = 100
 LONGEST_LIFE = timedelta(days=366)
@@ -29,12 +30,14 @@ _KEPT_EXPIRED = timedelta(days=30)
 
 
 def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tuple[ApiToken, str]:
-    """The token and its text, which is shown once and stored nowhere. Raises Invalid."""
+    """Returns the new token and its text, which is shown once and stored nowhere. Raises
+    Invalid."""
     if errors := _problems(name, scope, expires_at):
         raise Invalid(errors)
     text = PREFIX + secrets.token_urlsafe(32)
     with write() as tx:
-        # Read again under the write lock: a disabling or demotion at the same time comes first.
+        # The user is read again under the write lock: somebody may have disabled or demoted them
+        # meanwhile.
         user = tx.get_one(User, actor.user.id, populate_existing=True)
         if not user.active or not user.may(Scope(scope).role):
             raise Forbidden("A token cannot do more than its user may.")
@@ -60,7 +63,7 @@ def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tupl
 
 
 def end(token_id: int, *, actor: Actor) -> ApiToken:
-    """Ends one of the actor's own; another user's is NotFound."""
+    """Ends one of the actor's own tokens. Raises NotFound for any other."""
     with write() as tx:
         token = tx.get(ApiToken, token_id)
         if token is None or token.user_id != actor.user.id:
@@ -73,18 +76,20 @@ def end(token_id: int, *, actor: Actor) -> ApiToken:
 
 
 def end_all_of(tx: Session, user_id: int) -> None:
-    """In the caller's transaction: a user who was disabled has no tokens when they come back."""
+    """Ends all tokens of a user, in the caller's transaction. After a disabled user is enabled
+    again, none of the old tokens works."""
     tx.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
 
 
 def all_of(user: User) -> list[ApiToken]:
-    """Newest first."""
+    """Returns the user's tokens, newest first."""
     query = select(ApiToken).where(ApiToken.user_id == user.id).order_by(ApiToken.id.desc())
     return list(session.scalars(query))
 
 
 def live_token(text: str) -> ApiToken | None:
-    """The token of this text with its user, while both are good. Notes that it was used."""
+    """Returns the token with this text, or None unless both it and its user are good. Notes the
+    use."""
     token = session.scalar(select(ApiToken).where(ApiToken.token_hash == _digest(text)))
     if token is None or token.expired or not token.user.active:
         return None
@@ -92,7 +97,7 @@ def live_token(text: str) -> ApiToken | None:
 
 
 def _touched(token: ApiToken) -> ApiToken | None:
-    """The token after its use was noted, at most once a minute."""
+    """Notes the use, at most once a minute. Returns the token as it is afterwards."""
     token_id, old = token.id, now() - _TOUCH_EVERY
     if token.last_used_at is not None and token.last_used_at > old:
         return token
@@ -102,7 +107,7 @@ def _touched(token: ApiToken) -> ApiToken | None:
             update(ApiToken).where(ApiToken.id == token_id, unused).values(last_used_at=now())
         )
         tx.commit()
-    # It may have ended, and its user been disabled, while this waited for the lock.
+    # While this waited for the lock, the token may have ended or its user been disabled.
     found = session.get(ApiToken, token_id, populate_existing=True)
     return found if found is not None and found.user.active else None
 
@@ -128,5 +133,5 @@ def _number_of(tx: Session, user: User) -> int:
 
 
 def _digest(text: str) -> str:
-    # A plain hash is enough: the token is 256 random bits, there is nothing to guess.
+    # A plain hash is enough: the token is 256 random bits, so nobody can guess it.
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

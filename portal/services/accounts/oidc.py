@@ -1,4 +1,4 @@
-"""The talk with an OpenID Connect provider: authorization code flow with PKCE, state and nonce.
+"""Talks to an OpenID Connect provider: authorization code flow with PKCE, state and nonce.
 
 Authlib is an optional package, so it is imported where it is used.
 """
@@ -18,16 +18,16 @@ from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
-#: Signatures of a public key alone: with HS256 or none, anybody could write an ID token.
+#: Only signatures made with a private key: with HS256 or none, anybody could write an ID token.
 _ALGORITHMS = [
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 ]
 _TIMEOUT = 10.0
 _LEEWAY = 60
-#: How long what the provider says of itself is believed without asking again.
+#: How long the provider's metadata is used before it is fetched again.
 _KNOWN_FOR = 3600.0
-#: A person may take so long to sign in over there.
+#: How long a person may take to sign in at the provider.
 AUTHORIZATION_SECONDS = 600
 
 
@@ -39,14 +39,14 @@ class Provider:
     scopes: str
     name: str
     role_claim: str
-    #: Value of the claim and role; ``*`` is everybody.
+    #: Maps values of the claim to roles; ``*`` matches everybody.
     roles: tuple[tuple[str, str], ...]
-    #: It asks everybody for a second factor.
+    #: The provider asks everybody for a second factor.
     second_factor: bool = False
 
 
 class AuthorizationRequest(NamedTuple):
-    """What the browser keeps while it is at the provider; it comes back with ``state``."""
+    """What the browser keeps while it is at the provider. It comes back with ``state``."""
 
     state: str
     nonce: str
@@ -55,7 +55,8 @@ class AuthorizationRequest(NamedTuple):
 
 
 class IdTokenClaims(NamedTuple):
-    """What the provider says of the person: checked claims, and those of its user info."""
+    """What the provider says about the person: the validated claims of the ID token and of the user
+    info."""
 
     issuer: str
     subject: str
@@ -71,7 +72,7 @@ class Refused(Forbidden):
 
 
 def authorization_url(provider: Provider, redirect_uri: str) -> tuple[str, AuthorizationRequest]:
-    """Where the browser has to go, and what it has to keep. Raises Unavailable."""
+    """Returns the address to send the browser to, and what it has to keep. Raises Unavailable."""
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     authorization = AuthorizationRequest(state, nonce, verifier, redirect_uri)
     endpoint = _metadata(provider)["authorization_endpoint"]
@@ -88,10 +89,12 @@ def authorization_url(provider: Provider, redirect_uri: str) -> tuple[str, Autho
 def handle_callback(
     provider: Provider, authorization: AuthorizationRequest, sent: Mapping[str, str]
 ) -> IdTokenClaims:
-    """Who came back with these arguments. Raises Refused, Unavailable."""
+    """Returns the claims of the person who came back with these arguments. Raises Refused and
+    Unavailable."""
     if not secrets.compare_digest(sent.get("state", "").encode(), authorization.state.encode()):
         raise Refused("wrong state")
-    # RFC 9207: an answer of another provider that the browser was mixed up with.
+    # RFC 9207: the answer may come from another provider, to which an attacker redirected the
+    # browser.
     if sent.get("iss", provider.issuer) != provider.issuer:
         raise Refused("answer of another issuer")
     if "error" in sent or not sent.get("code"):
@@ -109,7 +112,8 @@ def handle_callback(
 def _claims(
     provider: Provider, authorization: AuthorizationRequest, token: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Claims of the ID token, once signature, issuer, audience, times and nonce are right."""
+    """Returns the claims of the ID token, after its signature, issuer, audience, times and nonce
+    were checked."""
     from authlib.oidc.core import CodeIDToken
     from joserfc import jwt
     from joserfc.errors import InvalidKeyIdError
@@ -150,7 +154,7 @@ def _user_info(client: Any, metadata: Mapping[str, Any], subject: str) -> dict[s
     answer = client.get(endpoint)
     answer.raise_for_status()
     told = answer.json()
-    # Else somebody's claims could be put under somebody else's subject.
+    # Otherwise somebody's claims could be attributed to another subject.
     if not isinstance(told, dict) or told.get("sub") != subject:
         raise Refused("user info of another subject")
     return told
@@ -160,7 +164,7 @@ def _user_info(client: Any, metadata: Mapping[str, Any], subject: str) -> dict[s
 
 
 class _asking:  # noqa: N801 - reads as a statement
-    """Turns what goes wrong while a provider is asked into words."""
+    """Turns errors of a request to the provider into words."""
 
     def __enter__(self) -> None:
         return None
@@ -182,7 +186,7 @@ class _asking:  # noqa: N801 - reads as a statement
 
 
 class _Documents:
-    """What the provider says of itself, by address, and when it was asked."""
+    """Caches the provider's documents by address, with the time when each was fetched."""
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[float, Any]] = {}

@@ -1,4 +1,4 @@
-"""Codes that count once: those of an authenticator app (RFC 6238), and recovery codes.
+"""Codes that work once: those of an authenticator app (RFC 6238), and recovery codes.
 
 All functions act in the caller's transaction.
 """
@@ -20,7 +20,8 @@ from portal.services.runtime import runtime
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
-#: A code of the step before and after counts too: people are slow, and their clocks wrong.
+#: The code of the step before and of the step after is accepted too: people are slow, and their
+#: clocks are wrong.
 _DRIFT = (0, -1, 1)
 _CODE = re.compile(r"\d{6}")
 #: 80 random bits in four groups of four.
@@ -28,7 +29,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def take(tx: Session, user_id: int, text: str) -> str | None:
-    """Which one it was, in the words of the audit trail; None if it is no good."""
+    """Uses the code up. Returns its kind in the words of the audit trail, or None if the code is
+    wrong."""
     row = tx.get(SecondFactor, user_id)
     if row is None:
         return None
@@ -38,10 +40,10 @@ def take(tx: Session, user_id: int, text: str) -> str | None:
 
 
 def take_code(tx: Session, row: SecondFactor, text: str) -> bool:
-    """Whether this is a code of the app, and the first use of it or any later one."""
+    """Returns whether this is a code of the app, and neither it nor a later one has been used."""
     code = re.sub(r"\s", "", text)
     secret = runtime().keys.decrypt(row.secret)
-    # \d knows the digits of every script.
+    # The check for ASCII is needed because \d matches the digits of every script.
     if secret is None or not code.isascii() or not _CODE.fullmatch(code):
         return False
     totp, present = pyotp.TOTP(secret), int(now().timestamp()) // _STEP_SECONDS
@@ -49,7 +51,7 @@ def take_code(tx: Session, row: SecondFactor, text: str) -> bool:
     step = next((s for s in steps if hmac.compare_digest(totp.generate_otp(s), code)), None)
     if step is None:
         return False
-    # Of two who use one code at once, one changes no row.
+    # If two requests use one code at the same time, one of them changes no row.
     unused = (SecondFactor.user_id == row.user_id) & (SecondFactor.last_step < step)
     taken = update(SecondFactor).where(unused).values(last_step=step)
     return tx.execute(taken.returning(SecondFactor.user_id)).first() is not None
@@ -63,7 +65,7 @@ def _take_recovery_code(tx: Session, user_id: int, text: str) -> bool:
 
 
 def new_codes(tx: Session, user_id: int) -> list[str]:
-    """Recovery codes in place of all older ones; only their hashes are kept."""
+    """Replaces all older recovery codes by new ones. Only their hashes are stored."""
     tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     codes = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(RECOVERY_CODES)]
     tx.add_all(RecoveryCode(user_id=user_id, code_hash=_mark(code)) for code in codes)
@@ -71,12 +73,12 @@ def new_codes(tx: Session, user_id: int) -> list[str]:
 
 
 def _mark(code: str) -> str:
-    # A plain hash is enough: 80 random bits are not guessed.
+    # A plain hash is enough: nobody can guess 80 random bits.
     return hashlib.sha256(code.encode()).hexdigest()
 
 
 def remove(tx: Session, user_id: int) -> bool:
-    """Takes all of it away; whether there was any."""
+    """Removes the user's second factor and codes. Returns whether there was a factor."""
     tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     gone = delete(SecondFactor).where(SecondFactor.user_id == user_id)
     return tx.execute(gone.returning(SecondFactor.user_id)).first() is not None

@@ -1,4 +1,4 @@
-"""Links that set a password once: for who was invited, and for who forgot theirs."""
+"""Links that set a password once: for people who were invited, and for those who forgot theirs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _GONE = "This link has been used or has expired. Ask an admin for a new one."
 
 
 def invite(username: str, role: str, *, actor: Actor) -> tuple[User, str]:
-    """A new user without a password, and the token of the link that sets one. Raises Invalid."""
+    """Creates a user without a password. Returns it and the token of the link that sets one. Raises
+    Invalid."""
     user = accounts.create_user(username, role, None, actor=actor)
     return create(user.id, actor=actor)
 
 
 def create(user_id: int, *, actor: Actor) -> tuple[User, str]:
-    """The token of a new link, to be shown once; an older link of the user ends. Nothing else
-    changes until it is used."""
+    """Returns the token of a new link, to be shown once. An older link of the user ends. Nothing
+    else changes until the link is used."""
     token = secrets.token_urlsafe(32)
     with write() as tx:
         user = accounts.locked_user(tx, user_id)
@@ -52,19 +53,20 @@ def create(user_id: int, *, actor: Actor) -> tuple[User, str]:
 
 
 def owner(token: str) -> User:
-    """Whose password this link sets. Raises NotFound."""
+    """Returns the user whose password this link sets. Raises NotFound."""
     return _good(session(), token)
 
 
 def use(token: str, password: str, *, address: str) -> User:
-    """Sets the password; the link and every session of the user end. Raises Invalid, NotFound."""
+    """Sets the password, and ends the link and every session of the user. Raises Invalid and
+    NotFound."""
     user = owner(token)
     if problem := passwords.weakness(password, user.username):
         raise Invalid({"new_password": problem})
     password_hash = passwords.hashed(password)
     with write() as tx:
         accounts.locked_user(tx, user.id)
-        user = _good(tx, token)  # again: of two who use it at once, one is too late
+        user = _good(tx, token)  # checked again: if two use the link at once, the second fails
         ended = accounts.replace_password(tx, user, password_hash, keep=None)
         audit.record(tx, "password.set-by-link", Actor(user, address), target=user.username)
         tx.commit()
@@ -73,7 +75,7 @@ def use(token: str, password: str, *, address: str) -> User:
 
 
 def pending(users: list[User]) -> set[int]:
-    """Ids of those of these users that have a link which still works."""
+    """Returns the ids of those of these users who have a link that still works."""
     ids = [user.id for user in users]
     query = select(PasswordLink.user_id).where(
         PasswordLink.user_id.in_(ids), PasswordLink.expires_at > now()

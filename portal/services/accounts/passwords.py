@@ -1,4 +1,5 @@
-"""Hashes of passwords, and which ones people may choose. Both are slow and go off the loop."""
+"""Hashes passwords, and decides which ones people may choose. Both are slow and run off the event
+loop."""
 
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from portal.runtime.thread_offload import offload
 
-#: Enough characters make a password good; a shorter one has to be hard to guess.
+#: With so many characters a password is good enough; a shorter one has to be hard to guess.
 MINIMUM = 12
 MAXIMUM = 1024
 _HARD_TO_GUESS = 3
 _TRIVIAL = 0
-#: The estimate grows with the square of the length, and more than this says nothing new.
+#: The cost of the estimate grows with the square of the length, and more characters tell nothing
+#: new.
 _ESTIMATED = 64
 
 _hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106, low memory)
@@ -26,13 +28,15 @@ def hashed(password: str) -> str:
 
 
 def is_right(password_hash: str, password: str) -> bool:
-    """Takes the same time whether there is a hash or, for nobody's account, none."""
+    """Returns whether the password is right. It takes the same time for an empty hash, which stands
+    for an account that does not exist."""
     right = offload(_verify, password_hash or _decoy(_hasher), password[:MAXIMUM])
     return right and bool(password_hash)
 
 
 def rehashed(password_hash: str, password: str) -> str | None:
-    """A new hash of a password that was just proven, if the parameters rose since the old one."""
+    """Returns a new hash of a password that was just verified, or None. It is needed if the
+    parameters rose since the old hash was made."""
     if not _hasher.check_needs_rehash(password_hash):
         return None
     return hashed(password[:MAXIMUM])
@@ -43,7 +47,7 @@ def generated() -> str:
 
 
 def problem(password: str) -> str | None:
-    """Why nobody can have this password, however little it guards."""
+    """Returns why no account can have this password, however unimportant the account, or None."""
     if not password:
         return "Enter a password."
     if len(password) > MAXIMUM:
@@ -52,16 +56,16 @@ def problem(password: str) -> str | None:
 
 
 def weakness(password: str, username: str) -> str | None:
-    """Why a person should not choose this password, or None.
+    """Returns why a person should not choose this password, or None.
 
-    NIST SP 800-63B and OWASP ASVS 5, 6.2: length counts, no rules on kinds of characters, and
-    none of the passwords that everybody tries first.
+    NIST SP 800-63B and OWASP ASVS 5, 6.2: the length counts, there are no rules on kinds of
+    characters, and the passwords that everybody tries first are refused.
     """
     return problem(password) or offload(_weakness, password, username)
 
 
 def _weakness(password: str, username: str) -> str | None:
-    # Here, because it reads 100,000 words: at the start nobody needs them.
+    # Imported here, because it reads a list of 100,000 words, which nobody needs at the start.
     from zxcvbn import zxcvbn
 
     if password.lower() in _common():
@@ -90,5 +94,6 @@ def _verify(password_hash: str, password: str) -> bool:
 
 @lru_cache
 def _decoy(hasher: PasswordHasher) -> str:
-    """The hash of a password that nobody has, as costly as a real one."""
+    """The hash of a password that nobody has. Verifying it costs as much as verifying a real
+    one."""
     return hasher.hash(secrets.token_urlsafe())

@@ -1,4 +1,4 @@
-"""A sign-in between password and code: a signed token that lets nobody in by itself."""
+"""A sign-in between password and code: a signed token, which by itself lets nobody in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal.services.accounts.sessions import digest
 from portal.services.accounts.sign_in import Proof
 from portal.services.runtime import runtime
 
-#: So long may somebody look for their phone.
+#: Seconds that somebody has to find their phone.
 SECONDS = 600
 _PURPOSE = "second step of signing in"
 
@@ -30,8 +30,8 @@ def issue(proof: Proof, *, remember: bool, way: str) -> str:
 
 
 def load(token: str) -> PendingSignIn | None:
-    """Whose second step this is. None when it took too long, or when the user was disabled or got
-    another password meanwhile."""
+    """Returns the user who has to take the second step. Returns None if it took too long, or if the
+    user was disabled or got another password meanwhile."""
     data = runtime().keys.verify(_PURPOSE, token, seconds=SECONDS)
     user = session.get(User, data["user"]) if data else None
     if data is None or user is None or not user.active:

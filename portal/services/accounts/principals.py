@@ -1,7 +1,7 @@
 """Looks up who a request comes from, for sockets and polls, many at once.
 
-After a restart everybody returns in the same second, and pages without a socket ask every other
-second. Those who ask while a query is under way share the next one.
+After a restart all browsers return in the same second, and pages without a socket ask every two
+seconds. Requests that arrive while a query is under way share the next one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from portal.services.accounts.sessions import (
     is_good,
 )
 
-#: Tokens of one query: more would keep pages waiting for it.
+#: Tokens in one query. More of them would keep pages waiting for the query.
 _MOST_AT_ONCE = 200
-#: For how long a poll is believed to be whom it was. Whatever ends in this process ends that at
-#: once; a word of another process does too, and this bounds it where no word comes.
+#: Seconds for which a poll's principal is used without a query. A session that ends in this process
+#: ends it at once, and so does a message from another process; this limits it if no message comes.
 _BELIEVED_SECONDS = 2.0
 _MOST_BELIEVED = 10_000
 
 
 class Principal(NamedTuple):
-    """Whom a live session let in, and when that was looked up.
+    """The person whom a live session let in, and when the session was looked up.
 
-    ``has_news``: the session has something to note, so that the request must take the long way.
+    ``has_news``: something has to be written to the session, so Flask must handle the request.
     """
 
     user_id: int
@@ -83,7 +83,7 @@ Rows = dict[str, Row[*tuple[Any, ...]]]
 
 
 class _Batch:
-    """Tokens (their digests) that are looked up together."""
+    """Digests of tokens that are looked up together."""
 
     def __init__(self) -> None:
         self.marks: set[str] = set()
@@ -92,7 +92,7 @@ class _Batch:
 
 
 class _Lookups:
-    """``gathering`` takes tokens while another batch is looked up."""
+    """``gathering`` takes tokens while another batch is being looked up."""
 
     def __init__(self) -> None:
         self.gather = threading.Lock()
@@ -102,14 +102,15 @@ class _Lookups:
 
 
 def find(token: str) -> Principal | None:
-    """The principal of this token. Raises SQLAlchemyError where that cannot be known."""
-    session_epoch = publish.session_epoch()  # before the look, so that an ending during it counts
+    """Returns the principal of this token. Raises SQLAlchemyError if the database cannot be
+    read."""
+    session_epoch = publish.session_epoch()  # before the query: a session may end during it
     mark = digest(token)
     return _principal(_look(mark).get(mark), token, mark, session_epoch)
 
 
 def find_all(tokens: Iterable[str]) -> dict[str, Principal]:
-    """The principal of each of these tokens, in one query. Raises as ``find`` does."""
+    """Returns the principal of each of these tokens, by one query. Raises as ``find`` does."""
     session_epoch = publish.session_epoch()
     marks = {digest(token): token for token in tokens}
     rows = _rows(set(marks)) if marks else {}
@@ -134,13 +135,15 @@ def _principal(row: Any, token: str, mark: str, session_epoch: int) -> Principal
 
 
 def revalidate(known: Principal) -> Principal | None:
-    """``known`` as of now. Looked up again if any session ended since, or if the look is older
-    than what ``drop_ended`` would find by itself."""
+    """Returns ``known`` as it is now. It is looked up again if any session ended since, or if the
+    last look-up is older than the interval in which ``drop_ended`` would find an ended one
+    anyway."""
     return known if _holds(known, REVIEW_SECONDS) else find(known.token)
 
 
 def cached(token: str) -> Principal | None:
-    """As ``find``, from memory if nothing has ended since and it is but a moment old."""
+    """As ``find``, but from memory if no session has ended since and the look-up is a moment
+    old."""
     believed = current()[_Lookups].believed
     known = believed.get(token)
     if known is None or not _holds(known, _BELIEVED_SECONDS):
@@ -169,7 +172,7 @@ def _look(mark: str) -> Rows:
             batch = lookups.gathering = _Batch()
         batch.marks.add(mark)
     with lookups.look:
-        if batch.found is None and batch.error is None:  # the first of them: it looks for all
+        if batch.found is None and batch.error is None:  # the first thread looks up the whole batch
             _run(lookups, batch)
     if batch.found is None:
         raise batch.error or SQLAlchemyError("the look-up was given up")

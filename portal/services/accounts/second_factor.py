@@ -1,4 +1,4 @@
-"""The second step of signing in: turned on and off, asked for, reset."""
+"""The second step of signing in: turns it on and off, checks it, resets it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _WRONG = "This code is wrong or has been used. Wait for the next one."
 
 
 class Setup(NamedTuple):
-    """What the user enters in an authenticator app; shown until a code has proven it."""
+    """The values that the user enters in an authenticator app. They are shown until a code proves
+    them."""
 
     secret: str
     address: str
@@ -47,7 +48,8 @@ def state(user: User) -> State:
 
 
 def next_step(reading: Session, user: User) -> str:
-    """What has to follow the password: ``code``, ``enrol``, or nothing (empty)."""
+    """Returns what has to follow the password: ``code``, ``enrol``, or an empty string for
+    nothing."""
     if is_enabled(reading, user.id):
         return "code"
     return "enrol" if runtime().session_policy.demands_second_step(user.role) else ""
@@ -63,7 +65,7 @@ def is_enabled(reading: Session, user_id: int) -> bool:
 
 
 def owners(users: list[User]) -> set[int]:
-    """Ids of those of these users that have a second factor."""
+    """Returns the ids of those of these users who have a second factor."""
     ids = [user.id for user in users]
     query = select(SecondFactor.user_id).where(SecondFactor.user_id.in_(ids))
     return set(session.scalars(query))
@@ -73,16 +75,16 @@ def owners(users: list[User]) -> set[int]:
 
 
 def proposal(user: User) -> str:
-    """A new secret, encrypted for the browser that asked to carry until a code proves it.
+    """Returns a new secret, encrypted. The browser that asked carries it until a code proves it.
 
-    Not kept here: whoever knows the password alone could look at it, and wait for its owner to
-    put it in force.
+    The server does not store it: somebody who knows only the password could look at it, and wait
+    until its owner enables it.
     """
     return runtime().keys.encrypt(f"{user.id} {pyotp.random_base32()}")
 
 
 def setup(user: User, proposed: str) -> Setup | None:
-    """What to scan; None if nothing was proposed, or the proposal has expired."""
+    """Returns what to scan, or None if nothing was proposed or the proposal has expired."""
     owner, _, secret = (runtime().keys.decrypt(proposed, seconds=PROPOSAL_SECONDS) or "").partition(
         " "
     )
@@ -93,9 +95,9 @@ def setup(user: User, proposed: str) -> Setup | None:
 
 
 def enable(actor: Actor, proposed: str, code: str, password: str | None) -> list[str]:
-    """Puts the proposal in force and ends the user's other sessions. Gives the recovery codes.
+    """Enables the proposed factor and ends the user's other sessions. Returns the recovery codes.
 
-    ``password`` is None right after it was proven, in the middle of signing in. Raises Invalid,
+    ``password`` is None in the middle of signing in, where it was just verified. Raises Invalid,
     TooMany, and Conflict if there is nothing to enable.
     """
     user = actor.user
@@ -128,8 +130,8 @@ def enable(actor: Actor, proposed: str, code: str, password: str | None) -> list
 
 
 def check(actor: Actor, code: str) -> str:
-    """Takes a code or a recovery code, once; says which in the words of the audit trail. Raises
-    Invalid, and TooMany where the next try has to wait."""
+    """Uses up a code or a recovery code. Returns which of them it was, in the words of the audit
+    trail. Raises Invalid, and TooMany if the next try has to wait."""
     reauthentication.count_try(actor)
     with write() as tx:
         kind = one_time_codes.take(tx, actor.user.id, code)
@@ -141,7 +143,7 @@ def check(actor: Actor, code: str) -> str:
 
 
 def renew_codes(actor: Actor, code: str, password: str) -> list[str]:
-    """New recovery codes; the old ones are worth nothing."""
+    """Returns new recovery codes. The old ones stop working."""
     with _change(actor, code, password, "second-factor.codes") as tx:
         codes = one_time_codes.new_codes(tx, actor.user.id)
         audit.record(tx, "second-factor.codes", actor, target=actor.name)
@@ -150,7 +152,8 @@ def renew_codes(actor: Actor, code: str, password: str) -> list[str]:
 
 
 def disable(actor: Actor, code: str, password: str) -> None:
-    """Ends the user's other sessions too. Raises Conflict where the role demands the factor."""
+    """Disables the factor and ends the user's other sessions. Raises Conflict if the role demands a
+    factor."""
     if runtime().session_policy.demands_second_step(actor.user.role):
         raise Conflict("Your role needs a second factor. An admin can reset it for a new device.")
     with _change(actor, code, password, "second-factor.disable") as tx:
@@ -162,9 +165,10 @@ def disable(actor: Actor, code: str, password: str) -> None:
 
 
 def reset(user_id: int, *, actor: Actor) -> User:
-    """For somebody who lost device and codes: an admin's act. Every session of theirs ends."""
+    """Removes the factor of somebody who lost device and codes. Only admins do this. Ends every
+    session of that user."""
     if actor.account is not None and actor.account.id == user_id:
-        # Else a browser that was left open would do away with its owner's factor.
+        # Otherwise anybody at an admin's open browser could remove that admin's factor.
         raise Conflict("Turn off your own second factor in your settings, with a code.")
     with write() as tx:
         user = tx.get(User, user_id, with_for_update={"of": User})
@@ -181,7 +185,8 @@ def reset(user_id: int, *, actor: Actor) -> User:
 
 @contextmanager
 def _change(actor: Actor, code: str, password: str, action: str) -> Iterator[Session]:
-    """The write transaction of an act on a factor in force, once both proofs were given."""
+    """Opens the write transaction of a change to an enabled factor, after password and code were
+    checked."""
     user = actor.user
     if not is_enabled(session(), user.id):
         raise Conflict("Your second factor is off.")
@@ -195,7 +200,7 @@ def _change(actor: Actor, code: str, password: str, action: str) -> Iterator[Ses
 
 
 def _refuse(actor: Actor, action: str) -> NoReturn:
-    """Lets go of the caller's transaction: the refusal is noted in one of its own."""
+    """Notes the refusal in a transaction of its own, for the caller's is rolled back."""
     with write() as tx:
         audit.record(
             tx,
@@ -210,7 +215,7 @@ def _refuse(actor: Actor, action: str) -> NoReturn:
 
 
 def _shut_others(tx: Session, user: User) -> list[int]:
-    """Ends all sessions but this one, which a code has just proven; it gets another token."""
+    """Ends all sessions but this one, which a code has just proven. This one gets another token."""
     mine = LoginSession.id == (user.session_id or 0)
     tx.execute(update(LoginSession).where(mine).values(second_step=True))
     ended = sessions.delete_all(tx, user.id, keep=user.session_id)

@@ -1,4 +1,4 @@
-"""For how long a session is good."""
+"""How long a session is good."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ class SessionPolicy:
     idle: timedelta = timedelta(hours=8)
     longest: timedelta = timedelta(hours=24)
     remembered: timedelta = timedelta(days=14)
-    #: Screens on a wall: nobody touches them, and they may only watch.
+    #: Whether viewers may stay idle: nobody touches a screen on a wall, and it may only watch.
     viewers_idle: bool = False
-    #: A session of these roles is no good if a password alone began it.
+    #: Roles that need a second factor: a session that began with a password alone is not good for
+    #: them.
     second_step: frozenset[str] = frozenset()
 
     def demands_second_step(self, role: str) -> bool:

@@ -20,16 +20,17 @@ from portal.services.actor import Actor
 from portal.services.runtime import runtime
 
 _TOUCH_EVERY = timedelta(minutes=1)
-#: How often the sessions of open sockets are looked at again, should no word of an end have come.
+#: Seconds between two checks of the sessions of open sockets. They find the ends of which no
+#: message came.
 REVIEW_SECONDS = 5.0
-#: Requests that left with the old token may still be under way when the new one is seen.
+#: Requests with the old token may still be under way when the new one arrives.
 _REPLACED_LIFE = timedelta(seconds=30)
-#: So long after a new token was handed out and never seen, the answer must have been lost.
+#: If a new token has not come back for so long, the answer that carried it was lost.
 _HAND_OUT_AGAIN = timedelta(seconds=30)
 
 
 def digest(token: str) -> str:
-    # A plain hash is enough: the token is 256 random bits, there is nothing to guess.
+    # A plain hash is enough: the token is 256 random bits, so nobody can guess it.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -42,7 +43,7 @@ def begin(
     user_agent: str,
     second_step: bool = False,
 ) -> str:
-    """The token of a new session, in the caller's transaction."""
+    """Returns the token of a new session, in the caller's transaction."""
     token, policy = secrets.token_urlsafe(32), runtime().session_policy
     tx.add(
         LoginSession(
@@ -62,7 +63,8 @@ def begin(
 
 
 def live_session(token: str) -> LoginSession | None:
-    """The session of this token, while it and its user are good; with its user, in one query."""
+    """Returns the session of this token together with its user, by one query; None unless both are
+    good."""
     mark = digest(token)
     row = session.scalar(select(LoginSession).where(LoginSession.token_hash == mark))
     if row is None:
@@ -71,7 +73,7 @@ def live_session(token: str) -> LoginSession | None:
 
 
 def _replaced(mark: str) -> ColumnElement[bool]:
-    """Whose token was replaced a moment ago, or by one that never arrived."""
+    """Condition: this token was replaced a moment ago, or its replacement has never arrived."""
     good = LoginSession.previous_until.is_(None) | (LoginSession.previous_until > now())
     return (LoginSession.previous_hash == mark) & good
 
@@ -88,10 +90,10 @@ def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) 
 
 
 def touch(session_id: int | None, token: str, *, person: bool) -> str | None:
-    """Notes that this token came, and whether a person did (at most once a minute).
+    """Notes that this token came, and whether a person sent it (at most once a minute).
 
-    Gives another token where this one is due to be replaced. It goes to pages a person asked
-    for, and the old one stays good until the new one was seen: an answer can get lost.
+    Returns a new token if this one is due to be replaced. Only a page that a person asked for gets
+    one. The old token stays good until the new one has come back, because an answer can get lost.
     """
     row = session.get(LoginSession, session_id) if session_id else None
     if row is None or not _needs_touch(row, digest(token), person, now()):
@@ -104,7 +106,7 @@ def touch(session_id: int | None, token: str, *, person: bool) -> str | None:
 
 
 def rotate_all(tx: Session, user_id: int) -> None:
-    """From now on each session of this user is given another token, in the caller's transaction."""
+    """Gives each session of this user a new token at its next page, in the caller's transaction."""
     whose = LoginSession.user_id == user_id
     tx.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
 
@@ -135,7 +137,7 @@ def _note(row: LoginSession, mark: str, person: bool, moment: datetime) -> str |
 
 
 def has_arrived(row: LoginSession | Row[*tuple[Any, ...]], mark: str) -> bool:
-    """The token that replaces another one has come back for the first time."""
+    """Returns whether the request carries the new token for the first time."""
     return row.previous_hash is not None and row.previous_until is None and row.token_hash == mark
 
 
@@ -153,14 +155,14 @@ def _is_due(row: LoginSession, mark: str, moment: datetime) -> bool:
 
 
 def of_user(user_id: int) -> list[LoginSession]:
-    """The sessions that are still good, the latest visit first."""
+    """Returns the sessions that are still good, the latest visit first."""
     query = select(LoginSession).where(LoginSession.user_id == user_id)
     rows = session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id))
     return [row for row in rows if is_good(row, row.user.active, row.user.role)]
 
 
 def end(user: User, session_id: int, *, actor: Actor) -> None:
-    """One session of ``user``, and its sockets. Raises NotFound if it is not theirs."""
+    """Ends one session of ``user``, and its sockets. Raises NotFound if it is not theirs."""
     with write() as tx:
         whose = (LoginSession.id == session_id) & (LoginSession.user_id == user.id)
         if tx.scalar(delete(LoginSession).where(whose).returning(LoginSession.id)) is None:
@@ -171,7 +173,7 @@ def end(user: User, session_id: int, *, actor: Actor) -> None:
 
 
 def end_others(user: User, *, keep: int | None, actor: Actor) -> int:
-    """All sessions of ``user`` but ``keep``; how many there were."""
+    """Ends all sessions of ``user`` but ``keep``. Returns how many there were."""
     with write() as tx:
         ended = delete_all(tx, user.id, keep=keep)
         if ended:
@@ -188,7 +190,8 @@ def end_others(user: User, *, keep: int | None, actor: Actor) -> int:
 
 
 def delete_all(tx: Session, user_id: int, *, keep: int | None) -> list[int]:
-    """In the caller's transaction; who commits it then ends the sockets of these sessions."""
+    """Deletes the sessions in the caller's transaction. After the commit the caller ends their
+    sockets."""
     whose = (LoginSession.user_id == user_id) & (LoginSession.id != (keep or 0))
     return list(tx.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
 

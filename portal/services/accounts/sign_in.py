@@ -27,16 +27,16 @@ log = structlog.get_logger(__name__)
 
 
 class Proof(NamedTuple):
-    """Whose password was right, and which one it was."""
+    """The user whose password was right, and the hash that it matched."""
 
     user_id: int
     password_hash: str
 
 
 def prove(username: str, password: str, *, address: str) -> Proof | None:
-    """Who has this name and password, if they may sign in. Unknown, disabled and wrong cost the
-    same hash, the same queries and the same answer. Raises TooMany where the next try has to
-    wait."""
+    """Checks name and password. Returns None for an unknown user, a disabled one and a wrong
+    password: they cost the same hash, the same queries and the same answer. Raises TooMany if the
+    next try has to wait."""
     username = username.replace("\0", "").lower()
     with write() as tx:
         limits = sign_in_limits.limits_of(tx, username, address)
@@ -68,13 +68,13 @@ def admit(
     way: str = "",
     second_step: bool = False,
 ) -> str | None:
-    """Begins a session. None if the user was disabled, or the password changed, since the proof:
-    what a reset ends must not begin again behind it.
+    """Begins a session and returns its token. Returns None if the user was disabled or the password
+    changed since the proof: a session that a reset has ended must not begin again.
 
-    ``replaces``: the session that this browser had until now. It ends with the sign-in, since
-    its cookie is overwritten and nobody could sign out of it any more.
-    ``way``: other than by a password alone, in the words of the audit trail. Without
-    ``second_step`` a user who has a second factor, or whose role demands one, is not let in.
+    ``replaces``: the session that this browser had until now. It ends with the sign-in: its cookie
+    is overwritten, so nobody could sign out of it any more. ``way``: the way of signing in, if it
+    was not by a password alone, in the words of the audit trail. Without ``second_step`` a user who
+    has a second factor, or whose role demands one, is not let in.
     """
     with write() as tx:
         user = tx.get(User, proof.user_id, with_for_update={"of": User})
@@ -100,7 +100,7 @@ def admit(
 
 
 def sign_out(actor: Actor) -> None:
-    """Ends the session the user was loaded by, and its sockets."""
+    """Ends the session that the user was loaded by, and its sockets."""
     session_id = actor.user.session_id
     with write() as tx:
         tx.execute(delete(LoginSession).where(LoginSession.id == session_id))
@@ -121,7 +121,7 @@ def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
     if better is None:
         return password_hash
     with write() as tx:
-        # Only over the hash that was proven: the password may have been changed meanwhile.
+        # Replaces only the hash that was proven: the password may have been changed meanwhile.
         same = (User.id == user_id) & (User.password_hash == password_hash)
         stored = update(User).where(same).values(password_hash=better).returning(User.password_hash)
         now_stored = tx.scalar(stored)

@@ -1,9 +1,9 @@
-"""Guessing is slowed down, and nobody is locked out.
+"""Slows down guessing, and locks nobody out.
 
-A few tries are free, then each has to wait twice as long as the one before. Tries are counted for
-the account and for the address, and are forgiven one by one. Whoever has signed in from an
-address before is counted apart there, so that an attack from elsewhere does not reach them.
-The counts lie in the database: every process shares them, and no restart forgets them.
+A few tries are free; after them each has to wait twice as long as the one before. Tries are counted
+for the account and for the address, and are forgiven one by one. A user who has signed in from an
+address before has a separate count there, so that an attack from elsewhere does not block them. The
+counts are in the database: every process shares them, and a restart does not clear them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from portal.models import KnownAddress, SignInLimit, User
 
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 900.0
-#: By then every count is forgiven.
+#: After this time every count is forgiven.
 _FORGOTTEN = timedelta(hours=24)
 _KNOWN_FOR = timedelta(days=90)
 
@@ -37,14 +37,14 @@ class Allowance:
 
 
 ACCOUNT = Allowance(5, 900.0)
-#: More, because a whole office may come from one address.
+#: More than for an account, because a whole office may come from one address.
 ADDRESS = Allowance(30, 60.0)
 
 Limits = dict[str, Allowance]
 
 
 def limits_of(tx: Session, username: str, address: str) -> Limits:
-    """What a try of this name from this address counts against."""
+    """Returns the limits that a try of this name from this address counts against."""
     place = _network(address)
     known = tx.scalar(
         select(KnownAddress.user_id)
@@ -57,10 +57,10 @@ def limits_of(tx: Session, username: str, address: str) -> Limits:
 
 
 def charge(tx: Session, limits: Limits) -> float:
-    """Counts one try against each limit, before it is known to be right, since many may be under
-    way at once. Where one has to wait it is not counted; gives the seconds."""
+    """Counts one try against each limit, before the password is checked, since many tries may be
+    under way at once. Returns the seconds to wait; a try that has to wait is not counted."""
     rows = _rows(tx, limits)
-    moment = now()  # only now: another try may have held the rows
+    moment = now()  # read here, because another try may have held the rows until now
     waits = [(row.blocked_until - moment).total_seconds() for row in rows if row.blocked_until]
     if (longest := max(waits, default=0.0)) > 0:
         return longest
@@ -70,8 +70,9 @@ def charge(tx: Session, limits: Limits) -> float:
 
 
 def forgive(tx: Session, limits: Limits) -> None:
-    """The try was right. An account begins anew; an address gets this one try back, or else
-    an attacker's own account would clear what the others' cost."""
+    """Forgives a try that was right. The account's count is cleared. The address gets only this one
+    try back: otherwise an attacker could clear its count by signing in to an account of their
+    own."""
     rows = _rows(tx, limits)
     moment = now()
     for row in rows:
@@ -82,7 +83,8 @@ def forgive(tx: Session, limits: Limits) -> None:
 
 
 def remember_address(tx: Session, user_id: int, address: str) -> None:
-    """The user has signed in from here. Forgets what is of no use any more, too."""
+    """Remembers that the user has signed in from here. Also deletes rows that are of no use any
+    more."""
     moment = now()
     tx.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
     tx.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _KNOWN_FOR))
@@ -90,7 +92,7 @@ def remember_address(tx: Session, user_id: int, address: str) -> None:
 
 
 def wait_after(tries: float, free: int) -> float:
-    """Seconds to wait after so many tries: none, then 1, 2, 4 … up to 15 minutes."""
+    """Returns the seconds to wait after so many tries: none, then 1, 2, 4 … up to 15 minutes."""
     beyond = math.floor(tries) - free
     return 0.0 if beyond < 0 else min(_FIRST_WAIT * 2.0 ** min(beyond, 20), _LONGEST_WAIT)
 
@@ -109,7 +111,7 @@ def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) ->
 
 
 def _rows(tx: Session, keys: Iterable[str]) -> list[SignInLimit]:
-    """The rows of these keys, locked in one order; made where there are none."""
+    """Returns the rows of these keys, locked in one order. Rows that are missing are inserted."""
     insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
     new = [{"key": key, "tries": 0.0, "counted_at": now()} for key in sorted(keys)]
     tx.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
@@ -122,7 +124,8 @@ def _key(*parts: str) -> str:
 
 
 def _network(address: str) -> str:
-    """An IPv6 customer has 2**64 addresses; they count as one."""
+    """Returns the network of an IPv6 address: a customer has 2**64 addresses, which count as
+    one."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

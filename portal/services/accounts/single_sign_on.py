@@ -1,4 +1,4 @@
-"""People who sign in by a provider: who they are here, and which role they have."""
+"""People who sign in by a provider: which user each of them is here, and which role they have."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 def provider() -> Provider | None:
-    """None where single sign-on is not set up."""
+    """Returns the provider, or None if single sign-on is not set up."""
     return runtime().provider
 
 
 class Arrived(NamedTuple):
     proof: Proof
-    #: The provider has asked for a second factor.
+    #: Whether the provider has asked for a second factor.
     second_step: bool
 
 
@@ -46,10 +46,11 @@ def authorization_url(redirect_uri: str) -> tuple[str, AuthorizationRequest]:
 
 
 def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, address: str) -> Arrived:
-    """Whom the provider has proven; made here if they are new, with the role of their claim.
+    """Returns the user whom the provider has proven. A new person gets a new user, with the role of
+    their claim.
 
-    Issuer and subject tell who it is. A name or mail address never does: whoever can choose
-    theirs at the provider would choose that of an admin here. Raises Forbidden.
+    Only issuer and subject identify a person. A name or a mail address never does: somebody who can
+    choose theirs at the provider would choose that of an admin here. Raises Forbidden.
     """
     try:
         told = oidc.handle_callback(_set_up(), authorization, sent)
@@ -64,9 +65,9 @@ def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, addre
     if user is None:
         try:
             user = _made(told, role, address)
-        except IntegrityError:  # in another tab, a moment ago
+        except IntegrityError:  # made in another tab a moment ago
             user = _known(told)
-            if user is None:  # somebody took the name; the next try finds another one
+            if user is None:  # somebody else took the name; the next try finds another one
                 raise Unavailable("Your account could not be created. Try again.") from None
     if user.active and user.role != role:
         user = _given(user, role, address)
@@ -77,7 +78,7 @@ def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, addre
 
 
 def link(actor: Actor, authorization: AuthorizationRequest, sent: Mapping[str, str]) -> None:
-    """From now on this person at the provider is this user, who has just typed their password."""
+    """Links the person at the provider with the user who has just typed their password."""
     told = oidc.handle_callback(_set_up(), authorization, sent)
     user = actor.user
     with write() as tx:
@@ -92,7 +93,7 @@ def link(actor: Actor, authorization: AuthorizationRequest, sent: Mapping[str, s
 
 
 def unlink(actor: Actor) -> None:
-    """Raises Conflict where no other way in would be left."""
+    """Raises Conflict if the user would have no other way to sign in."""
     issuer, user = _set_up().issuer, actor.user
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
@@ -166,7 +167,8 @@ def _role(claims: Mapping[str, Any]) -> Role | None:
 
 
 def _values(claims: Mapping[str, Any], name: str) -> set[str]:
-    """Texts in the claim; ``a.b`` is the claim of this name, or else ``b`` inside ``a``."""
+    """Returns the texts in the claim. ``a.b`` is the claim of this name or, if there is none, ``b``
+    inside ``a``."""
     value: Any = claims.get(name)
     if value is None:
         value = claims
@@ -183,14 +185,14 @@ def _vouched(claims: Mapping[str, Any]) -> bool:
 
 
 def _wished_name(told: IdTokenClaims) -> str:
-    """A user name made of what the person is called over there."""
+    """Derives a user name from what the provider calls the person."""
     mail = str(told.claims.get("email") or "").partition("@")[0]
     text = str(told.claims.get("preferred_username") or mail or told.subject).lower()
     return re.sub(r"[^a-z0-9._-]+", "-", text).lstrip("._-")[:56].rstrip("-") or "user"
 
 
 def _free_name(tx: Session, wished: str) -> str:
-    """Another one where a user has it: the same name is not the same person."""
+    """Returns another name if a user has this one: the same name does not mean the same person."""
     taken = set(tx.scalars(select(User.username).where(User.username.startswith(wished))))
     names = (wished, *(f"{wished}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
@@ -198,7 +200,7 @@ def _free_name(tx: Session, wished: str) -> str:
 
 # --- the audit trail ----------------------------------------------------------------------------
 
-#: No user can be called this.
+#: No user can have this name.
 AUTHOR = "single sign-on"
 
 

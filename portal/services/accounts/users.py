@@ -1,4 +1,4 @@
-"""Users and their settings."""
+"""Creates and changes users, their passwords and their settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def has_users() -> bool:
 
 
 def search(text: str, number: int, size: int) -> tuple[list[User], int]:
-    """Users of one page whose name holds ``text``, by name, and how many there are in all."""
+    """Returns one page of the users whose name holds ``text``, by name, and how many there are in
+    all."""
     matching = User.username.contains(text.strip().lower(), autoescape=True)
     total = session.scalar(select(func.count()).select_from(User).where(matching)) or 0
     query = select(User).where(matching).order_by(User.username)
@@ -33,10 +34,10 @@ def search(text: str, number: int, size: int) -> tuple[list[User], int]:
 def create_user(
     username: str, role: str, password: str | None, *, actor: Actor = COMMAND_LINE
 ) -> User:
-    """Raises Invalid with one error a field; a taken name is one of them.
+    """Raises Invalid with one error per field; a taken name is one of them.
 
-    Without a password nobody can sign in as the user until a link has set one. Who gives one
-    runs the machine, and may choose a weak one.
+    Without a password nobody can sign in as the user until a link has set one. Whoever passes a
+    password runs the machine, and may choose a weak one.
     """
     username = username.strip().lower()
     errors = {}
@@ -62,7 +63,8 @@ def create_user(
 
 
 def change_role(user_id: int, role: str, *, actor: Actor) -> User:
-    """The user stays signed in; open sockets are dropped, so that they return with new rights."""
+    """The user stays signed in. Open sockets are dropped, so that they come back with the new
+    rights."""
     if role not in tuple(Role):
         raise Invalid({"role": "Choose viewer, operator or admin."})
     with write() as tx:
@@ -111,20 +113,20 @@ def set_active(user_id: int, active: bool, *, actor: Actor) -> User:
 
 
 def reset_password(user_id: int, *, actor: Actor) -> tuple[User, str]:
-    """A generated password, to be shown once. Ends every session of the user."""
+    """Returns a generated password, to be shown once. Ends every session of the user."""
     password = passwords.generated()
     user = _set_password(user_id, password, "user.reset-password", actor, keep=None)
     return user, password
 
 
 def set_password_of(username: str, password: str) -> None:
-    """From the command line, where nobody is signed in."""
+    """Sets a password from the command line, where nobody is signed in."""
     user = session.scalars(select(User).where(User.username == username)).one()
     _set_password(user.id, password, "user.reset-password", COMMAND_LINE, keep=None)
 
 
 def change_password(actor: Actor, current: str, new: str) -> None:
-    """A user's own. Ends every other session of the user."""
+    """Changes the user's own password. Ends every other session of the user."""
     user = actor.user
     errors: dict[str, str] = {}
     if not passwords.is_right(user.password_hash, current):
@@ -150,16 +152,16 @@ def _set_password(
 
 
 def replace_password(tx: Session, user: User, password_hash: str, *, keep: int | None) -> list[int]:
-    """In the caller's transaction. Links that would set another one die with the old password,
-    and so do its sessions: who commits ends their sockets."""
+    """Replaces the password in the caller's transaction. Links that would set another one and all
+    sessions end with the old password; after the commit the caller ends their sockets."""
     user.password_hash = password_hash
     tx.execute(delete(PasswordLink).where(PasswordLink.user_id == user.id))
     return sessions.delete_all(tx, user.id, keep=keep)
 
 
 def locked_user(tx: Session, user_id: int) -> User:
-    """The user, until the caller's transaction ends, or NotFound."""
-    # FOR UPDATE: two admins who demote each other at once must not both succeed.
+    """Returns the user, locked until the caller's transaction ends. Raises NotFound."""
+    # FOR UPDATE: if two admins demote each other at the same time, one of them must fail.
     query = select(User).where(User.id == user_id).with_for_update(of=User)
     user: User | None = tx.scalar(query)
     if user is None:

@@ -1,6 +1,6 @@
-"""What people ask of a job while it runs: stand still, go on, go at another speed.
+"""What people ask of a running job: pause it, resume it, change its speed, cancel it.
 
-Each is a column that the job's worker reads with its next look, as with a cancel.
+Each wish is a column of the job. The job's worker reads it at its next check.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from portal.transfers.states import (
 
 
 def pause(job_id: int, *, actor: Actor) -> Job:
-    """Pauses a running job; pausing it again is harmless. Raises Conflict for any other job."""
+    """Pauses a running job; pausing it again does no harm. Raises Conflict for any other job."""
     with _open(job_id) as (tx, job):
         if job.status != JobStatus.RUNNING:
             raise Conflict(f"Only a running job can be paused; this one is {job.status}.")
@@ -44,8 +44,8 @@ def pause(job_id: int, *, actor: Actor) -> Job:
 
 
 def resume(job_id: int, *, actor: Actor) -> Job:
-    """Of a paused job, also where it back in the queue meanwhile; of one that is not paused:
-    harmless. Of one that has ended: Conflict."""
+    """Resumes a paused job, even if it is back in the queue by now; a job that is not paused is
+    left as it is. Raises Conflict for a job that has ended."""
     with _open(job_id) as (tx, job):
         _refuse_ended(job)
         if job.paused_at is None:
@@ -54,8 +54,8 @@ def resume(job_id: int, *, actor: Actor) -> Job:
 
 
 def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
-    """Another bandwidth limit (a rate or a timetable, validated; None for no limit) from now on.
-    Of a job that has ended: Conflict."""
+    """Sets another bandwidth limit from now on: a validated rate or timetable, or None for no
+    limit. Raises Conflict for a job that has ended."""
     with _open(job_id) as (tx, job):
         _refuse_ended(job)
         if job.bandwidth_limit == bandwidth_limit:
@@ -78,7 +78,7 @@ def _open(job_id: int) -> Iterator[tuple[Session, Job]]:
 
 def _change(tx: Session, job: Job, act: str, actor: Actor, detail: str, **values: Any) -> Job:
     changed = update_job(tx, job.id, JobStatus(job.status), **values)
-    assert changed is not None  # noqa: S101 - the row is held
+    assert changed is not None  # noqa: S101 - the row is locked
     audit.record(tx, act, actor, target=f"job {job.id}", detail=detail)
     tx.commit()
     publish.changed(changed)
@@ -86,8 +86,9 @@ def _change(tx: Session, job: Job, act: str, actor: Actor, detail: str, **values
 
 
 def cancel(job_id: int, *, actor: Actor) -> Job:
-    """Queued: cancelled. Running: cancelling, until its worker saw rclone dead. Asked again:
-    harmless. Completed or failed: Conflict, with the word for it."""
+    """A queued job becomes cancelled. A running one becomes cancelling until its worker has seen
+    rclone dead. Cancelling again does no harm. Raises Conflict if the job has completed or
+    failed."""
     with job_transaction(job_id) as tx:
         job = lock_job(tx, job_id)
         old = JobStatus(job.status)
@@ -106,7 +107,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
             cancel_requested_at=now(),
             cancel_requested_by_id=actor.user.id,
         )
-        assert changed is not None  # noqa: S101 - the row is held
+        assert changed is not None  # noqa: S101 - the row is locked
         audit.record(tx, "job.cancel", actor, target=f"job {job_id}")
         tx.commit()
         publish.status_changed(changed, old)

@@ -1,4 +1,4 @@
-"""What people ask of jobs: create, cancel, retry; and the lists they read."""
+"""Creates and retries jobs."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def create(transfer: Transfer, *, actor: Actor) -> Job:
 def create_once(
     transfer: Transfer, idempotent: IdempotentRequest, *, actor: Actor
 ) -> tuple[Job, bool]:
-    """The job of this request, and whether it was made just now. Raises Invalid if its key
-    stands for another one."""
+    """Returns the job of this request, and whether it was just created. Raises Invalid if the key
+    belongs to another request."""
     found = places.look_up(ends_of(transfer))
     places.refuse_one_place(ends_of(transfer), found)
     missing = _missing_source(transfer)
@@ -59,13 +59,14 @@ def create_once(
         with write() as tx:
             job = idempotency.job_of(tx, actor.user, idempotent)
             if job is not None:
-                # Its source may be gone by now: a move has taken it away.
+                # The source of that job may be gone by now, because a move has taken it away.
                 return job, False
             if missing:
                 raise missing
             job = insert(tx, transfer, actor, found=found, idempotent=idempotent)
     except IntegrityError:
-        # PostgreSQL lets two requests with one key come this far; the later finds the earlier.
+        # PostgreSQL lets two requests with one key come this far; the second finds the job of the
+        # first.
         with write() as tx:
             job = idempotency.job_of(tx, actor.user, idempotent)
         if job is None:
@@ -80,7 +81,7 @@ def _missing_source(transfer: Transfer) -> Invalid | None:
 
 
 def add_sample(transfer: Transfer, *, username: str) -> None:
-    """A job of a demonstration, queued before the executor starts."""
+    """Adds a job of a demonstration, queued before the executor starts."""
     owner = session.scalars(select(User).where(User.username == username)).one()
     found = places.look_up(ends_of(transfer))
     with write() as tx:
@@ -88,18 +89,20 @@ def add_sample(transfer: Transfer, *, username: str) -> None:
 
 
 def retry(old: Job, *, actor: Actor) -> Job:
-    """A new job that points back. A second click finds the first click's job while that is open."""
+    """Creates a new job that refers to the old one. A second click returns the job of the first
+    click as long as that job is open."""
     transfer = transfer_of(old)
     if old.confirms_id is not None:
-        # What was confirmed is no longer what would happen: it is shown and asked for again.
+        # The confirmed plan may no longer be what would happen: it is shown and has to be confirmed
+        # again.
         transfer = replace(transfer, dry_run=True)
     found = places.look_up(ends_of(transfer))
     with write() as tx:
         old = lock_job(tx, old.id)
         if old.status not in RETRYABLE:
             raise Conflict(f"A {old.status} job cannot be retried.")
-        # Looked for while the old one is held: of two clicks at once the second finds the job of
-        # the first.
+        # Searched for while the old job is locked: if somebody clicks twice, the second click finds
+        # the job of the first.
         job = tx.scalar(
             select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
         )
@@ -112,7 +115,7 @@ def retry(old: Job, *, actor: Actor) -> Job:
 
 
 def transfer_of(job: Job) -> Transfer:
-    """What was asked for when this job was made."""
+    """Returns the transfer that this job was created from."""
     return Transfer(
         name=job.name,
         operation=Operation(job.operation),
@@ -137,9 +140,9 @@ def insert(
     confirms: Job | None = None,
     idempotent: IdempotentRequest | None = None,
 ) -> Job:
-    """A queued job, committed and published. ``found``: where it writes; ``confirms``: the dry run
-    whose plan it must keep.
-    Raises Conflict if one of its remotes is gone, or not for this person any more."""
+    """Inserts a queued job, commits and publishes it. ``found``: where the job writes;
+    ``confirms``: the dry run whose plan it must keep. Raises Conflict if one of its remotes is gone
+    or may no longer be used by this person."""
     remotes.hold(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
     job = Job(
         name=transfer.name,
@@ -180,12 +183,13 @@ def insert(
 
 
 def _act(job: Job) -> str:
-    """For the audit log, where a dry run must not read like the deed."""
+    """Words for the audit log, where a dry run must not read like the real transfer."""
     return f"dry run of {job.operation}" if job.dry_run else str(job.operation)
 
 
 def _confirmation(job: Job) -> str:
-    """For the audit log: who started what deletes, and what they had seen of it."""
+    """Words for the audit log: who started a job that deletes files, and what they had seen of
+    it."""
     if job.dry_run or not Operation(job.operation).deletes:
         return ""
     if job.confirms_id is None:
@@ -198,6 +202,6 @@ def _confirmation(job: Job) -> str:
 
 
 def unreadable_lines() -> int:
-    """Lines of rclone's log that could not be read, of all jobs."""
+    """Returns how many lines of rclone's log could not be read, of all jobs."""
     found = select(func.sum(Job.unreadable_lines)).where(Job.unreadable_lines > 0)
     return session.scalar(found) or 0

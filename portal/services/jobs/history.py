@@ -1,4 +1,4 @@
-"""The jobs that ended, newest first: pages, totals, and all of them as rows of a file."""
+"""The jobs that have ended, newest first: pages, totals, and all of them as rows of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portal.services.jobs.totals import Total
 from portal.transfers import compared, locations
 from portal.transfers.states import JobStatus
 
-#: In place of the id of a remote: neither side is on one.
+#: Used as the id of a remote: both sides of the job are local.
 LOCAL = 0
 _CHUNK = 200
 _LARGEST_ID = 2**63 - 1
@@ -27,21 +27,21 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to look for; None is no condition. ``until`` is the first moment after."""
+    """What to look for; None means no condition. ``until`` is the first moment after."""
 
     since: datetime | None = None
     until: datetime | None = None
     owner_id: int | None = None
     remote_id: int | None = None
     status: JobStatus | None = None
-    #: Only checks that have found differences.
+    #: Only checks that found differences.
     is_different: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``newer`` and ``older``: the job after or before which the next page begins, if there is
-    one."""
+    """``newer``: the next newer page ends after this job; ``older``: the next older one begins
+    below it. None if there is no such page."""
 
     jobs: list[Job]
     newer: int | None
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Something to filter by."""
+    """A value to filter by."""
 
     id: int
     name: str
@@ -59,7 +59,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A job as a line of a file."""
+    """One job as a row of a file."""
 
     id: int
     name: str
@@ -82,22 +82,22 @@ class Line:
     files_unchanged: int
     files_deleted: int
     compared_by: str
-    #: Files that were found to differ; None where nothing was compared.
+    #: How many files differed; None if nothing was compared.
     files_different: int | None
 
 
-# --- what there is to choose from ---------------------------------------------------------------
+# --- values of the filters ----------------------------------------------------------------------
 
 
 def owners() -> list[Choice]:
-    """Whose jobs have ended, by name."""
+    """Returns the users whose jobs have ended, by name."""
     found = select(HistoryTotal.owner_id).where(HistoryTotal.span == Span.MONTH)
     query = select(User.id, User.username).where(User.id.in_(found)).order_by(User.username)
     return [Choice(number, name) for number, name in session.execute(query)]
 
 
 def remotes() -> list[Choice]:
-    """On which jobs have ended, by name; those that were deleted since come last."""
+    """Returns the remotes of jobs that have ended, by name. Deleted remotes come last."""
     ids: set[int] = set()
     for column in (HistoryTotal.source_remote_id, HistoryTotal.destination_remote_id):
         query = select(column).where(HistoryTotal.span == Span.MONTH, column != LOCAL).distinct()
@@ -109,7 +109,7 @@ def remotes() -> list[Choice]:
 
 
 def _old_name(remote_id: int) -> str:
-    """The name of a remote that is gone, as its jobs still show it."""
+    """Returns the name of a deleted remote, as its jobs still show it."""
     for side, remote in (
         (Job.source, Job.source_remote_id),
         (Job.destination, Job.destination_remote_id),
@@ -124,14 +124,15 @@ def _old_name(remote_id: int) -> str:
 
 
 def page(wanted: Filter, size: int, *, before: int | None = None, after: int | None = None) -> Page:
-    """Jobs that ended before the one named or, nearest first, after it; without any: the newest.
-    Found by their place in an index, so that the last page costs what the first does."""
+    """Returns a page of the jobs that ended before the given one, or of those nearest after it.
+    Without either it is the page of the newest. It is found by position in an index, so the last
+    page costs as much as the first."""
     if after is not None:
         newer = _jobs(wanted, size + 1, after, newest_first=False)
         if len(newer) > size:
             shown = newer[:size][::-1]
             return Page(shown, shown[0].id, shown[-1].id)
-        before = None  # so few lie above that they are the first page
+        before = None  # fewer than a page are newer, so this is the first page
     jobs = _jobs(wanted, size + 1, before, newest_first=True)
     shown = jobs[:size]
     older = shown[-1].id if len(jobs) > size else None
@@ -139,7 +140,7 @@ def page(wanted: Filter, size: int, *, before: int | None = None, after: int | N
 
 
 def total(wanted: Filter) -> dict[str, Total]:
-    """By status, whatever status is wanted; see ``totals.by_ending``."""
+    """Returns totals by status, whatever status the filter names; see ``totals.by_ending``."""
     conditions: list[ColumnElement[bool]] = []
     if wanted.owner_id is not None:
         conditions.append(HistoryTotal.owner_id == wanted.owner_id)
@@ -164,7 +165,7 @@ def _jobs(wanted: Filter, number: int, beyond: int | None, *, newest_first: bool
 
 
 def _key(job_id: int) -> tuple[datetime, int] | None:
-    """The place in the history of a job that has ended; None for any other."""
+    """Returns the position in the history of a job that has ended; None for any other."""
     if job_id > _LARGEST_ID:
         return None
     ended = session.scalar(select(Job.finished_at).where(Job.id == job_id))
@@ -183,7 +184,8 @@ def _beyond(
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Each finds jobs of its own along one index; together they find what is wanted."""
+    """Conditions that exclude each other, each served by one index; together they match the
+    filter."""
     made: list[ColumnElement[bool]] = [Job.finished_at.is_not(None)]
     if wanted.since is not None:
         made.append(Job.finished_at >= wanted.since)
@@ -204,12 +206,13 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     return [and_(*made)]
 
 
-# --- a file of all ------------------------------------------------------------------------------
+# --- export -------------------------------------------------------------------------------------
 
 
 def export(wanted: Filter, asked: str, *, actor: Actor) -> Iterator[list[Line]]:
-    """Notes the export (``asked``: the filter in words), then gives what matches, newest first, a
-    few at a time. What ends meanwhile comes before the first of them, and so never twice."""
+    """Records the export (``asked``: the filter in words), then yields the matching jobs, newest
+    first, a few at a time. Jobs that end meanwhile belong before the first row, so no job comes
+    twice."""
     with write() as tx:
         audit.record(tx, "history.export", actor, target="csv", detail=asked)
         tx.commit()
@@ -230,7 +233,7 @@ def _chunks(wanted: Filter) -> Iterator[list[Line]]:
 def _rows(wanted: Filter, key: tuple[datetime, int] | None) -> list[Row[*tuple[Any, ...]]]:
     found: list[Row[*tuple[Any, ...]]] = []
     for condition in _conditions(wanted):
-        # Columns, not objects: a fifth of the time, and none is kept.
+        # Columns, not objects: they take a fifth of the time, and none of them is kept.
         query = select(*_COLUMNS).join(User, User.id == Job.owner_id).where(condition)
         found += session.execute(_beyond(query, key, newest_first=True).limit(_CHUNK))
     found.sort(key=lambda row: (row.finished_at, row.id), reverse=True)

@@ -1,5 +1,7 @@
-"""Keys under which a program asks for a job, so that asking twice makes one. In the caller's
-transaction; nothing here commits."""
+"""Idempotency keys: a program that asks for a job twice under one key gets one job.
+
+All functions act in the caller's transaction; nothing here commits.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,15 @@ HEADER = "Idempotency-Key"
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A key, and what was asked for under it; only their hashes are stored."""
+    """A key, and the request that was sent with it. Only the hashes of both are stored."""
 
     key: str
     body: str
 
 
 def job_of(tx: Session, user: User, idempotent: IdempotentRequest) -> Job | None:
-    """The job that was made under this key within the last day. Raises Invalid if it was made of
-    another request."""
+    """Returns the job that was created under this key within the last day. Raises Invalid if it was
+    created from another request."""
     row = tx.get(IdempotencyKey, (user.id, _digest(idempotent.key)), populate_existing=True)
     if row is None or row.created_at < now() - LIFE:
         return None
@@ -38,7 +40,7 @@ def job_of(tx: Session, user: User, idempotent: IdempotentRequest) -> Job | None
 
 
 def remember(tx: Session, user: User, idempotent: IdempotentRequest, job: Job) -> None:
-    """Raises IntegrityError when the same key was used in the same moment."""
+    """Raises IntegrityError if the same key was used at the same moment."""
     tx.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - LIFE))
     tx.add(
         IdempotencyKey(

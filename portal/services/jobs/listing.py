@@ -28,20 +28,20 @@ class Page:
 
 
 def search_words(text: str) -> str:
-    """What is looked for: no text of ours holds a NUL, which SQLite takes for the end and
-    PostgreSQL for an error."""
+    """Returns the text to search for, without NUL: SQLite ends a text there, PostgreSQL refuses it,
+    and no name or path of a job holds one."""
     return text.replace("\0", "").strip()[:SEARCH_LENGTH]
 
 
 def listing(status: str | None, text: str, number: int, size: int = PAGE_SIZE) -> Page:
-    """Jobs of one page: running ones on top of the first, then the newest first."""
+    """Returns one page of jobs: the running ones first, then the newest."""
     condition = _condition(status, text)
     total = _total(status, text, condition)
     pages = max(1, -(-total // size))
     number = min(number, pages)
     query = select(Job).where(*condition).order_by(Job.id.desc())
     if status is None:
-        # Two walks along an index instead of one sort of everything.
+        # Two walks along an index instead of one sort of all jobs.
         active = list(session.scalars(query.where(Job.status.in_(ACTIVE))))
         skip = max(0, (number - 1) * size - len(active))
         room = min(size, number * size - len(active))
@@ -81,7 +81,8 @@ def _total(status: str | None, text: str, condition: list[ColumnElement[bool]]) 
 
 
 def counts() -> dict[JobStatus, int]:
-    """Jobs by status, every status present; read from the counters, whatever the history."""
+    """Returns the number of jobs of every status. It reads counters, so its cost does not grow with
+    the history."""
     rows = session.execute(select(JobCount.status, JobCount.jobs))
     return dict.fromkeys(JobStatus, 0) | {JobStatus(status): jobs for status, jobs in rows}
 
@@ -97,7 +98,7 @@ def events_of(job_id: int) -> list[JobEvent]:
 
 
 def events_page(job_id: int, number: int, size: int) -> tuple[list[JobEvent], int]:
-    """Events of one page, oldest first, and how many the job has in all."""
+    """Returns one page of events, oldest first, and how many events the job has in all."""
     condition = JobEvent.job_id == job_id
     total = session.scalar(select(func.count()).select_from(JobEvent).where(condition)) or 0
     query = select(JobEvent).where(condition).order_by(JobEvent.id)

@@ -1,8 +1,8 @@
-"""Lines of a job's log as they lie in a chunk: one text, compressed.
+"""Lines of a job's log as they are stored in a chunk: one text, compressed.
 
 A line is its level (one letter), its time (milliseconds since 1970 in the first line of a chunk,
-since that one in the others), a tab, the object, a tab, the message. Object and message hold
-neither tab nor line break: the engine has made them printable.
+since that line in the others), a tab, the object, a tab, the message. Object and message contain
+neither a tab nor a line break: the engine has made them printable.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-#: From the least to the most serious; a chunk's ``levels`` holds the bit of each that occurs.
+#: From the least to the most serious; a chunk's ``levels`` has a bit for each that occurs in it.
 LEVELS = ("debug", "info", "notice", "warning", "error")
 _LETTERS = {level: level[0] for level in LEVELS}
 _LEVEL_OF = {letter: level for level, letter in _LETTERS.items()}
@@ -45,7 +45,7 @@ def bit(level: str) -> int:
 
 
 def at_least(level: str) -> int:
-    """The bits of this level and of those that are more serious."""
+    """Returns the bits of this level and of the more serious ones."""
     return sum(bit(one) for one in LEVELS[LEVELS.index(level) :])
 
 
@@ -63,7 +63,7 @@ def unpacked(data: bytes) -> str:
 
 
 def as_words(text: str) -> str:
-    """Holds the ``words`` of each of its lines."""
+    """Returns a text that contains the ``words`` of each line."""
     return text.replace("\t", ": ")
 
 

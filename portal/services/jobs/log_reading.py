@@ -1,7 +1,7 @@
-"""Reading the log of a job: a page of it, a search, what is new at its end, all of it as a file.
+"""Reads the log of a job: a page, a search, the new lines at its end, all of it as a file.
 
-Chunks are found by their line numbers, and a search looks at so many of them a call, so that none
-of this costs more in a long log than in a short one.
+Chunks are found by their line numbers, and one call of a search opens a limited number of them. So
+nothing here costs more in a long log than in a short one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from portal.models import JobLog, JobLogChunk
 from portal.services.jobs import log_format
 from portal.services.jobs.log_format import LEVELS, Entry
 
-#: Chunks that one search opens: at most so many times 64,000 characters.
+#: Chunks that one call of a search opens; each has at most 64,000 characters.
 SEARCHED_CHUNKS = 150
 TEXT_LENGTH = 200
 _AT_ONCE = 8
@@ -26,7 +26,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Lines to show: of this level or a more serious one, with this text somewhere."""
+    """Which lines to show: those of this level or a more serious one that contain this text."""
 
     level: str = LEVELS[0]
     text: str = ""
@@ -49,7 +49,7 @@ class _Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Lines that are not there, the first of them and how many."""
+    """Lines that are missing: the number of the first, and how many."""
 
     number: int
     lines: int
@@ -57,8 +57,8 @@ class Gap:
 
 @dataclass(slots=True)
 class Extract:
-    """``rows`` in their order; all lines up to ``through`` were looked at; ``more`` says whether
-    the log goes on after that."""
+    """``rows`` are in order; all lines up to ``through`` were read; ``more``: the log goes on after
+    that."""
 
     rows: list[Entry | Gap] = field(default_factory=list)
     through: int = 0
@@ -71,7 +71,7 @@ def about(job_id: int) -> JobLog | None:
 
 
 def read(log: JobLog, first: int, wanted: Wanted, most: int) -> Extract:
-    """At most ``most`` wanted lines from number ``first`` on."""
+    """Returns at most ``most`` wanted lines from number ``first`` on."""
     taken = Extract(through=max(0, first - 1))
     levels = log_format.at_least(wanted.level)
     for opened, chunk in enumerate(_chunks(log.job_id, first, levels)):
@@ -83,7 +83,7 @@ def read(log: JobLog, first: int, wanted: Wanted, most: int) -> Extract:
         if not _take(taken, chunk, wanted, most):
             taken.more = taken.through < log.lines
             return taken
-        time.sleep(0)  # a long search lets the others of this process have their turn
+        time.sleep(0)  # a long search lets other threads of this process run
     if wanted.is_everything and taken.through < log.lines:
         _skip(taken, log.lines + 1)
     taken.through = max(taken.through, log.lines)
@@ -91,15 +91,15 @@ def read(log: JobLog, first: int, wanted: Wanted, most: int) -> Extract:
 
 
 def newest(log: JobLog, after: int, wanted: Wanted, most: int) -> Extract:
-    """What came after line ``after``. Of everything that is too much, the end; of what is searched
-    for, the beginning, and the rest at the next call."""
+    """Returns the lines after line ``after``. If there are too many, a reader of all lines gets the
+    last ones; a search gets the first ones, and the rest at the next call."""
     if wanted.is_everything and log.lines - after > most:
         return read(log, log.lines - most + 1, wanted, most)
     return read(log, after + 1, wanted, most)
 
 
 def whole(job_id: int) -> Iterator[list[Entry | Gap]]:
-    """The whole log, a chunk at a time; no transaction is open in between."""
+    """Yields the whole log, a chunk at a time. No transaction is open in between."""
     first = 1
     try:
         while chunk := next(_chunks(job_id, first, log_format.at_least(LEVELS[0]), 1), None):
@@ -108,7 +108,7 @@ def whole(job_id: int) -> Iterator[list[Entry | Gap]]:
             if chunk.first_line > first:
                 rows.append(Gap(first, chunk.first_line - first))
             text = log_format.unpacked(chunk.data)
-            # The last chunk may have grown since it was given.
+            # The last chunk may have grown since it was yielded.
             rows += (
                 one for one in log_format.entries(text, chunk.first_line) if one.number >= first
             )
@@ -124,9 +124,9 @@ def _skip(taken: Extract, to: int) -> None:
 
 
 def _take(taken: Extract, chunk: _Stored, wanted: Wanted, most: int) -> bool:
-    """Whether the chunk was gone through to its end."""
+    """Returns whether the chunk was read to its end."""
     text = log_format.unpacked(chunk.data)
-    # One look at the whole text spares most chunks of a search the taking apart of their lines.
+    # A search of the whole text first: for most chunks it saves splitting them into lines.
     if wanted.text and wanted.text.lower() not in log_format.as_words(text).lower():
         taken.through = chunk.first_line + chunk.lines - 1
         return True
@@ -143,7 +143,7 @@ def _take(taken: Extract, chunk: _Stored, wanted: Wanted, most: int) -> bool:
 
 
 def _chunks(job_id: int, first: int, levels: int, at_once: int = _AT_ONCE) -> Iterator[_Stored]:
-    """Chunks with one of these levels, from the one that holds line ``first`` on."""
+    """Yields the chunks with one of these levels, from the one that holds line ``first`` on."""
     mine, number = JobLogChunk.job_id == job_id, JobLogChunk.first_line
     holding = select(number).where(mine, number <= first).order_by(number.desc()).limit(1)
     begin = session.scalar(holding) or 1

@@ -1,7 +1,8 @@
-"""The logs of jobs: a worker adds to the end, people read anywhere, a sweep removes what is old.
+"""The logs of jobs: a worker appends, people read at any place, a sweep removes old ones.
 
-A log is cut into chunks of at most ``CHUNK_LINES`` lines. Only the last one is ever written again.
-Of a log that gets too long, the first half and the newest lines stay, and chunks between them go.
+A log is divided into chunks of at most ``CHUNK_LINES`` lines. Only the last chunk is ever
+rewritten. When a log gets too long, its first half and its newest lines stay, and chunks between
+them are removed.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from portal.runtime.thread_offload import offload
 from portal.services.jobs import log_format
 from portal.services.jobs.log_format import CHUNK_CHARACTERS, CHUNK_LINES
 
-#: Of one job, as stored (compressed to about a tenth).
+#: Limits of one job's log, in bytes as stored (compressed to about a tenth).
 MOST_BYTES = 20 * 1024 * 1024
 MOST_LINES = 1_000_000
-#: A log that is too long is cut to this share of both, so that not every second cuts again.
+#: A log that is too long is cut to this share of both limits, so that it is not cut again every
+#: second.
 _ROOM = 0.95
 _AT_ONCE = 50
 
 
 class Said(Protocol):
-    """``engine.LogLine`` has this shape."""
+    """A line of a log; ``engine.LogLine`` has this shape."""
 
     @property
     def at(self) -> float: ...
@@ -70,7 +72,7 @@ class _Chunk:
 
 @dataclass(slots=True)
 class Tail:
-    """The end of a log that one worker writes, and what it has not written yet."""
+    """The end of a log that one worker writes, and the lines that are not written yet."""
 
     job_id: int
     attempt: int
@@ -81,7 +83,7 @@ class Tail:
     errors: int
     full: list[_Chunk] = field(default_factory=list)
     open: _Chunk | None = None
-    #: The size of the open chunk as it was last written.
+    #: The size of the open chunk when it was last written.
     open_bytes: int = 0
     open_lines: int = 0
     is_written: bool = True
@@ -91,7 +93,7 @@ class Tail:
 
 
 def begin(job_id: int, attempt: int) -> Tail | None:
-    """Where this attempt goes on; None if a later one has already begun."""
+    """Returns where this attempt continues the log; None if a later attempt has already begun."""
     with write() as tx:
         log = tx.get(JobLog, job_id, populate_existing=True)
         if log is None:
@@ -107,7 +109,7 @@ def begin(job_id: int, attempt: int) -> Tail | None:
 
 
 def take_in(tail: Tail, lines: Sequence[Said], left_out: int = 0) -> None:
-    """Numbers the lines; ``left_out`` ones after them are only counted. Writes nothing yet."""
+    """Numbers the lines; the ``left_out`` lines after them are only counted. Writes nothing yet."""
     for line in lines:
         tail.lines += 1
         tail.errors += line.level == "error"
@@ -117,7 +119,7 @@ def take_in(tail: Tail, lines: Sequence[Said], left_out: int = 0) -> None:
         if tail.open.is_full:
             _close(tail)
     if left_out:
-        # A chunk holds consecutive lines: the next one begins behind the gap.
+        # A chunk holds consecutive lines, so the next chunk begins after the gap.
         _close(tail)
         tail.lines += left_out
     if lines or left_out:
@@ -131,8 +133,8 @@ def _close(tail: Tail) -> None:
 
 
 def save(tail: Tail) -> bool:
-    """Writes what was taken in. False if a later attempt writes this log now. When the database
-    raises, nothing is lost: the next call writes it too."""
+    """Writes the lines that were taken in. Returns False if a later attempt writes this log now. If
+    the database raises an error, nothing is lost: the next call writes the same lines."""
     if tail.is_written:
         return True
     chunks = [*tail.full, *([tail.open] if tail.open else [])]
@@ -200,7 +202,7 @@ def _upsert(session: Session) -> Any:
 def _cut(
     tx: Session, middle: ColumnElement[bool], kept_lines: int, kept_bytes: int
 ) -> tuple[int, int]:
-    """Removes the oldest chunks of the middle; the lines and bytes that stay."""
+    """Removes the oldest chunks of the middle. Returns the lines and bytes that stay."""
     chunk, last = JobLogChunk, 0
     size = func.length(chunk.data)
     while kept_lines > MOST_LINES * _ROOM or kept_bytes > MOST_BYTES * _ROOM:
@@ -221,7 +223,8 @@ def _cut(
 
 
 def remove_old(days: int) -> int:
-    """Removes the logs and speeds of jobs that ended before so many days; how many jobs."""
+    """Removes the logs and speeds of jobs that ended more than so many days ago. Returns how many
+    jobs."""
     before, removed = now() - timedelta(days=days), 0
     while ids := _old(before):
         for job_id in ids:
@@ -238,7 +241,7 @@ def _old(before: datetime) -> list[int]:
 
 
 def _remove(job_id: int) -> None:
-    """A few chunks a transaction: nobody shall wait for a long log to go."""
+    """Deletes a few chunks per transaction, so that nobody waits while a long log is removed."""
     quiet = {"synchronize_session": False}
     chunk = JobLogChunk.first_line
     while True:

@@ -1,8 +1,8 @@
-"""Where open jobs write, so that no two of them write to one place at once.
+"""Where open jobs write, so that no two of them write to the same place at once.
 
-A job that writes has a row for each name of each place that it writes to. It may be claimed when
-no job that runs, and none that is ahead of it, writes to the same place, into it, or to one that
-holds it. Whoever waits only waits for older jobs and for running ones, so nobody waits in a circle.
+A job that writes has a row for each name of each place that it writes to. It may be claimed when no
+running job and no job ahead of it writes to the same place, to a place inside it or to one that
+contains it. A job waits only for older and for running jobs, so jobs never wait in a circle.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from portal.transfers.local_paths import is_missing
 from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
-#: Bytes of a key: no database takes an entry of any length into an index. What is longer is taken
-#: for the folder that holds it.
+#: The longest key in bytes: databases limit the length of an entry in an index. A longer key is
+#: replaced by that of a folder that contains the place.
 _LONGEST = 1000
-#: Kinds of keys that mean something on one machine only.
+#: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
 
@@ -58,8 +58,8 @@ class PendingJob:
 
 @dataclass(frozen=True, slots=True)
 class JobPlaces:
-    """Keys as ``engine.places`` makes them: of both sides, None where a side cannot be known; and
-    by every name of what the job writes to."""
+    """``source`` and ``destination``: a key of each side, as ``engine.places`` makes it, or None if
+    it cannot be known. ``written``: every key of the places that the job writes to."""
 
     source: str | None
     destination: str | None
@@ -68,7 +68,7 @@ class JobPlaces:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What decides where a job writes. Of a local side the remote's id is None."""
+    """The values that decide where a job writes. A local side has None as the remote's id."""
 
     operation: Operation
     dry_run: bool
@@ -80,7 +80,7 @@ class Ends:
 
 
 def ends_of(asked: Any) -> Ends:
-    """The ends of a job, of its row, or of a transfer that is to become one."""
+    """Returns the ends of a job, of its row, or of a transfer that is to become a job."""
     values = {name: getattr(asked, name) for name in Ends.__dataclass_fields__}
     return Ends(**values | {"operation": Operation(asked.operation)})
 
@@ -89,7 +89,7 @@ def ends_of(asked: Any) -> Ends:
 
 
 def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
-    """Looks at the file system and, if it may, for the addresses of servers."""
+    """Looks at the file system and, with ``ask_network``, resolves the addresses of servers."""
     remotes = _remotes({ends.source_remote_id, ends.destination_remote_id} - {None})
     writes = not ends.dry_run and ends.operation is not Operation.CHECK
     sides: dict[str, list[str]] = {}
@@ -112,8 +112,8 @@ def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
 
 
 def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
-    """Raises Invalid where it is certain that both sides are one place, or one holds the other,
-    whatever they are called. What only a look can tell, the worker finds out."""
+    """Raises Invalid if both sides are certainly one place, or one contains the other, whatever
+    they are called. Cases that need a look at the storage are left to the worker."""
     if found.source is None or found.destination is None or ends.pool is not None:
         return
     numbers = ends.source_remote_id, ends.destination_remote_id
@@ -123,7 +123,7 @@ def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
         return
     remotes = _remotes(set(numbers) - {None})
     if len({_account(remote) for remote in remotes.values()}) > 1:
-        return  # each may have a root of its own
+        return  # each account may have a root of its own
     raise Invalid(
         {
             "destination": "This is the same folder as the source under another name, or one is "
@@ -133,9 +133,9 @@ def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
 
 
 def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
-    """Where it is certain that there is nothing at a local source. Workers of a pool may have
-    folders of their own, and in the empty mount point of a disk that is away nothing can be seen:
-    of these the worker finds out."""
+    """Returns an error if a local source certainly does not exist. Two cases are left to the
+    worker: workers of a pool may have folders of their own, and the empty mount point of a missing
+    disk shows nothing."""
     if ends.pool is not None or ends.source_remote_id is not None:
         return None
     if not is_missing(Path(ends.source), settings.transfer_roots):
@@ -147,13 +147,14 @@ def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:
-    """What decides, beside the server, where a path leads. A token does not say whose it is."""
+    """The values that, beside the server, decide where a path leads. A token does not say whose it
+    is."""
     whose = str(remote.id) if "bearer_token" in remote.secrets else ""
     return remote.backend, whose, *(str(remote.options.get(name)) for name in ACCOUNT)
 
 
 def of_queued(job_id: int) -> JobPlaces | None:
-    """Where a queued job writes, as of now; None for any other job."""
+    """Returns where a queued job writes now; None for any other job."""
     columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
     with read_connection() as connection:
@@ -171,8 +172,8 @@ def _remotes(ids: Collection[int | None]) -> dict[int, Row[Any]]:
 
 
 def _local(path: str, pool: str | None) -> list[str]:
-    # The path too: what a machine calls its devices means nothing to another one, nor to itself
-    # after its next start; and workers of one pool call a folder that they share by one name.
+    # The path is a key too: a device's identifier means nothing on another machine, nor on the same
+    # one after its next start. Workers of one pool call a shared folder by one path.
     by_path = f"path:{pool or ''}:{places.by_path(path)}"
     return [places.of_local(path), by_path, *places.of_mounts_below(path)]
 
@@ -205,7 +206,7 @@ def _kept(key: str) -> str:
 
 @cache
 def _machine() -> str:
-    """Two containers on one kernel see the same devices."""
+    """Identifies the kernel: two containers on one kernel see the same devices."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -216,7 +217,7 @@ def _machine() -> str:
 
 
 def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
-    """In place of what was known of this job."""
+    """Replaces the stored places of this job."""
     if keys_of(tx.connection(), job_id) == found.written:
         return
     forget(tx, job_id)
@@ -230,7 +231,7 @@ def forget(tx: Session, job_id: int) -> None:
 
 
 def forget_ended() -> None:
-    """Forgets the places of jobs that a worker of an older release has ended."""
+    """Deletes the places of jobs that a worker of an older release has ended."""
     ended = select(Job.id).where(Job.id.in_(select(JobPlace.job_id)), Job.status.in_(FINAL))
     with read_connection() as connection:
         ids = list(connection.scalars(ended))
@@ -245,8 +246,8 @@ def keys_of(connection: Connection, job_id: int) -> frozenset[str]:
 
 
 def claim_in_turn(tx: Session) -> None:
-    """One claim at a time until the transaction ends: of two that overlap, the later one sees what
-    the earlier one did. SQLite has one writer anyway."""
+    """Lets only one transaction claim at a time, until it ends. If two overlap, the later one sees
+    what the earlier one did. SQLite has only one writer anyway."""
     if tx.get_bind().dialect.name == "postgresql":
         tx.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))
 
@@ -255,7 +256,7 @@ def claim_in_turn(tx: Session) -> None:
 
 
 def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
-    """Conditions: no other job is in the way of this one, which writes to these places."""
+    """Conditions: no other job blocks this one, which writes to these places."""
     if not keys:
         return []
     older, other = _older(job_id, keys), aliased(Job)
@@ -281,15 +282,15 @@ class Blocker(NamedTuple):
 
 
 def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
-    """Which job each of these waits for: the oldest of those in its way. Two queries, however many
-    are asked for."""
+    """Returns the job that each of these waits for: the oldest of those in its way. It takes two
+    queries for any number of jobs."""
     keys: dict[int, set[str]] = {}
     mine = select(JobPlace.job_id, JobPlace.key).where(JobPlace.job_id.in_(job_ids))
     for job_id, key in connection.execute(mine):
         keys.setdefault(job_id, set()).add(key)
     if not keys:
         return {}
-    # Nobody has a place but open jobs.
+    # Only open jobs have places.
     others = connection.execute(
         select(JobPlace.job_id, JobPlace.key, Job.status, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
@@ -299,7 +300,8 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
     found: dict[int, Blocker] = {}
     for job_id, written in keys.items():
         in_the_way = [row for row in others if _overlap(row.key, written)]
-        # Younger ones that run were first to come to light, or have got another place since.
+        # A younger job may run already if its conflict was discovered too late, or if its place has
+        # changed since.
         older = (row for row in in_the_way if row.job_id < job_id)
         running = (row for row in in_the_way if row.job_id > job_id and row.status in ACTIVE)
         if (row := next(older, None) or next(running, None)) is not None:
@@ -316,7 +318,8 @@ def _older(job_id: int, keys: Iterable[str]) -> Select[int]:
 
 
 def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
-    """Younger ones, which were first to come to light or have got another place since."""
+    """Younger jobs that run already: their conflict was discovered too late, or their place has
+    changed."""
     other = aliased(Job)
     return (
         select(other.id)
@@ -326,7 +329,8 @@ def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
 
 
 def freed(keys: Collection[str]) -> list[PendingJob]:
-    """The jobs that may run now that nobody writes to these places any more, oldest first."""
+    """Returns the jobs that may run now that nobody writes to these places any more, oldest
+    first."""
     if not keys:
         return []
     with read_connection() as connection:
@@ -340,7 +344,7 @@ def freed(keys: Collection[str]) -> list[PendingJob]:
 
 
 def ready() -> list[PendingJob]:
-    """All queued jobs that no other one keeps from running, oldest first."""
+    """Returns all queued jobs that no other job blocks, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
     columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key]
     query = (
@@ -382,9 +386,9 @@ class _Taken:
 
 
 def _overlapping(keys: Iterable[str]) -> ColumnElement[bool]:
-    """Condition on rows of places: the same place, one that holds it, or one that lies in it."""
+    """Condition on rows of places: the same place, one that contains it, or one inside it."""
     keys = list(keys)
     holders = {holder for key in keys for holder in places.holders(key)}
-    # "0" is what follows "/": between the two stands all that begins with the key.
+    # The character "0" follows "/", so all keys that begin with this one lie between the two.
     below = (and_(JobPlace.key >= key, JobPlace.key < f"{key[:-1]}0") for key in keys)
     return or_(JobPlace.key.in_(holders), *below)

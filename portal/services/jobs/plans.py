@@ -1,7 +1,7 @@
-"""What a dry run found it would do, and the confirmation that makes it a job.
+"""The plan of a dry run, and its confirmation, which makes it a job.
 
-The job carries what was shown; its worker looks once more right before the start, and refuses if
-that is no longer what would be deleted.
+The job carries the plan that was shown. Its worker makes a new dry run just before the start, and
+refuses if other files would be deleted.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from portal.transfers.states import JobStatus, Operation
 
 
 def confirmable(job: Job) -> bool:
-    """Whether a person may say: do just this."""
+    """Returns whether a person may confirm this dry run."""
     done = job.dry_run and job.status == JobStatus.COMPLETED and job.plan is not None
     return done and Operation(job.operation).deletes
 
 
 def confirmed_by(job_id: int) -> Job | None:
-    """The job that this dry run was confirmed as."""
+    """Returns the job that this dry run was confirmed as."""
     return session.scalar(select(Job).where(Job.confirms_id == job_id).order_by(Job.id).limit(1))
 
 
 def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
-    """The job, and whether it was made just now: one dry run is confirmed once. ``typed`` is the
-    name of the job or the number of files that it deletes; where it deletes none, anything. Raises
-    Conflict or Invalid."""
+    """Returns the job, and whether it was just created: a dry run is confirmed once. ``typed`` is
+    the name of the job or the number of files that it deletes; if it deletes none, any text will
+    do. Raises Conflict or Invalid."""
     asked = session.get_one(Job, job_id)
     found = places.look_up(replace(ends_of(asked), dry_run=False))
     with write() as tx:
         shown = lock_job(tx, job_id)
-        # Looked for while the dry run is held: of two clicks at once the second finds the job of
-        # the first.
+        # Searched for while the dry run is locked: if somebody clicks twice, the second click finds
+        # the job of the first.
         job = confirmed_by(job_id)
         if job is not None:
             return job, False

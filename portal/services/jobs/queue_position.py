@@ -1,4 +1,4 @@
-"""Where a queued job stands among those that wait, and what it waits for."""
+"""The position of a queued job, and what it waits for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from portal.services.jobs import places
 from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus
 
-#: Places beyond this one are not told apart: the look into the queue stays short.
+#: Positions beyond this one are not counted, so that reading the queue stays cheap.
 MOST = 1000
 
 
 class Reason(StrEnum):
-    """The first that holds."""
+    """The first reason that applies."""
 
     PAUSED = "paused"
     NO_WORKER = "no_worker"
@@ -31,8 +31,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """``position``: 1 for the next one of its pool; None behind more than MOST others. ``job_id``:
-    the one that writes to the same place; ``paused``: whether that one stands still."""
+    """``position``: 1 for the next job of its pool, None behind more than MOST others. ``job_id``:
+    the job that writes to the same place; ``paused``: whether that job is paused."""
 
     position: int | None
     reason: Reason
@@ -41,7 +41,8 @@ class Queued:
 
 
 def of(jobs: Iterable[Job]) -> dict[int, Queued]:
-    """Those of them that are queued, by id. A few queries, however many jobs there are."""
+    """Returns those of these jobs that are queued, by id. It takes a few queries for any number of
+    jobs."""
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
@@ -64,7 +65,7 @@ def _queued(job: Job, ahead: Sequence[int], blocker: places.Blocker | None) -> Q
 
 
 def _ahead(pool: str | None) -> Sequence[int]:
-    """Ids of the first in the queue of a pool."""
+    """Returns the ids of the first jobs in the queue of a pool."""
     same = Job.pool.is_(None) if pool is None else Job.pool == pool
     query = select(Job.id).where(Job.status == JobStatus.QUEUED, same).order_by(Job.id)
     return session.scalars(query.limit(MOST)).all()

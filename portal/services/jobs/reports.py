@@ -1,4 +1,4 @@
-"""What workers report of the jobs that they have claimed: progress, heartbeat, the end."""
+"""Workers report here on the jobs that they have claimed: progress, heartbeat, the end."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class ClaimStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How rclone ended: ``reason`` is a sentence for a person where it did not succeed."""
+    """How rclone ended. ``reason`` is a sentence for a person if it failed."""
 
     succeeded: bool
     reason: str | None
     exit_code: int | None
     error_lines: tuple[str, ...] = ()
-    #: What a dry run found it would do; ``engine.Plan`` as plain data.
+    #: What a dry run found it would do: ``engine.Plan`` as plain data.
     plan: dict[str, Any] | None = None
-    #: Columns of the job with what was found, see ``engine.Found``.
+    #: Columns of the job with the findings, see ``engine.Found``.
     found: dict[str, Any] = field(default_factory=dict)
 
 
@@ -90,7 +90,7 @@ _GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """Figures on their way to the database; ``since``: when the ones before them arrived."""
+    """Figures on their way to the database. ``since``: when the previous figures arrived."""
 
     claim: Claim
     progress: Progress
@@ -100,9 +100,9 @@ class ProgressReport:
 def claim(
     job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
 ) -> Job | None:
-    """The job, now running in a new attempt of ``worker``; None when it is not queued, when
-    another one writes to the same place (``found``: where this one does, as of now), or when the
-    row of this worker says that it takes no more jobs."""
+    """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
+    queued, if another job writes to the same place (``found``: where this one writes now), or if
+    the row of this worker says that it takes no more jobs."""
     written = _written(job_id, found)
     if written is None:
         return None
@@ -129,12 +129,12 @@ def claim(
             tx.commit()
             publish.status_changed(job, JobStatus.QUEUED)
     if job is None:
-        _written(job_id, found)  # another claim came first: who ends that job finds this one
+        _written(job_id, found)  # another claim came first: its end has to find this job
     return job
 
 
 def _seconds_so_far(tx: Session, job_id: int) -> int:
-    """For how long the attempts before have worked at a job."""
+    """Returns for how long earlier attempts have worked at a job."""
     columns = (Job.earlier_seconds, Job.started_at, Job.heartbeat_at)
     row = tx.execute(select(*columns).where(Job.id == job_id)).one_or_none()
     if row is None:
@@ -143,14 +143,14 @@ def _seconds_so_far(tx: Session, job_id: int) -> int:
 
 
 def _written(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
-    """The places that the job writes to; None if it has to wait for another one. Only a look: who
-    waits takes no lock."""
+    """Returns the places that the job writes to; None if it has to wait for another job. This is
+    checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:
         known = places.keys_of(connection, job_id)
         written = known if found is None else found.written
         waits = places.waits(connection, job_id, written)
     if waits and found is not None and written != known:
-        # By these it is found again when the other one ends.
+        # When the other job ends, this one is found by these places.
         with write() as tx:
             places.keep(tx, job_id, found)
             tx.commit()
@@ -198,8 +198,8 @@ def _count(
     jobs: dict[Claim, Job],
     before: dict[int, int],
 ) -> None:
-    # What the row has gained, and nothing that a worker remembers: after a commit of which the
-    # answer was lost, the two would differ, and so would dashboard and history.
+    # Counts what the row has gained, not what a worker remembers. If the answer to a commit is
+    # lost, the two differ, and dashboard and history would differ as well.
     moment, minutes = now(), Counter[datetime]()
     for one in reports:
         gained = jobs[one.claim].bytes_transferred - before[one.claim.job_id]
@@ -216,7 +216,7 @@ def _write_progress(
     new = _as_table(reports, before)
     figures: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in FIGURES}
     for name in _MAY_BE_UNKNOWN:
-        # PostgreSQL takes a column of which no row knows anything for text.
+        # PostgreSQL takes a column that is null in every row for text.
         figures[name] = cast(new.c[name], Job.__table__.c[name].type)
     return tx.scalars(
         update(Job)
@@ -242,7 +242,7 @@ def _as_table(reports: Sequence[ProgressReport], before: dict[int, int]) -> CTE:
     for one in reports:
         figures = _figures(one.progress)
         counted = before.get(one.claim.job_id, 0)
-        # What was counted once is not taken back.
+        # Bytes that were counted once are never subtracted.
         figures["bytes_transferred"] = max(counted, one.progress.bytes_transferred)
         rows.append((one.claim.job_id, one.claim.attempt, *figures.values()))
     keys = (column("job_id", BigInteger), column("attempt", Integer))
@@ -250,12 +250,12 @@ def _as_table(reports: Sequence[ProgressReport], before: dict[int, int]) -> CTE:
 
 
 def check_claims(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
-    """The status of each claim; writes nothing."""
+    """Returns the status of each claim; writes nothing."""
     return {claim: found.status for claim, found in read_directives(claims).items()}
 
 
 def read_directives(claims: Sequence[Claim]) -> dict[Claim, JobDirectives]:
-    """The status of each claim, and what people ask of its job."""
+    """Returns the status of each claim, and what people ask of its job."""
     if not claims:
         return {}
     ids = [claim.job_id for claim in claims]
@@ -302,7 +302,7 @@ def report_trouble(
     silent_since: datetime | None = None,
     next_try_at: datetime | None = None,
 ) -> None:
-    """Writes what stands in the way of a running job; None when nothing does any more."""
+    """Writes what is holding up a running job; None when nothing does any more."""
     with job_transaction(claim.job_id) as tx:
         job = update_job(
             tx,
@@ -321,8 +321,8 @@ def report_trouble(
 def finish(
     claim: Claim, ending: Ending, progress: Progress | None, *, since: datetime | None = None
 ) -> None:
-    """Ends an attempt: completed or failed, or cancelled if that was asked for meanwhile, whatever
-    rclone reported. ``since``: when the figures before these arrived."""
+    """Ends an attempt: completed or failed. If a cancel was asked for meanwhile, the job is
+    cancelled, whatever rclone reported. ``since``: when the previous figures arrived."""
     new = JobStatus.COMPLETED if ending.succeeded else JobStatus.FAILED
     figures = {"exit_code": ending.exit_code, **_last_figures(progress), **ending.found}
     outcome: dict[str, Any] = {"error": ending.reason, "error_lines": list(ending.error_lines)}
@@ -332,8 +332,8 @@ def finish(
 
 
 def requeue(claim: Claim, progress: Progress | None, *, since: datetime | None = None) -> None:
-    """The worker is being stopped: the job goes back to the queue, or is cancelled if that was
-    asked for."""
+    """Puts the job back into the queue, because the worker is being stopped. If a cancel was asked
+    for, the job is cancelled."""
     figures = _last_figures(progress) | {"heartbeat_at": database_time()}
     nobody = {"worker": None, "worker_id": None}
     queued = {**figures, "queued_at": database_time(), **nobody, **standing_still()}
@@ -344,7 +344,8 @@ def requeue(claim: Claim, progress: Progress | None, *, since: datetime | None =
 def mark_interrupted(
     claim: Claim, reason: str, progress: Progress | None, *, since: datetime | None = None
 ) -> None:
-    """The lease expired and the worker has ended rclone; ``reason`` is for a person."""
+    """Marks a job whose lease expired, after the worker has ended rclone. ``reason`` is for a
+    person."""
     figures = _last_figures(progress)
     lost = figures | {
         "interruptions": Job.interruptions + 1,
@@ -364,7 +365,7 @@ def _end(
     note: str,
     since: datetime | None,
 ) -> None:
-    """From running to ``new``; from cancelling to cancelled."""
+    """Moves a running job to ``new``, and one that is cancelling to cancelled."""
     with job_transaction(claim.job_id) as tx:
         old = JobStatus.RUNNING
         job = transition(
@@ -403,8 +404,8 @@ def _figures(progress: Progress) -> dict[str, Any]:
 
 
 def standing_still() -> dict[str, Any]:
-    """Figures of a job on which nobody works. Those of what was done so far stay: a job's figures
-    are those of all its attempts."""
+    """Figures of a job that nobody works on. The figures of what was done so far stay, because a
+    job's figures cover all its attempts."""
     return {
         "phase": None,
         "speed_bytes": 0,

@@ -35,7 +35,7 @@ from portal.transfers.states import (
 log = structlog.get_logger(__name__)
 
 _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an advisory lock
-#: Rows that are noted in one transaction.
+#: Rows that are updated in one transaction.
 _AT_ONCE = 1_000
 _STOPPED = "The portal stopped while this transfer was running."
 _SILENT = "Its worker stopped responding."
@@ -44,29 +44,32 @@ Found = Row[Any]
 
 
 def recover() -> None:
-    """Rescues every job whose worker is gone. For the moment when no worker can be alive:
-    the start of the only process."""
+    """Rescues every job whose worker is gone. It is called when the only process starts: no worker
+    can be alive then."""
     _each(_active(), lambda job: _rescue(job, _STOPPED))
     requeue_interrupted()
 
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
-    """Rescues the jobs of a dead worker process; returns the jobs that waited for them alone."""
+    """Rescues the jobs of a dead worker process. Returns the jobs that waited only for these."""
     return places.freed(
         _each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
     )
 
 
 def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
-    """Rescues the jobs whose worker sent no heartbeat for so many seconds by the database's
-    clock, and queues interrupted jobs again. Gives the jobs of which workers have to be notified:
-    these, the jobs that waited for them alone, and those that nobody has claimed for
-    ``renotify_after`` seconds since the last notification. The same ones come again until
-    ``note_notified`` is called. One process at a time; others find nothing to do."""
+    """Rescues the jobs whose worker sent no heartbeat for ``stalled_after`` seconds by the
+    database's clock, and queues interrupted jobs again.
+
+    Returns the jobs of which workers have to be notified: the rescued ones, the jobs that waited
+    only for them, and those that nobody has claimed for ``renotify_after`` seconds since the last
+    notification. The same jobs are returned again until ``note_notified`` is called. Only one
+    process sweeps at a time; for the others there is nothing to do.
+    """
     with advisory_lock(_SWEEP) as alone:
         if not alone:
             return []
-        # Without a first heartbeat the job would never count as stalled.
+        # A job without a first heartbeat would otherwise never count as stalled.
         heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
         stale = heard < database_time(ago=stalled_after)
         left = _each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
@@ -80,24 +83,25 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
 
 
 def requeue_interrupted() -> set[str]:
-    """Copies and checks go on by themselves, a few times; what deletes waits for a person. Gives
-    the places that nobody writes to any more."""
+    """Queues copies and checks again, a few times; a job that deletes files waits for a person.
+    Returns the places that nobody writes to any more."""
     return _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
 
 
 def queued_ids() -> list[int]:
-    """Jobs that wait for nothing but a worker, in the order in which they are to run."""
+    """Returns the jobs that wait only for a worker, in the order in which they are to run."""
     places.forget_ended()
     return [one.job_id for one in places.ready()]
 
 
 def all_queued() -> list[PendingJob]:
-    """All that wait, oldest first; for a queue that has lost what it held."""
+    """Returns all jobs that may begin, oldest first. It is for a queue that has lost its
+    messages."""
     return _due_for_notification(0.0)
 
 
 def note_notified(job_ids: Sequence[int]) -> None:
-    """A message for each of these jobs waits for a worker now."""
+    """Notes that a message for each of these jobs is on its way to a worker."""
     for first in range(0, len(job_ids), _AT_ONCE):
         some = job_ids[first : first + _AT_ONCE]
         with write() as tx:
@@ -111,9 +115,10 @@ def note_notified(job_ids: Sequence[int]) -> None:
 
 
 def _due_for_notification(renotify_after: float) -> list[PendingJob]:
-    """Jobs that may begin and of which workers were not notified for so many seconds."""
+    """Returns the jobs that may begin and of which workers were not notified for so many
+    seconds."""
     notified = func.coalesce(Job.notified_at, Job.queued_at)
-    # Workers were never notified of a job that has only just been rescued.
+    # Workers have not been notified of a job that was only just rescued.
     never = (Job.notified_at.is_(None)) & (Job.interruptions > 0)
     overdue = (notified <= database_time(ago=renotify_after)) | never
     found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
@@ -123,9 +128,9 @@ def _due_for_notification(renotify_after: float) -> list[PendingJob]:
 
 
 def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
-    """The step for each row; one that cannot be helped is logged and does not stop the others.
-    Gives the places that nobody writes to any more."""
-    # Columns, not objects: a row that somebody spoiled must not spoil the list.
+    """Takes the step for each row. If a step fails, that is logged, and the others go on. Returns
+    the places that nobody writes to any more."""
+    # Columns, not objects: a row with invalid values must not break the whole list.
     rows: Sequence[Found] = session.execute(query).all()
     session.rollback()
     left: set[str] = set()
@@ -184,7 +189,7 @@ def _move(
     note: str = "",
     **values: Any,
 ) -> frozenset[str]:
-    """Gives the places that the job does not write to any more, if it was moved."""
+    """Returns the places that the job does not write to any more, if its status was changed."""
     old = JobStatus(job.status)
     attempt = job.attempt
     with job_transaction(job.id) as tx:

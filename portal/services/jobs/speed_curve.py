@@ -1,4 +1,5 @@
-"""A curve of bounded length: when it is full, neighbours become one point of twice the time."""
+"""A curve with a limited number of points: when it is full, two neighbours become one point of
+twice the length."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ MOST_POINTS = 300
 @dataclass(slots=True)
 class Series:
     """``points[i]`` is the average of the values between ``i * step`` and ``(i + 1) * step``
-    seconds, null where there was none; ``peak`` the greatest value of all."""
+    seconds, null if there was none; ``peak`` is the greatest of all values."""
 
     step: int = 1
     points: list[int | None] = field(default_factory=list)
@@ -19,7 +20,7 @@ class Series:
     _number: int = 0
 
     def add(self, seconds: float, value: int) -> None:
-        """A value at this time, which must not go back by more than a step."""
+        """Adds a value at this time, which must not go back by more than a step."""
         while int(seconds / self.step) >= MOST_POINTS:
             self._halve()
         index = int(seconds / self.step)
@@ -34,7 +35,7 @@ class Series:
     def _halve(self) -> None:
         self.points = [_mean(self.points[i : i + 2]) for i in range(0, len(self.points), 2)]
         self.step *= 2
-        # The point that is under way keeps the weight of what has gone into it.
+        # The point that is still being collected keeps the weight of its values so far.
         self._sum = float(self._number * (self.points[-1] or 0)) if self.points else 0.0
 
 

@@ -14,7 +14,7 @@ from portal.transfers.states import ACTIVE
 
 
 def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> None:
-    """Replaces what was saved; a worker of an older attempt changes nothing any more."""
+    """Replaces the stored curve. A worker of an older attempt changes nothing any more."""
     with write() as tx:
         insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
         figures = {
@@ -35,7 +35,8 @@ def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> Non
 
 
 def of(job: Job) -> JobSpeed | None:
-    """The curve of the last attempt that was measured; None while a new one has none yet."""
+    """Returns the curve of the last attempt that was measured; a new attempt has none at first, and
+    then it is None."""
     speed = session.get(JobSpeed, job.id)
     if speed is None or (job.status in ACTIVE and speed.attempt != job.attempt):
         return None
@@ -43,5 +44,5 @@ def of(job: Job) -> JobSpeed | None:
 
 
 def removed_at(job: Job) -> datetime | None:
-    """When it was removed together with the job's log, because it was old."""
+    """Returns when the curve was removed together with the job's log because it was old."""
     return session.scalar(select(JobLog.removed_at).where(JobLog.job_id == job.id))

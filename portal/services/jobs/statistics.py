@@ -1,4 +1,5 @@
-"""The dashboard's figures, from running totals: their cost does not grow with history."""
+"""The dashboard's figures. They come from running totals, so their cost does not grow with the
+history."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ _MINUTES = 10
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """``today`` begins at midnight in the reader's zone; speeds are bytes a second;
-    ``recent`` holds the average speed in each of the last ten minutes, oldest first."""
+    """``today`` begins at midnight in the reader's zone; speeds are bytes a second; ``recent``
+    holds the average speed in each of the last ten minutes, oldest first."""
 
     counts: dict[JobStatus, int]
     completed_today: int
@@ -35,12 +36,12 @@ class Statistics:
         return sum(self.counts[status] for status in ACTIVE)
 
 
-#: Minutes of each, and the time of a point.
+#: The length of each period in minutes, and the time between two points.
 _SPANS = {
     Period.HOUR: (60, timedelta(minutes=1)),
     Period.DAY: (1440, timedelta(minutes=5)),
 }
-#: Seconds against which the newest point is measured at least.
+#: The shortest time, in seconds, over which the newest point is averaged.
 _SHORTEST = 5.0
 
 
@@ -65,7 +66,7 @@ def gather(timezone: str) -> Statistics:
 
 
 def failed_today(timezone: str) -> int:
-    """Jobs that have failed since midnight in ``timezone``."""
+    """Returns how many jobs have failed since midnight in ``timezone``."""
     total = func.coalesce(func.sum(ActivityMinute.failed), 0)
     found = session.scalar(select(total).where(ActivityMinute.minute >= _midnight(timezone)))
     return int(found or 0)
@@ -76,13 +77,13 @@ def _midnight(timezone: str) -> datetime:
 
 
 def longest_wait() -> float:
-    """Seconds for which the oldest queued job has been waiting; 0 where none is."""
+    """Returns for how many seconds the oldest queued job has been waiting; 0 if there is none."""
     since = session.scalar(select(func.min(Job.queued_at)).where(Job.status == JobStatus.QUEUED))
     return max(0.0, (now() - since).total_seconds()) if since else 0.0
 
 
 def throughput(period: Period) -> Throughput:
-    """What all jobs together moved in the last hour or day."""
+    """Returns what all jobs together moved in the last hour or day."""
     moment = now().astimezone(UTC)
     minutes, step = _SPANS[period]
     hour = moment.replace(minute=0, second=0, microsecond=0)
@@ -95,7 +96,9 @@ def throughput(period: Period) -> Throughput:
             sums[(minute - start) // step] += number
     seconds = int(step.total_seconds())
     passed = (moment - last).total_seconds()
-    # The last point is of what has passed of it, or it would always dip; of a moment it would leap.
+    # The last point is averaged over the time that has passed of its step; otherwise it would
+    # always dip. Right after the start of a step that time is too short, and the point would jump:
+    # hence the minimum.
     newest = int(sums[-1] / max(passed, _SHORTEST))
     points = (*(number // seconds for number in sums[:-1]), newest)
     return Throughput(period, start, seconds, points, sum(sums), moment)
@@ -106,14 +109,15 @@ def _recent(moment: datetime) -> tuple[int, ...]:
     first = last - timedelta(minutes=_MINUTES - 1)
     moved = _moved_since(first)
     minutes = [moved.get(first + timedelta(minutes=step), 0) for step in range(_MINUTES)]
-    # The last minute is not over: measured against what has passed of it, or it would always dip.
+    # The last minute is not over. It is averaged over the time that has passed of it; otherwise it
+    # would always dip.
     passed = max(1.0, (moment - last).total_seconds())
     return (*(number // 60 for number in minutes[:-1]), int(minutes[-1] / passed))
 
 
 def remove_old(days: int) -> int:
-    """Removes minutes before so many days, at which no figure looks any more; how many. A day in a
-    transaction, so that nobody waits for it long."""
+    """Removes minutes that are more than so many days old, which no figure reads any more. Returns
+    how many. Each transaction removes one day, so that nobody waits for it long."""
     before, removed = now() - timedelta(days=days), 0
     while True:
         with write() as tx:
@@ -132,6 +136,6 @@ def remove_old(days: int) -> int:
 
 
 def _moved_since(first: datetime) -> dict[datetime, int]:
-    """Bytes by minute, of those in which any were moved."""
+    """Returns the bytes of each minute in which any were moved."""
     columns = select(ActivityMinute.minute, ActivityMinute.bytes_moved)
     return dict(session.execute(columns.where(ActivityMinute.minute >= first)).all())

@@ -1,6 +1,9 @@
-"""What the jobs that ended add up to. The cost of a sum grows with the months it covers, not with
-their jobs: whole months are rows of their own, and so are days and quarters of an hour, of which
-there are at most two months and two days at the ends of any time that is asked for."""
+"""Sums over the jobs that have ended.
+
+The cost of a sum grows with the months it covers, not with their jobs. Months have rows of their
+own, and so have days and quarters of an hour. A period needs at most two months of days and two
+days of quarters, at its ends.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from portal.db.session import session
 from portal.models import HistoryTotal, Job, Span
 from portal.transfers.states import FINAL, JobStatus
 
-#: Nothing ended before or will after; both begin a month.
+#: No job ended before the first or will end after the second. Both are the start of a month.
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(9000, 1, 1, tzinfo=UTC)
 _KEYS = ("span", "start", "status", "owner_id", "source_remote_id", "destination_remote_id")
-#: In place of a status: a check that completed and has found differences.
+#: Used as a status: a check that completed and found differences.
 DIFFERENT = "different"
 _FIGURES = ("jobs", "bytes_moved", "files", "seconds")
 
@@ -37,7 +40,7 @@ class Total:
 
 
 def add(tx: Session, job: Job) -> None:
-    """A job that has just ended, within the transaction that ended it."""
+    """Adds a job that has just ended, within the transaction that ended it."""
     if job.finished_at is None:
         raise ValueError("only what is over counts")
     insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -53,7 +56,7 @@ def add(tx: Session, job: Job) -> None:
         "source_remote_id": job.source_remote_id or 0,
         "destination_remote_id": job.destination_remote_id or 0,
     } | figures
-    # One statement for the three: the same order of locks for everyone.
+    # One statement for all three rows, so that every transaction locks them in the same order.
     statement = insert(HistoryTotal).values(
         [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span]
     )
@@ -70,8 +73,9 @@ def add(tx: Session, job: Job) -> None:
 def by_ending(
     since: datetime | None, until: datetime | None, conditions: Sequence[ColumnElement[bool]]
 ) -> dict[str, Total]:
-    """Of every final status, and of ``DIFFERENT``, whose jobs are among those that completed.
-    ``until`` is the first moment after; both begin a quarter of an hour."""
+    """Returns totals of every final status, and of ``DIFFERENT``, whose jobs also count as
+    completed. ``until`` is the first moment after; both moments must be the start of a quarter of
+    an hour."""
     sums = (func.sum(getattr(HistoryTotal, name)) for name in _FIGURES)
     pieces = [
         and_(HistoryTotal.span == span, HistoryTotal.start >= first, HistoryTotal.start < following)
@@ -89,7 +93,7 @@ def by_ending(
 
 
 def start_of(span: Span, moment: datetime) -> datetime:
-    """The start of the span in which the moment lies."""
+    """Returns the start of the span that contains the moment."""
     whole = moment.astimezone(UTC).replace(second=0, microsecond=0)
     if span is Span.QUARTER:
         return whole.replace(minute=whole.minute // 15 * 15)
@@ -98,12 +102,13 @@ def start_of(span: Span, moment: datetime) -> datetime:
 
 
 def _pieces(since: datetime, until: datetime) -> Iterator[tuple[Span, datetime, datetime]]:
-    """The time between as few spans: each with its first start and the first one after."""
+    """Divides the period into as few spans as possible. Yields each kind of span with its first
+    start and the first start after its last one."""
     since, until = (min(max(moment, _FIRST), _LAST) for moment in (since, until))
     for span in (Span.QUARTER, Span.DAY):
         larger = Span.DAY if span is Span.QUARTER else Span.MONTH
         first, last = _at_or_after(larger, since), start_of(larger, until)
-        if first > last:  # no whole one of these lies between
+        if first > last:  # no whole larger span lies between
             yield span, since, until
             return
         yield span, since, first
@@ -113,7 +118,7 @@ def _pieces(since: datetime, until: datetime) -> Iterator[tuple[Span, datetime, 
 
 
 def _at_or_after(span: Span, moment: datetime) -> datetime:
-    """The first start of such a span that is not before the moment."""
+    """Returns the first start of such a span that is not before the moment."""
     start = start_of(span, moment)
     if start == moment:
         return start

@@ -33,15 +33,17 @@ _LONGEST_SHARED = timedelta(days=1)
 
 @contextmanager
 def job_transaction(*job_ids: int) -> Iterator[Session]:
-    """A write transaction about these jobs. What is published inside leaves in the order of
-    ``seq``: without the lock a slower thread could announce an older state after a newer one."""
+    """Opens a write transaction about these jobs. Events that are published inside leave in the
+    order of ``seq``: without the lock, a slower thread could announce an older state after a newer
+    one."""
     with publish.in_order(*job_ids), write() as tx:
         yield tx
 
 
 def lock_job(session: Session, job_id: int) -> Job:
-    """The row as it is now; nobody else changes it until the transaction ends. PostgreSQL has no
-    write lock for all, and of two clicks at once the second must see what the first one did."""
+    """Returns the row as it is now, and locks it until the transaction ends. PostgreSQL does not
+    lock the whole database for a writer, and if somebody clicks twice the second click must see
+    what the first one did."""
     only_this: Any = {"of": Job, "key_share": True}
     return session.get_one(Job, job_id, populate_existing=True, with_for_update=only_this)
 
@@ -59,8 +61,12 @@ def transition(
     moved_since: datetime | None = None,
     **values: Any,
 ) -> Job | None:
-    """The job after the change, or None: it no longer had the status (or the attempt). The bytes
-    that its row gains are added to the totals, see ``split_by_minute``; it never loses any."""
+    """Returns the job after the change. Returns None if it no longer had the status (or the
+    attempt).
+
+    The bytes that its row gains are added to the totals, see ``split_by_minute``; the row never
+    loses any.
+    """
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     values = {"trouble": None, "next_try_at": None, "storage_silent_since": None} | values
@@ -82,8 +88,8 @@ def transition(
         return None
     if new in _ENDINGS or (new is JobStatus.INTERRUPTED and Operation(job.operation).deletes):
         places.forget(session, job_id)
-    # In one order everywhere (job, event, minute, counters by name, totals): two transactions that
-    # lock the same rows the other way round would wait for each other for ever.
+    # Everybody locks in the same order (job, event, minute, counters by name, totals): two
+    # transactions that lock the same rows in different orders would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)
     session.flush()
     ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
@@ -99,8 +105,8 @@ def transition(
 
 
 def bytes_counted(session: Session, *job_ids: int) -> dict[int, int]:
-    """The bytes of these jobs that the totals have counted; they stand until the transaction
-    ends."""
+    """Returns the bytes of these jobs that the totals have counted. The rows are locked until the
+    transaction ends."""
     only_these: Any = {"of": Job, "key_share": True}
     found = select(Job.id, Job.bytes_transferred).where(Job.id.in_(job_ids)).order_by(Job.id)
     return dict(session.execute(found.with_for_update(**only_these)).all())
@@ -114,7 +120,8 @@ def update_job(
     only_if: Sequence[ColumnElement[bool]] = (),
     **values: Any,
 ) -> Job | None:
-    """A conditional UPDATE of one job that raises ``seq``; the row after it, or None."""
+    """Updates one job if the conditions hold, and raises its ``seq``. Returns the row after it, or
+    None."""
     condition = [Job.id == job_id, Job.status == old, *only_if]
     if of_attempt is not None:
         condition.append(Job.attempt == of_attempt)
@@ -165,8 +172,9 @@ def add_activity(session: Session, moment: datetime, **figures: int) -> None:
 def split_by_minute(
     moved: int, since: datetime | None, until: datetime
 ) -> list[tuple[datetime, int]]:
-    """Bytes that were moved between the two, by minute, oldest first, the last one always there.
-    An outage of the database then does not show as one spike in the minute after it."""
+    """Divides the bytes that were moved between the two moments by minute, oldest first. The last
+    minute is always in the list. So an outage of the database does not show as one spike in the
+    minute after it."""
     since = max(since or until, until - _LONGEST_SHARED)
     if until - since < timedelta(minutes=1):
         return [(until, moved)]

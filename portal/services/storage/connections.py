@@ -1,4 +1,5 @@
-"""Makes of a stored remote what rclone is given: decrypts its secrets, checks its hosts again."""
+"""Turns a stored remote into the arguments of rclone: decrypts its secrets and checks its hosts
+again."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from portal.runtime.context import current
 from portal.services.runtime import runtime
 from portal.transfers.options import Options
 
-#: Seconds that a person waits for a storage's answer.
+#: Seconds that a person waits for the answer of a storage.
 PATIENCE = 20.0
 _AT_ONCE = 4
 _TURN = 5.0
@@ -39,22 +40,22 @@ def _rclone() -> Path:
 
 
 def _allow_local() -> bool:
-    """Whether a storage may stand on this machine and its neighbours."""
+    """Returns whether a storage may be on this machine or in its local network."""
     return runtime().settings.remotes_allow_local
 
 
 def known_options(backend: str) -> Mapping[str, engine.BackendOption]:
-    """What rclone says of the options of one of ``BACKENDS``."""
+    """Returns rclone's description of the options of one of ``BACKENDS``."""
     return engine.options_of(_rclone())[BACKENDS[backend].rclone]
 
 
 def refuse_hosts(backend: str, values: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong with the servers that these values name, by option."""
+    """Returns what is wrong with the servers that these values name, by option."""
     return _looked_up(backend, values)[1]
 
 
 def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """An address of each server, and what is wrong with others, by option."""
+    """Returns an address of each server, and what is wrong with the others, by option."""
     found, wrong = {}, {}
     for name, host in hosts(BACKENDS[backend], values).items():
         try:
@@ -65,8 +66,8 @@ def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str],
 
 
 def opened(remote: Remote) -> engine.Remote:
-    """Raises Unusable. Asks the network for the addresses of its host, so it must not be called
-    inside a transaction."""
+    """Raises Unusable. It resolves the addresses of hosts over the network, so it must not be
+    called inside a transaction."""
     backend = BACKENDS.get(remote.backend)
     if backend is None:
         raise Unusable(f"The remote {remote.name} is of a kind that this portal does not know.")
@@ -95,7 +96,7 @@ def opened(remote: Remote) -> engine.Remote:
 
 
 def of_job(job_id: int) -> tuple[engine.Remote, ...]:
-    """The remotes that a job needs, looked at as of now. Raises Unusable."""
+    """Returns the remotes that a job needs, checked now. Raises Unusable."""
     job = session.get_one(Job, job_id)
     owner = session.get_one(User, job.owner_id)
     needed: dict[int, Remote] = {}
@@ -128,7 +129,7 @@ def _usable(number: int, side: str, text: str, owner: User) -> Remote:
 
 
 def list_folder(remote: Remote, path: str) -> engine.Listing:
-    """Raises Unusable, and Unavailable if too many ask at once."""
+    """Raises Unusable, and Unavailable if too many people ask at once."""
     told = opened(remote)
     with _turn():
         try:
@@ -138,7 +139,7 @@ def list_folder(remote: Remote, path: str) -> engine.Listing:
 
 
 def make_folder(remote: Remote, path: str) -> str | None:
-    """Why it was not made; raises as ``list_folder``."""
+    """Returns why the folder was not made, or None. Raises as ``list_folder``."""
     backend = BACKENDS[remote.backend]
     at_the_top = "/" not in path.strip("/")
     if at_the_top and backend.top == "share":
@@ -150,7 +151,7 @@ def make_folder(remote: Remote, path: str) -> str | None:
             problem = engine.make_folder(rclone, told, path, seconds=PATIENCE)
             if problem or (backend.objects and not at_the_top):
                 return problem
-            # Some say that it is made, and make nothing.
+            # Some storages report success and make nothing.
             if engine.list_folder(rclone, told, path, seconds=PATIENCE).missing:
                 return f"The storage did not create the {backend.top if at_the_top else 'folder'}."
         except engine.EngineError as error:
@@ -159,7 +160,8 @@ def make_folder(remote: Remote, path: str) -> str | None:
 
 
 def answers_to_anything(remote: Remote) -> bool:
-    """Whether what answers there is no such storage at all; raises as ``list_folder``."""
+    """Returns whether the server accepts any request, and so is no such storage at all. Raises as
+    ``list_folder``."""
     told = opened(remote)
     with _turn():
         try:
@@ -170,7 +172,7 @@ def answers_to_anything(remote: Remote) -> bool:
 
 
 def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
-    """Without a remote, lists a local path. Raises as ``list_folder``."""
+    """Lists a local path if there is no remote. Raises as ``list_folder``."""
     told = opened(remote) if remote is not None else None
     with _turn():
         try:
@@ -182,7 +184,7 @@ def list_matching(remote: Remote | None, path: str, options: Options) -> engine.
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    """Each question is a process, so that only a few run at once."""
+    """Limits the number of questions at a time, because each of them is a process."""
     turns = current()[_Turns].free
     if not turns.acquire(timeout=_TURN):
         raise Unavailable("Too many storages are being read right now. Try again in a moment.")

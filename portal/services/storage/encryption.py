@@ -1,4 +1,4 @@
-"""Encrypts secrets at rest, and signs what a browser carries for a moment."""
+"""Encrypts secrets at rest, and signs data that a browser carries for a moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 @dataclass(frozen=True)
 class Keys:
-    """``previous`` keys still decrypt and nothing else."""
+    """``previous`` keys only decrypt."""
 
     present: str = field(repr=False)
     previous: tuple[str, ...] = field(default=(), repr=False)
@@ -23,19 +23,19 @@ class Keys:
         return self._box().encrypt(text.encode()).decode()
 
     def decrypt(self, token: str, *, seconds: int | None = None) -> str | None:
-        """What was encrypted (in the last ``seconds``); None if by a key that is no longer
-        known."""
+        """Returns what was encrypted (in the last ``seconds``). Returns None if the key is no
+        longer known."""
         try:
             return self._box().decrypt(token.encode(), ttl=seconds).decode()
         except InvalidToken:
             return None
 
     def sign(self, purpose: str, data: dict[str, Any]) -> str:
-        """Readable by who carries it, and unchangeable."""
+        """Signs a text: the browser that carries it can read it and cannot change it."""
         return self._signer(purpose).dumps(data)
 
     def verify(self, purpose: str, token: str, *, seconds: int) -> dict[str, Any] | None:
-        """What was signed for this purpose in the last ``seconds``, or None."""
+        """Returns what was signed for this purpose in the last ``seconds``, or None."""
         try:
             data: dict[str, Any] = self._signer(purpose).loads(token, max_age=seconds)
         except BadSignature:
@@ -43,11 +43,11 @@ class Keys:
         return data
 
     def fingerprint(self) -> str:
-        """Tells the present key from others, and does not tell the key."""
+        """Tells the present key from others without revealing it."""
         return _fingerprint(self.present)
 
     def knows(self, fingerprint: str) -> bool:
-        """Whether it is that of the present key or of a previous one."""
+        """Returns whether this is the fingerprint of the present key or of a previous one."""
         return fingerprint in map(_fingerprint, (self.present, *self.previous))
 
     def _box(self) -> MultiFernet:
@@ -59,7 +59,7 @@ class Keys:
 
 
 def _derived(key: str) -> bytes:
-    # One key for one use: cookies are signed with the secret key itself.
+    # One key for each use: cookies are signed with the secret key itself.
     return hmac.digest(key.encode(), b"portal secrets at rest", hashlib.sha256)
 
 

@@ -27,12 +27,12 @@ PAGE_SIZE = 200
 _MOST_LOCAL = 100_000
 _NAME_LENGTH = 255
 _EMPTY = "This folder is empty."
-#: A storage of objects cannot tell an empty folder from one that does not exist.
+#: An object storage cannot tell an empty folder from one that does not exist.
 _MISSING = "Nothing is here yet. A job creates the folder if it does not exist."
 
 
 class _Listings(TTLCache[Listing]):
-    """Pages and filters of one folder ask its storage once."""
+    """Keeps the listing of a folder, so that its pages and filters ask the storage once."""
 
     def __init__(self) -> None:
         super().__init__(30.0, size=4)
@@ -40,7 +40,7 @@ class _Listings(TTLCache[Listing]):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A folder on the way; ``at`` as it stands in the field of a form."""
+    """A folder on the way; ``at`` is its address as a form's field holds it."""
 
     label: str
     at: str
@@ -48,10 +48,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One page of a folder. ``at`` is empty for the list of places. ``total`` entries are in it,
-    ``matching`` of them hold the text that was looked for, ``left`` of these come on later pages.
-    ``problem``: why it cannot be shown; ``note``: what to know about it; ``hidden``: how many more
-    have names that no page can show, ``links`` are not followed by transfers."""
+    """One page of a folder.
+
+    ``at`` is empty for the list of places. The folder has ``total`` entries; ``matching`` of them
+    contain the text that was looked for, and ``left`` of these come on later pages. ``problem``:
+    why it cannot be shown; ``note``: what to know about it; ``hidden``: how many more entries have
+    names that no page can show; ``links``: how many links there are, which transfers do not follow.
+    """
 
     at: str
     trail: tuple[Step, ...] = ()
@@ -67,7 +70,7 @@ class Folder:
 
     @property
     def told(self) -> str:
-        """How much is in it, and what of it is not shown."""
+        """Says how much is in the folder, and what of it is not shown."""
         told = [self.note or _number(self.total, "entry", "entries")]
         if self.hidden:
             whose = "name" if self.hidden == 1 else "names"
@@ -77,7 +80,7 @@ class Folder:
         return "; ".join([told[0].rstrip("."), *told[1:]]) if told[1:] else told[0]
 
     def inner(self, name: str) -> str:
-        """How an entry is written."""
+        """Returns the address of an entry."""
         return join(self.at, name)
 
 
@@ -98,7 +101,7 @@ def join(at: str, name: str) -> str:
 
 
 def places(roots: Sequence[Path], user: User) -> tuple[Step, ...]:
-    """Where looking begins."""
+    """Returns the places where browsing begins."""
     local = [Step(str(root), str(root)) for root in roots]
     far = [
         Step(f"{remote.name}:{remote.start}", f"{remote.name}:{remote.start}")
@@ -116,9 +119,9 @@ def look(
     number: int = 1,
     again: bool = False,
 ) -> Folder:
-    """One page of the folder ``at``, from page 1; without a place that exists, the list of places
-    and what is wrong. ``again``: of a folder that was shown a moment ago, which is then not asked
-    for anew."""
+    """Returns one page of the folder ``at``, from page 1. If there is no such place, returns the
+    list of places and what is wrong. ``again``: the folder was shown a moment ago, so its storage
+    is not asked anew."""
     begin = places(roots, user)
     if not at:
         return Folder("", places=begin)
@@ -146,7 +149,8 @@ def look(
 
 
 def matching(source: Location, options: Options) -> Matching:
-    """What a transfer from there would take. ``problem`` says why it could not be found out."""
+    """Returns what a transfer from this source would take. ``problem`` says why it could not be
+    found out."""
     try:
         remote = remotes.find(source.remote_id) if source.remote_id is not None else None
         session.rollback()  # the storage may take its time
@@ -156,7 +160,7 @@ def matching(source: Location, options: Options) -> Matching:
 
 
 def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
-    """A new folder in ``at``; gives how it is written. Raises Invalid with the field ``name``."""
+    """Makes a folder in ``at`` and returns its address. Raises Invalid with the field ``name``."""
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
         raise Invalid({"name": f"Enter a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
@@ -214,7 +218,8 @@ def _found(location: Location, *, again: bool) -> _Found:
     if listing.problem:
         current()[_Listings].clear()
         raise connections.Unusable(listing.problem)
-    # What is not UTF-8 text comes from rclone with U+FFFD in it, and would be found under no name.
+    # rclone replaces bytes that are not UTF-8 by U+FFFD; such an entry could not be found by this
+    # name.
     named = tuple(one for one in listing.entries if is_name(one.name) and "\ufffd" not in one.name)
     hidden = len(listing.entries) - len(named)
     if listing.partial:
@@ -258,7 +263,7 @@ def _entry(item: os.DirEntry[str]) -> Entry | None:
 
 
 def _trail(at: str, roots: Sequence[Path]) -> tuple[Step, ...]:
-    """From the root or remote to the folder itself."""
+    """The steps from the root or remote to the folder itself."""
     name, path = split(at)
     if name is not None:
         steps, here, rest = [Step(f"{name}:", f"{name}:")], f"{name}:", path

@@ -1,5 +1,8 @@
-"""All processes of a portal have one secret key: one with another could not read what the others
-have stored, and its jobs would fail one by one."""
+"""All processes of a portal must have one secret key.
+
+A process with another key could not read what the others have stored, and its jobs would fail one
+by one.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ _ANOTHER_KEY = (
 
 
 def of_serving(keys: Keys, *, alone: bool) -> None:
-    """Notes the key by which the portal is served from now on. Raises SettingsError for one that
-    does not know what was noted, unless it is ``alone``: then the former key may be lost."""
+    """Notes the key with which the portal is served from now on. Raises SettingsError if neither
+    this key nor a previous one is the noted key. A process that is ``alone`` may start anyway: its
+    former key may be lost."""
     with write() as tx:
         noted = tx.get(KeyFingerprint, _ROW)
         if noted is not None and not keys.knows(noted.fingerprint):
@@ -37,7 +41,7 @@ def of_serving(keys: Keys, *, alone: bool) -> None:
 
 
 def of_worker(keys: Keys) -> None:
-    """Raises SettingsError for a key that does not know the portal's."""
+    """Raises SettingsError if neither the worker's key nor a previous one is the portal's."""
     with write() as tx:
         noted = tx.get(KeyFingerprint, _ROW)
         if noted is None:
@@ -48,7 +52,8 @@ def of_worker(keys: Keys) -> None:
 
 
 def of_rotation(tx: Session, keys: Keys) -> None:
-    """Everything is encrypted by the present key now, if that was a key of this portal at all."""
+    """Notes that everything is encrypted with the present key now, if that was a key of this portal
+    at all."""
     noted = tx.get(KeyFingerprint, _ROW)
     if noted is not None and keys.knows(noted.fingerprint):
         _note(tx, keys)

@@ -17,14 +17,14 @@ from portal.services.storage import key_agreement
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """``encrypted`` secrets, and what could be opened by no key that is known."""
+    """``encrypted``: how many secrets; ``lost``: those that no known key could decrypt."""
 
     encrypted: int
     lost: tuple[str, ...]
 
 
 def rotate() -> Rotation:
-    """All or nothing. Secrets that no known key decrypts stay as they are."""
+    """Encrypts all of them or none. A secret that no known key decrypts stays as it is."""
     with write() as tx:
         factors, lost_factors = _second_factors(tx)
         remotes, lost_remotes = _remotes(tx)

@@ -24,14 +24,15 @@ from portal.transfers import locations
 from portal.transfers.local_paths import PathRefused
 from portal.transfers.states import FINAL
 
-#: Who may use a remote at least: nobody below makes jobs.
+#: The lowest role to which a remote may be opened: nobody below it creates jobs.
 ROLES = (Role.OPERATOR, Role.ADMIN)
 _RETYPE = "Enter this again: the server it is sent to has changed."
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What was typed. An empty secret keeps the stored one; ``cleared`` names those to remove."""
+    """The values that were typed. An empty secret keeps the stored one; ``cleared`` names those to
+    remove."""
 
     role: str
     start: str
@@ -40,7 +41,7 @@ class Draft:
 
 
 class Stale(Conflict):
-    """Somebody else saved the remote meanwhile; ``current`` is what they made of it."""
+    """Somebody else saved the remote meanwhile; ``current`` is their version."""
 
     def __init__(self, current: Remote) -> None:
         super().__init__(
@@ -58,7 +59,7 @@ def all_of_them() -> list[Remote]:
 
 
 def usable(user: User) -> list[Remote]:
-    """Those that the user may use, by name."""
+    """Returns the remotes that the user may use, by name."""
     return [remote for remote in all_of_them() if user.may(Role(remote.role))]
 
 
@@ -77,7 +78,8 @@ def find(remote_id: int) -> Remote:
 
 
 def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
-    """Raises Invalid with all that is wrong at once; keys of options are ``options.<name>``."""
+    """Raises Invalid with everything that is wrong; errors of options have the keys
+    ``options.<name>``."""
     errors = {} if locations.is_name(name) else {"name": _NAME_RULE}
     if backend not in BACKENDS:
         raise Invalid({**errors, "backend": "Choose one from the list."})
@@ -104,7 +106,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
 
 
 def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remote:
-    """Raises Invalid as ``create``, and Stale if the remote is not of this version any more."""
+    """Raises Invalid as ``create`` does, and Stale if the remote has another version by now."""
     before = find(remote_id)
     backend = BACKENDS[before.backend]
     kept = {name: text for name, text in before.secrets.items() if name not in draft.cleared}
@@ -129,7 +131,7 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
 
 
 def delete(remote_id: int, *, actor: Actor) -> Remote:
-    """Raises Conflict while jobs that are not over need it."""
+    """Raises Conflict while jobs that are not over need the remote."""
     with write() as tx:
         remote = _locked(tx, remote_id)
         waiting = list(tx.scalars(_open_jobs(remote_id)))
@@ -142,7 +144,7 @@ def delete(remote_id: int, *, actor: Actor) -> Remote:
 
 
 def test(remote_id: int, *, actor: Actor) -> Remote:
-    """Looks at the storage, and keeps the verdict with the remote."""
+    """Asks the storage, and stores the verdict with the remote."""
     remote = find(remote_id)
     version, start = remote.version, remote.start
     session.rollback()
@@ -157,8 +159,8 @@ def test(remote_id: int, *, actor: Actor) -> Remote:
 
 
 def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
-    """Within the transaction that makes a job: its remotes are there, the actor may use them, and
-    nobody deletes them before it is made. Raises Conflict."""
+    """Checks, within the transaction that creates a job, that its remotes exist and the actor may
+    use them, and keeps anybody from deleting them before it commits. Raises Conflict."""
     for number in remote_ids:
         if number is None:
             continue
@@ -181,7 +183,7 @@ def _values(
     kept: Mapping[str, str],
     errors: dict[str, str],
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Options, and the secrets that were typed, encrypted."""
+    """Returns the options, and the secrets that were typed, encrypted."""
     if draft.role not in ROLES:
         errors["role"] = "Choose who may use it."
     try:
@@ -198,7 +200,8 @@ def _values(
     typed = {name: text for name, text in values.items() if name in backend.secrets}
     options = {name: text for name, text in values.items() if name not in typed}
     if any(before.get(name) != options.get(name) for name in backend.target - backend.secrets):
-        # Else who may change a remote could have its secrets sent to a server of theirs.
+        # Otherwise somebody who may change a remote could have its secrets sent to their own
+        # server.
         errors |= {f"options.{name}": _RETYPE for name in kept if name not in typed}
     if errors:
         raise Invalid(errors)
