@@ -1,4 +1,5 @@
-"""Runs jobs: claim, engine, report, finish. The same code under every executor."""
+"""Runs jobs: claims each, runs the engine, reports, finishes. The code is the same under every
+executor."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ Notify = Callable[[int, str | None], None]
 
 
 class Worker:
-    """``name`` tells people and rows which process it is, such as ``web1:4711``. It has a ``lease``
-    where other workers may take its jobs; the only process of a portal needs none. ``notify`` is
-    called for jobs that it gives back, and for those that waited for one of its own."""
+    """``name`` identifies the process for people and in rows, such as ``web1:4711``. ``lease`` is
+    set if other workers may take its jobs; the only process of a portal needs none. ``notify`` is
+    called for jobs that the worker puts back into the queue, and for jobs that waited for one of
+    its own."""
 
     def __init__(
         self,
@@ -35,7 +37,7 @@ class Worker:
         watchdog: Watchdog | None = None,
     ) -> None:
         """``grace`` and ``backoff``: see ``engine.Run``. ``watchdog``: ends the transfers if this
-        process is killed; with a lease, the lease has one."""
+        process is killed; a worker with a lease uses that of the lease."""
         self._settings = settings
         self._name = name
         self._patience = Patience(grace, backoff)
@@ -45,7 +47,7 @@ class Worker:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Ends running transfers and gives them back to the queue; claims nothing more."""
+        """Ends running transfers and puts their jobs back into the queue; claims nothing more."""
         self._stopping.set()
 
     @property
@@ -54,8 +56,8 @@ class Worker:
         return len(self._reporter)
 
     def execute(self, job_id: int) -> None:
-        """Runs the job to its end. Does nothing if it is not queued (any more), or if it
-        has to wait for another job: the end of that one notifies again."""
+        """Runs the job to its end. Does nothing if the job is not queued (any more), or if it has
+        to wait for another job; the end of that job notifies workers again."""
         if self._stopping.is_set():
             return
         try:
@@ -76,6 +78,6 @@ class Worker:
         if self._notify is None:
             return
         if self._stopping.is_set():
-            self._notify(job.id, job.pool)  # for other workers; harmless if the job has ended
+            self._notify(job.id, job.pool)  # for other workers; does no harm if the job has ended
         for one in places.freed(found.written):
             self._notify(one.job_id, one.pool)

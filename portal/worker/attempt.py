@@ -27,18 +27,19 @@ from portal.worker.roots import open_to_transfers
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at rclone.
+#: Seconds between two checks of rclone.
 TICK = 0.1
-#: Seconds without new figures after which a transfer counts as standing still.
+#: Seconds without new figures after which the speed of a transfer counts as zero.
 SILENT = 3.0
-#: Seconds for which a worker that is being stopped still tries to write to a database that is away.
+#: Seconds for which a worker that is being stopped keeps trying to write to an unavailable
+#: database.
 LAST_TRIES = 3.0
 
 _OUT_OF_TOUCH = "Its worker could not reach the database."
 
 
 def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
-    """Level and text of the last line in the log of an attempt."""
+    """Returns level and text of the last line in the log of an attempt."""
     if ending.succeeded:
         return "notice", "Attempt finished."
     if stop is Stop.CANCELLED:
@@ -51,7 +52,7 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
 
 
 def _left_out(ending: Ending) -> str:
-    """A sentence about what was left out because it is no file; empty if nothing was."""
+    """Returns a sentence about what was left out because it is not a file; empty if nothing was."""
     found = ending.found
     words = left_out_words(
         found.get("links_left_out", 0),
@@ -62,7 +63,7 @@ def _left_out(ending: Ending) -> str:
 
 
 def _confirmed_plan(job: Job) -> engine.ConfirmedPlan | None:
-    """The limits of a job that was confirmed after a dry run; None for others."""
+    """Returns the limits of a job that was confirmed after a dry run; None for other jobs."""
     if job.confirms_id is None:
         return None
     plan = job.plan or {}
@@ -74,8 +75,8 @@ def _confirmed_plan(job: Job) -> engine.ConfirmedPlan | None:
 
 
 def _before(job: Job) -> engine.Progress | None:
-    """The figures of earlier attempts; None before any of them did anything, or knew how much there
-    is to do."""
+    """Returns the figures of earlier attempts. Returns None if none of them did anything, or knew
+    how much there is to do."""
     if job.attempt <= 1 or (job.total_bytes is None and not job.files_transferred):
         return None
     return engine.Progress(
@@ -167,13 +168,14 @@ class Attempt:
             if words := _left_out(ending):
                 self._attempt_log.say("notice", words)
             self._attempt_log.say(*_last_words(ending, running.stop))
-            # Before the status is final: the log has to be complete when people hear of the end.
+            # Written before the final status: when people hear of the end, the log has to be
+            # complete.
             self._persist(self._attempt_log.end)
             self._persist(lambda: self._report_end(running, ending))
 
     def _report_end(self, running: RunningJob, ending: Ending) -> None:
         since = running.credited_at
-        # A transfer that ended before the stop reached it need not be run again.
+        # A transfer that ended before the stop reached it does not have to run again.
         if running.stop is Stop.SHUTDOWN and not ending.succeeded:
             reports.requeue(self._claim, running.progress, since=since)
         elif running.stop is Stop.LEASE_EXPIRED and not ending.succeeded:
@@ -225,7 +227,8 @@ class Attempt:
     def _follow(self, run: engine.Run, running: RunningJob, watch: Callable[[int], None]) -> None:
         def begun(leader: int) -> None:
             watch(leader)
-            # A process that was frozen just before the start must not begin what is another's.
+            # A process that was frozen just before the start must not begin a job that another
+            # worker has by now.
             if self._is_to_stop(running):
                 _end(run, running)
 
@@ -236,7 +239,8 @@ class Attempt:
                 running.progress = progress
                 self._attempt_log.note(progress.speed_bytes)
             elif time.monotonic() - heard_at > SILENT:
-                # It waits for the next try, for example: the last speed is no longer true.
+                # The transfer waits, for its next try for example, so the last speed is no longer
+                # true.
                 self._stands_still(running)
             if self._is_to_stop(running):
                 _end(run, running)
@@ -257,7 +261,7 @@ class Attempt:
                 next_try_at=_moment(shown.next_try_at),
             )
         except AWAY:
-            session.rollback()  # the database is away; the next look tries again
+            session.rollback()  # the database is unavailable; the next check tries again
         else:
             self._trouble = trouble
 
@@ -281,8 +285,8 @@ class Attempt:
         return running.stop is not None
 
     def _persist(self, write: Callable[[], None]) -> None:
-        """Writes until the database has taken it, however long that is away. If the process ends
-        before, the row stays as it is, and the next start takes the job back."""
+        """Writes until the database has accepted it, however long that takes. If the process ends
+        before, the row stays as it is, and the next start rescues the job."""
         give_up_at: float | None = None
         while True:
             try:

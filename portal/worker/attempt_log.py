@@ -1,7 +1,7 @@
-"""The log of an attempt and its speed over time.
+"""The log of an attempt and its curve of speed.
 
 Both are written apart from the progress that people watch, and never delay the transfer: while the
-database is away they wait in bounded memory.
+database is unavailable they wait in bounded memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 #: Seconds between two writes of the log, and of the speed.
 LOG_PACE = 1.0
 SPEED_PACE = 10.0
-#: Seconds until the first write of the speed; the interval doubles, up to SPEED_PACE.
+#: Seconds until the first write of the speed; the interval doubles up to SPEED_PACE.
 FIRST_SPEED = 2.0
 
 
@@ -47,7 +47,7 @@ class AttemptLog:
 
     def note(self, speed_bytes: int) -> None:
         """Adds a speed to the curve. rclone's last figure is the average of the whole transfer, so
-        each speed counts only when the next one comes."""
+        each speed is added only when the next one arrives."""
         if self._latest is not None:
             self._series.add(*self._latest)
         self._latest = time.monotonic() - self._began, speed_bytes
@@ -59,12 +59,12 @@ class AttemptLog:
         self._left_out += left_out
 
     def keep(self, transfer: Run) -> None:
-        """Writes what is due. While the database is away the lines stay with the engine, which
-        drops and counts those that are too many."""
+        """Writes what is due. While the database is unavailable the lines stay with the engine,
+        which drops and counts those that do not fit."""
         moment = time.monotonic()
         try:
-            # Even of many lines a second none is lost, and not all of them are held in memory. But
-            # a database that is away is not asked again with every line.
+            # Even with many lines a second none is lost, and they are not all held in memory. But
+            # an unavailable database is not asked again with every line.
             waits = transfer.log_waits and not self._is_away
             if moment - self._log_at >= LOG_PACE or waits:
                 self._log_at = moment
@@ -81,12 +81,12 @@ class AttemptLog:
             session.rollback()
 
     def end(self) -> None:
-        """Writes the rest; raises what the database raises."""
+        """Writes the rest; passes on any error of the database."""
         self._write_log()
         self._write_speed()
 
     def _write_log(self) -> bool:
-        """False if a later attempt has begun, to which the log belongs now."""
+        """Returns False if a later attempt has begun, because the log belongs to that one."""
         if self._tail is None and not self._is_lost:
             self._tail = logs.begin(self._job_id, self._attempt)
         if self._tail is not None:

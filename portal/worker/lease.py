@@ -10,8 +10,8 @@ from portal.worker.timing import Timing
 
 @dataclass(slots=True)
 class Lease:
-    """``worker_id``: the row of the worker process. ``watchdog``: ends its rclone when the worker
-    itself no longer can."""
+    """``worker_id``: the row of the worker process. ``watchdog``: ends the worker's rclone if the
+    worker itself no longer can."""
 
     worker_id: int
     timing: Timing

@@ -12,11 +12,13 @@ from portal.transfers.locations import overlap, split
 
 
 def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMounts) -> engine.Order:
-    """Returns the order with real paths and the remotes that it needs. Since the job was made, a
-    folder may have become a symlink, a remote may be gone or lead elsewhere, a disk may be away.
-    Raises PathRefused or Unusable."""
+    """Returns the order with real paths and the remotes that it needs.
+
+    Since the job was created, a folder may have become a symlink, a remote may be deleted or lead
+    elsewhere, a disk may be missing. Raises PathRefused or Unusable.
+    """
     with contextlib.suppress(OSError):
-        # On a full disk a new mount cannot be written down; the known ones are checked below.
+        # On a full disk a new mount cannot be recorded; the known ones are checked below.
         mounts.note()
     source = _real("source", order.source, roots, mounts)
     destination = _real("destination", order.destination, roots, mounts)
@@ -28,8 +30,9 @@ def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMount
 
 
 def missing_disk(order: engine.Order, mounts: engine.KnownMounts) -> str | None:
-    """A sentence about the disk of the order that is away now; None if all are there. rclone only
-    knows that it may not write: the rest of the mount is on another file system."""
+    """Returns a sentence about a disk of the order that is missing now; None if all are there.
+    rclone itself only knows that it may not write, because the folder that is left of the mount is
+    on another file system."""
     local = (path for path in (order.source, order.destination) if split(path)[0] is None)
     return next((problem for path in local if (problem := mounts.problem(path))), None)
 

@@ -40,21 +40,21 @@ from portal.worker.timing import GRACE, Timing
 
 log = structlog.get_logger(__name__)
 
-#: When this worker is stopped: seconds that rclone gets to tidy up, and seconds after which the
-#: process ends in any case, and every rclone with it.
+#: Two limits when this worker is stopped: seconds that rclone gets to clean up, and seconds after
+#: which the process ends in any case, and every rclone with it.
 _GRACE = 4.0
 _PATIENCE = 8.5
-#: Seconds between two checks of whether it has to end.
+#: Seconds between two checks of whether the process has to end.
 _CHECK_INTERVAL = 0.1
 
 
 class WorkerEnded(PortalError):
-    """Raised when a worker ends although nobody asked it to."""
+    """The worker ended although nobody asked it to."""
 
 
 def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | None) -> None:
-    """Works until SIGTERM or SIGINT, or until it is drained. If it cannot go on, it gives its jobs
-    back and raises WorkerEnded."""
+    """Works until SIGTERM or SIGINT, or until it is drained. If it cannot go on, it puts its jobs
+    back into the queue and raises WorkerEnded."""
     if not settings.scale_out:
         raise SettingsError(
             "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
@@ -128,10 +128,11 @@ class _Process:
         self._end(consumer, ended)
 
     def _what_ended(self, consumer: threading.Thread) -> str:
-        """A sentence about a part that has ended although it should not; empty while all run."""
+        """Returns a sentence about a part that has ended although it should not; empty while all
+        run."""
         if self._lock.lost_to:
             return f"Another portal ({self._lock.lost_to}) has taken the database."
-        # After a fault Celery waits for the running jobs, which have to be given back at once.
+        # After a fault Celery waits for the running jobs, which must go back to the queue at once.
         if self._fault or not consumer.is_alive():
             reason = repr(self._fault) if self._fault else "it gave no reason"
             return f"The part that takes jobs from Redis has ended: {reason}."
@@ -156,7 +157,7 @@ class _Process:
                 without_mingle=True,
                 without_heartbeat=True,
             )
-            # As its own start() does; but that would swallow the reason of an end.
+            # Does what Celery's own start() does, but that one would swallow the reason of an end.
             self._consuming.blueprint.start(self._consuming)
         except SystemExit:
             log.info("takes no more jobs")
@@ -170,7 +171,8 @@ class _Process:
     def _execute(self, job_id: int, queue: str) -> None:
         assert self._worker is not None  # noqa: S101 - made before the first message
         if self._paused:
-            # The message was on its way when the worker was paused: another one may take the job.
+            # The message was on its way when the worker was paused: another worker may take the
+            # job.
             self._consume_pools(False)
             self._executor.notify(job_id, pool_of(queue))
             return
@@ -196,7 +198,7 @@ class _Process:
             self._stopping.set()
 
     def _consume_pools(self, wanted: bool) -> None:
-        """Begins to take messages, or leaves them to other workers."""
+        """Starts to take messages, or leaves them to other workers."""
         consumer = self._consuming.consumer
         turn = consumer.add_task_queue if wanted else consumer.cancel_task_queue
 
@@ -221,7 +223,7 @@ class _Process:
         publish.connect_bus("")
         log.info("stopped")
         if consumer.is_alive():
-            # It still waits for a server that does not answer.
+            # A thread still waits for a server that does not answer.
             if ended:
                 print(f"Error: {ended}", file=sys.stderr, flush=True)  # noqa: T201 - as the command line does
             os._exit(1 if ended else os.EX_OK)

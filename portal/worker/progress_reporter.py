@@ -1,7 +1,6 @@
 """The one thread of a worker process that reports the progress of all its jobs to the database.
 
-One query and one write serve all its jobs, however many: one job more costs the database hardly
-anything.
+One query and one write serve all jobs, so one job more costs the database hardly anything.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ from portal.worker.lease import Lease
 log = structlog.get_logger(__name__)
 
 #: Seconds between two progress events of a job. A client gets at most one a second, and the fan-out
-#: may hold the first of two back for a fifth of a second.
+#: may delay the first of two by a fifth of a second.
 REPORT_INTERVAL = 1.2
 HEARTBEAT = 5.0
-#: Seconds between two looks at the cancel column; more where there may be many workers.
+#: Seconds between two reads of the cancel column; more if there may be many workers.
 POLL_INTERVAL = 0.25
 SHARED_POLL_INTERVAL = 0.4
 
 
 class Stop(Enum):
-    """Why an attempt has to end before its rclone does."""
+    """Why an attempt has to end before rclone does."""
 
     CANCELLED = auto()
     #: Another worker has the job by now.
     LOST = auto()
-    #: The database was out of reach for so long that another worker may have the job.
+    #: The database was unavailable for so long that another worker may have the job.
     LEASE_EXPIRED = auto()
     #: The worker is being stopped.
     SHUTDOWN = auto()
@@ -56,15 +55,16 @@ class RunningJob:
         self.progress: engine.Progress | None = None
         #: When the last figures arrived.
         self.credited_at = now()
-        #: Its end is on the way: no more progress is reported.
+        #: The attempt is about to end: no more progress is reported.
         self.ending = False
-        #: Why it has to end; both threads write it, never over another reason.
+        #: Why the attempt has to end. Both threads write it, and neither overwrites an earlier
+        #: reason.
         self.stop: Stop | None = None
-        #: An error of the database; the reporter writes it, the job's thread raises it.
+        #: An error of the database: the reporter writes it, the job's thread raises it.
         self.fault: SQLAlchemyError | None = None
         #: What people ask of the job; None until the first look.
         self.directives: JobDirectives | None = None
-        #: When the last statement was sent that renewed the lease, see ``clock.elapsed``.
+        #: When the last statement that renewed the lease was sent, see ``clock.elapsed``.
         self.renewed_at = claimed_at
         self.reported_at = 0.0
 
@@ -100,8 +100,9 @@ class ProgressReporter:
 
     @contextmanager
     def under_watchdog(self, job: RunningJob) -> Iterator[Callable[[int], None]]:
-        """Yields a function that takes the leader of rclone's process group, once it runs: the
-        watchdog ends the group if this process no longer can. At the end the group is dead."""
+        """Yields a function to call with the leader of rclone's process group, once it runs. The
+        watchdog ends the group if this process no longer can. At the end of the block the group is
+        dead."""
         watchdog = self._watchdog
         leaders: list[int] = []
 
@@ -118,8 +119,8 @@ class ProgressReporter:
                     watchdog.release(leader)
 
     def check(self, job: RunningJob) -> None:
-        """The job's own thread calls this now and then. Raises an error of the database, and stops
-        a job whose lease has expired, even while the reporter waits for the database."""
+        """The job's own thread calls this at short intervals. Raises an error of the database, and
+        stops a job whose lease has expired, even while the reporter waits for the database."""
         if job.fault is not None:
             raise job.fault
         thread = self._thread
@@ -130,10 +131,10 @@ class ProgressReporter:
             job.stop = Stop.LEASE_EXPIRED
 
     def quiesce(self, job: RunningJob) -> None:
-        """Returns when no report of the job is under way, and none will follow."""
+        """Returns once no report of the job is being sent and none will follow."""
         job.ending = True
         with self._round:
-            pass  # the round that may have begun before has ended
+            pass  # a round that began earlier has ended
 
     # --- its thread ---
 
@@ -148,7 +149,7 @@ class ProgressReporter:
                 with self._round:
                     self._report_and_poll(jobs)
             except AWAY as error:
-                # The database is away for a moment; the transfers go on.
+                # The database is unavailable for a moment; the transfers go on.
                 log.warning("progress was not written", jobs=len(jobs), error=reason(error))
             finally:
                 session.remove()
@@ -180,8 +181,7 @@ class ProgressReporter:
                 [ProgressReport(one.claim, progress, one.credited_at) for one, progress in found]
             )
         except AWAY:
-            # Restart the interval now: a write that was delayed must not be followed at once by
-            # the next.
+            # Restart the interval now: the next write must not follow at once after a delayed one.
             for one in due:
                 one.reported_at = elapsed()
             raise
@@ -190,7 +190,7 @@ class ProgressReporter:
             if len(due) == 1:
                 due[0].fault = error
             else:
-                # One of them is at fault: write each by itself.
+                # One of them is the cause, so write each by itself.
                 for one in due:
                     self._report_progress([one])
             return

@@ -42,7 +42,7 @@ def this_process(pools: Sequence[str], concurrency: int) -> Process:
 
 class WorkerRegistration:
     """``apply`` is called with the directives at each heartbeat, every ``heartbeat`` seconds.
-    ``look`` returns which folders open to transfers are not there."""
+    ``look`` returns the missing folders among those that are open to transfers."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class WorkerRegistration:
     ) -> None:
         self.process = process
         self.worker_id = 0
-        #: Jobs that waited for a job of a dead predecessor; workers have to be notified of them.
+        #: Jobs that waited for a job of a dead predecessor. Workers have to be notified of them.
         self.freed: list[PendingJob] = []
         self._heartbeat = heartbeat
         self._apply = apply
@@ -62,7 +62,7 @@ class WorkerRegistration:
         self._thread = threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True)
 
     def begin(self) -> int:
-        """Rescues the jobs of dead workers of this machine; returns the id of its own row."""
+        """Rescues the jobs of dead workers of this machine. Returns the id of its own row."""
         for worker_id, identity in workers.unended(self.process.machine):
             if not engine.process_lives(identity):
                 engine.end_processes_of(identity)
@@ -71,7 +71,7 @@ class WorkerRegistration:
                 log.info("rescued the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
         self._roots.start()
-        self._beat()  # the first one sets the clock
+        self._beat()  # the first heartbeat sets the clock
         self._thread.start()
         return self.worker_id
 
@@ -80,7 +80,7 @@ class WorkerRegistration:
         return self._thread.is_alive()
 
     def end(self) -> None:
-        """Writes that this worker has ended, if the database can be reached."""
+        """Records that this worker has ended, if the database can be reached."""
         self._ended.set()
         self._roots.stop()
         try:
@@ -110,7 +110,7 @@ class WorkerRegistration:
 
 
 def _machine() -> str:
-    """The kernel's boot id and the namespace of process ids: within both, a process id and a start
-    time always mean the same process."""
+    """Returns the kernel's boot id and the namespace of process ids. As long as both are the same,
+    a process id and a start time always mean the same process."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot} {Path('/proc/self/ns/pid').readlink()}"[:128]

@@ -1,7 +1,7 @@
-"""Whether the folders that are open to transfers are there, on the machine of a worker.
+"""Watches whether the folders that are open to transfers exist on the machine of a worker.
 
-They are looked at in a thread of their own: a network disk that hangs would hold up the heartbeat,
-and the worker would be taken for dead.
+A thread of its own checks them: a network disk that hangs would delay the heartbeat, and the worker
+would count as dead.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-#: Seconds after which a look counts as hanging.
+#: Seconds after which a check counts as hanging.
 _PATIENCE = 10.0
 _HANGS = "A folder that is open to transfers does not answer: the disk behind it hangs."
 
 
 class RootWatch:
-    """``look`` gives a sentence for each folder that is not there; it is called every ``pause``
-    seconds."""
+    """``look`` returns a sentence for each missing folder; it is called every ``pause`` seconds."""
 
     def __init__(
         self, look: Callable[[], Sequence[str]], pause: float, patience: float = _PATIENCE
@@ -30,7 +29,8 @@ class RootWatch:
         self._thread = threading.Thread(target=self._run, name="roots", daemon=True)
 
     def start(self) -> None:
-        """Returns once the folders were looked at for the first time, or hang."""
+        """Returns once the folders were checked for the first time, or after a short wait if they
+        hang."""
         self._thread.start()
         self._looked.wait(min(1.0, self._patience))
 

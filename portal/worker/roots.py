@@ -1,4 +1,4 @@
-"""The portal's own files, which must never be source or destination of a transfer: a person who can
+"""Keeps the portal's own files from being source or destination of a transfer: a person who can
 overwrite the database or read the secret key controls the portal."""
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """``what``: words that follow "holds", "is" or "lies in"."""
+    """``what``: words that can follow "holds", "is" or "lies in"."""
 
     place: str
     what: str
 
 
 def open_to_transfers(settings: Settings) -> Roots:
-    """The folders that the settings name, without what is the portal's own in them."""
+    """Returns the folders that the settings name, without the portal's own files in them."""
     return Roots.of(settings.transfer_roots, OwnFiles(settings).refusal)
 
 
 class OwnFiles:
-    """Recognises them by device and path on it: no link and no bind mount hides them."""
+    """Recognises the portal's files by device and path on it, so no link and no bind mount hides
+    them."""
 
     def __init__(self, settings: Settings) -> None:
         self._own = [_Own(places.of_local(str(path)), what) for path, what in _paths(settings)]
-        # The default root lies in the data folder, and is open to transfers.
+        # The default root is in the data folder and is open to transfers.
         self._open = places.of_local(str(settings.data_dir / "files"))
 
     def refusal(self, path: Path) -> str | None:
-        """Why a transfer cannot use this path, as a sentence for a person; None if it can."""
+        """Returns a sentence about why a transfer cannot use this path; None if it can."""
         if self._overlap(places.of_local(str(path))):
             return "The portal keeps its own files there. Choose another folder."
         if self._mounted_below(path):
@@ -54,7 +55,7 @@ class OwnFiles:
         return None
 
     def refuse_roots(self, settings: Settings) -> None:
-        """Raises SettingsError for the first root that holds a file of the portal's own."""
+        """Raises SettingsError for the first root that contains one of the portal's own files."""
         for root in settings.transfer_roots:
             found = self._overlap(places.of_local(str(root)))
             if found is None and (found := self._mounted_below(root)):
@@ -104,7 +105,7 @@ def _private_files(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _linked(settings: Settings) -> Iterator[Path]:
-    """Private files of the portal that have another name besides."""
+    """Yields private files of the portal that have a second name (a hard link)."""
     for path, _ in _private_files(settings):
         with contextlib.suppress(OSError):
             about = path.stat()
@@ -113,7 +114,7 @@ def _linked(settings: Settings) -> Iterator[Path]:
 
 
 def _database(url: str) -> str | None:
-    """The file of an SQLite database; None for other databases."""
+    """Returns the file of an SQLite database; None for other databases."""
     try:
         parts = make_url(url)
     except ArgumentError:
@@ -123,11 +124,12 @@ def _database(url: str) -> str | None:
 
 
 def look_at_roots(settings: Settings) -> None:
-    """Raises SettingsError if a transfer could reach the portal's own files. Remembers which disks
-    are mounted, and warns of those that are away."""
+    """Raises SettingsError if a transfer could reach the portal's own files. Records which disks
+    are mounted, and warns about missing ones."""
     OwnFiles(settings).refuse_roots(settings)
     for file in _linked(settings):
-        # By that name, wherever it is, neither a path nor Landlock would tell what it is.
+        # Under its second name, wherever that is, neither the path nor Landlock would reveal the
+        # file.
         log.warning(
             "a file of the portal's own has a second name (a hard link); if that lies in a folder "
             "open to transfers, it can be copied: remove the other name, or copy the file anew",
@@ -141,7 +143,7 @@ def look_at_roots(settings: Settings) -> None:
     except OSError as error:
         log.warning("the mounted disks were not written down", error=error.strerror)
     rclone = rclone_path(settings.rclone)
-    # If one is not there, the start says so a moment later.
+    # If a root is missing, the start reports it a moment later.
     if rclone.is_file() and (problem := confinement_problem(rclone)):
         log.warning("rclone is not confined", reason=problem)
     for problem in mounts.problems():
@@ -149,8 +151,8 @@ def look_at_roots(settings: Settings) -> None:
 
 
 def accept_mount(settings: Settings, point: str) -> bool | None:
-    """Accepts what is mounted there now, or that nothing is. True if that changes anything; None
-    where no disk is nor was."""
+    """Accepts whatever is mounted there now, or that nothing is. Returns True if that changes
+    anything, None if no disk is or was there."""
     try:
         return KnownMounts(settings.data_dir, settings.transfer_roots).accept(point)
     except EngineError as damaged:

@@ -1,4 +1,4 @@
-"""Executors start jobs: they are notified of a job's id and see to it that a worker runs it."""
+"""Executors start jobs: they are notified of a job's id and make sure that a worker runs it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Executor(Protocol):
         """Rescues the jobs that a dead process left, then runs what is queued."""
 
     def notify(self, job_id: int, pool: str | None = None) -> None:
-        """A job waits for the workers of its pool. Notifying twice is harmless."""
+        """Tells the workers of the pool that a job waits. Notifying twice does no harm."""
 
     def stop(self) -> None:
-        """Gives running jobs back to the queue; returns when no rclone is left."""
+        """Puts running jobs back into the queue; returns when no rclone is left."""
 
     def is_alive(self) -> bool:
         """Whether queued jobs are being run."""

@@ -1,4 +1,4 @@
-"""The executor of the scale-out mode: notifies workers, and sees to it that no job is forgotten."""
+"""The executor of the scale-out mode: notifies workers, and makes sure that no job is forgotten."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from portal.worker.timing import Timing
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks at Redis.
+#: Seconds between two checks of Redis.
 _REDIS_INTERVAL = 1.0
-#: Seconds that a sweep which is under way gets to end.
+#: Seconds that a running sweep gets to end.
 _END_SECONDS = 2.0
 
 
 class CeleryExecutor:
-    """Runs nothing itself; its workers are other processes. Every web and every worker process has
-    one: the sweep goes on as long as any of them lives."""
+    """Runs nothing itself, because its workers are other processes. Every web and every worker
+    process has one, so the sweep goes on as long as any of them lives."""
 
     def __init__(self, settings: Settings) -> None:
         self._timing = Timing().scaled(settings.test_time_scale)
@@ -43,10 +43,10 @@ class CeleryExecutor:
         self._notifier.notify(job_id, pool)
 
     def stop(self) -> None:
-        """A sweep that waits for a database without an answer is left behind; its connection is
-        closed when the engine is disposed of, or with the process."""
+        """Leaves a sweep behind that waits for an unresponsive database; its connection is closed
+        when the engine is disposed of, or with the process."""
         self._stopped.set()
-        # Before the notifier closes the connection to Redis that the sweep may be reading from.
+        # Before the notifier closes the connection to Redis, from which the sweep may be reading.
         if self._thread.is_alive():
             self._thread.join(_END_SECONDS)
         self._notifier.stop()
@@ -65,7 +65,7 @@ class CeleryExecutor:
             self._stopped.wait(min(_REDIS_INTERVAL, self._timing.sweep))
 
     def _sweep(self, everything: bool) -> bool:
-        """False if it could not be done, or not for all."""
+        """Returns False if the sweep failed, for all jobs or for some."""
         try:
             waiting = self._rescue(everything)
         except AWAY as away:
@@ -89,8 +89,8 @@ class CeleryExecutor:
 
     def _notify(self, pool: str | None, ids: list[int]) -> bool:
         """Puts a message for each of these jobs into Redis unless one waits there already, then
-        notes that they have one. If this process dies in between, the jobs stay due, and the
-        message that already waits is found: no job gets a second one."""
+        notes that they have one. If this process dies in between, the jobs stay due, and the next
+        sweep finds the message: no job gets a second one."""
         try:
             backlog = self._notifier.backlog(pool)
             if not self._notifier.deliver([one for one in ids if one not in backlog], pool):

@@ -1,4 +1,5 @@
-"""The executor of one process: a few threads (green ones in ``run``) that take jobs in turn."""
+"""The executor of a portal with one process: a few threads (green ones in ``run``) take jobs in
+turn."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 _SWEEP = 15.0
 _PATIENCE = 8.0
-#: Seconds that rclone gets to tidy up.
+#: Seconds that rclone gets to clean up.
 _GRACE = 4.0
 #: Queued once for each thread that is to end; no job has this id.
 _END = 0
@@ -66,7 +67,8 @@ class InProcessExecutor:
         self._worker.stop()
         for _ in self._threads:
             self._queue.put(_END)
-        # One deadline for all of them. What still runs then ends with the process, rclone included.
+        # One deadline for all of them. Threads that still run then end with the process, and so
+        # does rclone.
         deadline = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -94,7 +96,7 @@ class InProcessExecutor:
                 )
 
     def _sweep(self) -> None:
-        """Queues every waiting job again and again: finds the jobs whose notification was lost."""
+        """Queues every waiting job again at intervals, to find jobs whose notification was lost."""
         while not self._stopped.wait(_SWEEP):
             self._queue_waiting()
 

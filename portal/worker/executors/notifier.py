@@ -1,7 +1,7 @@
-"""Notifies workers that a job waits: by a Celery message that carries the job's id.
+"""Notifies workers of a waiting job by a Celery message that carries the job's id.
 
-The message is only a hint. The row says whether there is something to do: a message may come twice,
-late or never.
+The message is only a hint: it may come twice, late or never. The row says whether there is
+something to do.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TASK = "portal.run"
 _QUEUE = "portal.jobs"
 _SECONDS = 2.0
 _END_SECONDS = 2.0
-#: The header of a message that names its job while it waits.
+#: The header by which a waiting message names its job.
 _JOB_ID = "job_id"
 #: How many messages of the backlog are read at a time.
 _AT_ONCE = 1_000
-#: Errors of a Redis that does not take a message.
+#: Errors that mean that Redis does not accept a message.
 _UNDELIVERED = (OperationalError, redis.RedisError, OSError)
 
 
@@ -45,12 +45,12 @@ def pool_of(name: str) -> str | None:
 
 def _queue(name: str) -> Any:
     make: Any = Queue  # a class without types
-    # No exchange: such a queue needs no binding, which a wiped Redis would have forgotten.
+    # No exchange: a queue without one needs no binding, which a wiped Redis would have forgotten.
     return make(name, exchange=None)
 
 
 def celery_app(url: str, pools: list[str | None]) -> Celery:
-    """``pools``: those whose messages it takes; ``None`` is the default pool."""
+    """``pools``: the pools whose messages this process takes; ``None`` is the default pool."""
     app = Celery("portal", broker=url, set_as_current=False)
     app.conf.update(
         task_queues=[_queue(queue_name(pool)) for pool in pools],
@@ -72,7 +72,7 @@ def celery_app(url: str, pools: list[str | None]) -> Celery:
 
 
 class JobNotifier:
-    """Sends on a thread of its own: the caller neither waits for Redis nor fails with it."""
+    """Sends on a thread of its own, so the caller neither waits for Redis nor fails with it."""
 
     def __init__(self, url: str) -> None:
         self._app = celery_app(url, [None])
@@ -102,12 +102,13 @@ class JobNotifier:
         return self._thread.is_alive()
 
     def notify(self, job_id: int, pool: str | None) -> None:
-        # While Redis is away, nothing is queued: the sweep re-sends every waiting job afterwards.
+        # While Redis is unavailable, nothing is queued: the sweep notifies again for every waiting
+        # job afterwards.
         if not self._failed:
             self._waiting.put((job_id, pool))
 
     def broker_restarted(self) -> bool:
-        """Whether Redis answers and may have lost messages since the last call."""
+        """Returns whether Redis answers and may have lost messages since the last call."""
         try:
             found: Any = self._redis.info("server")
         except redis.RedisError as error:
@@ -121,17 +122,18 @@ class JobNotifier:
         return back
 
     def backlog(self, pool: str | None) -> set[int]:
-        """Ids of the jobs whose messages wait in the queue of a pool. Raises redis.RedisError."""
+        """Returns the ids of the jobs whose messages wait in the queue of a pool. Raises
+        redis.RedisError."""
         name, first = queue_name(pool), 0
         found: set[int] = set()
-        # New ones come in at the front and the oldest leave at the end, so none is missed.
+        # New messages enter at the front and the oldest leave at the end, so none is missed.
         while batch := self._read(name, first):
             found.update(json.loads(message)["headers"].get(_JOB_ID, 0) for message in batch)
             first += len(batch)
         return found
 
     def deliver(self, job_ids: Iterable[int], pool: str | None) -> bool:
-        """Sends in the caller's thread; whether every message has arrived at Redis."""
+        """Sends in the caller's thread. Returns whether every message has arrived at Redis."""
         try:
             with self._app.connection_for_write() as connection:
                 for job_id in job_ids:
@@ -154,7 +156,7 @@ class JobNotifier:
                 is_over = self._send_by(connection)
 
     def _send_by(self, connection: Any) -> bool:
-        """True when the notifier is stopped, False when the connection has failed."""
+        """Returns True if the notifier is stopped, False if the connection has failed."""
         while (wanted := self._waiting.get()) is not None:
             job_id, pool = wanted
             try:

@@ -1,4 +1,4 @@
-"""The threads of a worker that run its jobs."""
+"""The pool of threads in which a worker runs its jobs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from kombu.asynchronous import get_event_loop
 
 
 class PromptThreadPool(TaskPool):
-    """Wakes Celery when a job ends. While all slots are taken Celery takes no message, and it looks
-    only once a second whether one is free."""
+    """Wakes Celery when a job ends. While all slots are taken Celery takes no message, and it
+    checks only once a second whether one is free."""
 
     def on_apply(self, *arguments: Any, **options: Any) -> Any:
         given = super().on_apply(*arguments, **options)
