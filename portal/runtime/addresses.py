@@ -1,6 +1,6 @@
-"""Addresses of the database and of Redis, looked at before anything connects to them.
+"""Checks the addresses of the database and of Redis before anything connects to them.
 
-A message of ours never repeats the address: it may hold a password.
+Our messages never repeat an address, because it may contain a password.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-#: The one driver of each that is installed with the portal.
+#: The only driver for each database that is installed with the portal.
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "postgres": "psycopg"}
-#: A path below which a portal may stand: nothing in it can be taken for a host, or leave a header
-#: or an attribute.
+#: A path below which a portal may be served. Nothing in it can be mistaken for a host, or break out
+#: of a header or an attribute.
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}")
 _LONGEST_PREFIX = 128
 _ENCODE = "in a user name or password, write / as %2F, @ as %40, : as %3A, # as %23 and ? as %3F"
 
 
 def database_url(value: str) -> str:
-    """The address as SQLAlchemy wants it. Raises ValueError with what is wrong with it."""
+    """Returns the address in SQLAlchemy's form. Raises ValueError with what is wrong with it."""
     backend, _, driver = value.partition("://")[0].partition("+")
     if "://" not in value or backend not in _DRIVERS:
         raise ValueError("must begin with sqlite:// or postgresql://")
@@ -39,7 +39,7 @@ def database_url(value: str) -> str:
         )
     if backend == "sqlite":
         if "?" in value:
-            # SQLAlchemy would leave it away, and with it what of a folder's name follows.
+            # SQLAlchemy would drop the question mark and the rest of a folder's name.
             raise ValueError("takes no options; in the name of a file, write ? as %3F")
         return _sqlite(url).render_as_string()
     if url.port is not None and not 0 < url.port <= 65535:
@@ -51,12 +51,12 @@ def database_url(value: str) -> str:
 
 
 def of_sqlite(file: Path) -> str:
-    """Not put together by hand: a folder's name may hold what has a meaning in an address."""
+    """Not joined by hand: a folder's name may contain characters with a meaning in an address."""
     return URL.create("sqlite", database=str(file)).render_as_string()
 
 
 def sqlite_file(address: str) -> Path | None:
-    """The file of an address that ``database_url`` has seen; None for PostgreSQL."""
+    """Returns the file of an address that ``database_url`` has accepted; None for PostgreSQL."""
     url = make_url(address)
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
@@ -66,7 +66,7 @@ def is_prefix(path: str) -> bool:
 
 
 def refuse_bad_redis_url(value: str) -> None:
-    """Raises ValueError with what is wrong with it."""
+    """Raises ValueError with what is wrong with the address."""
     scheme = value.partition("://")[0]
     if "://" not in value or scheme not in ("redis", "rediss"):
         raise ValueError("must begin with redis:// or rediss://")
@@ -85,7 +85,8 @@ def refuse_bad_redis_url(value: str) -> None:
 
 
 def base_url(value: str) -> str:
-    """Without a slash at its end. Raises ValueError with what is wrong with it."""
+    """Returns the address without a slash at its end. Raises ValueError with what is wrong with
+    it."""
     try:
         parts = urlsplit(value)
         good = parts.hostname and parts.port != 0 and parts.scheme in ("http", "https")

@@ -1,9 +1,9 @@
-"""What each application of this process has for itself.
+"""The parts that each application of this process has for itself.
 
-A process has one application as a rule; tests and tools have several, with settings, keys and
-databases of their own. What belongs to one of them (its database, its live connections, what it
-remembers) is a part of its context, found by its class. So the code that needs a part neither
-keeps it in a global nor hands it through every call.
+A process usually has one application; tests and tools have several, with settings, keys and
+databases of their own. Everything that belongs to one of them (its database, its live connections,
+its caches) is a part of its context and is found by its class. So the code that needs a part
+neither keeps it in a global nor passes it through every call.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ P = ParamSpec("P")
 
 
 class Context:
-    """``app.py`` makes one and puts in what depends on the settings. Other parts are made with
-    their defaults when they are first needed."""
+    """``app.py`` creates one and adds the parts that depend on the settings. Other parts are
+    created with their defaults when they are first needed."""
 
     def __init__(self) -> None:
         self._parts: dict[type, object] = {}
@@ -33,18 +33,18 @@ class Context:
         self._parts[type(part)] = part
 
     def enter(self) -> None:
-        """From here on this thread (or greenlet) works for this application."""
+        """Makes this thread (or greenlet) work for this application from now on."""
         _entered.set(self)
 
 
-#: The one that was made last is that of every thread which has entered none.
+#: The newest context. It is used by every thread that has entered none.
 _latest = Context()
 _entered: ContextVar[Context | None] = ContextVar("portal", default=None)
 
 
 def begin() -> Context:
-    """A new one, entered."""
-    global _latest  # noqa: PLW0603 - what threads fall back to that were started by libraries
+    """Creates a context and enters it."""
+    global _latest  # noqa: PLW0603 - used by threads that libraries started
     _latest = made = Context()
     made.enter()
     return made
@@ -55,7 +55,7 @@ def current() -> Context:
 
 
 def carried(function: Callable[P, T]) -> Callable[P, T]:
-    """The function for another thread, which works there for the application of this one."""
+    """Wraps a function for another thread, which then works for this thread's application."""
     here = current()
 
     def run(*arguments: P.args, **named: P.kwargs) -> T:

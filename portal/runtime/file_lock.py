@@ -1,4 +1,4 @@
-"""One portal a data folder: two would each think the other's jobs dead."""
+"""Lets only one portal use a data folder: two would each think the other's jobs dead."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Locked(PortalError):
 
 
 def acquire(path: Path) -> int:
-    """The descriptor that holds the lock until this process ends, however it ends."""
+    """Returns a descriptor that holds the lock until this process ends, however it ends."""
     try:
         private_files.refuse_what_is_no_file(path)
-        # Not inheritable: a child that outlived us would hold on to it.
+        # Not inheritable: a child that outlives us would keep the lock.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SettingsError(
             f"PORTAL_DATA_DIR: the lock file {path} cannot be opened: {error.strerror}"
         ) from None
-    with suppress(OSError):  # it is somebody else's
+    with suppress(OSError):  # the file belongs to somebody else
         os.fchmod(descriptor, 0o600)
     if not take(descriptor):
         holder = os.read(descriptor, 64).decode("ascii", "replace").strip() or "unknown"
@@ -41,7 +41,7 @@ def acquire(path: Path) -> int:
 
 
 def take(descriptor: int) -> bool:
-    """Whether the file of this descriptor was nobody's, and now is ours."""
+    """Tries to lock the file of this descriptor. Returns whether it did."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,16 +13,16 @@ from portal.transfers.names import visible
 
 _QUIET = (
     *("engineio.server", "socketio.server", "alembic"),
-    # Celery's word for each message; the job's own line says more.
+    # Celery logs each message; the job's own line says more.
     *("celery.worker.strategy", "celery.app.trace"),
 )
 
 
 class _Lossy:
-    """A stream that loses what there is no room for: the portal serves without a log, too."""
+    """A stream that drops lines when the disk is full: the portal serves even without a log."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream  # None where standard error was closed before the start
+        self._stream = stream  # None if standard error was closed before the start
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):
@@ -36,7 +36,7 @@ class _Lossy:
 
 
 def configure(form: str) -> None:
-    """``form``: ``text`` or ``json``. Both escape line breaks, so that nobody forges a line."""
+    """``form``: ``text`` or ``json``. Both escape line breaks, so that nobody can forge a line."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -60,8 +60,8 @@ def configure(form: str) -> None:
     stream: Any = _Lossy(sys.stderr)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    # Who logs it is told by the event; looking up the frame, thread and process costs more than all
-    # the rest of a line.
+    # The event says who logs it. Looking up frame, thread and process costs more than the rest of a
+    # line.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
@@ -69,7 +69,7 @@ def configure(form: str) -> None:
     root.setLevel(logging.INFO)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Our own lines do not go by the library's loggers, which would make each twice as dear.
+    # Our own lines bypass the library's loggers, which would double the cost of each.
     structlog.configure(
         processors=[*shared, *renderer],
         logger_factory=structlog.WriteLoggerFactory(file=stream),
@@ -81,7 +81,7 @@ def configure(form: str) -> None:
 def _visible(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Escapes what would move the cursor of a terminal or break a line; the renderer escapes
+    """Escapes characters that move the cursor of a terminal or break a line. The renderer escapes
     line feeds itself."""
     return {name: _escaped(value) for name, value in event.items()}
 
@@ -93,6 +93,7 @@ def _escaped(value: object) -> object:
 
 
 def say(line: str) -> None:
-    """To the person who started it, on standard output; nobody may be there to read it."""
+    """Tells the person who started the process, on standard output. Nobody may be there to read
+    it."""
     with suppress(OSError, ValueError):  # such as a full disk, or a stream that was closed
         print(line, flush=True)  # noqa: T201

@@ -1,6 +1,6 @@
-"""Files and folders that hold what is nobody else's business: theirs is the owner alone.
+"""Files and folders with private content: only the owner may read them.
 
-Not by a mask for the whole process: rclone would inherit it, and people's copies with it.
+The process does not set a umask for this: rclone would inherit it and apply it to people's copies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def make_folder(path: Path) -> None:
-    """Makes it, and the folders above that are missing; one that is there stays as it is."""
+    """Creates the folder and missing folders above it; one that exists stays as it is."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -35,7 +35,7 @@ def make_folder(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Makes an empty one unless it is there. Raises OSError where it could not be written."""
+    """Creates an empty file unless one exists. Raises OSError if it could not be written."""
     refuse_what_is_no_file(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE))
     close_to_others(path)
@@ -43,15 +43,15 @@ def make_file(path: Path) -> None:
 
 def refuse_what_is_no_file(path: Path) -> None:
     """Raises OSError for a device, a pipe or a socket, before anybody opens it: opening a pipe
-    waits for ever, and what a device is to others is not ours to change."""
+    waits for ever, and a device's permissions are not ours to change."""
     with contextlib.suppress(FileNotFoundError):
         kind = path.stat().st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder the system itself says so
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # the system reports a folder itself
             raise OSError(errno.EINVAL, f"It is {_KINDS[stat.S_IFMT(kind)]}, not a file", str(path))
 
 
 def close_to_others(path: Path) -> None:
-    """Takes away what others may do with it, where it is a file, and ours."""
+    """Takes away the permissions of others, if it is a file and ours."""
     with contextlib.suppress(OSError):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -61,7 +61,7 @@ def close_to_others(path: Path) -> None:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Raises OSError where no file can be made in it. Permissions alone would not tell: the file
-    system may be read-only."""
+    """Raises OSError if no file can be created in the folder. Permissions alone would not show it:
+    the file system may be read-only."""
     with tempfile.NamedTemporaryFile(prefix=".portal-", dir=folder):
         pass

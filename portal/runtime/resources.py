@@ -1,5 +1,4 @@
-"""Where the files beside the code lie: in a checkout at its top, in a wheel
-below ``portal/_root``."""
+"""Finds the files beside the code: in a checkout at its top, in a wheel below ``portal/_root``."""
 
 from pathlib import Path
 
@@ -17,7 +16,7 @@ class Incomplete(PortalError):
 
 
 def refuse_incomplete() -> None:
-    """Raises Incomplete where a start would only lead to pages that cannot be made."""
+    """Raises Incomplete if files are missing without which no page can be built."""
     for needed in (TEMPLATES / "base.html", STATIC / "css", STATIC / "vendor", MIGRATIONS):
         if not needed.exists():
             raise Incomplete(

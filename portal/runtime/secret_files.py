@@ -1,4 +1,4 @@
-"""Secrets that lie in files: the key of this portal, and those that ``…_FILE`` variables name."""
+"""Secrets in files: the key of this portal, and the files that ``…_FILE`` variables name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from portal.errors import SettingsError
 from portal.runtime import private_files
 
-#: A key that was generated has 64 characters; whoever wrote their own may have taken fewer.
+#: A generated key has 64 characters; people who wrote their own may have chosen fewer.
 _SHORTEST_KEY = 32
 _LARGEST = 64 * 1024
 
 
 class _Unusable(Exception):
-    """Says in a few words why nothing can be read from a file."""
+    """The message says in a few words why nothing can be read from a file."""
 
 
 def from_environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What the ``PORTAL_…_FILE`` variables of these settings name: values by setting, and a
-    sentence for each that cannot be used."""
+    """Reads the ``PORTAL_…_FILE`` variables of these settings. Returns values by setting, and a
+    sentence for each file that cannot be used."""
     values, problems = {}, []
     for name in names:
         variable = f"PORTAL_{name.upper()}"
@@ -40,7 +40,8 @@ def from_environment(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def own_key(path: Path) -> str:
-    """The key in this file; made at the first start. Raises SettingsError where it is no key."""
+    """Returns the key in this file, which is created at the first start. Raises SettingsError if
+    the file holds no valid key."""
     if not os.path.lexists(path):
         try:
             _write_once(path, secrets.token_urlsafe(48))
@@ -63,7 +64,7 @@ def own_key(path: Path) -> str:
 
 
 def _content(path: Path, *, may_be_a_pipe: bool = True) -> str:
-    """A shell hands a secret that it has from another program on in a pipe."""
+    """A pipe is allowed, because a shell passes a secret from another program through one."""
     try:
         if not may_be_a_pipe:
             private_files.refuse_what_is_no_file(path)
@@ -85,8 +86,8 @@ def _content(path: Path, *, may_be_a_pipe: bool = True) -> str:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """The file appears whole or not at all, whatever dies meanwhile; of several processes that do
-    this at once, one wins."""
+    """Writes the file so that it appears whole or not at all, whatever dies meanwhile. If several
+    processes do this at once, one wins."""
     new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -105,11 +106,11 @@ def _write_once(path: Path, text: str) -> None:
 
 
 def _publish(new: Path, path: Path) -> None:
-    # A link, unlike a rename, never replaces the key that another process made in the meantime.
+    # Unlike a rename, a link never replaces the key that another process created meanwhile.
     with contextlib.suppress(FileExistsError):
         try:
             os.link(new, path)
         except FileExistsError:
             raise
-        except OSError:  # a file system without links
+        except OSError:  # the file system has no links
             new.rename(path)

@@ -1,7 +1,7 @@
-"""Slow work (hashing) off the event loop.
+"""Runs slow work (hashing) off the event loop.
 
 A plain function call blocks every socket of the process while it computes. ``manage.py run``
-plugs in a pool of real threads; without it (tests, the command line) the call is made in place.
+provides a pool of real threads; without it (tests, the command line) the call is made in place.
 """
 
 from collections.abc import Callable
