@@ -1,4 +1,4 @@
-"""Makes a chart of speed: its points, scales that stay, and their words."""
+"""Builds the charts of speed: points, scales that rarely change, and words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from portal.presentation.job_words import took
 from portal.transfers.states import ACTIVE
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-#: Widths of a running job's chart, in seconds: the chart need not change at each moment.
+#: Widths of a running job's chart, in seconds: with fixed steps the chart does not change all the
+#: time.
 _WIDTHS = (
     *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 20, 30)),
     *(hours * _HOUR for hours in (1, 2, 4, 8, 12)),
@@ -28,7 +29,8 @@ _WIDTHS = (
 #: Seconds between two marks.
 _APART = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200)
 _MOST_MARKS = 5
-#: A page asks for its chart every ten seconds; until then there must be room.
+#: Seconds of free space on the right. A page fetches its chart every ten seconds, and until then
+#: the new points need room.
 _ROOM = 15
 _LEAST_TOP = 1024
 _CLOCK = "%H:%M"
@@ -43,9 +45,9 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """``points[i]`` is the average of all jobs together in the ``step`` seconds from
-    ``start + i * step`` on, in bytes a second; the last is of what has passed of it.
-    ``moved``: bytes in all, ``until`` this moment."""
+    """``points[i]`` is the average speed of all jobs together in the ``step`` seconds after ``start
+    + i * step``, in bytes a second. The last point is averaged over the time that has passed of its
+    step. ``moved``: bytes in all, up to the moment ``until``."""
 
     period: Period
     start: datetime
@@ -57,11 +59,11 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``points[i]``: average of the ``step`` seconds from ``start + i * step`` on, in bytes a
-    second; null where there is none. ``width``: seconds from ``start`` on. ``top``: bytes a second,
+    """``points[i]``: average speed in the ``step`` seconds after ``start + i * step``, in bytes a
+    second; null if there is none. ``width``: seconds from ``start`` on. ``top``: bytes a second,
     divided by lines into ``parts``. ``marks``: seconds, with their words. ``job``: the job whose
-    live figures belong to it. ``zone``: the time zone of its moments; without one they are times
-    since the start."""
+    live figures belong to the chart. ``zone``: the time zone of its times of day; without one they
+    count from the start."""
 
     start: datetime
     step: int
@@ -76,7 +78,7 @@ class Chart:
 
     @property
     def data(self) -> dict[str, object]:
-        """For the page's scripts."""
+        """The chart as data for the page's scripts."""
         return {
             "job": self.job,
             "start": round(self.start.timestamp() * 1000),
@@ -91,7 +93,8 @@ class Chart:
 
     @property
     def heights(self) -> list[tuple[float, str]]:
-        """Percent from the top, and the speed there in words; the highest first."""
+        """Each line's distance from the top in percent, and its speed in words; the highest
+        first."""
         return [
             (100 * (1 - part / self.parts), _rate(self.top * part // self.parts))
             for part in range(self.parts, -1, -1)
@@ -99,12 +102,13 @@ class Chart:
 
     @property
     def moments(self) -> list[tuple[float, str]]:
-        """Percent from the left, and the time there in words."""
+        """Each mark's distance from the left in percent, and its time in words."""
         return [(round(100 * second / self.width, 2), words) for second, words in self.marks]
 
     @property
     def lines(self) -> list[str]:
-        """Points of polylines in a box of 1000 by 100, one for each stretch without a gap."""
+        """Returns points of polylines in a box of 1000 by 100, one for each stretch without a
+        gap."""
         stretches: list[list[str]] = [[]]
         for number, value in enumerate(self.points):
             if value is None:
@@ -112,12 +116,12 @@ class Chart:
                 continue
             across = 1000 * (number + 0.5) * self.step / self.width
             stretches[-1].append(f"{across:.4g},{100 - 100 * value / self.top:.4g}")
-        # A line of one point would not be seen.
+        # A line with a single point would be invisible.
         return [" ".join(found * 2 if len(found) == 1 else found) for found in stretches if found]
 
 
 def of_job(job: Job, measured: JobSpeed | None) -> Chart | None:
-    """None where there is nothing to show and nothing to come."""
+    """Returns None if there is nothing to show and nothing to come."""
     live = job.status in ACTIVE
     points = measured.points if measured else []
     if len([point for point in points if point is not None]) < (0 if live else 2):
@@ -145,7 +149,7 @@ def of_job(job: Job, measured: JobSpeed | None) -> Chart | None:
 def of_throughput(told: Throughput, timezone: str) -> Chart:
     known = [point for point in told.points if point is not None]
     top, parts = _top(max(known))
-    # With its moment: the figures next to it are renewed more often.
+    # The words name their moment, because the figures next to them are renewed more often.
     words = (
         f"Peak {_rate(max(known))}, average {_rate(_mean(known))},"
         f" {size(told.moved)} moved (as of {clock_time(told.until, timezone)})"
@@ -170,10 +174,10 @@ def _words_of_job(job: Job, measured: JobSpeed | None) -> str:
     if not measured or not known:
         return "Waiting for data."
     live = job.status in ACTIVE
-    # The row says the average of a transfer that has ended; here is no other one.
+    # For a transfer that has ended, the row shows the average already; this chart must not differ.
     average = _mean(known) if live else job.speed_bytes or _mean(known)
-    # An attempt that has come to its end took what the page says it did; of any other its worker
-    # knows best.
+    # An attempt that has ended took as long as the page says. For any other attempt the worker's
+    # measurements are the best source.
     ended = job.finished_at is not None and job.exit_code is not None
     length = took(job) if ended else len(measured.points) * measured.step
     attempt = f"Attempt {measured.attempt}: " if measured.attempt > 1 else ""
@@ -190,7 +194,8 @@ def _mean(values: Sequence[int]) -> int:
 
 
 def _top(peak: int) -> tuple[int, int]:
-    """The next number above it that divides into parts of a round number of bytes; how many."""
+    """Returns a value above the peak that divides into parts of a round number of bytes, and the
+    number of parts."""
     top = _LEAST_TOP
     while top < peak:
         if top * 3 // 2 >= peak:
@@ -217,7 +222,8 @@ def _marks(width: int) -> list[tuple[int, str]]:
 
 
 def _clock_marks(start: datetime, width: int, apart: int, timezone: str) -> list[tuple[int, str]]:
-    """At each full ``apart`` seconds of the reader's clock, also where that is changed between."""
+    """Marks at each full ``apart`` seconds of the reader's clock, even if the clock is changed in
+    between."""
     zone, quarter = ZoneInfo(timezone), 900
     first = -int(start.timestamp()) % quarter
     marks = []

@@ -1,4 +1,4 @@
-"""Figures, times and names as words."""
+"""Formats figures, times and names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def size(number: int | None) -> str:
 
 
 def size_of(part: int, whole: int | None) -> str:
-    """``1.2 of 4.0 GiB``; the unit once where both share it."""
+    """``1.2 of 4.0 GiB``; the unit is written once if both share it."""
     if whole is None:
         return size(part)
     value, unit = _scaled(part)
@@ -76,7 +76,8 @@ def percent(number: float | None) -> str:
 
 
 def relative(moment: datetime | None) -> str:
-    """``just now``, ``5 min ago``, up to a day; then the date. The page is renewed every minute."""
+    """``just now``, ``5 min ago``, up to a day; after that the date. The page is renewed every
+    minute."""
     if moment is None:
         return UNKNOWN
     age = now() - moment
@@ -107,7 +108,7 @@ def today(timezone: str) -> str:
 
 
 def shortened(path: str, length: int = 48) -> str:
-    """A long path with its middle left out."""
+    """A long path without its middle."""
     if len(path) <= length:
         return path
     keep = (length - 1) // 2
@@ -115,15 +116,15 @@ def shortened(path: str, length: int = 48) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of a file system or a person, safe to show and to send: what is no character, and what
-    would move the cursor or the reading direction, becomes visible."""
+    """Text of a file system or a person, safe to show and to send. Invalid characters, and those
+    that would move the cursor or change the reading direction, become visible."""
     return visible(text)
 
 
 def _scaled(number: int) -> tuple[str, str]:
     value = float(number)
     for unit in _UNITS:
-        # From here on one decimal would round up to 1024.0.
+        # From this value on, one decimal would round up to 1024.0.
         if value < 1023.95 or unit == _UNITS[-1]:
             return (str(number), unit) if unit == "B" else (f"{value:.1f}", unit)
         value /= 1024
@@ -131,12 +132,12 @@ def _scaled(number: int) -> tuple[str, str]:
 
 
 def mean_speed(moved: int, seconds: int | None) -> int | None:
-    """Bytes a second on average; None where none is worth the name."""
+    """Bytes a second on average; None if nothing was moved or the time is unknown."""
     return moved // max(1, seconds) if moved and seconds is not None else None
 
 
 def sparkline(values: tuple[int, ...]) -> str:
-    """Points of a polyline in a box of 100 by 20, the last value at the right."""
+    """Points of a polyline in a box of 100 by 20, with the last value at the right."""
     highest = max(values) or 1
     step = 100 / (len(values) - 1)
     return " ".join(

@@ -1,4 +1,4 @@
-"""The one place where figures become words: filters for templates, and a job's ``display``."""
+"""The one place that turns figures into words: filters for templates, and a job's ``display``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _RUNNING_ETA = "{} left"
 
 
 def display(job: Job) -> dict[str, str]:
-    """The words for a job that page, poll, click and push all show."""
+    """The words about a job that page, poll, click and push all show."""
     state = STATES[JobStatus(job.status)]
     shown = {"status": state.label, "icon": state.icon, "tone": state.tone}
     if stands_still(job):
@@ -56,7 +56,7 @@ def display(job: Job) -> dict[str, str]:
 
 
 def stands_still(job: Job) -> bool:
-    """Whether it would run if nobody had paused it."""
+    """Whether the job would run if nobody had paused it."""
     return job.status == JobStatus.RUNNING and job.paused_at is not None
 
 
@@ -102,10 +102,10 @@ def _bytes(job: Job) -> str:
         found = f"{files(job.files_listed)} found"
         return f"Scanning… {found}" if job.files_listed else "Scanning…"
     if job.operation == Operation.CHECK:
-        # It compares, and its percent counts files; when it is over it has an answer.
+        # A check compares, and its percent counts files. When it is over, its answer is shown.
         return _answer(job) or UNKNOWN
     if _nothing_words(job):
-        return ""  # 0 of 0 B would say less than the result does
+        return ""  # the result says more than 0 of 0 B
     if job.dry_run:
         return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} {_would(job)}"
     if job.total_bytes is None:
@@ -114,7 +114,7 @@ def _bytes(job: Job) -> str:
 
 
 def _eta(job: Job) -> str:
-    # A transfer that still runs with nothing left to move is not done in 0 s.
+    # A transfer that still runs with nothing left to move does not end in 0 s.
     if job.status != JobStatus.RUNNING or not job.eta_seconds:
         return UNKNOWN
     return _RUNNING_ETA.format(duration(job.eta_seconds))
@@ -129,23 +129,23 @@ def _files(job: Job) -> str:
 
 
 def _would(job: Job) -> str:
-    """Dry-run wording. "Would move" only for a move: on a copy it would suggest that files
-    disappear."""
+    """The wording for a dry run. Only a move says "would be moved": on a copy that would suggest
+    that files disappear."""
     return "would be moved" if job.operation == Operation.MOVE else "would be copied"
 
 
 def is_different(job: Job) -> bool:
-    """Whether it is a check that has found differences, which is its answer and no failure."""
+    """Whether the job is a check that found differences, which is its answer and not a failure."""
     return job.status == JobStatus.COMPLETED and job.outcome == "different"
 
 
 def differing(job: Job) -> int:
-    """Files that a check, or the comparison after a copy, has found to differ."""
+    """How many files a check, or the comparison after a copy, found to differ."""
     return sum(one["count"] for one in (job.differences or {}).values())
 
 
 def _answer(job: Job) -> str:
-    """``2 files differ``; of a check that is not over, nothing."""
+    """``2 files differ``; empty for a check that is not over."""
     if job.status != JobStatus.COMPLETED or job.outcome is None:
         return ""
     if number := differing(job):
@@ -167,7 +167,7 @@ _DEEDS = {Operation.COPY: ("copy", "copied"), Operation.SYNC: ("copy", "copied")
 
 
 def _nothing_words(job: Job) -> str:
-    """``Nothing to copy: 3 files are there already``, of a transfer that had nothing to do."""
+    """``Nothing to copy: 3 files are there already``, for a transfer that had nothing to do."""
     over = job.status == JobStatus.COMPLETED and job.operation in _DEEDS
     if not over or job.files_total or job.bytes_transferred or job.files_deleted:
         return ""
@@ -185,8 +185,8 @@ def _nothing_words(job: Job) -> str:
 
 
 def result_words(job: Job) -> str:
-    """The result of a job that is over: ``Copied 2, deleted 17, unchanged 3``, ``Nothing to copy: 3
-    files are there already``; of a check: ``1 different, 2 only at the source, 3 the same``."""
+    """The result of a job that is over: ``Copied 2, deleted 17, unchanged 3`` or ``Nothing to copy:
+    3 files are there already``; for a check ``1 different, 2 only at the source, 3 the same``."""
     if job.status != JobStatus.COMPLETED:
         return ""
     if job.operation == Operation.CHECK:
@@ -205,7 +205,7 @@ def result_words(job: Job) -> str:
 
 
 def result_line(job: Job) -> str:
-    """The result in a list of jobs that are over; empty if the figures say it."""
+    """The result in a list of jobs that are over; empty if the figures already say it."""
     return _answer(job) or result_words(job)
 
 
@@ -218,7 +218,7 @@ KINDS_OF_DIFFERENCE = {
 
 
 def difference_lists(job: Job) -> list[tuple[str, int, list[str]]]:
-    """For each kind of difference: a title, how many files, and their first names."""
+    """For each kind of difference: a title, the number of files, and the first names."""
     named = job.difference_names or {}
     return [
         (words[0].upper() + words[1:], one["count"], named.get(kind, one["names"]))
@@ -238,14 +238,15 @@ def _kinds_of_difference(job: Job) -> str:
 
 
 def _would_words(job: Job) -> str:
-    """``Would copy 2, delete 17, leave 3``, of a dry run that was summed up."""
+    """``Would copy 2, delete 17, leave 3``, for a dry run whose plan is known."""
     plan = job.plan
     if plan is None:
         return ""
     if said := _nothing_words(job):
         return said
     parts = [f"{_DEEDS[Operation(job.operation)][0]} {count(plan['copies'])}"]
-    # A move deletes each file that it moves: any other file that it deletes is there already.
+    # A move deletes each file that it moves. If it deletes any other file, that one is at the
+    # destination already.
     if job.operation == Operation.SYNC:
         parts.append(f"delete {count(plan['deletes'])}")
     if "unchanged" in plan:
@@ -289,7 +290,7 @@ def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
 
 
 def options_words(job: Job) -> list[tuple[str, str]]:
-    """The bandwidth limit, and the options that differ from their defaults: pairs of a name and its
+    """The bandwidth limit, and the options that differ from their defaults, as pairs of a name and
     words."""
     chosen = from_json(job.options)
     limit = bandwidth.words(job.bandwidth_limit)
@@ -311,13 +312,13 @@ def _option_words(option: Option, chosen: Options) -> tuple[str, str]:
 
 
 def _compared_words(job: Job, chosen: Options) -> str:
-    """By what files are judged to be equal; until that is known, what was asked for."""
+    """How files are compared. Until rclone has told that, the method that was asked for."""
     asked = "checksum" if chosen.checksum else ""
     return compared.compared_words(job.compared_by, asked, job.left_out_names)
 
 
 def _limit_of_size(number: int | None) -> str:
-    """In the unit that was typed: ``500 MB`` is no round number of MiB."""
+    """The limit in the unit that was typed: ``500 MB`` is no round number of MiB."""
     text = format_size(number)
     if text.endswith("B") and text[-2:-1].isalpha():
         return f"{text[:-2]} {'k' if text[-2] == 'K' else text[-2]}B"
@@ -325,7 +326,7 @@ def _limit_of_size(number: int | None) -> str:
 
 
 def place_words(place: int | None) -> str:
-    """``next in the queue``, ``3rd in the queue``; of a place that is not known, far behind."""
+    """``next in the queue``, ``3rd in the queue``; for an unknown position, far behind."""
     if place is None:
         return "far back in the queue"
     if place == 1:
@@ -337,8 +338,8 @@ def place_words(place: int | None) -> str:
 def waits_words(
     job: Job, reason: str, other: int | None = None, *, paused: bool = False
 ) -> tuple[str, str, str]:
-    """Why a queued job waits: words, the job that they link to, and the words after it. ``other``
-    writes to the same place; ``paused``: that one is paused."""
+    """Why a queued job waits: the words, the job that they link to, and the words after the link.
+    ``other`` writes to the same place; ``paused``: that job is paused."""
     match reason:
         case "paused":
             return "waits to be resumed", "", ""
@@ -360,14 +361,14 @@ def took(job: Job) -> float | None:
 
 
 def moved_words(job: Job) -> str:
-    """How much a finished job has moved. A check and a dry run move nothing by their nature."""
+    """How much a finished job has moved. Checks and dry runs move nothing."""
     moves = job.started_at is not None and not job.dry_run and job.operation != Operation.CHECK
     return size(job.bytes_transferred) if moves else UNKNOWN
 
 
 def left_out_words(job: Job) -> str:
-    """What was left out because it is no file: ``4 links, 2 special files``; empty if nothing
-    was."""
+    """How many entries were left out because they are not files: ``4 links, 2 special files``;
+    empty if there were none."""
     return left_out.left_out_words(job.links_left_out, job.specials_left_out, job.left_out_names)
 
 
@@ -376,7 +377,7 @@ def remaining_words(job: Job) -> str:
 
 
 def age(job: Job) -> str:
-    """Seconds since the figures were reported; empty where none are expected."""
+    """Seconds since the figures were reported; empty if none are expected."""
     if job.status not in ACTIVE:
         return ""
     since = job.progress_at or job.started_at or job.queued_at
@@ -421,7 +422,7 @@ def _achieved(job: Job) -> str:
 
 
 def summary(running: int, queued: int, failed_today: int) -> str:
-    """The dashboard in a line: ``3 running, 12 queued, 1 failed today``."""
+    """The dashboard in one line: ``3 running, 12 queued, 1 failed today``."""
     parts = [f"{count(running)} running"] if running else []
     if queued:
         parts.append(f"{count(queued)} queued")
