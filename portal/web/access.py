@@ -1,4 +1,4 @@
-"""Who may do what. Every view declares its right; one that does not is closed to everyone."""
+"""Who may do what. Every view declares its right; a view that does not is closed to everyone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from portal.services.actor import Actor
 View = TypeVar("View", bound=Callable[..., Any])
 
 _PUBLIC = "public"
-#: Where programs ask; by a token, or with the session of a browser.
+#: The prefix of the API for programs, which send a token or the session cookie of a browser.
 API = "/api/v1/"
 
 
 class SignedOut(PortalError):
-    """Nobody is signed in, or no longer."""
+    """Nobody is signed in, or not any more."""
 
     status = 401
 
@@ -51,13 +51,13 @@ def requires(role: Role) -> Callable[[View], View]:
 
 
 def background(view: View) -> View:
-    """Fetched by pages on their own: no sign that a person is there."""
+    """For requests that pages send on their own: they do not prove that a person is present."""
     view.background = True  # type: ignore[attr-defined]
     return view
 
 
 def right_of(app: Flask, endpoint: str) -> Role | str | None:
-    """The declared right of an endpoint; None where it was forgotten."""
+    """Returns the declared right of an endpoint; None if it declares none."""
     return getattr(app.view_functions[endpoint], "right", None)
 
 
@@ -65,7 +65,7 @@ def init_app(app: Flask) -> None:
     login_manager.init_app(app)
     login_manager.session_protection = None  # the session's row decides, see live_session
     login_manager.user_loader(load_user)
-    # Not CSRFProtect's own hook, which knows nothing of tokens.
+    # CSRFProtect's own hook is not used, because it knows nothing of tokens.
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     app.before_request(_admit_program)
     app.before_request(_refuse_forgery)
@@ -74,7 +74,7 @@ def init_app(app: Flask) -> None:
 
 
 def load_user(token: str) -> User | None:
-    """The user whose session this token opens, with ``session_id`` set."""
+    """Returns the user whose session has this token, with ``session_id`` set."""
     row = sessions.live_session(token)
     if row is None:
         return None
@@ -94,12 +94,13 @@ def address() -> str:
 
 
 def actor() -> Actor:
-    """Who asks for what this request does."""
+    """Returns the actor of whatever this request does."""
     return Actor(me(), address())
 
 
 def job_or_404(job_id: int, *, to_change: bool = False) -> Job:
-    """The job, or 404; with ``to_change`` 403 unless it is theirs or they are an admin."""
+    """Returns the job, or answers 404. With ``to_change``, answers 403 unless it is the user's job
+    or the user is an admin."""
     job = session.get(Job, job_id)
     if job is None:
         raise NotFound("There is no such job.")
@@ -120,8 +121,8 @@ def user_or_404(user_id: int) -> User:
 
 
 def _admit_program() -> None:
-    """Below /api/v1/ a token decides alone: a request that carries one is nobody's session, even if
-    cookies come along and the token is no good."""
+    """Below /api/v1/ a token decides alone. A request with a token never uses a session, even if it
+    also sends cookies and the token is invalid."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not request.path.startswith(API):
         return
@@ -130,21 +131,22 @@ def _admit_program() -> None:
         raise SignedOut("This token is unknown, has expired or was revoked.")
     user = token.user
     user.api_token_id, user.ceiling = token.id, Scope(token.scope).role
-    g._login_user = user  # where Flask-Login keeps whom it has loaded
+    g._login_user = user  # where Flask-Login keeps the user it has loaded
 
 
 def _refuse_forgery() -> None:
-    """A form of another site rides on the browser's cookies; it can send no token of ours, neither
-    kind. Signed-out programs are told that, and not that a form is too old."""
+    """A form of another site is sent with the browser's cookies, but it can send neither a CSRF
+    token nor an API token of ours. A signed-out program is told that it is signed out, not that a
+    form is too old."""
     if request.endpoint is None or (current_user.is_authenticated and me().api_token_id):
         return
     if request.path.startswith(API) and not current_user.is_authenticated:
-        return  # _enforce refuses them: nothing below is public
+        return  # _enforce refuses them: no endpoint below /api/v1/ is public
     csrf.protect()
 
 
 def _enforce() -> None:
-    # Before the view reads: what changes while it does is told by the page.
+    # Noted before the view reads. If a job changes meanwhile, the page will notice it by this mark.
     g.mark = str(caches().state_version)
     if request.endpoint is None:
         return  # no such page; the error page says so
@@ -161,8 +163,9 @@ def _enforce() -> None:
 
 
 def _by_itself(view: Callable[..., Any]) -> bool:
-    """Whether the page asked, and no person: a poll, or a region that is drawn anew after a
-    reconnect. Were those visits, an open page would keep its session for ever."""
+    """Returns whether the page sent the request and not a person: a poll, or a region that is
+    fetched again after a reconnect. If those counted as visits, an open page would keep its session
+    for ever."""
     redrawn = request.method == "GET" and request.headers.get("HX-Request") == "true"
     return redrawn or bool(getattr(view, "background", False))
 

@@ -1,5 +1,5 @@
-"""One shape of an error, decided here: a page for browsers, a fragment for HTMX, JSON below
-``/api/v1/``; and never a sign-in page where a fragment was asked for."""
+"""Gives all errors one shape: a page for browsers, a fragment for HTMX, JSON below ``/api/v1/``. A
+request for a fragment never gets the sign-in page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_ROOM = (
     "Nothing can be saved right now: the database's disk seems to be full. "
     "Nothing was changed; try again once there is space."
 )
-#: Seconds; a page that could not be made asks again by itself.
+#: Seconds after which a page that could not be built asks again by itself.
 _RETRY_AFTER = 5
 _TITLES = {
     400: "That request could not be understood",
@@ -107,7 +107,7 @@ def _http_error(error: HTTPException) -> Response:
 def _database_away(error: Exception) -> Response:
     log.error("the database does not answer", error=str(getattr(error, "orig", error)))
     session.rollback()
-    # Who asks is in the database too; the page that says so is nobody's.
+    # The user is in the database too, so this page is built without one.
     g._login_user = login_manager.anonymous_user()
     response = _portal_error(Unavailable(_NO_ROOM if has_no_room(error) else _AWAY))
     response.headers["Retry-After"] = str(_RETRY_AFTER)
@@ -121,7 +121,8 @@ def _fault(error: Exception) -> Response:
 
 
 def _answer(status: int, message: str, errors: dict[str, str] | None = None) -> Response:
-    """``errors``: what is wrong with each field, for programs; a page says it beside the field."""
+    """``errors``: what is wrong with each field, for programs. A page shows this beside the
+    field."""
     title = _TITLES.get(status, "That did not work")
     if request.path.startswith(API):
         problem = {"status": status, "title": title, "detail": message}
@@ -146,7 +147,7 @@ def _words(status: int, title: str, message: str) -> dict[str, Any]:
 
 
 def _page_of_form() -> str | None:
-    """The page of ours whose form was sent."""
+    """Returns the page of this site whose form was sent."""
     page = request.referrer or ""
     return page if request.method == "POST" and page.startswith(request.host_url) else None
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read from the database and the process when they are asked for."""
+"""Figures for Prometheus, read from the database and the process at each request."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from portal.web.sockets import handlers
 
 @dataclass
 class Process:
-    """Which of the serving processes this one is, and the live connections that it ended for what
-    they cost, by reason."""
+    """``slot``: the number of this serving process. ``dropped``: how many live connections it ended
+    because they cost too much, by reason."""
 
     slot: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +64,8 @@ class _Portal(Collector):
 
 
 def _of_this_process() -> Iterator[Metric]:
-    """With a label that names the process: behind one port another one answers the next time."""
+    """Figures with a label that names the process: the next request to the same port may reach
+    another one."""
     process = current()[Process]
     slot = str(process.slot)
     open_now = GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""Checks which site a request comes from, and for which host name it asks."""
+"""Checks which site a request comes from, and which host name it asks for."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def _is_probe(environ: dict[str, Any]) -> bool:
     path = environ.get("PATH_INFO", "")
     if path in ("/healthz", "/readyz"):
         return True
-    # Only by an address of this machine: a page of another site whose name resolves to it must not
-    # read the metrics through a browser here.
+    # Allowed only by an address of this machine: a page of another site whose host name resolves to
+    # it must not read the metrics through a browser here.
     return path == "/metrics" and is_from_here(environ) and _names_here(environ)
 
 

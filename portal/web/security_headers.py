@@ -1,4 +1,4 @@
-"""What every answer tells browsers to refuse; static files bear a few of these."""
+"""The security headers of every answer; static files get a few of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ POLICY = (
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-#: Two years, as the lists of browsers ask. Not for subdomains: they may be somebody else's.
+#: Two years, as the preload lists of browsers demand. Subdomains are not included: they may belong
+#: to somebody else.
 STRICT_TRANSPORT = "max-age=63072000"
 
 _FEATURES = (
@@ -36,7 +37,7 @@ _EVERYWHERE = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not no-referrer: the CSRF check wants a Referer over HTTPS.
+    # Not no-referrer: the CSRF check needs a Referer over HTTPS.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -46,7 +47,7 @@ _EVERYWHERE = {
 }
 
 
-#: Of a refusal in plain words, given before Flask is asked.
+#: Headers of plain-text refusals that are sent before Flask is called.
 REFUSAL = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -59,13 +60,14 @@ _OF_FRAGMENTS = [*{**_EVERYWHERE, "Cache-Control": "private, no-cache", "Vary": 
 
 
 def of_fragments(*, secure: bool) -> list[tuple[str, str]]:
-    """Of what pages poll: kept, but asked for again each time; and for nobody else."""
+    """Headers of fragments that pages poll: the browser keeps them but asks again each time, and
+    shared caches do not keep them."""
     strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
     return [*_OF_FRAGMENTS, *strict]
 
 
 def init_app(app: Flask, *, always_secure: bool) -> None:
-    """``always_secure``: the cookies go over TLS alone, hence everything does."""
+    """``always_secure``: cookies are sent over TLS only, so the whole site is."""
 
     def harden(response: Response) -> Response:
         for name, value in _EVERYWHERE.items():
@@ -80,7 +82,7 @@ def init_app(app: Flask, *, always_secure: bool) -> None:
 def of_static_files(headers: Any, path: str, _url: str) -> None:
     for name in ("X-Content-Type-Options", "Cross-Origin-Resource-Policy"):
         headers[name] = _EVERYWHERE[name]
-    # An SVG is a page too, when somebody opens it by itself. Of the others it means nothing, and a
-    # first visit asks for forty.
+    # An SVG is a page too if somebody opens it directly. For other static files the header has no
+    # effect, and a first visit asks for forty of them.
     if path.endswith(".svg"):
         headers["Content-Security-Policy"] = POLICY

@@ -1,6 +1,7 @@
-"""A readable name of a browser, from what it says about itself. A hint for people, no proof."""
+"""Derives a readable name of a browser from its User-Agent header. It is a hint for people, no
+proof."""
 
-# The first that fits counts: nearly all of them claim to be Safari too.
+# The first match counts: nearly all of them claim to be Safari too.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -33,7 +34,7 @@ _SYSTEMS = (
 
 
 def browser_name(user_agent: str) -> str:
-    """``Firefox on Windows``; ``Unknown browser`` where nothing is recognised."""
+    """Returns ``Firefox on Windows``, or ``Unknown browser`` if nothing is recognised."""
     browser = _first(_BROWSERS, user_agent)
     system = _first(_SYSTEMS, user_agent)
     if browser and system:

@@ -1,4 +1,4 @@
-"""Forms about people: signing in, passwords, second factors, new users."""
+"""Forms about people: sign-in, passwords, second factors, new users."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ class ConfirmForm(FlaskForm):
 
 
 class FactorForm(ConfirmForm, CodeForm):
-    """Both proofs, to change how one signs in."""
+    """Asks for both proofs, password and code, before the way to sign in is changed."""

@@ -1,4 +1,4 @@
-"""What people type. All errors at once, beside their fields; what was typed is kept."""
+"""The forms of a job. They show all errors at once beside their fields, and keep what was typed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _choices(values: Iterable[str]) -> list[SelectChoice]:
 
 
 class JobForm(FlaskForm):
-    """Keeps what was typed; the rules are those of ``validation``."""
+    """Keeps what was typed. The rules are in ``validation``."""
 
     name = StringField("Name", filters=[lambda text: text.strip() if text else text])
     operation = SelectField(
@@ -57,14 +57,15 @@ class JobForm(FlaskForm):
         render_kw={"maxlength": BANDWIDTH_LENGTH},
     )
     dry_run = BooleanField("Dry run: report what would happen, change nothing")
-    #: Not drawn where there is nothing to choose; see ``offer``.
+    #: Not shown if there is nothing to choose; see ``offer``.
     pool = SelectField("Workers", choices=[SelectChoice("", "Any")], validate_choice=False)
-    #: Sent by the page, not by programs: what deletes files is shown and confirmed first.
+    #: Sent by the page and not by programs: before a job that deletes files starts, the page shows
+    #: them and asks for confirmation.
     guarded = HiddenField(default="y")
 
     @property
     def unfolded(self) -> bool:
-        """Whether the folded part has to be open: something was typed there, or is wrong."""
+        """Whether the folded part has to be open: a field in it was changed, or has an error."""
         folded = ("bandwidth_limit", *(option.name for option in OPTIONS), "dry_run")
         return any(
             self[name].errors or (self[name].data or "") != (self[name].default or "")
@@ -84,7 +85,7 @@ class JobForm(FlaskForm):
         return [self[option.name] for option in OPTIONS if isinstance(option.kind, Flag)]
 
     def offer(self, pools: Mapping[str, bool]) -> None:
-        """``pools``: whether a living worker serves each."""
+        """``pools``: for each pool, whether a living worker serves it."""
         self.pool.choices = [
             SelectChoice("", "Default pool"),
             *(
@@ -105,8 +106,9 @@ class JobForm(FlaskForm):
         timezone: str,
         pools: Collection[str] = (),
     ) -> Transfer:
-        """What was asked for by somebody in this time zone, who may use these remotes; ``pools``
-        are those that there are. Raises Invalid, and says each error beside its field."""
+        """Returns the transfer that was typed by somebody in this time zone, who may use these
+        remotes; ``pools`` are those that exist. Raises Invalid, and shows each error beside its
+        field."""
         with self.beside_fields():
             return validation.validate_transfer(
                 name=self.name.data or "",
@@ -124,7 +126,8 @@ class JobForm(FlaskForm):
             )
 
     def selection(self, roots: Roots, remotes: Mapping[str, int]) -> tuple[Location, Options]:
-        """Which files were asked for, whatever the rest of the form says. Raises as above."""
+        """Returns which files were selected, whatever the rest of the form says. Raises as
+        ``transfer``."""
         with self.beside_fields():
             return validation.validate_selection(
                 self.source.data or "", self.raw_options(), roots=roots, remotes=remotes
@@ -145,7 +148,7 @@ class JobForm(FlaskForm):
 
 
 def _option_field(option: Option) -> Any:
-    """The form's field of an option; ``option.help`` stands below it."""
+    """Builds the form's field of an option; ``option.help`` is shown below it."""
     words = {"label": option.label, "description": option.help}
     match option.kind:
         case Patterns():
@@ -162,12 +165,12 @@ for _option in OPTIONS:
 
 
 class BandwidthForm(FlaskForm):
-    """The bandwidth of a job that runs or waits."""
+    """The bandwidth limit of a job that runs or waits."""
 
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
 
     def limit(self) -> str | None:
-        """Raises Invalid, and says the error beside the field."""
+        """Raises Invalid, and shows the error beside the field."""
         try:
             return validation.validate_bandwidth(self.bandwidth_limit.data or "")
         except Invalid as invalid:

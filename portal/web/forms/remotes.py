@@ -1,4 +1,4 @@
-"""The form of a remote, made from rclone's own words on the options that are allowed."""
+"""The form of a remote, built from rclone's own descriptions of the allowed options."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _CLEAR = "clear_"
 _WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
 _HELP_LENGTH = 220
 _AGAIN = "Enter this again: secrets are never sent back to the page."
-#: Options that a new remote begins with, where that is safer than rclone's own default.
+#: Values with which a new remote begins, where they are safer than rclone's own default.
 _BEGIN_WITH = {("ftp", "explicit_tls"): True}
 
 
 class SecretArea(TextAreaField):
-    """Like a password of several lines: what was typed is not written back into the page."""
+    """Like a password field with several lines: the page does not contain what was typed."""
 
     def _value(self) -> str:
         return ""
@@ -73,14 +73,14 @@ class RemoteForm(FlaskForm):
         )
 
     def say(self, errors: Mapping[str, str]) -> None:
-        """Each error beside its field."""
+        """Shows each error beside its field."""
         for key, problem in errors.items():
             name = key.replace("options.", _OPTION, 1)
             self[name if name in self else "name"].errors = [problem]
 
     def ask_again(self) -> None:
-        """For the secrets that were typed: the page that says what is wrong does not hold them, and
-        an empty field would keep what was stored before."""
+        """Marks the secrets that were typed: the page with the errors does not contain them, and an
+        empty field would keep the value that was stored before."""
         for name in self.backend.secrets:
             field = self.option(name)
             if field.data and not field.errors:
@@ -88,7 +88,7 @@ class RemoteForm(FlaskForm):
 
     @property
     def folded(self) -> bool:
-        """Whether the rarer options may stay out of sight."""
+        """Whether the rarer options may stay folded."""
         fields = [self.option(name) for name in self.backend.more]
         return not any(
             field.errors or (field.data and field.data != field.default) for field in fields
@@ -96,7 +96,8 @@ class RemoteForm(FlaskForm):
 
 
 def form_for(backend: Backend, remote: Remote | None = None, **options: Any) -> RemoteForm:
-    """The form of this backend, filled with the remote's values unless something was typed."""
+    """Returns the form of this backend, filled with the remote's values unless something was
+    typed."""
     made = type("RemoteFormOfBackend", (RemoteForm,), _fields(backend))
     form: RemoteForm = made(data=_data(remote) if remote else None, **options)
     form.backend = backend
@@ -105,7 +106,7 @@ def form_for(backend: Backend, remote: Remote | None = None, **options: Any) -> 
 
 
 def help_of(backend: Backend, name: str) -> str:
-    """In a line or two."""
+    """Returns the help text of an option, in a line or two."""
     if (ours := help_text(name, backend.key)) is not None:
         return ours
     text = connections.known_options(backend.key)[name].help.split("\n\n")[0].replace("\n", " ")
@@ -144,7 +145,7 @@ def _field(backend: Backend, name: str, option: Any) -> Any:
             default="",
             validate_choice=False,
         )
-    # Its user is who runs the portal.
+    # For ``user`` the default is the account that runs the portal.
     shown = "" if name == "user" or option.default in ("", "0", "off") else option.default
     return StringField(label, render_kw={"placeholder": shown} if shown else None)
 

@@ -1,4 +1,4 @@
-"""Forms of one's own settings and tokens."""
+"""Forms of a user's own settings and tokens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCOPES = {
 
 
 class SettingsForm(FlaskForm):
-    """A field left out of the request keeps its value."""
+    """A field that is not in the request keeps its value."""
 
     NAMES = ("refresh_interval", "theme", "timezone", "notifications")
 
@@ -55,7 +55,7 @@ class SettingsForm(FlaskForm):
 
 
 class TokenForm(FlaskForm):
-    """An API token; offers no scope above the user's role."""
+    """The form of an API token. It offers no scope above the user's role."""
 
     ON_A_DAY = "day"
 
@@ -80,6 +80,6 @@ class TokenForm(FlaskForm):
         ]
 
     def beside(self, name: str) -> Field:
-        """Where an error of ``tokens.create`` is said."""
+        """Returns the field beside which an error of ``tokens.create`` is shown."""
         on_a_day = name == "expires" and self.expires.data == self.ON_A_DAY
         return self["day" if on_a_day else name]

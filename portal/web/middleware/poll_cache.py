@@ -1,8 +1,9 @@
-"""Answers what pages poll, before Flask, while the answer is still in memory.
+"""Answers polls of pages before Flask, while the answer is still in memory.
 
-Without a socket every open page asks again every other second, and nearly all get what somebody got
-a moment ago. Whoever asks is looked up all the same. Anything out of the ordinary goes on to Flask:
-nobody signed in, a token, a row with buttons of its own, an answer that is to be made anew.
+Without a socket every open page asks again every two seconds, and nearly all get the same answer
+that somebody got a moment ago. The sender's session is checked all the same. Flask handles
+everything unusual: no session, a token, a row with buttons of its own, an answer that has to be
+built anew.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class PollCacheMiddleware:
         always_secure: bool,
     ) -> None:
         for endpoint in ("dashboard.stats", "jobs.progress"):
-            # Whoever is signed in may see them. Were that changed, this must not go past it.
+            # Everybody who is signed in may see them. If that changes, this class must not bypass
+            # the check.
             assert right_of(app, endpoint) is Role.VIEWER  # noqa: S101
         self._cookies = cookies
         self._wsgi = wsgi
@@ -70,7 +72,7 @@ class PollCacheMiddleware:
         return [body]
 
     def _found(self, environ: dict[str, Any]) -> tuple[str, str] | None:
-        """The fragment and its tag."""
+        """Returns the fragment and its tag."""
         path = environ.get("PATH_INFO", "")
         row = None if path == _STATISTICS else _ROW.fullmatch(path)
         if path != _STATISTICS and row is None:
@@ -82,7 +84,7 @@ class PollCacheMiddleware:
         if row is None:
             return caches().figures.peek((principal.timezone, base))
         kept = caches().rows.peek((int(row[1]), principal.timezone, base))
-        # A row with buttons carries a form with a token of its session.
+        # A row with buttons contains a form, whose token belongs to one session.
         if kept is None or may_change(principal.user_id, Role(principal.role), kept.owner_id):
             return None
         return kept.html, kept.tag
@@ -95,5 +97,5 @@ class PollCacheMiddleware:
         try:
             principal = principals.cached(token) if token is not None else None
         except SQLAlchemyError:
-            return None  # Flask finds out again, and says so
+            return None  # Flask meets the same error, and reports it
         return None if principal is None or principal.has_news else principal

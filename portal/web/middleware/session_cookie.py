@@ -36,7 +36,8 @@ class SessionCookieReader:
         )
 
     def token(self, environ: dict[str, Any]) -> str | None:
-        """The token of the session. None without a cookie, or if its signature is wrong."""
+        """Returns the token of the session. Returns None without a cookie, or if its signature is
+        wrong."""
         header = environ.get("HTTP_COOKIE", "")
         found = self._ours.search(header)
         if found is not None and header.count(self._name) == 1 and self._is_valid(found):

@@ -1,5 +1,5 @@
-"""Serves the pages of another release: tabs stay open through an upgrade, and while processes are
-replaced one by one, two releases serve at the same time."""
+"""Serves assets to pages of another release: tabs stay open during an upgrade, and while processes
+are replaced one by one, two releases serve at the same time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from wsgiref.types import WSGIApplication
 
 Start = Callable[..., Any]
-#: Header of each response to HTMX, by which a page notices that the server is newer than itself.
+#: Header of each response to HTMX. It tells a page that the server is newer than the page.
 HEADER = "Portal-Release"
 
 _ANY = re.compile(r"/static/[0-9a-f]{12}/")
 
 
 class StaleAssetMiddleware:
-    """Answers a request for an asset of another release with our asset of the same name, not to be
-    cached. ``prefix`` is the path prefix of our own assets."""
+    """Answers a request for an asset of another release with our asset of the same name, which must
+    not be cached. ``prefix`` is the path prefix of our own assets."""
 
     def __init__(self, wsgi: WSGIApplication, prefix: str) -> None:
         self._wsgi = wsgi

@@ -1,7 +1,7 @@
-"""Serves our stylesheets, scripts and icons compressed, from memory; they are compressed once.
+"""Serves our stylesheets, scripts and icons compressed, from memory. Each is compressed once.
 
 Vendored files have a `.gz` file next to them. Ours change with every edit, and a compressed copy on
-disk would go stale.
+disk would become outdated.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class GzipStaticMiddleware:
 
 @cache
 def _compressed(folder: Path, prefix: str) -> dict[str, bytes]:
-    """Bodies by path. Cached by the prefix, which is a hash of these files."""
+    """Compressed bodies by path. The cache key is the prefix, which contains a hash of these
+    files."""
     return {
         prefix + path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes(), mtime=0)
         for path in folder.rglob("*")

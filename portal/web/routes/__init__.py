@@ -1,4 +1,4 @@
-"""HTTP only: declare the right, load, call one service, answer."""
+"""HTTP only: each view declares its right, loads, calls one service, and answers."""
 
 from flask import Flask
 

@@ -45,7 +45,7 @@ def index() -> str | tuple[str, int]:
 @blueprint.post("/export")
 @requires(Role.ADMIN)
 def download() -> Response:
-    """A POST, for it is noted: no link of another site can fill the log."""
+    """A POST, because each download is recorded: a link on another site must not fill the log."""
     form = request.form.get("format", "")
     if form not in export.FORMS:
         raise Invalid({"format": "Choose csv or jsonl."})
@@ -67,7 +67,7 @@ def _rows(chunks: Iterable[list[AuditEntry]]) -> Iterator[list[list[export.Value
 
 
 def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: Any) -> str:
-    """Without ``found`` there is nothing to show: a filter that is wrong matches no entry."""
+    """Without ``found`` there is nothing to show: an invalid filter matches no entry."""
     return render_template(
         "audit.html",
         typed=typed,
@@ -79,7 +79,7 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: 
 
 
 def _typed(values: Mapping[str, str]) -> dict[str, str]:
-    # No entry holds a NUL, and PostgreSQL would take it for an error.
+    # No entry contains a NUL, and PostgreSQL would report an error.
     return {name: values.get(name, "").replace("\0", "").strip()[:_LONGEST] for name in _FIELDS}
 
 

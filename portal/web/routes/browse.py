@@ -1,4 +1,4 @@
-"""Looking for a source or a destination: fragments of the dialog beside the fields of a job."""
+"""Browsing for a source or a destination: fragments of the dialog beside the fields of a job."""
 
 from flask import Blueprint, render_template, request
 
@@ -19,8 +19,8 @@ _LONGEST = 4200
 @blueprint.get("")
 @requires(Role.OPERATOR)
 def show() -> str:
-    """``?at=`` as it stands in the field, ``?q=`` part of a name, ``?page=`` more of it; ``?side=``
-    which field it is for."""
+    """``?at=``: the address in the field; ``?q=``: part of a name; ``?page=``: the page of the
+    folder; ``?side=``: which field it is for."""
     number = page_number()
     rows_alone = number > 1 or request.args.get("part") == "rows"
     text = request.args.get("q", "")[:200]

@@ -1,4 +1,4 @@
-"""What may stand for an id in an address."""
+"""Converters of ids in addresses."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from werkzeug.routing import IntegerConverter
 
 
 class IdConverter(IntegerConverter):
-    """``<id:user_id>``. A number that no row can have stands for 0, which none has: PostgreSQL
-    refuses to compare one that is too large."""
+    """``<id:user_id>``. A number that is too large for an id becomes 0, which no row has:
+    PostgreSQL refuses to compare such a number."""
 
     largest = 2**31 - 1
 
@@ -17,7 +17,7 @@ class IdConverter(IntegerConverter):
 
 
 class BigIdConverter(IdConverter):
-    """``<big_id:job_id>``: there may be very many jobs."""
+    """``<big_id:job_id>``: an id of a table that may get very many rows."""
 
     largest = 2**63 - 1
 

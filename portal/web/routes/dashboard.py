@@ -15,7 +15,7 @@ blueprint = Blueprint("dashboard", __name__)
 
 
 class _Throughputs(TTLCache[Throughput]):
-    """The curve of each period, known for a second."""
+    """The curve of each period, cached for a second."""
 
     def __init__(self) -> None:
         super().__init__(1.0)

@@ -1,4 +1,4 @@
-"""The fields ``from`` and ``to`` of a filter: days of the reader's time zone, both included."""
+"""The fields ``from`` and ``to`` of a filter: days in the reader's time zone, both included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from portal.db.clock import day_begins
 def period(
     typed: Mapping[str, str], timezone: str, errors: dict[str, str]
 ) -> tuple[datetime | None, datetime | None]:
-    """The first moment, and the first one after; what is wrong goes into ``errors``."""
+    """Returns the first moment and the first moment after the period. Adds problems to
+    ``errors``."""
     since = _midnight(typed, "from", 0, timezone, errors)
     until = _midnight(typed, "to", 1, timezone, errors)
     if since and until and since >= until:

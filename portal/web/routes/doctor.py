@@ -1,4 +1,4 @@
-"""The connection doctor: what this server sees of the way to it."""
+"""The connection doctor: what this server sees of the browser's connection to it."""
 
 from flask import Blueprint, jsonify, render_template, request
 from werkzeug.wrappers import Response

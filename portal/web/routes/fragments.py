@@ -1,4 +1,4 @@
-"""Fragments that pages poll: the same bytes are not sent twice."""
+"""Fragments that pages poll: a browser never gets the same bytes twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 
 def unchanged(tag: str) -> Response | None:
-    """304 if the browser holds this very content; None if it must be sent."""
+    """Returns a 304 answer if the browser has this very content, or None if it must be sent."""
     response = _tagged(make_response(""), tag).make_conditional(request)
     return response if response.status_code == 304 else None
 
@@ -24,6 +24,6 @@ def tag_of(*parts: object) -> str:
 
 def _tagged(response: Response, tag: str) -> Response:
     response.set_etag(tag)
-    # Kept, but asked for again each time; and for nobody else.
+    # The browser keeps it but asks again each time; shared caches do not keep it.
     response.headers["Cache-Control"] = "private, no-cache"
     return response

@@ -1,4 +1,4 @@
-"""For other programs: is it up, is it ready, how is it doing."""
+"""Endpoints for monitoring: whether the portal is up, whether it is ready, and its figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @public
 def readyz() -> Response:
-    """200, or 503 with the parts that are down."""
+    """Answers 200, or 503 with the parts that are down."""
     parts = readiness.parts()
     ready = all(state == "ok" for state in parts.values())
     told: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
@@ -49,7 +49,8 @@ def metrics() -> Response:
 
 
 def _may_read_metrics() -> bool:
-    """With the token, where one is set; else from this machine, not through a proxy on it."""
+    """Requires the token if one is set. Without one it allows only this machine, and not through a
+    proxy on it."""
     token = runtime().settings.metrics_token
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -58,7 +58,7 @@ def index() -> str | tuple[str, int]:
 @blueprint.post("/export")
 @requires(Role.VIEWER)
 def download() -> Response:
-    """A POST, for it is noted: no link of another site can fill the log."""
+    """A POST, because each download is recorded: a link on another site must not fill the log."""
     typed = _typed(request.form)
     wanted = read(typed, me().settings.timezone)
     asked = ", ".join(f"{name} {value}" for name, value in typed.items() if value)
@@ -109,7 +109,7 @@ def _chosen(sums: dict[str, Total], wanted: history.Filter) -> Total:
 
 
 def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: Any) -> str:
-    """Without ``shown`` there is nothing to show: a filter that is wrong matches no job."""
+    """Without ``shown`` there is nothing to show: an invalid filter matches no job."""
     return render_template(
         "history.html",
         typed=typed,

@@ -1,4 +1,4 @@
-"""What the history is filtered by, as an address or a form says it."""
+"""Reads the filter of the history from an address or a form."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from portal.transfers.states import FINAL, JobStatus
 from portal.web.routes.days import period
 
 FIELDS = ("from", "to", "user", "remote", "status")
-#: Stands for the id of a remote: transfers between local folders.
+#: Used as the id of a remote: transfers between local folders.
 LOCAL_ONLY = "local"
 
 
 def read(typed: Mapping[str, str], timezone: str) -> Filter:
-    """Raises Invalid with all that is wrong at once; NotFound for a status that nobody offers."""
+    """Raises Invalid with everything that is wrong, and NotFound for a status that no page
+    offers."""
     if typed["status"] not in ("", *FINAL, DIFFERENT):
         raise NotFound("There is no such final status.")
     errors: dict[str, str] = {}

@@ -17,10 +17,12 @@ from portal.web.access import background, job_or_404, requires
 
 blueprint = Blueprint("job_logs", __name__)
 
-#: What can be asked for, and what it is called; debug lines are asked of rclone by nobody.
+#: The levels that can be asked for, and their labels. Debug lines are missing: rclone is never
+#: asked for them.
 LEVEL_CHOICES = {"": "Everything", "notice": "Notices and worse", "error": "Errors"}
 PAGE_LINES = 300
-#: Of the end of a log that is followed, a second; who wants them all opens the whole log.
+#: Lines a second when the end of a log is followed; somebody who wants them all opens the whole
+#: log.
 TAIL_LINES = 200
 _LARGEST = 10**12
 
@@ -56,9 +58,9 @@ def show(job_id: int) -> str | tuple[str, int]:
 @requires(Role.VIEWER)
 @background
 def tail(job_id: int) -> Response:
-    """What came after line ``after``; nothing (204) while nothing has. The end of a job that has
-    ended asks for no more."""
-    # The job before its log: of one that is over the log is complete.
+    """Returns the lines after line ``after``, or 204 if there are none. After the job has ended,
+    the page does not ask again."""
+    # The job is read before its log: if it is over, the log is complete.
     job = job_or_404(job_id)
     live = job.status not in FINAL
     log = log_reading.about(job_id)
@@ -92,7 +94,7 @@ def download(job_id: int) -> Response:
 
 
 def end_of(job: Job, most: int) -> dict[str, Any]:
-    """What a page needs to show the end of a log and to follow it."""
+    """Returns what a page needs to show the end of a log and to follow it."""
     live = job.status not in FINAL
     log = log_reading.about(job.id)
     wanted = Wanted()
@@ -138,7 +140,7 @@ def _page(
 def _text(job_id: int) -> Iterator[str]:
     for rows in log_reading.whole(job_id):
         yield "".join(_line_of(row) for row in rows)
-        time.sleep(0)  # the others of this process have their turn
+        time.sleep(0)  # other threads of this process run meanwhile
 
 
 def _line_of(row: Entry | Gap) -> str:

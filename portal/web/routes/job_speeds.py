@@ -25,6 +25,6 @@ def show(job_id: int) -> Response:
 
 
 def chart_of(job: Job) -> dict[str, Any]:
-    """What the template needs."""
+    """Returns the values for the template."""
     chart = charts.of_job(job, speeds.of(job))
     return {"chart": chart, "chart_removed_at": None if chart else speeds.removed_at(job)}

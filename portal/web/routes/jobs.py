@@ -83,7 +83,7 @@ def create() -> Response | tuple[str, int]:
 @blueprint.post("/jobs/preview")
 @requires(Role.OPERATOR)
 def preview() -> str | tuple[str, int]:
-    """The form again, with the files that its filters leave of its source."""
+    """Shows the form again, with the files of its source that pass its filters."""
     form = JobForm()
     roots = runtime().roots
     try:
@@ -122,8 +122,8 @@ def progress(job_id: int) -> Response:
         key = (job.id, user.settings.timezone, request.script_root)
         kept = cache.caches().rows.get(key, lambda: _plain_row(job))
         return unchanged(kept.tag) or fragment(kept.html, kept.tag)
-    # What the row is made of. The age is part of it: a page that kept an old answer would take
-    # old figures for new ones.
+    # The values that the row is built from. The age of the figures is one of them: otherwise a page
+    # would take a kept answer with old figures for a new one.
     started = relative(job.started_at or job.created_at)
     tag = tag_of(
         job.id, job.seq, age(job), started, user.session_id, user.role, user.settings.timezone
@@ -182,7 +182,7 @@ def _plain_row(job: Job) -> cache.Row:
 
 
 def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None = None) -> str:
-    # A page that fetches its region anew follows the log by itself.
+    # When a page fetches its region again, it follows the log by itself.
     log = {} if is_htmx() else end_of(job, TAIL_LINES)
     return render_template(
         "jobs/job.html",
@@ -191,7 +191,7 @@ def _page(job: Job, confirmation: ConfirmPlanForm, speed: BandwidthForm | None =
         events=listing.events_of(job.id),
         **log,
         **chart_of(job),
-        # Here, and not in the template: their names are loaded for this page alone.
+        # Done here and not in the template: only this page needs their names.
         differences=difference_lists(job) if job.differences else [],
         speed=speed or BandwidthForm(bandwidth_limit=job.bandwidth_limit),
         confirmation=confirmation if plans.confirmable(job) else None,

@@ -18,7 +18,7 @@ def show(token: str) -> str:
 @blueprint.post("/password/<token>")
 @public
 def use(token: str) -> Response | tuple[str, int]:
-    """Only this uses the link up: programs that look at mails open every link in them."""
+    """Only this POST uses the link up: programs that scan mails open every link in them."""
     form = NewPasswordForm()
     try:
         if not form.validate():

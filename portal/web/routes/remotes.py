@@ -23,7 +23,7 @@ def index() -> str:
 @blueprint.get("/new")
 @requires(Role.ADMIN)
 def new() -> str:
-    """Without ``?backend=``: which storage it is to be."""
+    """Without ``?backend=`` it asks for the kind of storage."""
     if "backend" not in request.args:
         return render_template("remotes/choose.html", backends=BACKENDS)
     return _page(form_for(_backend(request.args["backend"]), formdata=None))
@@ -73,7 +73,8 @@ def change(remote_id: int) -> Response | tuple[str, int]:
         form.ask_again()
         return _page(form, remote), 422
     except remotes.Stale as stale:
-        # What was typed stays; saved once more, it knowingly replaces the other's.
+        # The typed values stay in the form. If the person saves again, they knowingly replace the
+        # other version.
         form.version.data = form.version.raw_data = None
         form.version.data = str(stale.current.version)
         form.ask_again()
@@ -116,7 +117,7 @@ def _page(form: RemoteForm, remote: Remote | None = None, stale: str = "") -> st
 
 
 def _theirs(form: RemoteForm, remote: Remote) -> dict[str, str]:
-    """What is stored now where something else was typed, by what the field is called."""
+    """Returns the stored values that differ from the typed ones, by the label of the field."""
     draft = form.draft()
     found = {
         label(name, form.backend.key): remote.options.get(name) or "empty"

@@ -1,4 +1,4 @@
-"""Codes beside the password: asked for at the door, turned on and off in the settings."""
+"""Codes beside the password: asked for at sign-in, turned on and off in the settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CODES = "recovery_codes"
 Answer = Response | str | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
-# --- at the door --------------------------------------------------------------------------------
+# --- at sign-in ---------------------------------------------------------------------------------
 
 
 @blueprint.get("/login/code")
@@ -180,7 +180,7 @@ def reset(user_id: int) -> Response:
 
 def _proofs(form: FactorForm) -> tuple[str, str]:
     if not me().password_hash:
-        form.current_password.validators = []  # there is none to type
+        form.current_password.validators = []  # a person without a password cannot type one
     _valid(form)
     return form.code.data or "", form.current_password.data or ""
 
@@ -214,7 +214,7 @@ def _again(
 
 
 def _explain(form: Any, error: Invalid | TooMany) -> dict[str, str]:
-    """Says the error beside its field; the headers of the answer."""
+    """Shows the error beside its field. Returns the headers of the answer."""
     if isinstance(error, TooMany):
         form.code.errors = [f"Too many attempts. Wait {duration(error.seconds)} and try again."]
         return {"Retry-After": str(error.seconds)}
@@ -228,7 +228,7 @@ def _setup(user: User) -> Setup | None:
 
 
 def _picture(user: User) -> Response:
-    """The QR code, as long as there is something to scan: it holds the secret."""
+    """Returns the QR code, while there is something to scan: it contains the secret."""
     setup = _setup(user)
     if setup is None:
         raise Conflict("There is nothing to scan.")

@@ -67,7 +67,7 @@ def logout() -> Response:
 @requires(Role.VIEWER)
 @background
 def who() -> Response:
-    """By it a page tells "signed out" from "blocked"."""
+    """A page asks this to tell "signed out" from "blocked"."""
     return jsonify(
         {
             "user": me().username,
@@ -130,7 +130,7 @@ def _end(user: User, session_id: int, page: str) -> Response:
 
 
 def _end_others(user: User, page: str) -> Response:
-    """All but the one that asks; of another user that is every one."""
+    """Ends all sessions but the one that asks. Of another user it ends every one."""
     number = sessions.end_others(user, keep=me().session_id, actor=actor())
     flash(f"{number} session{'' if number == 1 else 's'} signed out.")
     return redirect(page, 303)

@@ -1,4 +1,4 @@
-"""What the ways to sign in have in common: the second step, the session, the page after it."""
+"""The steps that all ways to sign in share: the second step, the session, the page after it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _PROPOSED = "proposed"
 def continue_sign_in(
     proof: Proof, *, remember: bool, target: str, way: str = "", second_step: bool = False
 ) -> Response | None:
-    """To the second step if one is due, else in. None if the user may not in after all.
+    """Redirects to the second step if one is due; otherwise signs the user in. Returns None if the
+    user may not sign in after all.
 
-    ``way``: other than by password, in the words of the audit trail; ``second_step``: it was more
-    than a password.
+    ``way``: the way of signing in other than by password, in the words of the audit trail.
+    ``second_step``: more than a password was proven.
     """
     user = user_or_404(proof.user_id)
     step = "" if second_step else second_factor.next_step_of(user)
@@ -66,7 +67,8 @@ def let_in(
 
 
 def propose(user: User) -> None:
-    """A secret for an app, which this browser alone carries until it is proven."""
+    """Proposes a secret for an authenticator app. Only this browser carries it until a code proves
+    it."""
     session[_PROPOSED] = second_factor.proposal(user)
 
 
@@ -83,13 +85,14 @@ def pending() -> PendingSignIn | None:
 
 
 def target() -> str:
-    """Where the sign-in was to lead to; an own path, checked when it was kept."""
+    """Returns the page that the sign-in was to lead to: a path of this site, checked when it was
+    kept."""
     return session.get(_NEXT) or url_for("dashboard.index")
 
 
 def is_own_path(target: str) -> bool:
-    """A path of this site. Browsers drop control characters and read a backslash as a slash, so
-    that ``/\\t/evil.example`` would lead to another host."""
+    """Returns whether the text is a path of this site. Browsers drop control characters and read a
+    backslash as a slash, so ``/\\t/evil.example`` would lead to another host."""
     return (
         target.startswith("/")
         and not target.startswith("//")
@@ -99,6 +102,6 @@ def is_own_path(target: str) -> bool:
 
 
 def next_url() -> str:
-    """The page that ``next`` asks for, if it is one of this site."""
+    """Returns the page that ``next`` names, if it is one of this site."""
     text = request.args.get("next", "")
     return text if is_own_path(text) else url_for("dashboard.index")

@@ -1,4 +1,4 @@
-"""To the provider and back: to sign in, or to say who one is there."""
+"""Sends people to the provider and takes them back: to sign in, or to link their account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LINKING = "linking"
 
 @blueprint.app_context_processor
 def _name() -> dict[str, Any]:
-    """For the templates: what the button says; nothing where there is no provider."""
+    """Gives templates the label of the button; empty if there is no provider."""
     provider = single_sign_on.provider()
     return {"single_sign_on": provider.name if provider else ""}
 
@@ -46,13 +46,14 @@ def _only_where_set_up() -> Response | None:
 @blueprint.get("/sign-on")
 @public
 def start() -> Response:
-    """A link and no form: the policy of this site lets no form lead to another one."""
+    """A link, not a form: the content security policy allows no form to lead to another site."""
     linking = _may_link()
     if current_user.is_authenticated and not linking:
         return redirect(sign_in_flow.next_url())
     back = url_for("single_sign_on.callback", _external=True)
     there, authorization = single_sign_on.authorization_url(back)
-    # Signed, and in the cookie of this browser alone: nobody can send somebody else on their trip.
+    # The data is signed and only in the cookie of this browser, so nobody can make somebody else
+    # continue their sign-in.
     data = {
         "trip": authorization,
         "next": sign_in_flow.next_url(),
@@ -134,7 +135,7 @@ def unlink() -> Response | tuple[str, int, dict[str, str]]:
 
 
 def _refused(form: ConfirmForm) -> tuple[str, int, dict[str, str]] | None:
-    """The page again, unless the password is right."""
+    """Shows the page again if the password is wrong; returns None if it is right."""
     try:
         if not form.validate():
             raise Invalid({})

@@ -52,7 +52,7 @@ def end(token_id: int) -> Response:
 
 
 def _end(form: TokenForm) -> datetime:
-    """The end of the chosen day, in the user's time zone."""
+    """Returns the end of the chosen day in the user's time zone."""
     if form.expires.data != form.ON_A_DAY:
         return now() + timedelta(days=int(form.expires.data))
     if form.day.data is None:

@@ -29,7 +29,7 @@ def index() -> str:
 @blueprint.post("")
 @requires(Role.ADMIN)
 def create() -> Response | tuple[str, int]:
-    """By a link where ``by`` says so, else with a generated password."""
+    """Creates a user with a link if ``by`` says so, otherwise with a generated password."""
     form = NewUserForm()
     try:
         if not form.validate():

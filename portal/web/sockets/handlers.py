@@ -1,4 +1,4 @@
-"""Socket.IO: connect, subscribe, disconnect. Nothing else comes in.
+"""The Socket.IO events: connect, subscribe, disconnect. No other event is accepted.
 
 The server picks the rooms from the session; a client can name topics, never rooms.
 """
@@ -41,8 +41,8 @@ def _no_greeting(_sid: str) -> None: ...
 
 
 class _Sockets:
-    """The live sockets of one application: those that were let in, and since when the others are
-    known; ``greet`` is given each that is let in."""
+    """The live sockets of one application: those that were authenticated, and since when each other
+    one has been open. ``greet`` is called with each socket that is let in."""
 
     def __init__(self) -> None:
         self.authenticated: dict[str, SocketSession] = {}
@@ -73,10 +73,11 @@ def _refused() -> Refused:
 
 
 def register(server: Any, *, greet: Callable[[str], None] = _no_greeting) -> None:
-    """``greet`` is given each client that was let in.
+    """Registers the handlers. ``greet`` is called with each client that was let in.
 
-    The handlers, without Flask's request around them: none of them needs it, and in a storm of
-    reconnects it costs more than they do."""
+    They run without Flask's request around them: none of them needs it, and when many clients
+    reconnect at once it costs more than they do.
+    """
     _sockets().greet = greet
     server.on("connect", connect)
     server.on("subscribe", subscribe)
@@ -86,14 +87,14 @@ def register(server: Any, *, greet: Callable[[str], None] = _no_greeting) -> Non
 def connect(
     sid: str, environ: dict[str, Any] | None = None, auth: object = None, *_more: object
 ) -> None:
-    """Fails closed: whatever goes wrong in here, the client is refused and in no room."""
+    """Fails closed: whatever goes wrong here, the client is refused and is in no room."""
     if environ is None or sid in _sockets().authenticated:
-        return  # an event that a client gave this name; see ``disconnect``
+        return  # a client sent an event with this name; see ``disconnect``
     try:
         known = _authenticate(environ)
     except Exception as error:
-        # The third broad except of the house: an exception that leaves this handler would let
-        # the client count as connected.
+        # The third broad except in the portal: if an exception left this handler, the client would
+        # count as connected.
         log.exception("connect failed")
         raise _refused() from error
     if known is None:
@@ -112,7 +113,8 @@ def connect(
 
 
 def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:
-    """Sets exactly the topics named. Answers with them, or with ``error`` and no change."""
+    """Sets exactly the named topics. Acknowledges them, or answers with ``error`` and changes
+    nothing."""
     known = _sockets().authenticated.get(sid)
     topics = message.get("topics") if isinstance(message, dict) else None
     if known is None or not isinstance(topics, list):
@@ -128,8 +130,8 @@ def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any
 
 
 def disconnect(sid: str, reason: str = "", *_more: object) -> None:
-    # The library hands an event named "disconnect" to this handler too. Believed, it would leave
-    # a socket that still hears everything and that no review knows.
+    # The library calls this handler too when a client sends an event named "disconnect". If it were
+    # believed, a socket would remain that still hears everything and that no review knows.
     if _server().manager.is_connected(sid, "/"):
         return
     known = _sockets().authenticated.pop(sid, None)
@@ -145,7 +147,7 @@ def disconnect(sid: str, reason: str = "", *_more: object) -> None:
 
 
 def review_forever() -> None:
-    """Run in the background of a serving process: see ``review``."""
+    """Runs ``review`` in the background of a serving process."""
     while True:
         current()[SocketIO].sleep(sessions.REVIEW_SECONDS)
         try:
@@ -157,7 +159,7 @@ def review_forever() -> None:
 
 
 def review() -> None:
-    """Drops sockets whose session is gone (expired, or ended where no event reached us) and
+    """Drops sockets whose session is gone (expired, or ended without an event that reached us) and
     connections that never finished the handshake."""
     sessions.drop_ended({known.session_id for known in _sockets().authenticated.values()})
     _close_unauthenticated()

@@ -24,8 +24,8 @@ from portal.web.security_headers import REFUSAL
 
 log = structlog.get_logger(__name__)
 
-#: Handshakes that run at the same time. When many clients connect, the others wait, and pages,
-#: which do not wait, are answered in between.
+#: Handshakes that run at the same time. When many clients connect, the others wait, and pages are
+#: answered in between.
 _CONCURRENT = 32
 
 
@@ -55,7 +55,7 @@ class HandshakeGuard:
     ) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
-        if "portal.principal" in environ:  # it came in a batch, and waited there
+        if "portal.principal" in environ:  # it was looked up with its batch before it waited
             return self._handshake(environ, start_response)
         with self._turns:
             return self._handshake(environ, start_response)
@@ -100,7 +100,7 @@ class HandshakeGuard:
     def _admit(
         self, user: int, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        # Browsers always offer compression; a zlib stream per client costs more than it saves.
+        # Browsers always offer compression, but a zlib stream per client costs more than it saves.
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         # Counted here: nothing else knows a socket that never finishes its handshake.
         self._open[user] += 1

@@ -1,5 +1,5 @@
-"""JSON for programs, below ``/api/v1/``. What stands in one module per noun is declared once, and
-the rest follows: see ``operations``."""
+"""JSON for programs, below ``/api/v1/``. Each noun has a module that declares its operations once;
+everything else is derived from them: see ``operations``."""
 
 from portal.web.routes.api import (
     events,

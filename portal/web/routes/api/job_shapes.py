@@ -1,4 +1,4 @@
-"""What JSON says of a job."""
+"""The JSON shapes of a job."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Job(ResponseBody):
 
 
 def shown_in_full(job: models.Job) -> Job:
-    """With the names that no list of jobs has."""
+    """The job with the lists of names that no list of jobs contains."""
     job_shape = shown(job)
     if job_shape.differences is None or job.difference_names is None:
         return job_shape
@@ -190,7 +190,7 @@ def shown_in_full(job: models.Job) -> Job:
 
 
 def shown(job: models.Job, queued: Queued | None = None) -> Job:
-    """``queued``: see ``queue_position``; looked up where it is not known."""
+    """``queued``: see ``queue_position``; it is looked up if it is not given."""
     queued = queued or queue_position.of([job]).get(job.id)
     columns = {name: getattr(job, name) for name in Job.model_fields if hasattr(job, name)}
     chosen = JobOptions.model_validate(from_json(job.options))

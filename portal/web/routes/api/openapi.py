@@ -1,5 +1,5 @@
-"""The description of the API, generated from the declared operations: for programs as OpenAPI 3.1,
-for people as a page."""
+"""The description of the API, generated from the declared operations: OpenAPI 3.1 for programs, a
+page for people."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def scope_for(right: Role) -> Scope:
 
 
 def kind(schema: Json) -> str:
-    """What a value is, in a few words: ``integer or null``, ``list of Job``."""
+    """Describes the type of a value in a few words: ``integer or null``, ``list of Job``."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
@@ -136,7 +136,7 @@ def _parameters(one: Operation, schemas: dict[str, Json]) -> list[Json]:
 
 
 def _parameter(place: str, name: str, schema: Json) -> Json:
-    # What is optional is left out of an address, never sent as null.
+    # An optional parameter is left out of the address, never sent as null.
     given = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
     kept = given[0] if given else schema
     hidden = ("title", "description") + (("default",) if given else ())
@@ -169,7 +169,7 @@ def _responses(one: Operation, references: dict[Any, Json]) -> Json:
 
 
 def _usual_refusals(one: Operation) -> set[int]:
-    """What follows from the declaration itself."""
+    """Returns the refusals that follow from the declaration itself."""
     return (
         {401, 422}
         | ({403} if one.right != Role.VIEWER else set())
@@ -180,7 +180,7 @@ def _usual_refusals(one: Operation) -> set[int]:
 
 
 def _schemas() -> tuple[dict[str, Json], dict[Any, Json]]:
-    """All shapes by name, and the reference to each by shape and mode."""
+    """Returns all shapes by name, and the reference to each by shape and mode."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "validation")]
     for one in OPERATIONS:
         wanted.append((one.shape, "serialization"))
@@ -194,5 +194,5 @@ def _schemas() -> tuple[dict[str, Json], dict[Any, Json]]:
 
 
 def _queries() -> set[str]:
-    """Names of shapes that are parameters and no bodies."""
+    """Returns the names of shapes that are parameters, not bodies."""
     return {shape.__name__ for one in OPERATIONS for shape in (one.query, one.headers) if shape}

@@ -1,5 +1,5 @@
-"""One declaration an operation: it makes the route with its right, reads the request, shapes the
-answer, and is what the document at ``/api/v1/openapi.json`` is generated from."""
+"""Each operation of the API has one declaration. It makes the route with its right, reads the
+request and shapes the answer, and ``/api/v1/openapi.json`` is generated from it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _NUMBER = re.compile(r"<(?:big_)?id:(\w+)>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """``answers``: what each status of success means. ``refusals``: what can stand in the way,
-    beside what follows from the rest (the right, the path, a query, a body)."""
+    """``answers``: what each status of success means. ``refusals``: further reasons for a refusal,
+    beside those that follow from the right, the path, a query or a body."""
 
     method: str
     rule: str
@@ -44,18 +44,18 @@ class Operation:
 
     @property
     def path(self) -> str:
-        """As OpenAPI writes it: ``/api/v1/jobs/{job_id}``."""
+        """The path in the form of OpenAPI: ``/api/v1/jobs/{job_id}``."""
         return f"{blueprint.url_prefix}" + _NUMBER.sub(r"{\1}", self.rule)
 
     @property
     def numbers(self) -> list[str]:
-        """Names of what the path leaves open."""
+        """The names of the numbers in the path."""
         return _NUMBER.findall(self.rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """For a view that answers with more than its shape."""
+    """For a view that answers with a status or headers of its own."""
 
     shown: ResponseBody
     status: int = 200
@@ -80,9 +80,9 @@ def operation(
     headers: type[Query] | None = None,
     answer_headers: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
-    """Declares the view below it. The first line of its docstring is the summary, the rest its
-    description; it gets the numbers of its path, and ``query``, ``body`` and ``headers`` where they
-    are declared."""
+    """Declares the view below it. The first line of the view's docstring is the summary, the rest
+    its description. The view gets the numbers of its path, and ``query``, ``body`` and ``headers``
+    if they are declared."""
 
     def declare(view: View) -> View:
         summary, _, description = (view.__doc__ or "").strip().partition("\n")

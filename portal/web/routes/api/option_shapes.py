@@ -1,4 +1,4 @@
-"""Fields of a transfer's options in JSON, made from their declarations."""
+"""The fields of a transfer's options in JSON, built from their declarations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT_LENGTH = 20
 
 
 def _given(option: Option) -> tuple[Any, Any]:
-    """Type and field of an option in a request."""
+    """Returns the type and the field of an option in a request."""
     words = option.description
     match option.kind:
         case Patterns():
@@ -28,7 +28,7 @@ def _given(option: Option) -> tuple[Any, Any]:
 
 
 def _shown(option: Option) -> tuple[Any, Any]:
-    """Type and field of an option in an answer."""
+    """Returns the type and the field of an option in an answer."""
     match option.kind:
         case Patterns():
             return list[str], ...

@@ -1,4 +1,4 @@
-"""Lists in pages: the same query, the same frame and the same ``Link`` header for each."""
+"""Lists in pages: all have the same query, the same frame and the same ``Link`` header."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pages_of(total: int, per_page: int) -> int:
 
 
 def links(query: Pages, pages: int) -> dict[str, str]:
-    """Paths without a host: what a proxy in front is called is not always known here."""
+    """Paths without a host: the public name of a proxy in front is not always known here."""
     numbers = {"first": 1, "prev": query.page - 1, "next": query.page + 1, "last": pages}
     kept = {name: value for name, value in request.args.items() if name != "page"}
     here = f"{request.script_root}{request.path}"

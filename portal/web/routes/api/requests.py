@@ -1,4 +1,5 @@
-"""Reads what a program sent into a declared shape, or says all that is wrong with it."""
+"""Reads the data of a request into a declared shape, or reports everything that is wrong with
+it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ class NotJson(PortalError):
 
 
 def parse_query(shape: type[Shape]) -> Shape:
-    """The query of the address."""
+    """Reads the query of the address."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise Invalid({name[:100]: "Give this once." for name in repeated[:_MOST_ERRORS]})
@@ -41,7 +42,7 @@ def parse_query(shape: type[Shape]) -> Shape:
 
 
 def parse_headers(shape: type[Shape]) -> Shape:
-    """The headers that it names."""
+    """Reads the headers that the shape names."""
     names = [field.alias or name for name, field in shape.model_fields.items()]
     try:
         return shape.model_validate(
@@ -52,7 +53,7 @@ def parse_headers(shape: type[Shape]) -> Shape:
 
 
 def parse_body(shape: type[Shape]) -> Shape:
-    """The body."""
+    """Reads the body."""
     if request.mimetype != "application/json":
         raise NotJson("Send the body as application/json.")
     request.max_content_length = _LARGEST_BODY

@@ -1,4 +1,4 @@
-"""What JSON looks like here: nothing unknown comes in, and times go out in one form."""
+"""The rules of our JSON: unknown fields are refused, and all times have one form."""
 
 from __future__ import annotations
 
