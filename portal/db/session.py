@@ -286,6 +286,15 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
+def log_failure(log: Any, event: str, error: Exception, **about: object) -> None:
+    """Logs what could not be done: in one line where the database is away, which is no fault of the
+    program, and with the traceback otherwise."""
+    if isinstance(error, AWAY):
+        log.warning(event, error=reason(error), **about)
+    else:
+        log.error(event, exc_info=error, **about)
+
+
 def has_no_room(error: Exception) -> bool:
     """Whether it is about a write that the disk did not take."""
     cause = getattr(error, "orig", None)

@@ -170,8 +170,8 @@ def _remove_forever(what: str, remove: Callable[[int], int], days: int) -> None:
         try:
             if removed := remove(days):
                 log.info("old rows were removed", what=what, number=removed)
-        except SQLAlchemyError:
-            log.exception("old rows could not be removed", what=what)
+        except SQLAlchemyError as error:
+            session.log_failure(log, "old rows could not be removed", error, what=what)
         finally:
             session.session.remove()
         current()[SocketIO].sleep(_REMOVE_EVERY)

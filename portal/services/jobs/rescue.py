@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal.db.session import (
     advisory_lock,
     database_time,
+    log_failure,
     session,
     write,
 )
@@ -137,8 +138,8 @@ def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str
     for row in rows:
         try:
             left |= step(row)
-        except (SQLAlchemyError, ValueError):
-            log.exception("a job could not be brought back", job=row.id)
+        except (SQLAlchemyError, ValueError) as error:
+            log_failure(log, "a job could not be rescued", error, job=row.id)
             session.rollback()
     return left
 

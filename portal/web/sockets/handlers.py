@@ -15,7 +15,7 @@ from flask_socketio import SocketIO
 from socketio.exceptions import ConnectionRefusedError as Refused
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.db.session import session
+from portal.db.session import log_failure, session
 from portal.realtime import rooms
 from portal.runtime.context import current
 from portal.services.accounts import principals, sessions
@@ -152,8 +152,8 @@ def review_forever() -> None:
         current()[SocketIO].sleep(sessions.REVIEW_SECONDS)
         try:
             review()
-        except SQLAlchemyError:
-            log.exception("sockets could not be reviewed")
+        except SQLAlchemyError as error:
+            log_failure(log, "sockets could not be reviewed", error)
         finally:
             session.remove()
 

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
+from portal.db.session import log_failure
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Principal
 from portal.web import origins
@@ -78,8 +79,8 @@ class HandshakeGuard:
             return _refuse(403, "This origin may not connect.")(environ, start_response)
         try:
             principal = self._principal(environ)
-        except SQLAlchemyError:
-            log.exception("socket refused: the session could not be read")
+        except SQLAlchemyError as error:
+            log_failure(log, "socket refused: the session could not be read", error)
             refusal = _refuse(503, "Try again soon.")
             refusal.headers["Retry-After"] = "2"
             return refusal(environ, start_response)
