@@ -31,14 +31,16 @@ def modes_failed(outcome: Outcome) -> bool:
     )
 
 
-def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
+def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None, *, begun: bool) -> str:
+    """``begun``: part of the plan may be done already."""
     if plan is None:
         return "What it would delete could not be compared with what you confirmed."
     if plan.deletes == confirmed.deletes:
         other = "other files than the ones you confirmed"
     else:
         other = f"{_files(plan.deletes)} instead of the {confirmed.deletes:,} you confirmed"
-    return f"It would now delete {other}. Nothing was changed. Preview again."
+    more = " more" if begun else ""
+    return f"It would now delete {other}. Nothing{more} was changed. Preview again."
 
 
 def copies_differ(differences: Differences) -> str:

@@ -20,6 +20,7 @@ from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.outcomes import changed_plan, copies_differ, modes_failed, unknown_source
+from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.rclone_process import Outcome, RcloneProcess
@@ -51,10 +52,12 @@ class Run:
         patience: float = math.inf,
         paused: bool = False,
         before: Progress | None = None,
+        obstacle: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`backoff`: seconds before the second try; each further wait is twice as long. `before`:
         what earlier attempts have done. `patience`: seconds without a byte from a storage after
-        which a try is given up."""
+        which a try is given up. `obstacle` is asked before each rclone, which may be long after the
+        start: it gives a sentence why this one must not run, because a disk is missing say."""
         self._rclone = rclone
         self._order = order
         self._data_dir = data_dir
@@ -68,6 +71,7 @@ class Run:
         self._begun_at = time.time()
         self._paused = paused
         self._stopped = False
+        self._obstacle = obstacle
         self._begun: Callable[[int], None] | None = None
         self._current: RcloneProcess | None = None
         self._outcome: Outcome | None = None
@@ -175,34 +179,55 @@ class Run:
         return outcome
 
     def _look_ahead(self, order: Order, tick: float) -> Objection:
-        """Returns None if it would delete exactly what was confirmed."""
+        """Returns None if it would delete exactly what was confirmed; in a later try, when part of
+        that may be done, no more files than that."""
         confirmed = order.confirmed
-        if confirmed is None or self._looked:
+        if confirmed is None:
             return None
         outcome = yield from self._look(replace(order, dry_run=True, confirmed=None), tick)
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
-        if outcome.plan is not None and outcome.plan.fingerprint == confirmed.fingerprint:
+        plan = outcome.plan
+        if plan is not None and plan.fingerprint == confirmed.fingerprint:
             self._note("Verified: it deletes exactly what was confirmed.")
             self._looked = True
             return None
-        return Outcome(False, False, None, changed_plan(confirmed, outcome.plan), (), None)
+        if plan is not None and self._looked and plan.deletes <= self._remaining(order).deletes:
+            return None
+        begun = self._looked or order.attempt > 1
+        reason = changed_plan(confirmed, plan, begun=begun)
+        return Outcome(False, False, None, reason, (), None)
+
+    def _remaining(self, order: Order) -> ConfirmedPlan:
+        """The part of the confirmed plan that is still to be done. Of a move it is not known which
+        files this attempt has moved already."""
+        assert order.confirmed is not None  # noqa: S101 - narrows the type
+        if order.operation != "sync":
+            return order.confirmed
+        return order.confirmed.after(self._deleted() - self._deleted_before)
 
     def _try(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
         yield from self._stand_still(tick)
+        if not self._stopped:
+            yield from self._look_at_source(tick)
+        while not self._stopped:
+            objection = yield from self._attend(
+                self._precautions.take(
+                    self._order, tick, lambda order: self._look_ahead(order, tick)
+                )
+            )
+            if objection is not None:
+                return objection
+            if not self._paused:
+                break
+            # What was shown before a pause is not known to hold after it.
+            yield from self._stand_still(tick)
         if self._stopped:
             return self._interrupted()
-        objection = yield from self._attend(
-            self._precautions.take(self._order, tick, lambda order: self._look_ahead(order, tick))
-        )
-        if objection is not None:
-            return objection
         order = self._precautions.with_comparison(self._order)
-        if order.confirmed is not None and order.operation == "sync":
-            order = replace(
-                order, confirmed=order.confirmed.after(self._deleted() - self._deleted_before)
-            )
+        if order.confirmed is not None:
+            order = replace(order, confirmed=self._remaining(order))
         return (yield from _shown(self._compared(order, tick), self._told))
 
     def _ask(self, leader: int) -> None:
@@ -347,12 +372,11 @@ class Run:
         """One rclone from its start to its end."""
         yield from self._stand_still(tick)
         shape = yield from self._look_at_source(tick)
+        yield from self._stand_still(tick)
         if shape.name is not None:
             order = narrow_to_file(order, shape.name)
-        if shape.problem and not self._stopped:
-            return unknown_source(shape)
-        if self._stopped:
-            return self._interrupted()
+        if (reason := self._why_not(shape)) is not None:
+            return reason
         transfer = RcloneProcess(
             self._rclone,
             replace(order, bandwidth_limit=self._bandwidth.begin()),
@@ -384,6 +408,16 @@ class Run:
         if order.only is not None and outcome.succeeded and transfer.found_nothing:
             self._note("The filters leave out this file: nothing was transferred.")
         return replace(outcome, found_nothing=transfer.found_nothing)
+
+    def _why_not(self, shape: Shape) -> Outcome | None:
+        """The end of one that must not begin, if so."""
+        if self._stopped:
+            return self._interrupted()
+        if shape.problem:
+            return unknown_source(shape)
+        if obstacle := self._obstacle():
+            return Outcome(False, False, None, obstacle, (), None)
+        return None
 
     def _stand_still(self, tick: float) -> Iterator[None]:
         while self._paused and not self._stopped:

@@ -196,6 +196,7 @@ class Attempt:
             patience=self._settings.storage_patience_seconds,
             paused=self._paused,
             before=self._before,
+            obstacle=lambda: preflight.missing_disk(order, mounts),
         )
         if self._is_to_stop(running):
             return Ending(False, None, None)
