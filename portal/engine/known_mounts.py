@@ -80,7 +80,14 @@ class KnownMounts:
             known = self._read()
         except Damaged as damaged:
             return damaged.reason
-        return self._problem(os.path.realpath(path), known, self._present())
+        real = os.path.realpath(path)
+        for point in known:
+            if _inside(point, real):
+                # Mounts on demand use this type.
+                with contextlib.suppress(OSError):
+                    Path(point).stat()
+        present = self._present()
+        return self._problem(real, known, present) or _problem_below(real, known, present)
 
     def problems(self) -> list[str]:
         """The same of every root that is not there."""
@@ -165,6 +172,18 @@ class KnownMounts:
             Path(name).replace(self._file)
         finally:
             os.close(lock)
+
+
+def _problem_below(real: str, known: Known, present: dict[str, Mount]) -> str | None:
+    """Without such a disk a sync would take its files for deleted, or write beside them."""
+    for point in sorted(known):
+        if _inside(point, real) and point not in present:
+            return (
+                f"A disk inside this folder is away: it was mounted at {point}. Mount it again, "
+                "then retry. If it is meant to be an ordinary folder now, an administrator runs: "
+                f"manage.py accept-mount {point}"
+            )
+    return None
 
 
 def _is_known(told: Any) -> bool:

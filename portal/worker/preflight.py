@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from dataclasses import replace
+from pathlib import Path
 
 from portal import engine
 from portal.services.storage import connections
@@ -46,4 +48,11 @@ def _real(side: str, path: str, roots: Roots, mounts: engine.KnownMounts) -> str
         raise PathRefused(f"The {side} may no longer be used. {refused.reason}") from None
     if problem := mounts.problem(path):
         raise PathRefused(problem)
+    with contextlib.suppress(OSError):  # nothing is there, which rclone says better
+        kind = Path(real).stat().st_mode
+        if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)):
+            raise PathRefused(
+                f"The {side} {real} is neither a folder nor a file but a pipe, a socket or a "
+                "device. Choose another one."
+            )
     return real

@@ -3,6 +3,7 @@ left of it, which lies on the system disk."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -282,3 +283,56 @@ def test_root_that_was_removed_is_named(
     job = copy(source=usb / "originals", destination=root / "to")
     assert (job.status, job.error) == (JobStatus.FAILED, said)
     assert not root.exists()
+
+
+@pytest.fixture
+def stick(tmp_path: Path, root: Path, mounts: Mounts) -> Path:
+    """A disk in the middle of a folder that is transferred."""
+    point = root / "all" / "stick"
+    mounts.disk(tmp_path / "stick", point)
+    fill(point)
+    fill(root / "all" / "letters")
+    return point
+
+
+@pytest.mark.parametrize("operation", [Operation.SYNC, Operation.COPY, Operation.MOVE])
+def test_source_in_which_a_disk_is_away_is_not_taken_for_all_of_it(
+    stick: Path,
+    root: Path,
+    started: Settings,
+    copy: Callable[..., Job],
+    mounts: Mounts,
+    operation: Operation,
+) -> None:
+    ends = {"source": root / "all", "destination": root / "backup"}
+    assert copy(**ends, operation=Operation.SYNC).status == JobStatus.COMPLETED
+    before = tree(root / "backup")
+    mounts.away(stick)
+    job = copy(**ends, operation=operation)
+    assert job.status == JobStatus.FAILED
+    assert f"A disk inside this folder is away: it was mounted at {stick}." in str(job.error)
+    assert tree(root / "backup") == before
+    assert copy(source=root / "all" / "letters").status == JobStatus.COMPLETED
+    accept_mount(started, str(stick))
+    assert copy(**ends, operation=operation).status == JobStatus.COMPLETED
+
+
+def test_nothing_is_written_beside_a_disk_inside_the_destination_that_is_away(
+    stick: Path, root: Path, started: Settings, copy: Callable[..., Job], mounts: Mounts
+) -> None:
+    fill(root / "photos" / "stick")
+    assert copy(destination=root / "all").status == JobStatus.COMPLETED
+    mounts.away(stick)
+    assert copy(destination=root / "all").status == JobStatus.FAILED
+    assert list(stick.iterdir()) == []
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE, Operation.CHECK])
+def test_pipe_is_refused_at_once(
+    started: Settings, copy: Callable[..., Job], root: Path, side: str, operation: Operation
+) -> None:
+    os.mkfifo(root / "pipe")
+    job = copy(**{side: root / "pipe"}, operation=operation)
+    assert job.status == JobStatus.FAILED
+    assert f"The {side} {root / 'pipe'} is neither a folder nor a file" in str(job.error)
