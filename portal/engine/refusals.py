@@ -40,3 +40,7 @@ ALL_THERE = (
     "different names. That they are two places could not be proven beyond doubt, so that nothing "
     "was deleted. Look at both, then delete the files at the source yourself."
 )
+LINKED_FOLDER = (
+    "The folder {} of the source is a link at the destination, so that its files would be written "
+    "wherever that leads. Nothing was done. Remove the link, or make it a folder."
+)

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from portal.engine import comparison, refusals
+from portal.engine import comparison, places, refusals
 from portal.engine.case import folds_case, keeps_accents
 from portal.engine.command import Order
 from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.ends import Ends, existing, is_bucket, is_root
 from portal.engine.error_names import Names
 from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
+from portal.engine.linked_folders import linked_folder
 from portal.engine.place_checks import PlaceChecks
 from portal.engine.questions import Later, NoAnswer
 from portal.engine.samples import NO_SAMPLES, Samples
@@ -145,7 +146,7 @@ class Examination:
         finally:
             self._ends.close()
         end = self._order.destination
-        exact = end.startswith("/") and keeps_accents(existing(end))
+        exact = end.startswith("/") and all(map(keeps_accents, _file_systems(end)))
         return replace(verdict, keeps_accents=exact)
 
     def _examine(self) -> Verdict:
@@ -173,7 +174,9 @@ class Examination:
                 return Verdict(chosen, missing.said)
         folds = False
         if order.operation != "check":
-            folds = folds_case(existing(order.destination), may_write=not order.dry_run)
+            folds = _folds_case(order.destination, may_write=not order.dry_run)
+            if not single and (link := linked_folder(order.source, order.destination)):
+                return Verdict(chosen, refusals.LINKED_FOLDER.format(printable(link, _SHOWN)))
         proves = order.moves and self._risky(chosen) and Path(order.source).exists()
         if proves and (refusal := self._prove(single)):
             return Verdict(chosen, refusal)
@@ -230,7 +233,7 @@ class Examination:
         folds = destination.ignores_case and source.kind != destination.kind
         look: str | None = None
         if local:
-            folds = folds_case(existing(order.destination), may_write=not order.dry_run)
+            folds = _folds_case(order.destination, may_write=not order.dry_run)
         one_machine = proves and self._ends.one_machine(source, destination)
         if proves:
             if refusal := self._prove(single, one_machine=one_machine, keep=True):
@@ -344,3 +347,15 @@ class Examination:
         said = names.without(Error(error.said, "", error.said))
         reason = reason_for(1, False, (said,))
         return Verdict(Comparison(BYTES), reason, (said,), errors=error.errors)
+
+
+def _folds_case(destination: str, *, may_write: bool) -> bool:
+    """Whether any part of a local destination takes names that differ by case for one."""
+    return any(folds_case(folder, may_write=may_write) for folder in _file_systems(destination))
+
+
+def _file_systems(destination: str) -> list[str]:
+    """The local destination, or the next folder above it, and what is mounted below it."""
+    folder = existing(destination)
+    below = folder.rstrip("/") + "/"
+    return [folder, *(one.point for one in places.mounts() if one.point.startswith(below))]

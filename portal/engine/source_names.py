@@ -163,18 +163,25 @@ def has_file(folder: str) -> bool | None:
     """Whether a local folder holds a file at any depth; None if there is no such folder."""
     if not Path(folder).is_dir():
         return None
-    return any(files for _, _, files in os.walk(folder))
+    return next(_files_below(folder), None) is not None
 
 
 def first_files(folder: str, number: int) -> list[str]:
     """The same of a local folder."""
-    found = (
-        os.path.relpath(Path(path, name), folder)
-        for path, _, files in os.walk(folder)
-        for name in files
-        if not is_marker(name)
-    )
+    found = (os.path.relpath(path, folder) for path in _files_below(folder) if not is_marker(path))
     return list(islice(found, number))
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    """Whatever is not a folder, at any depth: ``os.walk`` of Python 3.11 fails at a thousand."""
+    folders = [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif not entry.is_dir():
+                    yield entry.path
 
 
 def meeting(read: Callable[[], Iterator[str]]) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import case, source_names
+from portal.engine import case, safety, source_names
 from tests.support.keepsakes import kept, markers
+from tests.support.mounts import Mounts
 
 
 def twins(folder: Path) -> dict[str, bytes]:
@@ -92,3 +93,34 @@ def test_a_folder_of_this_machine_tells_case_apart(tmp_path):
     assert not case.folds_case(str(tmp_path), may_write=True)
     assert not case._tried(str(tmp_path))
     assert markers(tmp_path) == []
+
+
+def test_disk_inside_the_destination_that_ignores_case_is_found(attempts, tmp_path, monkeypatch):
+    (tmp_path / "from" / "usb").mkdir(parents=True)
+    for name in ("Photo.jpg", "photo.jpg"):
+        (tmp_path / "from" / "usb" / name).write_bytes(name.encode())
+    before = kept(tmp_path / "from")
+    with Mounts(tmp_path) as mounts:
+        usb = tmp_path / "to" / "usb"
+        mounts.memory(usb)
+        monkeypatch.setattr(safety, "folds_case", lambda folder, **_: folder == str(usb))
+        outcome = attempts.run("move", tmp_path / "from", tmp_path / "to")
+        assert not outcome.succeeded
+        assert "would be one file there" in outcome.reason
+        assert kept(tmp_path / "from") == before
+
+
+def test_tree_that_is_deeper_than_python_recurses_is_looked_through(tmp_path):
+    folders = [tmp_path / "d"]
+    for _ in range(1100):
+        folders.append(folders[-1] / "d")
+    for folder in folders:
+        folder.mkdir()
+    assert source_names.has_file(str(tmp_path)) is False
+    (tmp_path / "d" / "file").touch()
+    assert source_names.has_file(str(tmp_path)) is True
+    assert source_names.first_files(str(tmp_path), 5) == ["d/file"]
+    # What removes the folders of tests recurses too.
+    (tmp_path / "d" / "file").unlink()
+    for folder in reversed(folders):
+        folder.rmdir()

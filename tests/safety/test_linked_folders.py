@@ -1,0 +1,87 @@
+"""A folder of the source that is a link at the destination: rclone would write through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portal.engine.linked_folders import linked_folder
+from tests.support.attempts import Attempts
+from tests.support.keepsakes import kept
+
+
+def fill(folder: Path, content: bytes) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"x{number}").write_bytes(content * (number + 1))
+    return folder
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> tuple[Path, Path]:
+    source, destination = tmp_path / "from", tmp_path / "to"
+    fill(source / "sub", b"one")
+    fill(source / "other", b"another")
+    destination.mkdir()
+    return source, destination
+
+
+@pytest.mark.parametrize("operation", ["move", "sync", "copy"])
+@pytest.mark.parametrize("leads_to", ["source", "destination", "elsewhere"])
+@pytest.mark.parametrize("depth", ["", "deeper"])
+def test_link_at_the_destination_is_refused_before_anything_is_written(
+    attempts: Attempts,
+    tmp_path: Path,
+    ends: tuple[Path, Path],
+    operation: str,
+    leads_to: str,
+    depth: str,
+) -> None:
+    source, destination = ends
+    if depth:
+        fill(source / depth / "sub", b"deep")
+        (destination / depth).mkdir()
+    (destination / "other").mkdir()
+    targets = {
+        "source": source / "other",
+        "destination": destination / "other",
+        "elsewhere": fill(tmp_path / "elsewhere", b"precious"),
+    }
+    (destination / depth / "sub").symlink_to(targets[leads_to])
+    before = kept(tmp_path)
+
+    outcome = attempts.run(operation, source, destination)
+    assert not outcome.succeeded
+    said = f"The folder {depth + '/' if depth else ''}sub of the source is a link"
+    assert str(outcome.reason).startswith(said)
+    assert kept(tmp_path) == before
+
+
+def test_confirmed_move_is_refused_too(attempts: Attempts, ends: tuple[Path, Path]) -> None:
+    source, destination = ends
+    (destination / "sub").symlink_to(source / "other")
+    before = kept(source)
+    assert not attempts.confirmed("move", source, destination).succeeded
+    assert kept(source) == before
+
+
+def test_links_that_no_folder_of_the_source_meets_do_not_matter(
+    attempts: Attempts, ends: tuple[Path, Path]
+) -> None:
+    source, destination = ends
+    (destination / "mine").symlink_to(source)
+    (destination / "sub").mkdir()
+    (source / "a link").symlink_to(destination)
+    before = {f"{path}": content for path, content in kept(source).items()}
+    assert attempts.run("move", source, destination).succeeded
+    there = kept(destination)
+    assert all(there[name] == content for name, content in before.items() if name in there)
+    assert (destination / "other" / "x2").read_bytes() == b"another" * 3
+
+
+def test_only_folders_that_both_sides_have_are_looked_at(ends: tuple[Path, Path]) -> None:
+    source, destination = ends
+    assert linked_folder(str(source), str(destination)) is None
+    assert linked_folder(str(source), str(destination / "new")) is None
+    assert linked_folder(str(source / "gone"), str(destination)) is None
