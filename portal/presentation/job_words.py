@@ -258,7 +258,8 @@ def plan_words(job: Job) -> str:
     """``Copies 1,203 files, 4.1 GiB; deletes 17 files, 12.0 MiB.``"""
     plan = {"copies": 0, "copy_bytes": 0, "deletes": 0, "delete_bytes": 0} | (job.plan or {})
     if not plan["copies"] and not plan["deletes"]:
-        return "Nothing to do: both sides are equal already."
+        # Of files: a sync may still remove empty folders.
+        return "No files to copy or delete: they are the same on both sides."
     copied = f"{files(plan['copies'])}, {size(plan['copy_bytes'])}" if plan["copies"] else "nothing"
     deleted = (
         f"{files(plan['deletes'])}, {size(plan['delete_bytes'])}" if plan["deletes"] else "nothing"
