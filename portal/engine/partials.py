@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def remove(folders: Iterable[Path], job_id: int, attempt: int) -> None:
             for entry in entries:
                 if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     Path(entry.path).unlink()
+
+
+def folders_below(top: Path, seconds: float) -> Iterator[Path]:
+    """The folder and those in it, as far as so many seconds allow."""
+    until = time.monotonic() + seconds
+    folders = [top]
+    while folders and time.monotonic() < until:
+        folder = folders.pop()
+        yield folder
+        with suppress(OSError), os.scandir(folder) as entries:
+            folders += [
+                Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)
+            ]
 
 
 def _number(number: int) -> str:

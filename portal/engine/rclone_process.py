@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from portal.engine import confinement, control, partials
@@ -32,6 +33,8 @@ from portal.engine.stderr import Reader
 _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
 _LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
+#: Seconds for which partial files are looked for in folders where none is known to be.
+_LOOK_FOR_PARTIALS = 2.0
 _ERROR_LENGTH = 500
 #: A copied file is accessible to its owner only until it gets the mode of its source.
 _PRIVATE = 0o077
@@ -204,14 +207,16 @@ class RcloneProcess:
         return []
 
     def remove_partials(self) -> None:
-        """At a local destination, once it is dead: from the folders that it was at work in."""
+        """At a local destination, once it is dead: from the folders that it was last known to be at
+        work in, and, while there is time, from all others."""
         top = self._order.local_destination
         if top is None or not self._order.leaves_partials:
             return
         _, reader = self._started()
         in_flight = reader.statistics.in_flight if reader.statistics else ()
-        folders = {top, *((top / name).parent for name, _ in in_flight)}
-        partials.remove(folders, self._order.job_id, self._order.attempt)
+        folders = {(top / name).parent for name, _ in in_flight}
+        others = partials.folders_below(top, _LOOK_FOR_PARTIALS)
+        partials.remove(chain(folders, others), self._order.job_id, self._order.attempt)
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and

@@ -261,3 +261,40 @@ def test_page_and_api_name_partial_files(
     page = bob.get(f"/jobs/{job_id}").text
     assert "&lt;b&gt;.*.portal1-1 may remain at the destination" in page
     assert bob.get(f"/api/v1/jobs/{job_id}").json["partial_files"] == ["<b>.*.portal1-1"]
+
+
+@pytest.mark.parametrize("where", [".", "a", "a/b/c"])
+def test_partial_file_in_a_folder_that_nobody_knew_of_goes_with_a_cancel(
+    tmp_path: Path, where: str
+) -> None:
+    """rclone began it after its last statistics."""
+    source, destination = tmp_path / "from", tmp_path / "to"
+    for name in ("a/b/c", "d"):
+        (source / name).mkdir(parents=True)
+        (source / name / "big").write_bytes(b"x" * 3_000_000)
+    order = Order(7, 2, "copy", str(source), str(destination), "300k", False)
+    run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0)
+    left = destination / where / f"new.0123abcd{partials.suffix(7, 2)}"
+    others = destination / where / f"new.0123abcd{partials.suffix(7, 1)}"
+    stopped = False
+    try:
+        for reading in run.readings(tick=0.05):
+            if reading is not None and reading.current_files and not stopped:
+                left.parent.mkdir(parents=True, exist_ok=True)
+                left.write_bytes(b"half")
+                others.write_bytes(b"half")
+                run.stop()
+                stopped = True
+    finally:
+        run.close()
+    assert run.outcome().stopped
+    assert not left.exists()
+    assert others.exists()
+
+
+def test_look_for_partial_files_ends_in_time(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path)
+    found = set(partials.folders_below(tmp_path, 5.0))
+    assert found == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    assert list(partials.folders_below(tmp_path, 0.0)) == []
