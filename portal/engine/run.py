@@ -81,7 +81,8 @@ class Run:
         self._shape: Shape | None = None
         self._watch = StorageWatch(patience, self._note)
         self._deleted_before = self._deleted()
-        self._looked = order.confirmed is None
+        #: Whether an rclone was started that may have done a part of what was confirmed.
+        self._acted = False
         self._precautions = Precautions(
             rclone, self._moment, data_dir=data_dir, note=self._note, dry_run=self._look
         )
@@ -190,11 +191,10 @@ class Run:
         plan = outcome.plan
         if plan is not None and plan.fingerprint == confirmed.fingerprint:
             self._note("Verified: it deletes exactly what was confirmed.")
-            self._looked = True
             return None
-        if plan is not None and self._looked and plan.deletes <= self._remaining(order).deletes:
+        if plan is not None and self._acted and plan.deletes <= self._remaining(order).deletes:
             return None
-        begun = self._looked or order.attempt > 1
+        begun = self._acted or order.attempt > 1
         reason = changed_plan(confirmed, plan, begun=begun)
         return Outcome(False, False, None, reason, (), None)
 
@@ -228,6 +228,7 @@ class Run:
         order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None:
             order = replace(order, confirmed=self._remaining(order))
+        self._acted = True
         return (yield from _shown(self._compared(order, tick), self._told))
 
     def _ask(self, leader: int) -> None:

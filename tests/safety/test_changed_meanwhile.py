@@ -160,6 +160,39 @@ def test_both_ends_are_examined_again_after_a_pause(
     assert examined[0] < resumed[0] < examined[1]
 
 
+def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
+    ends: tuple[Path, Path], tmp_path: Path, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many files as were confirmed would be deleted, but not those."""
+    source, destination = ends
+    assert attempts.run("copy", source, destination).succeeded
+    (destination / "old").write_bytes(b"old")
+    shown = attempts.run("sync", source, destination, dry_run=True).plan
+    assert shown is not None
+    confirmed = ConfirmedPlan(shown.deletes, shown.fingerprint, shown.moment)
+    run = Run(rclone_path(None), order("sync", ends, confirmed=confirmed), data_dir=tmp_path)
+    taken, before, calls = Precautions.take, kept(source), []
+
+    def take(self: Precautions, *arguments: Any) -> Any:
+        result = yield from taken(self, *arguments)
+        calls.append(result)
+        if len(calls) == 1:
+            run.pause()
+        return result
+
+    monkeypatch.setattr(Precautions, "take", take)
+
+    def go_on(run: Run) -> None:
+        if calls and run._paused:
+            (destination / "old").unlink()
+            (source / "1.jpg").unlink()
+            run.resume()
+
+    outcome = follow(run, go_on)
+    assert "other files than the ones you confirmed. Nothing was changed" in str(outcome.reason)
+    assert kept(destination) == before
+
+
 def test_transfer_that_was_paused_during_the_look_at_its_source_stands_still(
     ends: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
