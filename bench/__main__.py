@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.report import QUICK
 
-MOST_SECONDS = 25 * 60
+MAX_SECONDS = 25 * 60
 NO_BENCHMARKS = ("report.py", "server.py")
 
 
@@ -18,7 +18,7 @@ def run(name: str) -> bool:
     begun = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", f"bench.{name}"], start_new_session=True)
     try:
-        code: int | str = process.wait(MOST_SECONDS)
+        code: int | str = process.wait(MAX_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGINT)  # it ends its servers, if it can
         try:

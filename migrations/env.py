@@ -14,7 +14,7 @@ _STEPS = 100_000
 def run() -> None:
     engine = connect(context.config.attributes["url"])
     # Whoever is asked to end takes all of it back: between two statements, or in a long one.
-    event.listen(engine, "before_cursor_execute", lambda *_: stopping.go_on())
+    event.listen(engine, "before_cursor_execute", lambda *_: stopping.raise_if_requested())
     with engine.connect() as connection:
         context.configure(
             connection=connection,

@@ -155,7 +155,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
         ping_interval=_PING_INTERVAL,
         ping_timeout=_PING_TIMEOUT,
     )
-    handlers.register(socketio.server, greet=publish.greet)
+    handlers.register(socketio.server, on_connect=publish.on_connect)
     if fanout is not None:
         fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
         if settings.redis_url:
@@ -218,7 +218,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         csrf_token=generate_csrf,
         display=job_words.display,
         age=job_words.age,
-        took=job_words.took,
+        run_time=job_words.run_time,
         moved_words=job_words.moved_words,
         left_out_words=job_words.left_out_words,
         remaining_words=job_words.remaining_words,

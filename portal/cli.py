@@ -35,7 +35,7 @@ class _Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except stopping.StopAsked:
+        except stopping.StopRequested:
             context.exit(0)
         except PortalError as error:
             raise _Failure(error.message) from None
@@ -47,7 +47,7 @@ class _Group(click.Group):
             raise _Failure(f"{_ABOUT_THE_DATABASE}{_one_line(error)}.") from None
         finally:
             session.close()
-            stopping.close_ears()
+            stopping.ignore_signals()
 
 
 def _one_line(reason: object) -> str:
@@ -184,13 +184,13 @@ def accept_mount(folder: Path) -> None:
 
     settings = _settings()
     settings.prepare()
-    is_news = roots.accept_mount(settings, os.path.realpath(folder))
-    if is_news is None:
+    is_new = roots.accept_mount(settings, os.path.realpath(folder))
+    if is_new is None:
         raise _Failure(
             f"No disk is mounted at {folder}, and none was that the portal remembers. Name the "
             "folder at which one is mounted: one of PORTAL_TRANSFER_ROOTS, or one above or below."
         )
-    if is_news:
+    if is_new:
         click.echo(f"From now on {folder} is right as it is.")
     else:
         click.echo(f"{folder} was right already.")

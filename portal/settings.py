@@ -230,7 +230,7 @@ class Settings(BaseSettings):
 
     @field_validator("oidc_client_id", "oidc_roles")
     @classmethod
-    def _comes_with_the_issuer(cls, value: object, info: ValidationInfo) -> object:
+    def _require_issuer(cls, value: object, info: ValidationInfo) -> object:
         if bool(value) != bool(info.data.get("oidc_issuer", value)):
             raise ValueError(
                 "single sign-on needs PORTAL_OIDC_ISSUER, PORTAL_OIDC_CLIENT_ID and "
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
 
     @field_validator("password_sign_in")
     @classmethod
-    def _some_way_in(cls, value: bool, info: ValidationInfo) -> bool:
+    def _require_a_way_in(cls, value: bool, info: ValidationInfo) -> bool:
         if not value and not info.data.get("oidc_issuer"):
             raise ValueError("without it, single sign-on must be set up")
         return value
@@ -274,7 +274,7 @@ class Settings(BaseSettings):
 
     @field_validator("data_dir")
     @classmethod
-    def _as_it_is_meant(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path) -> Path:
         if value.parts[:1] and value.parts[0].startswith("~"):
             raise ValueError(f"~ is the home folder to a shell alone; write the full path: {value}")
         if re.search(r"[\x00-\x1f\x7f]", str(value)):
@@ -317,7 +317,7 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _beside_postgresql(cls, value: str, info: ValidationInfo) -> str:
+    def _require_postgresql(cls, value: str, info: ValidationInfo) -> str:
         if not value:
             return value
         addresses.refuse_bad_redis_url(value)
@@ -396,10 +396,10 @@ class Settings(BaseSettings):
                 f"PORTAL_DATA_DIR: cannot write in the folder {self.data_dir}: {error.strerror}"
             ) from None
         for root in self.transfer_roots:
-            if not root.is_dir() and not self._was_mounted(root):
+            if not root.is_dir() and not self._had_mounts(root):
                 raise SettingsError(f"PORTAL_TRANSFER_ROOTS: there is no folder {root}")
 
-    def _was_mounted(self, root: Path) -> bool:
+    def _had_mounts(self, root: Path) -> bool:
         """Whether it was on a disk that may come back: the portal serves the others meanwhile. See
         ``engine.KnownMounts``."""
         try:
@@ -422,12 +422,12 @@ def unknown_variables() -> list[str]:
     mistyped would otherwise keep its default in silence."""
     known = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
     known |= {f"PORTAL_{name.upper()}_FILE" for name in SECRETS}
-    told = []
+    unknown = []
     for name in sorted(os.environ):
         if name.startswith("PORTAL_") and name not in known:
             like = get_close_matches(name, known, 1, 0.85)
-            told.append(f"{name} (is {like[0]} meant?)" if like else name)
-    return told
+            unknown.append(f"{name} (is {like[0]} meant?)" if like else name)
+    return unknown
 
 
 def load_settings(**values: object) -> Settings:

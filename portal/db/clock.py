@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from portal.runtime.context import current
 
 #: Differences below this are the way to the database and back.
-_SLACK = timedelta(seconds=1)
+_TOLERANCE = timedelta(seconds=1)
 
 
 @dataclass
@@ -30,7 +30,7 @@ def follow(database_time: datetime) -> None:
     """From here on ``now()`` is the database's time, which was this a moment ago."""
     offset = current()[_Offset]
     difference = database_time - datetime.now(UTC)
-    if abs(difference - offset.ahead) > _SLACK:
+    if abs(difference - offset.ahead) > _TOLERANCE:
         offset.ahead = difference
 
 

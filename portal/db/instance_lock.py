@@ -39,9 +39,9 @@ _HOLDER = text(
 )
 #: Seconds: between two looks whether the lock is still held; for an answer; and until PostgreSQL
 #: has noticed that a process which held it is dead.
-_LOOK = 2.0
+_CHECK_EVERY = 2.0
 _ANSWER_WITHIN = 5.0
-_PATIENCE = 3.0
+_TIMEOUT = 3.0
 _REMEDY = "Stop it first, or give this one its own PORTAL_DATABASE_URL."
 
 
@@ -57,15 +57,15 @@ class DatabaseLock:
         #: Whether other processes of the portal held it when this one took it.
         self.shared = False
         #: The other portal that has taken it meanwhile; empty while it is ours.
-        self.lost_to = ""
+        self.taken_by = ""
 
     def acquire(self) -> None:
         """Holds it until ``release``, or until the process ends. Raises Locked."""
         if file := addresses.sqlite_file(self._url):
-            _hold(file)
+            _lock_file(file)
             return
         engine = self._engine()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not self._take(engine):
             if time.monotonic() > deadline:
                 holder = self._holder()
@@ -116,13 +116,13 @@ class DatabaseLock:
     def _watch(self) -> None:
         """The lock ends with its connection: after a restart of PostgreSQL it is taken again."""
         engine = self._engine()
-        while not self._ended.wait(_LOOK):
+        while not self._ended.wait(_CHECK_EVERY):
             try:
                 if self._connection is not None:
                     self._connection.execute(text("SELECT 1"))
                 elif not self._take(engine):
-                    self.lost_to = self._holder()
-                    log.error("another portal has taken the database", holder=self.lost_to)
+                    self.taken_by = self._holder()
+                    log.error("another portal has taken the database", holder=self.taken_by)
                     return
             except SQLAlchemyError:
                 self._disconnect()
@@ -136,7 +136,7 @@ class DatabaseLock:
                 connection.close()
 
 
-def _hold(file: Path) -> None:
+def _lock_file(file: Path) -> None:
     """Of the file itself, whatever it is called. SQLite's own locks are of another kind. The
     descriptor is never closed: with it, SQLite's locks of this process would go."""
     try:

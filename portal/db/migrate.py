@@ -35,7 +35,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     try:
         command.upgrade(_config(settings), revision)
     except DBAPIError:
-        stopping.go_on()
+        stopping.raise_if_requested()
         raise
     except CommandError:
         _refuse_newer(settings)

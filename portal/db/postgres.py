@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 #: beyond. Whoever finds none free waits so many seconds.
 POOL_SIZE = 5
 POOL_OVERFLOW = 10
-_POOL_PATIENCE = 5.0
+_POOL_TIMEOUT = 5.0
 #: Seconds for which new connections are tried again after the first that failed.
 _RESTART = 5.0
 _TRY_EVERY = 0.1
@@ -31,7 +31,7 @@ _TRY_EVERY = 0.1
 #: the scale-out mode look oftener than that while they know of one.
 _FORGOTTEN = 5.0
 #: Seconds for one attempt to connect, if nobody refuses it.
-_CONNECT_PATIENCE = 3
+_CONNECT_TIMEOUT = 3
 #: How PostgreSQL ends a session, or refuses to write, though psycopg calls it an internal error: a
 #: transaction that stood idle, as that of a process that was frozen; one that took too long; and a
 #: server that only reads since another one has taken its place.
@@ -48,8 +48,8 @@ def engine(url: str, *, answer_within: float | None = None) -> Engine:
         pool_pre_ping=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
-        pool_timeout=_POOL_PATIENCE,
-        connect_args={"connect_timeout": _CONNECT_PATIENCE},
+        pool_timeout=_POOL_TIMEOUT,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT},
     )
     connecting = _Connecting(made, answer_within)
     event.listen(made, "do_connect", connecting)
@@ -73,7 +73,7 @@ def _ended_session(context: ExceptionContext) -> OperationalError | None:
 class _Connecting:
     def __init__(self, engine: Engine, answer_within: float | None) -> None:
         self._engine = engine
-        self._kind = _impatient(answer_within) if answer_within else psycopg.Connection
+        self._kind = _connection_class(answer_within) if answer_within else psycopg.Connection
         self._outage = Outage()
 
     def __call__(
@@ -136,8 +136,8 @@ class Outage:
             log.info("the database answers again")
 
 
-def _impatient(seconds: float) -> type[psycopg.Connection[Any]]:
-    class Impatient(psycopg.Connection[Any]):
+def _connection_class(seconds: float) -> type[psycopg.Connection[Any]]:
+    class ImpatientConnection(psycopg.Connection[Any]):
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
             try:
                 return super().wait(gen, interval, timeout or seconds)
@@ -146,4 +146,4 @@ def _impatient(seconds: float) -> type[psycopg.Connection[Any]]:
                 self.pgconn.finish()
                 raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
 
-    return Impatient
+    return ImpatientConnection

@@ -45,7 +45,7 @@ from portal.runtime.context import current
 log = structlog.get_logger(__name__)
 
 _SQLITE_WAIT = 0.05
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 #: Seconds after which PostgreSQL ends the session of a process that holds an exclusive right
 #: and has gone silent.
 _EXCLUSIVE_SILENCE = "20s"
@@ -267,7 +267,7 @@ def write() -> Iterator[Session]:
 
 
 def _begin_write() -> Session:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         session.rollback()
         try:

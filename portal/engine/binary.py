@@ -17,7 +17,7 @@ from portal.engine.errors import EngineError
 # its final name when they are stopped.
 OLDEST = (1, 75, 0)
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 #: Seconds for which one that is unfit is not started again.
 _BELIEVED = 5.0
 
@@ -100,11 +100,11 @@ def _ask_version(path: Path) -> str:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{path} did not tell its version in {_PATIENCE:.0f} s.") from error
+        raise EngineError(f"{path} did not tell its version in {_TIMEOUT:.0f} s.") from error
     except OSError as error:
         raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
     if answer.returncode != 0:

@@ -6,7 +6,7 @@ import json
 import socket
 from pathlib import Path
 
-_PATIENCE = 2.0
+_TIMEOUT = 2.0
 _LONGEST_ANSWER = 4096
 
 
@@ -24,7 +24,7 @@ def _ask(path: Path, call: str, body: dict[str, str]) -> bytes:
     )
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(_TIMEOUT)
             connection.connect(str(path))
             connection.sendall(head.encode() + content)
             return connection.recv(_LONGEST_ANSWER)

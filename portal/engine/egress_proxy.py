@@ -33,7 +33,7 @@ _METADATA = {ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
 
 _USER = b"portal"
-_PATIENCE = 15.0
+_TIMEOUT = 15.0
 _PIPE = 256 * 1024
 # Answers of SOCKS 5. rclone turns them into words; see ``engine.storage_errors``.
 _OK, _FORBIDDEN, _NO_NETWORK, _NO_HOST, _REFUSED, _LATE = 0, 2, 3, 4, 5, 6
@@ -102,7 +102,7 @@ class EgressProxy:
 
     def _handle(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, EOFError):
-            client.settimeout(_PATIENCE)
+            client.settimeout(_TIMEOUT)
             if not self._knows_the_secret(client):
                 return
             try:
@@ -140,7 +140,7 @@ class EgressProxy:
         answer = _NO_HOST
         for address in found:
             try:
-                server = socket.create_connection((str(address), port), _PATIENCE)
+                server = socket.create_connection((str(address), port), _TIMEOUT)
             except OSError as error:
                 answer = _meaning(error)
                 continue

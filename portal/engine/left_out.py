@@ -24,7 +24,7 @@ _REMAINS = "Failed to remove failed"
 #: rclone's debug message when it has no hash to compare.
 _BY_SIZE = "Size of src and dst objects identical"
 _FIRST = 10
-_MOST_REMAINING = 100
+_MAX_REMAINING = 100
 _NAME_LENGTH = 500
 
 
@@ -86,7 +86,7 @@ class LeftOut:
 
     def may_remain(self, names: Iterable[str]) -> None:
         for name in names:
-            if name not in self._remaining and len(self._remaining) < _MOST_REMAINING:
+            if name not in self._remaining and len(self._remaining) < _MAX_REMAINING:
                 self._remaining.append(name[:_NAME_LENGTH])
 
     def forget_remaining(self) -> None:

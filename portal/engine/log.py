@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-MOST_LINES = 8_000
-MOST_CHARACTERS = 4_000_000
+MAX_LINES = 8_000
+MAX_CHARACTERS = 4_000_000
 
 
 class LogLine(NamedTuple):
@@ -23,7 +23,7 @@ class LogLine(NamedTuple):
 class Backlog:
     """Lines that wait to be taken. What comes faster than it is taken is counted, not kept."""
 
-    def __init__(self, lines: int = MOST_LINES, characters: int = MOST_CHARACTERS) -> None:
+    def __init__(self, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -> None:
         self._most_lines, self._most_characters = lines, characters
         self._lines: list[LogLine] = []
         self._characters = 0

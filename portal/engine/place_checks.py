@@ -82,13 +82,13 @@ class PlaceChecks:
 
     def of_pairs(self, pairs: list[tuple[str, str]]) -> str | None:
         """``pairs``: a folder of one end that looks like the other end, and that other end."""
-        for outer, inner in pairs[: samples.MOST_ALIKE]:
+        for outer, inner in pairs[: samples.MAX_ALIKE]:
             sight = self._sight(self._ends.at(outer), self._ends.at(inner))
             if sight.one_place:
                 return refusals.ONE_PLACE
             if sight.unproven:
                 return sight.unproven
-        return refusals.LOOKS_ALIKE if len(pairs) > samples.MOST_ALIKE else None
+        return refusals.LOOKS_ALIKE if len(pairs) > samples.MAX_ALIKE else None
 
     def of_shared(self, tails: list[str]) -> str | None:
         """``tails``: paths below both ends."""

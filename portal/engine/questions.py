@@ -35,7 +35,7 @@ _IMPATIENT = (
     "--use-json-log", "--log-level", "ERROR",
 )  # fmt: skip
 _START = 10.0
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _POLL = 0.002
 _ERROR_LENGTH = 500
 _BOUNDARY = "7b0e2fb5d1c24ad7a1d0c0f6e4b7a9c3"
@@ -177,14 +177,14 @@ class Questions:
     # --- how ------------------------------------------------------------------------------------
 
     def _send(self, path: str, body: bytes, kind: str) -> dict[str, Any]:
-        connection = _UnixConnection(self._socket, _PATIENCE)
+        connection = _UnixConnection(self._socket, _TIMEOUT)
         try:
             connection.request("POST", path, body, {"Content-Type": kind})
             answer = connection.getresponse()
             content = answer.read()
             told: Any = json.loads(content) if content.strip() else {}
         except TimeoutError as error:
-            raise NoAnswer(f"i/o timeout: no answer within {_PATIENCE:.0f} s") from error
+            raise NoAnswer(f"i/o timeout: no answer within {_TIMEOUT:.0f} s") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
         finally:

@@ -22,7 +22,7 @@ _DIFFERENCES = {
     "only_destination": ONLY_DESTINATION,
 }
 #: Names that are kept of each kind, and those of them that every list of jobs loads.
-MOST_NAMES = 1000
+MAX_NAMES = 1000
 FIRST_NAMES = 10
 _NAME_BYTES = 4096
 _NAME_LENGTH = 500
@@ -127,7 +127,7 @@ class Report:
         if not self._keep_names or sign == EQUAL:
             return
         kept = self._names[sign]
-        if len(kept) < MOST_NAMES or name < kept[-1]:
+        if len(kept) < MAX_NAMES or name < kept[-1]:
             # The first by name: two checks of the same files then name the same ones.
             insort(kept, name)
-            del kept[MOST_NAMES:]
+            del kept[MAX_NAMES:]

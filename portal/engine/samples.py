@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 #: Names that are taken of each end, and folders that may look like the end they were taken of.
 MOST = 5
-MOST_ALIKE = 10
+MAX_ALIKE = 10
 
 
 class Samples:

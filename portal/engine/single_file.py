@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from portal.engine.command import Order
 
 #: Seconds for which a storage is asked.
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _MOST = 1024 * 1024
 _NOT_FOUND = frozenset({3, 4})
 #: Regular expressions may be nested only so deep.
@@ -58,7 +58,7 @@ def shape_of(
         return Shape(_listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
     where = f"{remote.name}:{folder}{name}"
     wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
-    answer = run_once(rclone, wanted, remote, seconds=_PATIENCE, most=_MOST, began=began)
+    answer = run_once(rclone, wanted, remote, seconds=_TIMEOUT, most=_MOST, began=began)
     if answer.exit_code in _NOT_FOUND and not answer.cut:
         return Shape()
     if answer.exit_code == 0 and (is_folder := _is_folder(answer.output)) is not None:
@@ -75,7 +75,7 @@ def _is_file(path: Path) -> bool:
 
 def _unknown(answer: Answer) -> Shape:
     if answer.cut:
-        problem, passes = f"The storage did not answer within {_PATIENCE:.0f} s.", True
+        problem, passes = f"The storage did not answer within {_TIMEOUT:.0f} s.", True
     else:
         problem = reason_for(answer.exit_code, False, answer.said)
         passes = may_pass(answer.exit_code, False, answer.said)

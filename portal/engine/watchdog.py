@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 _PACKAGES = Path(__file__).resolve().parents[2]
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 
 class Watchdog:
@@ -55,7 +55,7 @@ class Watchdog:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_PATIENCE + self._grace if seconds is None else seconds)
+                    self._process.wait(_TIMEOUT + self._grace if seconds is None else seconds)
 
     def _start(self) -> None:
         if self._process is not None and self._process.stdin is not None:

@@ -170,21 +170,24 @@ class Job(Base):
 
 
 def run_seconds(
-    started: datetime | None, heard: datetime | None, finished: datetime | None
+    started: datetime | None, last_heartbeat: datetime | None, finished: datetime | None
 ) -> int | None:
     """Seconds from the start to the end, for what is over. One whose worker died, or gave it back,
-    and that was cancelled long after, worked until it was ``heard`` of last."""
+    and that was cancelled long after, worked until it was ``last_heartbeat`` of last."""
     if started is None or finished is None:
         return None
-    end = heard if heard and finished - heard > _SILENCE else finished
+    end = last_heartbeat if last_heartbeat and finished - last_heartbeat > _SILENCE else finished
     return max(0, int((end - started).total_seconds()))
 
 
 def all_run_seconds(
-    earlier: int, started: datetime | None, heard: datetime | None, finished: datetime | None
+    earlier: int,
+    started: datetime | None,
+    last_heartbeat: datetime | None,
+    finished: datetime | None,
 ) -> int | None:
     """As ``run_seconds``, with the attempts before."""
-    last = run_seconds(started, heard, finished)
+    last = run_seconds(started, last_heartbeat, finished)
     return None if last is None else earlier + last
 
 

@@ -16,7 +16,7 @@ from portal.presentation.formatting import (
     size,
     speed,
 )
-from portal.presentation.job_words import took
+from portal.presentation.job_words import run_time
 from portal.transfers.states import ACTIVE
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -28,7 +28,7 @@ _WIDTHS = (
 )
 #: Seconds between two marks.
 _APART = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200)
-_MOST_MARKS = 5
+_MAX_MARKS = 5
 #: Seconds of free space on the right. A page fetches its chart every ten seconds, and until then
 #: the new points need room.
 _ROOM = 15
@@ -146,20 +146,22 @@ def of_job(job: Job, measured: JobSpeed | None) -> Chart | None:
     )
 
 
-def of_throughput(told: Throughput, timezone: str) -> Chart:
-    known = [point for point in told.points if point is not None]
+def of_throughput(throughput: Throughput, timezone: str) -> Chart:
+    known = [point for point in throughput.points if point is not None]
     top, parts = _top(max(known))
     # The words name their moment, because the figures next to them are renewed more often.
     words = (
         f"Peak {_rate(max(known))}, average {_rate(_mean(known))},"
-        f" {size(told.moved)} moved (as of {clock_time(told.until, timezone)})"
+        f" {size(throughput.moved)} moved (as of {clock_time(throughput.until, timezone)})"
     )
-    width = len(told.points) * told.step
-    marks = _clock_marks(told.start, width, 900 if told.period is Period.HOUR else 21_600, timezone)
+    width = len(throughput.points) * throughput.step
+    marks = _clock_marks(
+        throughput.start, width, 900 if throughput.period is Period.HOUR else 21_600, timezone
+    )
     return Chart(
-        start=told.start,
-        step=told.step,
-        points=told.points,
+        start=throughput.start,
+        step=throughput.step,
+        points=throughput.points,
         width=width,
         top=top,
         parts=parts,
@@ -179,7 +181,7 @@ def _words_of_job(job: Job, measured: JobSpeed | None) -> str:
     # An attempt that has ended took as long as the page says. For any other attempt the worker's
     # measurements are the best source.
     ended = job.finished_at is not None and job.exit_code is not None
-    length = took(job) if ended else len(measured.points) * measured.step
+    length = run_time(job) if ended else len(measured.points) * measured.step
     attempt = f"Attempt {measured.attempt}: " if measured.attempt > 1 else ""
     words = f"{attempt}peak {_rate(measured.peak)}, average {_rate(average)}"
     return f"{words[0].upper()}{words[1:]}, {duration(length)}{' so far (live)' if live else ''}"
@@ -215,9 +217,9 @@ def _room_for(seconds: int) -> int:
 
 
 def _marks(width: int) -> list[tuple[int, str]]:
-    apart = next((step for step in _APART if width // step < _MOST_MARKS), None)
+    apart = next((step for step in _APART if width // step < _MAX_MARKS), None)
     if apart is None:
-        apart = -(-width // (_MOST_MARKS - 1) // _DAY) * _DAY
+        apart = -(-width // (_MAX_MARKS - 1) // _DAY) * _DAY
     return [(second, duration(second)) for second in range(0, width + 1, apart)]
 
 

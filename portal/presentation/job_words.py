@@ -85,10 +85,10 @@ def trouble_words(job: Job) -> str:
 
 
 def _spoken(words: dict[str, str]) -> list[str]:
-    told = [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)]
-    if told and not words["bytes"] and words["result"]:
-        told.append(words["result"])
-    return told or ["not known yet"]
+    parts = [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)]
+    if parts and not words["bytes"] and words["result"]:
+        parts.append(words["result"])
+    return parts or ["not known yet"]
 
 
 def _phase(job: Job) -> str:
@@ -162,26 +162,26 @@ def _none_words(job: Job, otherwise: str) -> str:
 
 
 #: Verbs for the files of each operation: infinitive and participle.
-_DEEDS = {Operation.COPY: ("copy", "copied"), Operation.SYNC: ("copy", "copied"),
+_VERBS = {Operation.COPY: ("copy", "copied"), Operation.SYNC: ("copy", "copied"),
           Operation.MOVE: ("move", "moved")}  # fmt: skip
 
 
 def _nothing_words(job: Job) -> str:
     """``Nothing to copy: 3 files are there already``, for a transfer that had nothing to do."""
-    over = job.status == JobStatus.COMPLETED and job.operation in _DEEDS
+    over = job.status == JobStatus.COMPLETED and job.operation in _VERBS
     if not over or job.files_total or job.bytes_transferred or job.files_deleted:
         return ""
     plan = job.plan or {}
     if job.dry_run and (plan.get("copies") or plan.get("deletes")):
         return ""
-    deed = _DEEDS[Operation(job.operation)][0]
+    verb = _VERBS[Operation(job.operation)][0]
     if job.operation == Operation.SYNC:
-        deed = "copy or delete"
+        verb = "copy or delete"
     number = job.files_unchanged
     if not number:
-        return f"Nothing to {deed}: {_none_words(job, 'no files were found')}"
+        return f"Nothing to {verb}: {_none_words(job, 'no files were found')}"
     there = "is there already" if number == 1 else "are there already"
-    return f"Nothing to {deed}: {files(number)} {there}"
+    return f"Nothing to {verb}: {files(number)} {there}"
 
 
 def result_words(job: Job) -> str:
@@ -193,15 +193,15 @@ def result_words(job: Job) -> str:
         return _kinds_of_difference(job) if is_different(job) else ""
     if job.dry_run:
         return _would_words(job)
-    if said := _nothing_words(job):
-        return said
-    parts = [f"{_DEEDS[Operation(job.operation)][1]} {count(job.files_transferred)}"]
+    if words := _nothing_words(job):
+        return words
+    parts = [f"{_VERBS[Operation(job.operation)][1]} {count(job.files_transferred)}"]
     if job.operation == Operation.SYNC:
         parts.append(f"deleted {count(job.files_deleted)}")
     if job.files_unchanged or job.operation == Operation.SYNC:
         parts.append(f"unchanged {count(job.files_unchanged)}")
-    said = ", ".join(parts)
-    return said[0].upper() + said[1:] if len(parts) > 1 else ""
+    words = ", ".join(parts)
+    return words[0].upper() + words[1:] if len(parts) > 1 else ""
 
 
 def result_line(job: Job) -> str:
@@ -242,9 +242,9 @@ def _would_words(job: Job) -> str:
     plan = job.plan
     if plan is None:
         return ""
-    if said := _nothing_words(job):
-        return said
-    parts = [f"{_DEEDS[Operation(job.operation)][0]} {count(plan['copies'])}"]
+    if words := _nothing_words(job):
+        return words
+    parts = [f"{_VERBS[Operation(job.operation)][0]} {count(plan['copies'])}"]
     # A move deletes each file that it moves. If it deletes any other file, that one is at the
     # destination already.
     if job.operation == Operation.SYNC:
@@ -354,7 +354,7 @@ def waits_words(
     return words, "", ""
 
 
-def took(job: Job) -> float | None:
+def run_time(job: Job) -> float | None:
     """Seconds from the start to the end, or until now."""
     if job.started_at is None or job.finished_at is not None:
         return job.seconds
@@ -391,14 +391,14 @@ def event_words(event: JobEvent) -> str:
     by = f" by {event.actor}" if event.actor else ""
     if status == JobStatus.COMPLETED:
         if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
-            return f"dry run completed in {duration(took(job))}"
+            return f"dry run completed in {duration(run_time(job))}"
         if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
-            return f"dry run completed in {duration(took(job))}"
+            return f"dry run completed in {duration(run_time(job))}"
         if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
-            return f"dry run completed in {duration(took(job))}"
+            return f"dry run completed in {duration(run_time(job))}"
         if job.dry_run and not (job.operation == Operation.CHECK or _nothing_words(job)):
-            return f"dry run completed in {duration(took(job))}"
-        return f"completed – {_achieved(job)} in {duration(took(job))}"
+            return f"dry run completed in {duration(run_time(job))}"
+        return f"completed – {_achieved(job)} in {duration(run_time(job))}"
     if status == JobStatus.QUEUED and event.old_status is None:
         return f"was created{by}"
     if status == JobStatus.FAILED and event.note:
@@ -417,8 +417,8 @@ def _achieved(job: Job) -> str:
     if job.operation == Operation.CHECK:
         compared = f"{files(job.files_transferred)} compared"
         return _answer(job) if is_different(job) else compared
-    if said := _nothing_words(job):
-        return said[0].lower() + said[1:] + ","
+    if words := _nothing_words(job):
+        return words[0].lower() + words[1:] + ","
     return size(job.bytes_transferred)
 
 

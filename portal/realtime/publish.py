@@ -231,7 +231,7 @@ def delayed() -> bool:
     return broken or (live.subscriber is not None and live.subscriber.disconnected)
 
 
-def greet(sid: str) -> None:
+def on_connect(sid: str) -> None:
     """Tells a new client what earlier clients have been told already."""
     subscriber = _live().subscriber
     if subscriber is not None and subscriber.disconnected:

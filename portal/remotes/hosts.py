@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from portal.engine.egress_proxy import Address, addresses, is_local
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
-_LONGEST = 253
+_MAX_LENGTH = 253
 
 
 class HostRefused(Exception):
@@ -26,7 +26,7 @@ def refuse_malformed(host: str) -> None:
         raise HostRefused("Enter the name or address of a server.")
     if _literal(host) is not None:
         return
-    if len(host) > _LONGEST or not _NAME.fullmatch(host):
+    if len(host) > _MAX_LENGTH or not _NAME.fullmatch(host):
         raise HostRefused("Enter the name or address of a server, such as files.example.org.")
     if re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").rpartition(".")[2], re.IGNORECASE):
         # 127.1, 2130706433 and 0x7f000001 are names to one program and this machine to another.

@@ -15,8 +15,8 @@ from portal.remotes.hosts import HostRefused, host_in, refuse_malformed
 from portal.remotes.option_words import label
 from portal.transfers.names import is_line, is_name
 
-LONGEST = 4_000
-LONGEST_KEY = 16_000
+MAX_LENGTH = 4_000
+MAX_KEY_LENGTH = 16_000
 #: Options that may have more than one line.
 LONG = frozenset({"key_pem", "service_account_credentials", "host_keys"})
 
@@ -114,8 +114,8 @@ def _value(backend: Backend, option: BackendOption, text: str) -> str:
     text = text if option.name in backend.passwords else text.strip()
     if not text:
         return ""
-    if len(text) > LONGEST:
-        raise Refused(f"Use at most {LONGEST} characters.")
+    if len(text) > MAX_LENGTH:
+        raise Refused(f"Use at most {MAX_LENGTH} characters.")
     if not (is_line(text) if option.name in backend.secrets else is_name(text)):
         raise Refused("Leave out line breaks and control characters.")
     if allowed := choices(option):
@@ -187,7 +187,7 @@ def _pem(text: str) -> str:
     text = text.strip().replace("\r\n", "\n").replace("\\n", "\n")
     if not text:
         return ""
-    if len(text) > LONGEST_KEY or not _PEM.fullmatch(text):
+    if len(text) > MAX_KEY_LENGTH or not _PEM.fullmatch(text):
         raise Refused("Paste a private key in PEM form, from its line BEGIN to its line END.")
     return text.replace("\n", "\\n")
 
@@ -197,7 +197,7 @@ def _host_keys(text: str) -> str:
     known_hosts begin with the host; a public key may end with a comment."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = [_HOST_KEY.findall(line) for line in lines]
-    if len(text) > LONGEST_KEY or not all(found):
+    if len(text) > MAX_KEY_LENGTH or not all(found):
         raise Refused("Paste the lines that ssh-keyscan prints: host, algorithm and key.")
     keys = [f"{algorithm} {key}" for line in found for algorithm, key in line]
     return ",".join(dict.fromkeys(keys))
@@ -209,12 +209,12 @@ def _service_account(text: str) -> str:
     if not text.strip():
         return ""
     try:
-        told: Any = json.loads(text) if len(text) <= LONGEST_KEY else None
+        account: Any = json.loads(text) if len(text) <= MAX_KEY_LENGTH else None
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or told.get("type") != "service_account":
+        account = None
+    if not isinstance(account, dict) or account.get("type") != "service_account":
         raise Refused("Paste the whole JSON key file of a service account.")
-    kept = {name: told[name] for name in _OF_AN_ACCOUNT if name in told}
+    kept = {name: account[name] for name in _OF_AN_ACCOUNT if name in account}
     if not all(isinstance(value, str) for value in kept.values()) or not kept.get("private_key"):
         raise Refused("This key file is not complete.")
     if kept.get("token_uri") not in _GOOGLES or kept.get("universe_domain", "googleapis.com") != (

@@ -14,24 +14,24 @@ from portal.errors import PortalError
 
 #: SIGHUP comes when the terminal is closed. After an orderly stop the job goes back to the queue;
 #: if the portal just died, a job that deletes files would stay interrupted.
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds after which the process ends, whatever it is waiting for.
-_PATIENCE = 9.5
+_TIMEOUT = 9.5
 
-_asked: list[int] = []
+_received: list[int] = []
 
 
-class StopAsked(PortalError):
+class StopRequested(PortalError):
     """The process was asked to end during its start."""
 
 
-def end_at_once() -> None:
+def exit_at_first_signal() -> None:
     """Ends the process at the first signal. It is for the first moments, when there is nothing to
     clean up."""
     _handle(lambda *_: os._exit(os.EX_OK))
 
 
-def listen(*, hangup_ends: bool = True) -> None:
+def install_handlers(*, hangup_ends: bool = True) -> None:
     """Notes the signals from now on. ``hangup_ends``: False if somebody else decides what SIGHUP
     means."""
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
@@ -40,18 +40,18 @@ def listen(*, hangup_ends: bool = True) -> None:
         signal.signal(signal.SIGHUP, lambda *_: None)
 
 
-def asked() -> signal.Signals | None:
+def requested() -> signal.Signals | None:
     """Returns the first signal that asked the process to end."""
-    return signal.Signals(_asked[0]) if _asked else None
+    return signal.Signals(_received[0]) if _received else None
 
 
-def go_on() -> None:
+def raise_if_requested() -> None:
     """Called between two steps of a start. Raises StopAsked."""
-    if asked():
-        raise StopAsked("It was asked to end before it had begun.")
+    if requested():
+        raise StopRequested("It was asked to end before it had begun.")
 
 
-def close_ears() -> None:
+def ignore_signals() -> None:
     """Ignores signals in the last moments of a process that listened. Python restores the default
     actions before it ends, and a further signal would then make an orderly end look like a
     failure."""
@@ -61,13 +61,13 @@ def close_ears() -> None:
 
 
 def _note(number: int, _frame: FrameType | None) -> None:
-    if not _asked:
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-    _asked.append(number)
+    if not _received:
+        signal.setitimer(signal.ITIMER_REAL, _TIMEOUT)
+    _received.append(number)
 
 
 def _handle(handler: object) -> None:
-    for number in _ENDING:
+    for number in _STOP_SIGNALS:
         # Somebody who starts the process by nohup wants it to outlive the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)  # type: ignore[arg-type]

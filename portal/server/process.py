@@ -41,7 +41,7 @@ from portal.worker.roots import look_at_roots
 
 log = structlog.get_logger(__name__)
 
-_MOST_REQUESTS = 1_000
+_MAX_REQUESTS = 1_000
 _REQUEST_TIMEOUT = 65.0
 #: Seconds in which the last requests are still answered.
 _LAST_ANSWERS = 1.5
@@ -65,7 +65,7 @@ def serve(
     """Serves until SIGTERM, SIGINT or SIGHUP. ``prepare`` runs when the database is ready. With
     ``pipe``, the supervisor has already seen to address, database and first user."""
     pipe = pipe or SupervisorPipe()
-    stopping.listen(hangup_ends=not pipe.supervised)
+    stopping.install_handlers(hangup_ends=not pipe.supervised)
     settings.prepare()
     resources.refuse_incomplete()
     settings.signing_key()
@@ -85,7 +85,7 @@ def serve(
     if "thread" in server:
         engine.use_threads(server["thread"])
     executor = InProcessExecutor(settings) if embedded else _celery_executor(settings)
-    stopping.go_on()
+    stopping.raise_if_requested()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
     app.context[Process].slot = pipe.slot
     if not pipe.supervised:
@@ -97,7 +97,7 @@ def serve(
     if prepare is not None:
         prepare(settings)
     session.session.remove()
-    stopping.go_on()
+    stopping.raise_if_requested()
     executor.start()
     app.context[SocketIO].start_background_task(carried(handlers.review_forever))
     if pipe.slot == 0:
@@ -130,7 +130,7 @@ def _serve_until_signalled(
 
     acceptor = Acceptor(settings.host, settings.port)
     options = {
-        "most_requests": _MOST_REQUESTS,
+        "most_requests": _MAX_REQUESTS,
         "request_timeout": _REQUEST_TIMEOUT,
         "authenticate_batch": app.context[HandshakeGuard].authenticate_batch,
     }
@@ -142,12 +142,12 @@ def _serve_until_signalled(
     log.info("serving", url=settings.own_url, slot=pipe.slot)
     if not pipe.supervised:
         say(f"Transfer Portal on {settings.own_url}")
-    while not (asked := stopping.asked()) and not pipe.supervisor_is_gone():
+    while not (asked := stopping.requested()) and not pipe.supervisor_is_gone():
         time.sleep(0.1)
         if not server.is_alive():
             raise ServerEnded("The server ended unexpectedly; the log says why.")
-        if lock.lost_to:
-            raise Locked(f"Another portal ({lock.lost_to}) has taken the database meanwhile.")
+        if lock.taken_by:
+            raise Locked(f"Another portal ({lock.taken_by}) has taken the database meanwhile.")
     log.info("stopping", signal=asked.name if asked else "no supervisor")
     acceptor.close()
     executor.stop()

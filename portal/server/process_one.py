@@ -33,8 +33,8 @@ def begin(arguments: list[str]) -> bool:
     command = arguments[0] if arguments else ""
     if command not in ("run", "demo", "worker"):
         return False
-    step_aside()
-    stopping.end_at_once()
+    run_in_child_of_process_one()
+    stopping.exit_at_first_signal()
     return command != "worker" and _is_only_process(arguments)
 
 
@@ -56,23 +56,23 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
-def step_aside() -> None:
+def run_in_child_of_process_one() -> None:
     """If this process gets orphans, as process 1 does: returns in a child. Otherwise returns at
     once."""
     libc = ctypes.CDLL(None)
     if os.getpid() != 1 and not _adopts_orphans(libc):
         return
-    heard = {*_HANDED_ON, signal.SIGCHLD}
+    handled = {*_HANDED_ON, signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, heard)  # none is lost between here and sigwait
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)  # none is lost between here and sigwait
     parent = os.getpid()
     child = os.fork()
     if child:
-        _reap_until_ended(child, heard)
+        _reap_until_ended(child, handled)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
 
 
 def _adopts_orphans(libc: ctypes.CDLL) -> bool:
@@ -80,9 +80,9 @@ def _adopts_orphans(libc: ctypes.CDLL) -> bool:
     return libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer)) == 0 and bool(answer.value)
 
 
-def _reap_until_ended(portal: int, heard: set[signal.Signals]) -> None:
+def _reap_until_ended(portal: int, handled: set[signal.Signals]) -> None:
     while True:
-        number = signal.sigwait(heard)
+        number = signal.sigwait(handled)
         if number != signal.SIGCHLD:
             os.kill(portal, number)  # it is there: only this process reaps it
             continue

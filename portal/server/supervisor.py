@@ -34,8 +34,8 @@ _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 30.0
 #: A process that lived for so many seconds is started again after the shortest delay.
 _HEALTHY_AFTER = 60.0
-_START_PATIENCE = 60.0
-_STOP_PATIENCE = 8.0
+_START_TIMEOUT = 60.0
+_STOP_TIMEOUT = 8.0
 
 
 class StartFailed(PortalError):
@@ -60,7 +60,7 @@ class _Child:
 def supervise(settings: Settings, processes: int, *, migrate_first: bool = True) -> None:
     """Serves with so many processes until SIGTERM or SIGINT. SIGHUP replaces them one by one, with
     the code that is installed by then."""
-    stopping.listen(hangup_ends=False)
+    stopping.install_handlers(hangup_ends=False)
     settings.prepare()
     resources.refuse_incomplete()
     look_at_roots(settings)
@@ -76,7 +76,7 @@ def supervise(settings: Settings, processes: int, *, migrate_first: bool = True)
     key_agreement.of_serving(keys_of(settings), alone=not lock.shared)
     startup.first_admin(settings)
     engine.dispose()
-    stopping.go_on()
+    stopping.raise_if_requested()
     with reserved:
         Supervisor(settings, processes, migrate_first=migrate_first, lock=lock).run()
     lock.release()
@@ -103,7 +103,7 @@ class Supervisor:
         self._hangups: list[int] = []
 
     def run(self) -> None:
-        stopping.listen(hangup_ends=False)
+        stopping.install_handlers(hangup_ends=False)
         # A handler may run in the middle of anything, so it notes the signal and nothing else.
         signal.signal(signal.SIGHUP, lambda caught, _frame: self._hangups.append(caught))
         try:
@@ -118,7 +118,7 @@ class Supervisor:
     def _start_all(self) -> None:
         for slot in self._slots:
             self._children[slot] = self._start(slot)
-        deadline = time.monotonic() + _START_PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while not all(child.serving for child in self._children.values()):
             if self._is_stopping():
                 return
@@ -126,7 +126,7 @@ class Supervisor:
             if self._due:
                 raise StartFailed("A serving process could not start; its output above says why.")
             if time.monotonic() > deadline:
-                raise StartFailed(f"Not all processes serve after {_START_PATIENCE:.0f} s.")
+                raise StartFailed(f"Not all processes serve after {_START_TIMEOUT:.0f} s.")
             time.sleep(_POLL_INTERVAL)
         url = self._settings.own_url
         log.info("serving", url=url, processes=len(self._slots), pid=os.getpid())
@@ -138,10 +138,10 @@ class Supervisor:
             if self._hangups:
                 self._hangups.pop()
                 self._replace_all()
-            if self._lock is not None and self._lock.lost_to:
-                raise Locked(f"Another portal ({self._lock.lost_to}) has taken the database.")
+            if self._lock is not None and self._lock.taken_by:
+                raise Locked(f"Another portal ({self._lock.taken_by}) has taken the database.")
             time.sleep(_POLL_INTERVAL)
-        log.info("stopping", signal=stopping.asked())
+        log.info("stopping", signal=stopping.requested())
 
     def _start(self, slot: int) -> _Child:
         reading, writing = os.pipe()
@@ -209,7 +209,7 @@ class Supervisor:
 
     def _replace(self, slot: int) -> bool:
         new = self._start(slot)
-        deadline = time.monotonic() + _START_PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while not (ready := _says_ready(new)) and new.is_alive() and not self._is_stopping():
             if time.monotonic() > deadline:
                 break
@@ -233,7 +233,7 @@ class Supervisor:
         self._leaving = children
         for child in children:
             child.process.terminate()
-        deadline = time.monotonic() + _STOP_PATIENCE
+        deadline = time.monotonic() + _STOP_TIMEOUT
         for child in children:
             try:
                 child.process.wait(max(0.0, deadline - time.monotonic()))
@@ -245,7 +245,7 @@ class Supervisor:
         self._leaving = []
 
     def _is_stopping(self) -> bool:
-        return stopping.asked() is not None
+        return stopping.requested() is not None
 
 
 def _says_ready(child: _Child) -> bool:

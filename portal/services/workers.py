@@ -217,7 +217,7 @@ class _Served:
 
     def __init__(self) -> None:
         self.seen: tuple[float, frozenset[str]] | None = None
-        self.told: frozenset[str] | None = None
+        self.announced: frozenset[str] | None = None
 
 
 def pools() -> dict[str, bool]:
@@ -236,9 +236,9 @@ def watch() -> None:
     """Makes the pages of this process fetch anew if a pool has got its first worker that takes
     jobs, or has lost its last one, since the last call: waiting jobs show that."""
     memory, served = current()[_Served], _served_pools()
-    if memory.told not in (None, served):
+    if memory.announced not in (None, served):
         publish.pools_changed()
-    memory.told = served
+    memory.announced = served
 
 
 def has_worker(pool: str | None) -> bool:
@@ -270,8 +270,8 @@ def _served_pools() -> frozenset[str]:
 
 
 def _living() -> tuple[ColumnElement[bool], ...]:
-    heard = WorkerProcess.heartbeat_at >= database_time(ago=SILENT)
-    return WorkerProcess.stopped_at.is_(None), heard
+    recent = WorkerProcess.heartbeat_at >= database_time(ago=SILENT)
+    return WorkerProcess.stopped_at.is_(None), recent
 
 
 def _taking() -> tuple[ColumnElement[bool], ...]:

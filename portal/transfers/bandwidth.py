@@ -18,7 +18,7 @@ OFF = "off"
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _DAY = 24 * 60
-_MOST_SLOTS = 24
+_MAX_SLOTS = 24
 
 #: rclone's own notation, which is kept as it was typed. `10M` and `10MiB` are the same there.
 _RCLONE = re.compile(r"\d{1,19}(\.\d{1,3})?(b|[kmgtp](ib?)?)", re.IGNORECASE | re.ASCII)
@@ -140,8 +140,8 @@ def _timetable(text: str) -> Timetable:
     if "," not in text:
         return Timetable((Slot(None, 0, _rate(text)),), constant=True)
     entries = _entries(text)
-    if len(entries) > _MOST_SLOTS:
-        raise InvalidBandwidth(f"Use at most {_MOST_SLOTS} times.")
+    if len(entries) > _MAX_SLOTS:
+        raise InvalidBandwidth(f"Use at most {_MAX_SLOTS} times.")
     slots = tuple(_slot(entry) for entry in entries)
     _refuse_twice(slots)
     return Timetable(slots, constant=False)

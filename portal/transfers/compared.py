@@ -30,11 +30,11 @@ def compared_words(by: str | None, asked: str, names: Mapping[str, Any] | None) 
     """``checksum; 1 file that has none at the storage by size alone: a.txt``. ``asked``: the words
     while the method is unknown. ``names``: as in ``models.Job.left_out_names``."""
     words = _WORDS.get(by or "", asked)
-    told = names or {}
-    number = int(told.get("by_size") or 0)
+    left_out = names or {}
+    number = int(left_out.get("by_size") or 0)
     if not number:
         return words
-    first = told.get("first_by_size") or []
+    first = left_out.get("first_by_size") or []
     have = "1 file that has none" if number == 1 else f"{number:,} files that have none"
     more = ", …" if number > len(first) else ""
     return f"{words}; {have} at the storage by size alone: {', '.join(first)}{more}"

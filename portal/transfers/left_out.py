@@ -22,24 +22,24 @@ def remaining_words(names: Mapping[str, Any] | None) -> str:
 
 def left_out_words(links: int, specials: int, names: Mapping[str, Any] | None) -> str:
     """``4 links, 2 special files``; empty where nothing was left out."""
-    told = names or {}
+    left_out = names or {}
     return ", ".join(
         f"{number:,} {one if number == 1 else several}"
         for number, one, several in (
             (links, "link", "links"),
             (specials, "special file", "special files"),
             (
-                int(told.get("names") or 0),
+                int(left_out.get("names") or 0),
                 "name that the destination cannot hold",
                 "names that the destination cannot hold",
             ),
             (
-                int(told.get("empty_folders") or 0),
+                int(left_out.get("empty_folders") or 0),
                 "empty folder, which this storage cannot hold",
                 "empty folders, which this storage cannot hold",
             ),
             (
-                int(told.get("partials") or 0),
+                int(left_out.get("partials") or 0),
                 "file that is named like an incomplete one of the portal's",
                 "files that are named like incomplete ones of the portal's",
             ),

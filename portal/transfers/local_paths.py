@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-_LONGEST = 4095  # PATH_MAX of Linux, without its closing NUL
+_MAX_LENGTH = 4095  # PATH_MAX of Linux, without its closing NUL
 
 
 class Roots(tuple[Path, ...]):  # noqa: SLOT001 - no tuple can have slots
@@ -87,8 +87,8 @@ def _refuse_malformed(text: str, roots: Sequence[Path]) -> None:
         encoded = os.fsencode(text)
     except UnicodeEncodeError as error:
         raise PathRefused("The path contains a character that no file name can have.") from error
-    if len(encoded) > _LONGEST:
-        raise PathRefused(f"The path is longer than {_LONGEST} bytes.")
+    if len(encoded) > _MAX_LENGTH:
+        raise PathRefused(f"The path is longer than {_MAX_LENGTH} bytes.")
 
 
 def _listed(roots: Sequence[Path]) -> str:

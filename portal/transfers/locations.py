@@ -12,7 +12,7 @@ from portal.transfers.local_paths import PathRefused, Roots, nested, resolve
 
 NAME_LENGTH = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
-_LONGEST = 4095
+_MAX_LENGTH = 4095
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def refuse_malformed(path: str) -> None:
         encoded = path.encode()
     except UnicodeEncodeError as error:
         raise PathRefused("The path contains a character that no file name can have.") from error
-    if len(encoded) > _LONGEST:
-        raise PathRefused(f"The path is longer than {_LONGEST} bytes.")
+    if len(encoded) > _MAX_LENGTH:
+        raise PathRefused(f"The path is longer than {_MAX_LENGTH} bytes.")
 
 
 def overlap(one: str, other: str) -> bool:

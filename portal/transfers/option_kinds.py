@@ -11,7 +11,7 @@ from typing import Any
 from portal.transfers.patterns import problem
 from portal.transfers.states import Operation
 
-MOST_PATTERNS = 100
+MAX_PATTERNS = 100
 #: The longest age, in days, and the largest size, in bytes, that rclone can count.
 _LONGEST_DAYS = 36_500
 _LARGEST = 2**62
@@ -104,8 +104,8 @@ def parse_patterns(lines: Any) -> tuple[str, ...]:
     """Patterns as rclone's filters know them, without empty lines. Raises InvalidOption, which
     names the bad line and says why."""
     found = tuple(line.strip() for line in lines if line.strip())
-    if len(found) > MOST_PATTERNS:
-        raise InvalidOption(f"Use at most {MOST_PATTERNS} patterns.")
+    if len(found) > MAX_PATTERNS:
+        raise InvalidOption(f"Use at most {MAX_PATTERNS} patterns.")
     for pattern in found:
         if reason := problem(pattern):
             shown = pattern if len(pattern) <= 60 else f"{pattern[:59]}…"

@@ -14,8 +14,8 @@ from typing import Any
 from portal.transfers.option_kinds import Age, Flag, Kind, Number, Patterns, Size
 from portal.transfers.states import Operation
 
-MOST_TRANSFERS = 32
-MOST_RETRIES = 10
+MAX_TRANSFERS = 32
+MAX_RETRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,17 @@ class Options:
     )
     transfers: int = _option(
         4,
-        Number(1, MOST_TRANSFERS),
+        Number(1, MAX_TRANSFERS),
         label="Parallel files",
-        help=f"1 to {MOST_TRANSFERS}. More helps with many small files.",
+        help=f"1 to {MAX_TRANSFERS}. More helps with many small files.",
         description="Parallel files.",
     )
     #: How often rclone is begun again after an error that may pass.
     retries: int = _option(
         2,
-        Number(0, MOST_RETRIES),
+        Number(0, MAX_RETRIES),
         label="Retries after temporary errors",
-        help=f"0 to {MOST_RETRIES}. The wait doubles each time, starting at 5 s.",
+        help=f"0 to {MAX_RETRIES}. The wait doubles each time, starting at 5 s.",
         description="How often it retries after a temporary error.",
         shown="Retries",
     )

@@ -147,7 +147,7 @@ def _refuse_forgery() -> None:
 
 def _enforce() -> None:
     # Noted before the view reads. If a job changes meanwhile, the page will notice it by this mark.
-    g.mark = str(caches().state_version)
+    g.state_version = str(caches().state_version)
     if request.endpoint is None:
         return  # no such page; the error page says so
     right = right_of(current_app, request.endpoint)
@@ -159,10 +159,10 @@ def _enforce() -> None:
         raise Forbidden(_too_little())
     if me().api_token_id is None:
         view = current_app.view_functions[request.endpoint]
-        g.present = not _by_itself(view)
+        g.present = not _is_automatic(view)
 
 
-def _by_itself(view: Callable[..., Any]) -> bool:
+def _is_automatic(view: Callable[..., Any]) -> bool:
     """Returns whether the page sent the request and not a person: a poll, or a region that is
     fetched again after a reconnect. If those counted as visits, an open page would keep its session
     for ever."""

@@ -12,7 +12,7 @@ from portal.engine import Watchdog
 from portal.services.jobs import places, reports
 from portal.services.jobs.places import JobPlaces
 from portal.settings import Settings
-from portal.worker.attempt import Attempt, Patience
+from portal.worker.attempt import Attempt, AttemptTiming
 from portal.worker.lease import Lease
 from portal.worker.progress_reporter import ProgressReporter
 
@@ -40,7 +40,7 @@ class Worker:
         process is killed; a worker with a lease uses that of the lease."""
         self._settings = settings
         self._name = name
-        self._patience = Patience(grace, backoff)
+        self._patience = AttemptTiming(grace, backoff)
         self._lease = lease
         self._notify = notify
         self._reporter = ProgressReporter(lease, watchdog)

@@ -35,10 +35,10 @@ SILENT = 3.0
 #: database.
 LAST_TRIES = 3.0
 
-_OUT_OF_TOUCH = "Its worker could not reach the database."
+_DATABASE_UNREACHABLE = "Its worker could not reach the database."
 
 
-def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
+def _final_line(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     """Returns level and text of the last line in the log of an attempt."""
     if ending.succeeded:
         return "notice", "Attempt finished."
@@ -47,7 +47,7 @@ def _last_words(ending: Ending, stop: Stop | None) -> tuple[str, str]:
     if stop is Stop.SHUTDOWN:
         return "notice", "The worker was stopped; the job is back in the queue."
     if stop is Stop.LEASE_EXPIRED:
-        return "error", f"The attempt was given up. {_OUT_OF_TOUCH}"
+        return "error", f"The attempt was given up. {_DATABASE_UNREACHABLE}"
     return "error", f"The attempt failed. {ending.reason or ''}".rstrip()
 
 
@@ -102,7 +102,7 @@ def _end(run: engine.Run, running: RunningJob) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class AttemptTiming:
     """Seconds: ``grace`` for rclone to end by itself, ``backoff`` before it is started again after
     a temporary error."""
 
@@ -117,7 +117,7 @@ class Attempt:
         job: Job,
         reporter: ProgressReporter,
         stopping: threading.Event,
-        patience: Patience,
+        patience: AttemptTiming,
     ) -> None:
         self._settings = settings
         self._claim = Claim(job.id, job.attempt)
@@ -167,7 +167,7 @@ class Attempt:
             self._reporter.quiesce(running)
             if words := _left_out(ending):
                 self._attempt_log.say("notice", words)
-            self._attempt_log.say(*_last_words(ending, running.stop))
+            self._attempt_log.say(*_final_line(ending, running.stop))
             # Written before the final status: when people hear of the end, the log has to be
             # complete.
             self._persist(self._attempt_log.end)
@@ -179,7 +179,9 @@ class Attempt:
         if running.stop is Stop.SHUTDOWN and not ending.succeeded:
             reports.requeue(self._claim, running.progress, since=since)
         elif running.stop is Stop.LEASE_EXPIRED and not ending.succeeded:
-            reports.mark_interrupted(self._claim, _OUT_OF_TOUCH, running.progress, since=since)
+            reports.mark_interrupted(
+                self._claim, _DATABASE_UNREACHABLE, running.progress, since=since
+            )
         else:
             reports.finish(self._claim, ending, running.progress, since=since)
 
@@ -233,13 +235,13 @@ class Attempt:
             if self._is_to_stop(running):
                 _end(run, running)
 
-        heard_at = time.monotonic()
+        last_reading = time.monotonic()
         for progress in run.readings(begun, tick=TICK):
             if progress is not None:
-                heard_at = time.monotonic()
+                last_reading = time.monotonic()
                 running.progress = progress
                 self._attempt_log.note(progress.speed_bytes)
-            elif time.monotonic() - heard_at > SILENT:
+            elif time.monotonic() - last_reading > SILENT:
                 # The transfer waits, for its next try for example, so the last speed is no longer
                 # true.
                 self._stands_still(running)

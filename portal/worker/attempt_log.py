@@ -92,7 +92,7 @@ class AttemptLog:
         if self._tail is not None:
             said, left_out = self._said, self._left_out
             self._said, self._left_out = [], 0
-            logs.take_in(self._tail, said, left_out)
+            logs.append_lines(self._tail, said, left_out)
             if not logs.save(self._tail):
                 self._tail = None
         self._is_lost = self._tail is None

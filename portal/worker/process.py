@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 #: Two limits when this worker is stopped: seconds that rclone gets to clean up, and seconds after
 #: which the process ends in any case, and every rclone with it.
 _GRACE = 4.0
-_PATIENCE = 8.5
+_TIMEOUT = 8.5
 #: Seconds between two checks of whether the process has to end.
 _CHECK_INTERVAL = 0.1
 
@@ -60,7 +60,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
             "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
             "runs the transfers itself, and no worker is needed."
         )
-    stopping.listen()
+    stopping.install_handlers()
     settings.prepare()
     roots.look_at_roots(settings)
     try:
@@ -74,7 +74,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     key_agreement.of_worker(keys_of(settings))
     current().put(made_of(settings, roots.open_to_transfers(settings), NullExecutor()))
     publish.connect_bus(settings.redis_url)
-    stopping.go_on()
+    stopping.raise_if_requested()
     _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()
 
 
@@ -123,15 +123,15 @@ class _Process:
         me = self._registration.process
         say(f"Worker {me.name}, pools: {', '.join(me.pools)}")
         ended = ""
-        while not (ended or stopping.asked()) and not self._stopping.wait(_CHECK_INTERVAL):
+        while not (ended or stopping.requested()) and not self._stopping.wait(_CHECK_INTERVAL):
             ended = self._what_ended(consumer)
         self._end(consumer, ended)
 
     def _what_ended(self, consumer: threading.Thread) -> str:
         """Returns a sentence about a part that has ended although it should not; empty while all
         run."""
-        if self._lock.lost_to:
-            return f"Another portal ({self._lock.lost_to}) has taken the database."
+        if self._lock.taken_by:
+            return f"Another portal ({self._lock.taken_by}) has taken the database."
         # After a fault Celery waits for the running jobs, which must go back to the queue at once.
         if self._fault or not consumer.is_alive():
             reason = repr(self._fault) if self._fault else "it gave no reason"
@@ -211,7 +211,7 @@ class _Process:
 
     def _end(self, consumer: threading.Thread, ended: str) -> None:
         log.info("stopping", reason=ended or "asked to")
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         assert self._worker is not None  # noqa: S101 - made before
         self._worker.stop()
         celery_state.should_stop = os.EX_OK

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 #: Seconds after which a check counts as hanging.
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 _HANGS = "A folder that is open to transfers does not answer: the disk behind it hangs."
 
 
@@ -19,7 +19,7 @@ class RootWatch:
     """``look`` returns a sentence for each missing folder; it is called every ``pause`` seconds."""
 
     def __init__(
-        self, look: Callable[[], Sequence[str]], pause: float, patience: float = _PATIENCE
+        self, look: Callable[[], Sequence[str]], pause: float, patience: float = _TIMEOUT
     ) -> None:
         self._look, self._pause, self._patience = look, pause, patience
         self._found: tuple[str, ...] = ()

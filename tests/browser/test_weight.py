@@ -17,7 +17,7 @@ from tests.support.users import PASSWORD
 RUNNING = 50
 STEPS = 22
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": str(RUNNING)}
-MOST_BYTES = 200 * 1024
+MAX_BYTES = 200 * 1024
 SLOWEST = 100
 # A final status may move things: the refetch that it brings puts the job elsewhere.
 WATCH = """() => {
@@ -62,7 +62,7 @@ def test_first_visit_is_light_and_asks_no_other_host(
     page.goto(f"{portal.url}/jobs")
     recorder.wait_for_state(page, "connected")
 
-    assert sum(sizes) <= MOST_BYTES, f"{sum(sizes) / 1024:.0f} KB"
+    assert sum(sizes) <= MAX_BYTES, f"{sum(sizes) / 1024:.0f} KB"
     assert all(url.startswith(portal.url + "/") for url in answers)
     static = {url: headers for url, headers in answers.items() if "/static/" in url}
     assert len(static) > 10

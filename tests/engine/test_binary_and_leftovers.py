@@ -60,7 +60,7 @@ def test_rclone_that_is_not_executable_is_named(tmp_path):
     ],
 )
 def test_unfit_rclone_is_named(tmp_path, monkeypatch, body, reason):
-    monkeypatch.setattr("portal.engine.binary._PATIENCE", 0.5)
+    monkeypatch.setattr("portal.engine.binary._TIMEOUT", 0.5)
     with pytest.raises(EngineError, match=reason):
         check_rclone(program(tmp_path, body))
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from portal.engine import Order, Phase, Progress, Run, rclone_path
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.progress import ProgressParser
-from portal.engine.report import MOST_NAMES, Report
+from portal.engine.report import MAX_NAMES, Report
 from portal.engine.statistics import Deed, Done, parse
 from portal.transfers.options import Options
 from tests.support.transfers import reading
@@ -561,7 +561,7 @@ def test_report_keeps_the_first_thousand_names_and_counts_all() -> None:
     numbers = [number * 7919 % 5000 for number in range(5000)]
     found = reported(b"".join(b"+ %05d\n" % number for number in numbers)).differences()
     assert found.counts["only_source"] == 5000
-    assert found.names["only_source"] == [f"{number:05}" for number in range(MOST_NAMES)]
+    assert found.names["only_source"] == [f"{number:05}" for number in range(MAX_NAMES)]
 
 
 def test_report_takes_a_line_break_for_a_part_of_the_name() -> None:

@@ -21,7 +21,7 @@ from portal.presentation import charts
 from portal.presentation.charts import Chart
 from portal.presentation.formatting import duration, speed
 from portal.services.jobs import speeds
-from portal.services.jobs.speed_curve import MOST_POINTS, Series
+from portal.services.jobs.speed_curve import MAX_POINTS, Series
 from portal.services.jobs.statistics import Period, Throughput
 from portal.transfers.states import JobStatus
 from tests.support.client import Browser
@@ -85,7 +85,7 @@ def test_scale_holds_its_peak_and_divides_into_round_parts(peak: int) -> None:
 @given(st.integers(1, 400 * 86_400))
 def test_marks_are_few_and_lie_inside(width: int) -> None:
     marks = charts._marks(width)
-    assert 1 <= len(marks) <= charts._MOST_MARKS
+    assert 1 <= len(marks) <= charts._MAX_MARKS
     assert marks[0] == (0, "0 s")
     assert all(0 <= second <= width for second, _ in marks)
     assert len({words for _, words in marks}) == len(marks)
@@ -264,7 +264,7 @@ def test_chart_of_a_long_job_stays_small(bob: Browser, new_job: Any) -> None:
     changed(job_id, status="completed", attempt=1, started_at=STARTED, finished_at=STARTED)
     speeds.save(job_id, 1, STARTED, series)
     fragment = bob.get(f"/api/jobs/{job_id}/speed").text
-    assert len(series.points) <= MOST_POINTS
+    assert len(series.points) <= MAX_POINTS
     assert len(fragment) < 16_384
 
 

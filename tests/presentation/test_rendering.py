@@ -365,8 +365,10 @@ def test_completed_check_or_dry_run_tells_of_no_bytes() -> None:
 
 
 def test_time_taken_runs_on_until_the_end() -> None:
-    assert job_words.took(a_job("queued")) is None
-    assert job_words.took(a_job(started_at=now() - timedelta(seconds=5))) == pytest.approx(5, abs=2)
+    assert job_words.run_time(a_job("queued")) is None
+    assert job_words.run_time(a_job(started_at=now() - timedelta(seconds=5))) == pytest.approx(
+        5, abs=2
+    )
 
 
 @pytest.mark.parametrize("values", [(0,) * 10, tuple(range(10)), (2**62,) * 10])

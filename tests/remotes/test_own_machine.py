@@ -77,4 +77,4 @@ def test_share_is_told_the_address_that_was_looked_at(
     remote = Remote(name="nas", backend="smb", options=options, secrets={})
     for found, told in (("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "[2001:db8::7]")):
         monkeypatch.setattr(connections, "refuse_local", lambda *_, _a=found, **__: _a)
-        assert connections.opened(remote).parameters["host"] == told
+        assert connections.engine_remote(remote).parameters["host"] == told

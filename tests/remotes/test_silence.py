@@ -20,7 +20,7 @@ from tests.support.storages import Storage
 from tests.support.transfers import MIB, fill, rclones, status_of, stored, tree
 from tests.support.waiting import wait_for
 
-PATIENCE = 6.0
+TIMEOUT = 6.0
 #: A third of it, and until the buffers of the kernel are full, and what the looks take.
 TOLD = 2.0 + 8.0
 KINDS = ("sftp", "webdav", "ftp", "s3")
@@ -40,7 +40,7 @@ def begin(execute: Callable[..., None], settings: Settings) -> Iterator[Callable
     """Runs a job in a thread, with little patience."""
     threads = []
 
-    def run(job_id: int, patience: float = PATIENCE) -> threading.Thread:
+    def run(job_id: int, patience: float = TIMEOUT) -> threading.Thread:
         changed = {"storage_patience_seconds": patience}
         threads.append(threading.Thread(target=execute, args=(job_id,), kwargs=changed))
         threads[-1].start()
@@ -118,8 +118,8 @@ def test_storage_that_stays_silent_is_given_up_in_the_promised_time(
     frozen_at = time.monotonic()
     wait_for(lambda: stored(job_id).trouble == SAID, TOLD)
     # The grace of the tests' worker is two seconds more.
-    wait_for(lambda: status_of(job_id) == "failed", PATIENCE + 2 + 8)
-    assert time.monotonic() - frozen_at >= PATIENCE - 1
+    wait_for(lambda: status_of(job_id) == "failed", TIMEOUT + 2 + 8)
+    assert time.monotonic() - frozen_at >= TIMEOUT - 1
     job = stored(job_id)
     assert (job.error or "").startswith("Nothing arrived from nas for ")
     assert (job.trouble, job.storage_silent_since) == (None, None)
@@ -185,7 +185,7 @@ def test_download_from_a_silent_storage_is_reported_and_given_up_too(
     wait_for(lambda: stored(job_id).bytes_transferred > MIB)
     storage.freeze()
     wait_for(lambda: stored(job_id).trouble == SAID, TOLD)
-    wait_for(lambda: status_of(job_id) == "failed", PATIENCE + 2 + 8)
+    wait_for(lambda: status_of(job_id) == "failed", TIMEOUT + 2 + 8)
     assert (stored(job_id).error or "").startswith("Nothing arrived from nas for ")
 
 

@@ -53,12 +53,12 @@ def test_disk_that_went_away_during_a_pause_stops_the_transfer(
     )
     began = time.monotonic()
 
-    def go_on(run: Run) -> None:
+    def raise_if_requested(run: Run) -> None:
         if time.monotonic() - began > 0.2:
             away.append("The disk is away.")
             run.resume()
 
-    outcome = follow(run, go_on)
+    outcome = follow(run, raise_if_requested)
     assert (outcome.succeeded, outcome.reason) == (False, "The disk is away.")
     assert kept(ends[0]) == before
     assert list(ends[1].iterdir()) == []
@@ -150,12 +150,12 @@ def test_both_ends_are_examined_again_after_a_pause(
     monkeypatch.setattr(Precautions, "take", take)
     resumed: list[float] = []
 
-    def go_on(run: Run) -> None:
+    def raise_if_requested(run: Run) -> None:
         if examined and not resumed and time.monotonic() - examined[0] > 0.2:
             resumed.append(time.monotonic())
             run.resume()
 
-    assert follow(run, go_on).succeeded
+    assert follow(run, raise_if_requested).succeeded
     assert len(examined) == 2
     assert examined[0] < resumed[0] < examined[1]
 
@@ -182,13 +182,13 @@ def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
 
     monkeypatch.setattr(Precautions, "take", take)
 
-    def go_on(run: Run) -> None:
+    def raise_if_requested(run: Run) -> None:
         if calls and run._paused:
             (destination / "old").unlink()
             (source / "1.jpg").unlink()
             run.resume()
 
-    outcome = follow(run, go_on)
+    outcome = follow(run, raise_if_requested)
     assert "other files than the ones you confirmed. Nothing was changed" in str(outcome.reason)
     assert kept(destination) == before
 

@@ -139,7 +139,7 @@ def test_markers_of_others_are_not_copied_counted_or_deleted(attempts, tmp_path,
 
 def test_silent_storage_is_given_up_and_nothing_is_deleted(attempts, tmp_path, monkeypatch):
     before = photographs(tmp_path / "source")
-    monkeypatch.setattr("portal.engine.questions._PATIENCE", 2.0)
+    monkeypatch.setattr("portal.engine.questions._TIMEOUT", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         storage = type("Silent", (), {"kind": "webdav"})()
         storage.options = lambda **_: {

@@ -192,8 +192,8 @@ def test_migration_that_is_stopped_between_two_statements_takes_all_back(
     before = counted_in(tmp_path / "portal.sqlite", "sqlite_master")
     looks = iter(range(1000))
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "asked", lambda: signal.SIGTERM if next(looks) > 60 else None)
-        with pytest.raises(stopping.StopAsked):
+        patch.setattr(stopping, "requested", lambda: signal.SIGTERM if next(looks) > 60 else None)
+        with pytest.raises(stopping.StopRequested):
             migrate.upgrade(settings)
 
     assert next(looks) > 60
@@ -215,8 +215,8 @@ def test_migration_that_is_stopped_in_a_long_statement_takes_all_back(
             "INSERT INTO audit SELECT i, '2026-01-01', NULL, '', 'test', '', '', 'done', '' FROM n"
         )
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "go_on", lambda: None)
-        patch.setattr(stopping, "asked", lambda: signal.SIGTERM)
+        patch.setattr(stopping, "raise_if_requested", lambda: None)
+        patch.setattr(stopping, "requested", lambda: signal.SIGTERM)
         with pytest.raises(OperationalError):
             migrate.upgrade(settings, "0005")
 

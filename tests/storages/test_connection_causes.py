@@ -407,7 +407,7 @@ def test_what_is_not_known_is_repeated_by_browsing_too(
 def test_a_question_that_was_cut_names_its_time(
     monkeypatch: pytest.MonkeyPatch, verdict_on: Look
 ) -> None:
-    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    monkeypatch.setattr(connections, "TIMEOUT", 1.0)
     with saying(b"") as port:
         said = verdict_on("s3", s3(port))
     assert said.startswith("There was no answer within 1 s.")

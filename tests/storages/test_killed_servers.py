@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 FORGETFUL = {"azure", "google"}
 #: What a try left that could not tidy up, and what rclone's own server for S3 leaves.
 REMNANT = re.compile(r"\.portal\d+-\d+$|\.rclone_temp_put_")
-PATIENCE = 15.0
+TIMEOUT = 15.0
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def settings(tmp_path: Path, root: Path) -> Settings:
         data_dir=tmp_path / "data",
         transfer_roots=(root,),
         remotes_allow_local=True,
-        storage_patience_seconds=PATIENCE,
+        storage_patience_seconds=TIMEOUT,
     )
 
 
@@ -60,7 +60,7 @@ def test_server_killed_in_mid_transfer_costs_no_file(
     number = storage.post(wish)
     wait_for(lambda: stored(number).bytes_transferred > 300_000, 60)
     storage.server.stop()
-    ended = wait_for(lambda: (row := stored(number)).finished_at and row, PATIENCE + 60)
+    ended = wait_for(lambda: (row := stored(number)).finished_at and row, TIMEOUT + 60)
     assert ended.status == JobStatus.FAILED
     assert str(ended.error).startswith(("The storage", "The connection", "Nothing")), ended.error
     storage.server.start()

@@ -38,7 +38,7 @@ def server(kind: str, tmp_path: Path) -> Iterator[Server]:
 def begin(
     execute: Callable[..., None], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Any]]:
-    monkeypatch.setattr(questions, "_PATIENCE", ANSWER)
+    monkeypatch.setattr(questions, "_TIMEOUT", ANSWER)
     threads = []
 
     def run(job_id: int) -> None:

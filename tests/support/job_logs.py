@@ -29,6 +29,6 @@ def begun(job_id: int, attempt: int = 1) -> Tail:
 
 def kept(job_id: int, said: list[Said], left_out: int = 0) -> Tail:
     tail = begun(job_id)
-    logs.take_in(tail, said, left_out)
+    logs.append_lines(tail, said, left_out)
     assert logs.save(tail)
     return tail

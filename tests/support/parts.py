@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from tests.support.ports import free_port
 
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 
 
 class Part:
@@ -51,7 +51,7 @@ class Part:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not self._answers():
             assert self.is_running, f"it ended at its start: {self._log.read_text()}"
             assert time.monotonic() < deadline, f"it does not answer: {self._log.read_text()}"
@@ -81,7 +81,7 @@ class Part:
         if self._process is not None:
             self._process.send_signal(how)
             self.thaw()
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TIMEOUT)
             self._process = None
 
     def _command(self) -> list[str]:

@@ -84,7 +84,7 @@ def test_tail_gives_each_line_once_and_nothing_where_nothing_is_new(
     assert line_numbers(charlie.get(f"{address}?after=0").text) == [1, 2, 3, 4, 5]
     nothing = charlie.get(f"{address}?after=5")
     assert (nothing.status_code, nothing.data) == (204, b"")
-    logs.take_in(tail, lines(2, 6))
+    logs.append_lines(tail, lines(2, 6))
     logs.save(tail)
     answer = charlie.get(f"{address}?after=5")
     assert line_numbers(answer.text) == [6, 7]
@@ -207,7 +207,7 @@ def test_times_are_those_of_the_readers_zone(charlie: Any, job_id: int) -> None:
 
 def test_download_is_plain_text_with_every_line(charlie: Any, job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=5)
-    logs.take_in(tail, [Said("", message="done", level="notice")])
+    logs.append_lines(tail, [Said("", message="done", level="notice")])
     logs.save(tail)
     answer = charlie.get(f"/jobs/{job_id}/log/download")
     assert answer.content_type == "text/plain; charset=utf-8"
@@ -223,7 +223,7 @@ def test_download_of_a_long_log_needs_no_more_memory_than_a_chunk(
     charlie: Any, job_id: int
 ) -> None:
     tail = begun(job_id)
-    logs.take_in(tail, lines(60_000))
+    logs.append_lines(tail, lines(60_000))
     logs.save(tail)
     del tail
     session.remove()

@@ -162,8 +162,8 @@ def test_stop_gives_every_running_job_back_and_leaves_the_others_queued(
 def test_stop_ends_within_its_patience_also_when_no_worker_can_write(
     run: Run, new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert in_process._PATIENCE < 10  # what a stop may take
-    monkeypatch.setattr(in_process, "_PATIENCE", 2.0)
+    assert in_process._TIMEOUT < 10  # what a stop may take
+    monkeypatch.setattr(in_process, "_TIMEOUT", 2.0)
     executor = run(3, ENDLESS)
     ids = [new_job() for _ in range(3)]
     wait_for(lambda: all_are("running", ids))
@@ -195,7 +195,7 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.5)
     job_id = new_job()
-    monkeypatch.setattr("portal.db.session._PATIENCE", 0.3)
+    monkeypatch.setattr("portal.db.session._TIMEOUT", 0.3)
     with locked(settings.data_dir):
         executor = run(1, BRIEF)
         time.sleep(1.2)  # several times the patience

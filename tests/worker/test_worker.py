@@ -206,7 +206,7 @@ def test_database_that_is_locked_for_seconds_disturbs_no_transfer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = new_job(source=fill(root / "from", MIB, 5), bandwidth_limit="2M")
-    monkeypatch.setattr("portal.db.session._PATIENCE", 0.5)  # so that whole tries fail
+    monkeypatch.setattr("portal.db.session._TIMEOUT", 0.5)  # so that whole tries fail
     running = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > 0)
     with locked(settings.data_dir):

@@ -16,7 +16,7 @@ from typing import Any
 
 #: Bytes of the longest list. One of our messages has a few hundred bytes; a longer list is a
 #: mistake, or comes from somebody else.
-LONGEST = 16 * 1024
+MAX_LENGTH = 16 * 1024
 
 #: How many messages could not be used, by reason; read by the metrics.
 ignored: Counter[str] = Counter()
@@ -67,14 +67,14 @@ def join_messages(messages: Iterable[bytes]) -> list[bytes]:
         room -= len(message) + 1
         if room < 0 or not lists:
             lists.append([])
-            room = LONGEST - len(message) - 2
+            room = MAX_LENGTH - len(message) - 2
         lists[-1].append(message)
     return [b"[%b]" % b",".join(each) for each in lists]
 
 
 def decode(data: bytes) -> list[Message]:
     """Raises Unreadable if any of the messages is invalid."""
-    if len(data) > LONGEST:
+    if len(data) > MAX_LENGTH:
         raise Unreadable("too long")
     try:
         found = json.loads(data)

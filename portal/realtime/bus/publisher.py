@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from portal.realtime.bus.messages import (
-    LONGEST,
+    MAX_LENGTH,
     Kind,
     Message,
     channel,
@@ -69,7 +69,7 @@ class Publisher:
     ) -> None:
         """Queues a message; returns at once. Messages leave in the order of the calls."""
         data = encode(Message(self.origin, kind, room, event, payload or {}))
-        if len(data) > LONGEST - 2:  # its list adds two brackets
+        if len(data) > MAX_LENGTH - 2:  # its list adds two brackets
             ignored["too long to publish"] += 1
             log.error("a message is too long for the event bus", about=event, length=len(data))
             data = self._resync()

@@ -45,7 +45,7 @@ _KERNEL_BUFFER = 48 * 1024
 _INBOX = 16
 
 _ALIVE = str(packet.PONG).encode()
-_FAREWELL = frame(packet.Packet(packet.CLOSE).encode().encode()) + close_frame(1000)
+_CLOSE_FRAMES = frame(packet.Packet(packet.CLOSE).encode().encode()) + close_frame(1000)
 
 
 class State(Enum):
@@ -122,7 +122,7 @@ class Connection(Socket):
         if abort or self._state is State.FAILED:
             self._close_socket()
         elif self._state is State.OPEN:
-            self._send_frame(_FAREWELL)
+            self._send_frame(_CLOSE_FRAMES)
             self._state = State.CLOSING
             self.server.pings.slow.add(self)
             self.server.pings.close_gracefully(self)

@@ -110,11 +110,11 @@ class FanoutManager(Manager):
         audience = {connection for connection, _ in here}
         both = [each for each in self.recipients(other) if each[0] in audience]
         _send_to_each(both, slow, run + data, [*items, part])
-        told = {connection for connection, _ in both}
+        served = {connection for connection, _ in both}
         _send_to_each(
-            [each for each in self.recipients(other) if each[0] not in told], slow, run, items
+            [each for each in self.recipients(other) if each[0] not in served], slow, run, items
         )
-        _send_to_each([each for each in here if each[0] not in told], slow, data, (part,))
+        _send_to_each([each for each in here if each[0] not in served], slow, data, (part,))
 
     def recipients(self, room: str) -> list[Recipient]:
         """The clients in a room; cached until a client enters or leaves it."""

@@ -40,7 +40,7 @@ def plain_head(line: bytes, buffered: bytes) -> Head | None:
 # --- handshakes ---------------------------------------------------------------------------------
 
 _UPGRADE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
-_MOST_FIELDS = 60
+_MAX_FIELDS = 60
 _PLAIN = bytes([9, *range(32, 127)])
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_PLAIN = ("content-length", "content-type", "transfer-encoding", "expect")
@@ -60,7 +60,7 @@ def upgrade_head(data: bytes) -> Upgrade | None:
         return None
     head = data[len(_UPGRADE) : end]
     lines = head.decode("latin-1").split("\r\n")
-    if len(lines) > _MOST_FIELDS or head.translate(None, _PLAIN) != b"\r\n" * (len(lines) - 1):
+    if len(lines) > _MAX_FIELDS or head.translate(None, _PLAIN) != b"\r\n" * (len(lines) - 1):
         return None
     fields: dict[str, str] = {}
     for line in lines:

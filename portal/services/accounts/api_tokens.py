@@ -21,8 +21,8 @@ from portal.transfers.names import is_name
 #: place.
 PREFIX = "tp_"
 NAME_LENGTH = 100
-LONGEST_LIFE = timedelta(days=366)
-MOST_OF_ONE_USER = 50
+MAX_LIFE = timedelta(days=366)
+MAX_PER_USER = 50
 _HINT_LENGTH = 4
 _TOUCH_EVERY = timedelta(minutes=1)
 #: How long an expired token stays in the list, so that its owner learns why a program fails.
@@ -42,10 +42,8 @@ def create(name: str, scope: str, expires_at: datetime, *, actor: Actor) -> tupl
         if not user.active or not user.may(Scope(scope).role):
             raise Forbidden("A token cannot do more than its user may.")
         tx.execute(delete(ApiToken).where(ApiToken.expires_at < now() - _KEPT_EXPIRED))
-        if _number_of(tx, user) >= MOST_OF_ONE_USER:
-            raise Invalid(
-                {"name": f"You have {MOST_OF_ONE_USER} tokens. Revoke one of them first."}
-            )
+        if _number_of(tx, user) >= MAX_PER_USER:
+            raise Invalid({"name": f"You have {MAX_PER_USER} tokens. Revoke one of them first."})
         token = ApiToken(
             token_hash=_digest(text),
             user_id=user.id,
@@ -122,7 +120,7 @@ def _problems(name: str, scope: str, expires_at: datetime) -> dict[str, str]:
         errors["name"] = "Leave out line breaks and control characters."
     if scope not in tuple(Scope):
         errors["scope"] = "Choose read, operate or admin."
-    if not now() < expires_at <= now() + LONGEST_LIFE:
+    if not now() < expires_at <= now() + MAX_LIFE:
         errors["expires"] = "Choose a date from today on, at most a year ahead."
     return errors
 

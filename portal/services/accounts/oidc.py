@@ -26,7 +26,7 @@ _ALGORITHMS = [
 _TIMEOUT = 10.0
 _LEEWAY = 60
 #: How long the provider's metadata is used before it is fetched again.
-_KNOWN_FOR = 3600.0
+_CACHE_SECONDS = 3600.0
 #: How long a person may take to sign in at the provider.
 AUTHORIZATION_SECONDS = 600
 
@@ -100,7 +100,7 @@ def handle_callback(
     if "error" in sent or not sent.get("code"):
         raise Refused(f"the provider refused: {sent.get('error', 'no code')[:64]}")
     metadata = _metadata(provider)
-    with _asking(), _client(provider, authorization) as client:
+    with _TranslatedErrors(), _client(provider, authorization) as client:
         token = client.fetch_token(
             metadata["token_endpoint"], code=sent["code"], code_verifier=authorization.verifier
         )
@@ -153,17 +153,17 @@ def _user_info(client: Any, metadata: Mapping[str, Any], subject: str) -> dict[s
         return {}
     answer = client.get(endpoint)
     answer.raise_for_status()
-    told = answer.json()
+    user_info = answer.json()
     # Otherwise somebody's claims could be attributed to another subject.
-    if not isinstance(told, dict) or told.get("sub") != subject:
+    if not isinstance(user_info, dict) or user_info.get("sub") != subject:
         raise Refused("user info of another subject")
-    return told
+    return user_info
 
 
 # --- asking -------------------------------------------------------------------------------------
 
 
-class _asking:  # noqa: N801 - reads as a statement
+class _TranslatedErrors:
     """Turns errors of a request to the provider into words."""
 
     def __enter__(self) -> None:
@@ -216,8 +216,8 @@ def _document(address: str, *, fresh: bool = False) -> Any:
 
     known = current()[_Documents].known
     asked, document = known.get(address, (0.0, None))
-    if document is None or fresh or time.monotonic() - asked > _KNOWN_FOR:
-        with _asking():
+    if document is None or fresh or time.monotonic() - asked > _CACHE_SECONDS:
+        with _TranslatedErrors():
             answer = requests.get(address, timeout=_TIMEOUT)
             answer.raise_for_status()
             document = answer.json()

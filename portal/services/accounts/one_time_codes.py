@@ -58,8 +58,8 @@ def take_code(tx: Session, row: SecondFactor, text: str) -> bool:
 
 
 def _take_recovery_code(tx: Session, user_id: int, text: str) -> bool:
-    mark = _mark(re.sub(r"[^a-z2-7]", "", text.lower()))
-    code = (RecoveryCode.user_id == user_id) & (RecoveryCode.code_hash == mark)
+    code_hash = _digest(re.sub(r"[^a-z2-7]", "", text.lower()))
+    code = (RecoveryCode.user_id == user_id) & (RecoveryCode.code_hash == code_hash)
     gone = delete(RecoveryCode).where(code).returning(RecoveryCode.user_id)
     return tx.execute(gone).first() is not None
 
@@ -68,11 +68,11 @@ def new_codes(tx: Session, user_id: int) -> list[str]:
     """Replaces all older recovery codes by new ones. Only their hashes are stored."""
     tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     codes = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(RECOVERY_CODES)]
-    tx.add_all(RecoveryCode(user_id=user_id, code_hash=_mark(code)) for code in codes)
+    tx.add_all(RecoveryCode(user_id=user_id, code_hash=_digest(code)) for code in codes)
     return ["-".join(re.findall("....", code)) for code in codes]
 
 
-def _mark(code: str) -> str:
+def _digest(code: str) -> str:
     # A plain hash is enough: nobody can guess 80 random bits.
     return hashlib.sha256(code.encode()).hexdigest()
 

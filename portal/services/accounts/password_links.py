@@ -54,7 +54,7 @@ def create(user_id: int, *, actor: Actor) -> tuple[User, str]:
 
 def owner(token: str) -> User:
     """Returns the user whose password this link sets. Raises NotFound."""
-    return _good(session(), token)
+    return _user_of(session(), token)
 
 
 def use(token: str, password: str, *, address: str) -> User:
@@ -66,7 +66,7 @@ def use(token: str, password: str, *, address: str) -> User:
     password_hash = passwords.hashed(password)
     with write() as tx:
         accounts.locked_user(tx, user.id)
-        user = _good(tx, token)  # checked again: if two use the link at once, the second fails
+        user = _user_of(tx, token)  # checked again: if two use the link at once, the second fails
         ended = accounts.replace_password(tx, user, password_hash, keep=None)
         audit.record(tx, "password.set-by-link", Actor(user, address), target=user.username)
         tx.commit()
@@ -83,7 +83,7 @@ def pending(users: list[User]) -> set[int]:
     return set(session.scalars(query))
 
 
-def _good(reading: Session, token: str) -> User:
+def _user_of(reading: Session, token: str) -> User:
     query = (
         select(User)
         .join(PasswordLink, PasswordLink.user_id == User.id)

@@ -24,8 +24,8 @@ class PendingSignIn(NamedTuple):
 
 def issue(proof: Proof, *, remember: bool, way: str) -> str:
     # The hash itself never leaves the server, not even to its owner.
-    mark = digest(proof.password_hash)
-    data = {"user": proof.user_id, "mark": mark, "remember": remember, "way": way}
+    password_digest = digest(proof.password_hash)
+    data = {"user": proof.user_id, "mark": password_digest, "remember": remember, "way": way}
     return runtime().keys.sign(_PURPOSE, data)
 
 

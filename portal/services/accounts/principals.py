@@ -21,23 +21,23 @@ from portal.realtime import publish
 from portal.runtime.context import current
 from portal.services.accounts.sessions import (
     REVIEW_SECONDS,
+    confirms_rotation,
     digest,
-    has_arrived,
-    is_good,
+    is_valid,
 )
 
 #: Tokens in one query. More of them would keep pages waiting for the query.
-_MOST_AT_ONCE = 200
+_MAX_BATCH = 200
 #: Seconds for which a poll's principal is used without a query. A session that ends in this process
 #: ends it at once, and so does a message from another process; this limits it if no message comes.
-_BELIEVED_SECONDS = 2.0
-_MOST_BELIEVED = 10_000
+_CACHE_SECONDS = 2.0
+_MAX_CACHED = 10_000
 
 
 class Principal(NamedTuple):
     """The person whom a live session let in, and when the session was looked up.
 
-    ``has_news``: something has to be written to the session, so Flask must handle the request.
+    ``needs_write``: something has to be written to the session, so Flask must handle the request.
     """
 
     user_id: int
@@ -46,7 +46,7 @@ class Principal(NamedTuple):
     timezone: str
     session_id: int
     token: str
-    has_news: bool
+    needs_write: bool
     session_epoch: int
     looked_at: float
 
@@ -71,11 +71,11 @@ _COLUMNS = (
     .join(UserSettings)
 )
 
-_BY_ONE_MARK = _COLUMNS.where(LoginSession.token_hash == bindparam("mark"))
-_MARKS: Any = bindparam("marks", expanding=True)
-_BY_MARK = _COLUMNS.where(LoginSession.token_hash.in_(_MARKS))
-_BY_REPLACED = _COLUMNS.where(
-    LoginSession.previous_hash.in_(_MARKS),
+_BY_ONE_HASH = _COLUMNS.where(LoginSession.token_hash == bindparam("mark"))
+_TOKEN_HASHES: Any = bindparam("marks", expanding=True)
+_BY_HASH = _COLUMNS.where(LoginSession.token_hash.in_(_TOKEN_HASHES))
+_BY_PREVIOUS_HASH = _COLUMNS.where(
+    LoginSession.previous_hash.in_(_TOKEN_HASHES),
     LoginSession.previous_until.is_(None) | (LoginSession.previous_until > bindparam("moment")),
 )
 
@@ -86,40 +86,43 @@ class _Batch:
     """Digests of tokens that are looked up together."""
 
     def __init__(self) -> None:
-        self.marks: set[str] = set()
+        self.token_hashes: set[str] = set()
         self.found: Rows | None = None
         self.error: SQLAlchemyError | None = None
 
 
 class _Lookups:
-    """``gathering`` takes tokens while another batch is being looked up."""
+    """``next_batch`` takes tokens while another batch is being looked up."""
 
     def __init__(self) -> None:
-        self.gather = threading.Lock()
-        self.look = threading.Lock()
-        self.gathering: _Batch | None = None
-        self.believed: dict[str, Principal] = {}
+        self.batch_lock = threading.Lock()
+        self.query_lock = threading.Lock()
+        self.next_batch: _Batch | None = None
+        self.cached_principals: dict[str, Principal] = {}
 
 
 def find(token: str) -> Principal | None:
     """Returns the principal of this token. Raises SQLAlchemyError if the database cannot be
     read."""
     session_epoch = publish.session_epoch()  # before the query: a session may end during it
-    mark = digest(token)
-    return _principal(_look(mark).get(mark), token, mark, session_epoch)
+    token_hash = digest(token)
+    return _principal(_find_row(token_hash).get(token_hash), token, token_hash, session_epoch)
 
 
 def find_all(tokens: Iterable[str]) -> dict[str, Principal]:
     """Returns the principal of each of these tokens, by one query. Raises as ``find`` does."""
     session_epoch = publish.session_epoch()
-    marks = {digest(token): token for token in tokens}
-    rows = _rows(set(marks)) if marks else {}
-    found = (_principal(row, marks[mark], mark, session_epoch) for mark, row in rows.items())
+    token_hashes = {digest(token): token for token in tokens}
+    rows = _rows(set(token_hashes)) if token_hashes else {}
+    found = (
+        _principal(row, token_hashes[token_hash], token_hash, session_epoch)
+        for token_hash, row in rows.items()
+    )
     return {each.token: each for each in found if each is not None}
 
 
-def _principal(row: Any, token: str, mark: str, session_epoch: int) -> Principal | None:
-    if row is None or not is_good(row, row.active, row.role):
+def _principal(row: Any, token: str, token_hash: str, session_epoch: int) -> Principal | None:
+    if row is None or not is_valid(row, row.active, row.role):
         return None
     return Principal(
         row.user_id,
@@ -128,7 +131,7 @@ def _principal(row: Any, token: str, mark: str, session_epoch: int) -> Principal
         row.timezone,
         row.id,
         token,
-        has_arrived(row, mark),
+        confirms_rotation(row, token_hash),
         session_epoch,
         time.monotonic(),
     )
@@ -138,40 +141,40 @@ def revalidate(known: Principal) -> Principal | None:
     """Returns ``known`` as it is now. It is looked up again if any session ended since, or if the
     last look-up is older than the interval in which ``drop_ended`` would find an ended one
     anyway."""
-    return known if _holds(known, REVIEW_SECONDS) else find(known.token)
+    return known if _is_current(known, REVIEW_SECONDS) else find(known.token)
 
 
 def cached(token: str) -> Principal | None:
     """As ``find``, but from memory if no session has ended since and the look-up is a moment
     old."""
-    believed = current()[_Lookups].believed
-    known = believed.get(token)
-    if known is None or not _holds(known, _BELIEVED_SECONDS):
+    cached_principals = current()[_Lookups].cached_principals
+    known = cached_principals.get(token)
+    if known is None or not _is_current(known, _CACHE_SECONDS):
         known = find(token)
-        if len(believed) >= _MOST_BELIEVED:
-            believed.clear()
+        if len(cached_principals) >= _MAX_CACHED:
+            cached_principals.clear()
         if known is None:
-            believed.pop(token, None)
+            cached_principals.pop(token, None)
         else:
-            believed[token] = known
+            cached_principals[token] = known
     return known
 
 
-def _holds(known: Principal, seconds: float) -> bool:
+def _is_current(known: Principal, seconds: float) -> bool:
     return (
         known.session_epoch == publish.session_epoch()
         and time.monotonic() - known.looked_at < seconds
     )
 
 
-def _look(mark: str) -> Rows:
+def _find_row(token_hash: str) -> Rows:
     lookups = current()[_Lookups]
-    with lookups.gather:
-        batch = lookups.gathering
-        if batch is None or len(batch.marks) >= _MOST_AT_ONCE:
-            batch = lookups.gathering = _Batch()
-        batch.marks.add(mark)
-    with lookups.look:
+    with lookups.batch_lock:
+        batch = lookups.next_batch
+        if batch is None or len(batch.token_hashes) >= _MAX_BATCH:
+            batch = lookups.next_batch = _Batch()
+        batch.token_hashes.add(token_hash)
+    with lookups.query_lock:
         if batch.found is None and batch.error is None:  # the first thread looks up the whole batch
             _run(lookups, batch)
     if batch.found is None:
@@ -180,23 +183,23 @@ def _look(mark: str) -> Rows:
 
 
 def _run(lookups: _Lookups, batch: _Batch) -> None:
-    with lookups.gather:
-        if lookups.gathering is batch:
-            lookups.gathering = None
+    with lookups.batch_lock:
+        if lookups.next_batch is batch:
+            lookups.next_batch = None
     try:
-        batch.found = _rows(batch.marks)
+        batch.found = _rows(batch.token_hashes)
     except SQLAlchemyError as error:
         batch.error = error
 
 
-def _rows(marks: set[str]) -> Rows:
+def _rows(token_hashes: set[str]) -> Rows:
     with read_connection() as connection:
-        if len(marks) == 1:
-            rows = connection.execute(_BY_ONE_MARK, {"mark": next(iter(marks))})
+        if len(token_hashes) == 1:
+            rows = connection.execute(_BY_ONE_HASH, {"mark": next(iter(token_hashes))})
         else:
-            rows = connection.execute(_BY_MARK, {"marks": list(marks)})
+            rows = connection.execute(_BY_HASH, {"marks": list(token_hashes)})
         found = {row.token_hash: row for row in rows}
-        if missing := marks - found.keys():
-            rows = connection.execute(_BY_REPLACED, {"marks": list(missing), "moment": now()})
+        if missing := token_hashes - found.keys():
+            rows = connection.execute(_BY_PREVIOUS_HASH, {"marks": list(missing), "moment": now()})
             found |= {row.previous_hash: row for row in rows}
     return found

@@ -24,9 +24,9 @@ _TOUCH_EVERY = timedelta(minutes=1)
 #: message came.
 REVIEW_SECONDS = 5.0
 #: Requests with the old token may still be under way when the new one arrives.
-_REPLACED_LIFE = timedelta(seconds=30)
+_PREVIOUS_TOKEN_LIFE = timedelta(seconds=30)
 #: If a new token has not come back for so long, the answer that carried it was lost.
-_HAND_OUT_AGAIN = timedelta(seconds=30)
+_RESEND_AFTER = timedelta(seconds=30)
 
 
 def digest(token: str) -> str:
@@ -65,20 +65,20 @@ def begin(
 def live_session(token: str) -> LoginSession | None:
     """Returns the session of this token together with its user, by one query; None unless both are
     good."""
-    mark = digest(token)
-    row = session.scalar(select(LoginSession).where(LoginSession.token_hash == mark))
+    token_hash = digest(token)
+    row = session.scalar(select(LoginSession).where(LoginSession.token_hash == token_hash))
     if row is None:
-        row = session.scalar(select(LoginSession).where(_replaced(mark)))
-    return row if row is not None and is_good(row, row.user.active, row.user.role) else None
+        row = session.scalar(select(LoginSession).where(_replaced(token_hash)))
+    return row if row is not None and is_valid(row, row.user.active, row.user.role) else None
 
 
-def _replaced(mark: str) -> ColumnElement[bool]:
+def _replaced(token_hash: str) -> ColumnElement[bool]:
     """Condition: this token was replaced a moment ago, or its replacement has never arrived."""
     good = LoginSession.previous_until.is_(None) | (LoginSession.previous_until > now())
-    return (LoginSession.previous_hash == mark) & good
+    return (LoginSession.previous_hash == token_hash) & good
 
 
-def is_good(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
+def is_valid(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
     moment, policy = now(), runtime().session_policy
     may_idle = row.remember or (policy.viewers_idle and role == Role.VIEWER)
     idle = not may_idle and moment - row.last_seen_at > policy.idle
@@ -111,44 +111,48 @@ def rotate_all(tx: Session, user_id: int) -> None:
     tx.execute(update(LoginSession).where(whose).values(rotation_due_at=now()))
 
 
-def _needs_touch(row: LoginSession, mark: str, person: bool, moment: datetime) -> bool:
+def _needs_touch(row: LoginSession, token_hash: str, person: bool, moment: datetime) -> bool:
     return (
-        has_arrived(row, mark)
+        confirms_rotation(row, token_hash)
         or (person and moment - row.last_seen_at >= _TOUCH_EVERY)
-        or (person and _is_due(row, mark, moment))
+        or (person and _is_due(row, token_hash, moment))
     )
 
 
-def _note(row: LoginSession, mark: str, person: bool, moment: datetime) -> str | None:
-    if has_arrived(row, mark):
-        row.previous_until = moment + _REPLACED_LIFE
+def _note(row: LoginSession, token_hash: str, person: bool, moment: datetime) -> str | None:
+    if confirms_rotation(row, token_hash):
+        row.previous_until = moment + _PREVIOUS_TOKEN_LIFE
         if row.rotated_at and row.rotation_due_at and row.rotation_due_at <= row.rotated_at:
             row.rotation_due_at = None
     if not person:
         return None
     if moment - row.last_seen_at >= _TOUCH_EVERY:
         row.last_seen_at = moment
-    if not _is_due(row, mark, moment):
+    if not _is_due(row, token_hash, moment):
         return None
     token = secrets.token_urlsafe(32)
-    row.previous_hash, row.previous_until = mark, None
+    row.previous_hash, row.previous_until = token_hash, None
     row.token_hash, row.rotated_at = digest(token), moment
     return token
 
 
-def has_arrived(row: LoginSession | Row[*tuple[Any, ...]], mark: str) -> bool:
+def confirms_rotation(row: LoginSession | Row[*tuple[Any, ...]], token_hash: str) -> bool:
     """Returns whether the request carries the new token for the first time."""
-    return row.previous_hash is not None and row.previous_until is None and row.token_hash == mark
+    return (
+        row.previous_hash is not None
+        and row.previous_until is None
+        and row.token_hash == token_hash
+    )
 
 
-def _is_due(row: LoginSession, mark: str, moment: datetime) -> bool:
+def _is_due(row: LoginSession, token_hash: str, moment: datetime) -> bool:
     if row.rotation_due_at is None:
         return False
-    if row.token_hash == mark:
-        return not has_arrived(row, mark) or (
+    if row.token_hash == token_hash:
+        return not confirms_rotation(row, token_hash) or (
             row.rotated_at is not None and row.rotation_due_at > row.rotated_at
         )
-    return row.rotated_at is not None and moment - row.rotated_at > _HAND_OUT_AGAIN
+    return row.rotated_at is not None and moment - row.rotated_at > _RESEND_AFTER
 
 
 # --- ending -------------------------------------------------------------------------------------
@@ -158,7 +162,7 @@ def of_user(user_id: int) -> list[LoginSession]:
     """Returns the sessions that are still good, the latest visit first."""
     query = select(LoginSession).where(LoginSession.user_id == user_id)
     rows = session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id))
-    return [row for row in rows if is_good(row, row.user.active, row.user.role)]
+    return [row for row in rows if is_valid(row, row.user.active, row.user.role)]
 
 
 def end(user: User, session_id: int, *, actor: Actor) -> None:
@@ -196,7 +200,7 @@ def delete_all(tx: Session, user_id: int, *, keep: int | None) -> list[int]:
     return list(tx.scalars(delete(LoginSession).where(whose).returning(LoginSession.id)))
 
 
-_WHETHER_GOOD = select(
+_VALIDITY_COLUMNS = select(
     LoginSession.id,
     LoginSession.expires_at,
     LoginSession.last_seen_at,
@@ -211,6 +215,6 @@ def drop_ended(ids: set[int]) -> None:
     """Closes the sockets of those of these sessions that are no longer good."""
     if not ids:
         return
-    rows = session.execute(_WHETHER_GOOD.where(LoginSession.id.in_(ids)))
-    good = {row.id for row in rows if is_good(row, row.active, row.role)}
+    rows = session.execute(_VALIDITY_COLUMNS.where(LoginSession.id.in_(ids)))
+    good = {row.id for row in rows if is_valid(row, row.active, row.role)}
     publish.end_sessions(ids - good, "expired")

@@ -82,7 +82,7 @@ def admit(
             return None
         if not second_step and second_factor.next_step(tx, user):
             return None
-        _let_in(tx, user, address)
+        _record_sign_in(tx, user, address)
         token = sessions.begin(
             tx,
             user,
@@ -109,7 +109,7 @@ def sign_out(actor: Actor) -> None:
     publish.end_sessions([session_id] if session_id else [], "logout")
 
 
-def _let_in(tx: Session, user: User, address: str) -> None:
+def _record_sign_in(tx: Session, user: User, address: str) -> None:
     limits = sign_in_limits.limits_of(tx, user.username, address)
     sign_in_limits.forgive(tx, limits)
     sign_in_limits.remember_address(tx, user.id, address)

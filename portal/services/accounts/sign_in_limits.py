@@ -26,7 +26,7 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 900.0
 #: After this time every count is forgiven.
 _FORGOTTEN = timedelta(hours=24)
-_KNOWN_FOR = timedelta(days=90)
+_REMEMBER_FOR = timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def remember_address(tx: Session, user_id: int, address: str) -> None:
     more."""
     moment = now()
     tx.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
-    tx.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _KNOWN_FOR))
+    tx.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _REMEMBER_FOR))
     tx.execute(delete(SignInLimit).where(SignInLimit.counted_at < moment - _FORGOTTEN))
 
 

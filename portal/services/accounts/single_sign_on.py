@@ -35,7 +35,7 @@ def provider() -> Provider | None:
     return runtime().provider
 
 
-class Arrived(NamedTuple):
+class ProviderSignIn(NamedTuple):
     proof: Proof
     #: Whether the provider has asked for a second factor.
     second_step: bool
@@ -45,7 +45,9 @@ def authorization_url(redirect_uri: str) -> tuple[str, AuthorizationRequest]:
     return oidc.authorization_url(_set_up(), redirect_uri)
 
 
-def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, address: str) -> Arrived:
+def enter(
+    authorization: AuthorizationRequest, sent: Mapping[str, str], *, address: str
+) -> ProviderSignIn:
     """Returns the user whom the provider has proven. A new person gets a new user, with the role of
     their claim.
 
@@ -53,42 +55,42 @@ def enter(authorization: AuthorizationRequest, sent: Mapping[str, str], *, addre
     choose theirs at the provider would choose that of an admin here. Raises Forbidden.
     """
     try:
-        told = oidc.handle_callback(_set_up(), authorization, sent)
-        role = _role(told.claims)
+        id_token = oidc.handle_callback(_set_up(), authorization, sent)
+        role = _role(id_token.claims)
     except Refused as refused:
         _note_refusal("", refused.reason, address)
         raise
     if role is None:
-        _note_refusal(_wished_name(told), "no claim gives a role", address)
+        _note_refusal(_preferred_username(id_token), "no claim gives a role", address)
         raise Forbidden("Your account gives you no role here. Ask an admin of the portal.")
-    user = _known(told)
+    user = _linked_user(id_token)
     if user is None:
         try:
-            user = _made(told, role, address)
+            user = _create_user(id_token, role, address)
         except IntegrityError:  # made in another tab a moment ago
-            user = _known(told)
+            user = _linked_user(id_token)
             if user is None:  # somebody else took the name; the next try finds another one
                 raise Unavailable("Your account could not be created. Try again.") from None
     if user.active and user.role != role:
-        user = _given(user, role, address)
+        user = _change_role(user, role, address)
     if not user.active:
         _note_refusal(user.username, "disabled", address)
         raise Forbidden("This account is disabled. Ask an admin of the portal.")
-    return Arrived(Proof(user.id, user.password_hash), _vouched(told.claims))
+    return ProviderSignIn(Proof(user.id, user.password_hash), _has_second_step(id_token.claims))
 
 
 def link(actor: Actor, authorization: AuthorizationRequest, sent: Mapping[str, str]) -> None:
     """Links the person at the provider with the user who has just typed their password."""
-    told = oidc.handle_callback(_set_up(), authorization, sent)
+    id_token = oidc.handle_callback(_set_up(), authorization, sent)
     user = actor.user
     with write() as tx:
         tx.get_one(User, user.id, with_for_update={"of": User})
-        other = tx.get(Identity, (told.issuer, told.subject))
+        other = tx.get(Identity, (id_token.issuer, id_token.subject))
         if other is not None and other.user_id != user.id:
             raise Conflict("This provider account belongs to another user of the portal.")
-        tx.execute(delete(Identity).where(_of(user, told.issuer)))
-        tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
-        _record(tx, "single-sign-on.link", actor, f"subject {told.subject}")
+        tx.execute(delete(Identity).where(_belongs_to(user, id_token.issuer)))
+        tx.add(Identity(issuer=id_token.issuer, subject=id_token.subject, user_id=user.id))
+        _record(tx, "single-sign-on.link", actor, f"subject {id_token.subject}")
         tx.commit()
 
 
@@ -99,7 +101,7 @@ def unlink(actor: Actor) -> None:
         tx.get_one(User, user.id, with_for_update={"of": User})
         if not user.password_hash:
             raise Conflict("You have no password here, so this is your only way in.")
-        gone = delete(Identity).where(_of(user, issuer)).returning(Identity.subject)
+        gone = delete(Identity).where(_belongs_to(user, issuer)).returning(Identity.subject)
         subject = tx.scalar(gone)
         if subject is None:
             return
@@ -111,10 +113,10 @@ def identity_of(user: User) -> Identity | None:
     found = provider()
     if found is None:
         return None
-    return session.scalar(select(Identity).where(_of(user, found.issuer)))
+    return session.scalar(select(Identity).where(_belongs_to(user, found.issuer)))
 
 
-def _of(user: User, issuer: str) -> Any:
+def _belongs_to(user: User, issuer: str) -> Any:
     return (Identity.user_id == user.id) & (Identity.issuer == issuer)
 
 
@@ -128,29 +130,31 @@ def _set_up() -> Provider:
 # --- who and what -------------------------------------------------------------------------------
 
 
-def _known(told: IdTokenClaims) -> User | None:
+def _linked_user(id_token: IdTokenClaims) -> User | None:
     with write() as tx:
-        row = tx.get(Identity, (told.issuer, told.subject))
+        row = tx.get(Identity, (id_token.issuer, id_token.subject))
         if row is not None:
             row.last_used_at = now()
         tx.commit()
     return row.user if row is not None else None
 
 
-def _made(told: IdTokenClaims, role: Role, address: str) -> User:
+def _create_user(id_token: IdTokenClaims, role: Role, address: str) -> User:
     with write() as tx:
-        user = User(username=_free_name(tx, _wished_name(told)), role=role, password_hash="")
+        user = User(
+            username=_free_name(tx, _preferred_username(id_token)), role=role, password_hash=""
+        )
         user.settings = UserSettings()
         tx.add(user)
         tx.flush()
-        tx.add(Identity(issuer=told.issuer, subject=told.subject, user_id=user.id))
-        detail = f"role {role}, by single sign-on, subject {told.subject}"
+        tx.add(Identity(issuer=id_token.issuer, subject=id_token.subject, user_id=user.id))
+        detail = f"role {role}, by single sign-on, subject {id_token.subject}"
         _record(tx, "user.create", Actor(user, address), detail)
         tx.commit()
     return user
 
 
-def _given(user: User, role: Role, address: str) -> User:
+def _change_role(user: User, role: Role, address: str) -> User:
     try:
         return users.change_role(user.id, role, actor=Actor(address=address, alias=AUTHOR))
     except Conflict:
@@ -179,22 +183,22 @@ def _values(claims: Mapping[str, Any], name: str) -> set[str]:
     return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
 
 
-def _vouched(claims: Mapping[str, Any]) -> bool:
+def _has_second_step(claims: Mapping[str, Any]) -> bool:
     methods = claims.get("amr")  # RFC 8176
     return _set_up().second_factor or (isinstance(methods, list) and "mfa" in methods)
 
 
-def _wished_name(told: IdTokenClaims) -> str:
+def _preferred_username(id_token: IdTokenClaims) -> str:
     """Derives a user name from what the provider calls the person."""
-    mail = str(told.claims.get("email") or "").partition("@")[0]
-    text = str(told.claims.get("preferred_username") or mail or told.subject).lower()
+    mail = str(id_token.claims.get("email") or "").partition("@")[0]
+    text = str(id_token.claims.get("preferred_username") or mail or id_token.subject).lower()
     return re.sub(r"[^a-z0-9._-]+", "-", text).lstrip("._-")[:56].rstrip("-") or "user"
 
 
-def _free_name(tx: Session, wished: str) -> str:
+def _free_name(tx: Session, preferred: str) -> str:
     """Returns another name if a user has this one: the same name does not mean the same person."""
-    taken = set(tx.scalars(select(User.username).where(User.username.startswith(wished))))
-    names = (wished, *(f"{wished}-{number}" for number in range(2, len(taken) + 3)))
+    taken = set(tx.scalars(select(User.username).where(User.username.startswith(preferred))))
+    names = (preferred, *(f"{preferred}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
 
 

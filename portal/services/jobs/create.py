@@ -143,7 +143,7 @@ def insert(
     """Inserts a queued job, commits and publishes it. ``found``: where the job writes;
     ``confirms``: the dry run whose plan it must keep. Raises Conflict if one of its remotes is gone
     or may no longer be used by this person."""
-    remotes.hold(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
+    remotes.lock_usable(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
     job = Job(
         name=transfer.name,
         operation=transfer.operation,

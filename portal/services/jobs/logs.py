@@ -24,15 +24,15 @@ from portal.services.jobs import log_format
 from portal.services.jobs.log_format import CHUNK_CHARACTERS, CHUNK_LINES
 
 #: Limits of one job's log, in bytes as stored (compressed to about a tenth).
-MOST_BYTES = 20 * 1024 * 1024
-MOST_LINES = 1_000_000
+MAX_BYTES = 20 * 1024 * 1024
+MAX_LINES = 1_000_000
 #: A log that is too long is cut to this share of both limits, so that it is not cut again every
 #: second.
 _ROOM = 0.95
 _AT_ONCE = 50
 
 
-class Said(Protocol):
+class LoggedLine(Protocol):
     """A line of a log; ``engine.LogLine`` has this shape."""
 
     @property
@@ -59,7 +59,7 @@ class _Chunk:
     def is_full(self) -> bool:
         return len(self.texts) >= CHUNK_LINES or self.characters >= CHUNK_CHARACTERS
 
-    def add(self, line: Said) -> None:
+    def add(self, line: LoggedLine) -> None:
         moment = int(line.at * 1000)
         if not self.texts:
             self.begun = moment
@@ -108,7 +108,7 @@ def begin(job_id: int, attempt: int) -> Tail | None:
     )
 
 
-def take_in(tail: Tail, lines: Sequence[Said], left_out: int = 0) -> None:
+def append_lines(tail: Tail, lines: Sequence[LoggedLine], left_out: int = 0) -> None:
     """Numbers the lines; the ``left_out`` lines after them are only counted. Writes nothing yet."""
     for line in lines:
         tail.lines += 1
@@ -144,10 +144,10 @@ def save(tail: Tail) -> bool:
     for row in rows:
         kept_lines += row["lines"]
         kept_bytes += len(row["data"])
-        if head_end is None and (kept_lines > MOST_LINES / 2 or kept_bytes > MOST_BYTES / 2):
+        if head_end is None and (kept_lines > MAX_LINES / 2 or kept_bytes > MAX_BYTES / 2):
             head_end = row["first_line"] - 1
     with write() as tx:
-        if kept_lines > MOST_LINES or kept_bytes > MOST_BYTES:
+        if kept_lines > MAX_LINES or kept_bytes > MAX_BYTES:
             stored = (JobLogChunk.first_line > (head_end or 0)) & (
                 JobLogChunk.first_line < (rows[0]["first_line"] if rows else tail.lines)
             )
@@ -205,7 +205,7 @@ def _cut(
     """Removes the oldest chunks of the middle. Returns the lines and bytes that stay."""
     chunk, last = JobLogChunk, 0
     size = func.length(chunk.data)
-    while kept_lines > MOST_LINES * _ROOM or kept_bytes > MOST_BYTES * _ROOM:
+    while kept_lines > MAX_LINES * _ROOM or kept_bytes > MAX_BYTES * _ROOM:
         rest = select(chunk.first_line, chunk.lines, size).where(middle, chunk.first_line > last)
         oldest = tx.execute(rest.order_by(chunk.first_line).limit(1)).one_or_none()
         if oldest is None:

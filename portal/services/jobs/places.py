@@ -42,7 +42,7 @@ from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
 #: The longest key in bytes: databases limit the length of an entry in an index. A longer key is
 #: replaced by that of a folder that contains the place.
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 #: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
@@ -107,7 +107,7 @@ def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
     return JobPlaces(
         source=_first(sides["source"]),
         destination=_first(sides["destination"]),
-        written=frozenset(_kept(key) for key in written),
+        written=frozenset(_stored_key(key) for key in written),
     )
 
 
@@ -196,10 +196,10 @@ def _first(keys: Sequence[str]) -> str | None:
     return keys[0] if keys else None
 
 
-def _kept(key: str) -> str:
+def _stored_key(key: str) -> str:
     if key.startswith(_OF_MACHINE):
         key = f"{_machine()}:{key}"
-    while len(key.encode()) > _LONGEST:
+    while len(key.encode()) > _MAX_LENGTH:
         key = key[: key.rindex("/", 0, -1) + 1]
     return key
 

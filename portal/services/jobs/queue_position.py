@@ -17,7 +17,7 @@ from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus
 
 #: Positions beyond this one are not counted, so that reading the queue stays cheap.
-MOST = 1000
+MAX_POSITION = 1000
 
 
 class Reason(StrEnum):
@@ -31,8 +31,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """``position``: 1 for the next job of its pool, None behind more than MOST others. ``job_id``:
-    the job that writes to the same place; ``paused``: whether that job is paused."""
+    """``position``: 1 for the next job of its pool, None behind more than MAX_POSITION others.
+    ``job_id``: the job that writes to the same place; ``paused``: whether that job is paused."""
 
     position: int | None
     reason: Reason
@@ -53,7 +53,7 @@ def of(jobs: Iterable[Job]) -> dict[int, Queued]:
 
 
 def _queued(job: Job, ahead: Sequence[int], blocker: places.Blocker | None) -> Queued:
-    behind = len(ahead) == MOST and job.id > ahead[-1]
+    behind = len(ahead) == MAX_POSITION and job.id > ahead[-1]
     position = None if behind else bisect_left(ahead, job.id) + 1
     if job.paused_at is not None:
         return Queued(position, Reason.PAUSED)
@@ -68,4 +68,4 @@ def _ahead(pool: str | None) -> Sequence[int]:
     """Returns the ids of the first jobs in the queue of a pool."""
     same = Job.pool.is_(None) if pool is None else Job.pool == pool
     query = select(Job.id).where(Job.status == JobStatus.QUEUED, same).order_by(Job.id)
-    return session.scalars(query.limit(MOST)).all()
+    return session.scalars(query.limit(MAX_POSITION)).all()

@@ -47,14 +47,14 @@ Found = Row[Any]
 def recover() -> None:
     """Rescues every job whose worker is gone. It is called when the only process starts: no worker
     can be alive then."""
-    _each(_active(), lambda job: _rescue(job, _STOPPED))
+    _for_each(_active(), lambda job: _rescue(job, _STOPPED))
     requeue_interrupted()
 
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
     """Rescues the jobs of a dead worker process. Returns the jobs that waited only for these."""
     return places.freed(
-        _each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
+        _for_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
     )
 
 
@@ -71,9 +71,9 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
         if not alone:
             return []
         # A job without a first heartbeat would otherwise never count as stalled.
-        heard = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
-        stale = heard < database_time(ago=stalled_after)
-        left = _each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
+        last_heartbeat = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
+        stale = last_heartbeat < database_time(ago=stalled_after)
+        left = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
         freed = places.freed(left)
@@ -86,7 +86,7 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
 def requeue_interrupted() -> set[str]:
     """Queues copies and checks again, a few times; a job that deletes files waits for a person.
     Returns the places that nobody writes to any more."""
-    return _each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
+    return _for_each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
 
 
 def queued_ids() -> list[int]:
@@ -128,7 +128,7 @@ def _due_for_notification(renotify_after: float) -> list[PendingJob]:
     return [one for one in places.ready() if one.job_id in due] if due else []
 
 
-def _each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
+def _for_each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
     """Takes the step for each row. If a step fails, that is logged, and the others go on. Returns
     the places that nobody writes to any more."""
     # Columns, not objects: a row with invalid values must not break the whole list.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MOST_POINTS = 300
+MAX_POINTS = 300
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Series:
 
     def add(self, seconds: float, value: int) -> None:
         """Adds a value at this time, which must not go back by more than a step."""
-        while int(seconds / self.step) >= MOST_POINTS:
+        while int(seconds / self.step) >= MAX_POINTS:
             self._halve()
         index = int(seconds / self.step)
         if index >= len(self.points):

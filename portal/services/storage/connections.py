@@ -21,7 +21,7 @@ from portal.services.runtime import runtime
 from portal.transfers.options import Options
 
 #: Seconds that a person waits for the answer of a storage.
-PATIENCE = 20.0
+TIMEOUT = 20.0
 _AT_ONCE = 4
 _TURN = 5.0
 
@@ -65,7 +65,7 @@ def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str],
     return found, wrong
 
 
-def opened(remote: Remote) -> engine.Remote:
+def engine_remote(remote: Remote) -> engine.Remote:
     """Raises Unusable. It resolves the addresses of hosts over the network, so it must not be
     called inside a transaction."""
     backend = BACKENDS.get(remote.backend)
@@ -83,15 +83,19 @@ def opened(remote: Remote) -> engine.Remote:
     found, wrong = _looked_up(remote.backend, {**remote.options, **readable})
     if wrong:
         raise Unusable(f"The remote {remote.name} may not be used. {' '.join(wrong.values())}")
-    told = {
+    parameters = {
         name: obscured(text) if name in backend.passwords else text
         for name, text in readable.items()
     }
-    hidden = frozenset({*readable.values(), *told.values()})
+    hidden = frozenset({*readable.values(), *parameters.values()})
     if backend.pinned and not _allow_local():
-        told |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
+        parameters |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
     return engine.Remote(
-        remote.name, backend.rclone, {**remote.options, **told}, hidden, confined=not _allow_local()
+        remote.name,
+        backend.rclone,
+        {**remote.options, **parameters},
+        hidden,
+        confined=not _allow_local(),
     )
 
 
@@ -110,7 +114,7 @@ def of_job(job_id: int) -> tuple[engine.Remote, ...]:
         session.expunge_all()
     finally:
         session.rollback()
-    return tuple(opened(remote) for remote in needed.values())
+    return tuple(engine_remote(remote) for remote in needed.values())
 
 
 def _usable(number: int, side: str, text: str, owner: User) -> Remote:
@@ -130,10 +134,10 @@ def _usable(number: int, side: str, text: str, owner: User) -> Remote:
 
 def list_folder(remote: Remote, path: str) -> engine.Listing:
     """Raises Unusable, and Unavailable if too many people ask at once."""
-    told = opened(remote)
+    storage = engine_remote(remote)
     with _turn():
         try:
-            return engine.list_folder(_rclone(), told, path, seconds=PATIENCE)
+            return engine.list_folder(_rclone(), storage, path, seconds=TIMEOUT)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 
@@ -144,15 +148,15 @@ def make_folder(remote: Remote, path: str) -> str | None:
     at_the_top = "/" not in path.strip("/")
     if at_the_top and backend.top == "share":
         return "Shares are created on the server. Open one, and create the folder in it."
-    told = opened(remote)
+    storage = engine_remote(remote)
     with _turn():
         try:
             rclone = _rclone()
-            problem = engine.make_folder(rclone, told, path, seconds=PATIENCE)
+            problem = engine.make_folder(rclone, storage, path, seconds=TIMEOUT)
             if problem or (backend.objects and not at_the_top):
                 return problem
             # Some storages report success and make nothing.
-            if engine.list_folder(rclone, told, path, seconds=PATIENCE).missing:
+            if engine.list_folder(rclone, storage, path, seconds=TIMEOUT).missing:
                 return f"The storage did not create the {backend.top if at_the_top else 'folder'}."
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
@@ -162,22 +166,22 @@ def make_folder(remote: Remote, path: str) -> str | None:
 def answers_to_anything(remote: Remote) -> bool:
     """Returns whether the server accepts any request, and so is no such storage at all. Raises as
     ``list_folder``."""
-    told = opened(remote)
+    storage = engine_remote(remote)
     with _turn():
         try:
             rclone = _rclone()
-            return engine.answers_to_anything(rclone, told, seconds=PATIENCE)
+            return engine.answers_to_anything(rclone, storage, seconds=TIMEOUT)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 
 
 def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
     """Lists a local path if there is no remote. Raises as ``list_folder``."""
-    told = opened(remote) if remote is not None else None
+    storage = engine_remote(remote) if remote is not None else None
     with _turn():
         try:
             rclone = _rclone()
-            return engine.list_matching(rclone, told, path, options, seconds=PATIENCE)
+            return engine.list_matching(rclone, storage, path, options, seconds=TIMEOUT)
         except engine.EngineError as error:
             raise Unusable(error.reason) from None
 

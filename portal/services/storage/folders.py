@@ -24,7 +24,7 @@ from portal.transfers.names import is_name
 from portal.transfers.options import Options
 
 PAGE_SIZE = 200
-_MOST_LOCAL = 100_000
+_MAX_LOCAL = 100_000
 _NAME_LENGTH = 255
 _EMPTY = "This folder is empty."
 #: An object storage cannot tell an empty folder from one that does not exist.
@@ -69,15 +69,15 @@ class Folder:
     links: int = 0
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Says how much is in the folder, and what of it is not shown."""
-        told = [self.note or _number(self.total, "entry", "entries")]
+        parts = [self.note or _number(self.total, "entry", "entries")]
         if self.hidden:
             whose = "name" if self.hidden == 1 else "names"
-            told.append(f"{self.hidden:,} more whose {whose} cannot be shown")
+            parts.append(f"{self.hidden:,} more whose {whose} cannot be shown")
         if self.links:
-            told.append(f"{_number(self.links, 'link', 'links')}, which transfers do not follow")
-        return "; ".join([told[0].rstrip("."), *told[1:]]) if told[1:] else told[0]
+            parts.append(f"{_number(self.links, 'link', 'links')}, which transfers do not follow")
+        return "; ".join([parts[0].rstrip("."), *parts[1:]]) if parts[1:] else parts[0]
 
     def inner(self, name: str) -> str:
         """Returns the address of an entry."""
@@ -233,7 +233,7 @@ def _scan(path: str) -> _Found:
     try:
         with os.scandir(path) as found:
             for item in found:
-                if len(entries) >= _MOST_LOCAL:
+                if len(entries) >= _MAX_LOCAL:
                     break
                 if is_marker(item.name):
                     continue

@@ -158,7 +158,7 @@ def test(remote_id: int, *, actor: Actor) -> Remote:
     return remote
 
 
-def hold(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
+def lock_usable(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
     """Checks, within the transaction that creates a job, that its remotes exist and the actor may
     use them, and keeps anybody from deleting them before it commits. Raises Conflict."""
     for number in remote_ids:

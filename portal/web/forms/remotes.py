@@ -27,9 +27,9 @@ from portal.services.storage.remotes import Draft
 
 _OPTION = "option_"
 _CLEAR = "clear_"
-_WHO = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
+_ROLE_LABELS = {"operator": "Everyone who may create jobs", "admin": "Admins only"}
 _HELP_LENGTH = 220
-_AGAIN = "Enter this again: secrets are never sent back to the page."
+_ENTER_AGAIN = "Enter this again: secrets are never sent back to the page."
 #: Values with which a new remote begins, where they are safer than rclone's own default.
 _BEGIN_WITH = {("ftp", "explicit_tls"): True}
 
@@ -47,7 +47,7 @@ class RemoteForm(FlaskForm):
     name = StringField("Name")
     role = SelectField(
         "Who may use it",
-        choices=[SelectChoice(str(role), _WHO[role]) for role in remotes.ROLES],
+        choices=[SelectChoice(str(role), _ROLE_LABELS[role]) for role in remotes.ROLES],
         validate_choice=False,
     )
     start = StringField("Start folder")
@@ -84,7 +84,7 @@ class RemoteForm(FlaskForm):
         for name in self.backend.secrets:
             field = self.option(name)
             if field.data and not field.errors:
-                field.errors = [_AGAIN]
+                field.errors = [_ENTER_AGAIN]
 
     @property
     def folded(self) -> bool:

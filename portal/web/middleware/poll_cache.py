@@ -98,4 +98,4 @@ class PollCacheMiddleware:
             principal = principals.cached(token) if token is not None else None
         except SQLAlchemyError:
             return None  # Flask meets the same error, and reports it
-        return None if principal is None or principal.has_news else principal
+        return None if principal is None or principal.needs_write else principal

@@ -21,7 +21,7 @@ blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 _PAGE_SIZE = 50
 _FIELDS = ("who", "action", "outcome", "from", "to")
 _OUTCOMES = ("ok", "refused")
-_LONGEST = 128
+_MAX_LENGTH = 128
 _COLUMNS = (
     *("id", "at", "actor_id", "actor", "action", "target", "detail", "outcome", "address"),
     "hash",
@@ -80,7 +80,7 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: 
 
 def _typed(values: Mapping[str, str]) -> dict[str, str]:
     # No entry contains a NUL, and PostgreSQL would report an error.
-    return {name: values.get(name, "").replace("\0", "").strip()[:_LONGEST] for name in _FIELDS}
+    return {name: values.get(name, "").replace("\0", "").strip()[:_MAX_LENGTH] for name in _FIELDS}
 
 
 def _filter(typed: dict[str, str]) -> Filter:

@@ -13,7 +13,7 @@ from portal.web.routes.paging import page_number
 
 blueprint = Blueprint("browse", __name__, url_prefix="/browse")
 
-_LONGEST = 4200
+_MAX_LENGTH = 4200
 
 
 @blueprint.get("")
@@ -31,8 +31,8 @@ def show() -> str:
 @blueprint.post("/folders")
 @requires(Role.OPERATOR)
 def create() -> tuple[str, int]:
-    at = request.form.get("at", "")[:_LONGEST]
-    name = request.form.get("name", "")[:_LONGEST]
+    at = request.form.get("at", "")[:_MAX_LENGTH]
+    name = request.form.get("name", "")[:_MAX_LENGTH]
     try:
         made = folders.make(at, name, roots=_roots(), actor=actor())
     except Invalid as invalid:
@@ -43,7 +43,7 @@ def create() -> tuple[str, int]:
 
 def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> Folder:
     return folders.look(
-        at[:_LONGEST], roots=_roots(), user=me(), text=text, number=number, again=again
+        at[:_MAX_LENGTH], roots=_roots(), user=me(), text=text, number=number, again=again
     )
 
 

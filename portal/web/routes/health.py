@@ -32,10 +32,10 @@ def readyz() -> Response:
     """Answers 200, or 503 with the parts that are down."""
     parts = readiness.parts()
     ready = all(state == "ok" for state in parts.values())
-    told: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
+    answer: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
     if unconfined := readiness.unconfined(runtime().settings):
-        told["confinement"] = unconfined
-    response = jsonify(told)
+        answer["confinement"] = unconfined
+    response = jsonify(answer)
     response.status_code = 200 if ready else 503
     return response
 

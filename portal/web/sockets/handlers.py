@@ -37,17 +37,17 @@ class SocketSession:
     since: float = field(default_factory=time.monotonic)
 
 
-def _no_greeting(_sid: str) -> None: ...
+def _do_nothing(_sid: str) -> None: ...
 
 
 class _Sockets:
     """The live sockets of one application: those that were authenticated, and since when each other
-    one has been open. ``greet`` is called with each socket that is let in."""
+    one has been open. ``on_connect`` is called with each socket that is let in."""
 
     def __init__(self) -> None:
         self.authenticated: dict[str, SocketSession] = {}
         self.unauthenticated: dict[str, float] = {}
-        self.greet: Callable[[str], None] = _no_greeting
+        self.on_connect: Callable[[str], None] = _do_nothing
 
 
 def _sockets() -> _Sockets:
@@ -72,13 +72,13 @@ def _refused() -> Refused:
     return error
 
 
-def register(server: Any, *, greet: Callable[[str], None] = _no_greeting) -> None:
-    """Registers the handlers. ``greet`` is called with each client that was let in.
+def register(server: Any, *, on_connect: Callable[[str], None] = _do_nothing) -> None:
+    """Registers the handlers. ``on_connect`` is called with each client that was let in.
 
     They run without Flask's request around them: none of them needs it, and when many clients
     reconnect at once it costs more than they do.
     """
-    _sockets().greet = greet
+    _sockets().on_connect = on_connect
     server.on("connect", connect)
     server.on("subscribe", subscribe)
     server.on("disconnect", disconnect)
@@ -109,7 +109,7 @@ def connect(
         rooms.session_room(known.session_id),
     ):
         enter(sid, "/", room)
-    _sockets().greet(sid)
+    _sockets().on_connect(sid)
 
 
 def subscribe(sid: str, message: object = None, *_more: object) -> dict[str, Any]:

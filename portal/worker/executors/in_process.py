@@ -21,7 +21,7 @@ from portal.worker import Worker
 log = structlog.get_logger(__name__)
 
 _SWEEP = 15.0
-_PATIENCE = 8.0
+_TIMEOUT = 8.0
 #: Seconds that rclone gets to clean up.
 _GRACE = 4.0
 #: Queued once for each thread that is to end; no job has this id.
@@ -69,7 +69,7 @@ class InProcessExecutor:
             self._queue.put(_END)
         # One deadline for all of them. Threads that still run then end with the process, and so
         # does rclone.
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._watchdog.close(max(0.5, deadline - time.monotonic()))

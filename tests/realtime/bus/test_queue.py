@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from portal.realtime.bus import publisher as publishing
 from portal.realtime.bus import subscriber as subscribing
 from portal.realtime.bus.messages import (
-    LONGEST,
+    MAX_LENGTH,
     Kind,
     Message,
     channel,
@@ -134,7 +134,7 @@ def test_portals_in_two_databases_of_one_redis_do_not_receive_from_each_other(
         b'[{"origin": "x", "kind": "event", "more": 1}]',
         b'[{"origin": "x", "kind": "event", "room": 1}]',
         b'[{"origin": "x", "kind": "event", "payload": []}]',
-        json.dumps([{"origin": "x", "kind": "event", "event": "x" * LONGEST}]).encode(),
+        json.dumps([{"origin": "x", "kind": "event", "event": "x" * MAX_LENGTH}]).encode(),
     ],
 )
 def test_invalid_message_is_ignored_and_counted(
@@ -149,7 +149,7 @@ def test_invalid_message_is_ignored_and_counted(
     assert len(received.messages) == 1
 
 
-@given(st.lists(st.integers(0, LONGEST - 100), max_size=20))
+@given(st.lists(st.integers(0, MAX_LENGTH - 100), max_size=20))
 def test_messages_go_together_in_their_order_and_never_in_too_long_a_list(sizes: list[int]) -> None:
     said = [Message("x", Kind.EVENT, event=f"{n}{'.' * size}") for n, size in enumerate(sizes)]
     lists = join_messages(map(encode, said))
@@ -158,7 +158,7 @@ def test_messages_go_together_in_their_order_and_never_in_too_long_a_list(sizes:
 
 
 def test_message_too_long_asks_to_fetch(publisher: Publisher, received: Received) -> None:
-    publisher.publish(Kind.EVENT, ROOM, "job_status_change", {"name": "x" * LONGEST})
+    publisher.publish(Kind.EVENT, ROOM, "job_status_change", {"name": "x" * MAX_LENGTH})
     wait_for(lambda: [message.kind for message in received.messages] == [Kind.RESYNC])
 
 

@@ -81,7 +81,7 @@ def test_clock_that_goes_back_is_no_fault(job_id: int) -> None:
 def test_writing_a_few_lines_at_a_time_fills_one_chunk_after_the_other(job_id: int) -> None:
     tail = begun(job_id)
     for first in range(1, 2 * CHUNK_LINES, 50):
-        logs.take_in(tail, lines(50, first))
+        logs.append_lines(tail, lines(50, first))
         assert logs.save(tail)
     assert stored_chunks(job_id) == [(1, CHUNK_LINES), (CHUNK_LINES + 1, CHUNK_LINES)]
     assert numbers(read(job_id)) == list(range(1, 2 * CHUNK_LINES + 1))
@@ -100,7 +100,7 @@ def test_chunk_is_bounded_by_characters_too(job_id: int) -> None:
 def test_nothing_new_is_not_written(job_id: int) -> None:
     tail = kept(job_id, lines(3))
     before = log_of(job_id).kept_bytes
-    logs.take_in(tail, [])
+    logs.append_lines(tail, [])
     assert tail.is_written
     assert logs.save(tail)
     assert log_of(job_id).kept_bytes == before
@@ -108,12 +108,12 @@ def test_nothing_new_is_not_written(job_id: int) -> None:
 
 def test_lines_that_came_too_fast_are_a_gap(job_id: int) -> None:
     tail = kept(job_id, lines(5), left_out=20)
-    logs.take_in(tail, lines(2))
+    logs.append_lines(tail, lines(2))
     logs.save(tail)
     extract = read(job_id)
     assert (numbers(extract), gaps(extract)) == ([1, 2, 3, 4, 5, 26, 27], [(6, 20)])
     assert [type(row).__name__ for row in extract.rows].index("Gap") == 5
-    logs.take_in(tail, [], left_out=3)
+    logs.append_lines(tail, [], left_out=3)
     logs.save(tail)
     assert gaps(read(job_id)) == [(6, 20), (28, 3)]
 
@@ -122,7 +122,7 @@ def test_what_the_database_refused_is_written_the_next_time(
     job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tail = begun(job_id)
-    logs.take_in(tail, lines(1_500))
+    logs.append_lines(tail, lines(1_500))
 
     def refuse() -> Any:
         raise OSError("away")
@@ -131,7 +131,7 @@ def test_what_the_database_refused_is_written_the_next_time(
         patched.setattr(logs, "write", refuse)
         with pytest.raises(OSError, match="away"):
             logs.save(tail)
-    logs.take_in(tail, lines(10, 1_501))
+    logs.append_lines(tail, lines(10, 1_501))
     assert logs.save(tail)
     assert numbers(read(job_id)) == list(range(1, 1_511))
     assert log_of(job_id).kept_lines == 1_510
@@ -143,9 +143,9 @@ def test_what_the_database_refused_is_written_the_next_time(
 def test_next_attempt_goes_on_with_the_numbers_and_the_old_one_writes_no_more(job_id: int) -> None:
     old = kept(job_id, lines(3))
     new = begun(job_id, attempt=2)
-    logs.take_in(old, lines(5, 4))
+    logs.append_lines(old, lines(5, 4))
     assert not logs.save(old)
-    logs.take_in(new, lines(2, 4))
+    logs.append_lines(new, lines(2, 4))
     assert logs.save(new)
     assert numbers(read(job_id)) == [1, 2, 3, 4, 5]
     assert logs.begin(job_id, 1) is None
@@ -159,18 +159,18 @@ def test_long_log_keeps_its_beginning_and_its_end(
     job_id: int, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     if bound == "lines":
-        monkeypatch.setattr(logs, "MOST_LINES", 20_000)
+        monkeypatch.setattr(logs, "MAX_LINES", 20_000)
     else:
-        monkeypatch.setattr(logs, "MOST_BYTES", 400_000)
+        monkeypatch.setattr(logs, "MAX_BYTES", 400_000)
     tail = begun(job_id)
     for step in range(60):
         # Text that does not compress away.
         said = [Said(os.urandom(20).hex()) for _ in range(700)]
-        logs.take_in(tail, said)
+        logs.append_lines(tail, said)
         assert logs.save(tail)
         log = log_of(job_id)
-        assert log.kept_lines <= logs.MOST_LINES, step
-        assert log.kept_bytes <= logs.MOST_BYTES, step
+        assert log.kept_lines <= logs.MAX_LINES, step
+        assert log.kept_bytes <= logs.MAX_BYTES, step
     extract = read(job_id)
     found = numbers(extract)
     ((gap, missing),) = gaps(extract)
@@ -270,7 +270,7 @@ def test_newest_lines_are_those_after_the_last_one_seen(long_log: int) -> None:
 
 def test_whole_log_comes_in_chunks_with_its_gaps(job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=7)
-    logs.take_in(tail, lines(3))
+    logs.append_lines(tail, lines(3))
     logs.save(tail)
     rows = [row for chunk in log_reading.whole(job_id) for row in chunk]
     assert [row.number for row in rows] == [*range(1, 1_501), 1_501, 1_508, 1_509, 1_510]
@@ -283,7 +283,7 @@ def test_log_that_grows_while_it_is_given_is_given_once(job_id: int) -> None:
     for chunk in log_reading.whole(job_id):
         found += [row.number for row in chunk]
         if len(found) < 30:
-            logs.take_in(tail, lines(10))
+            logs.append_lines(tail, lines(10))
             logs.save(tail)
     assert found == list(range(1, len(found) + 1))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portal.models import JobSpeed
 from portal.services.jobs import speeds
-from portal.services.jobs.speed_curve import MOST_POINTS, Series
+from portal.services.jobs.speed_curve import MAX_POINTS, Series
 from portal.worker import attempt, attempt_log
 from tests.support.transfers import MIB, Recorder, fill, scripted_rclone, stored
 
@@ -36,12 +36,12 @@ def test_points_are_the_averages_of_their_seconds() -> None:
 
 def test_full_curve_halves_its_resolution() -> None:
     series = Series()
-    for second in range(MOST_POINTS):
+    for second in range(MAX_POINTS):
         series.add(second, second)
-    assert (len(series.points), series.step) == (MOST_POINTS, 1)
-    series.add(MOST_POINTS, 300)
+    assert (len(series.points), series.step) == (MAX_POINTS, 1)
+    series.add(MAX_POINTS, 300)
     assert series.step == 2
-    assert len(series.points) == MOST_POINTS // 2 + 1
+    assert len(series.points) == MAX_POINTS // 2 + 1
     assert series.points[:3] == [0, 2, 4]
     assert series.peak == 300
 
@@ -55,7 +55,7 @@ def test_curve_is_bounded_and_never_above_its_peak(values: list[tuple[float, int
     series = Series()
     for seconds, value in values:
         series.add(seconds, value)
-    assert 1 <= len(series.points) <= MOST_POINTS
+    assert 1 <= len(series.points) <= MAX_POINTS
     assert series.step * len(series.points) >= values[-1][0]
     known = [point for point in series.points if point is not None]
     assert known

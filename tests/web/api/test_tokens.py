@@ -292,7 +292,7 @@ def test_service_gives_no_token_above_the_role_whatever_the_form_says(user: Any)
 
 def test_one_user_has_fifty_tokens_at_most(user: Any) -> None:
     end = now() + timedelta(days=1)
-    for number in range(api_tokens.MOST_OF_ONE_USER):
+    for number in range(api_tokens.MAX_PER_USER):
         api_tokens.create(f"Script {number}", "read", end, actor=Actor(user("bob")))
     with pytest.raises(api_tokens.Invalid):
         api_tokens.create("One more", "read", end, actor=Actor(user("bob")))

@@ -38,7 +38,7 @@ class EventPage(Paged):
     items: list[Event]
 
 
-class LatestAsked(Query):
+class EventsQuery(Query):
     limit: int = Field(10, ge=1, le=100, description="How many at most.")
 
 
@@ -46,11 +46,11 @@ class LatestAsked(Query):
     "GET",
     "/events",
     right=Role.VIEWER,
-    query=LatestAsked,
+    query=EventsQuery,
     shape=EventList,
     answers={200: "The latest events of all jobs, newest first."},
 )
-def list_events(query: LatestAsked) -> EventList:
+def list_events(query: EventsQuery) -> EventList:
     """List the latest events"""
     return EventList(items=[_shown(event) for event in listing.latest_events(query.limit)])
 

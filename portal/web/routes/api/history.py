@@ -20,7 +20,7 @@ _DAY = "as 2026-11-22, in the time zone of your settings."
 _LARGEST = 2**63 - 1
 
 
-class HistoryAsked(Query):
+class HistoryQuery(Query):
     first_day: str = Field("", alias="from", max_length=32, description=f"The first day, {_DAY}")
     last_day: str = Field(
         "", alias="to", max_length=32, description=f"The last day, which is included, {_DAY}"
@@ -65,12 +65,12 @@ class HistoryPage(ResponseBody):
     "GET",
     "/history",
     right=Role.VIEWER,
-    query=HistoryAsked,
+    query=HistoryQuery,
     shape=HistoryPage,
     answers={200: "Jobs that ended, newest first."},
     answer_headers={"Link": "Path of the next page (RFC 8288), if there is one."},
 )
-def list_history(query: HistoryAsked) -> Answer:
+def list_history(query: HistoryQuery) -> Answer:
     """List the jobs that ended
 
     With totals of all that matches. Any page costs the same, however far back it is.

@@ -12,11 +12,11 @@ from portal.services.jobs.queue_position import Queued
 from portal.transfers import compared
 from portal.transfers.options import from_json
 from portal.transfers.states import JobStatus, Operation
-from portal.web.routes.api.option_shapes import OptionsShown
+from portal.web.routes.api.option_shapes import OptionsResponse
 from portal.web.routes.api.shapes import ResponseBody, Timestamp
 
 
-class JobOptions(OptionsShown):
+class JobOptions(OptionsResponse):
     """How it is done."""
 
     timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
@@ -214,15 +214,15 @@ def shown(job: models.Job, queued: Queued | None = None) -> Job:
 
 
 def _left_out(job: models.Job) -> LeftOut:
-    told = job.left_out_names or {}
-    names = {name: told[name] for name in LeftOut.model_fields if name in told}
+    left_out = job.left_out_names or {}
+    names = {name: left_out[name] for name in LeftOut.model_fields if name in left_out}
     return LeftOut(links=job.links_left_out, specials=job.specials_left_out, **names)
 
 
 def _by_size(job: models.Job) -> Names | None:
-    told = job.left_out_names or {}
-    number = told.get("by_size", 0)
-    return Names(count=number, names=told["first_by_size"]) if number else None
+    left_out = job.left_out_names or {}
+    number = left_out.get("by_size", 0)
+    return Names(count=number, names=left_out["first_by_size"]) if number else None
 
 
 def _plan(stored: dict[str, Any] | None) -> Plan | None:

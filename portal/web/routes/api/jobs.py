@@ -21,7 +21,7 @@ from portal.transfers.states import JobStatus, Operation
 from portal.web.access import actor, job_or_404, me
 from portal.web.routes.api.job_shapes import Job, shown, shown_in_full
 from portal.web.routes.api.operations import Answer, operation
-from portal.web.routes.api.option_shapes import OptionsGiven
+from portal.web.routes.api.option_shapes import OptionsRequest
 from portal.web.routes.api.paging import (
     LINKS,
     Paged,
@@ -39,7 +39,7 @@ class JobPage(Paged):
     items: list[Job]
 
 
-class JobsAsked(Pages):
+class JobsQuery(Pages):
     status: JobStatus | None = Field(
         None, description="Only jobs of this status; those that are cancelling count as running."
     )
@@ -48,7 +48,7 @@ class JobsAsked(Pages):
     )
 
 
-class NewJob(OptionsGiven):
+class NewJob(OptionsRequest):
     """What a transfer is to do. A path is a full path below a folder that is open to
     transfers, or ``name:path`` of a remote."""
 
@@ -105,7 +105,7 @@ class Confirmation(RequestBody):
     )
 
 
-class Once(Query):
+class IdempotencyHeaders(Query):
     key: str | None = Field(
         None,
         alias=idempotency.HEADER,
@@ -121,12 +121,12 @@ class Once(Query):
     "GET",
     "/jobs",
     right=Role.VIEWER,
-    query=JobsAsked,
+    query=JobsQuery,
     shape=JobPage,
     answers={200: "Jobs of one page. A page after the last is empty."},
     answer_headers=LINKS,
 )
-def list_jobs(query: JobsAsked) -> Answer:
+def list_jobs(query: JobsQuery) -> Answer:
     """List jobs
 
     Running ones first, then the newest.
@@ -134,14 +134,14 @@ def list_jobs(query: JobsAsked) -> Answer:
     page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
     jobs_shown = page.jobs if page.number == query.page else []
     queued = queue_position.of(jobs_shown)
-    told = JobPage(
+    page_of_jobs = JobPage(
         items=[shown(job, queued.get(job.id)) for job in jobs_shown],
         page=query.page,
         per_page=query.per_page,
         pages=page.pages,
         total=page.total,
     )
-    return Answer(told, headers=links(query, page.pages))
+    return Answer(page_of_jobs, headers=links(query, page.pages))
 
 
 @operation(
@@ -149,7 +149,7 @@ def list_jobs(query: JobsAsked) -> Answer:
     "/jobs",
     right=Role.OPERATOR,
     body=NewJob,
-    headers=Once,
+    headers=IdempotencyHeaders,
     shape=Job,
     answers={
         201: "The new job. It starts at once or waits its turn.",
@@ -157,7 +157,7 @@ def list_jobs(query: JobsAsked) -> Answer:
     },
     answer_headers=_LOCATION,
 )
-def create_job(body: NewJob, headers: Once) -> Answer:
+def create_job(body: NewJob, headers: IdempotencyHeaders) -> Answer:
     """Create a job
 
     A sync or a move that is not a dry run starts without a question. To see first what it deletes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model
 
-from portal.transfers.option_kinds import MOST_PATTERNS, Age, Flag, Number, Patterns, Size
+from portal.transfers.option_kinds import MAX_PATTERNS, Age, Flag, Number, Patterns, Size
 from portal.transfers.options import OPTIONS, Option
 from portal.web.routes.api.shapes import RequestBody, ResponseBody
 
@@ -18,7 +18,7 @@ def _given(option: Option) -> tuple[Any, Any]:
     words = option.description
     match option.kind:
         case Patterns():
-            return list[str], Field([], max_length=MOST_PATTERNS, description=words)
+            return list[str], Field([], max_length=MAX_PATTERNS, description=words)
         case Age() | Size():
             return str, Field("", max_length=_TEXT_LENGTH, description=words)
         case Number(least, most):
@@ -44,15 +44,15 @@ def _shown(option: Option) -> tuple[Any, Any]:
 
 if TYPE_CHECKING:
 
-    class OptionsGiven(RequestBody):
+    class OptionsRequest(RequestBody):
         """A base class with a field for each option."""
 
-    class OptionsShown(ResponseBody):
+    class OptionsResponse(ResponseBody):
         """A base class with a field for each option."""
 else:
-    OptionsGiven = create_model(
+    OptionsRequest = create_model(
         "OptionsGiven", __base__=RequestBody, **{option.name: _given(option) for option in OPTIONS}
     )
-    OptionsShown = create_model(
+    OptionsResponse = create_model(
         "OptionsShown", __base__=ResponseBody, **{option.name: _shown(option) for option in OPTIONS}
     )

@@ -8,7 +8,7 @@ from pydantic import Field
 from portal import models
 from portal.models import Role
 from portal.remotes.backends import BACKENDS
-from portal.remotes.options import LONGEST_KEY
+from portal.remotes.options import MAX_KEY_LENGTH
 from portal.services.storage import remotes
 from portal.services.storage.remotes import Draft
 from portal.transfers.locations import NAME_LENGTH
@@ -52,18 +52,18 @@ class RemoteList(ResponseBody):
     items: list[Remote]
 
 
-class _Wish(RequestBody):
+class _RemoteFields(RequestBody):
     role: Literal["operator", "admin"] = Field("operator", description="The least role for it.")
     start: str = Field("", max_length=1000)
 
     options: Options = Field(max_length=60)
 
     def draft(self, cleared: frozenset[str] = frozenset()) -> Draft:
-        options = {name: text[: LONGEST_KEY + 1] for name, text in self.options.items()}
+        options = {name: text[: MAX_KEY_LENGTH + 1] for name, text in self.options.items()}
         return Draft(role=self.role, start=self.start, options=options, cleared=cleared)
 
 
-class NewRemote(_Wish):
+class NewRemote(_RemoteFields):
     name: str = Field(
         min_length=1,
         max_length=NAME_LENGTH,
@@ -73,7 +73,7 @@ class NewRemote(_Wish):
     options: Options = Field(max_length=60, description=f"{_OPTIONS}.")
 
 
-class ChangedRemote(_Wish):
+class ChangedRemote(_RemoteFields):
     """Replaces all options; a secret that is left out stays as it is."""
 
     version: int = Field(ge=1, le=2**31 - 1, description="The one that was read before.")

@@ -13,7 +13,7 @@ from portal.errors import Invalid, PortalError
 Shape = TypeVar("Shape", bound=BaseModel)
 
 _LARGEST_BODY = 64 * 1024
-_MOST_ERRORS = 20
+_MAX_ERRORS = 20
 _SENTENCES = {
     "missing": "Give this field.",
     "extra_forbidden": "There is no such field.",
@@ -34,7 +34,7 @@ def parse_query(shape: type[Shape]) -> Shape:
     """Reads the query of the address."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
-        raise Invalid({name[:100]: "Give this once." for name in repeated[:_MOST_ERRORS]})
+        raise Invalid({name[:100]: "Give this once." for name in repeated[:_MAX_ERRORS]})
     try:
         return shape.model_validate(request.args.to_dict())
     except ValidationError as error:
@@ -67,7 +67,7 @@ def parse_body(shape: type[Shape]) -> Shape:
 
 def _invalid(error: ValidationError) -> Invalid:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return Invalid({_field(item): _sentence(item) for item in reversed(found[:_MOST_ERRORS])})
+    return Invalid({_field(item): _sentence(item) for item in reversed(found[:_MAX_ERRORS])})
 
 
 def _field(item: Any) -> str:

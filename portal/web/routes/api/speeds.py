@@ -22,7 +22,7 @@ class Speed(ResponseBody):
     peak: int = Field(description="Bytes a second.")
 
 
-class PeriodAsked(Query):
+class PeriodQuery(Query):
     period: Period = Field(Period.HOUR, description="How far back.")
 
 
@@ -58,17 +58,17 @@ def get_job_speed(job_id: int) -> Speed:
     "GET",
     "/statistics/throughput",
     right=Role.VIEWER,
-    query=PeriodAsked,
+    query=PeriodQuery,
     shape=Throughput,
     answers={200: "Sixty points of a minute, or 288 of five minutes."},
 )
-def get_throughput(query: PeriodAsked) -> Throughput:
+def get_throughput(query: PeriodQuery) -> Throughput:
     """Get the throughput of the last hour or day"""
-    told = statistics.throughput(query.period)
+    throughput = statistics.throughput(query.period)
     return Throughput(
-        period=told.period,
-        start=told.start,
-        step=told.step,
-        points=list(told.points),
-        moved=told.moved,
+        period=throughput.period,
+        start=throughput.start,
+        step=throughput.step,
+        points=list(throughput.points),
+        moved=throughput.moved,
     )

@@ -40,7 +40,7 @@ class UserPage(Paged):
     items: list[User]
 
 
-class UsersAsked(Pages):
+class UsersQuery(Pages):
     q: str = Field("", max_length=64, description="Part of a user name.")
 
 
@@ -61,12 +61,12 @@ class NewRole(RequestBody):
     "GET",
     "/users",
     right=Role.ADMIN,
-    query=UsersAsked,
+    query=UsersQuery,
     shape=UserPage,
     answers={200: "Users of one page, by name. A page after the last is empty."},
     answer_headers=LINKS,
 )
-def list_users(query: UsersAsked) -> Answer:
+def list_users(query: UsersQuery) -> Answer:
     """List users"""
     text = query.q.replace("\0", "")
     users, total = accounts.search(text, query.page, query.per_page)

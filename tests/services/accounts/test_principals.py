@@ -52,7 +52,9 @@ def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Pr
             asked += [pool.submit(principals.find, token) for token in tokens[1:]]
             lookups = app.context[principals._Lookups]
             rest = {principals.digest(token) for token in tokens[1:]}
-            wait_for(lambda: lookups.gathering is not None and lookups.gathering.marks == rest)
+            wait_for(
+                lambda: lookups.next_batch is not None and lookups.next_batch.token_hashes == rest
+            )
             return asked
 
         yield begin
