@@ -150,6 +150,7 @@ _MAY_PASS = 5
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Check the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
+_NO_MODES = re.compile(r"failed to (change permissions|set metadata|read metadata)", re.IGNORECASE)
 # rclone handles these two signals itself, and then exits with 128 + number.
 _ANSWERED_SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}
 
@@ -193,9 +194,15 @@ def may_pass(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
     return True in verdicts or exit_code == _MAY_PASS
 
 
+def modes_refused(error_lines: Sequence[str]) -> bool:
+    """Whether a file could not be given its mode, or not be asked for it."""
+    return any(_NO_MODES.search(line) for line in error_lines)
+
+
 def is_reason(text: str) -> bool:
     """Whether one would be read in these words."""
-    return _found(text) is not None or _DIFFERENCES.search(text) is not None
+    others = (_DIFFERENCES, _NO_MODES)
+    return _found(text) is not None or any(one.search(text) for one in others)
 
 
 def passing(error_lines: Sequence[str]) -> Reason | None:

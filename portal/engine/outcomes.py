@@ -24,13 +24,6 @@ def unknown_source(shape: Shape) -> Outcome:
     )
 
 
-def modes_failed(outcome: Outcome) -> bool:
-    said = ("failed to change permissions", "failed to set metadata", "failed to read metadata")
-    return not outcome.succeeded and any(
-        words in line for line in outcome.error_lines for words in said
-    )
-
-
 def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None, *, begun: bool) -> str:
     """``begun``: part of the plan may be done already."""
     if plan is None:

@@ -41,6 +41,11 @@ def pattern_of(job_id: int) -> str:
     return f"*.{_HASH}.portal{_number(job_id % _JOB)}-{{{{[0-9a-z]+}}}}"
 
 
+def whole_names(text: str, suffix: str) -> str:
+    """The text with the names of the files that these partial ones were to become."""
+    return re.sub(rf"\.{_HASH}{re.escape(suffix)}", "", text)
+
+
 def remove(folders: Iterable[Path], job_id: int, attempt: int) -> None:
     """Removes what one attempt left in these local folders. Its rclone is dead: it tidies up when
     it is told to end, but not a file that it was just about to begin."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import Order, command_line, environment, reports
 from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import may_pass, passing, reason_for
+from portal.engine.exit_codes import may_pass, modes_refused, passing, reason_for
 from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.left_out import LeftOut
@@ -27,7 +27,7 @@ from portal.engine.redaction import SecretRedactor
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
 from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.silence import Activity, moved_by
-from portal.engine.statistics import printable
+from portal.engine.statistics import Error, printable
 from portal.engine.stderr import Reader
 
 _POLL = 0.01
@@ -67,6 +67,8 @@ class Outcome:
     size_only: bool = False
     #: Files that have no hash and were taken for equal by their size.
     by_size: int = 0
+    #: A file could not be given its mode, or not be asked for it.
+    modes_refused: bool = False
     #: A dry run has seen the marker of one end in the other.
     marker_below: bool = False
     #: No file was there to be copied, or to be compared.
@@ -276,7 +278,6 @@ class RcloneProcess:
         ended_well = self._succeeded(group)
         succeeded = ended_well and self._plan_is_whole(reader)
         errors = list(reader.errors)
-        lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
         names = Names((self._order.source, self._order.destination), self._order.remotes)
         said = [names.without(error) for error in errors]
         reason = None
@@ -287,7 +288,7 @@ class RcloneProcess:
             stopped=group.stopped,
             exit_code=group.exit_code,
             reason=reason,
-            error_lines=() if succeeded else lines,
+            error_lines=() if succeeded else self._shown(errors),
             progress=self._parser.finish(succeeded),
             plan=self._plan() if succeeded else None,
             may_pass=not ended_well and may_pass(group.exit_code, group.stopped, said),
@@ -296,23 +297,29 @@ class RcloneProcess:
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in reader.alarms,
             by_size=reader.by_size,
+            modes_refused=not succeeded and modes_refused(said),
             marker_below=self._plan_builder is not None and self._plan_builder.marker_below,
             deleted=self._parser.first_deleted,
         )
 
     def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
-        lines = [printable(error.text, _ERROR_LENGTH) for error in list(reader.errors)]
         return Outcome(
             succeeded=False,
             stopped=False,
             exit_code=group.exit_code,
             reason=self._gave_up,
-            error_lines=tuple(lines),
+            error_lines=self._shown(reader.errors),
             progress=self._parser.finish(succeeded=False),
             may_pass=True,
             told=f"Nothing arrives from {self._order.storage}",
             found=self._found(succeeded=False),
         )
+
+    def _shown(self, errors: Iterable[Error]) -> tuple[str, ...]:
+        """Their texts, which name files as people know them, not their partial files."""
+        suffix = partials.suffix(self._order.job_id, self._order.attempt)
+        texts = (partials.whole_names(error.text, suffix) for error in list(errors))
+        return tuple(printable(text, _ERROR_LENGTH) for text in texts)
 
     def close(self) -> None:
         """The process group is dead and reaped when this returns, however long that takes."""

@@ -19,7 +19,7 @@ from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
-from portal.engine.outcomes import changed_plan, copies_differ, modes_failed, unknown_source
+from portal.engine.outcomes import changed_plan, copies_differ, unknown_source
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
@@ -268,7 +268,7 @@ class Run:
         if self._order.attempt > 1 or self._order.earlier:
             yield from self._tidy(tick)
         outcome = yield from self._try(tick)
-        if self._order.keeps_modes and not self._stopped and modes_failed(outcome):
+        if self._order.keeps_modes and not self._stopped and outcome.modes_refused:
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
             self._cumulative.start_retry()

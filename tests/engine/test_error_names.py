@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from portal.engine import Order, Outcome, RcloneProcess, Remote, list_folder, rclone_path
 from portal.engine.error_names import Names
-from portal.engine.exit_codes import reason_for
+from portal.engine.exit_codes import modes_refused, reason_for
 from portal.engine.statistics import Error
 from tests.support.scripts import python_program
 
@@ -135,6 +135,22 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
 )
 def test_words_of_systems_and_storages_still_count(message: str, begin: str) -> None:
     assert reason(message, source="nas:a/b", to="/dst/a").startswith(begin)
+
+
+NO_MODES = ("failed to set metadata", "failed to change permissions", "failed to read metadata")
+
+
+@pytest.mark.parametrize("words", NO_MODES)
+@pytest.mark.parametrize("path", ["{}.txt", "{}/a.txt", "a: {}: b"])
+def test_name_is_no_refusal_of_modes(words: str, path: str) -> None:
+    names = Names(["/src", "/dst"])
+
+    def refused(message: str) -> bool:
+        return modes_refused([names.without(Error("", path.format(words), message))])
+
+    for message in ("open /src/{}: something new", "{}: something new", 'rename "{}": new'):
+        assert not refused(f"Failed to copy: {message.format(path.format(words))}")
+    assert modes_refused([names.without(Error("", "a", f"Failed to copy: {words}: chmod /dst/a"))])
 
 
 def test_host_and_user_are_names_too() -> None:

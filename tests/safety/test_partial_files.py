@@ -49,6 +49,13 @@ def test_suffix_is_one_that_rclone_takes(job: int, attempt: int) -> None:
     assert partials.suffix(job, attempt) != partials.suffix(job - 1, attempt)
 
 
+def test_error_names_the_file_and_not_its_partial_one() -> None:
+    own, others = partial("a.txt", 7, 1), partial("b.txt", 7, 2)
+    said = f"Failed to copy: write /to/{own}: no space; {others}"
+    shown = f"Failed to copy: write /to/a.txt: no space; {others}"
+    assert partials.whole_names(said, partials.suffix(7, 1)) == shown
+
+
 @pytest.mark.parametrize("operation", ["copy", "sync", "move"])
 def test_partial_files_are_neither_copied_nor_counted_nor_deleted(
     new_job: Any, execute: Any, root: Path, operation: str
