@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, case, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,9 @@ _ENDINGS = {
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "cancelled",
 }
+
+#: What deletes is not begun again by itself, so an interruption is the end of its pause as well.
+_DELETING = [one for one in Operation if one.deletes]
 
 _LONGEST_SHARED = timedelta(days=1)
 
@@ -78,6 +81,9 @@ def transition(
             "paused_at": None,
         }
         values = done | values
+    elif new is JobStatus.INTERRUPTED:
+        pause = case((Job.operation.in_(_DELETING), null()), else_=Job.paused_at)
+        values = {"paused_at": pause} | values
     moved = 0
     if "bytes_transferred" in values:
         before = bytes_counted(session, job_id).get(job_id, 0)

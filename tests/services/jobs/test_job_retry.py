@@ -11,7 +11,7 @@ from flask import Flask
 
 from portal.models import Job
 from portal.services.actor import Actor
-from portal.services.jobs import create, reports, rescue
+from portal.services.jobs import control, create, reports, rescue
 from portal.services.jobs.reports import Claim, Ending
 from portal.transfers.states import JobStatus
 from tests.support.transfers import history, miscounted, status_of, stored
@@ -101,9 +101,26 @@ def test_interrupted_sync_waits_for_a_person_and_stays_what_it_was(
 ) -> None:
     job_id = ended("interrupted", operation="sync")
     bob = browser("bob")
-    assert "It deletes files, so it is not resumed automatically." in bob.get("/jobs/1").text
+    page = bob.get("/jobs/1").text
+    assert "It deletes files, so it is not resumed automatically." in page
+    assert "It may have done a little more than its figures say." in page
     assert bob.post("/jobs/1/retry").location == "/jobs/2"
     assert status_of(job_id) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("operation", "paused"), [("sync", False), ("move", False), ("copy", True)]
+)
+def test_only_what_begins_again_by_itself_is_still_paused_after_an_interruption(
+    new_job: Any, user: Any, operation: str, paused: bool
+) -> None:
+    job_id = new_job(operation=operation)
+    job = reports.claim(job_id, "gone:1")
+    assert job is not None
+    control.pause(job_id, actor=Actor(user("bob")))
+    reports.mark_interrupted(Claim(job_id, job.attempt), "The worker lost touch.", None)
+    assert status_of(job_id) == "interrupted"
+    assert (stored(job_id).paused_at is not None) is paused
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "cancelling", "completed"])
