@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portal.engine.plan import ConfirmedPlan, Plan
 from portal.engine.rclone_process import Outcome
 from portal.engine.report import Differences
@@ -24,16 +26,20 @@ def unknown_source(shape: Shape) -> Outcome:
     )
 
 
-def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None, *, begun: bool) -> str:
-    """``begun``: part of the plan may be done already."""
+def after_a_beginning(refused: Outcome) -> Outcome:
+    """Of a transfer that may have done a part before it was refused."""
+    reason = (refused.reason or "").replace("Nothing was ", "Nothing more was ")
+    return replace(refused, reason=reason)
+
+
+def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
     if plan is None:
         return "What it would delete could not be compared with what you confirmed."
     if plan.deletes == confirmed.deletes:
         other = "other files than the ones you confirmed"
     else:
         other = f"{_files(plan.deletes)} instead of the {confirmed.deletes:,} you confirmed"
-    more = " more" if begun else ""
-    return f"It would now delete {other}. Nothing{more} was changed. Preview again."
+    return f"It would now delete {other}. Nothing was changed. Preview again."
 
 
 def copies_differ(differences: Differences) -> str:

@@ -83,7 +83,7 @@ def of_local(path: str) -> str:
     part of one file system give the same key. A path that does not exist yet belongs to the next
     folder above it that exists."""
     real = os.path.realpath(path)
-    return _readable(_mount_of(real, mounts()).key(real))
+    return _readable(mount_of(real, mounts()).key(real))
 
 
 def by_path(path: str) -> str:
@@ -93,7 +93,7 @@ def by_path(path: str) -> str:
 
 def kind_of_local(path: str) -> str:
     """The type of the file system, such as ``ext4``, that holds a local path."""
-    return _mount_of(os.path.realpath(path), mounts()).kind
+    return mount_of(os.path.realpath(path), mounts()).kind
 
 
 def of_mounts_below(path: str) -> list[str]:
@@ -134,7 +134,8 @@ def _unescaped(text: str) -> str:
     )
 
 
-def _mount_of(real: str, table: Iterable[Mount]) -> Mount:
+def mount_of(real: str, table: Iterable[Mount]) -> Mount:
+    """The mount of this table that a real path lies on."""
     number = _mount_number(real)
     best: Mount | None = None
     for mount in table:

@@ -7,6 +7,7 @@ import hashlib
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from portal.engine.markers import is_marker
@@ -36,9 +37,9 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Numbers of files and bytes, and the first files by name. ``fingerprint`` identifies the names
-    and sizes of all files that would be deleted, in any order. ``moment``, in seconds since 1970,
-    is the time from which ages of files were counted."""
+    """Numbers of files and bytes, and the first files by name. ``fingerprint`` identifies all files
+    that would be deleted, in any order: their names and sizes, and on this machine their times.
+    ``moment``, in seconds since 1970, is the time from which ages of files were counted."""
 
     copies: int
     copy_bytes: int
@@ -74,13 +75,17 @@ class PlanBuilder:
         moment: float,
         shown: Callable[[str], str] = lambda name: name,
         looks_for: str | None = None,
+        destination: Path | None = None,
     ) -> None:
-        """``shown`` turns a name into one that a person may see; everything else uses the names as
-        they are. ``looks_for``: the number of a marker."""
+        """``destination``: of a sync to this machine; then the times of the files that it would
+        delete are part of the fingerprint, so that one written meanwhile is another. ``shown``
+        turns a name into one that a person may see; everything else uses the names as they are.
+        ``looks_for``: the number of a marker."""
         self._operation = operation
         self._looks_for = looks_for
         self._moment = moment
         self._shown = shown
+        self._destination = destination if operation == "sync" else None
         self._copies = _Totals()
         self._deletes = _Totals()
         self._sum = 0
@@ -101,10 +106,21 @@ class PlanBuilder:
             self._copies.add(skipped)
         if skipped.deed in _DELETES.get(self._operation, ()):
             self._deletes.add(skipped)
-            content = f"{skipped.name}\0{skipped.size}".encode("utf-8", "surrogatepass")
+            told = f"{skipped.name}\0{skipped.size}{self._times(skipped.name)}"
+            content = told.encode("utf-8", "surrogatepass")
             digest = hashlib.blake2b(content, digest_size=32).digest()
             # rclone reports files in any order; the order does not change a sum.
             self._sum = (self._sum + int.from_bytes(digest)) % _ROOM
+
+    def _times(self, name: str) -> str:
+        """Nothing of a name that rclone writes in another way than the disk."""
+        if self._destination is None:
+            return ""
+        try:
+            found = (self._destination / name).lstat()
+        except (OSError, ValueError):
+            return ""
+        return f"\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
 
     def plan(self) -> Plan:
         return Plan(

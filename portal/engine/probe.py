@@ -7,6 +7,9 @@ other way round where the source is written to anyway.
 A server that remembers what lay in a folder does not see a file that came past it. So both sides
 write one name with different contents, and each reads back its own: what a server has written
 itself it does know, and of one file in one place only one content is left.
+
+A pool shows several disks as one folder, and may write to another disk than the one that is the
+other end: each side would read back its own. So each also writes a name that the other does not.
 """
 
 from __future__ import annotations
@@ -60,18 +63,25 @@ class Probe:
         self._journal = journal
         self.number = secrets.token_hex(8)
         self.name = f"{PREFIX}{self.number}"
-        self._written: list[End] = []
+        self._of_source, self._of_destination = f"{self.name}-source", f"{self.name}-destination"
+        self._written: list[tuple[End, str]] = []
         self._contents = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
 
     def run(self) -> Sight:
         """Raises NoAnswer where the destination cannot be written to, or the source read."""
-        self._write(self._destination, self._contents[0])
+        self._write(self._destination, self.name, self._contents[0])
         in_source = self._cross and self._written_in_source()
+        if in_source:
+            self._write_each_its_own()
         questions: list[Callable[[], bool]] = [
             lambda: self._is_other(self._destination, self._contents[0])
         ]
         if in_source:
-            questions.append(lambda: self._is_other(self._source, self._contents[1]))
+            questions += [
+                lambda: self._is_other(self._source, self._contents[1]),
+                lambda: self._source.find(self._of_destination) is not None,
+                lambda: self._destination.find(self._of_source) is not None,
+            ]
         else:
             questions.append(lambda: self._source.find(self.name) is not None)
         if not self._exact:
@@ -96,46 +106,53 @@ class Probe:
         """Both ends were written to, and one of them, a folder of this machine, has kept it."""
         both = [(self._destination, self._contents[0]), (self._source, self._contents[1])]
         local = [(end, content) for end, content in both if isinstance(end, Folder)]
-        if not local or len(self._written) < len(both):
+        if not local or any((end, self.name) not in self._written for end, _ in both):
             return False
         return not any(self._is_other(end, content) for end, content in local)
 
     def remove(self) -> list[str]:
         """Where a marker had to be left behind."""
-        left = []
-        for end, gone in zip(
-            self._written,
-            together([_attempt_removal(end, self.name) for end in self._written]),
-            strict=True,
-        ):
+        left: dict[str, None] = {}
+        removals = [_attempt_removal(end, name) for end, name in self._written]
+        for (end, name), gone in zip(self._written, together(removals), strict=True):
             if gone:
-                self._journal.removed(end.text, self.name)
+                self._journal.removed(end.text, name)
             else:
-                self._journal.noted(end.text, self.name, given_up=True)
-                left.append(end.text)
+                self._journal.noted(end.text, name, given_up=True)
+                left[end.text] = None
         self._written = []
-        return left
+        return list(left)
 
     def remove_by(self, questions: Questions) -> list[str]:
         """The same by another rclone than the one that wrote them."""
         self._written = [
-            Elsewhere(questions, end.text) if isinstance(end, Elsewhere) else end
-            for end in self._written
+            (Elsewhere(questions, end.text) if isinstance(end, Elsewhere) else end, name)
+            for end, name in self._written
         ]
         return self.remove()
 
-    def _write(self, end: End, content: bytes) -> None:
+    def _write(self, end: End, name: str, content: bytes) -> None:
         # Noted before: what is begun and cut off may be there all the same.
-        self._journal.noted(end.text, self.name)
-        self._written.append(end)
-        end.write(self.name, content)
+        self._journal.noted(end.text, name)
+        self._written.append((end, name))
+        end.write(name, content)
 
     def _written_in_source(self) -> bool:
         try:
-            self._write(self._source, self._contents[1])
+            self._write(self._source, self.name, self._contents[1])
         except NoAnswer:
             return False
         return True
+
+    def _write_each_its_own(self) -> None:
+        """A name that the other end has not."""
+        into_destination, into_source = self._contents
+        together(
+            [
+                lambda: self._write(self._source, self._of_source, into_source),
+                lambda: self._write(self._destination, self._of_destination, into_destination),
+            ]
+        )
 
     def _is_other(self, end: End, content: bytes) -> bool:
         return end.digest(self.name) != digest_of(content)

@@ -106,17 +106,12 @@ class RcloneProcess:
         self._redactor = SecretRedactor(_secrets(order))
         self._report = _report(order, self._redactor)
         self._parser = ProgressParser(order.operation, order.dry_run, self._report)
-        self._plan_builder = (
-            PlanBuilder(
-                order.operation, self._moment, self._redactor.without_secrets, order.looks_for
-            )
-            if order.dry_run
-            else None
-        )
+        self._plan_builder = self._new_plan_builder() if order.dry_run else None
         self._left_out = left_out
         self._running: tuple[ProcessGroup, Reader] | None = None
         self._runtime_dir: RuntimeDir | None = None
         self._gave_up = ""
+        self._cut_off = ""
         self._made: list[Path] = []
 
     def start(self) -> None:
@@ -192,6 +187,16 @@ class RcloneProcess:
         self._await_report()
         yield self._parser.finish(self._succeeded(group) and self._plan_is_whole(reader))
 
+    def _new_plan_builder(self) -> PlanBuilder:
+        order = self._order
+        return PlanBuilder(
+            order.operation,
+            self._moment,
+            self._redactor.without_secrets,
+            order.looks_for,
+            order.local_destination,
+        )
+
     @property
     def unfinished(self) -> list[str]:
         """Names of incomplete files that may be at the destination: they were in work when rclone
@@ -242,6 +247,11 @@ class RcloneProcess:
         self._gave_up = why
         self.stop()
 
+    def cut_off(self, why: str) -> None:
+        """Ends it at once, before it writes or deletes anything more, for this reason."""
+        self._cut_off = why
+        self.kill()
+
     def activity(self) -> Activity:
         """How much it has moved and done so far."""
         group, reader = self._started()
@@ -273,8 +283,8 @@ class RcloneProcess:
         group, reader = self._started()
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
-        if self._gave_up:
-            return self._given_up(group, reader)
+        if why := self._cut_off or self._gave_up:
+            return self._given_up(why, group, reader)
         ended_well = self._succeeded(group)
         succeeded = ended_well and self._plan_is_whole(reader)
         errors = list(reader.errors)
@@ -302,15 +312,15 @@ class RcloneProcess:
             deleted=self._parser.first_deleted,
         )
 
-    def _given_up(self, group: ProcessGroup, reader: Reader) -> Outcome:
+    def _given_up(self, why: str, group: ProcessGroup, reader: Reader) -> Outcome:
         return Outcome(
             succeeded=False,
             stopped=False,
             exit_code=group.exit_code,
-            reason=self._gave_up,
+            reason=why,
             error_lines=self._shown(reader.errors),
             progress=self._parser.finish(succeeded=False),
-            may_pass=True,
+            may_pass=not self._cut_off,
             told=f"Nothing arrives from {self._order.storage}",
             found=self._found(succeeded=False),
         )

@@ -18,8 +18,14 @@ from portal.engine.comparison import BYTES, Comparison
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
+from portal.engine.local_ends import LocalEnds
 from portal.engine.log import LogLine
-from portal.engine.outcomes import changed_plan, copies_differ, unknown_source
+from portal.engine.outcomes import (
+    after_a_beginning,
+    changed_plan,
+    copies_differ,
+    unknown_source,
+)
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
@@ -30,6 +36,8 @@ from portal.engine.trouble import Trouble
 from portal.transfers import bandwidth
 
 _LONGEST_WAIT = 300.0
+#: Seconds between two looks at the local ends while rclone writes.
+_LOOK_AT_ENDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,6 +80,7 @@ class Run:
         self._paused = paused
         self._stopped = False
         self._obstacle = obstacle
+        self._local_ends = LocalEnds(order)
         self._begun: Callable[[int], None] | None = None
         self._current: RcloneProcess | None = None
         self._outcome: Outcome | None = None
@@ -126,7 +135,11 @@ class Run:
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            if self._current is not None:
+            if self._current is None:
+                return
+            if (changed := self._local_ends.changed()) is not None:
+                self._current.cut_off(changed)
+            else:
                 self._current.resume()
 
     def limit(self, bandwidth_limit: str | None) -> None:
@@ -194,9 +207,7 @@ class Run:
             return None
         if plan is not None and self._acted and plan.deletes <= self._remaining(order).deletes:
             return None
-        begun = self._acted or order.attempt > 1
-        reason = changed_plan(confirmed, plan, begun=begun)
-        return Outcome(False, False, None, reason, (), None)
+        return Outcome(False, False, None, changed_plan(confirmed, plan), (), None)
 
     def _remaining(self, order: Order) -> ConfirmedPlan:
         """The part of the confirmed plan that is still to be done. Of a move it is not known which
@@ -212,13 +223,15 @@ class Run:
         if not self._stopped:
             yield from self._look_at_source(tick)
         while not self._stopped:
+            self._local_ends.note()
             objection = yield from self._attend(
                 self._precautions.take(
                     self._order, tick, lambda order: self._look_ahead(order, tick)
                 )
             )
             if objection is not None:
-                return objection
+                begun = self._acted or self._order.attempt > 1
+                return after_a_beginning(objection) if begun else objection
             if not self._paused:
                 break
             # What was shown before a pause is not known to hold after it.
@@ -281,6 +294,7 @@ class Run:
             outcome = yield from self._try(tick)
         if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
+        self._local_ends.forget()
         if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._cumulative.read(outcome.progress)
@@ -392,8 +406,12 @@ class Run:
         if self._begun is not None:
             self._begun(transfer.pid)
         self._watch.begin(order, self._bandwidth.rate)
+        looked_at = time.monotonic()
         for reading in transfer.readings(tick):
             yield reading
+            if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
+                looked_at = time.monotonic()
+                self._ensure_same_ends(transfer)
             is_idle = self._paused or self._stopped
             self._watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
             if not logged:
@@ -402,7 +420,7 @@ class Run:
                 self._govern(transfer)
         self._watch.end()
         self._close_transfer()
-        outcome = transfer.outcome()
+        outcome = self._at_the_same_ends(transfer.outcome(), order)
         self._left_out.may_remain(transfer.unfinished)
         if self._stopped:
             transfer.remove_partials()
@@ -410,13 +428,26 @@ class Run:
             self._note("The filters leave out this file: nothing was transferred.")
         return replace(outcome, found_nothing=transfer.found_nothing)
 
+    def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
+        """Of a transfer that is paused, ``resume`` does so."""
+        if not self._paused and (changed := self._local_ends.changed()) is not None:
+            transfer.cut_off(changed)
+
+    def _at_the_same_ends(self, outcome: Outcome, order: Order) -> Outcome:
+        """What was done since the last look may have been done elsewhere."""
+        if not order.moves or (changed := self._local_ends.changed()) is None:
+            return outcome
+        return replace(
+            outcome, succeeded=False, reason=changed, may_pass=False, modes_refused=False
+        )
+
     def _why_not(self, shape: Shape) -> Outcome | None:
         """The end of one that must not begin, if so."""
         if self._stopped:
             return self._interrupted()
         if shape.problem:
             return unknown_source(shape)
-        if obstacle := self._obstacle():
+        if obstacle := self._obstacle() or self._local_ends.changed():
             return Outcome(False, False, None, obstacle, (), None)
         return None
 

@@ -126,7 +126,7 @@ LOCAL = [
 @pytest.mark.parametrize(("path", "expected"), LOCAL)
 def test_place_on_this_machine_by_a_table_of_mounts(path: str, expected: str) -> None:
     table = mounts(MOUNTS)
-    assert places._mount_of(path, table).key(path) == expected
+    assert places.mount_of(path, table).key(path) == expected
 
 
 def test_disk_that_ignores_case_has_one_place_for_two_spellings() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +222,160 @@ def test_transfer_that_was_paused_during_the_look_at_its_source_stands_still(
         run.close()
     assert run.outcome().succeeded
     assert leaders
+
+
+# --- folders of this machine that become others while rclone is at work -------------------------
+
+
+def begun_move(ends: tuple[Path, Path], operation: str = "move") -> Run:
+    """It needs seconds for its files, so that there is time to change something."""
+    for number in range(12):
+        (ends[0] / f"large {number:02}").write_bytes(os.urandom(300_000))
+    slow = replace(
+        order(operation, ends), bandwidth_limit="1M", options=Options(retries=2, transfers=1)
+    )
+    return Run(rclone_path(None), slow, data_dir=ends[0].parent.parent, grace=2.0)
+
+
+def some_arrived(ends: tuple[Path, Path]) -> bool:
+    return sum(path.is_file() for path in ends[1].glob("large ??")) >= 2
+
+
+@pytest.mark.parametrize("how", ["bind", "rename", "link"])
+@pytest.mark.parametrize("paused", [True, False])
+def test_destination_that_turns_into_the_source_ends_the_move_and_loses_nothing_after_a_pause(
+    ends: tuple[Path, Path], bind: Any, tmp_path: Path, how: str, paused: bool
+) -> None:
+    run, away = begun_move(ends), tmp_path / "away"
+    bind(ends[1], tmp_path / "seen")
+    before: dict[str, bytes] = kept(ends[0])
+    changed: list[float] = []
+
+    def change() -> None:
+        if how == "bind":
+            bind(ends[0], ends[1])
+            return
+        ends[1].rename(away)
+        if how == "link":
+            ends[1].symlink_to(ends[0])
+        else:
+            ends[1].mkdir()
+
+    def each(run: Run) -> None:
+        if changed and paused and time.monotonic() - changed[0] > 0.1:
+            run.resume()
+        if not changed and some_arrived(ends):
+            if paused:
+                run.pause()
+            change()
+            changed.append(time.monotonic())
+
+    outcome = follow(run, each)
+    assert not outcome.succeeded
+    assert outcome.reason is not None
+    assert outcome.reason.startswith(f"The destination ({ends[1]}) is not the same folder")
+    places = (ends[0], ends[1], tmp_path / "seen")
+    left = {path.name for place in places for path in place.rglob("*")}
+    lost = {name for name in before if name.rpartition("/")[2] not in left}
+    if paused or how == "rename":
+        assert lost == set()
+    else:
+        # Those that rclone took for moved until the next look, a second later at most.
+        assert len(lost) <= 6
+        assert time.monotonic() - changed[0] < 4
+
+
+@pytest.mark.parametrize("operation", ["copy", "sync"])
+def test_source_that_turns_into_another_folder_ends_the_transfer(
+    ends: tuple[Path, Path], operation: str
+) -> None:
+    run = begun_move(ends, operation)
+    changed: list[bool] = []
+
+    def each(run: Run) -> None:
+        if not changed and some_arrived(ends):
+            ends[0].rename(ends[0].with_name("photos of old"))
+            photographs(ends[0])
+            changed.append(True)
+
+    outcome = follow(run, each)
+    assert not outcome.succeeded
+    assert (outcome.reason or "").startswith(f"The source ({ends[0]}) is not the same folder")
+
+
+def test_disk_that_is_mounted_inside_an_end_of_a_move_ends_it(
+    ends: tuple[Path, Path], bind: Any, tmp_path: Path
+) -> None:
+    run = begun_move(ends)
+    (ends[1] / "2026").mkdir()
+    changed: list[bool] = []
+
+    def each(run: Run) -> None:
+        if not changed and some_arrived(ends):
+            bind(ends[0] / "2026", ends[1] / "2026")
+            changed.append(True)
+
+    outcome = follow(run, each)
+    assert (outcome.reason or "").startswith(f"The destination ({ends[1]}) is not the same folder")
+
+
+def test_move_of_one_file_looks_at_the_folder_that_it_lies_in(
+    ends: tuple[Path, Path], attempts: Attempts
+) -> None:
+    before = kept(ends[0])
+    assert attempts.run("move", ends[0] / "1.jpg", ends[1]).succeeded
+    assert kept(ends[0], ends[1]) == before
+
+
+# --- files that become others between a plan and its confirmation -------------------------------
+
+
+def changed_file(ends: tuple[Path, Path]) -> None:
+    (ends[1] / "stray").write_bytes(b"87654321")
+
+
+def changed_folder(ends: tuple[Path, Path]) -> None:
+    ends[1].rename(ends[1].with_name("old"))
+    ends[1].mkdir()
+    (ends[1] / "stray").write_bytes(b"12345678")
+
+
+def renamed_file(ends: tuple[Path, Path]) -> None:
+    (ends[1] / "stray").unlink()
+    (ends[1] / "other").write_bytes(b"12345678")
+    (ends[1] / "other").rename(ends[1] / "stray")
+
+
+@pytest.mark.parametrize("change", [changed_file, changed_folder, renamed_file, None])
+def test_file_of_the_same_length_is_not_the_one_that_was_confirmed(
+    ends: tuple[Path, Path], attempts: Attempts, change: Any
+) -> None:
+    (ends[1] / "stray").write_bytes(b"12345678")
+    plan = attempts.run("sync", *ends, dry_run=True).plan
+    assert plan is not None
+    assert plan.deletes == 1
+    confirmed = ConfirmedPlan(plan.deletes, plan.fingerprint, plan.moment)
+    if change:
+        change(ends)
+    outcome = attempts.run("sync", *ends, confirmed=confirmed)
+    assert outcome.succeeded is (change is None)
+    assert (ends[1] / "stray").exists() is (change is not None)
+    if change:
+        told = "It would now delete other files than the ones you confirmed. Nothing was changed."
+        assert (outcome.reason or "").startswith(told)
+
+
+def test_refusal_after_a_part_was_done_does_not_say_that_nothing_was(
+    ends: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty() -> None:
+        for path in [path for path in ends[0].rglob("*") if path.is_file()]:
+            path.unlink()
+
+    fail_first(monkeypatch, empty)
+    (ends[1] / "stray").write_bytes(b"1")
+    again = order("sync", ends, options=Options(retries=2))
+    outcome = follow(Run(rclone_path(None), again, data_dir=tmp_path, backoff=0.1))
+    assert outcome.reason is not None
+    assert "Nothing more was done." in outcome.reason
+    assert "Nothing was done." not in outcome.reason

@@ -23,7 +23,8 @@ SECRET = "secret/access+key=1"
 
 class Storage:
     """``kind``: s3, sftp, webdav or ftp. ``stop`` and ``start`` keep its folder and its port. It
-    has no room for a file that is larger than ``largest_file``."""
+    has no room for a file that is larger than ``largest_file``. ``shows``: a remote that it serves
+    instead of its folder."""
 
     def __init__(
         self,
@@ -31,8 +32,10 @@ class Storage:
         folder: Path,
         largest_file: int | None = None,
         flags: Sequence[str] = (),
+        shows: str | None = None,
     ) -> None:
         self.kind = kind
+        self._shows = shows or str(folder)
         self._flags = flags
         self._largest_file = largest_file
         self.folder = folder
@@ -71,7 +74,7 @@ class Storage:
         return {"secret_access_key" if self.kind == "s3" else "pass": "not the right one"}
 
     def start(self) -> Storage:
-        serve = [str(rclone_path(None)), "serve", self.kind, str(self.folder), "--config", ""]
+        serve = [str(rclone_path(None)), "serve", self.kind, self._shows, "--config", ""]
         serve += [
             "--addr",
             f"127.0.0.1:{self.port}",

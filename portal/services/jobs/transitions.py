@@ -82,8 +82,7 @@ def transition(
         }
         values = done | values
     elif new is JobStatus.INTERRUPTED:
-        pause = case((Job.operation.in_(_DELETING), null()), else_=Job.paused_at)
-        values = {"paused_at": pause} | values
+        values["paused_at"] = case((Job.operation.in_(_DELETING), null()), else_=Job.paused_at)
     moved = 0
     if "bytes_transferred" in values:
         before = bytes_counted(session, job_id).get(job_id, 0)
