@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.report import publish, rounds, table, verdict
-from portal.engine import Order, Remote, rclone_path
+from portal.engine import Remote, TransferOrder, rclone_path
 from portal.engine.safety import Examination
 from portal.remotes.obscure import obscured
 from tests.support.storages import Storage
@@ -73,7 +73,9 @@ def bare(source: Path) -> None:
 
 
 def examine(source: Path | str, destination: str, *remotes: Remote) -> None:
-    order = Order(1, 1, "move", str(source), destination, None, dry_run=False, remotes=remotes)
+    order = TransferOrder(
+        1, 1, "move", str(source), destination, None, dry_run=False, remotes=remotes
+    )
     examination = Examination(rclone_path(None), order, time.time())
     examination.start()
     while not examination.wait(0.1):

@@ -181,7 +181,7 @@ def two_logs(server: PortalServer, client: Client) -> tuple[int, int]:
         tail = logs.begin(job, 99)
         assert tail is not None
         for first in range(0, lines, 10_000):
-            logs.take_in(tail, said(first, min(lines, first + 10_000)))
+            logs.append_lines(tail, said(first, min(lines, first + 10_000)))
             assert logs.save(tail)
     session.session.remove()
     connected.dispose()

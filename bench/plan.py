@@ -24,7 +24,7 @@ from bench.report import QUICK, publish, rounds, table, verdict
 from bench.server import Client, prepared
 from bench.transfer import STATS_INTERVAL, finished
 from portal.engine.binary import rclone_path, setpriv_path
-from portal.engine.command import Order, command_line, environment
+from portal.engine.command import TransferOrder, command_line, environment
 from portal.engine.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
@@ -32,7 +32,7 @@ NEW, OLD = (900, 100) if QUICK else (90_000, 10_000)
 FEW, MANY = 1_000, 20_000 if QUICK else 1_000_000
 ROUNDS = rounds(7)
 IN_A_FOLDER = 1_000
-PATIENCE = 1_500.0
+TIMEOUT = 1_500.0
 WANTED_RATIO, WANTED_GROWTH = 1.1, 1.05
 
 KEPT, THROWN_AWAY = "bare rclone, output kept", "bare rclone, output thrown away"
@@ -90,7 +90,7 @@ def measure_plans(folder: Path) -> dict[str, list[float]]:
 
 def bare(source: Path, destination: Path, kept: Path | None) -> float:
     """``kept``: the folder for what it writes."""
-    order = Order(1, 1, "sync", str(source), str(destination), None, dry_run=True)
+    order = TransferOrder(1, 1, "sync", str(source), str(destination), None, dry_run=True)
     runtime_dir = RuntimeDir()
     command = command_line(
         setpriv_path(),
@@ -109,7 +109,7 @@ def bare(source: Path, destination: Path, kept: Path | None) -> float:
                 env=environment(order, None),
                 stdout=report,
                 stderr=log,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 check=True,
             )
         return time.time() - begun
@@ -129,7 +129,7 @@ def job(
     ends = {"source": str(source), "destination": str(destination)}
     begun = time.time()
     made = client.post("/jobs", {"name": "Benchmark", "operation": operation, **ends, **more})
-    return finished(server, int(made.rpartition("/")[2]), PATIENCE) - begun
+    return finished(server, int(made.rpartition("/")[2]), TIMEOUT) - begun
 
 
 # --- memory -------------------------------------------------------------------------------------

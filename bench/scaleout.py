@@ -121,7 +121,7 @@ class Portal:
 
 def bare(source: Path, destination: Path, settings: Settings) -> None:
     """The very rclone that the portal starts for such a job, by nobody but this program."""
-    order = engine.Order(1, 1, "copy", str(source), str(destination), None, dry_run=False)
+    order = engine.TransferOrder(1, 1, "copy", str(source), str(destination), None, dry_run=False)
     runtime_dir = RuntimeDir()
     command = command_line(
         setpriv_path(),

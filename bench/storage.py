@@ -20,10 +20,10 @@ from urllib.parse import urlencode
 
 from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
-from bench.transfer import PATIENCE, finished, rclone
-from portal.engine import Order, Remote, rclone_path
+from bench.transfer import TIMEOUT, finished, rclone
+from portal.engine import Remote, TransferOrder, rclone_path
 from portal.engine.remotes import variables
-from portal.engine.run_once import IMPATIENT
+from portal.engine.run_once import SHORT_WAITS
 from portal.remotes.obscure import obscured
 from tests.support.portal_server import PortalServer
 from tests.support.storages import Storage, typed
@@ -93,7 +93,7 @@ def look(client: Client, storage: Storage) -> Told:
 
 
 def ask(storage: Storage) -> float:
-    command = [str(rclone_path(None)), "lsjson", "--config", "", *IMPATIENT, "--no-mimetype"]
+    command = [str(rclone_path(None)), "lsjson", "--config", "", *SHORT_WAITS, "--no-mimetype"]
     begun = time.perf_counter()
     done = subprocess.run(
         [*command, "--no-modtime", "--", f"{storage.kind}:bucket/many"],
@@ -131,9 +131,11 @@ def transfer(server: PortalServer, client: Client, storage: Storage) -> Told:
 
 
 def bare(source: Path, destination: str, storage: Storage) -> float:
-    order = Order(1, 1, "copy", str(source), destination, None, False, remotes=(remote(storage),))
+    order = TransferOrder(
+        1, 1, "copy", str(source), destination, None, False, remotes=(remote(storage),)
+    )
     with rclone(order) as (process, begun):
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         return time.time() - begun
 
 

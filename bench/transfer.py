@@ -22,13 +22,13 @@ from statistics import median
 from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from portal.engine.binary import rclone_path, setpriv_path
-from portal.engine.command import Order, command_line, environment
+from portal.engine.command import TransferOrder, command_line, environment
 from portal.engine.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000
 ROUNDS = rounds(9)
-PATIENCE = 120.0
+TIMEOUT = 120.0
 STATS_INTERVAL = 0.25  # what the worker asks for
 WANTED_RATIO, WANTED_FIRST_BYTE = 1.05, 0.5
 
@@ -71,14 +71,17 @@ def measure(ways: dict[str, Callable[[Path], Timing]], copies: Path) -> dict[str
 
 
 def bare(source: Path, copies: Path) -> Timing:
-    with rclone(Order(1, 1, "copy", str(source), str(copies), None, False)) as (process, begun):
+    with rclone(TransferOrder(1, 1, "copy", str(source), str(copies), None, False)) as (
+        process,
+        begun,
+    ):
         first = first_byte(copies)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         return first - begun, time.time() - begun
 
 
 @contextmanager
-def rclone(order: Order) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def rclone(order: TransferOrder) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """Started as the portal starts it, with nobody to listen to it; and when."""
     runtime_dir = RuntimeDir()
     command = command_line(
@@ -108,7 +111,7 @@ def through_portal(server: PortalServer, client: Client, source: Path, copies: P
 
 
 def first_byte(folder: Path) -> float:
-    deadline = time.time() + PATIENCE
+    deadline = time.time() + TIMEOUT
     while time.time() < deadline:
         if folder.is_dir() and any(entry.stat().st_size for entry in os.scandir(folder)):
             return time.time()
@@ -116,7 +119,7 @@ def first_byte(folder: Path) -> float:
     raise AssertionError(f"nothing came to {folder}")
 
 
-def finished(server: PortalServer, job: int, patience: float = PATIENCE) -> float:
+def finished(server: PortalServer, job: int, patience: float = TIMEOUT) -> float:
     """When the job ended, by its row; read from beside the portal, so as not to load it."""
     deadline = time.time() + patience
     with sqlite3.connect(f"file:{server.data / 'portal.sqlite'}?mode=ro", uri=True) as database:

@@ -2,7 +2,7 @@
 
 from portal.engine.backend_options import BackendOption, options_of
 from portal.engine.binary import check_rclone, rclone_path, rclone_problem
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.confined_parent import use_threads
 from portal.engine.confinement import problem as confinement_problem
 from portal.engine.errors import EngineError
@@ -42,7 +42,6 @@ __all__ = [
     "LogLine",
     "Matching",
     "MatchingFile",
-    "Order",
     "Outcome",
     "Phase",
     "Plan",
@@ -50,6 +49,7 @@ __all__ = [
     "RcloneProcess",
     "Remote",
     "Run",
+    "TransferOrder",
     "Trouble",
     "Watchdog",
     "answers_to_anything",

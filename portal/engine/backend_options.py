@@ -33,28 +33,28 @@ def options_of(rclone: Path) -> dict[str, dict[str, BackendOption]]:
     """Backend → option → what it is. Asked once; raises EngineError if rclone does not tell."""
     answer = run_once(rclone, ["config", "providers"], seconds=20, most=16 * 1024 * 1024)
     try:
-        told: Any = json.loads(answer.output)
+        described: Any = json.loads(answer.output)
     except ValueError:
         raise EngineError(f"{rclone} does not tell which storages it knows.") from None
     return {
         backend["Name"]: {
             option["Name"]: _option(option) for option in reversed(backend["Options"])
         }
-        for backend in told
+        for backend in described
     }
 
 
-def _option(told: Any) -> BackendOption:
-    examples = [(str(one["Value"]), str(one["Help"])) for one in told.get("Examples") or ()]
+def _option(described: Any) -> BackendOption:
+    examples = [(str(one["Value"]), str(one["Help"])) for one in described.get("Examples") or ()]
     return BackendOption(
-        name=told["Name"],
-        help=str(told["Help"]),
-        kind=str(told["Type"]),
-        default=str(told["DefaultStr"]),
-        password=bool(told["IsPassword"]),
-        sensitive=bool(told.get("Sensitive")),
-        required=bool(told["Required"]),
-        advanced=bool(told["Advanced"]),
+        name=described["Name"],
+        help=str(described["Help"]),
+        kind=str(described["Type"]),
+        default=str(described["DefaultStr"]),
+        password=bool(described["IsPassword"]),
+        sensitive=bool(described.get("Sensitive")),
+        required=bool(described["Required"]),
+        advanced=bool(described["Advanced"]),
         # rclone lists the same value once for each provider that has it.
         examples=tuple({value: (value, words) for value, words in reversed(examples)}.values())[
             ::-1

@@ -19,16 +19,16 @@ OLDEST = (1, 75, 0)
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT = 20.0
 #: Seconds for which one that is unfit is not started again.
-_BELIEVED = 5.0
+_RECHECK_AFTER = 5.0
 
 
-class _Look(NamedTuple):
+class _Checked(NamedTuple):
     at: float
     problem: str | None
 
 
 #: By path and what the file there is; few ever lie at one path.
-_looks: dict[tuple[Path, object], _Look] = {}
+_checked: dict[tuple[Path, object], _Checked] = {}
 
 
 def rclone_path(configured: Path | None) -> Path:
@@ -58,8 +58,8 @@ def ensure_executable(path: Path) -> None:
 def check_rclone(path: Path) -> str:
     """The version, such as "1.75.2"; raises EngineError that names what is wrong."""
     ensure_executable(path)
-    said = _ask_version(path)
-    found = re.search(r"^rclone v((\d+)\.(\d+)\.(\d+)\S*)", said, re.MULTILINE)
+    output = _ask_version(path)
+    found = re.search(r"^rclone v((\d+)\.(\d+)\.(\d+)\S*)", output, re.MULTILINE)
     if found is None:
         raise EngineError(f"{path} does not answer as rclone does.")
     version = found[1]
@@ -78,15 +78,15 @@ def rclone_problem(path: Path) -> str | None:
         identity = None
     else:
         identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
-    known = _looks.get((path, identity))
-    if known is None or (known.problem and time.monotonic() > known.at + _BELIEVED):
+    known = _checked.get((path, identity))
+    if known is None or (known.problem and time.monotonic() > known.at + _RECHECK_AFTER):
         try:
             check_rclone(path)
         except EngineError as error:
-            known = _Look(time.monotonic(), str(error))
+            known = _Checked(time.monotonic(), str(error))
         else:
-            known = _Look(time.monotonic(), None)
-        _looks[path, identity] = known
+            known = _Checked(time.monotonic(), None)
+        _checked[path, identity] = known
     return known.problem
 
 
@@ -108,6 +108,6 @@ def _ask_version(path: Path) -> str:
     except OSError as error:
         raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
     if answer.returncode != 0:
-        said = answer.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise EngineError(f"rclone at {path} cannot be run: {said or 'it gave no reason'}")
+        output = answer.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise EngineError(f"rclone at {path} cannot be run: {output or 'it gave no reason'}")
     return answer.stdout.decode("utf-8", "replace")

@@ -43,12 +43,12 @@ def _is_marked(folder: str) -> bool:
     except OSError:
         return False
     try:
-        told = fcntl.ioctl(handle, _GET_FLAGS, struct.pack("l", 0))
+        flags = fcntl.ioctl(handle, _GET_FLAGS, struct.pack("l", 0))
     except OSError:
         return False
     finally:
         os.close(handle)
-    return bool(struct.unpack("l", told)[0] & _CASEFOLD)
+    return bool(struct.unpack("l", flags)[0] & _CASEFOLD)
 
 
 def _tried(folder: str) -> bool:

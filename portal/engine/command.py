@@ -26,7 +26,7 @@ _WITHOUT_FOLDERS = frozenset({"s3", "google cloud storage", "b2", "azureblob", "
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TransferOrder:
     """One execution of a job. Source and destination are absolute local paths, already confined to
     the roots, or `name:path` of one of the remotes. The bandwidth limit is a rate, or a timetable
     from which `Run` takes the rate of the moment."""
@@ -178,7 +178,7 @@ def _local(path: str) -> Path | None:
 def command_line(
     setpriv: str,
     rclone: Path,
-    order: Order,
+    order: TransferOrder,
     stats_interval: float,
     *,
     runtime_dir: RuntimeDir,
@@ -222,7 +222,7 @@ def _statistics(interval: float) -> list[str]:
     return ["--stats", f"{max(1, round(interval * 1000))}ms", "--stats-log-level", "NOTICE"]
 
 
-def _rules(order: Order, runtime_dir: RuntimeDir) -> Path | None:
+def _rules(order: TransferOrder, runtime_dir: RuntimeDir) -> Path | None:
     if order.single and order.only is None:
         return runtime_dir.filters(order.options)
     if order.looks_for is not None:
@@ -230,19 +230,19 @@ def _rules(order: Order, runtime_dir: RuntimeDir) -> Path | None:
     return runtime_dir.filters(order.options, order.only, (RULE,))
 
 
-def _verb(order: Order) -> str:
+def _verb(order: TransferOrder) -> str:
     # One file is never a reason to delete others, nor one of its own name if a filter leaves it
     # out.
     return "copy" if order.only is not None and order.operation == "sync" else order.operation
 
 
-def reports(order: Order) -> bool:
+def reports(order: TransferOrder) -> bool:
     """Whether rclone has to report each file that it has compared. In a copy or move it would also
     list folders of the destination that have nothing to do with the source."""
     return _verb(order) in ("check", "sync") or order.dry_run
 
 
-def _options(order: Order) -> list[str]:
+def _options(order: TransferOrder) -> list[str]:
     # --links is left out on purpose: a link that a transfer may create in one root would lead
     # the next transfer out of it.
     options: list[str] = []
@@ -279,12 +279,12 @@ def _options(order: Order) -> list[str]:
     return options + _names(order) + _limits(order)
 
 
-def _names(order: Order) -> list[str]:
+def _names(order: TransferOrder) -> list[str]:
     options = ["--ignore-case-sync"] if order.folds_case else []
     return [*options, "--no-unicode-normalization"] if order.keeps_accents else options
 
 
-def _limits(order: Order) -> list[str]:
+def _limits(order: TransferOrder) -> list[str]:
     options: list[str] = []
     if order.confirmed is not None:
         options.append(f"--max-delete={order.confirmed.deletes}")
@@ -295,10 +295,10 @@ def _limits(order: Order) -> list[str]:
     return options
 
 
-def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
+def environment(order: TransferOrder, data_dir: Path | None) -> dict[str, str]:
     """Built from nothing: a stray RCLONE_* variable acts as an option of rclone. Secrets of remotes
     go here, since anybody on the machine may read a command line."""
-    told = {
+    result = {
         "PATH": SEARCH_PATH,
         "LANG": "C.UTF-8",
         "PORTAL_JOB_ID": str(order.job_id),
@@ -306,7 +306,7 @@ def environment(order: Order, data_dir: Path | None) -> dict[str, str]:
         "PORTAL_OWNER": process_identity(),
     }
     if data_dir is not None:
-        told["PORTAL_DATA"] = os.path.realpath(data_dir)
+        result["PORTAL_DATA"] = os.path.realpath(data_dir)
     for remote in order.remotes:
-        told |= variables(remote)
-    return told
+        result |= variables(remote)
+    return result

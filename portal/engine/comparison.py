@@ -20,7 +20,7 @@ SIZE = "size"
 BYTES = "bytes"
 
 #: Nanoseconds. A storage that rounds times more than this cannot tell two versions of one second.
-FINE = 10_000_000
+FINE_PRECISION = 10_000_000
 #: A storage that keeps no times says one hundred years.
 _NO_TIMES = 10**15
 #: These count the hash from the content when asked. The others look it up, and some objects (those
@@ -56,13 +56,13 @@ LOCAL = Storage(
 )  # fmt: skip
 
 
-def storage(kind: str, told: Mapping[str, Any]) -> Storage:
+def storage(kind: str, answer: Mapping[str, Any]) -> Storage:
     """Reads the answer of ``operations/fsinfo``. A feature that is not in it counts as missing."""
-    features = told.get("Features") or {}
-    precision = told.get("Precision")
+    features = answer.get("Features") or {}
+    precision = answer.get("Precision")
     return Storage(
         kind,
-        frozenset(told.get("Hashes") or ()),
+        frozenset(answer.get("Hashes") or ()),
         precision if isinstance(precision, int) else _NO_TIMES,
         ignores_case=bool(features.get("CaseInsensitive")),
         bucket_based=bool(features.get("BucketBased")),
@@ -101,11 +101,11 @@ def choose(operation: str, options: Options, source: Storage, destination: Stora
         # change a file and set its time back.
         if counted:
             return _BY_HASH
-        return _BY_HASH_OF_EACH if hashes and precision <= FINE else SEND_ALL
+        return _BY_HASH_OF_EACH if hashes and precision <= FINE_PRECISION else SEND_ALL
     if options.checksum:
         if hashes:
             return _BY_HASH if counted else _BY_HASH_WHERE_KNOWN
         return SEND_ALL
     if precision < _NO_TIMES:
-        return _BY_SIZE_AND_TIME if precision <= FINE else _BY_SIZE_AND_SECOND
+        return _BY_SIZE_AND_TIME if precision <= FINE_PRECISION else _BY_SIZE_AND_SECOND
     return _BY_HASH if counted else SEND_ALL

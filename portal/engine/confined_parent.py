@@ -35,7 +35,7 @@ class ConfinedParent:
         """Raises what ``start`` raises, and OSError if the thread could not be confined."""
         result = _Result()
         ready, writing = os.pipe()
-        until, self._hold = os.pipe()
+        until, self._release = os.pipe()
         # Objects that the collector frees in a confined thread could not remove their files, which
         # are out of its reach.
         with _starting:
@@ -43,7 +43,7 @@ class ConfinedParent:
             gc.disable()
             try:
                 _Thread(
-                    target=_stay,
+                    target=_start_and_wait,
                     args=(start, rules, result, writing, until, threading.get_native_id()),
                     name="rclone-parent",
                     daemon=True,
@@ -61,9 +61,9 @@ class ConfinedParent:
 
     def end(self) -> None:
         """The program has ended."""
-        if self._hold >= 0:
-            os.close(self._hold)
-            self._hold = -1
+        if self._release >= 0:
+            os.close(self._release)
+            self._release = -1
 
     def __del__(self) -> None:
         self.end()  # Nobody waits for it any more: the program has to end.
@@ -75,7 +75,7 @@ class _Result:
     error: Exception | None = None
 
 
-def _stay(
+def _start_and_wait(
     start: Callable[[], Popen[bytes]],
     rules: Ruleset,
     result: _Result,

@@ -17,7 +17,7 @@ from portal.engine import egress_proxy, landlock
 from portal.engine.landlock import Access, Ruleset
 
 if TYPE_CHECKING:
-    from portal.engine.command import Order
+    from portal.engine.command import TransferOrder
 
 _READ = Access.READ_FILE | Access.READ_DIR
 _RUN = _READ | Access.EXECUTE
@@ -71,13 +71,15 @@ def of_question(
     return rules
 
 
-def of_looking(rclone: Path, setpriv: str, order: Order, runtime_dir: Path) -> Ruleset | None:
+def of_looking(
+    rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path
+) -> Ruleset | None:
     """For whatever is asked about both sides of a transfer, which changes no folder of this
     machine; None where it cannot be confined."""
     return of_order(rclone, setpriv, replace(order, dry_run=True), runtime_dir)
 
 
-def of_order(rclone: Path, setpriv: str, order: Order, runtime_dir: Path) -> Ruleset | None:
+def of_order(rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path) -> Ruleset | None:
     """For a transfer; None where it cannot be confined. Its folders are taken as they are now."""
     if problem(rclone) is not None:
         return None

@@ -44,8 +44,8 @@ CONNECTION_ERRORS: tuple[Reason, ...] = (
     Reason(
         r"421 \"?[^\n]*(too many|maximum)",
         "The server allows fewer connections at a time. Lower “Concurrency” in the remote.",
-        may_pass=True,
-        told="{storage} has too many connections",
+        is_retryable=True,
+        retry_words="{storage} has too many connections",
     ),
     Reason(
         r"501 \"?no such directory",

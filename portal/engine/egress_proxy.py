@@ -173,23 +173,23 @@ def _meaning(error: OSError) -> int:
 
 
 def _read(client: socket.socket, length: int) -> bytes:
-    told = b""
-    while len(told) < length:
-        part = client.recv(length - len(told))
+    received = b""
+    while len(received) < length:
+        part = client.recv(length - len(received))
         if not part:
             raise EOFError
-        told += part
-    return told
+        received += part
+    return received
 
 
 def _join(client: socket.socket, server: socket.socket) -> None:
-    up = threading.Thread(target=_carry, args=(client, server), daemon=True)
+    up = threading.Thread(target=_relay, args=(client, server), daemon=True)
     up.start()
-    _carry(server, client)
+    _relay(server, client)
     up.join()
 
 
-def _carry(source: socket.socket, target: socket.socket) -> None:
+def _relay(source: socket.socket, target: socket.socket) -> None:
     """Copies until the source ends. The kernel moves the bytes; Python never sees them."""
     reading, writing = os.pipe()
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from portal.engine import comparison, same_place, samples
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.comparison import Storage
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 from portal.engine.remotes import Remote
@@ -92,15 +92,15 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class RemoteFolder:
     """A folder of a remote."""
 
     questions: Questions
     text: str
 
-    def below(self, path: str) -> Elsewhere:
+    def below(self, path: str) -> RemoteFolder:
         slash = "" if self.text.endswith((":", "/")) else "/"
-        return Elsewhere(self.questions, f"{self.text}{slash}{path}")
+        return RemoteFolder(self.questions, f"{self.text}{slash}{path}")
 
     def tails(self) -> list[str]:
         return _tails(self.text.partition(":")[2])
@@ -142,7 +142,7 @@ class Ends:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         moment: float,
         *,
         data_dir: Path | None = None,
@@ -184,7 +184,7 @@ class Ends:
         that is still to be made stands for the next one above it."""
         if text.startswith("/"):
             return Folder(str(Path(text).parent) if single else existing(text))
-        return Elsewhere(self.questions, _parent(text)[0] if single else text)
+        return RemoteFolder(self.questions, _parent(text)[0] if single else text)
 
     def at_exactly(self, text: str) -> End:
         """The same, and none above it: a name that this machine writes in another way is not found,
@@ -203,14 +203,14 @@ class Ends:
 
     def one_account(self) -> bool:
         """Whether both ends are reached by the same account of one server."""
-        source, destination = self._both()
+        source, destination = self._both_remotes()
         if source is None or destination is None:
             return False
         return same_place.same_account(source, destination)
 
     def one_machine(self, source: Storage, destination: Storage) -> bool:
         """Whether both ends may be seen by one machine, in ways that no path can tell."""
-        begin, end = self._both()
+        begin, end = self._both_remotes()
         if begin is not None and end is not None:
             if self.one_account() or (
                 source.bucket_based and destination.bucket_based and source.kind == destination.kind
@@ -222,7 +222,7 @@ class Ends:
             same_place.is_own(address) for address in same_place.addresses(remote)
         )
 
-    def _both(self) -> tuple[Remote | None, Remote | None]:
+    def _both_remotes(self) -> tuple[Remote | None, Remote | None]:
         return self._remote(self._order.source), self._remote(self._order.destination)
 
     def _remote(self, text: str) -> Remote | None:
@@ -250,10 +250,10 @@ class Ends:
         # rclone says so as well when a storage gave no answer. One that does not let somebody look
         # says so at the next question; one that was starting, or was busy, may answer it.
         folder, name = _parent(text)
-        told = comparison.storage(kind, self.questions.features(folder))
+        storage = comparison.storage(kind, self.questions.features(folder))
         if self.questions.find(folder, name) is None:
             raise NoAnswer(_NO_ANSWER)
-        return told, True
+        return storage, True
 
     def may_hold_folders(self, place: str) -> bool:
         """Whether a folder lies there; one that cannot be asked may hold some."""
@@ -283,9 +283,9 @@ class Ends:
 
     def _first_names(self, place: str) -> list[str]:
         if place.startswith("/"):
-            return first_files(place, samples.MOST) if Path(place).is_dir() else []
+            return first_files(place, samples.MAX_SAMPLES) if Path(place).is_dir() else []
         try:
-            names = self.reader(place).first(samples.MOST)
+            names = self.reader(place).first(samples.MAX_SAMPLES)
         except MissingSource:
             return []
         return [name for name in names if "\ufffd" not in name]

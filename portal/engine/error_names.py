@@ -42,7 +42,10 @@ class Names:
         """``places``: source and destination, as an order has them."""
         self._remotes = {remote.name for remote in remotes}
         self._paths = [path for place in places if (path := self._path(place))]
-        self._others = [*self._remotes, *(one for remote in remotes for one in _told(remote))]
+        self._others = [
+            *self._remotes,
+            *(one for remote in remotes for one in _address_parts(remote)),
+        ]
 
     def without(self, error: Error) -> str:
         """The words of the error alone."""
@@ -70,14 +73,14 @@ class Names:
         return sorted((one for one in spelled if len(one) > 1), key=len, reverse=True)
 
     def _unquoted(self, found: re.Match[str]) -> str:
-        said = found[1]
-        if said in _OWN_QUOTED:
+        quoted = found[1]
+        if quoted in _OWN_QUOTED:
             return found[0]
-        name, colon, _ = said.partition(":")
+        name, colon, _ = quoted.partition(":")
         if colon and name in self._remotes:
             return f'"{name}:"'
         before = found.string[: found.start()]
-        is_name = bool({"/", "\\", _GONE} & set(said)) or _NAMING.search(before) is not None
+        is_name = bool({"/", "\\", _GONE} & set(quoted)) or _NAMING.search(before) is not None
         return f'"{_GONE}"' if is_name else found[0]
 
     def _misleading(self, object_: str) -> list[str]:
@@ -93,7 +96,7 @@ def names_of(place: str, remote: Remote | None) -> Names:
     return Names([place], [remote] if remote else [])
 
 
-def _told(remote: Remote) -> Iterator[str]:
+def _address_parts(remote: Remote) -> Iterator[str]:
     for name in _ADDRESSES:
         value = remote.parameters.get(name, "")
         yield value

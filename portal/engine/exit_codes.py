@@ -37,54 +37,54 @@ _ERRORS: tuple[Reason, ...] = (
         r"for \"[a-z0-9-]+:[^\"]*\": is a file not a directory",
         "The destination is a file, or the storage did not say what it is. Test the remote, then "
         "retry.",
-        may_pass=True,
-        told="{storage} does not say what the destination is",
+        is_retryable=True,
+        retry_words="{storage} does not say what the destination is",
     ),
-    Reason(r"is a file not a directory", DESTINATION_IS_A_FILE, may_pass=None),
+    Reason(r"is a file not a directory", DESTINATION_IS_A_FILE, is_retryable=None),
     Reason(
         # The destination itself, one above it, or one below it: the system says it of all three.
         r"not a directory",
         "A file lies where the destination needs a folder; the errors name it. Rename that file, "
         "or choose another folder.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"can't move object - incompatible remotes",
         "A folder, or something else that is no file, lies at the destination under the name of a "
         "file; the errors name it. Rename one of the two, then retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"failed to open source object:[^\n]*(no such file|not found|does not exist)",
         "Some files could not be found when their turn came; the errors name them. Retry when "
         "nothing else changes the source.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"file name too long",
         "A file name is too long for the destination. Shorten it, then retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"permission denied|operation not permitted",
         "The portal is not allowed to read or write one of the files. Change their permissions, "
         "then retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"input/output error",
         "A disk reported an input/output error. Check that disk before you retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"file too large",
         "A file is larger than the destination can hold. Choose another folder.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"too many open files",
         "Too many files are open on this machine. Raise the portal's limit, then retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     *CONNECTION_ERRORS,
     *STORAGE_ERRORS,
@@ -106,13 +106,13 @@ _ERRORS: tuple[Reason, ...] = (
     Reason(
         r"can't copy - source file is being updated",
         "A file changed while it was being read. Retry when nothing writes to the source.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"corrupted on transfer",
         "What arrived is not what was sent, and was thrown away. Retry; with FTP and TLS, tick "
         "“Disable TLS 1.3” in the remote: some servers lose the end of a file with it.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         r"--max-delete threshold reached",
@@ -145,7 +145,7 @@ _CODES: dict[int, str] = {
     10: "The time limit is reached.",
 }
 #: rclone's exit code for errors that rclone itself calls retryable.
-_MAY_PASS = 5
+_RETRYABLE = 5
 #: Wrong options, nothing there, a fatal error, a limit that was reached.
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Check the errors, then retry."
@@ -164,10 +164,10 @@ def reason_for(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> str
             f"rclone was killed by signal {number} ({_signal_name(number)}) from outside the "
             "portal. Retry, and find out what ended it if it happens again."
         )
-    said = "\n".join(error_lines)
-    if reason := _found(said):
+    text = "\n".join(error_lines)
+    if reason := _found(text):
         return reason.sentence
-    if found := _DIFFERENCES.search(said):
+    if found := _DIFFERENCES.search(text):
         count = int(found[1])
         differ = "1 file differs" if count == 1 else f"{count:,} files differ"
         return f"{differ}. The errors name {'it' if count == 1 else 'them'}."
@@ -182,16 +182,16 @@ def cause_of(error_lines: Sequence[str]) -> str | None:
     return None
 
 
-def may_pass(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
+def is_retryable(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> bool:
     """Whether another try may well succeed. One error that lasts decides against all that may pass:
     with the wrong password nothing is gained by trying again."""
     if stopped or _signal_of(exit_code) is not None or exit_code in _LASTING:
         return False
     reasons = [reason for line in error_lines if (reason := _found(line)) is not None]
-    verdicts = {reason.may_pass for reason in reasons}
+    verdicts = {reason.is_retryable for reason in reasons}
     if False in verdicts:
         return False
-    return True in verdicts or exit_code == _MAY_PASS
+    return True in verdicts or exit_code == _RETRYABLE
 
 
 def modes_refused(error_lines: Sequence[str]) -> bool:
@@ -205,15 +205,15 @@ def is_reason(text: str) -> bool:
     return _found(text) is not None or any(one.search(text) for one in others)
 
 
-def passing(error_lines: Sequence[str]) -> Reason | None:
+def retryable_reason(error_lines: Sequence[str]) -> Reason | None:
     """The newest of these errors that may pass."""
     found = (_found(line) for line in reversed(error_lines))
-    return next((reason for reason in found if reason is not None and reason.may_pass), None)
+    return next((reason for reason in found if reason is not None and reason.is_retryable), None)
 
 
-def _found(said: str, reasons: tuple[Reason, ...] = _ERRORS) -> Reason | None:
+def _found(text: str, reasons: tuple[Reason, ...] = _ERRORS) -> Reason | None:
     for reason in reasons:
-        if re.search(reason.pattern, said, re.IGNORECASE):
+        if re.search(reason.pattern, text, re.IGNORECASE):
             return reason
     return None
 

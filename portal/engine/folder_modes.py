@@ -21,7 +21,7 @@ from pathlib import Path
 
 from portal.engine import partials
 
-_BREATH = 500
+_YIELD_EVERY = 500
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -62,7 +62,7 @@ class Folders:
             for inner in self._look(parts):
                 waiting.append((*parts, inner))
                 steps += 1
-                if steps % _BREATH == 0:
+                if steps % _YIELD_EVERY == 0:
                     time.sleep(0)  # the others of this process have their turn
                     yield None
             if parts and self._remove:
@@ -71,7 +71,7 @@ class Folders:
             # Sorted: a folder comes after the one that holds it.
             self._remove_empty(parts)
             steps += 1
-            if steps % _BREATH == 0:
+            if steps % _YIELD_EVERY == 0:
                 time.sleep(0)
                 yield None
 

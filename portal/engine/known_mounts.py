@@ -26,7 +26,7 @@ _BY_UUID = Path("/dev/disk/by-uuid")
 #: Their ``f_fsid`` is made of what is on the disk. That of other file systems is a device number,
 #: which changes when the disk comes back.
 _LASTING = frozenset({"ext2", "ext3", "ext4", "btrfs", "zfs", "f2fs"})
-_MOST = 1_000
+_MAX_MOUNTS = 1_000
 
 #: The signs of a disk: one dict for each disk that was accepted at a mount point.
 Known = dict[str, list[dict[str, str]]]
@@ -57,7 +57,7 @@ class KnownMounts:
         new = [mount for mount in self._present().values() if mount.point not in known]
         if new:
             with self._changing() as stored:
-                for mount in new[:_MOST]:
+                for mount in new[:_MAX_MOUNTS]:
                     stored.setdefault(mount.point, [_identity(mount)])
 
     def accept(self, point: str) -> bool | None:
@@ -143,7 +143,7 @@ class KnownMounts:
 
     def _read(self) -> Known:
         try:
-            told: Any = json.loads(self._file.read_text(encoding="utf-8"))
+            content: Any = json.loads(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             if not self._file.is_symlink():
                 return {}  # the first start
@@ -152,9 +152,9 @@ class KnownMounts:
             raise Damaged(self._file, f"cannot be read ({error.strerror})") from None
         except ValueError:
             raise Damaged(self._file, "is damaged") from None
-        if not _is_known(told):
+        if not _is_known(content):
             raise Damaged(self._file, "is damaged")
-        return dict(told)
+        return dict(content)
 
     @contextmanager
     def _changing(self) -> Iterator[Known]:
@@ -186,10 +186,10 @@ def _problem_below(real: str, known: Known, present: dict[str, Mount]) -> str | 
     return None
 
 
-def _is_known(told: Any) -> bool:
-    return isinstance(told, dict) and all(
+def _is_known(content: Any) -> bool:
+    return isinstance(content, dict) and all(
         isinstance(disks, list) and all(isinstance(one, dict) for one in disks)
-        for disks in told.values()
+        for disks in content.values()
     )
 
 
@@ -202,13 +202,13 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _identity(mount: Mount) -> dict[str, str]:
-    told = {"kind": mount.kind, "source": mount.source, "root": mount.root}
+    content = {"kind": mount.kind, "source": mount.source, "root": mount.root}
     if uuid := _uuid(mount.source):
-        told["uuid"] = uuid
+        content["uuid"] = uuid
     if mount.kind in _LASTING:
         with contextlib.suppress(OSError):
-            told["fsid"] = f"{os.statvfs(mount.point).f_fsid:x}"
-    return told
+            content["fsid"] = f"{os.statvfs(mount.point).f_fsid:x}"
+    return content
 
 
 def _same(one: dict[str, str], other: dict[str, str]) -> bool:

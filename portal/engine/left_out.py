@@ -134,10 +134,10 @@ class _Distinct:
 
     def add(self, name: str) -> bool:
         """Whether it is new, as far as is known at once."""
-        mark = hash(name)
-        if mark in self._seen:
+        hashed = hash(name)
+        if hashed in self._seen:
             return False
-        self._seen.add(mark)
+        self._seen.add(hashed)
         if len(self._seen) >= 10_000:
             # A set takes ten times the room of an array.
             self._packed.extend(self._seen)

@@ -16,14 +16,16 @@ from portal.engine.remotes import Remote, address
 from portal.engine.run_once import Answer, run_once
 
 #: A hundred thousand entries or so; who has more finds by name.
-_MOST = 24 * 1024 * 1024
+_MAX_BYTES = 24 * 1024 * 1024
 _MISSING = 3
 _UNREADABLE = "Some of what rclone told about this folder could not be read. Look again."
 #: The end of Go's message when the storage gave an answer that rclone did not expect.
 _PANIC = 2
 #: rclone's own messages.
 _WORDS = 300
-_WAY = re.compile(r'^(error listing: |Failed to create file system for "[^"]*": |NewFs: )+')
+_ERROR_PREFIX = re.compile(
+    r'^(error listing: |Failed to create file system for "[^"]*": |NewFs: )+'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,13 @@ class Listing:
 def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> Listing:
     """Folders first, then files, each by name. Raises EngineError if rclone cannot be started."""
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
-    answer = run_once(rclone, wanted, remote, seconds=seconds, most=_MOST)
-    told = ListingReader(answer)
-    shown = (entry for entry in map(_entry, told.entries()) if not is_marker(entry.name))
+    answer = run_once(rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES)
+    listed = ListingReader(answer)
+    shown = (entry for entry in map(_entry, listed.entries()) if not is_marker(entry.name))
     entries = sorted(shown, key=lambda entry: (not entry.folder, entry.name))
     return Listing(
         entries=tuple(entries),
-        problem=problem(answer, seconds) or told.problem,
+        problem=problem(answer, seconds) or listed.problem,
         missing=answer.exit_code == _MISSING,
         partial=answer.full,
         seconds=answer.seconds,
@@ -71,13 +73,16 @@ def answers_to_anything(rclone: Path, remote: Remote, *, seconds: float) -> bool
     is asked. Raises EngineError if rclone cannot be started."""
     name = f"no-such-{secrets.token_hex(8)}"
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, name)]
-    return run_once(rclone, wanted, remote, seconds=seconds, most=_MOST).exit_code in (0, _PANIC)
+    return run_once(rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES).exit_code in (
+        0,
+        _PANIC,
+    )
 
 
 def make_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> str | None:
     """None, or why not. A storage of objects keeps no empty folder, and says nothing."""
     answer = run_once(
-        rclone, ["mkdir", "--", address(remote, path)], remote, seconds=seconds, most=_MOST
+        rclone, ["mkdir", "--", address(remote, path)], remote, seconds=seconds, most=_MAX_BYTES
     )
     return problem(answer, seconds)
 
@@ -107,7 +112,7 @@ def _unknown(answer: Answer) -> str:
         return ""
     if not answer.errors or cause_of(answer.said):
         return ""
-    words = _WAY.sub("", answer.errors[-1])
+    words = _ERROR_PREFIX.sub("", answer.errors[-1])
     return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
 
 
@@ -128,13 +133,13 @@ class ListingReader:
             if text in (b"", b"[", b"]", b"[]"):
                 continue
             try:
-                told: Any = json.loads(text)
+                entry: Any = json.loads(text)
             except (ValueError, RecursionError):
-                told = None
-            if isinstance(told, dict) and all(
-                isinstance(told.get(name), str) for name in ("Path", "Name")
+                entry = None
+            if isinstance(entry, dict) and all(
+                isinstance(entry.get(name), str) for name in ("Path", "Name")
             ):
-                yield told
+                yield entry
             else:
                 self._broken += 1
 
@@ -147,7 +152,7 @@ class ListingReader:
         return None if ended and not self._broken else _UNREADABLE
 
 
-def _entry(told: dict[str, Any]) -> Entry:
-    size, folder = told.get("Size"), bool(told.get("IsDir"))
+def _entry(entry: dict[str, Any]) -> Entry:
+    size, folder = entry.get("Size"), bool(entry.get("IsDir"))
     known = isinstance(size, int) and size >= 0 and not folder
-    return Entry(told["Name"], folder, size if known else None)
+    return Entry(entry["Name"], folder, size if known else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portal.engine import places
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.places import Mount
 from portal.engine.statistics import printable
 
@@ -40,7 +40,7 @@ class _Folder:
 class LocalEnds:
     """Both ends of one order; those on remotes are left out."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: TransferOrder) -> None:
         #: Mounts inside an end matter only to what deletes: a backup of a whole machine may run
         #: while others come and go.
         self._looks_inside = order.operation in ("move", "sync")

@@ -65,8 +65,8 @@ class Journal:
         found = []
         for note in self._folder.glob("*.json"):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                told = json.loads(note.read_text())
-                place, name, owner = told["place"], told["name"], told["owner"]
+                noted = json.loads(note.read_text())
+                place, name, owner = noted["place"], noted["name"], noted["owner"]
                 if name.startswith(PREFIX) and mine(place) and not process_lives(owner):
                     found.append(Left(place, name, note))
         return found

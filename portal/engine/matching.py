@@ -18,9 +18,9 @@ from portal.engine.runtime_dir import RuntimeDir
 from portal.transfers.options import Options
 
 #: A hundred thousand files or so.
-_MOST = 24 * 1024 * 1024
+_MAX_BYTES = 24 * 1024 * 1024
 _SHOWN = 10
-_BREATH = 1_000
+_YIELD_EVERY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,9 @@ def list_matching(
         wanted = ["lsjson", depth, "--files-only", "--no-mimetype", *filters, "--"]
         where = path if remote is None else address(remote, path)
         read = [os.path.realpath(runtime_dir.folder), *([path] if remote is None else [])]
-        answer = run_once(rclone, [*wanted, where], remote, seconds=seconds, most=_MOST, paths=read)
+        answer = run_once(
+            rclone, [*wanted, where], remote, seconds=seconds, most=_MAX_BYTES, paths=read
+        )
     finally:
         runtime_dir.remove()
     return _summed(answer, seconds)
@@ -75,16 +77,16 @@ def list_matching(
 def _summed(answer: Answer, seconds: float) -> Matching:
     first: list[MatchingFile] = []
     number = size = 0
-    told = ListingReader(answer)
-    for file in map(_file, told.entries()):
+    listed = ListingReader(answer)
+    for file in map(_file, listed.entries()):
         number, size = number + 1, size + file.size
         first.append(file)
-        if number % _BREATH == 0:
+        if number % _YIELD_EVERY == 0:
             first = heapq.nsmallest(_SHOWN, first, key=_name)
             time.sleep(0)  # the others of this process have their turn
     shown = tuple(heapq.nsmallest(_SHOWN, first, key=_name))
     partial = answer.cut or answer.full
-    why = None if partial else problem(answer, seconds) or told.problem
+    why = None if partial else problem(answer, seconds) or listed.problem
     return Matching(number, size, shown, partial, why)
 
 
@@ -92,6 +94,6 @@ def _name(file: MatchingFile) -> str:
     return file.name
 
 
-def _file(told: dict[str, Any]) -> MatchingFile:
-    size = told.get("Size")
-    return MatchingFile(told["Path"], max(0, size) if isinstance(size, int) else 0)
+def _file(entry: dict[str, Any]) -> MatchingFile:
+    size = entry.get("Size")
+    return MatchingFile(entry["Path"], max(0, size) if isinstance(size, int) else 0)

@@ -52,10 +52,10 @@ def _leftover(pid: int, home: str) -> ProcessInfo | None:
     found = inspect(pid)
     if found is None:
         return None
-    told = variables(pid)
-    if "PORTAL_JOB_ID" not in told or told.get("PORTAL_DATA") != home:
+    environ = variables(pid)
+    if "PORTAL_JOB_ID" not in environ or environ.get("PORTAL_DATA") != home:
         return None
-    return None if process_lives(told.get("PORTAL_OWNER", "")) else found
+    return None if process_lives(environ.get("PORTAL_OWNER", "")) else found
 
 
 def _still(found: ProcessInfo) -> bool:

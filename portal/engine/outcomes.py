@@ -21,8 +21,8 @@ def unknown_source(shape: Shape) -> Outcome:
         shape.problem,
         shape.errors,
         None,
-        may_pass=shape.may_pass,
-        told="The storage does not say what the source is" if shape.may_pass else "",
+        is_retryable=shape.is_retryable,
+        retry_words="The storage does not say what the source is" if shape.is_retryable else "",
     )
 
 
@@ -46,12 +46,12 @@ def copies_differ(differences: Differences) -> str:
     """``Everything was copied, but 2 files differ now: a.txt and b.txt. …``"""
     names = [name for kind in differences.names.values() for name in kind][:_NAMED]
     verb = "differs" if differences.total == 1 else "differ"
-    said = ", ".join(f"“{name}”" for name in names)
+    text = ", ".join(f"“{name}”" for name in names)
     more = differences.total - len(names)
     others = f" and {more:,} more" if more else ""
     return (
         f"Everything was copied, but {_files(differences.total)} at the destination {verb} from "
-        f"the source: {said}{others}. Find out what writes there, then retry."
+        f"the source: {text}{others}. Find out what writes there, then retry."
     )
 
 

@@ -10,7 +10,7 @@ from portal.engine import refusals, samples
 from portal.engine.ends import End, Ends
 from portal.engine.errors import EngineError
 from portal.engine.markers import Journal
-from portal.engine.probe import Probe, Sight
+from portal.engine.probe import Probe, ProbeResult
 from portal.engine.questions import NoAnswer, together, try_to_ask
 from portal.engine.statistics import printable
 
@@ -53,11 +53,11 @@ class PlaceChecks:
             journal=self._journal,
         )
         try:
-            sight = probe.run()
+            result = probe.run()
         except NoAnswer:
             self.remove()
             raise
-        refusal = refusals.ONE_PLACE if sight.one_place else sight.unproven or None
+        refusal = refusals.ONE_PLACE if result.one_place else result.unproven or None
         if refusal or not keep:
             self.remove()
         return refusal
@@ -83,11 +83,11 @@ class PlaceChecks:
     def of_pairs(self, pairs: list[tuple[str, str]]) -> str | None:
         """``pairs``: a folder of one end that looks like the other end, and that other end."""
         for outer, inner in pairs[: samples.MAX_ALIKE]:
-            sight = self._sight(self._ends.at(outer), self._ends.at(inner))
-            if sight.one_place:
+            result = self._probe_pair(self._ends.at(outer), self._ends.at(inner))
+            if result.one_place:
                 return refusals.ONE_PLACE
-            if sight.unproven:
-                return sight.unproven
+            if result.unproven:
+                return result.unproven
         return refusals.LOOKS_ALIKE if len(pairs) > samples.MAX_ALIKE else None
 
     def of_shared(self, tails: list[str]) -> str | None:
@@ -102,13 +102,13 @@ class PlaceChecks:
     def _of_shared(self, tail: str) -> str | None:
         self._ensure_going()
         places = [samples.below(place, tail) for place in (self._source, self._destination)]
-        sight = self._sight(*(self._ends.at_exactly(place) for place in places))
+        result = self._probe_pair(*(self._ends.at_exactly(place) for place in places))
         shown = printable(tail, _SHOWN)
-        if sight.one_place:
+        if result.one_place:
             return refusals.SHARED_FOLDER.format(shown)
-        return refusals.MAY_BE_SHARED.format(shown) if sight.unproven else None
+        return refusals.MAY_BE_SHARED.format(shown) if result.unproven else None
 
-    def _sight(self, outer: End, inner: End) -> Sight:
+    def _probe_pair(self, outer: End, inner: End) -> ProbeResult:
         """Both are written to, and read."""
         probe = Probe(
             outer, inner, cross=True, exact=True, new=False, journal=self._journal, must_cross=True

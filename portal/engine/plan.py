@@ -24,13 +24,13 @@ _DELETES = {"sync": ("delete",), "move": ("move", "delete")}
 class Skipped(NamedTuple):
     """One thing that rclone did not do because it was a dry run. ``size`` in bytes."""
 
-    deed: str
+    action: str
     name: str
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedFile:
     name: str
     size: int
 
@@ -45,8 +45,8 @@ class Plan:
     copy_bytes: int
     deletes: int
     delete_bytes: int
-    first_copies: tuple[Named, ...]
-    first_deletes: tuple[Named, ...]
+    first_copies: tuple[NamedFile, ...]
+    first_deletes: tuple[NamedFile, ...]
     fingerprint: str
     moment: float
     #: Files that it would leave as they are, since both sides have them.
@@ -96,18 +96,18 @@ class PlanBuilder:
         self.marker_below = False
 
     def add(self, skipped: Skipped) -> None:
-        self.removals += skipped.deed == "delete"
-        self.transfers += skipped.deed in _COPIES
+        self.removals += skipped.action == "delete"
+        self.transfers += skipped.action in _COPIES
         if is_marker(skipped.name):
             own = self._looks_for is not None and skipped.name.endswith(self._looks_for)
             self.marker_below |= own and "/" in skipped.name
             return
-        if skipped.deed in _COPIES:
+        if skipped.action in _COPIES:
             self._copies.add(skipped)
-        if skipped.deed in _DELETES.get(self._operation, ()):
+        if skipped.action in _DELETES.get(self._operation, ()):
             self._deletes.add(skipped)
-            told = f"{skipped.name}\0{skipped.size}{self._times(skipped.name)}"
-            content = told.encode("utf-8", "surrogatepass")
+            line = f"{skipped.name}\0{skipped.size}{self._times(skipped.name)}"
+            content = line.encode("utf-8", "surrogatepass")
             digest = hashlib.blake2b(content, digest_size=32).digest()
             # rclone reports files in any order; the order does not change a sum.
             self._sum = (self._sum + int.from_bytes(digest)) % _ROOM
@@ -148,8 +148,8 @@ class _Totals:
             insort(self._first, (skipped.name, skipped.size))
             del self._first[FIRST:]
 
-    def named(self, shown: Callable[[str], str]) -> list[Named]:
+    def named(self, shown: Callable[[str], str]) -> list[NamedFile]:
         return [
-            Named(shown(name).encode("utf-8", "backslashreplace").decode()[:_NAME_LENGTH], size)
+            NamedFile(shown(name).encode("utf-8", "backslashreplace").decode()[:_NAME_LENGTH], size)
             for name, size in self._first
         ]

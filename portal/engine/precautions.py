@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from portal.engine import refusals
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.comparison import SEND_ALL
-from portal.engine.exit_codes import may_pass, passing
+from portal.engine.exit_codes import is_retryable, retryable_reason
 from portal.engine.progress import Progress
 from portal.engine.rclone_process import Outcome
 from portal.engine.safety import Examination, Verdict
@@ -21,7 +21,7 @@ _FRESH = 5.0
 #: Seconds after which a server has written what it was given; rclone's own waits for five.
 _WRITTEN_BACK = 8.0
 #: Seconds for a storage to remove markers after the attempt was stopped.
-_LAST_WORDS = 5.0
+_CLOSE_SECONDS = 5.0
 
 #: Backends whose answer "deleted" is checked once more.
 _UNSURE_OF_DELETIONS = frozenset({"ftp"})
@@ -41,7 +41,7 @@ class Precautions:
         *,
         data_dir: Path | None,
         note: Callable[[str], None],
-        dry_run: Callable[[Order, float], Generator[Progress | None, None, Outcome]],
+        dry_run: Callable[[TransferOrder, float], Generator[Progress | None, None, Outcome]],
     ) -> None:
         """``note`` writes a line of the log; ``dry_run`` is one rclone that only looks."""
         self._rclone, self._moment, self._data_dir = rclone, moment, data_dir
@@ -63,13 +63,15 @@ class Precautions:
         if self._examination is None:
             return
         examination, self._examination = self._examination, None
-        examination.close(_LAST_WORDS)
+        examination.close(_CLOSE_SECONDS)
         for place in examination.left_behind:
             self._note(
                 f"A marker file could not be removed from {place}; the next attempt there does."
             )
 
-    def take(self, order: Order, tick: float, last: Callable[[Order], Objection]) -> Objection:
+    def take(
+        self, order: TransferOrder, tick: float, last: Callable[[TransferOrder], Objection]
+    ) -> Objection:
         """Takes all steps in order, then ``last``, which may take long. ``with_comparison`` returns
         the order as it has to be run afterwards."""
         began = time.monotonic()
@@ -88,7 +90,7 @@ class Precautions:
             self.close()
         return objection
 
-    def found_something(self, order: Order, tick: float) -> Objection:
+    def found_something(self, order: TransferOrder, tick: float) -> Objection:
         """A storage of objects knows no folders: a path where nothing is may be a mistyped one."""
         if self.verdict is None or not self.verdict.may_be_nothing:
             return None
@@ -99,7 +101,7 @@ class Precautions:
         self.close()
         return refused(order, verdict) if verdict and verdict.refusal else None
 
-    def is_deleted(self, order: Order, names: tuple[str, ...], tick: float) -> Objection:
+    def is_deleted(self, order: TransferOrder, names: tuple[str, ...], tick: float) -> Objection:
         """An FTP server that refuses to delete answers as if the file were not there, which rclone
         takes for success."""
         place = order.source if order.operation == "move" else order.destination
@@ -116,7 +118,7 @@ class Precautions:
             return None
         return refused(order, verdict)
 
-    def with_comparison(self, order: Order) -> Order:
+    def with_comparison(self, order: TransferOrder) -> TransferOrder:
         verdict = self.verdict
         if verdict is None:
             return order
@@ -130,7 +132,7 @@ class Precautions:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _new_examination(self, order: Order) -> Examination:
+    def _new_examination(self, order: TransferOrder) -> Examination:
         self._examination = Examination(
             self._rclone, order, self._moment, data_dir=self._data_dir, begun=self.begun
         )
@@ -140,12 +142,12 @@ class Precautions:
         give_up_at = 0.0
         while not examination.wait(tick):
             if self._stopped:
-                give_up_at = give_up_at or time.monotonic() + _LAST_WORDS
+                give_up_at = give_up_at or time.monotonic() + _CLOSE_SECONDS
                 if time.monotonic() > give_up_at:
                     return
             yield None
 
-    def _examine(self, order: Order, tick: float) -> Objection:
+    def _examine(self, order: TransferOrder, tick: float) -> Objection:
         examination = self._new_examination(order)
         examination.start()
         yield from self._await(examination, tick)
@@ -158,7 +160,7 @@ class Precautions:
         self.close()
         return refused(order, self.verdict)
 
-    def _look_deeply(self, order: Order, tick: float) -> Objection:
+    def _look_deeply(self, order: TransferOrder, tick: float) -> Objection:
         """For the marker of one end in the depths of the other."""
         verdict = self.verdict
         if verdict is None or verdict.look is None:
@@ -178,7 +180,7 @@ class Precautions:
                 return objection
         return (yield from self._compare_alike(order, verdict, tick))
 
-    def _look_for_unhashed(self, order: Order, tick: float) -> Objection:
+    def _look_for_unhashed(self, order: TransferOrder, tick: float) -> Objection:
         """A file that would be deleted since an object of its size is there, which has no hash: its
         bytes travel once more, and those of all others."""
         if order.comparison is None or not order.comparison.needs_hashes:
@@ -194,7 +196,7 @@ class Precautions:
             )
         return None
 
-    def _compare_alike(self, order: Order, verdict: Verdict, tick: float) -> Objection:
+    def _compare_alike(self, order: TransferOrder, verdict: Verdict, tick: float) -> Objection:
         in_source = verdict.samples.alike(at_destination=False)
         in_destination = verdict.samples.alike(at_destination=True)
         pairs = [(below(order.source, tail), order.destination) for tail in in_source]
@@ -209,11 +211,11 @@ class Precautions:
         if self._stopped:
             self.close()
             return _stopped()
-        told = examination.verdict
+        verdict = examination.verdict
         self.close()
-        return refused(order, told) if told.refusal else None
+        return refused(order, verdict) if verdict.refusal else None
 
-    def _doubt(self, order: Order, verdict: Verdict, tick: float) -> Objection:
+    def _doubt(self, order: TransferOrder, verdict: Verdict, tick: float) -> Objection:
         """For an order that would copy nothing and delete everything, on one machine. A server may
         buffer for some seconds what it was given to write; the disk shows it afterwards."""
         self._note(
@@ -229,9 +231,9 @@ class Precautions:
         return refused(order, replace(verdict, refusal=refusals.ALL_THERE))
 
 
-def refused(order: Order, verdict: Verdict) -> Outcome:
+def refused(order: TransferOrder, verdict: Verdict) -> Outcome:
     """The end of one that was not begun."""
-    reason = passing(verdict.said)
+    reason = retryable_reason(verdict.said)
     return Outcome(
         succeeded=False,
         stopped=False,
@@ -239,8 +241,8 @@ def refused(order: Order, verdict: Verdict) -> Outcome:
         reason=verdict.refusal,
         error_lines=verdict.errors,
         progress=None,
-        may_pass=may_pass(1, False, verdict.said),
-        told=reason.told.format(storage=order.storage) if reason else "",
+        is_retryable=is_retryable(1, False, verdict.said),
+        retry_words=reason.retry_words.format(storage=order.storage) if reason else "",
     )
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.engine.ends import Elsewhere, End, Folder, digest_of
+from portal.engine.ends import End, Folder, RemoteFolder, digest_of
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 
@@ -32,7 +32,7 @@ NOT_WRITTEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProbeResult:
     """``one_place``: proof that the ends are one place, or that one contains the other.
     ``unproven``: a sentence why the opposite could not be proven either."""
 
@@ -67,7 +67,7 @@ class Probe:
         self._written: list[tuple[End, str]] = []
         self._contents = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
 
-    def run(self) -> Sight:
+    def run(self) -> ProbeResult:
         """Raises NoAnswer where the destination cannot be written to, or the source read."""
         self._write(self._destination, self.name, self._contents[0])
         in_source = self._cross and self._written_in_source()
@@ -89,11 +89,11 @@ class Probe:
             if in_source and not self._new:
                 questions += self._below(self._destination, self._source)
         if any(together(questions)):
-            return Sight(one_place=True)
+            return ProbeResult(one_place=True)
         if self._must_cross and not in_source:
-            return Sight(unproven=NOT_WRITTEN)
+            return ProbeResult(unproven=NOT_WRITTEN)
         if in_source or self._exact or self._new:
-            return Sight()
+            return ProbeResult()
         return self._source_below()
 
     def ignores_case(self) -> bool:
@@ -126,7 +126,7 @@ class Probe:
     def remove_by(self, questions: Questions) -> list[str]:
         """The same by another rclone than the one that wrote them."""
         self._written = [
-            (Elsewhere(questions, end.text) if isinstance(end, Elsewhere) else end, name)
+            (RemoteFolder(questions, end.text) if isinstance(end, RemoteFolder) else end, name)
             for end, name in self._written
         ]
         return self.remove()
@@ -161,7 +161,7 @@ class Probe:
         """Whether the marker of ``inner`` is seen in ``outer`` where it would lie below it."""
         return [_seen(outer.below(tail), self.name) for tail in inner.tails()]
 
-    def _source_below(self) -> Sight:
+    def _source_below(self) -> ProbeResult:
         """Nothing was written to the source: is it inside the destination? It can only be if the
         destination has a folder of its name."""
         alike = [
@@ -170,14 +170,14 @@ class Probe:
             if _exists(self._destination, tail)
         ]
         if not alike:
-            return Sight()
+            return ProbeResult()
         if self._written_in_source():
             seen = together([_seen(one, self.name) for one in alike])
-            return Sight(one_place=any(seen))
+            return ProbeResult(one_place=any(seen))
         own = self._source.names()
         if own is None or any(_is_alike(own, one) for one in alike):
-            return Sight(unproven=NOT_WRITTEN)
-        return Sight()
+            return ProbeResult(unproven=NOT_WRITTEN)
+        return ProbeResult()
 
 
 def _attempt_removal(end: End, name: str) -> Callable[[], bool]:
@@ -201,7 +201,7 @@ def _exists(end: End, tail: str) -> bool:
     inside = end.below(parent) if parent else end
     if isinstance(inside, Folder):
         return Path(inside.below(name).text).is_dir()
-    assert isinstance(inside, Elsewhere)  # noqa: S101 - narrows the type
+    assert isinstance(inside, RemoteFolder)  # noqa: S101 - narrows the type
     questions, text = inside.questions, inside.text
     found = try_to_ask(lambda: questions.find(text, name, folders=True))
     return isinstance(found, Item)

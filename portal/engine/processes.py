@@ -38,9 +38,9 @@ def process_identity() -> str:
     return f"{os.getpid()}:{me.started if me else 0}"
 
 
-def process_lives(mark: str) -> bool:
+def process_lives(identity: str) -> bool:
     """Whether the process that `process_identity` named is still there."""
-    pid, _, started = mark.partition(":")
+    pid, _, started = identity.partition(":")
     if not (pid.isdecimal() and started.isdecimal()):
         return False
     found = inspect(int(pid))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, get_type_hints
 
 from portal.engine.report import EQUAL, Report
-from portal.engine.statistics import CurrentFile, Deed, Done, Statistics
+from portal.engine.statistics import CurrentFile, Done, FileAction, Statistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # at most so many figures in that window, if rclone's clock stops
@@ -86,7 +86,7 @@ class ProgressParser:
         self._sync = operation == "sync"
         self._dry_run = dry_run
         self._report = report
-        self._deeds = _Deeds(operation)
+        self._counts = _ActionCounts(operation)
         self._transferring = False
         self._total = 0
         self._files_total = 0
@@ -103,17 +103,17 @@ class ProgressParser:
 
     @property
     def first_deleted(self) -> tuple[str, ...]:
-        return tuple(self._deeds.first_deleted)
+        return tuple(self._counts.first_deleted)
 
     def note(self, done: Done) -> None:
         """Notes what rclone has done to one file."""
-        self._deeds.add(done)
+        self._counts.add(done)
 
     def read(self, stats: Statistics) -> Progress:
         """The figures after the next line of statistics."""
         before, self._last = self._last, stats
         self._transferring |= bool(stats.bytes or stats.transfers or stats.transferring)
-        self._transferring |= self._deeds.arrived > 0 or self._deeds.failed > 0
+        self._transferring |= self._counts.arrived > 0 or self._counts.failed > 0
         phase = self._phase(stats)
         if self._check:
             files_done, files_total = stats.checks, max(stats.total_checks, stats.listed // 2)
@@ -124,8 +124,8 @@ class ProgressParser:
             total = None if self._percent is None else 0
         else:
             # When rclone is stopped, a file may arrive after the last statistics.
-            files_done = max(stats.transfers, self._deeds.arrived)
-            failed = self._deeds.failed
+            files_done = max(stats.transfers, self._counts.arrived)
+            failed = self._counts.failed
             self._files_total = max(self._files_total, stats.total_transfers, files_done + failed)
             files_total = self._files_total
             total = self._bytes_total(stats)
@@ -146,7 +146,7 @@ class ProgressParser:
             current_files=stats.transferring or stats.checking,
             bytes_arrived=0 if self._dry_run else min(self._done, self._arrived(stats)),
             files_unchanged=self._unchanged(stats),
-            files_deleted=self._deeds.deleted if self._sync and not self._dry_run else 0,
+            files_deleted=self._counts.deleted if self._sync and not self._dry_run else 0,
         )
         return self._reading
 
@@ -159,12 +159,12 @@ class ProgressParser:
         # Read once more: report and log may have told more since the last statistics.
         reading = self.read(stats)
         # A file that had vanished when its turn came is not among those that arrived.
-        told = self._deeds.arrived or self._check
+        is_exact = self._counts.arrived or self._check
         done = reading.bytes_transferred
         return replace(
             reading,
             phase=Phase.FINISHING,
-            total_bytes=done if told else max(done, self._total, stats.total_bytes),
+            total_bytes=done if is_exact else max(done, self._total, stats.total_bytes),
             percent=100.0,
             speed_bytes=self._average(stats),
             eta_seconds=0,
@@ -176,11 +176,11 @@ class ProgressParser:
         )
 
     def _failed(self, stats: Statistics) -> Progress | None:
-        if self._reading is None and not self._deeds.arrived:
+        if self._reading is None and not self._counts.arrived:
             return None
         knew_the_total = self._reading is not None and self._reading.total_bytes is not None
         # When rclone is stopped, it logs files whose bytes are in no later statistics.
-        reading = self.read(replace(stats, bytes=max(stats.bytes, self._deeds.bytes)))
+        reading = self.read(replace(stats, bytes=max(stats.bytes, self._counts.bytes)))
         if not knew_the_total:
             # That much has arrived; the total is unknown.
             reading = self._reading = replace(reading, total_bytes=None, percent=None)
@@ -191,8 +191,8 @@ class ProgressParser:
     def _single_file(self, stats: Statistics) -> int:
         """1 if the source is one file that is at the destination already: rclone compares it and
         logs nothing."""
-        folder = self._report is not None or self._check or self._deeds.compared
-        return 0 if folder or self._deeds.arrived or stats.total_transfers else 1
+        folder = self._report is not None or self._check or self._counts.compared
+        return 0 if folder or self._counts.arrived or stats.total_transfers else 1
 
     def _phase(self, stats: Statistics) -> Phase:
         if not self._transferring:
@@ -222,21 +222,21 @@ class ProgressParser:
         return self._total
 
     def _bytes_done(self, stats: Statistics) -> int:
-        if not self._deeds.arrived and not stats.in_flight and not stats.errors:
+        if not self._counts.arrived and not stats.in_flight and not stats.errors:
             return stats.bytes
-        under_way = self._deeds.not_yet_told(stats.in_flight)
+        under_way = self._counts.unreported(stats.in_flight)
         return min(stats.bytes, self._arrived(stats) + under_way)
 
     def _arrived(self, stats: Statistics) -> int:
         """Includes files that were renamed on the storage itself: their sizes are not logged."""
-        return self._deeds.bytes + stats.renamed
+        return self._counts.bytes + stats.renamed
 
     def _unchanged(self, stats: Statistics) -> int:
         if self._report is not None:
             return self._report.count(EQUAL)
-        if self._check or (not self._transferring and not self._deeds.compared):
+        if self._check or (not self._transferring and not self._counts.compared):
             return 0
-        return self._deeds.unchanged(stats, self._files_total)
+        return self._counts.unchanged(stats, self._files_total)
 
     def _advance(self, done: int, total: int) -> None:
         if total > 0:
@@ -263,7 +263,7 @@ class ProgressParser:
         return 0 if self._dry_run or seconds <= 0 else int(stats.travelled / seconds)
 
 
-class _Deeds:
+class _ActionCounts:
     """Counts what the log of one rclone says about single files."""
 
     def __init__(self, operation: str) -> None:
@@ -282,22 +282,22 @@ class _Deeds:
         self._just_arrived: set[str] = set()
 
     def add(self, done: Done) -> None:
-        if done.deed is Deed.COMPARED:
+        if done.action is FileAction.COMPARED:
             self.compared = True
-        elif done.deed is Deed.DELETED:
+        elif done.action is FileAction.DELETED:
             self.deleted += 1
             self._deleted_first += not self.compared
             if len(self.first_deleted) < _FIRST_DELETED:
                 self.first_deleted.append(done.name)
-        elif done.deed is Deed.FAILED:
+        elif done.action is FileAction.FAILED:
             self.failed += 1
         else:
             self.arrived += 1
             self.bytes += done.size
-            self._replaced += done.deed is Deed.REPLACED
+            self._replaced += done.action is FileAction.REPLACED
             self._just_arrived.add(done.name)
 
-    def not_yet_told(self, in_flight: tuple[tuple[str, int], ...]) -> int:
+    def unreported(self, in_flight: tuple[tuple[str, int], ...]) -> int:
         """Bytes of files under way, without those of files that have arrived meanwhile."""
         self._just_arrived &= {name for name, _ in in_flight}
         return sum(sent for name, sent in in_flight if name not in self._just_arrived)

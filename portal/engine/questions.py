@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from portal.engine import confinement
 from portal.engine.binary import ensure_executable, setpriv_path
-from portal.engine.command import Order, environment
+from portal.engine.command import TransferOrder, environment
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
 from portal.engine.progress import ProgressParser
@@ -30,7 +30,7 @@ from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
 #: One try and short waits; the whole attempt is made again where that may help.
-_IMPATIENT = (
+_SHORT_WAITS = (
     "--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1",
     "--use-json-log", "--log-level", "ERROR",
 )  # fmt: skip
@@ -67,7 +67,7 @@ class Questions:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         data_dir: Path | None = None,
         begun: Callable[[int], None] | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class Questions:
                 [
                     *beginning(setpriv_path(), self._rclone, self._order.remotes),
                     "rcd", "--config", "", "--rc-addr", f"unix://{self._socket}",
-                    "--rc-no-auth", *_IMPATIENT,
+                    "--rc-no-auth", *_SHORT_WAITS,
                 ],
                 environment(self._order, self._data_dir),
                 rules=confinement.of_looking(
@@ -144,8 +144,8 @@ class Questions:
     def first_names(self, place: str, number: int) -> dict[str, int]:
         """Names in a folder and their sizes, -1 of a folder."""
         asked = {"fs": place, "remote": "", "opt": {"noModTime": True, "noMimeType": True}}
-        told = self.call("operations/list", asked).get("list") or []
-        items = [_item(one) for one in told[:number]]
+        reply = self.call("operations/list", asked).get("list") or []
+        items = [_item(one) for one in reply[:number]]
         return {item.name: -1 if item.folder else item.size for item in items}
 
     def has_folders(self, place: str) -> bool:
@@ -182,17 +182,17 @@ class Questions:
             connection.request("POST", path, body, {"Content-Type": kind})
             answer = connection.getresponse()
             content = answer.read()
-            told: Any = json.loads(content) if content.strip() else {}
+            reply: Any = json.loads(content) if content.strip() else {}
         except TimeoutError as error:
             raise NoAnswer(f"i/o timeout: no answer within {_TIMEOUT:.0f} s") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
         finally:
             connection.close()
-        answered: dict[str, Any] = told if isinstance(told, dict) else {}
+        answered: dict[str, Any] = reply if isinstance(reply, dict) else {}
         if answer.status != 200:
-            told = self._redactor.redact(str(answered.get("error", answer.reason)))
-            raise NoAnswer(printable(told, _ERROR_LENGTH))
+            reply = self._redactor.redact(str(answered.get("error", answer.reason)))
+            raise NoAnswer(printable(reply, _ERROR_LENGTH))
         return answered
 
     def _await_socket(self, group: ProcessGroup, said: Reader) -> None:
@@ -205,8 +205,8 @@ class Questions:
             time.sleep(_POLL)
 
 
-def _item(told: dict[str, Any]) -> Item:
-    return Item(str(told.get("Name", "")), bool(told.get("IsDir")), int(told.get("Size", 0)))
+def _item(reply: dict[str, Any]) -> Item:
+    return Item(str(reply.get("Name", "")), bool(reply.get("IsDir")), int(reply.get("Size", 0)))
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -229,7 +229,7 @@ class _UnixConnection(http.client.HTTPConnection):
                 time.sleep(_POLL)
 
 
-class Later(Generic[T]):
+class BackgroundCall(Generic[T]):
     """An answer that a thread looks up after ``start()``, or at the latest when it is needed."""
 
     def __init__(self, question: Callable[[], T]) -> None:
@@ -268,7 +268,7 @@ class Later(Generic[T]):
 
 def together(questions: Sequence[Callable[[], T]]) -> list[T]:
     """The answers, asked at once; the first error is raised when all have ended."""
-    asked = [Later(question) for question in questions]
+    asked = [BackgroundCall(question) for question in questions]
     for later in asked:
         later.start()
     for later in asked:

@@ -12,10 +12,10 @@ from pathlib import Path
 from portal.engine import confinement, control, partials
 from portal.engine.alarms import Alarm
 from portal.engine.binary import ensure_executable, setpriv_path
-from portal.engine.command import Order, command_line, environment, reports
+from portal.engine.command import TransferOrder, command_line, environment, reports
 from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import may_pass, modes_refused, passing, reason_for
+from portal.engine.exit_codes import is_retryable, modes_refused, reason_for, retryable_reason
 from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.left_out import LeftOut
@@ -48,8 +48,8 @@ _DIFFER = 1  # rclone's exit code of a check that found a difference, among othe
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How it ended. `stopped` is right whatever the exit code is; the code is negative for a
-    signal, and None if no rclone ended. `plan`: of a successful dry run. `may_pass`: another try
-    may well succeed; `told` then says in a few words why this one did not."""
+    signal, and None if no rclone ended. `plan`: of a successful dry run. `is_retryable`: another
+    try may well succeed; `retry_words` then says in a few words why this one did not."""
 
     succeeded: bool
     stopped: bool
@@ -59,8 +59,8 @@ class Outcome:
     progress: Progress | None
     plan: Plan | None = None
     found: Found = field(default_factory=Found)
-    may_pass: bool = False
-    told: str = ""
+    is_retryable: bool = False
+    retry_words: str = ""
     #: The result of a comparison that came to its end.
     differences: Differences | None = None
     #: Some files could be compared by their size only, though more was asked for.
@@ -87,7 +87,7 @@ class RcloneProcess:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         *,
         data_dir: Path | None = None,
         stats_interval: float = 0.25,
@@ -128,10 +128,10 @@ class RcloneProcess:
                 moment=self._moment,
             )
             self._make_destination()
-            told = environment(self._order, self._data_dir)
+            variables = environment(self._order, self._data_dir)
             group = ProcessGroup(
                 command,
-                told | {"TMPDIR": str(self._runtime_dir.folder)},
+                variables | {"TMPDIR": str(self._runtime_dir.folder)},
                 output=self._report is not None,
                 umask=_PRIVATE if self._order.keeps_modes else -1,
                 rules=confinement.of_order(
@@ -301,8 +301,8 @@ class RcloneProcess:
             error_lines=() if succeeded else self._shown(errors),
             progress=self._parser.finish(succeeded),
             plan=self._plan() if succeeded else None,
-            may_pass=not ended_well and may_pass(group.exit_code, group.stopped, said),
-            told=self._told(said),
+            is_retryable=not ended_well and is_retryable(group.exit_code, group.stopped, said),
+            retry_words=self._retry_words(said),
             found=self._found(succeeded),
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in reader.alarms,
@@ -320,8 +320,8 @@ class RcloneProcess:
             reason=why,
             error_lines=self._shown(reader.errors),
             progress=self._parser.finish(succeeded=False),
-            may_pass=not self._cut_off,
-            told=f"Nothing arrives from {self._order.storage}",
+            is_retryable=not self._cut_off,
+            retry_words=f"Nothing arrives from {self._order.storage}",
             found=self._found(succeeded=False),
         )
 
@@ -346,9 +346,9 @@ class RcloneProcess:
         if self._runtime_dir is not None:
             self._runtime_dir.remove()
 
-    def _told(self, said: Sequence[str]) -> str:
-        reason = passing(said)
-        words = reason.told.format(storage=self._order.storage) if reason else ""
+    def _retry_words(self, said: Sequence[str]) -> str:
+        reason = retryable_reason(said)
+        words = reason.retry_words.format(storage=self._order.storage) if reason else ""
         return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
     def _plan_is_whole(self, reader: Reader) -> bool:
@@ -437,11 +437,11 @@ def _over(group: ProcessGroup, reader: Reader) -> bool:
     return reader.ended or silent or moment > group.ended_at + _LONGEST_DRAIN
 
 
-def _secrets(order: Order) -> set[str]:
+def _secrets(order: TransferOrder) -> set[str]:
     return {secret for remote in order.remotes for secret in remote.secrets}
 
 
-def _report(order: Order, redactor: SecretRedactor) -> Report | None:
+def _report(order: TransferOrder, redactor: SecretRedactor) -> Report | None:
     if not reports(order):
         return None
     return Report(

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 class Reason:
     """``pattern``: a regular expression; case does not matter.
 
-    ``may_pass``: True if another try may well succeed; False if every try would fail until somebody
-    does something; None if the error is about one file only: then rclone's exit code decides.
-    ``told``: the words while the next try is waited for, with ``{storage}`` for the storage's name.
+    ``is_retryable``: True if another try may well succeed; False if every try would fail until
+    somebody does something; None if the error is about one file only: then rclone's exit code
+    decides.
+    ``retry_words``: shown until the next try, with ``{storage}`` for the name of the storage.
     """
 
     pattern: str
     sentence: str
-    may_pass: bool | None = False
-    told: str = ""
+    is_retryable: bool | None = False
+    retry_words: str = ""

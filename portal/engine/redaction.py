@@ -53,7 +53,7 @@ def redact_credentials(text: str) -> str:
 
 _SHORTEST = 4  # shorter ones would mask innocent words
 #: A longer one (a key) is looked for in its usual spellings only.
-_LONGEST = 200
+_MAX_LENGTH = 200
 #: Without one of these a text spells every character as it is.
 _SPELLED = re.compile(r"[\\%&]")
 
@@ -70,7 +70,7 @@ class SecretRedactor:
         spellings = [
             _spellings(secret)
             for secret in sorted(known, key=len, reverse=True)
-            if len(secret) <= _LONGEST
+            if len(secret) <= _MAX_LENGTH
         ]
         self._spellings = re.compile("|".join(spellings)) if spellings else None
 

@@ -35,12 +35,12 @@ def variables(remote: Remote) -> dict[str, str]:
     if not _NAME.fullmatch(remote.name):
         raise EngineError("The name of a remote is not one that rclone can be told.")
     begin = f"RCLONE_CONFIG_{remote.name.upper()}_"
-    told = {f"{begin}TYPE": remote.backend}
+    result = {f"{begin}TYPE": remote.backend}
     for name, value in remote.parameters.items():
         if not _PARAMETER.fullmatch(name) or "\0" in value:
             raise EngineError(f"The remote {remote.name} has a setting that rclone cannot be told.")
-        told[begin + name.upper()] = value
-    return told
+        result[begin + name.upper()] = value
+    return result
 
 
 def beginning(setpriv: str, rclone: Path, remotes: Iterable[Remote]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from portal.engine.bandwidth_controller import BandwidthController
-from portal.engine.command import TIDY, Order
+from portal.engine.command import TIDY, TransferOrder
 from portal.engine.comparison import BYTES, Comparison
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
@@ -51,7 +51,7 @@ class Run:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         *,
         data_dir: Path | None = None,
         stats_interval: float = 0.25,
@@ -187,12 +187,14 @@ class Run:
     def _verifies(self) -> bool:
         return self._order.options.verify and self._order.moves
 
-    def _look(self, order: Order, tick: float) -> Readings:
-        outcome = yield from _shown(self._one(order, tick, logged=False), self._cumulative.scanning)
+    def _look(self, order: TransferOrder, tick: float) -> Readings:
+        outcome = yield from _shown(
+            self._run_process(order, tick, logged=False), self._cumulative.scanning
+        )
         self._left_out.forget_by_size()
         return outcome
 
-    def _look_ahead(self, order: Order, tick: float) -> Objection:
+    def _look_ahead(self, order: TransferOrder, tick: float) -> Objection:
         """Returns None if it would delete exactly what was confirmed; in a later try, when part of
         that may be done, no more files than that."""
         confirmed = order.confirmed
@@ -209,7 +211,7 @@ class Run:
             return None
         return Outcome(False, False, None, changed_plan(confirmed, plan), (), None)
 
-    def _remaining(self, order: Order) -> ConfirmedPlan:
+    def _remaining(self, order: TransferOrder) -> ConfirmedPlan:
         """The part of the confirmed plan that is still to be done. Of a move it is not known which
         files this attempt has moved already."""
         assert order.confirmed is not None  # noqa: S101 - narrows the type
@@ -242,7 +244,7 @@ class Run:
         if order.confirmed is not None:
             order = replace(order, confirmed=self._remaining(order))
         self._acted = True
-        return (yield from _shown(self._compared(order, tick), self._told))
+        return (yield from _shown(self._compared(order, tick), self._with_earlier_attempts))
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
@@ -267,13 +269,13 @@ class Run:
     def _deleted(self) -> int:
         return self._cumulative.last.files_deleted if self._cumulative.last else 0
 
-    def _compared(self, order: Order, tick: float) -> Readings:
+    def _compared(self, order: TransferOrder, tick: float) -> Readings:
         """A comparison that turned out to need more than hashes is made again by the bytes."""
-        outcome = yield from self._one(order, tick)
+        outcome = yield from self._run_process(order, tick)
         if order.operation == "check" and outcome.size_only and not outcome.stopped:
             self._note("The storage does not know the hash of every file: the bytes are compared.")
             order = replace(order, comparison=Comparison(BYTES, ("--download",)))
-            outcome = yield from self._one(order, tick)
+            outcome = yield from self._run_process(order, tick)
         by = order.comparison.by if order.comparison else None
         return replace(outcome, found=replace(outcome.found, compared_by=by))
 
@@ -287,9 +289,9 @@ class Run:
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         for number in range(1, self._order.options.retries + 1):
-            if not outcome.may_pass or self._stopped:
+            if not outcome.is_retryable or self._stopped:
                 break
-            yield from self._wait(number, outcome.told, tick)
+            yield from self._wait(number, outcome.retry_words, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
@@ -306,7 +308,7 @@ class Run:
         if self._order.leaves_partials and not self._stopped:
             order = replace(self._order, operation=TIDY, confirmed=None)
             outcome = yield from _shown(
-                self._one(order, tick, logged=False), self._cumulative.scanning
+                self._run_process(order, tick, logged=False), self._cumulative.scanning
             )
             if outcome.succeeded:
                 self._left_out.forget_remaining()
@@ -329,21 +331,21 @@ class Run:
         if not holds:
             self._left_out.empty_folders = folders.empty
 
-    def _told(self, reading: Progress) -> Progress:
+    def _with_earlier_attempts(self, reading: Progress) -> Progress:
         reading = self._cumulative.read(reading)
         if self._verifies and reading.percent == 100.0:
             return replace(reading, phase=Phase.CHECKING, percent=ALMOST, eta_seconds=None)
         return reading
 
-    def _wait(self, number: int, told: str, tick: float) -> Iterator[None]:
+    def _wait(self, number: int, retry_words: str, tick: float) -> Iterator[None]:
         # Random, so jobs that failed together do not all come back at the same moment.
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         seconds = min(_LONGEST_WAIT, self._backoff * 2.0 ** (number - 1) * spread)
-        said = told or f"A temporary error ended try {number}"
+        words = retry_words or f"A temporary error ended try {number}"
         tries = self._order.options.retries + 1
-        said = f"{said}; try {number + 1} of {tries}"
-        self._note(f"{said} begins in {seconds:.0f} s.")
-        self._watch.trouble = Trouble(said, next_try_at=time.time() + seconds)
+        words = f"{words}; try {number + 1} of {tries}"
+        self._note(f"{words} begins in {seconds:.0f} s.")
+        self._watch.trouble = Trouble(words, next_try_at=time.time() + seconds)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             time.sleep(min(tick, left))
@@ -383,7 +385,7 @@ class Run:
             reason = f"Everything was copied, but the comparison afterwards failed. {reason}"
         return replace(outcome, succeeded=False, reason=reason, progress=last, found=found)
 
-    def _one(self, order: Order, tick: float, *, logged: bool = True) -> Readings:
+    def _run_process(self, order: TransferOrder, tick: float, *, logged: bool = True) -> Readings:
         """One rclone from its start to its end."""
         yield from self._stand_still(tick)
         shape = yield from self._look_at_source(tick)
@@ -417,7 +419,7 @@ class Run:
             if not logged:
                 transfer.take_log()
             if order.moves and not self._paused:
-                self._govern(transfer)
+                self._update_bandwidth(transfer)
         self._watch.end()
         self._close_transfer()
         outcome = self._at_the_same_ends(transfer.outcome(), order)
@@ -433,12 +435,12 @@ class Run:
         if not self._paused and (changed := self._local_ends.changed()) is not None:
             transfer.cut_off(changed)
 
-    def _at_the_same_ends(self, outcome: Outcome, order: Order) -> Outcome:
+    def _at_the_same_ends(self, outcome: Outcome, order: TransferOrder) -> Outcome:
         """What was done since the last look may have been done elsewhere."""
         if not order.moves or (changed := self._local_ends.changed()) is None:
             return outcome
         return replace(
-            outcome, succeeded=False, reason=changed, may_pass=False, modes_refused=False
+            outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
         )
 
     def _why_not(self, shape: Shape) -> Outcome | None:
@@ -466,7 +468,7 @@ class Run:
             self._shape = lookup.shape
         return self._shape
 
-    def _govern(self, transfer: RcloneProcess) -> None:
+    def _update_bandwidth(self, transfer: RcloneProcess) -> None:
         rate = self._bandwidth.update(transfer)
         if rate is not None:
             self._note(f"Bandwidth limit: {bandwidth.words(rate)}.")

@@ -21,7 +21,7 @@ from portal.engine.statistics import printable
 from portal.engine.stderr import Reader
 
 # One try, and short waits: a person waits for the answer.
-IMPATIENT = (
+SHORT_WAITS = (
     "--contimeout", "5s", "--timeout", "10s", "--retries", "1", "--low-level-retries", "1",
     "--use-json-log", "--log-level", "ERROR",
 )  # fmt: skip
@@ -62,7 +62,7 @@ def run_once(
     begun = time.monotonic()
     try:
         group = ProcessGroup(
-            [*start, *arguments[:1], "--config", "", *IMPATIENT, *arguments[1:]],
+            [*start, *arguments[:1], "--config", "", *SHORT_WAITS, *arguments[1:]],
             {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
             output=True,
             rules=confinement.of_question(
@@ -93,8 +93,8 @@ def run_once(
     lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
     names = names_of(arguments[-1], remote)
     said = tuple(names.without(error) for error in errors)
-    took = time.monotonic() - begun
-    return Answer(group.exit_code or 0, output, lines, said, late.is_set(), full, took)
+    seconds_taken = time.monotonic() - begun
+    return Answer(group.exit_code or 0, output, lines, said, late.is_set(), full, seconds_taken)
 
 
 def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from portal.engine import comparison, places, refusals
 from portal.engine.case import folds_case, keeps_accents
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.ends import Ends, existing, is_bucket, is_root
 from portal.engine.error_names import Names
 from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
 from portal.engine.linked_folders import linked_folder
 from portal.engine.place_checks import PlaceChecks
-from portal.engine.questions import Later, NoAnswer
+from portal.engine.questions import BackgroundCall, NoAnswer
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.source_names import MISSING_SOURCE, MissingSource, has_file, meeting
 from portal.engine.statistics import Error, printable
@@ -62,7 +62,7 @@ class Examination:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         moment: float,
         *,
         data_dir: Path | None = None,
@@ -71,7 +71,7 @@ class Examination:
         self._order = order
         self._ends = Ends(rclone, order, moment, data_dir=data_dir, begun=begun)
         self._place_checks = PlaceChecks(self._ends, order.source, order.destination, data_dir)
-        self._later: Later[Verdict] | None = None
+        self._later: BackgroundCall[Verdict] | None = None
 
     # --- for the thread that waits --------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class Examination:
         self._start(lambda: self._compare(pairs, shared))
 
     def _start(self, examine: Callable[[], Verdict]) -> None:
-        self._later = Later(lambda: self._run(examine))
+        self._later = BackgroundCall(lambda: self._run(examine))
         self._later.start()
 
     def wait(self, seconds: float) -> bool:
@@ -107,7 +107,7 @@ class Examination:
         return self._started.answer()
 
     @property
-    def _started(self) -> Later[Verdict]:
+    def _started(self) -> BackgroundCall[Verdict]:
         assert self._later is not None  # noqa: S101 - it was started
         return self._later
 
@@ -188,7 +188,7 @@ class Examination:
 
     def _with_storages(self) -> Verdict:
         order = self._order
-        holding = Later(self._holds_files)
+        holding = BackgroundCall(self._holds_files)
         if order.operation in ("move", "sync"):
             holding.start()
         try:
@@ -249,7 +249,7 @@ class Examination:
         if folds and not single and (refusal := self._meeting_names()):
             self._place_checks.remove()
             return replace(verdict, refusal=refusal)
-        told = folds and not destination.ignores_case and not single
+        folds_names = folds and not destination.ignores_case and not single
         samples = NO_SAMPLES
         if look is not None:
             shared = self._shares(verdict.comparison)
@@ -260,7 +260,7 @@ class Examination:
                 else Samples(shared=shared)
             )
         return replace(
-            verdict, folds_case=told, look=look, samples=samples, one_machine=one_machine
+            verdict, folds_case=folds_names, look=look, samples=samples, one_machine=one_machine
         )
 
     # --- parts ----------------------------------------------------------------------------------
@@ -314,10 +314,10 @@ class Examination:
         pairs = meeting(names.read)
         if not pairs:
             return None
-        told = " and ".join(f"“{one}”" for one in pairs[0])
+        pair = " and ".join(f"“{one}”" for one in pairs[0])
         more = "" if len(pairs) == 1 else " (and others)"
         return (
-            f"The destination does not tell upper from lower case, so that {told}{more} would be "
+            f"The destination does not tell upper from lower case, so that {pair}{more} would be "
             "one file there. Nothing was done. Rename one of them, or leave it out by a pattern."
         )
 

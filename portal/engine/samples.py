@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 #: Names that are taken of each end, and folders that may look like the end they were taken of.
-MOST = 5
+MAX_SAMPLES = 5
 MAX_ALIKE = 10
 
 

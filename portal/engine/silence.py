@@ -15,7 +15,7 @@ from pathlib import Path
 from portal.engine.statistics import Statistics
 
 #: Seconds of silence after which people are informed.
-_TELL_AFTER = 15.0
+_REPORT_AFTER = 15.0
 #: Bytes, and bytes a second, that a process moves although no storage answers.
 _NOISE, _NOISE_RATE = 8 * 1024, 50.0
 #: A server that is asked for a file's checksum reads the whole of it, and meanwhile says nothing;
@@ -53,27 +53,27 @@ class Silence:
         files: int = 1,
         noise: int = _NOISE,
     ) -> None:
-        self._tell_after = min(_TELL_AFTER, patience / 3)
+        self._report_after = min(_REPORT_AFTER, patience / 3)
         self._patience = patience
         if within:
-            self._tell_after, self._patience = patience, patience * _SERVER_SIDE
+            self._report_after, self._patience = patience, patience * _SERVER_SIDE
         self._hashes = hashes
         self._files = files
         self._noise = noise
         self._slow = _slowness(rate, files)
         self._base = Activity(None, None)
-        self._heard_at: float | None = None
+        self._active_at: float | None = None
         self._extra = 0.0
 
     def look(self, activity: Activity, moment: float) -> None:
         """``moment``: of the monotonic clock."""
-        if self._heard_at is None or self._is_alive(activity, moment - self._heard_at):
-            self._base, self._heard_at = activity, moment
+        if self._active_at is None or self._is_alive(activity, moment - self._active_at):
+            self._base, self._active_at = activity, moment
         self._extra = self._slow + self._work(activity.statistics)
 
     def pause(self) -> None:
         """Call this when it was paused: counting begins again afterwards."""
-        self._heard_at = None
+        self._active_at = None
 
     def limit(self, rate: str | None) -> None:
         self._slow = _slowness(rate, self._files)
@@ -81,13 +81,13 @@ class Silence:
     def seconds(self, moment: float) -> float:
         """For how many seconds nothing has arrived, if that is long enough to be reported;
         otherwise 0."""
-        silent = 0.0 if self._heard_at is None else moment - self._heard_at
-        return silent if silent >= self._tell_after + self._slow else 0.0
+        silent = 0.0 if self._active_at is None else moment - self._active_at
+        return silent if silent >= self._report_after + self._slow else 0.0
 
     def is_over(self, moment: float) -> bool:
         """Whether to give the storage up."""
-        return self._heard_at is not None and (
-            moment - self._heard_at >= self._patience + self._extra
+        return self._active_at is not None and (
+            moment - self._active_at >= self._patience + self._extra
         )
 
     def _is_alive(self, now: Activity, seconds: float) -> bool:

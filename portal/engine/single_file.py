@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import may_pass, reason_for
+from portal.engine.exit_codes import is_retryable, reason_for
 from portal.engine.remotes import Remote
 from portal.engine.run_once import Answer, run_once
 
 if TYPE_CHECKING:
-    from portal.engine.command import Order
+    from portal.engine.command import TransferOrder
 
 #: Seconds for which a storage is asked.
 _TIMEOUT = 20.0
-_MOST = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 _NOT_FOUND = frozenset({3, 4})
 #: Regular expressions may be nested only so deep.
 _PIECE = 100
@@ -33,11 +33,11 @@ _PIECE = 100
 @dataclass(frozen=True, slots=True)
 class Shape:
     """``name``: of a source that is one file, as rclone lists it in its folder; None of any other
-    source. ``problem``: why that is not known, in a sentence, and whether it ``may_pass``."""
+    source. ``problem``: why that is not known, in a sentence, and whether it ``is_retryable``."""
 
     name: str | None = None
     problem: str = ""
-    may_pass: bool = False
+    is_retryable: bool = False
     errors: tuple[str, ...] = ()
     exit_code: int | None = None
 
@@ -58,7 +58,7 @@ def shape_of(
         return Shape(_listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
     where = f"{remote.name}:{folder}{name}"
     wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
-    answer = run_once(rclone, wanted, remote, seconds=_TIMEOUT, most=_MOST, began=began)
+    answer = run_once(rclone, wanted, remote, seconds=_TIMEOUT, most=_MAX_BYTES, began=began)
     if answer.exit_code in _NOT_FOUND and not answer.cut:
         return Shape()
     if answer.exit_code == 0 and (is_folder := _is_folder(answer.output)) is not None:
@@ -78,16 +78,16 @@ def _unknown(answer: Answer) -> Shape:
         problem, passes = f"The storage did not answer within {_TIMEOUT:.0f} s.", True
     else:
         problem = reason_for(answer.exit_code, False, answer.said)
-        passes = may_pass(answer.exit_code, False, answer.said)
+        passes = is_retryable(answer.exit_code, False, answer.said)
     return Shape(None, problem, passes, answer.errors, answer.exit_code)
 
 
 def _is_folder(output: bytes) -> bool | None:
     try:
-        told = json.loads(output)
+        entry = json.loads(output)
     except (ValueError, RecursionError):
         return None
-    found = told.get("IsDir") if isinstance(told, dict) else None
+    found = entry.get("IsDir") if isinstance(entry, dict) else None
     return found if isinstance(found, bool) else None
 
 
@@ -120,12 +120,12 @@ def _all_but(name: str) -> str:
     texts = []
     for begin in range(0, len(name), _PIECE):
         before = "".join(map(_literal, name[:begin]))
-        texts.append(f"{before}{_parting(name[begin : begin + _PIECE])}")
+        texts.append(f"{before}{_differing_from(name[begin : begin + _PIECE])}")
     texts.append(f"{''.join(map(_literal, name))}.+")
     return f"(?s:{'|'.join(texts)})"
 
 
-def _parting(piece: str) -> str:
+def _differing_from(piece: str) -> str:
     """Every text that ends within this piece, or turns away from it there."""
     found = ""
     for character in reversed(piece):
@@ -144,7 +144,7 @@ def _literal(character: str) -> str:
 class Lookup:
     """Finds out the shape of an order's source, while others have their turn."""
 
-    def __init__(self, rclone: Path, order: Order) -> None:
+    def __init__(self, rclone: Path, order: TransferOrder) -> None:
         self._rclone = rclone
         name, _, self._path = order.source.partition(":")
         local = order.source.startswith("/")
@@ -177,7 +177,7 @@ class Lookup:
         self._end = end
 
 
-def narrow_to_file(order: Order, name: str) -> Order:
+def narrow_to_file(order: TransferOrder, name: str) -> TransferOrder:
     """The same order, for the folder that holds the file."""
     if order.source.startswith("/"):
         return replace(order, source=split(order.source)[0], only=name)

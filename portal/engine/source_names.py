@@ -15,7 +15,7 @@ from pathlib import Path
 
 from portal.engine import confinement, flags
 from portal.engine.binary import setpriv_path
-from portal.engine.command import Order, environment
+from portal.engine.command import TransferOrder, environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
@@ -46,7 +46,7 @@ class SourceNames:
     def __init__(
         self,
         rclone: Path,
-        order: Order,
+        order: TransferOrder,
         moment: float,
         data_dir: Path | None = None,
         begun: Callable[[int], None] | None = None,

@@ -31,7 +31,7 @@ class CurrentFile:
     speed_bytes: int
 
 
-class Deed(Enum):
+class FileAction(Enum):
     """What rclone did to a file. ``COMPARED``: all files are compared, and the first one
     follows."""
 
@@ -47,7 +47,7 @@ class Deed(Enum):
 class Done:
     """``size`` is 0 where rclone does not tell it. The name is rclone's own, for comparing."""
 
-    deed: Deed
+    action: FileAction
     name: str
     size: int
 
@@ -130,15 +130,15 @@ def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> Line:
     error = None
     # The closing line ("Failed to copy: …") is a mere notice.
     if entry.get("level") in _ERROR_LEVELS or message.startswith("Failed to "):
-        told, about = redactor.redact(message), redactor.redact(subject)
-        text = f"{about}: {told}" if about else told
+        shown, about = redactor.redact(message), redactor.redact(subject)
+        text = f"{about}: {shown}" if about else shown
         error = Error(text[:_TEXT_LENGTH], subject, message)
-    level, about, told = words(entry, redactor)
+    level, about, shown = words(entry, redactor)
     return Line(
         error=error,
         level=level,
         object=about,
-        message=told,
+        message=shown,
         skipped=skipped,
         broken=broken,
         done=_done(entry),
@@ -148,9 +148,9 @@ def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> Line:
 def words(entry: dict[str, Any], redactor: SecretRedactor) -> tuple[str, str, str]:
     """Level, object and message of a line, as a log may show them."""
     about = redactor.redact(_text(entry.get("object")))
-    told = redactor.redact(_text(entry.get("msg")).strip())
+    shown = redactor.redact(_text(entry.get("msg")).strip())
     level = _LEVELS.get(_text(entry.get("level")), "error")
-    return level, printable(about, _NAME_LENGTH), printable(told, _TEXT_LENGTH)
+    return level, printable(about, _NAME_LENGTH), printable(shown, _TEXT_LENGTH)
 
 
 def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
@@ -161,44 +161,44 @@ def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
     broken = raw.startswith(b"{")
     if broken:
         # It mixes words with names and figures: no reason can be read in it.
-        said = f"A line of rclone's log cannot be read: {text}"[:_TEXT_LENGTH]
-        error = Error(said)
+        message = f"A line of rclone's log cannot be read: {text}"[:_TEXT_LENGTH]
+        error = Error(message)
     else:
-        said = text
+        message = text
         error = Error(text, message=text)
-    return Line(error=error, level="error", message=printable(said, _TEXT_LENGTH), broken=broken)
+    return Line(error=error, level="error", message=printable(message, _TEXT_LENGTH), broken=broken)
 
 
 #: How rclone begins to say what it has done; the particular first.
-_DEEDS = (
-    (re.compile(r"(?:Multi-thread )?Copied \([^)]*replaced existing"), Deed.REPLACED),
-    (re.compile(r"(?:Multi-thread )?Copied \("), Deed.COPIED),
-    (re.compile(r"Moved \("), Deed.MOVED),
-    (re.compile(r"Deleted$"), Deed.DELETED),
-    (re.compile(r"Checks finished, now starting transfers$"), Deed.COMPARED),
+_ACTIONS = (
+    (re.compile(r"(?:Multi-thread )?Copied \([^)]*replaced existing"), FileAction.REPLACED),
+    (re.compile(r"(?:Multi-thread )?Copied \("), FileAction.COPIED),
+    (re.compile(r"Moved \("), FileAction.MOVED),
+    (re.compile(r"Deleted$"), FileAction.DELETED),
+    (re.compile(r"Checks finished, now starting transfers$"), FileAction.COMPARED),
 )
 _FAILED = re.compile(r"(?:Failed to (?:copy|move)|Couldn't move|partial file rename failed)\b")
 
 
 def _done(entry: dict[str, Any]) -> Done | None:
-    level, said = entry.get("level"), _text(entry.get("msg"))
+    level, text = entry.get("level"), _text(entry.get("msg"))
     name = _text(entry.get("object"))
     if level == "error":
-        return Done(Deed.FAILED, name, 0) if name and _FAILED.match(said) else None
+        return Done(FileAction.FAILED, name, 0) if name and _FAILED.match(text) else None
     if level == "info":
-        for beginning, deed in _DEEDS:
-            if beginning.match(said):
-                return Done(deed, name, _count(entry.get("size")))
+        for beginning, action in _ACTIONS:
+            if beginning.match(text):
+                return Done(action, name, _count(entry.get("size")))
     return None
 
 
 def skipped_in(entry: dict[str, Any]) -> Skipped | None:
     """None if nothing was skipped, or if it cannot be said what."""
-    deed, name, size = entry.get("skipped"), entry.get("object"), entry.get("size", 0)
-    if not isinstance(deed, str) or not isinstance(name, str) or isinstance(size, bool):
+    action, name, size = entry.get("skipped"), entry.get("object"), entry.get("size", 0)
+    if not isinstance(action, str) or not isinstance(name, str) or isinstance(size, bool):
         return None
     # A size that the storage does not tell is negative.
-    return Skipped(deed, name, _count(size)) if isinstance(size, int) else None
+    return Skipped(action, name, _count(size)) if isinstance(size, int) else None
 
 
 def printable(text: str, limit: int) -> str:
@@ -272,8 +272,8 @@ def _files(entries: object, redactor: SecretRedactor) -> tuple[CurrentFile, ...]
 def _file(entry: object, redactor: SecretRedactor) -> CurrentFile:
     if not isinstance(entry, dict):
         return CurrentFile(_shown(entry, redactor), None, 0, None, 0)
-    told = entry.get("size")
-    size = None if _is_negative(told) else _count(told)
+    number = entry.get("size")
+    size = None if _is_negative(number) else _count(number)
     done = _count(entry.get("bytes"))
     return CurrentFile(
         name=_shown(entry.get("name"), redactor),

@@ -8,11 +8,11 @@ from portal.engine.reasons import Reason
 
 
 def _reason(
-    said: tuple[str, ...], sentence: str, *, told: str = "", one_file: bool = False
+    text: tuple[str, ...], sentence: str, *, retry_words: str = "", one_file: bool = False
 ) -> Reason:
-    """``told`` is for errors that may pass; ``one_file``: it says nothing about other files."""
-    pattern = "|".join(map(re.escape, said))
-    return Reason(pattern, sentence, None if one_file else bool(told), told)
+    """``retry_words`` is for errors that may pass; ``one_file``: it says nothing of others."""
+    pattern = "|".join(map(re.escape, text))
+    return Reason(pattern, sentence, None if one_file else bool(retry_words), retry_words)
 
 
 #: The particular first.
@@ -28,12 +28,12 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
     _reason(
         ("server misbehaving", "temporary failure in name resolution"),
         "The name of the storage's server could not be looked up. Check the network's name server.",
-        told="The name of {storage}'s server cannot be looked up",
+        retry_words="The name of {storage}'s server cannot be looked up",
     ),
     _reason(
         ("connection refused",),
         "The storage's server refuses the connection. Check the remote's address and port.",
-        told="{storage} refuses the connection",
+        retry_words="{storage} refuses the connection",
     ),
     _reason(
         ("ssh-agent", "ssh agent"),
@@ -47,7 +47,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "network unreachable",
         ),
         "The storage's server cannot be reached from here. Check the network and the firewall.",
-        told="{storage} cannot be reached",
+        retry_words="{storage} cannot be reached",
     ),
     _reason(
         (
@@ -127,7 +127,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "timeout awaiting response",
         ),
         "The storage did not answer in time. Check the remote's address and the network.",
-        told="{storage} does not answer",
+        retry_words="{storage} does not answer",
     ),
     _reason(
         (
@@ -145,7 +145,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "failed to send packet",
         ),
         "The connection to the storage was lost. Retry when the network is stable.",
-        told="The connection to {storage} broke",
+        retry_words="The connection to {storage} broke",
     ),
     _reason(
         (
@@ -158,7 +158,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "ratelimitexceeded",
         ),
         "The storage received too many requests. Retry later with fewer parallel files.",
-        told="{storage} asks for fewer requests",
+        retry_words="{storage} asks for fewer requests",
     ),
     _reason(
         (
@@ -176,7 +176,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
             "temporarily unavailable",
         ),
         "The storage reported an internal error; it may be full or busy. Check it, then retry.",
-        told="{storage} failed",
+        retry_words="{storage} failed",
     ),
     _reason(
         ("ssh_fx_failure",),

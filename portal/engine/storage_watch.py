@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from portal.engine.command import Order
+from portal.engine.command import TransferOrder
 from portal.engine.rclone_process import RcloneProcess
 from portal.engine.silence import Activity, Silence, moved_by
 from portal.engine.trouble import Trouble
@@ -30,13 +30,13 @@ class StorageWatch:
         #: A storage was given up, so parts of files may remain there.
         self.gave_up = False
 
-    def begin_questions(self, leader: int, order: Order) -> None:
+    def begin_questions(self, leader: int, order: TransferOrder) -> None:
         """Watches the rclone that answers questions before the transfer."""
         self._asking, self._silence = leader, None
         if order.remotes and not math.isinf(self._patience):
             self._silence = Silence(self._patience, noise=_SHORT_ANSWER)
 
-    def look_at_questions(self, order: Order) -> None:
+    def look_at_questions(self, order: TransferOrder) -> None:
         """Reports a silent storage; the one who asks gives it up."""
         if self._silence is not None:
             moment = time.monotonic()
@@ -44,7 +44,7 @@ class StorageWatch:
             self._silence.look(Activity(moved, None), moment)
             self._report(self._silence.seconds(moment), order)
 
-    def begin(self, order: Order, rate: str | None) -> None:
+    def begin(self, order: TransferOrder, rate: str | None) -> None:
         """Watches the rclone of a transfer; ``rate``: its bandwidth limit."""
         self._silence = None
         if order.remotes and not math.isinf(self._patience):
@@ -57,7 +57,7 @@ class StorageWatch:
             )
 
     def look(
-        self, transfer: RcloneProcess, order: Order, rate: str | None, *, is_idle: bool
+        self, transfer: RcloneProcess, order: TransferOrder, rate: str | None, *, is_idle: bool
     ) -> None:
         """Reports that nothing arrives, and gives the storage up if that lasts. ``is_idle``: it is
         paused or stopped, so nothing has to arrive."""
@@ -80,7 +80,7 @@ class StorageWatch:
     def end(self) -> None:
         self.trouble, self._silence = None, None
 
-    def _report(self, silent: float, order: Order) -> None:
+    def _report(self, silent: float, order: TransferOrder) -> None:
         if not silent:
             if self.trouble is not None:
                 self._note(f"{_capital(order.storage)} answers again.")
@@ -90,7 +90,7 @@ class StorageWatch:
             self._note(f"{words} for {silent:.0f} s.")
             self.trouble = Trouble(f"{words}; trying again", silent_since=time.time() - silent)
 
-    def _give_up(self, transfer: RcloneProcess, order: Order, silent: float) -> None:
+    def _give_up(self, transfer: RcloneProcess, order: TransferOrder, silent: float) -> None:
         self._silence = None
         self.gave_up = True
         reason = (

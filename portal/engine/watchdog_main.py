@@ -30,7 +30,7 @@ class _Groups:
         self._kept_at = 0.0
         self._ended: dict[int, float] = {}
 
-    def told(self, line: str) -> None:
+    def handle(self, line: str) -> None:
         word, *values = line.split()
         if word == "kept":
             self._kept_at = float(values[0])
@@ -92,7 +92,7 @@ def watch(source: int, silence: float, grace: float) -> None:
                 return
             *lines, begun = (begun + chunk).split(b"\n")
             for line in lines:
-                groups.told(line.decode("ascii"))
+                groups.handle(line.decode("ascii"))
         groups.kill_if_overdue(_now())
 
 

@@ -121,7 +121,7 @@ class Attempt:
     ) -> None:
         self._settings = settings
         self._claim = Claim(job.id, job.attempt)
-        self._order = engine.Order(
+        self._order = engine.TransferOrder(
             job_id=job.id,
             attempt=job.attempt,
             operation=str(job.operation),

@@ -13,7 +13,9 @@ from portal.transfers.local_paths import PathRefused, Roots, resolve
 from portal.transfers.locations import overlap, split
 
 
-def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMounts) -> engine.Order:
+def check_endpoints(
+    order: engine.TransferOrder, roots: Roots, mounts: engine.KnownMounts
+) -> engine.TransferOrder:
     """Returns the order with real paths and the remotes that it needs.
 
     Since the job was created, a folder may have become a symlink, a remote may be deleted or lead
@@ -31,7 +33,7 @@ def check_endpoints(order: engine.Order, roots: Roots, mounts: engine.KnownMount
     return replace(order, source=source, destination=destination, remotes=remotes)
 
 
-def missing_disk(order: engine.Order, mounts: engine.KnownMounts) -> str | None:
+def missing_disk(order: engine.TransferOrder, mounts: engine.KnownMounts) -> str | None:
     """Returns a sentence about a disk of the order that is missing now; None if all are there.
     rclone itself only knows that it may not write, because the folder that is left of the mount is
     on another file system."""

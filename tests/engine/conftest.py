@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Order, Outcome, Progress, RcloneProcess, rclone_path
+from portal.engine import Outcome, Progress, RcloneProcess, TransferOrder, rclone_path
 from tests.support.scripts import python_program
 from tests.support.transfers import environments
 
@@ -35,7 +35,9 @@ class Bench:
     ) -> RcloneProcess:
         source = source or self.folder / "from"
         destination = destination or self.folder / "to"
-        order = Order(7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run)
+        order = TransferOrder(
+            7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run
+        )
         transfer = RcloneProcess(self.rclone, order, **{"data_dir": self.folder, **options})
         transfer.start()
         self.started.append(transfer)

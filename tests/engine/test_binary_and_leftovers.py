@@ -87,9 +87,9 @@ def test_setpriv_that_cannot_be_started_is_named(tmp_path, monkeypatch):
 PARENT = """
 import sys
 from pathlib import Path
-from portal.engine import Order, RcloneProcess
+from portal.engine import TransferOrder, RcloneProcess
 rclone, source, target, data = map(Path, sys.argv[1:])
-order = Order(4711, 1, "copy", str(source), str(target), "100k", False)
+order = TransferOrder(4711, 1, "copy", str(source), str(target), "100k", False)
 transfer = RcloneProcess(rclone, order, data_dir=data)
 transfer.start()
 for reading in transfer.readings():
@@ -191,7 +191,7 @@ import eventlet
 eventlet.monkey_patch()
 import json, sys, time
 from pathlib import Path
-from portal.engine import Order, RcloneProcess, check_rclone, use_threads
+from portal.engine import TransferOrder, RcloneProcess, check_rclone, use_threads
 
 use_threads(eventlet.patcher.original("threading").Thread)
 
@@ -204,7 +204,7 @@ def tick():
 eventlet.spawn(tick)
 
 def run(rclone, source, target, stop, limit):
-    order = Order(1, 1, "copy", source, target, limit, False)
+    order = TransferOrder(1, 1, "copy", source, target, limit, False)
     transfer = RcloneProcess(rclone, order, grace=0.3)
     transfer.start()
     percents = []

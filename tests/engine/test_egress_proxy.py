@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Order, Remote, Run, egress_proxy, list_folder, rclone_path
+from portal.engine import Remote, Run, TransferOrder, egress_proxy, list_folder, rclone_path
 from portal.engine.egress_proxy import EgressProxy
 from portal.engine.processes import inspect, pids
 from portal.remotes.obscure import obscured
@@ -229,7 +229,7 @@ def test_confined_transfer_is_stopped_and_leaves_nothing_behind(tmp_path: Path) 
         tmp_path / "rclone", "import sys, time\nprint('x', file=sys.stderr)\ntime.sleep(60)\n"
     )
     remote = Remote("there", "webdav", {"url": "http://198.51.100.1"}, confined=True)
-    order = Order(7, 1, "copy", "there:x", str(tmp_path), None, False, remotes=(remote,))
+    order = TransferOrder(7, 1, "copy", "there:x", str(tmp_path), None, False, remotes=(remote,))
     leaders: list[int] = []
     run = Run(program, order, grace=5.0)
     for _ in run.readings(leaders.append, tick=0.05):

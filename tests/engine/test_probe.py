@@ -9,12 +9,12 @@ import pytest
 
 from portal.engine.ends import Folder
 from portal.engine.markers import PREFIX, Journal
-from portal.engine.probe import NOT_WRITTEN, Probe, Sight
+from portal.engine.probe import NOT_WRITTEN, Probe, ProbeResult
 from portal.engine.questions import NoAnswer
 
-PROVEN = Sight()
-ONE_PLACE = Sight(one_place=True)
-UNPROVEN = Sight(unproven=NOT_WRITTEN)
+PROVEN = ProbeResult()
+ONE_PLACE = ProbeResult(one_place=True)
+UNPROVEN = ProbeResult(unproven=NOT_WRITTEN)
 
 
 class ReadOnly(Folder):
@@ -36,7 +36,7 @@ def destination(tmp_path: Path) -> Path:
     return folder
 
 
-def sight(source: Folder, destination: Path) -> Sight:
+def result(source: Folder, destination: Path) -> ProbeResult:
     probe = Probe(
         source,
         Folder(str(destination)),
@@ -63,21 +63,21 @@ def another(tmp_path: Path, *files: tuple[str, bytes]) -> str:
 def test_source_in_the_destination_under_another_name_is_found(destination: Path) -> None:
     link = destination.parent / "link"
     link.symlink_to(destination)
-    assert sight(Folder(f"{link}/photos"), destination) == ONE_PLACE
+    assert result(Folder(f"{link}/photos"), destination) == ONE_PLACE
 
 
 def test_source_beside_a_folder_of_its_name_is_proven_to_be_another(
     tmp_path: Path, destination: Path
 ) -> None:
     source = another(tmp_path, ("a.jpg", b"12345"))
-    assert sight(Folder(source), destination) == PROVEN
+    assert result(Folder(source), destination) == PROVEN
 
 
 def test_source_that_no_folder_there_is_named_like_needs_no_marker(
     tmp_path: Path, destination: Path
 ) -> None:
     (tmp_path / "letters").mkdir()
-    assert sight(ReadOnly(str(tmp_path / "letters")), destination) == PROVEN
+    assert result(ReadOnly(str(tmp_path / "letters")), destination) == PROVEN
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_source_that_no_folder_there_is_named_like_needs_no_marker(
     ],
 )
 def test_source_that_cannot_be_written_to_is_told_apart_by_its_files_or_not_at_all(
-    tmp_path: Path, destination: Path, files: tuple[tuple[str, bytes], ...], found: Sight
+    tmp_path: Path, destination: Path, files: tuple[tuple[str, bytes], ...], found: ProbeResult
 ) -> None:
-    assert sight(ReadOnly(another(tmp_path, *files)), destination) == found
+    assert result(ReadOnly(another(tmp_path, *files)), destination) == found
 
 
 def test_source_that_cannot_even_be_listed_proves_nothing(
     tmp_path: Path, destination: Path
 ) -> None:
-    assert sight(Unreadable(another(tmp_path, ("b.jpg", b"1"))), destination) == UNPROVEN
+    assert result(Unreadable(another(tmp_path, ("b.jpg", b"1"))), destination) == UNPROVEN
 
 
 def test_folder_says_why_it_cannot_be_written_read_or_listed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import Order, Outcome, RcloneProcess, Remote, Run, list_folder
+from portal.engine import Outcome, RcloneProcess, Remote, Run, TransferOrder, list_folder
 from portal.engine.plan import PlanBuilder
 from portal.engine.redaction import MASK, SecretRedactor
 from portal.engine.statistics import Line, Skipped, parse
@@ -202,7 +202,7 @@ def test_lines_that_cannot_be_read_are_counted_of_all_tries_and_logged(bench) ->
     bench.script("os.write(2, b'{torn\\n{again\\n'); sys.exit(5)\n")
     options = Options(retries=1)
     source, destination = (str(bench.folder / name) for name in ("from", "to"))
-    order = Order(7, 1, "copy", source, destination, None, False, options=options)
+    order = TransferOrder(7, 1, "copy", source, destination, None, False, options=options)
     run = Run(bench.rclone, order, backoff=0.01)
     try:
         list(run.readings())
@@ -223,7 +223,9 @@ def _synced(
     remote = Remote("there", "alias", {"remote": str(tmp_path / "to")}, frozenset({secret}))
     # No storage of ours is an alias, so that none may reach a folder of this machine.
     bench.wrap('exec RCLONE "$@"')
-    order = Order(7, 1, operation, str(tmp_path / "from"), "there:", None, True, remotes=(remote,))
+    order = TransferOrder(
+        7, 1, operation, str(tmp_path / "from"), "there:", None, True, remotes=(remote,)
+    )
     transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
     bench.started.append(transfer)
     transfer.start()
@@ -284,7 +286,7 @@ def test_figures_of_many_files_with_long_names_are_read(bench, tmp_path: Path) -
     folder.mkdir(parents=True)
     for number in range(32):
         (folder / f"{number:02}").write_bytes(b"x" * 100_000)
-    order = Order(
+    order = TransferOrder(
         7, 1, "copy", str(tmp_path / "from"), str(tmp_path / "to"), "900k", False,
         options=Options(transfers=32),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Phase
-from portal.engine.exit_codes import may_pass, passing, reason_for
+from portal.engine.exit_codes import is_retryable, reason_for, retryable_reason
 from portal.engine.progress import ProgressParser
 from portal.engine.statistics import Statistics, parse, printable
 from portal.engine.stderr import LONGEST_LINE, _Lines
@@ -209,26 +209,26 @@ LASTS = [
 @pytest.mark.parametrize("line", PASSES)
 @pytest.mark.parametrize("code", [1, 5, 6])
 def test_error_that_may_pass_is_tried_again_whatever_the_exit_code(code, line):
-    assert may_pass(code, False, [line])
-    assert passing(["something new", line, "something new"]).told
-    assert not may_pass(code, True, [line])
+    assert is_retryable(code, False, [line])
+    assert retryable_reason(["something new", line, "something new"]).retry_words
+    assert not is_retryable(code, True, [line])
 
 
 @pytest.mark.parametrize("line", LASTS)
 @pytest.mark.parametrize("code", [1, 5, 6])
 def test_error_that_lasts_is_not_tried_again_even_beside_one_that_may_pass(code, line):
-    assert not may_pass(code, False, [line])
-    assert not may_pass(code, False, [PASSES[0], line])
-    assert not may_pass(code, False, [line, PASSES[0]])
+    assert not is_retryable(code, False, [line])
+    assert not is_retryable(code, False, [PASSES[0], line])
+    assert not is_retryable(code, False, [line, PASSES[0]])
 
 
 def test_error_of_one_file_leaves_the_others_to_another_try():
     denied = "open a: permission denied"
-    assert may_pass(1, False, [denied, PASSES[0]])
-    assert may_pass(5, False, [denied])
-    assert not may_pass(1, False, [denied])
+    assert is_retryable(1, False, [denied, PASSES[0]])
+    assert is_retryable(5, False, [denied])
+    assert not is_retryable(1, False, [denied])
 
 
 @pytest.mark.parametrize("code", [2, 3, 7, 8, 10, -9, 143])
 def test_end_that_no_try_would_change_is_not_tried_again(code):
-    assert not may_pass(code, False, [PASSES[0]])
+    assert not is_retryable(code, False, [PASSES[0]])

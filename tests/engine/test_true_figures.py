@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal.engine import Order, Phase, Progress, Run, rclone_path
+from portal.engine import Phase, Progress, Run, TransferOrder, rclone_path
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.progress import ProgressParser
 from portal.engine.report import MAX_NAMES, Report
-from portal.engine.statistics import Deed, Done, parse
+from portal.engine.statistics import Done, FileAction, parse
 from portal.transfers.options import Options
 from tests.support.transfers import reading
 
@@ -37,7 +37,7 @@ def attempt(tmp_path: Path, *sides: Path, before: Progress | None = None, **more
     } | more
     return Run(
         rclone_path(None),
-        Order(1, 1, source=str(sides[0]), destination=str(sides[1]), **order),
+        TransferOrder(1, 1, source=str(sides[0]), destination=str(sides[1]), **order),
         data_dir=tmp_path,
         before=before,
     )
@@ -333,8 +333,8 @@ def test_files_that_arrived_before_the_first_statistics_of_a_stopped_attempt_cou
 def test_files_that_arrived_after_the_last_statistics_count_too() -> None:
     tracker = ProgressParser("copy", dry_run=False)
     lines(tracker, stats(0, 3000, 0))
-    tracker.note(Done(Deed.COPIED, "one", 1000))
-    tracker.note(Done(Deed.COPIED, "two", 1000))
+    tracker.note(Done(FileAction.COPIED, "one", 1000))
+    tracker.note(Done(FileAction.COPIED, "two", 1000))
     stopped = tracker.finish(False)
     assert stopped is not None
     assert (stopped.bytes_transferred, stopped.bytes_arrived) == (2000, 2000)
@@ -343,7 +343,7 @@ def test_files_that_arrived_after_the_last_statistics_count_too() -> None:
 
 def test_nobody_knows_of_how_much_before_the_first_statistics() -> None:
     tracker = ProgressParser("copy", dry_run=False)
-    tracker.note(Done(Deed.COPIED, "one", 1000))
+    tracker.note(Done(FileAction.COPIED, "one", 1000))
     for stopped in (tracker.finish(False), tracker.finish(False)):  # whoever asks, and again
         assert stopped is not None
         assert (stopped.bytes_transferred, stopped.files_transferred) == (1000, 1)

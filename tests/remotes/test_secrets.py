@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from portal.db.session import session
-from portal.engine import Order, Remote, Run, list_folder, options_of, rclone_path
+from portal.engine import Remote, Run, TransferOrder, list_folder, options_of, rclone_path
 from portal.engine.processes import inspect, pids
 from portal.errors import Invalid
 from portal.models import AuditEntry, Job
@@ -148,7 +148,9 @@ def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confine
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "user": "x"}
         remote = Remote("there", "webdav", {**options, "pass": hidden}, confined=confined)
-        order = Order(7, 1, "copy", "there:x", str(tmp_path), None, False, remotes=(remote,))
+        order = TransferOrder(
+            7, 1, "copy", "there:x", str(tmp_path), None, False, remotes=(remote,)
+        )
         run, leaders, lines = Run(rclone_path(None), order, grace=5.0), list[int](), set[bytes]()
         for _ in run.readings(leaders.append, tick=0.02):
             for pid in pids():

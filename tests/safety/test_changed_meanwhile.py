@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import ConfirmedPlan, Order, Outcome, Run, rclone_path
+from portal.engine import ConfirmedPlan, Outcome, Run, TransferOrder, rclone_path
 from portal.engine.precautions import Precautions
 from portal.engine.rclone_process import RcloneProcess
 from portal.transfers.options import Options
@@ -36,8 +36,8 @@ def ends(tmp_path: Path) -> tuple[Path, Path]:
     return source, destination
 
 
-def order(operation: str, ends: tuple[Path, Path], **more: Any) -> Order:
-    return Order(7, 1, operation, str(ends[0]), str(ends[1]), None, False, **more)
+def order(operation: str, ends: tuple[Path, Path], **more: Any) -> TransferOrder:
+    return TransferOrder(7, 1, operation, str(ends[0]), str(ends[1]), None, False, **more)
 
 
 @pytest.mark.parametrize("operation", ["copy", "move", "sync"])
@@ -76,7 +76,9 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -
             return done
         tries.append(1)
         meanwhile()
-        return Outcome(False, False, 1, "It did not answer.", (), None, may_pass=True, told="No")
+        return Outcome(
+            False, False, 1, "It did not answer.", (), None, is_retryable=True, told="No"
+        )
 
     monkeypatch.setattr(RcloneProcess, "outcome", outcome)
 

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from portal.engine import Order, RcloneProcess, confinement, landlock, list_matching, rclone_path
+from portal.engine import (
+    RcloneProcess,
+    TransferOrder,
+    confinement,
+    landlock,
+    list_matching,
+    rclone_path,
+)
 from portal.engine.binary import setpriv_path
 from portal.engine.group import ProcessGroup
 from portal.engine.run_once import run_once
@@ -31,7 +38,7 @@ needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel
 RCLONE = rclone_path(None)
 
 
-def rclone(order: Order, *arguments: str | Path) -> tuple[int, str]:
+def rclone(order: TransferOrder, *arguments: str | Path) -> tuple[int, str]:
     """What another command of rclone can do within the confinement of this order."""
     runtime_dir = Path(order.destination).parent
     setpriv = setpriv_path()
@@ -47,12 +54,12 @@ def rclone(order: Order, *arguments: str | Path) -> tuple[int, str]:
     return group.exit_code or 0, said.decode()
 
 
-def order(folder: Path, operation: str = "copy", **more: object) -> Order:
+def order(folder: Path, operation: str = "copy", **more: object) -> TransferOrder:
     source, destination = folder / "from", folder / "to"
     for path in (source, destination, folder / "runtime_dir"):
         path.mkdir(exist_ok=True)
     (source / "file").write_text("its own")
-    return Order(1, 1, operation, str(source), str(destination), None, False, **more)  # type: ignore[arg-type]
+    return TransferOrder(1, 1, operation, str(source), str(destination), None, False, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def test_only_a_move_may_take_from_its_source(folder: Path, operation: str) -> N
 @needs_landlock
 def test_dry_run_and_check_may_write_nothing(folder: Path) -> None:
     for told in (order(folder, "check"), order(folder, "sync")):
-        dry = Order(1, 1, told.operation, told.source, told.destination, None, dry_run=True)
+        dry = TransferOrder(1, 1, told.operation, told.source, told.destination, None, dry_run=True)
         assert rclone(dry, "touch", folder / "to" / "new")[0] != 0
 
 
@@ -106,7 +113,7 @@ def test_source_of_one_file_is_that_file(folder: Path) -> None:
     for only in (None, "file"):
         told = order(folder, only=only)
         path = told.source if only else f"{told.source}/file"
-        one = Order(1, 1, "copy", path, told.destination, None, False, only=only)
+        one = TransferOrder(1, 1, "copy", path, told.destination, None, False, only=only)
         assert rclone(one, "cat", folder / "from" / "file") == (0, "its own")
         assert rclone(one, "cat", folder / "from" / "other")[0] != 0
 

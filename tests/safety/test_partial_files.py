@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portal.db.session import session
-from portal.engine import Order, Run, partials, rclone_path
+from portal.engine import Run, TransferOrder, partials, rclone_path
 from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import reports, rescue
@@ -198,7 +198,7 @@ def test_job_says_what_a_server_that_went_for_good_may_still_hold(
     (tmp_path / "store" / "bucket").mkdir(parents=True)
     server = servers.start(kind, tmp_path / "store")
     remote = servers.remote("nas", server)
-    order = Order(
+    order = TransferOrder(
         *(7, 1, "copy", str(source), "nas:bucket/to", "4M"),
         dry_run=False,
         remotes=(remote,),
@@ -232,7 +232,7 @@ def test_partial_files_that_the_next_try_has_removed_are_not_told(
     source.mkdir()
     (source / "0.bin").write_bytes(os.urandom(8 * MIB))
     server = servers.start("sftp", tmp_path / "store")
-    order = Order(
+    order = TransferOrder(
         *(7, 1, "copy", str(source), "nas:to", "4M"),
         dry_run=False,
         remotes=(servers.remote("nas", server),),
@@ -279,7 +279,7 @@ def test_partial_file_in_a_folder_that_nobody_knew_of_goes_with_a_cancel(
     for name in ("a/b/c", "d"):
         (source / name).mkdir(parents=True)
         (source / name / "big").write_bytes(b"x" * 3_000_000)
-    order = Order(7, 2, "copy", str(source), str(destination), "300k", False)
+    order = TransferOrder(7, 2, "copy", str(source), str(destination), "300k", False)
     run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0)
     left = destination / where / f"new.0123abcd{partials.suffix(7, 2)}"
     others = destination / where / f"new.0123abcd{partials.suffix(7, 1)}"

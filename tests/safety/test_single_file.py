@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import ConfirmedPlan, Order, Outcome, Remote, Run, list_matching, rclone_path
+from portal.engine import (
+    ConfirmedPlan,
+    Outcome,
+    Remote,
+    Run,
+    TransferOrder,
+    list_matching,
+    rclone_path,
+)
 from portal.engine.single_file import rules, shape_of
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
@@ -72,7 +80,9 @@ def run(
     remotes: tuple[Remote, ...] = (),
     **more: object,
 ) -> tuple[Outcome, list[str]]:
-    order = Order(7, 1, operation, source, to, None, False, remotes=remotes, options=options)
+    order = TransferOrder(
+        7, 1, operation, source, to, None, False, remotes=remotes, options=options
+    )
     attempt = Run(rclone_path(None), replace(order, **more), backoff=0.01)
     try:
         for _ in attempt.readings():

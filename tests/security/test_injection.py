@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from portal import engine
 from portal.db.session import session
-from portal.engine.command import Order, command_line, environment
+from portal.engine.command import TransferOrder, command_line, environment
 from portal.engine.runtime_dir import RuntimeDir
 from portal.models import Job
 from portal.transfers.names import is_name
@@ -140,7 +140,7 @@ def test_environment_of_rclone_is_made_from_nothing(
     assert not canary.exists()
 
 
-def command_of(order: Order) -> list[str]:
+def command_of(order: TransferOrder) -> list[str]:
     runtime_dir = RuntimeDir()
     try:
         setpriv, rclone = "/usr/bin/setpriv", Path("/rclone")
@@ -167,7 +167,7 @@ def test_paths_change_nothing_but_the_last_two_arguments(
     source: str, destination: str, dry_run: bool
 ) -> None:
     def line(one: str, other: str) -> list[str]:
-        order = Order(1, 1, "copy", one, other, None, dry_run)
+        order = TransferOrder(1, 1, "copy", one, other, None, dry_run)
         assert one not in str(environment(order, None)) or len(one) < 4
         return command_of(order)
 
@@ -179,7 +179,7 @@ def test_paths_change_nothing_but_the_last_two_arguments(
 def test_what_is_no_absolute_path_never_reaches_the_command_line(text: str) -> None:
     if text.startswith("/") and "\0" not in text:
         return
-    order = Order(1, 1, "copy", text, "/b", None, False)
+    order = TransferOrder(1, 1, "copy", text, "/b", None, False)
     with pytest.raises(engine.EngineError):
         command_of(order)
 

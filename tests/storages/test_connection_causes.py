@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portal import engine
-from portal.engine.exit_codes import cause_of, may_pass, reason_for
+from portal.engine.exit_codes import cause_of, is_retryable, reason_for
 from portal.services.storage import connections
 from tests.storages.certificates import locked_key, make_certificate, rsa_key, ssh_key
 from tests.storages.strangers import answering, azure_error, s3_error, saying
@@ -383,7 +383,7 @@ def test_connection_with_tls_that_breaks_is_no_matter_of_certificates() -> None:
     close = "tls: failed to send closeNotify alert (but connection was closed anyway)"
     line = f"Failed to copy: update stor: 2 errors occurred:\n\t* {write}\n\t* {close}"
     assert reason_for(1, False, [line]).startswith("The connection to the storage was lost.")
-    assert may_pass(1, False, [line])
+    assert is_retryable(1, False, [line])
 
 
 def test_words_that_are_not_known_are_repeated_without_secrets(verdict_on: Look) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portal.engine import ConfirmedPlan, LogLine, Order, Outcome, Remote, Run, rclone_path
+from portal.engine import ConfirmedPlan, LogLine, Outcome, Remote, Run, TransferOrder, rclone_path
 from portal.remotes.obscure import obscured
 from portal.transfers.options import Options
 from tests.support.storages import Storage
@@ -54,7 +54,7 @@ class Attempts:
         options: Options | None = None,
         **more: Any,
     ) -> Outcome:
-        order = Order(
+        order = TransferOrder(
             *(7, 1, operation, str(source), str(destination), None),
             dry_run=more.pop("dry_run", False),
             remotes=remotes,

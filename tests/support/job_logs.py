@@ -10,15 +10,15 @@ from portal.services.jobs.logs import Tail
 
 
 @dataclass(frozen=True)
-class Said:
+class LoggedLine:
     object: str
     message: str = "Copied (new)"
     level: str = "info"
     at: float = 1_795_000_000.25
 
 
-def lines(number: int, first: int = 1, **more: Any) -> list[Said]:
-    return [Said(f"folder/file {n}", **more) for n in range(first, first + number)]
+def lines(number: int, first: int = 1, **more: Any) -> list[LoggedLine]:
+    return [LoggedLine(f"folder/file {n}", **more) for n in range(first, first + number)]
 
 
 def begun(job_id: int, attempt: int = 1) -> Tail:
@@ -27,7 +27,7 @@ def begun(job_id: int, attempt: int = 1) -> Tail:
     return tail
 
 
-def kept(job_id: int, said: list[Said], left_out: int = 0) -> Tail:
+def kept(job_id: int, said: list[LoggedLine], left_out: int = 0) -> Tail:
     tail = begun(job_id)
     logs.append_lines(tail, said, left_out)
     assert logs.save(tail)

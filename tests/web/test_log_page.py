@@ -15,7 +15,7 @@ from portal.models import Job, JobLog
 from portal.services.jobs import log_reading, logs
 from portal.transfers.states import JobStatus
 from portal.web.routes import job_logs as routes
-from tests.support.job_logs import Said, begun, kept, lines
+from tests.support.job_logs import LoggedLine, begun, kept, lines
 
 
 def shown(page: str) -> list[str]:
@@ -112,7 +112,7 @@ def test_tail_that_is_behind_shows_the_newest_and_says_what_it_leaves_out(
 
 
 def test_tail_of_a_filter_goes_on_with_the_filter(charlie: Any, job_id: int) -> None:
-    said = [*lines(300), Said("b&d", message="broken", level="error"), *lines(10)]
+    said = [*lines(300), LoggedLine("b&d", message="broken", level="error"), *lines(10)]
     kept(job_id, said)
     answer = charlie.get(f"/api/jobs/{job_id}/log?after=0&level=error&q=b%26d").text
     assert line_numbers(answer) == [301]
@@ -150,7 +150,7 @@ def test_search_says_how_far_it_has_come_and_goes_on(
     charlie: Any, job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reading, "SEARCHED_CHUNKS", 2)
-    kept(job_id, [*lines(4_500), Said("needle"), *lines(200)])
+    kept(job_id, [*lines(4_500), LoggedLine("needle"), *lines(200)])
     end_job(job_id)
     path = f"/jobs/{job_id}/log"
     first = charlie.get(f"{path}?q=needle").text
@@ -166,7 +166,7 @@ def test_search_says_how_far_it_has_come_and_goes_on(
 
 
 def test_level_shows_that_and_what_is_worse(charlie: Any, job_id: int) -> None:
-    kept(job_id, [Said("a", level=level) for level in ("info", "notice", "warning", "error")])
+    kept(job_id, [LoggedLine("a", level=level) for level in ("info", "notice", "warning", "error")])
     path = f"/jobs/{job_id}/log"
     assert line_numbers(charlie.get(f"{path}?level=notice").text) == [2, 3, 4]
     assert line_numbers(charlie.get(f"{path}?level=error").text) == [4]
@@ -190,7 +190,7 @@ def test_bad_filter_is_said_beside_its_field(
 
 
 def test_markup_in_a_line_is_shown_as_text(charlie: Any, job_id: int) -> None:
-    kept(job_id, [Said("<img src=x onerror=alert(1)>", message="</div><script>")])
+    kept(job_id, [LoggedLine("<img src=x onerror=alert(1)>", message="</div><script>")])
     page = charlie.get(f"/jobs/{job_id}/log").text
     assert "<img" not in page
     assert shown(page)[0].endswith("<img src=x onerror=alert(1)>  </div><script>")
@@ -207,7 +207,7 @@ def test_times_are_those_of_the_readers_zone(charlie: Any, job_id: int) -> None:
 
 def test_download_is_plain_text_with_every_line(charlie: Any, job_id: int) -> None:
     tail = kept(job_id, lines(1_500), left_out=5)
-    logs.append_lines(tail, [Said("", message="done", level="notice")])
+    logs.append_lines(tail, [LoggedLine("", message="done", level="notice")])
     logs.save(tail)
     answer = charlie.get(f"/jobs/{job_id}/log/download")
     assert answer.content_type == "text/plain; charset=utf-8"

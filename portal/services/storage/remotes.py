@@ -213,22 +213,22 @@ def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
         found = connections.list_folder(remote, start)
     except connections.Unusable as unusable:
         return False, unusable.message
-    took = f"{found.seconds:.1f} s"
+    duration = f"{found.seconds:.1f} s"
     backend = BACKENDS[remote.backend]
     if found.missing:
-        return False, f"{_nothing_there(backend, start)} ({took})"
+        return False, f"{_nothing_there(backend, start)} ({duration})"
     if found.unknown:
-        return False, f"The test failed. rclone says: {found.unknown} ({took})"
+        return False, f"The test failed. rclone says: {found.unknown} ({duration})"
     if found.problem:
-        return False, f"{found.problem} ({took})"
+        return False, f"{found.problem} ({duration})"
     if not found.entries and not found.partial and connections.answers_to_anything(remote):
         return False, (
             f"Something answers there, but it is not {backend.title}: it accepts every request, "
-            f"like an ordinary web page. Check the address. ({took})"
+            f"like an ordinary web page. Check the address. ({duration})"
         )
     count = len(found.entries)
     entries = "1 entry" if count == 1 else f"{count:,} entries"
-    return True, f"Works: found {entries} in {remote.name}:{start} ({took})"
+    return True, f"Works: found {entries} in {remote.name}:{start} ({duration})"
 
 
 def _nothing_there(backend: Backend, start: str) -> str:

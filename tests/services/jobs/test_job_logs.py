@@ -19,7 +19,7 @@ from portal.services.jobs import log_format, log_reading, logs, speeds
 from portal.services.jobs.log_format import CHUNK_LINES, LEVELS, Entry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
 from portal.services.jobs.speed_curve import Series
-from tests.support.job_logs import Said, begun, kept, lines
+from tests.support.job_logs import LoggedLine, begun, kept, lines
 from tests.support.transfers import fill, scripted_rclone, status_of
 
 
@@ -61,7 +61,9 @@ def job_id(new_job: Callable[..., int]) -> Iterator[int]:
 
 def test_line_comes_back_as_it_was_written(job_id: int) -> None:
     said = [
-        Said(f"{level} ü/file", message="größer – 1.5 KiB", level=level, at=1_795_000_000.25 + n)
+        LoggedLine(
+            f"{level} ü/file", message="größer – 1.5 KiB", level=level, at=1_795_000_000.25 + n
+        )
         for n, level in enumerate(LEVELS)
     ]
     kept(job_id, said)
@@ -74,7 +76,9 @@ def test_line_comes_back_as_it_was_written(job_id: int) -> None:
 
 
 def test_clock_that_goes_back_is_no_fault(job_id: int) -> None:
-    kept(job_id, [Said("a", at=1000.0), Said("b", at=999.0), Said("c", at=1001.5)])
+    kept(
+        job_id, [LoggedLine("a", at=1000.0), LoggedLine("b", at=999.0), LoggedLine("c", at=1001.5)]
+    )
     assert [row.milliseconds for row in read(job_id).rows] == [1_000_000, 999_000, 1_001_500]
 
 
@@ -91,7 +95,7 @@ def test_writing_a_few_lines_at_a_time_fills_one_chunk_after_the_other(job_id: i
 
 
 def test_chunk_is_bounded_by_characters_too(job_id: int) -> None:
-    kept(job_id, [Said("x" * 1_000, message="y" * 1_000) for _ in range(100)])
+    kept(job_id, [LoggedLine("x" * 1_000, message="y" * 1_000) for _ in range(100)])
     chunks = stored_chunks(job_id)
     assert len(chunks) == 4
     assert max(number for _, number in chunks) <= log_format.CHUNK_CHARACTERS // 2_000 + 1
@@ -165,7 +169,7 @@ def test_long_log_keeps_its_beginning_and_its_end(
     tail = begun(job_id)
     for step in range(60):
         # Text that does not compress away.
-        said = [Said(os.urandom(20).hex()) for _ in range(700)]
+        said = [LoggedLine(os.urandom(20).hex()) for _ in range(700)]
         logs.append_lines(tail, said)
         assert logs.save(tail)
         log = log_of(job_id)
@@ -188,9 +192,9 @@ def test_long_log_keeps_its_beginning_and_its_end(
 @pytest.fixture
 def long_log(job_id: int) -> int:
     said = lines(20_000)
-    said[4_999] = Said("folder/broken", message="Permission denied", level="error")
-    said[17_999] = Said("folder/broken too", message="permission DENIED", level="error")
-    said[9_999] = Said("", message="slow down", level="warning")
+    said[4_999] = LoggedLine("folder/broken", message="Permission denied", level="error")
+    said[17_999] = LoggedLine("folder/broken too", message="permission DENIED", level="error")
+    said[9_999] = LoggedLine("", message="slow down", level="warning")
     kept(job_id, said)
     return job_id
 
