@@ -84,28 +84,28 @@ def begin(server: PortalServer, client: Client, source: str) -> int:
 # --- events of other people ---------------------------------------------------------------------
 
 
-class Others:
+class Watchers:
     """People who watch: when each of them heard of the end of a job."""
 
     def __init__(self, server: PortalServer, cookie: str) -> None:
-        self._heard: dict[int, list[float]] = {}
+        self._received: dict[int, list[float]] = {}
         self._all = threading.Condition()
         self._clients = [socketio.Client(reconnection=False) for _ in range(OTHERS)]
         for one in self._clients:
-            one.on("job_status_change", self._hear)
+            one.on("job_status_change", self._on_status)
             one.connect(server.url, headers={"Cookie": cookie}, transports=["websocket"])
 
-    def _hear(self, event: dict[str, object]) -> None:
+    def _on_status(self, event: dict[str, object]) -> None:
         moment = time.perf_counter()
         if event["new_status"] == "cancelled":
             with self._all:
-                self._heard.setdefault(int(str(event["job_id"])), []).append(moment)
+                self._received.setdefault(int(str(event["job_id"])), []).append(moment)
                 self._all.notify_all()
 
-    def last_heard(self, job: int) -> float:
+    def last_received(self, job: int) -> float:
         with self._all:
-            assert self._all.wait_for(lambda: len(self._heard.get(job, ())) == OTHERS, 20)
-            return max(self._heard.pop(job))
+            assert self._all.wait_for(lambda: len(self._received.get(job, ())) == OTHERS, 20)
+            return max(self._received.pop(job))
 
     def go(self) -> None:
         for one in self._clients:
@@ -114,7 +114,7 @@ class Others:
 
 def beside_a_log(server: PortalServer, client: Client) -> Told:
     told: Told = {QUIET: [], LOUD: []}
-    others = Others(server, client.cookie)
+    others = Watchers(server, client.cookie)
     for number in range(ROUNDS + 1):
         for name in (QUIET, LOUD)[:: 1 if number % 2 else -1]:
             job = begin(server, client, "loud" if name == LOUD else "quiet")
@@ -123,20 +123,20 @@ def beside_a_log(server: PortalServer, client: Client) -> Told:
                 took = median(latencies(server, client, others))
                 assert logged(client, job) > (LINES_A_SECOND if name == LOUD else 0)
             client.post(f"/jobs/{job}/cancel", {})
-            others.last_heard(job)
+            others.last_received(job)
             if number:
                 told[name].append(took * 1000)
     others.go()
     return told
 
 
-def latencies(server: PortalServer, client: Client, others: Others) -> Iterator[float]:
+def latencies(server: PortalServer, client: Client, others: Watchers) -> Iterator[float]:
     waiting = [begin(server, client, "other") for _ in range(CANCELS)]
     for job in waiting:
         time.sleep(random.uniform(0.02, 0.1))  # so that no pace of ours meets one of theirs
         begun = time.perf_counter()
         client.post(f"/jobs/{job}/cancel", {})
-        yield others.last_heard(job) - begun
+        yield others.last_received(job) - begun
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def main() -> None:
         prepared(server)
         storages = {kind: Storage(kind, here / f"{kind} storage") for kind in ("s3", "sftp")}
         try:
-            furnish(server, storages)
+            create_files(server, storages)
             server.start()
             client = Client(server)
             for kind, storage in storages.items():
@@ -59,7 +59,7 @@ def main() -> None:
     report(looks, transfers)
 
 
-def furnish(server: PortalServer, storages: dict[str, Storage]) -> None:
+def create_files(server: PortalServer, storages: dict[str, Storage]) -> None:
     for storage in storages.values():
         many = storage.folder / "bucket" / "many"
         many.mkdir(parents=True)

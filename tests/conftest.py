@@ -372,7 +372,7 @@ def user(app: Flask) -> Callable[[str], User]:
 
 
 @pytest.fixture
-def wish(root: Path) -> dict[str, Any]:
+def job_fields(root: Path) -> dict[str, Any]:
     """What a person or a program sends to make a job: three small files are to be copied."""
     fill(root / "from")
     return {

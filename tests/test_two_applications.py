@@ -98,7 +98,7 @@ def on(side: Side, query: Any) -> list[Any]:
         session.remove()
 
 
-def wish(side: Side) -> dict[str, str]:
+def job_fields(side: Side) -> dict[str, str]:
     return {
         "name": f"of {side.root.parent.name}",
         "operation": "copy",
@@ -159,12 +159,12 @@ def test_a_job_is_made_notified_and_announced_in_its_own_alone(one: Side, two: S
     bob, alice = Browser(one.app), Browser(two.app)
     bob.sign_in("bob")
     alice.sign_in("alice")
-    assert bob.post("/jobs", wish(one)).status_code == 303
+    assert bob.post("/jobs", job_fields(one)).status_code == 303
     assert notified == {"one": [1], "two": []}
     assert [event.name for event in one.events.all] == ["job_created"]
     assert two.events.all == []
     for _ in range(2):
-        assert alice.post("/jobs", wish(two)).status_code == 303
+        assert alice.post("/jobs", job_fields(two)).status_code == 303
     assert notified == {"one": [1], "two": [1, 2]}
     assert on(one, select(Job.name)) == ["of one"]
     assert on(two, select(Job.name)) == ["of two"] * 2
@@ -172,7 +172,7 @@ def test_a_job_is_made_notified_and_announced_in_its_own_alone(one: Side, two: S
     # What is polled is remembered for a moment, and not for the other one's pages.
     assert "of one" in bob.get("/api/jobs/1/progress").text
     assert "of two" in alice.get("/api/jobs/1/progress").text
-    assert bob.post("/jobs", wish(two) | {"name": "elsewhere"}).status_code == 422
+    assert bob.post("/jobs", job_fields(two) | {"name": "elsewhere"}).status_code == 422
 
 
 def test_secrets_of_remotes_are_encrypted_by_the_key_of_their_own(one: Side, two: Side) -> None:
@@ -194,11 +194,14 @@ def test_end_of_sessions_in_one_leaves_what_the_other_remembers(one: Side, two: 
     assert len(token) == 1
     assert charlie.get("/api/dashboard/stats").status_code == 200
     two.app.context.enter()
-    believed, session_epoch = dict(current()[principals._Lookups].believed), publish.session_epoch()
+    cached, session_epoch = (
+        dict(current()[principals._Lookups].cached_principals),
+        publish.session_epoch(),
+    )
     one.app.context.enter()
     publish.end_user(3, "disabled")
     two.app.context.enter()
-    assert current()[principals._Lookups].believed == believed
+    assert current()[principals._Lookups].cached_principals == cached
     assert publish.session_epoch() == session_epoch
     assert [event.name for event in two.events.all] == []
 
@@ -214,7 +217,7 @@ def test_both_serve_at_the_same_time(one: Side, two: Side) -> None:
         name = f"of {side.root.parent.name}"
         start.wait(30)
         for each in range(1, number + 1):
-            if alice.post("/jobs", wish(side)).status_code != 303:
+            if alice.post("/jobs", job_fields(side)).status_code != 303:
                 failures.append(f"{name}: not made")
             page = alice.get(f"/jobs/{each}").text
             if name not in page:
@@ -245,7 +248,7 @@ def test_each_runs_its_own_jobs(one: Side, two: Side) -> None:
         for side in (one, two):
             alice = Browser(side.app)
             alice.sign_in("alice")
-            assert alice.post("/jobs", wish(side)).status_code == 303
+            assert alice.post("/jobs", job_fields(side)).status_code == 303
 
         def ended(side: Side) -> bool:
             side.app.context.enter()

@@ -11,7 +11,7 @@ import eventlet
 from eventlet.hubs import trampoline
 
 
-def obey(emit: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+def follow_commands(emit: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
     """Runs in a greenlet. ``emit`` takes the event and the order that it belongs to."""
     print("ready", flush=True)
     for line in _lines():

@@ -21,7 +21,7 @@ from flask import Flask  # noqa: E402
 from flask.sessions import SecureCookieSessionInterface  # noqa: E402
 from sqlalchemy import insert  # noqa: E402
 
-from bench.load.commands import obey  # noqa: E402
+from bench.load.commands import follow_commands  # noqa: E402
 from portal.db.clock import now  # noqa: E402
 from portal.db.session import write  # noqa: E402
 from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
@@ -116,7 +116,7 @@ def sign_everyone_in(settings: Settings) -> None:
     (settings.data_dir / "cookies.json").write_text(json.dumps(cookies))
     guests = [(f"viewer{n}", PASSWORD) for n in by_form]
     (settings.data_dir / "people.json").write_text(json.dumps(guests))
-    eventlet.spawn(obey, emit)
+    eventlet.spawn(follow_commands, emit)
 
 
 if __name__ == "__main__":

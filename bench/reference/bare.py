@@ -30,7 +30,7 @@ _HELLO = frame('0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":200
 )
 
 
-class Bare:
+class BareServer:
     def __init__(self, port: int) -> None:
         self.clients: list[socket.socket] = []
         self.ready = selectors.DefaultSelector()
@@ -85,4 +85,4 @@ class Bare:
 
 
 if __name__ == "__main__":
-    Bare(int(sys.argv[1])).run()
+    BareServer(int(sys.argv[1])).run()

@@ -79,11 +79,11 @@ def test_cancel_against_completion_never_contradicts_itself(
     assert set(ends[-SURE:]) == {(409, "completed")}, outcomes
     assert set(ends) == {(303, "cancelled"), (409, "completed")}, outcomes
     last = {job: status for job, _, status in outcomes}
-    recorder.until(page, lambda: told_last(page).keys() >= last.keys())
-    assert {job: status for job, status in told_last(page).items() if job in last} == last
+    recorder.until(page, lambda: last_announced(page).keys() >= last.keys())
+    assert {job: status for job, status in last_announced(page).items() if job in last} == last
 
 
-def told_last(page: Page) -> dict[int, str]:
+def last_announced(page: Page) -> dict[int, str]:
     """The last status that the page was told of each job that has ended."""
     told = {event["job"]: event["status"] for event in recorder.events(page) if event["status"]}
     return {job: status for job, status in told.items() if status in ("cancelled", "completed")}

@@ -33,11 +33,11 @@ def busy(portal: PortalServer, alice: Person) -> int:
 @pytest.fixture
 def charlie(portal: PortalServer, alice: Person) -> Iterator[Person]:
     yield Person(portal, "charlie")
-    act_on(alice, "charlie", "enable")
-    act_on(alice, "charlie", "role", role="viewer")
+    press_user_button(alice, "charlie", "enable")
+    press_user_button(alice, "charlie", "role", role="viewer")
 
 
-def act_on(admin: Person, name: str, act: str, **fields: str) -> None:
+def press_user_button(admin: Person, name: str, act: str, **fields: str) -> None:
     page = admin.get("/users").text
     number = re.search(rf'id="role-(\d+)"(?=(?:(?!</form>).)*of {name}<)', page, re.DOTALL)
     assert number is not None, page
@@ -66,7 +66,7 @@ def test_user_who_is_disabled_gets_no_event_after_a_second_and_keeps_the_data_gr
     wait_for_events(page)
 
     moment = recorder.page_time(page)
-    act_on(alice, "charlie", "disable")
+    press_user_button(alice, "charlie", "disable")
     recorder.wait_for_state(page, "signed-out", seconds=1.5)
     page.wait_for_timeout(3000)  # For as long as it takes to show that nothing comes any more.
 
@@ -123,7 +123,7 @@ def test_changed_role_redraws_the_page_with_the_new_rights_and_signs_nobody_out(
     expect(page.get_by_role("link", name="New job")).to_have_count(0)
     page.fill("#q", "half-typed")
 
-    act_on(alice, "charlie", "role", role="operator")
+    press_user_button(alice, "charlie", "role", role="operator")
     expect(page.get_by_role("link", name="New job").first).to_be_visible(timeout=3000)
     recorder.wait_for_state(page, "connected", seconds=3)
 

@@ -138,13 +138,13 @@ def test_fifty_running_jobs_move_nothing_but_their_numbers_and_leave_the_page_qu
 
 def slow_interactions(page: Page, job: int) -> list[list[object]]:
     page.evaluate("slow.length = 0")
-    interact(page, job)
+    click_around(page, job)
     page.wait_for_timeout(300)
     found: list[list[object]] = page.evaluate("slow")
     return [one for one in found if int(str(one[1])) > SLOWEST]
 
 
-def interact(page: Page, job: int) -> None:
+def click_around(page: Page, job: int) -> None:
     page.click("summary[aria-label='Menu of bob']")
     page.keyboard.press("Escape")
     page.click("[data-connection=panel] summary")

@@ -47,7 +47,7 @@ class Site:
         self.folder = folder
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        certify(folder)
+        write_certificate(folder)
         site = (ROOT / "deploy" / "nginx.conf").read_text()
         for shipped, here in {
             "listen 443": f"listen 127.0.0.1:{self.port}",
@@ -74,7 +74,7 @@ class Site:
         ]
 
 
-def certify(folder: Path) -> None:
+def write_certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "portal.example.org")])
     now = dt.datetime.now(dt.UTC)

@@ -86,11 +86,11 @@ def test_line_that_looks_open_and_is_dead_is_told_in_the_time_that_is_promised(
     expect(age_of(page, job)).to_have_text(re.compile(r"^\d+ s ago$"), timeout=15_000)
     recorder.wait_for_state(page, "reconnecting", "polling", "offline", seconds=15)
     # By the page's own clock, in which a slow test has no part.
-    waited = since_it_heard(page, "reconnecting")
+    waited = seconds_until(page, "reconnecting")
     assert DOUBT < waited <= DOUBT + LOOK + ANSWER * SCALE + BROWSER_SECONDS
     # No attempt is answered, then no poll.
     recorder.wait_for_state(page, "offline", seconds=40)
-    waited = since_it_heard(page, "offline") - since_it_heard(page, "reconnecting")
+    waited = seconds_until(page, "offline") - seconds_until(page, "reconnecting")
     assert waited <= THREE_ATTEMPTS * SCALE + POLL + BROWSER_SECONDS
 
     way.fault = ""
@@ -99,7 +99,7 @@ def test_line_that_looks_open_and_is_dead_is_told_in_the_time_that_is_promised(
     bob.cancel(job)
 
 
-def since_it_heard(page: Page, state: str) -> float:
+def seconds_until(page: Page, state: str) -> float:
     """Seconds from the last figure that arrived to the page's first entry into ``state`` after."""
     last = max(event["at"] for event in recorder.events(page))
     entries: list[float] = page.evaluate(

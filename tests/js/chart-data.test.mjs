@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCurve, grown, lonely, merged } from '../../static/js/charts/chart-data.js';
+import { createCurve, grown, isolatedPoints, merged } from '../../static/js/charts/chart-data.js';
 import { nextPoint } from '../../static/js/charts/uplot-adapter.js';
 
 const START = Date.parse('2026-11-22T12:00:00.000Z');
@@ -133,9 +133,9 @@ test('however long no reply comes, the live figures stay bounded', () => {
 });
 
 test('points between gaps are found, for as a line they would not be seen', () => {
-  assert.deepEqual(lonely([1, null, 2, 3, null, 4]), [0, 5]);
-  assert.deepEqual(lonely([0]), [0]);
-  assert.deepEqual(lonely([1, 2]), []);
+  assert.deepEqual(isolatedPoints([1, null, 2, 3, null, 4]), [0, 5]);
+  assert.deepEqual(isolatedPoints([0]), [0]);
+  assert.deepEqual(isolatedPoints([1, 2]), []);
 });
 
 test('keys go through the points and stop at both ends', () => {

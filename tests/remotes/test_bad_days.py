@@ -135,17 +135,17 @@ def test_server_that_dies_and_comes_back_costs_no_file(
     for number in range(12):
         (folder / f"part {number}").write_bytes(os.urandom(400_000))
     remote = new_remote("there", end, there.options())
-    wish = {
+    job_fields = {
         "source": str(folder),
         "destination": "there:bucket/copy",
         "destination_remote_id": remote.id,
     }
     if here and begin:
-        wish |= {
+        job_fields |= {
             "source": "here:bucket/from",
             "source_remote_id": new_remote("here", begin, here.options()).id,
         }
-    job = new_job(**wish, bandwidth_limit="1M")
+    job = new_job(**job_fields, bandwidth_limit="1M")
     wait_for(lambda: stored(job).bytes_transferred > 300_000, 30)
     frail = there if dies == "end" else here
     assert frail is not None
@@ -156,7 +156,7 @@ def test_server_that_dies_and_comes_back_costs_no_file(
     if ended.status != JobStatus.COMPLETED:
         assert ended.error
         assert "rclone" not in ended.error
-        job = new_job(**wish)
+        job = new_job(**job_fields)
         ended = wait_for(lambda: (row := stored(job)).finished_at and row, 60)
     assert (ended.status, ended.error) == (JobStatus.COMPLETED, None)
     assert sums(there.folder / "bucket" / "copy") == sums(folder)

@@ -232,11 +232,11 @@ def test_remote_for_admins_is_nothing_to_operators(
     browser: Callable[..., Browser], new_remote: Any, root: Any
 ) -> None:
     new_remote("vault", "sftp", SFTP, role="admin")
-    wish = {"name": "x", "operation": "copy", "source": str(root), "destination": "vault:x"}
-    refused = browser("bob").post("/jobs", wish)
+    job_fields = {"name": "x", "operation": "copy", "source": str(root), "destination": "vault:x"}
+    refused = browser("bob").post("/jobs", job_fields)
     assert refused.status_code == 422
     assert errors_in(refused.text)["destination"] == "No remote named “vault” is available to you."
-    made = browser("alice").post("/jobs", wish)
+    made = browser("alice").post("/jobs", job_fields)
     assert made.status_code == 303
     assert "vault:x" in browser("charlie").get("/jobs").text
 

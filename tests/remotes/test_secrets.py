@@ -175,10 +175,10 @@ def test_payload_in_every_field_of_every_storage_does_nothing(tmp_path: Path, ba
     for number, payload in enumerate(payloads(canary)):
         taken: dict[str, str] = {}
         for name in kind.allowed:
-            wish = filled(backend) | {name: payload}
+            job_fields = filled(backend) | {name: payload}
             try:
-                value = parameters.validate(kind, known, wish).get(name)
-                hosts(kind, wish)
+                value = parameters.validate(kind, known, job_fields).get(name)
+                hosts(kind, job_fields)
             except (Invalid, HostRefused):
                 continue
             if value is not None:
@@ -227,8 +227,8 @@ def test_payload_that_is_a_password_or_a_user_is_nothing_else_to_rclone(
     alice = browser("alice")
     plain = [text for text in payloads(canary) if is_name(text)][::4]
     for number, payload in enumerate(plain):
-        wish = filled("sftp") | {"user": payload.strip() or "x", "pass": payload}
-        remote = new_remote(f"remote-{number}", "sftp", wish)
+        job_fields = filled("sftp") | {"user": payload.strip() or "x", "pass": payload}
+        remote = new_remote(f"remote-{number}", "sftp", job_fields)
         assert alice.post(f"/remotes/{remote.id}/test").status_code == 303
     assert "refuses the connection" in alice.get("/remotes").text
     assert not canary.exists()

@@ -23,8 +23,8 @@ from tests.support.waiting import wait_for
 def run(new_job: Callable[..., int], execute: Callable[..., None]) -> Callable[..., Job]:
     """Makes a job, runs it to its end and gives its row."""
 
-    def finish(**wish: Any) -> Job:
-        number = new_job(**wish)
+    def finish(**job_fields: Any) -> Job:
+        number = new_job(**job_fields)
         execute(number)
         return stored(number)
 
@@ -172,8 +172,8 @@ def test_server_that_dies_in_mid_transfer_costs_no_file(
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(os.urandom(400_000))
         remote = new_remote("frail", kind, storage.options())
-        wish = {"source": "frail:bucket", "source_remote_id": remote.id}
-        job = new_job(**wish, destination=root / "copy", bandwidth_limit="1M")
+        job_fields = {"source": "frail:bucket", "source_remote_id": remote.id}
+        job = new_job(**job_fields, destination=root / "copy", bandwidth_limit="1M")
         wait_for(lambda: stored(job).bytes_transferred > 300_000, 30)
         storage.stop()
         wait_for((root / "copy").exists)
@@ -184,7 +184,7 @@ def test_server_that_dies_in_mid_transfer_costs_no_file(
             # a retry takes what is missing.
             assert ended.error
             assert "rclone" not in ended.error
-            job = new_job(**wish, destination=root / "copy")
+            job = new_job(**job_fields, destination=root / "copy")
             ended = wait_for(lambda: (row := stored(job)).finished_at and row, 60)
         assert (ended.status, ended.error) == (JobStatus.COMPLETED, None)
         assert sums(root / "copy") == sums(storage.folder / "bucket")

@@ -150,8 +150,8 @@ def test_portal_itself_is_not_confined(folder: Path) -> None:
 
 @pytest.fixture
 def run(new_job: Callable[..., int], execute: Callable[..., None]) -> Callable[..., Job]:
-    def finish(**wish: object) -> Job:
-        number = new_job(**wish)
+    def finish(**job_fields: object) -> Job:
+        number = new_job(**job_fields)
         execute(number)
         return stored(number)
 

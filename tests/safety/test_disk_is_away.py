@@ -53,8 +53,8 @@ def copy(
 ) -> Callable[..., Job]:
     fill(root / "photos")
 
-    def run(**wish: object) -> Job:
-        number = new_job(**{"source": root / "photos", "destination": usb / "backup", **wish})
+    def run(**job_fields: object) -> Job:
+        number = new_job(**{"source": root / "photos", "destination": usb / "backup", **job_fields})
         execute(number)
         return stored(number)
 

@@ -27,8 +27,8 @@ LONG_AGO = 1_000_000_000.0
 def run(new_job: Callable[..., int], execute: Callable[..., None]) -> Callable[..., Job]:
     """Makes a job, runs it to its end and gives its row."""
 
-    def finish(rclone: Path | None = None, **wish: object) -> Job:
-        number = new_job(**wish)
+    def finish(rclone: Path | None = None, **job_fields: object) -> Job:
+        number = new_job(**job_fields)
         execute(number, **({"rclone": rclone} if rclone else {}))
         return stored(number)
 

@@ -146,9 +146,9 @@ def test_what_was_mounted_into_a_root_later_is_refused_at_the_form(
     settings: Settings, app: Flask, browser: Callable[[str], Browser], root: Path, mounts: Mounts
 ) -> None:
     mounts.bind(settings.data_dir, root / "innocent" / "inside")
-    wish = {"name": "Take it", "operation": "copy", "destination": str(root / "to")}
+    job_fields = {"name": "Take it", "operation": "copy", "destination": str(root / "to")}
     for source in ("innocent/inside", "innocent", "innocent/inside/secret_key"):
-        answer = browser("bob").post("/jobs", {"source": str(root / source), **wish})
+        answer = browser("bob").post("/jobs", {"source": str(root / source), **job_fields})
         assert answer.status_code == 422, source
         assert "The portal" in answer.text
 
@@ -171,8 +171,8 @@ def test_link_in_a_root_that_leads_to_the_data_folder_is_refused(
     settings: Settings, root: Path, app: Flask, browser: Callable[[str], Browser]
 ) -> None:
     (root / "link").symlink_to(settings.data_dir)
-    wish = {"name": "Take it", "operation": "copy", "destination": str(root / "to")}
-    answer = browser("bob").post("/jobs", {"source": str(root / "link"), **wish})
+    job_fields = {"name": "Take it", "operation": "copy", "destination": str(root / "to")}
+    answer = browser("bob").post("/jobs", {"source": str(root / "link"), **job_fields})
     assert answer.status_code == 422
 
 

@@ -21,7 +21,7 @@ from tests.support.users import PASSWORD
 ROUNDS = 100
 #: One false alarm in a million runs: a difference has to show twice.
 UNLIKELY = 0.001
-DEAR = PasswordHasher(time_cost=1, memory_cost=4096, parallelism=1)
+COSTLY = PasswordHasher(time_cost=1, memory_cost=4096, parallelism=1)
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -42,11 +42,11 @@ def test_rank_test_tells_shifted_from_equal() -> None:
 
 
 @pytest.fixture
-def dear(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def costly_hashes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes that cost enough to be seen over the noise of the machine."""
-    monkeypatch.setattr(passwords, "_hasher", DEAR)
+    monkeypatch.setattr(passwords, "_hasher", COSTLY)
     for user in session.query(User):
-        user.password_hash = DEAR.hash(PASSWORD)
+        user.password_hash = COSTLY.hash(PASSWORD)
     bella = session.query(User).filter_by(username="bella").one()
     bella.active = False
     session.commit()
@@ -90,7 +90,7 @@ WRONG = ("bob", "a wrong password")
 @pytest.mark.parametrize(
     "other", [("nobody", "a wrong password"), ("bella", PASSWORD), ("invited", "a wrong password")]
 )
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("costly_hashes")
 def test_unknown_disabled_and_invited_take_the_time_of_a_wrong_password(
     refusal: Any, other: tuple[str, str]
 ) -> None:
@@ -99,7 +99,7 @@ def test_unknown_disabled_and_invited_take_the_time_of_a_wrong_password(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("costly_hashes")
 def test_this_test_would_see_a_name_that_costs_no_hash(
     refusal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +107,7 @@ def test_this_test_would_see_a_name_that_costs_no_hash(
     assert differ(refusal, WRONG, ("nobody", "a wrong password"))
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("costly_hashes")
 def test_unknown_wrong_disabled_and_invited_are_answered_alike(refusal: Any) -> None:
     users.create_user("invited", "viewer", None)
     cases = [WRONG, ("nobody", "x"), ("bella", PASSWORD), ("bella", "x"), ("invited", "")]

@@ -147,7 +147,7 @@ def test_portal_that_was_started_by_nohup_outlives_its_terminal(portal: PortalSe
     assert portal.stop() == 0
 
 
-def hears(process: subprocess.Popen[str]) -> bool:
+def catches_sighup(process: subprocess.Popen[str]) -> bool:
     """Whether Python has come as far as the first line of ours. Python itself catches SIGINT, what
     measures it SIGTERM; SIGHUP is ours alone, and the last of them that we take."""
     status = Path(f"/proc/{process.pid}/status").read_text()
@@ -171,7 +171,7 @@ def test_start_that_is_stopped_at_any_moment_leaves_a_portal_that_starts(
             stderr=subprocess.STDOUT,
             text=True,
         )
-        wait_for(lambda: hears(process))  # noqa: B023 - called at once
+        wait_for(lambda: catches_sighup(process))  # noqa: B023 - called at once
         time.sleep(moment * 0.4)
         process.send_signal(number)
         said = process.communicate(timeout=10)[0]

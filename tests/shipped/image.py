@@ -54,7 +54,7 @@ class Image:
             complete = self.folder / "complete"
             self._is_built = complete.exists()
             for word, rest in instructions():
-                self._obey(word, rest)
+                self._execute(word, rest)
             complete.touch()  # Last, so that half of one is never taken for it.
         return self
 
@@ -64,7 +64,7 @@ class Image:
             return self.installed / path.removeprefix(INSTALLED).lstrip("/")
         return self.folder / (stage or self._stage) / path.lstrip("/")
 
-    def _obey(self, word: str, rest: str) -> None:
+    def _execute(self, word: str, rest: str) -> None:
         match word:
             case "FROM":
                 base, *name = rest.split(" AS ")

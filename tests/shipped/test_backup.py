@@ -28,7 +28,7 @@ def documented(number: int) -> str:
     return str(blocks[number])
 
 
-def obey(lines: str, server: PortalServer, backup: Path, **variables: str) -> None:
+def run_shell(lines: str, server: PortalServer, backup: Path, **variables: str) -> None:
     """Where ``instance`` is the data folder, and ``/backup`` a folder of the test."""
     instance = server.cwd / "instance"
     if not instance.exists():
@@ -74,13 +74,13 @@ def test_one_process_is_backed_up_while_it_runs_lost_and_restored(
     server.start()
     person = admin(server)
     jobs = work_to_lose(server, person)
-    obey(documented(0), server, tmp_path / "backup")
+    run_shell(documented(0), server, tmp_path / "backup")
     copy(server, person, "later")
     server.kill()
     for lost in server.data.iterdir():
         shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
 
-    obey(documented(2), server, tmp_path / "backup")
+    run_shell(documented(2), server, tmp_path / "backup")
     server.start()
     everything_is_there(server, person, *jobs)
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "backup").iterdir()} == {0}
@@ -97,7 +97,7 @@ def test_postgresql_is_backed_up_while_it_runs_lost_and_restored(
     person = admin(server)
     with worker_beside(server):
         jobs = work_to_lose(server, person)
-        obey(documented(1), server, tmp_path / "backup", **programs)
+        run_shell(documented(1), server, tmp_path / "backup", **programs)
         copy(server, person, "later")
     server.kill()
     postgres.drop(database["PORTAL_DATABASE_URL"])
@@ -105,7 +105,7 @@ def test_postgresql_is_backed_up_while_it_runs_lost_and_restored(
     postgres.run(f'CREATE DATABASE "{name}"')
     redis.wipe()
 
-    obey(documented(3), server, tmp_path / "backup", **programs)
+    run_shell(documented(3), server, tmp_path / "backup", **programs)
     server.start()
     with worker_beside(server):
         everything_is_there(server, person, *jobs)

@@ -12,7 +12,7 @@ from tests.support.served import Serve, admin, copy, is_completed, worker_beside
 from tests.support.sockets import listening
 from tests.support.transfers import tree
 from tests.support.waiting import wait_for
-from tests.support.web_processes import heard_of
+from tests.support.web_processes import statuses_heard
 
 
 def test_one_process_copies_what_the_form_says_and_leaves_its_database_in_one_file(
@@ -47,7 +47,7 @@ def test_two_processes_and_a_worker_copy_what_the_form_says(
         with listening(person) as listener:
             job = copy(server, person, "photographs")
             wait_for(lambda: is_completed(person, job), 30)
-            wait_for(lambda: "completed" in heard_of(listener, job))
+            wait_for(lambda: "completed" in statuses_heard(listener, job))
         assert tree(server.root / "photographs copied") == tree(server.root / "photographs")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0

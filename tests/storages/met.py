@@ -58,24 +58,24 @@ class Storage:
 
     def transfer(self, operation: str, source: Path | str, destination: Path | str) -> Job:
         """By the form; what deletes is shown first, and confirmed."""
-        wish = {
+        job_fields = {
             "name": f"Transfer {next(self._numbers)}",
             "operation": operation,
             "source": str(source),
             "destination": str(destination),
             "guarded": "y",
         }
-        job = self._run(self.post(wish))
+        job = self._run(self.post(job_fields))
         if operation in ("copy", "check") or job.status != JobStatus.COMPLETED:
             return job
         assert job.dry_run
-        answer = self.bob.post(f"/jobs/{job.id}/confirm", {"confirm": wish["name"]})
+        answer = self.bob.post(f"/jobs/{job.id}/confirm", {"confirm": job_fields["name"]})
         assert answer.status_code == 303, answer.text
         return self._run(_number(answer))
 
-    def post(self, wish: dict[str, str]) -> int:
+    def post(self, job_fields: dict[str, str]) -> int:
         """The job that the form makes."""
-        answer = self.bob.post("/jobs", wish)
+        answer = self.bob.post("/jobs", job_fields)
         assert answer.status_code == 303, answer.text
         return _number(answer)
 

@@ -49,7 +49,7 @@ def test_server_killed_in_mid_transfer_costs_no_file(
     for number in range(10):
         (going / f"part {number}").write_bytes(os.urandom(400_000))
     before = sums(going)
-    wish = {
+    job_fields = {
         "name": "Long",
         "operation": "copy" if kind in FORGETFUL else "move",
         "source": str(going),
@@ -57,7 +57,7 @@ def test_server_killed_in_mid_transfer_costs_no_file(
         "bandwidth_limit": "1M",
         "retries": "0",
     }
-    number = storage.post(wish)
+    number = storage.post(job_fields)
     wait_for(lambda: stored(number).bytes_transferred > 300_000, 60)
     storage.server.stop()
     ended = wait_for(lambda: (row := stored(number)).finished_at and row, TIMEOUT + 60)
@@ -69,7 +69,7 @@ def test_server_killed_in_mid_transfer_costs_no_file(
         # A half of a file may lie there under its name, as with WebDAV, while it is here whole.
         kept = storage.fetched("there", tmp_path / "rest") | kept
     assert {name: kept[name] for name in before} == before
-    again = storage.post(wish | {"bandwidth_limit": ""})
+    again = storage.post(job_fields | {"bandwidth_limit": ""})
     ended = wait_for(lambda: (row := stored(again)).finished_at and row, 120)
     assert completed(ended)
     assert whole(storage.fetched("there", tmp_path / "all")) == before

@@ -102,12 +102,12 @@ def test_ftp_server_that_takes_a_missing_folder_for_a_wrong_command(meet: Meet, 
 def test_new_folder_of_smb_is_made_in_a_share_and_refused_above(meet: Meet) -> None:
     with meet("smb") as storage:
         storage.add()
-        wish = {"at": "nas:", "name": "mine"}
-        refused = storage.bob.post("/browse/folders", wish)
+        job_fields = {"at": "nas:", "name": "mine"}
+        refused = storage.bob.post("/browse/folders", job_fields)
         assert refused.status_code == 422
         assert "Shares are created on the server." in refused.text
-        wish["at"] = "nas:SHARE"
-        assert storage.bob.post("/browse/folders", wish).status_code == 201
+        job_fields["at"] = "nas:SHARE"
+        assert storage.bob.post("/browse/folders", job_fields).status_code == 201
         assert (storage.server.files / "mine").is_dir()
         assert "mine" in storage.bob.get("/browse", query_string={"at": "nas:SHARE"}).text
 

@@ -23,7 +23,7 @@ from tests.support.storages import PASSWORD, Storage, typed
 KINDS = ("s3", "sftp", "webdav", "ftp")
 
 
-def furnish(folder: Path, objects: int) -> None:
+def create_files(folder: Path, objects: int) -> None:
     """What the tests find there: a running server would not see what is put behind its back."""
     (folder / "bucket" / "inner").mkdir(parents=True)
     fill(folder / "outbox")
@@ -49,7 +49,7 @@ def storages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
     def of(kind: str) -> Storage:
         if kind not in running:
             folder = tmp_path_factory.mktemp(f"{kind} storage")
-            furnish(folder, objects=5000 if kind == "s3" else 0)
+            create_files(folder, objects=5000 if kind == "s3" else 0)
             running[kind] = Storage(kind, folder).start()
         return running[kind]
 

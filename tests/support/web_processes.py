@@ -86,7 +86,7 @@ def status_of(person: Person, job: int) -> str:
     return person.get(f"/api/jobs/{job}/progress").text.partition('data-status="')[2].split('"')[0]
 
 
-def heard_of(listener: Listener, job: int) -> list[str]:
+def statuses_heard(listener: Listener, job: int) -> list[str]:
     """The statuses of the job that this client was told of."""
     told = listener.events("job_status_change")
     return [event["new_status"] for event in told if event["job_id"] == job]

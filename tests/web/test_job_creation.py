@@ -30,9 +30,9 @@ def bob(browser: Callable[..., Browser]) -> Browser:
 
 
 def test_valid_form_makes_a_queued_job_and_leads_to_it(
-    bob: Browser, wish: dict[str, str], user: Any
+    bob: Browser, job_fields: dict[str, str], user: Any
 ) -> None:
-    answer = bob.post("/jobs", wish | {"bandwidth_limit": " 10M ", "dry_run": "y"})
+    answer = bob.post("/jobs", job_fields | {"bandwidth_limit": " 10M ", "dry_run": "y"})
     assert (answer.status_code, answer.location) == (303, "/jobs/1")
     job = stored(1)
     assert (job.name, job.operation, job.status, job.attempt, job.seq) == (
@@ -42,22 +42,22 @@ def test_valid_form_makes_a_queued_job_and_leads_to_it(
         0,
         1,
     )
-    assert (job.source, job.destination) == (wish["source"], wish["destination"])
+    assert (job.source, job.destination) == (job_fields["source"], job_fields["destination"])
     assert (job.bandwidth_limit, job.dry_run, job.owner_id) == ("10M", True, user("bob").id)
     assert history(1) == ["queued"]
     assert miscounted() == {}
     assert "Nightly" in bob.get("/jobs/1").text
 
 
-def test_new_job_is_written_to_the_audit_log(bob: Browser, wish: dict[str, str]) -> None:
-    bob.post("/jobs", wish)
+def test_new_job_is_written_to_the_audit_log(bob: Browser, job_fields: dict[str, str]) -> None:
+    bob.post("/jobs", job_fields)
     entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "job.create")).one()
     assert (entry.actor, entry.target, entry.outcome) == ("bob", "job 1", "ok")
-    assert wish["source"] in entry.detail
+    assert job_fields["source"] in entry.detail
 
 
 def test_new_job_is_announced_once_and_notifies_the_executor(
-    app: Flask, bob: Browser, wish: dict[str, str], events: Recorder
+    app: Flask, bob: Browser, job_fields: dict[str, str], events: Recorder
 ) -> None:
     notified: list[int] = []
 
@@ -66,15 +66,15 @@ def test_new_job_is_announced_once_and_notifies_the_executor(
             notified.append(job_id)
 
     configure(app, executor=NotedExecutor())
-    bob.post("/jobs", wish)
+    bob.post("/jobs", job_fields)
     (announced,) = events.of(1)
     assert (announced.name, announced.room) == ("job_created", "topic:status_change")
     assert {"job_id": 1, "status": "queued", "seq": 1}.items() <= announced.data.items()
     assert notified == [1]
 
 
-def test_two_equal_forms_make_two_jobs(bob: Browser, wish: dict[str, str]) -> None:
-    assert {bob.post("/jobs", wish).location for _ in range(2)} == {"/jobs/1", "/jobs/2"}
+def test_two_equal_forms_make_two_jobs(bob: Browser, job_fields: dict[str, str]) -> None:
+    assert {bob.post("/jobs", job_fields).location for _ in range(2)} == {"/jobs/1", "/jobs/2"}
 
 
 def test_each_wrong_field_is_named_at_once_and_what_was_typed_stays(
@@ -106,7 +106,7 @@ def test_empty_form_names_every_required_field(bob: Browser) -> None:
     assert errors_in(answer.text).keys() >= {"name", "source", "destination"}
 
 
-def test_bad_name_is_refused(bob: Browser, wish: dict[str, str]) -> None:
+def test_bad_name_is_refused(bob: Browser, job_fields: dict[str, str]) -> None:
     sentences = {
         "": "Enter a name.",
         "   ": "Enter a name.",
@@ -117,14 +117,14 @@ def test_bad_name_is_refused(bob: Browser, wish: dict[str, str]) -> None:
         "a\u202eb": "Leave out line breaks and control characters.",
     }
     for name, sentence in sentences.items():
-        answer = bob.post("/jobs", wish | {"name": name})
+        answer = bob.post("/jobs", job_fields | {"name": name})
         assert (answer.status_code, errors_in(answer.text)) == (422, {"name": sentence})
     assert jobs_in_table() == 0
 
 
-def test_odd_but_plain_name_is_kept(bob: Browser, wish: dict[str, str]) -> None:
+def test_odd_but_plain_name_is_kept(bob: Browser, job_fields: dict[str, str]) -> None:
     for name in ("x" * 200, "Straße nach 東京 🚚", "-rf --config", "'; DROP TABLE jobs"):
-        answer = bob.post("/jobs", wish | {"name": name})
+        answer = bob.post("/jobs", job_fields | {"name": name})
         assert answer.status_code == 303
         assert f">{name}<" in html.unescape(bob.get(answer.location).text)
 
@@ -144,10 +144,10 @@ REMOTES = (
 
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_anything_but_a_full_local_path_is_refused(
-    bob: Browser, wish: dict[str, str], side: str
+    bob: Browser, job_fields: dict[str, str], side: str
 ) -> None:
     for remote in REMOTES:
-        answer = bob.post("/jobs", wish | {side: remote})
+        answer = bob.post("/jobs", job_fields | {side: remote})
         assert answer.status_code == 422
         said = errors_in(answer.text)[side]
         assert said.startswith(("Enter a full path inside ", "Before the colon", "No remote named"))
@@ -172,17 +172,17 @@ PATHS_ELSEWHERE = (
 
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_path_that_leads_elsewhere_is_refused(
-    bob: Browser, wish: dict[str, str], root: Path, side: str
+    bob: Browser, job_fields: dict[str, str], root: Path, side: str
 ) -> None:
     (root / "way-out").symlink_to("/")
     for path in PATHS_ELSEWHERE:
-        answer = bob.post("/jobs", wish | {side: path.replace("{root}", str(root))})
+        answer = bob.post("/jobs", job_fields | {side: path.replace("{root}", str(root))})
         assert (answer.status_code, list(errors_in(answer.text))) == (422, [side]), path
     assert jobs_in_table() == 0
 
 
 def test_folders_inside_one_another_are_refused(
-    bob: Browser, wish: dict[str, str], root: Path
+    bob: Browser, job_fields: dict[str, str], root: Path
 ) -> None:
     (root / "link").symlink_to(root / "from")
     for source, destination in (
@@ -192,25 +192,25 @@ def test_folders_inside_one_another_are_refused(
         ("from", "link/sub"),
     ):
         folders = {"source": str(root / source), "destination": str(root / destination)}
-        answer = bob.post("/jobs", wish | folders)
+        answer = bob.post("/jobs", job_fields | folders)
         assert answer.status_code == 422
         assert errors_in(answer.text) == {"destination": "One folder is inside the other."}
 
 
 def test_link_that_stays_below_the_root_is_followed(
-    bob: Browser, wish: dict[str, str], root: Path
+    bob: Browser, job_fields: dict[str, str], root: Path
 ) -> None:
     (root / "link").symlink_to(root / "from")
-    assert bob.post("/jobs", wish | {"source": str(root / "link")}).status_code == 303
+    assert bob.post("/jobs", job_fields | {"source": str(root / "link")}).status_code == 303
     assert stored(1).source == str(root / "from")
 
 
 def test_link_to_a_name_that_is_no_text_is_refused(
-    bob: Browser, wish: dict[str, str], root: Path
+    bob: Browser, job_fields: dict[str, str], root: Path
 ) -> None:
     os.mkdir(os.fsencode(root) + b"/caf\xe9")  # noqa: PTH102 - a name of bytes
     os.symlink(b"caf\xe9", os.fsencode(root) + b"/link")  # noqa: PTH211
-    answer = bob.post("/jobs", wish | {"source": str(root / "link")})
+    answer = bob.post("/jobs", job_fields | {"source": str(root / "link")})
     assert answer.status_code == 422
     assert "not valid UTF-8" in errors_in(answer.text)["source"]
 
@@ -236,18 +236,18 @@ LIMITS = (
 )
 
 
-def test_nonsense_bandwidth_limit_is_refused(bob: Browser, wish: dict[str, str]) -> None:
+def test_nonsense_bandwidth_limit_is_refused(bob: Browser, job_fields: dict[str, str]) -> None:
     for limit in NO_LIMITS:
-        answer = bob.post("/jobs", wish | {"bandwidth_limit": limit})
+        answer = bob.post("/jobs", job_fields | {"bandwidth_limit": limit})
         assert (answer.status_code, list(errors_in(answer.text))) == (422, ["bandwidth_limit"])
     assert jobs_in_table() == 0
 
 
 def test_each_bandwidth_limit_that_passes_is_one_that_rclone_takes(
-    bob: Browser, wish: dict[str, str], execute: Any
+    bob: Browser, job_fields: dict[str, str], execute: Any
 ) -> None:
     for number, limit in enumerate(LIMITS, 1):
-        order = wish | {"bandwidth_limit": limit, "operation": "check"}
+        order = job_fields | {"bandwidth_limit": limit, "operation": "check"}
         assert bob.post("/jobs", order).status_code == 303
         execute(number)
         assert "bandwidth" not in (stored(number).error or "")
@@ -256,12 +256,12 @@ def test_each_bandwidth_limit_that_passes_is_one_that_rclone_takes(
 
 @pytest.mark.parametrize("name", ["none", "none/below", "from/a file/below", "broken link", "ü%20"])
 def test_source_that_does_not_exist_is_refused_beside_its_field(
-    bob: Browser, wish: dict[str, str], root: Path, name: str
+    bob: Browser, job_fields: dict[str, str], root: Path, name: str
 ) -> None:
     (root / "from" / "a file").write_text("of five bytes")
     (root / "broken link").symlink_to(root / "nowhere")
     for operation in ("copy", "sync", "move", "check"):
-        form = wish | {"source": f"{root}/{name}", "operation": operation, "guarded": "y"}
+        form = job_fields | {"source": f"{root}/{name}", "operation": operation, "guarded": "y"}
         answer = bob.post("/jobs", form)
         assert answer.status_code == 422
         assert errors_in(answer.text) == {
@@ -271,34 +271,34 @@ def test_source_that_does_not_exist_is_refused_beside_its_field(
 
 
 def test_source_that_is_one_file_is_accepted(
-    bob: Browser, wish: dict[str, str], root: Path
+    bob: Browser, job_fields: dict[str, str], root: Path
 ) -> None:
     (root / "one.txt").write_text("one")
-    assert bob.post("/jobs", wish | {"source": str(root / "one.txt")}).status_code == 303
+    assert bob.post("/jobs", job_fields | {"source": str(root / "one.txt")}).status_code == 303
 
 
 def test_source_that_only_workers_of_a_pool_can_see_is_accepted(
-    bob: Browser, wish: dict[str, str], root: Path, worker_process: Any
+    bob: Browser, job_fields: dict[str, str], root: Path, worker_process: Any
 ) -> None:
     worker_process(pools=("site-b",))
-    elsewhere = wish | {"source": str(root / "none")}
+    elsewhere = job_fields | {"source": str(root / "none")}
     assert bob.post("/jobs", elsewhere | {"pool": "site-b"}).status_code == 303
     assert bob.post("/jobs", elsewhere | {"pool": "default"}).status_code == 422
 
 
 def test_source_whose_root_is_away_is_left_to_the_worker(
-    bob: Browser, wish: dict[str, str], root: Path
+    bob: Browser, job_fields: dict[str, str], root: Path
 ) -> None:
     root.rename(root.with_name("elsewhere"))
-    assert bob.post("/jobs", wish).status_code == 303
+    assert bob.post("/jobs", job_fields).status_code == 303
     root.mkdir()
-    assert bob.post("/jobs", wish).status_code == 422
+    assert bob.post("/jobs", job_fields).status_code == 422
 
 
 def test_source_that_went_meanwhile_fails_in_words(
-    bob: Browser, wish: dict[str, str], root: Path, execute: Any
+    bob: Browser, job_fields: dict[str, str], root: Path, execute: Any
 ) -> None:
-    assert bob.post("/jobs", wish).status_code == 303
+    assert bob.post("/jobs", job_fields).status_code == 303
     (root / "from").rename(root / "renamed")
     execute(1)
     assert "The source folder does not exist." in bob.get("/jobs/1").text
@@ -325,25 +325,25 @@ def test_html_in_a_name_stays_out_of_events(new_job: Any, execute: Any, events: 
         assert not any("<" in text for text in event.data.get("display", {}).values())
 
 
-def test_refused_form_shows_html_as_text(bob: Browser, wish: dict[str, str]) -> None:
-    answer = bob.post("/jobs", wish | {"name": HOSTILE, "source": HOSTILE})
+def test_refused_form_shows_html_as_text(bob: Browser, job_fields: dict[str, str]) -> None:
+    answer = bob.post("/jobs", job_fields | {"name": HOSTILE, "source": HOSTILE})
     assert answer.status_code == 422
     assert "<img src=x" not in answer.text
 
 
-def test_form_with_a_megabyte_is_refused(bob: Browser, wish: dict[str, str]) -> None:
-    assert bob.post("/jobs", wish | {"name": "x" * 2_000_000}).status_code == 413
+def test_form_with_a_megabyte_is_refused(bob: Browser, job_fields: dict[str, str]) -> None:
+    assert bob.post("/jobs", job_fields | {"name": "x" * 2_000_000}).status_code == 413
     assert jobs_in_table() == 0
 
 
-def test_viewer_cannot_create_a_job(browser: Any, wish: dict[str, str]) -> None:
+def test_viewer_cannot_create_a_job(browser: Any, job_fields: dict[str, str]) -> None:
     charlie = browser("charlie")
-    assert charlie.post("/jobs", wish).status_code == 403
+    assert charlie.post("/jobs", job_fields).status_code == 403
     assert charlie.get("/jobs/new").status_code == 403
     assert "New job" not in charlie.get("/jobs").text
     assert jobs_in_table() == 0
 
 
-def test_form_without_its_token_creates_nothing(bob: Browser, wish: dict[str, str]) -> None:
-    assert bob.client.post("/jobs", data=wish).status_code == 400
+def test_form_without_its_token_creates_nothing(bob: Browser, job_fields: dict[str, str]) -> None:
+    assert bob.client.post("/jobs", data=job_fields).status_code == 400
     assert jobs_in_table() == 0

@@ -42,9 +42,9 @@ def bob(browser: Callable[..., Browser]) -> Browser:
     return browser("bob")
 
 
-def test_all_options_are_stored_typed_and_shown(bob: Browser, wish: dict[str, str]) -> None:
+def test_all_options_are_stored_typed_and_shown(bob: Browser, job_fields: dict[str, str]) -> None:
     bob.post("/settings", {"timezone": "Europe/Berlin"})
-    assert bob.post("/jobs", wish | ALL).status_code == 303
+    assert bob.post("/jobs", job_fields | ALL).status_code == 303
     job = stored(1)
     assert job.bandwidth_limit == "08:00,10M 19:00,off"
     assert from_json(job.options) == Options(
@@ -64,8 +64,8 @@ def test_all_options_are_stored_typed_and_shown(bob: Browser, wish: dict[str, st
         assert words in page
 
 
-def test_job_without_options_has_the_usual_ones(bob: Browser, wish: dict[str, str]) -> None:
-    bob.post("/jobs", wish)
+def test_job_without_options_has_the_usual_ones(bob: Browser, job_fields: dict[str, str]) -> None:
+    bob.post("/jobs", job_fields)
     assert stored(1).options == {}
     assert "Parallel files" not in bob.get("/jobs/1").text
 
@@ -78,7 +78,7 @@ def test_form_explains_each_option_in_a_line_tied_to_its_field(bob: Browser) -> 
 
 
 def test_every_wrong_option_is_named_at_once_and_stays_as_typed(
-    bob: Browser, wish: dict[str, str]
+    bob: Browser, job_fields: dict[str, str]
 ) -> None:
     wrong = {
         "bandwidth_limit": "08:00,10M 08:00,5M",
@@ -89,7 +89,7 @@ def test_every_wrong_option_is_named_at_once_and_stays_as_typed(
         "transfers": "33",
         "retries": "eleven",
     }
-    answer = bob.post("/jobs", wish | wrong)
+    answer = bob.post("/jobs", job_fields | wrong)
     assert answer.status_code == 422
     assert errors_in(answer.text).keys() == wrong.keys()
     assert (
@@ -101,15 +101,15 @@ def test_every_wrong_option_is_named_at_once_and_stays_as_typed(
     assert jobs_in_table() == 0
 
 
-def test_move_cannot_be_verified(bob: Browser, wish: dict[str, str]) -> None:
-    answer = bob.post("/jobs", wish | {"operation": "move", "verify": "y"})
+def test_move_cannot_be_verified(bob: Browser, job_fields: dict[str, str]) -> None:
+    answer = bob.post("/jobs", job_fields | {"operation": "move", "verify": "y"})
     assert (answer.status_code, list(errors_in(answer.text))) == (422, ["verify"])
 
 
 def test_program_sends_the_same_options_and_reads_them_back(
-    bob: Browser, wish: dict[str, str]
+    bob: Browser, job_fields: dict[str, str]
 ) -> None:
-    body = wish | {"include": ["*.jpg"], "min_age": "1h", "verify": True, "transfers": 2}
+    body = job_fields | {"include": ["*.jpg"], "min_age": "1h", "verify": True, "transfers": 2}
     token = {"X-CSRFToken": bob.token()}
     answer = bob.client.post("/api/v1/jobs", json=body, headers=token)
     assert answer.status_code == 201
@@ -117,12 +117,12 @@ def test_program_sends_the_same_options_and_reads_them_back(
     assert (shown["include"], shown["min_age"], shown["verify"]) == (["*.jpg"], 3600, True)
     assert (shown["transfers"], shown["retries"]) == (2, 2)
     for wrong in ({"include": ["[a"]}, {"transfers": 0}, {"min_age": "x"}, {"retries": 99}):
-        refused = bob.client.post("/api/v1/jobs", json=wish | wrong, headers=token)
+        refused = bob.client.post("/api/v1/jobs", json=job_fields | wrong, headers=token)
         assert (refused.status_code, list(refused.json["errors"])) == (422, list(wrong))
 
 
-def test_retry_keeps_the_options(bob: Browser, wish: dict[str, str]) -> None:
-    bob.post("/jobs", wish | ALL)
+def test_retry_keeps_the_options(bob: Browser, job_fields: dict[str, str]) -> None:
+    bob.post("/jobs", job_fields | ALL)
     session.get_one(Job, 1).status = JobStatus.FAILED
     session.commit()
     bob.post("/jobs/1/retry")
@@ -178,7 +178,7 @@ FIELDS = ("bandwidth_limit", "include", "exclude", "min_age", "max_size", "trans
 def test_hostile_text_in_any_option_is_a_pattern_or_an_error_and_never_a_word_for_rclone(
     app: Flask,
     bob: Browser,
-    wish: dict[str, str],
+    job_fields: dict[str, str],
     execute: Callable[..., None],
     tmp_path: Path,
     root: Path,
@@ -187,7 +187,7 @@ def test_hostile_text_in_any_option_is_a_pattern_or_an_error_and_never_a_word_fo
     token = bob.token()
     for text in HOSTILE:
         for field in FIELDS:
-            form = {"csrf_token": token, **wish, field: text}
+            form = {"csrf_token": token, **job_fields, field: text}
             answer = bob.client.post("/jobs", data=form)
             assert answer.status_code in (303, 422), (field, text)
             assert answer.status_code == 422 or field in ("include", "exclude"), (field, text)

@@ -3,8 +3,8 @@
 /** @import { ChartData, Points } from '../lib/types.js' */
 
 /** Seconds for which a value holds back to the one before it; figures arrive every 1.2 s. */
-const HOLDS = 3;
-const MOST_LIVE = 1000;
+const MAX_GAP = 3;
+const MAX_LIVE = 1000;
 
 /** @typedef {[seconds: number, value: number]} Figure A live one: bytes a second at a moment. */
 
@@ -18,21 +18,23 @@ const MOST_LIVE = 1000;
 export function merged({ step, points }, live) {
   const all = [...points];
   /** @type {number[][]} */
-  const lots = [];
+  const buckets = [];
   let before = points.length ? points.length * step - 0.001 : -Infinity;
   for (const [seconds, value] of live) {
     const index = Math.floor(seconds / step);
-    const from = seconds - before <= HOLDS ? Math.floor(before / step) + 1 : index;
-    for (let at = Math.max(from, points.length); at < index; at += 1) lots[at] = [value];
+    const from = seconds - before <= MAX_GAP ? Math.floor(before / step) + 1 : index;
+    for (let at = Math.max(from, points.length); at < index; at += 1) buckets[at] = [value];
     if (index >= points.length) {
-      lots[index] ??= [];
-      lots[index].push(value);
+      buckets[index] ??= [];
+      buckets[index].push(value);
     }
     before = seconds;
   }
-  for (let at = points.length; at < lots.length; at += 1) {
-    const lot = lots[at];
-    all.push(lot ? Math.round(lot.reduce((sum, value) => sum + value, 0) / lot.length) : null);
+  for (let at = points.length; at < buckets.length; at += 1) {
+    const bucket = buckets[at];
+    all.push(
+      bucket ? Math.round(bucket.reduce((sum, value) => sum + value, 0) / bucket.length) : null,
+    );
   }
   return all;
 }
@@ -55,7 +57,7 @@ export function grown(top, points) {
  *
  * @param {Points} points
  */
-export function lonely(points) {
+export function isolatedPoints(points) {
   /** @param {number} at */
   const known = (at) => typeof points[at] === 'number';
   return [...points.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
@@ -97,7 +99,7 @@ export function createCurve() {
     const at = (Date.parse(timestamp) - data.start) / 1000;
     if (at < data.points.length * data.step || at <= (live.at(-1)?.[0] ?? -1)) return;
     live.push([at, value]);
-    if (live.length > MOST_LIVE) live.shift();
+    if (live.length > MAX_LIVE) live.shift();
     drawn = null;
   }
 

@@ -5,7 +5,7 @@ import { uplotOptions } from './uplot-options.js';
 /** @import Plot from 'uplot' */
 /** @import { ChartData } from '../lib/types.js' */
 
-const FAR = 10; // Points that the page keys go over.
+const PAGE_POINTS = 10; // Points that the page keys go over.
 
 /**
  * The point to go to for a key, of `number`; null where the key means something else.
@@ -20,8 +20,8 @@ export function nextPoint(number, current, key) {
   const places = {
     ArrowLeft: from - 1,
     ArrowRight: from + 1,
-    PageDown: from - FAR,
-    PageUp: from + FAR,
+    PageDown: from - PAGE_POINTS,
+    PageUp: from + PAGE_POINTS,
     Home: 0,
     End: number - 1,
   };

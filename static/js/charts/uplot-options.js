@@ -1,6 +1,6 @@
 // How uPlot is to draw a chart: its scales, axes and line, in the colours and words of the page.
 
-import { lonely } from './chart-data.js';
+import { isolatedPoints } from './chart-data.js';
 import { speedText } from './units.js';
 
 /** @import uPlot from 'uplot' */
@@ -66,7 +66,7 @@ export function uplotOptions({ size, style, shown, pointed, wordy }) {
         points: {
           show: false,
           size: 4,
-          filter: (_, series) => (series === 1 ? lonely(shown().points) : null),
+          filter: (_, series) => (series === 1 ? isolatedPoints(shown().points) : null),
         },
       },
     ],

@@ -3,7 +3,14 @@
 
 import { repeat } from '../lib/clock.js';
 import { closest, find } from '../lib/dom.js';
-import { ANNOUNCE_AFTER, DELAYED, facts, LIVE_AFTER, PATIENCE, WORDS } from './connection-words.js';
+import {
+  ANNOUNCE_AFTER,
+  DELAYED,
+  facts,
+  LIVE_AFTER,
+  SHOW_AFTER,
+  WORDS,
+} from './connection-words.js';
 import { createStrip, mayTry } from './strip.js';
 
 /** @import { Clock, ConnectionDetail, State, Timer } from '../lib/types.js' */
@@ -27,7 +34,7 @@ function set(element, value) {
 export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   /** @param {string} name */
   const part = (name) => find(root, `[data-connection="${name}"]`);
-  const [word, said, stripElement] = ['word', 'said', 'strip'].map(part);
+  const [word, announcement, stripElement] = ['word', 'said', 'strip'].map(part);
   const strip = createStrip({ strip: stripElement, clock, lastData, nextPath });
   /** @type {ConnectionDetail} */
   let detail;
@@ -52,7 +59,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   }
 
   /** @param {State} state */
-  function spoken(state) {
+  function announcementFor(state) {
     if (state !== 'connected') return '';
     return delayed ? DELAYED : WORDS[state].word;
   }
@@ -61,13 +68,13 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
    * A loss that is mended within a second is never read out, nor is the "Connected" that ends it.
    *
    * @param {State} state
-   * @param {number} patience in seconds.
+   * @param {number} delay in seconds.
    */
-  function enterPatiently(state, patience) {
+  function enterAfter(state, delay) {
     timers.push(
-      clock.after(patience, () => showWord(state, WORDS[state].word)),
+      clock.after(delay, () => showWord(state, WORDS[state].word)),
       clock.after(ANNOUNCE_AFTER, () => {
-        set(said, state === 'connecting' ? WORDS[state].word : '');
+        set(announcement, state === 'connecting' ? WORDS[state].word : '');
         strip.show(detail);
       }),
     );
@@ -77,10 +84,10 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
   function enter(state) {
     for (const timer of timers) timer.cancel();
     timers = [];
-    const patience = PATIENCE[state];
-    if (patience !== undefined) return enterPatiently(state, patience);
+    const delay = SHOW_AFTER[state];
+    if (delay !== undefined) return enterAfter(state, delay);
     if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
-    set(said, spoken(state));
+    set(announcement, announcementFor(state));
     strip.show(detail);
     if (state !== 'connected' || delayed) return;
     timers.push(clock.after(LIVE_AFTER, () => showWord(state, 'Live')));

@@ -8,16 +8,16 @@
 
 /** @type {StateRecord} */
 export const FIRST = Object.freeze({ state: 'connecting', failures: 0 });
-export const PATIENCE = 3;
+export const MAX_FAILURES = 3;
 
 /** @type {Rule} */
-const untilThree = (failures) => (failures >= PATIENCE ? 'polling' : null);
+const afterMaxFailures = (failures) => (failures >= MAX_FAILURES ? 'polling' : null);
 
 /** @type {Record<State, Partial<Record<StateEvent, State | Rule>>>} */
 export const TABLE = {
   connecting: {
     open: 'connected',
-    'attempt-failed': untilThree,
+    'attempt-failed': afterMaxFailures,
     deadline: 'polling',
     unsupported: 'polling',
     'role-changed': 'connecting',
@@ -30,7 +30,7 @@ export const TABLE = {
   },
   reconnecting: {
     open: 'connected',
-    'attempt-failed': untilThree,
+    'attempt-failed': afterMaxFailures,
     'session-ended': 'signed-out',
   },
   polling: {

@@ -18,7 +18,7 @@ export const WORDS = {
 
 /** Seconds after which a state is put in words: what is over sooner was never worth a word. */
 /** @type {Partial<Record<State, number>>} */
-export const PATIENCE = { connecting: 1, reconnecting: 0.25 };
+export const SHOW_AFTER = { connecting: 1, reconnecting: 0.25 };
 export const ANNOUNCE_AFTER = 1;
 export const LIVE_AFTER = 3;
 

@@ -10,9 +10,9 @@ import { createLeadership } from './leadership.js';
 /** @typedef {Pick<BroadcastChannel, 'postMessage' | 'close' | 'onmessage'>} Channel */
 
 /** @type {Locks} For a tab that has nobody to share with. */
-const LONELY_LOCKS = { request: (_name, _options, hold) => hold() };
+const NO_LOCKS = { request: (_name, _options, hold) => hold() };
 /** @type {() => Channel} */
-const openLonelyChannel = () => ({ postMessage() {}, close() {}, onmessage: null });
+const openNoChannel = () => ({ postMessage() {}, close() {}, onmessage: null });
 
 /**
  * @param {object} parts
@@ -33,7 +33,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
   let last = null;
   const leadership = createLeadership({
     room,
-    locks: shared?.locks ?? LONELY_LOCKS,
+    locks: shared?.locks ?? NO_LOCKS,
     clock,
     lead: () => connection.start(last),
     waits: () => post({ name: 'hello' }),
@@ -69,7 +69,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
     } else if (data.name === 'tell') {
       if (leadership.leads()) connection.tell(data.event, data.why);
     } else if (!leadership.leads()) {
-      leadership.leaderHasSpoken();
+      leadership.leaderSeen();
       spread(data.name, data.detail);
     } else if ('state' in data.detail && data.detail.state === 'signed-out') {
       // It ended just as this tab took over.
@@ -79,7 +79,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
 
   /** Takes part; again after `suspend`. */
   function start() {
-    channel = shared ? shared.openChannel(room) : openLonelyChannel();
+    channel = shared ? shared.openChannel(room) : openNoChannel();
     channel.onmessage = received;
     if (last?.state !== 'signed-out') leadership.join();
   }

@@ -29,7 +29,7 @@ export function createLeadership({ room, locks, clock, lead, waits, left }) {
 
   /** @returns {Promise<void>} resolves when the lock is to be given up. */
   function hold() {
-    leaderHasSpoken();
+    leaderSeen();
     return new Promise((resolve) => {
       release = resolve;
       lead();
@@ -55,7 +55,7 @@ export function createLeadership({ room, locks, clock, lead, waits, left }) {
     });
   }
 
-  function leaderHasSpoken() {
+  function leaderSeen() {
     silence?.cancel();
     silence = null;
   }
@@ -72,7 +72,7 @@ export function createLeadership({ room, locks, clock, lead, waits, left }) {
   function leave() {
     queue?.abort();
     queue = null;
-    leaderHasSpoken();
+    leaderSeen();
     release?.();
     release = null;
     left();
@@ -82,7 +82,7 @@ export function createLeadership({ room, locks, clock, lead, waits, left }) {
     join,
     leave,
     expectAnswer,
-    leaderHasSpoken,
+    leaderSeen,
     leads: () => release !== null,
     isIn: () => queue !== null,
   };

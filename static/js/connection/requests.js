@@ -10,7 +10,7 @@ const LIMIT_MILLISECONDS = 10_000;
 const UNREACHABLE = new Set([502, 503, 504]);
 
 /** @type {Partial<Record<State, 'poll-failed' | 'poll-succeeded'>>} */
-const NEWS = { polling: 'poll-failed', offline: 'poll-succeeded' };
+const OUTCOMES = { polling: 'poll-failed', offline: 'poll-succeeded' };
 
 /**
  * What a finished GET tells: `poll-failed` if nobody answered it, else `poll-succeeded`.
@@ -42,7 +42,7 @@ export function guardRequests({ document, state, tell, answered, refused, mayRep
     if (requestConfig.verb !== 'get') return;
     const outcome = verdict(xhr.status);
     if (outcome === 'poll-succeeded' && xhr.status < 400) answered();
-    if (outcome === NEWS[state()]) tell(outcome);
+    if (outcome === OUTCOMES[state()]) tell(outcome);
   }
 
   document.addEventListener('htmx:configRequest', ({ detail }) => {

@@ -19,8 +19,8 @@ const SENTENCES = {
  */
 export function sentence({ operation, source, destination, dryRun }) {
   if (!Object.hasOwn(SENTENCES, operation) || !source || !destination) return '';
-  const said = SENTENCES[operation](source, destination);
-  return dryRun ? `${said} Dry run: changes are reported, not made.` : said;
+  const sentence = SENTENCES[operation](source, destination);
+  return dryRun ? `${sentence} Dry run: changes are reported, not made.` : sentence;
 }
 
 /** @param {HTMLFormElement} form */

@@ -5,7 +5,7 @@ import { findAll } from '../lib/dom.js';
 
 /** @import { Clock } from '../lib/types.js' */
 
-const TELL_AT = 5;
+const SHOW_AFTER = 5;
 const STALE_AT = 15;
 
 /**
@@ -15,15 +15,15 @@ const STALE_AT = 15;
  * @param {() => void} page.silent is called when one of them has had no news for too long.
  */
 export function createAges({ clock, activeRows, silent }) {
-  /** @type {WeakMap<HTMLElement, { said: string, born: number, asked: number }>} */
+  /** @type {WeakMap<HTMLElement, { stamp: string, born: number, asked: number }>} */
   const bases = new WeakMap();
 
   /** @param {HTMLElement} row */
   function ageOf(row) {
-    const said = `${row.dataset.seq}:${row.dataset.age}`;
+    const stamp = `${row.dataset.seq}:${row.dataset.age}`;
     let base = bases.get(row);
-    if (!base || base.said !== said) {
-      base = { said, born: clock.now() - (Number(row.dataset.age) || 0), asked: 0 };
+    if (!base || base.stamp !== stamp) {
+      base = { stamp, born: clock.now() - (Number(row.dataset.age) || 0), asked: 0 };
       bases.set(row, base);
     }
     return { base, age: clock.now() - base.born };
@@ -32,13 +32,13 @@ export function createAges({ clock, activeRows, silent }) {
   /** @param {HTMLElement} row */
   function show(row) {
     const { base, age } = ageOf(row);
-    const text = age > TELL_AT ? `${Math.floor(age)} s ago` : '';
+    const text = age > SHOW_AFTER ? `${Math.floor(age)} s ago` : '';
     for (const slot of findAll(row, '[data-field="age"]')) {
       if (slot.textContent !== text) slot.textContent = text;
     }
     row.classList.toggle('stale', age >= STALE_AT);
     // Once when it begins to be old, then every 15 s: an event may have been missed.
-    const due = age > TELL_AT ? 1 + Math.floor(age / STALE_AT) : 0;
+    const due = age > SHOW_AFTER ? 1 + Math.floor(age / STALE_AT) : 0;
     if (due > base.asked) silent();
     base.asked = due;
   }

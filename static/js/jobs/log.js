@@ -5,9 +5,9 @@ import { find } from '../lib/dom.js';
 
 /** @import { State } from '../lib/types.js' */
 
-const AT_THE_END = 24; // Pixels from the end that still count as there.
-const MOST_LINES = 2000; // Shown at a time; older ones leave at the top, in lots.
-const LEAVING = 500;
+const END_PIXELS = 24; // Pixels from the end that still count as there.
+const MAX_LINES = 2000; // Shown at a time; older ones leave at the top, in lots.
+const REMOVED_AT_ONCE = 500;
 const WORDS = {
   following: 'Following',
   paused: 'Paused while you read – scroll to the end to continue',
@@ -37,7 +37,7 @@ export function initLog({ document, box, connection }) {
   let paused = false;
 
   const live = () => box.querySelector('#log-tail[hx-get]') !== null;
-  const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= AT_THE_END;
+  const isAtEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight <= END_PIXELS;
   const toEnd = () => {
     box.scrollTop = box.scrollHeight;
   };
@@ -50,8 +50,8 @@ export function initLog({ document, box, connection }) {
 
   function grown() {
     if (!paused) {
-      if (box.childElementCount > MOST_LINES) {
-        for (const line of [...box.children].slice(0, LEAVING)) line.remove();
+      if (box.childElementCount > MAX_LINES) {
+        for (const line of [...box.children].slice(0, REMOVED_AT_ONCE)) line.remove();
       }
       toEnd();
     }

@@ -7,7 +7,7 @@ import { closest, findAll } from '../lib/dom.js';
 /** @import { StatusEvent } from '../lib/types.js' */
 
 /** @type {Record<string, string>} */
-const WORTH = { completed: 'completed', failed: 'failed' };
+const NOTIFIED = { completed: 'completed', failed: 'failed' };
 
 /** @type {Record<string, string>} */
 const ANSWERS = {
@@ -24,9 +24,9 @@ const ANSWERS = {
  * @param {{ user?: string, role?: string }} reader
  */
 export function notice(event, { user, role }) {
-  if (!Object.hasOwn(WORTH, event.new_status)) return null;
+  if (!Object.hasOwn(NOTIFIED, event.new_status)) return null;
   if (role !== 'viewer' && String(event.owner_id) !== user) return null;
-  return `${event.name} ${WORTH[event.new_status]}`;
+  return `${event.name} ${NOTIFIED[event.new_status]}`;
 }
 
 /**

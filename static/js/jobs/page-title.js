@@ -5,7 +5,7 @@ import { ACTIVE } from './jobs.js';
 
 const PREFIX = /^\d+ % · /;
 /** @type {Set<string | undefined>} */
-const ENDS = new Set(['completed', 'failed', 'cancelled', 'interrupted']);
+const FINAL = new Set(['completed', 'failed', 'cancelled', 'interrupted']);
 
 /**
  * The title for `percents`, those of the page's running jobs: it carries a number only if there is
@@ -62,7 +62,7 @@ export function createPageTitle({ document, rows, say }) {
     const now = { status, quarter: quarter(percentOf(row) || 0) };
     const before = known.get(job) ?? now;
     known.set(job, now);
-    if (before.status !== status && ENDS.has(status)) {
+    if (before.status !== status && FINAL.has(status)) {
       say(row.querySelector('[data-field="status"]')?.textContent ?? status ?? '');
     } else if (ACTIVE.has(status) && now.quarter > before.quarter) {
       say(`${now.quarter * 25} %`);

@@ -33,7 +33,7 @@ export function wordsOf(html) {
 
 /** @param {{ document: Document, clock: Clock }} page */
 export function createNotices({ document, clock }) {
-  const heard = region(document, 'status', 'visually-hidden');
+  const announced = region(document, 'status', 'visually-hidden');
   const seen = region(document, 'alert', 'notice');
   /** @type {Timer | null} */
   let timer = null;
@@ -49,7 +49,7 @@ export function createNotices({ document, clock }) {
 
   /** @param {string} text */
   function say(text) {
-    heard.textContent = text;
+    announced.textContent = text;
   }
 
   return { show, say };

@@ -18,7 +18,7 @@ from portal.realtime.fanout.websocket_frames import frame
 from tests.realtime.fanout.clients import parse
 
 
-class Taker:
+class PartialSocket:
     """A socket that takes as many bytes of each write as it was told to."""
 
     def __init__(self, bites: Iterator[int]) -> None:
@@ -47,11 +47,11 @@ class Taker:
 
 def open_connection(
     bites: Iterator[int], ended: Callable[[], None] = lambda: None
-) -> tuple[Connection, Taker, Any]:
+) -> tuple[Connection, PartialSocket, Any]:
     engine: Any = engineio.Server(async_mode="threading", monitor_clients=False)
     engine.pings = PingScheduler(engine)
     engine.rate = engine.burst = 1e9
-    taker = Taker(bites)
+    taker = PartialSocket(bites)
     connection = engine.sockets["one"] = Connection(engine, "one", ended)
     connection.open(taker, b"")
     return connection, taker, engine
@@ -116,7 +116,7 @@ def test_what_waits_never_exceeds_the_backlog(sizes: list[int]) -> None:
         connection.close(abort=True)
 
 
-ENDINGS: dict[str, Callable[[Connection, Taker], None]] = {
+ENDINGS: dict[str, Callable[[Connection, PartialSocket], None]] = {
     "close": lambda connection, _: connection.close(),
     "abort": lambda connection, _: connection.close(abort=True),
     "drop": lambda connection, _: connection.drop("slow"),

@@ -142,7 +142,7 @@ def state() -> dict[str, Any]:
     }
 
 
-def obey(order: dict[str, Any]) -> Any:
+def execute(order: dict[str, Any]) -> Any:
     match order["do"]:
         case "emit":
             for event, data in order["events"]:
@@ -177,7 +177,7 @@ def main() -> None:
     eventlet.sleep(0.1)
     print("ready", flush=True)  # noqa: T201 - what the test hears
     for line in lines():
-        print(json.dumps(obey(json.loads(line))), flush=True)  # noqa: T201 - so is this
+        print(json.dumps(execute(json.loads(line))), flush=True)  # noqa: T201 - so is this
 
 
 main()

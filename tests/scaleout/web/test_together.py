@@ -22,7 +22,14 @@ from tests.support.portal_server import START_SECONDS
 from tests.support.project import ROOT
 from tests.support.sockets import Listener, listening
 from tests.support.waiting import wait_for
-from tests.support.web_processes import Web, heard_of, new_job, scale_out, status_of, worker_of
+from tests.support.web_processes import (
+    Web,
+    new_job,
+    scale_out,
+    status_of,
+    statuses_heard,
+    worker_of,
+)
 
 pytestmark = pytest.mark.faults
 
@@ -72,7 +79,7 @@ def all_told(listeners: list[Listener], reason: str) -> bool:
     )
 
 
-def seconds_until_told(web: Web, alice: Person, act: str) -> float:
+def seconds_until_signed_out(web: Web, alice: Person, act: str) -> float:
     """From the answer to the act until the last of bella's clients, some in each process, has
     heard of it and is closed. What it takes longer than it may fails at once."""
     bella = Person(web, "bella")
@@ -101,7 +108,7 @@ def seconds_until_told(web: Web, alice: Person, act: str) -> float:
 def test_end_of_a_session_reaches_its_sockets_in_every_process_within_a_second(
     web: Web, alice: Person, act: str
 ) -> None:
-    assert seconds_until_told(web, alice, act) < WORD
+    assert seconds_until_signed_out(web, alice, act) < WORD
 
 
 def test_guesses_are_counted_by_all_processes_together(web: Web) -> None:
@@ -171,7 +178,7 @@ def test_without_redis_pages_sign_in_new_jobs_and_cancels_go_on(web: Web, redis:
         later = new_job(web, bella, "later")
         wait_for(lambda: status_of(bella, later) == "completed", 20)
         for one in listeners:
-            wait_for(lambda one=one: heard_end_of(one, later))  # type: ignore[misc]
+            wait_for(lambda one=one: received_end_of(one, later))  # type: ignore[misc]
 
 
 def test_web_that_starts_while_redis_is_down_says_so_and_is_live_when_it_is_there(
@@ -192,7 +199,7 @@ def test_web_that_starts_while_redis_is_down_says_so_and_is_live_when_it_is_ther
             job = new_job(early, bob, "late")
             assert bob.post(f"/jobs/{job}/cancel").status_code == 303
             for one in listeners:
-                wait_for(lambda one=one: "cancelled" in heard_of(one, job))  # type: ignore[misc]
+                wait_for(lambda one=one: "cancelled" in statuses_heard(one, job))  # type: ignore[misc]
     finally:
         early.clean_up()
 
@@ -219,8 +226,8 @@ def delays(listener: Listener) -> list[bool]:
     return [event["delayed"] for event in listener.events("live_delayed")]
 
 
-def heard_end_of(listener: Listener, job: int) -> bool:
-    return "completed" in heard_of(listener, job)
+def received_end_of(listener: Listener, job: int) -> bool:
+    return "completed" in statuses_heard(listener, job)
 
 
 def test_death_of_one_process_leaves_the_clients_of_the_other_and_takes_those_back(

@@ -15,7 +15,7 @@ from tests.support.portal_server import START_SECONDS
 from tests.support.sockets import listening
 from tests.support.transfers import tree
 from tests.support.waiting import wait_for
-from tests.support.web_processes import Web, heard_of, new_job, status_of, worker_of
+from tests.support.web_processes import Web, new_job, status_of, statuses_heard, worker_of
 
 pytestmark = pytest.mark.faults
 
@@ -74,7 +74,7 @@ def test_no_job_is_lost_and_no_page_refused_while_everything_is_replaced(
             with listening(bob) as again:
                 last = new_job(web, bob, "after")
                 wait_for(lambda: status_of(bob, last) == "completed", 30)
-                wait_for(lambda: "completed" in heard_of(again, last))
+                wait_for(lambda: "completed" in statuses_heard(again, last))
             wait_for(lambda: all(status_of(bob, job) == "completed" for job in ids), 60)
         visitor.leaving.set()
         visitor.join(20)

@@ -20,7 +20,7 @@ from tests.support.sessions import token_of
 from tests.support.waiting import wait_for
 
 
-class Gate:
+class QueryGate:
     """Holds the first query up until it is opened, and counts them all."""
 
     def __init__(self) -> None:
@@ -33,14 +33,16 @@ class Gate:
 
 
 @pytest.fixture
-def gate(app: Flask) -> Iterator[Gate]:
-    made = Gate()
+def gate(app: Flask) -> Iterator[QueryGate]:
+    made = QueryGate()
     yield made
     event.remove(engine_of(app), "before_cursor_execute", made)
 
 
 @pytest.fixture
-def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Principal | None]]]]:
+def ask(
+    app: Flask, gate: QueryGate
+) -> Iterator[Callable[[list[str]], list[Future[Principal | None]]]]:
     """Asks for the first of these tokens, and for the others while its query is under way."""
     with ThreadPoolExecutor(16) as pool:
 
@@ -61,7 +63,7 @@ def ask(app: Flask, gate: Gate) -> Iterator[Callable[[list[str]], list[Future[Pr
         gate.open.set()
 
 
-def test_all_who_wait_share_one_query(browser: Any, gate: Gate, ask: Any) -> None:
+def test_all_who_wait_share_one_query(browser: Any, gate: QueryGate, ask: Any) -> None:
     names = ["alice", "bob", "bella", "charlie"]
     tokens = [token_of(browser(name)) for name in names]
     asked = ask([tokens[0], *tokens, tokens[1]])
@@ -71,7 +73,9 @@ def test_all_who_wait_share_one_query(browser: Any, gate: Gate, ask: Any) -> Non
     assert gate.queries == 2
 
 
-def test_who_is_unknown_among_others_is_unknown_alone(browser: Any, gate: Gate, ask: Any) -> None:
+def test_who_is_unknown_among_others_is_unknown_alone(
+    browser: Any, gate: QueryGate, ask: Any
+) -> None:
     bob, bella = token_of(browser("bob")), token_of(browser("bella"))
     asked = ask([bob, "nobody's", bella])
     gate.open.set()
@@ -80,7 +84,7 @@ def test_who_is_unknown_among_others_is_unknown_alone(browser: Any, gate: Gate, 
 
 
 def test_query_that_fails_is_told_to_each_who_waited_and_to_nobody_after(
-    browser: Any, app: Flask, gate: Gate, ask: Any
+    browser: Any, app: Flask, gate: QueryGate, ask: Any
 ) -> None:
     bob, bella = token_of(browser("bob")), token_of(browser("bella"))
     asked = ask([bob, bob, bella])

@@ -72,10 +72,10 @@ def sign_on(browser: Browser, provider: Provider, start: str = "/sign-on") -> An
     """There and back; the portal's answer."""
     left = browser.get(start)
     assert left.status_code == 302, left.text
-    return come_back(browser, provider.visit(left.location))
+    return visit_callback(browser, provider.visit(left.location))
 
 
-def come_back(browser: Browser, address: str) -> Any:
+def visit_callback(browser: Browser, address: str) -> Any:
     assert address.startswith(BACK), address
     return browser.get(address.removeprefix("http://localhost"))
 
@@ -212,13 +212,13 @@ def test_wrong_state_is_refused(somebody: Any, provider: Provider, state: str | 
     provider.person("s-8", groups=["ops"])
     browser = somebody()
     back = provider.visit(browser.get("/sign-on").location)
-    answer = come_back(browser, changed(back, state=state))
+    answer = visit_callback(browser, changed(back, state=state))
 
     assert answer.status_code == 403
     assert who(browser) is None
     assert "wrong state" in last_refusal()
     # And the trip is over: the right state does not help any more.
-    assert come_back(browser, back).status_code == 403
+    assert visit_callback(browser, back).status_code == 403
 
 
 def test_answer_that_another_browser_asked_for_is_refused(
@@ -228,9 +228,9 @@ def test_answer_that_another_browser_asked_for_is_refused(
     mine, theirs = somebody(), somebody()
     back = provider.visit(mine.get("/sign-on").location)
 
-    assert come_back(theirs, back).status_code == 403
+    assert visit_callback(theirs, back).status_code == 403
     theirs.get("/sign-on")
-    assert come_back(theirs, back).status_code == 403
+    assert visit_callback(theirs, back).status_code == 403
     assert who(theirs) is None
 
 
@@ -239,7 +239,7 @@ def test_wrong_nonce_is_refused(somebody: Any, provider: Provider) -> None:
     browser = somebody()
     there = changed(browser.get("/sign-on").location, nonce="of-another-sign-in")
 
-    assert come_back(browser, provider.visit(there)).status_code == 403
+    assert visit_callback(browser, provider.visit(there)).status_code == 403
     assert who(browser) is None
     assert "nonce" in last_refusal()
 
@@ -248,7 +248,7 @@ def test_code_of_another_verifier_is_refused(somebody: Any, provider: Provider) 
     provider.person("s-11", groups=["ops"])
     browser = somebody()
     there = changed(browser.get("/sign-on").location, code_challenge="A" * 43)
-    assert come_back(browser, provider.visit(there)).status_code == 403
+    assert visit_callback(browser, provider.visit(there)).status_code == 403
     assert who(browser) is None
 
 
@@ -257,10 +257,10 @@ def test_code_is_of_no_use_twice(somebody: Any, provider: Provider) -> None:
     browser = somebody()
     first = provider.visit(browser.get("/sign-on").location)
     code = parse_qs(urlsplit(first).query)["code"][0]
-    come_back(browser, first)
+    visit_callback(browser, first)
     thief = somebody()
     own = provider.visit(thief.get("/sign-on").location)
-    assert come_back(thief, changed(own, code=code)).status_code == 403
+    assert visit_callback(thief, changed(own, code=code)).status_code == 403
     assert who(thief) is None
 
 
@@ -268,7 +268,7 @@ def test_answer_of_another_issuer_is_refused(somebody: Any, provider: Provider) 
     provider.person("s-13", groups=["ops"])
     browser = somebody()
     back = provider.visit(browser.get("/sign-on").location)
-    answer = come_back(browser, changed(back, iss="https://elsewhere.example"))
+    answer = visit_callback(browser, changed(back, iss="https://elsewhere.example"))
     assert answer.status_code == 403
     assert "another issuer" in last_refusal()
 
@@ -390,7 +390,7 @@ def test_link_begun_by_one_user_is_not_finished_as_another(
     browser.post("/settings/sign-on/link", {"current_password": PASSWORD})
     back = provider.visit(browser.get("/sign-on").location)
     browser.post("/logout")
-    assert come_back(browser, back).status_code == 403
+    assert visit_callback(browser, back).status_code == 403
     session.rollback()
     assert session.query(Identity).count() == 0
 

@@ -72,8 +72,8 @@ def test_sync_from_the_page_is_a_dry_run_first_and_one_from_a_program_starts(
     assert "no dry run" in bob.get("/jobs/2").text
 
 
-def test_copy_from_the_page_starts_at_once(bob: Browser, wish: dict[str, str]) -> None:
-    bob.post("/jobs", wish | {"guarded": "y"})
+def test_copy_from_the_page_starts_at_once(bob: Browser, job_fields: dict[str, str]) -> None:
+    bob.post("/jobs", job_fields | {"guarded": "y"})
     assert not stored(1).dry_run
 
 
@@ -150,11 +150,11 @@ def test_plan_that_deletes_nothing_needs_no_typing(
 
 
 def test_what_is_no_completed_dry_run_of_what_deletes_cannot_be_confirmed(
-    bob: Browser, sync: dict[str, str], wish: dict[str, str], execute: Callable[..., None]
+    bob: Browser, sync: dict[str, str], job_fields: dict[str, str], execute: Callable[..., None]
 ) -> None:
     bob.post("/jobs", sync)
     assert bob.post("/jobs/1/confirm", {"confirm": "Mirror"}).status_code == 409
-    bob.post("/jobs", wish | {"dry_run": "y"})
+    bob.post("/jobs", job_fields | {"dry_run": "y"})
     execute(2)
     assert "Copies" in bob.get("/jobs/2").text
     assert bob.post("/jobs/2/confirm", {"confirm": "Nightly"}).status_code == 409

@@ -32,7 +32,7 @@ def site_b(worker_process: Callable[..., int]) -> int:
     return worker_process(name="siteb:1", pools=("site-b",))
 
 
-def lose(worker: int) -> None:
+def expire_worker(worker: int) -> None:
     silent = update(WorkerProcess).where(WorkerProcess.id == worker)
     session.execute(silent.values(heartbeat_at=database_time(ago=60)))
     session.commit()
@@ -40,11 +40,11 @@ def lose(worker: int) -> None:
 
 
 def test_form_offers_the_pools_that_exist_and_a_job_keeps_the_one_it_names(
-    scale_out: Flask, browser: Any, site_b: int, wish: dict[str, Any]
+    scale_out: Flask, browser: Any, site_b: int, job_fields: dict[str, Any]
 ) -> None:
     bob: Browser = browser("bob")
     assert '<option value="site-b">Pool site-b</option>' in bob.get("/jobs/new").text
-    answer = bob.post("/jobs", {**wish, "pool": "site-b"})
+    answer = bob.post("/jobs", {**job_fields, "pool": "site-b"})
 
     assert answer.status_code == 303
     assert stored(1).pool == "site-b"
@@ -57,9 +57,9 @@ def test_form_offers_the_pools_that_exist_and_a_job_keeps_the_one_it_names(
 
 @pytest.mark.parametrize("name", ["", "default"])
 def test_job_of_no_special_pool_names_none(
-    scale_out: Flask, browser: Any, site_b: int, wish: dict[str, Any], name: str
+    scale_out: Flask, browser: Any, site_b: int, job_fields: dict[str, Any], name: str
 ) -> None:
-    assert browser("bob").post("/jobs", {**wish, "pool": name}).status_code == 303
+    assert browser("bob").post("/jobs", {**job_fields, "pool": name}).status_code == 303
     assert stored(1).pool is None
 
 
@@ -71,10 +71,10 @@ def test_form_has_no_such_question_where_there_is_nothing_to_choose(
 
 
 def test_pool_that_nobody_serves_is_refused_beside_its_field(
-    scale_out: Flask, browser: Any, site_b: int, wish: dict[str, Any]
+    scale_out: Flask, browser: Any, site_b: int, job_fields: dict[str, Any]
 ) -> None:
     bob: Browser = browser("bob")
-    answer = bob.post("/jobs", {**wish, "pool": "<b>moon</b>"})
+    answer = bob.post("/jobs", {**job_fields, "pool": "<b>moon</b>"})
 
     assert answer.status_code == 422
     assert "No worker serves this pool." in answer.text
@@ -82,12 +82,12 @@ def test_pool_that_nobody_serves_is_refused_beside_its_field(
 
 
 def test_program_names_a_pool_and_is_told_of_one_that_is_not_there(
-    scale_out: Flask, browser: Any, site_b: int, wish: dict[str, Any]
+    scale_out: Flask, browser: Any, site_b: int, job_fields: dict[str, Any]
 ) -> None:
     bob: Browser = browser("bob")
     headers = {"X-CSRFToken": bob.token()}
-    made = bob.client.post("/api/v1/jobs", json={**wish, "pool": "site-b"}, headers=headers)
-    refused = bob.client.post("/api/v1/jobs", json={**wish, "pool": "moon"}, headers=headers)
+    made = bob.client.post("/api/v1/jobs", json={**job_fields, "pool": "site-b"}, headers=headers)
+    refused = bob.client.post("/api/v1/jobs", json={**job_fields, "pool": "moon"}, headers=headers)
 
     assert (made.status_code, made.json["pool"]) == (201, "site-b")
     assert refused.status_code == 422
@@ -109,7 +109,7 @@ def test_job_without_a_living_worker_says_so_on_its_row(
     assert "no worker in pool site-b is taking jobs" in charlie.get("/jobs").text
     browser("alice").post(f"/workers/{site_b}/resume")
     assert "no worker in pool site-b" not in charlie.get("/jobs").text
-    lose(site_b)
+    expire_worker(site_b)
     assert "no worker in pool site-b is taking jobs" in charlie.get("/jobs").text
     assert "Pool site-b – no workers right now" in browser("bob").get("/jobs/new").text
 
@@ -131,9 +131,9 @@ def test_pages_fetch_again_when_a_pool_gets_its_first_worker_or_loses_its_last(
 
     assert refreshed() == 0
     second = worker_process(name="siteb:2", pools=("site-b",))
-    lose(site_b)
+    expire_worker(site_b)
     assert refreshed() == 0, "the pool is served as before"
-    lose(second)
+    expire_worker(second)
     assert refreshed() == 2, "not only admins, who hear of each worker, are told"
     worker_process()
     assert refreshed() == 4

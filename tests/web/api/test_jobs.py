@@ -34,20 +34,26 @@ def set_status(number: int, status: JobStatus) -> None:
     session.remove()
 
 
-def test_created_job_is_the_one_that_pages_show(program: Any, browser: Any, wish: Any) -> None:
-    answer = program("bob").post("/jobs", wish | {"bandwidth_limit": " 10M ", "dry_run": True})
+def test_created_job_is_the_one_that_pages_show(
+    program: Any, browser: Any, job_fields: Any
+) -> None:
+    answer = program("bob").post(
+        "/jobs", job_fields | {"bandwidth_limit": " 10M ", "dry_run": True}
+    )
     assert (answer.status_code, answer.headers["Location"]) == (201, "/api/v1/jobs/1")
     job = answer.json
-    assert {**wish, "bandwidth_limit": "10M", "dry_run": True}.items() <= job.items()
+    assert {**job_fields, "bandwidth_limit": "10M", "dry_run": True}.items() <= job.items()
     assert (job["id"], job["owner"], job["status"]) == (1, "bob", "queued")
     assert job["created_at"].endswith("Z")
     assert program("charlie").get("/jobs/1").json == job
     assert "Nightly" in browser("charlie").get("/jobs/1").text
 
 
-def test_job_runs_to_its_end_and_the_api_says_so(program: Any, wish: Any, execute: Any) -> None:
+def test_job_runs_to_its_end_and_the_api_says_so(
+    program: Any, job_fields: Any, execute: Any
+) -> None:
     asking = program("bob")
-    asking.post("/jobs", wish)
+    asking.post("/jobs", job_fields)
     execute(1)
     job = asking.get("/jobs/1").json
     assert (job["status"], job["percent"], job["exit_code"]) == ("completed", 100.0, 0)
@@ -73,10 +79,10 @@ def test_all_that_is_wrong_is_said_at_once_by_field(program: Any) -> None:
 
 
 def test_source_that_does_not_exist_is_refused_unless_a_pool_is_named(
-    program: Any, wish: Any, root: Path, worker_process: Any
+    program: Any, job_fields: Any, root: Path, worker_process: Any
 ) -> None:
     worker_process(pools=("site-b",))
-    elsewhere = wish | {"source": str(root / "none")}
+    elsewhere = job_fields | {"source": str(root / "none")}
     answer = program("bob").post("/jobs", elsewhere)
     assert_problem(answer, 422, "source")
     assert answer.json["errors"]["source"].startswith("Nothing exists at this path.")
@@ -99,9 +105,9 @@ def test_source_that_does_not_exist_is_refused_unless_a_pool_is_named(
     ],
 )
 def test_wrong_kind_and_unknown_field_are_refused(
-    program: Any, wish: Any, change: Any, field: str
+    program: Any, job_fields: Any, change: Any, field: str
 ) -> None:
-    assert_problem(program("bob").post("/jobs", wish | change), 422, field)
+    assert_problem(program("bob").post("/jobs", job_fields | change), 422, field)
     assert number_of_jobs() == 0
 
 
@@ -120,13 +126,13 @@ def test_json_that_is_no_object_is_422(program: Any, body: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_body_of_another_kind_is_415(program: Any, wish: Any, kind: str) -> None:
-    answer = program("bob").post("/jobs", data=json.dumps(wish), content_type=kind)
+def test_body_of_another_kind_is_415(program: Any, job_fields: Any, kind: str) -> None:
+    answer = program("bob").post("/jobs", data=json.dumps(job_fields), content_type=kind)
     assert_problem(answer, 415)
 
 
-def test_body_above_64_kib_is_413(program: Any, wish: Any) -> None:
-    assert_problem(program("bob").post("/jobs", wish | {"name": "x" * 70_000}), 413)
+def test_body_above_64_kib_is_413(program: Any, job_fields: Any) -> None:
+    assert_problem(program("bob").post("/jobs", job_fields | {"name": "x" * 70_000}), 413)
 
 
 @pytest.mark.parametrize(
@@ -245,75 +251,75 @@ def keyed(asking: Any, key: str, body: Any) -> Any:
     return asking.post("/jobs", body, headers={"Idempotency-Key": key})
 
 
-def test_same_key_and_body_give_the_same_job(program: Any, wish: Any) -> None:
+def test_same_key_and_body_give_the_same_job(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    first, second = (keyed(asking, "one", wish) for _ in range(2))
+    first, second = (keyed(asking, "one", job_fields) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json == second.json
-    assert keyed(asking, "two", wish).json["id"] == 2
+    assert keyed(asking, "two", job_fields).json["id"] == 2
     assert number_of_jobs() == 2
 
 
-def test_same_key_with_another_body_is_refused(program: Any, wish: Any) -> None:
+def test_same_key_with_another_body_is_refused(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    keyed(asking, "one", wish)
-    assert_problem(keyed(asking, "one", wish | {"name": "Weekly"}), 422, "Idempotency-Key")
+    keyed(asking, "one", job_fields)
+    assert_problem(keyed(asking, "one", job_fields | {"name": "Weekly"}), 422, "Idempotency-Key")
     assert number_of_jobs() == 1
 
 
-def test_order_of_fields_makes_no_other_body(program: Any, wish: Any) -> None:
+def test_order_of_fields_makes_no_other_body(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    keyed(asking, "one", wish)
-    assert keyed(asking, "one", dict(reversed(wish.items()))).status_code == 200
+    keyed(asking, "one", job_fields)
+    assert keyed(asking, "one", dict(reversed(job_fields.items()))).status_code == 200
 
 
-def test_key_is_of_its_user_alone(program: Any, wish: Any) -> None:
-    assert keyed(program("bob"), "one", wish).json["id"] == 1
-    other = keyed(program("bella"), "one", wish | {"name": "Hers"})
+def test_key_is_of_its_user_alone(program: Any, job_fields: Any) -> None:
+    assert keyed(program("bob"), "one", job_fields).json["id"] == 1
+    other = keyed(program("bella"), "one", job_fields | {"name": "Hers"})
     assert (other.status_code, other.json["id"]) == (201, 2)
 
 
-def test_key_of_a_refused_body_is_still_free(program: Any, wish: Any) -> None:
+def test_key_of_a_refused_body_is_still_free(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    assert keyed(asking, "one", wish | {"source": "/etc"}).status_code == 422
-    assert keyed(asking, "one", wish).status_code == 201
+    assert keyed(asking, "one", job_fields | {"source": "/etc"}).status_code == 422
+    assert keyed(asking, "one", job_fields).status_code == 201
 
 
 def test_key_of_a_job_whose_source_has_gone_since_still_leads_to_it(
-    program: Any, wish: Any, root: Path
+    program: Any, job_fields: Any, root: Path
 ) -> None:
     asking = program("bob")
-    assert keyed(asking, "one", wish).status_code == 201
+    assert keyed(asking, "one", job_fields).status_code == 201
     (root / "from").rename(root / "moved away")
-    again = keyed(asking, "one", wish)
+    again = keyed(asking, "one", job_fields)
     assert (again.status_code, again.json["id"]) == (200, 1)
-    assert_problem(keyed(asking, "two", wish), 422, "source")
+    assert_problem(keyed(asking, "two", job_fields), 422, "source")
     assert number_of_jobs() == 1
 
 
-def test_key_is_forgotten_after_a_day_and_stored_as_its_hash(program: Any, wish: Any) -> None:
+def test_key_is_forgotten_after_a_day_and_stored_as_its_hash(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    keyed(asking, "my-secret-key", wish)
+    keyed(asking, "my-secret-key", job_fields)
     row = session.scalars(select(IdempotencyKey)).one()
     assert "my-secret-key" not in str(vars(row))
     session.execute(update(IdempotencyKey).values(created_at=now() - timedelta(hours=25)))
     session.commit()
     session.remove()
-    assert keyed(asking, "my-secret-key", wish).json["id"] == 2
+    assert keyed(asking, "my-secret-key", job_fields).json["id"] == 2
     assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 1
 
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "é"])
-def test_key_that_is_none_is_422(program: Any, wish: Any, key: str) -> None:
-    assert_problem(keyed(program("bob"), key, wish), 422, "Idempotency-Key")
+def test_key_that_is_none_is_422(program: Any, job_fields: Any, key: str) -> None:
+    assert_problem(keyed(program("bob"), key, job_fields), 422, "Idempotency-Key")
 
 
 def test_ten_requests_at_once_with_one_key_make_one_job(
-    program: Any, wish: Any, app: Flask
+    program: Any, job_fields: Any, app: Flask
 ) -> None:
     asking = program("bob")
     with ThreadPoolExecutor(10) as threads:
-        answers = list(threads.map(lambda _: keyed(asking, "one", wish), range(10)))
+        answers = list(threads.map(lambda _: keyed(asking, "one", job_fields), range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
     assert {answer.json["id"] for answer in answers} == {1}
     assert number_of_jobs() == 1

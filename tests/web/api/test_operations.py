@@ -70,7 +70,7 @@ AGAIN = {
 
 
 @pytest.fixture
-def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str, Any]]:
+def asked(job_fields: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str, Any]]:
     """The path and the body by which an operation works."""
 
     def fill(one: Operation) -> tuple[str, Any]:
@@ -93,7 +93,7 @@ def asked(wish: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str
         session.remove()
         path = one.rule.replace("<big_id:job_id>", str(job)).replace("<id:user_id>", str(bella.id))
         path = path.replace("<id:remote_id>", number)
-        return path, BODIES.get(one.name, wish if one.name == "create_job" else None)
+        return path, BODIES.get(one.name, job_fields if one.name == "create_job" else None)
 
     return fill
 

@@ -46,9 +46,9 @@ def test_operators_see_what_they_may_use_and_nothing_of_its_options(program: Any
     assert_problem(program("charlie").get("/remotes"), 403)
 
 
-def test_job_to_a_remote_is_made_within_rights(program: Any, wish: Any) -> None:
+def test_job_to_a_remote_is_made_within_rights(program: Any, job_fields: Any) -> None:
     program("alice").post("/remotes", NAS | {"role": "admin"})
-    wanted = wish | {"destination": "nas:copies"}
+    wanted = job_fields | {"destination": "nas:copies"}
     assert_problem(program("bob").post("/jobs", wanted), 422, "destination")
     made = program("alice").post("/jobs", wanted)
     assert (made.status_code, made.json["destination"]) == (201, "nas:copies")

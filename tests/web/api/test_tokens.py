@@ -137,23 +137,23 @@ def test_page_offers_no_scope_above_the_role(browser: Any) -> None:
     ],
 )
 def test_token_does_what_its_scope_allows_and_no_more(
-    program: Any, wish: Any, name: str, scope: str, answers: tuple[int, ...]
+    program: Any, job_fields: Any, name: str, scope: str, answers: tuple[int, ...]
 ) -> None:
     asking = program(name, scope)
     assert (
         asking.get("/jobs").status_code,
-        asking.post("/jobs", wish).status_code,
+        asking.post("/jobs", job_fields).status_code,
         asking.get("/users").status_code,
     ) == answers
 
 
-def test_role_is_looked_at_at_each_use(program: Any, wish: Any) -> None:
+def test_role_is_looked_at_at_each_use(program: Any, job_fields: Any) -> None:
     asking = program("bob", "operate")
     set_role("bob", "viewer")
     assert asking.get("/jobs").status_code == 200
-    assert asking.post("/jobs", wish).status_code == 403
+    assert asking.post("/jobs", job_fields).status_code == 403
     set_role("bob", "admin")
-    assert asking.post("/jobs", wish).status_code == 201
+    assert asking.post("/jobs", job_fields).status_code == 201
     assert asking.get("/users").status_code == 403, "a promotion widened the scope"
 
 
@@ -253,16 +253,16 @@ def test_token_leaves_no_cookie_and_no_session(program: Any) -> None:
 
 
 def test_program_changes_things_without_a_csrf_token_and_a_cookie_does_not(
-    browser: Any, program: Any, wish: Any
+    browser: Any, program: Any, job_fields: Any
 ) -> None:
-    assert program("bob").post("/jobs", wish).status_code == 201
+    assert program("bob").post("/jobs", job_fields).status_code == 201
     bob = browser("bob")
-    refused = bob.client.post("/api/v1/jobs", json=wish)
+    refused = bob.client.post("/api/v1/jobs", json=job_fields)
     assert (refused.status_code, refused.content_type) == (400, "application/problem+json")
     # What a form of another site can send without asking the browser first.
     forged = bob.client.post("/api/v1/jobs", data='{"name":"x"}', content_type="text/plain")
     assert forged.status_code == 400
-    sent = bob.client.post("/api/v1/jobs", json=wish, headers={"X-CSRFToken": bob.token()})
+    sent = bob.client.post("/api/v1/jobs", json=job_fields, headers={"X-CSRFToken": bob.token()})
     assert sent.status_code == 201
     assert bob.get("/api/v1/jobs").status_code == 200
 
@@ -277,9 +277,9 @@ def test_making_and_ending_a_token_is_written_to_the_audit_log(browser: Any) -> 
     assert (last("token.end").actor, last("token.end").target) == ("bob", "Script")
 
 
-def test_act_of_a_program_is_in_the_audit_log_with_its_token(program: Any, wish: Any) -> None:
+def test_act_of_a_program_is_in_the_audit_log_with_its_token(program: Any, job_fields: Any) -> None:
     asking = program("bob")
-    assert asking.post("/jobs", wish).status_code == 201
+    assert asking.post("/jobs", job_fields).status_code == 201
     entry = last("job.create")
     assert (entry.actor, entry.target) == ("bob", "job 1")
     assert f"token {stored()[0].id}" in entry.detail
