@@ -24,6 +24,7 @@ from portal.services.accounts.sessions import (
     confirms_rotation,
     digest,
     is_valid,
+    previous_counts,
 )
 
 #: Tokens in one query. More of them would keep pages waiting for the query.
@@ -76,7 +77,7 @@ _TOKEN_HASHES: Any = bindparam("marks", expanding=True)
 _BY_HASH = _COLUMNS.where(LoginSession.token_hash.in_(_TOKEN_HASHES))
 _BY_PREVIOUS_HASH = _COLUMNS.where(
     LoginSession.previous_hash.in_(_TOKEN_HASHES),
-    LoginSession.previous_until.is_(None) | (LoginSession.previous_until > bindparam("moment")),
+    previous_counts(bindparam("moment")),
 )
 
 Rows = dict[str, Row[*tuple[Any, ...]]]

@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
@@ -68,17 +68,19 @@ def live_session(token: str) -> LoginSession | None:
     token_hash = digest(token)
     row = session.scalar(select(LoginSession).where(LoginSession.token_hash == token_hash))
     if row is None:
-        row = session.scalar(select(LoginSession).where(_replaced(token_hash)))
+        previous = LoginSession.previous_hash == token_hash
+        row = session.scalar(select(LoginSession).where(previous, previous_counts(now())))
     return row if row is not None and is_valid(row, row.user.active, row.user.role) else None
 
 
-def _replaced(token_hash: str) -> ColumnElement[bool]:
-    """Condition: this token was replaced a moment ago, or its replacement has never arrived."""
-    good = LoginSession.previous_until.is_(None) | (LoginSession.previous_until > now())
-    return (LoginSession.previous_hash == token_hash) & good
+def previous_counts(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Condition: the previous token still counts, because it was replaced a moment ago or its
+    replacement has never arrived."""
+    return LoginSession.previous_until.is_(None) | (LoginSession.previous_until > moment)
 
 
 def is_valid(row: LoginSession | Row[*tuple[Any, ...]], active: bool, role: str) -> bool:
+    """Whether the session lets its user in now. Pages, polls and sockets all ask here."""
     moment, policy = now(), runtime().session_policy
     may_idle = row.remember or (policy.viewers_idle and role == Role.VIEWER)
     idle = not may_idle and moment - row.last_seen_at > policy.idle
