@@ -93,6 +93,13 @@ _ERRORS: tuple[Reason, ...] = (
         "The source folder does not exist. Check its path, then retry.",
     ),
     Reason(
+        # rclone cannot read back a few names that it writes in another way itself.
+        r"error reading source directory: directory not found",
+        "A folder of the source could not be found when its turn came; the errors name it. If it is "
+        "still there, rename it, then retry.",
+        may_pass=None,
+    ),
+    Reason(
         MEETING_WORDS,
         "Two names in the source differ only by case, or by how an accent is written, and are "
         "taken for one file at the destination. One of them was left out; the errors name it. "

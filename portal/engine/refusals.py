@@ -10,6 +10,11 @@ EMPTY_SOURCE = (
     "the destination. Nothing was done. Check the source; if it is meant to be empty, tick “Allow "
     "an empty source” (allow_empty_source)."
 )
+FILTERED_SYNC = (
+    "A sync deletes what the source does not have, and a file that “Minimum age” or “Maximum size” "
+    "leaves out there counts as such: its copy at the destination would be deleted. Nothing was "
+    "done. Leave both fields empty, or choose a copy."
+)
 NOTHING_FOUND = "Nothing was found at {}. Check the path behind the remote's name."
 NO_BUCKET = (
     "The destination names no bucket, so this would replace whole buckets. Write the name of a "

@@ -166,6 +166,8 @@ class Examination:
         self._place_checks.sweep()
         single = Path(order.source).is_file()
         verification = comparison.choose("check", order.options, comparison.LOCAL, comparison.LOCAL)
+        if self._deletes_what_is_left_out(single):
+            return Verdict(chosen, refusals.FILTERED_SYNC)
         if order.operation == "sync" and not order.options.allow_empty_source:
             try:
                 if not single and not self._holds_files():
@@ -209,6 +211,8 @@ class Examination:
         try:
             if in_the_way:
                 return replace(verdict, refusal=DESTINATION_IS_A_FILE)
+            if self._deletes_what_is_left_out(single):
+                return replace(verdict, refusal=refusals.FILTERED_SYNC)
             holds = self._risky(chosen) and (single or holding.answer())
         except MissingSource as missing:
             return replace(verdict, refusal=missing.said)
@@ -281,6 +285,13 @@ class Examination:
         return order.operation in ("move", "sync") or (
             order.operation == "copy" and chosen.every_byte
         )
+
+    def _deletes_what_is_left_out(self, single: bool) -> bool:
+        """Patterns hold for both ends by one name. Age and size do not: the copy of a file that is
+        just being written is older than it, and may be smaller."""
+        options = self._order.options
+        by_time_or_size = options.min_age is not None or options.max_size is not None
+        return self._order.operation == "sync" and by_time_or_size and not single
 
     def _shares(self, chosen: Comparison) -> bool:
         """Whether a folder below both ends that is one place would be emptied or cut off."""

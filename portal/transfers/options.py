@@ -71,15 +71,17 @@ class Options:
         None,
         Age(),
         label="Minimum age",
-        help="30min, 12h, 7d or 4w: skips files that are still being written.",
-        description="Only files older than this: 30min, 12h, 7d or 4w.",
+        help="30min, 12h, 7d or 4w: skips files that are still being written. Not for a sync.",
+        description="Only files older than this: 30min, 12h, 7d or 4w. A sync of a folder fails"
+        " with it, since it would delete the copies of younger files.",
     )
     max_size: int | None = _option(
         None,
         Size(),
         label="Maximum size",
-        help="Skips larger files. 500M is 500 MiB, 500MB is 500 million bytes.",
-        description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes.",
+        help="Skips larger files. 500M is 500 MiB, 500MB is 500 million bytes. Not for a sync.",
+        description="Only files up to this size: 500M is 500 MiB, 500MB is 500 million bytes. A"
+        " sync of a folder fails with it, since it would delete the copies of larger files.",
     )
     checksum: bool = _option(
         False,

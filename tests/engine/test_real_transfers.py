@@ -194,6 +194,15 @@ def test_missing_source_is_named(bench, tmp_path):
     assert outcome.error_lines
 
 
+def test_folder_that_rclone_cannot_read_back_is_not_taken_for_the_source(bench, source, tmp_path):
+    """rclone itself uses this character to write others."""
+    (source / "odd\u201b").mkdir()
+    outcome, _ = bench.run(source, tmp_path / "to")
+    assert outcome.succeeded or outcome.reason.startswith("A folder of the source could not be")
+    said = "odd\u201b\u201b: error reading source directory: directory not found"
+    assert reason_for(3, False, [said]).startswith("A folder of the source could not be found")
+
+
 def test_destination_that_is_a_file_is_named(bench, source, tmp_path):
     (tmp_path / "file").touch()
     for destination, begin in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from portal.engine import refusals
@@ -30,6 +32,28 @@ def test_sync_whose_filters_leave_nothing_of_the_source_deletes_nothing(attempts
     outcome = attempts.run("sync", tmp_path / "source", tmp_path / "to", options=options)
     assert outcome.reason == refusals.EMPTY_SOURCE
     assert kept(tmp_path / "to") == {"letter.txt": b"the only letter"}
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("left_out", [Options(min_age=3600), Options(max_size=1000)])
+@pytest.mark.parametrize("place", ["local", "nas:diary"])
+def test_sync_does_not_delete_the_copy_of_a_file_that_is_too_young_or_too_large(
+    attempts, servers, tmp_path, guarded, left_out, place
+):
+    """Only the copy, which is older and smaller, passes the filter."""
+    source, to = tmp_path / "store" / "diary", tmp_path / "to"
+    for folder, content in ((source, b"today" * 1000), (to, b"yesterday")):
+        folder.mkdir(parents=True)
+        (folder / "diary.doc").write_bytes(content)
+        (folder / "old.txt").write_bytes(b"old")
+        os.utime(folder / "old.txt", (1_000_000_000, 1_000_000_000))
+    os.utime(to / "diary.doc", (1_700_000_000, 1_700_000_000))
+    remote = servers.remote("nas", servers.start("sftp", tmp_path / "store"))
+    begin = source if place == "local" else place
+    outcome = attempts.run("sync", begin, to, remote, options=left_out, dry_run=guarded)
+    assert outcome.reason == refusals.FILTERED_SYNC
+    assert (to / "diary.doc").read_bytes() == b"yesterday"
+    assert attempts.run("copy", begin, to, remote, options=left_out).succeeded
 
 
 def test_plan_of_a_sync_from_an_empty_folder_refuses_already(attempts, tmp_path):
