@@ -95,8 +95,8 @@ _ERRORS: tuple[Reason, ...] = (
     Reason(
         # rclone cannot read back a few names that it writes in another way itself.
         r"error reading source directory: directory not found",
-        "A folder of the source could not be found when its turn came; the errors name it. If it is "
-        "still there, rename it, then retry.",
+        "A folder of the source could not be found when its turn came; the errors name it. If it "
+        "is still there, rename it, then retry.",
         may_pass=None,
     ),
     Reason(

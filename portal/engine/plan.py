@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -76,11 +76,13 @@ class PlanBuilder:
         shown: Callable[[str], str] = lambda name: name,
         looks_for: str | None = None,
         destination: Path | None = None,
+        accounts: Sequence[str] = (),
     ) -> None:
         """``destination``: of a sync to this machine; then the times of the files that it would
         delete are part of the fingerprint, so that one written meanwhile is another. ``shown``
         turns a name into one that a person may see; everything else uses the names as they are.
-        ``looks_for``: the number of a marker."""
+        ``looks_for``: the number of a marker. ``accounts``: of the remotes; on another server even
+        files of the same names are others."""
         self._operation = operation
         self._looks_for = looks_for
         self._moment = moment
@@ -88,7 +90,7 @@ class PlanBuilder:
         self._destination = destination if operation == "sync" else None
         self._copies = _Totals()
         self._deletes = _Totals()
-        self._sum = 0
+        self._sum = _number("\n".join(sorted(accounts))) if accounts else 0
         #: How many files rclone said that it did not copy or move, and did not delete.
         self.transfers = 0
         self.removals = 0
@@ -107,10 +109,8 @@ class PlanBuilder:
         if skipped.action in _DELETES.get(self._operation, ()):
             self._deletes.add(skipped)
             line = f"{skipped.name}\0{skipped.size}{self._times(skipped.name)}"
-            content = line.encode("utf-8", "surrogatepass")
-            digest = hashlib.blake2b(content, digest_size=32).digest()
             # rclone reports files in any order; the order does not change a sum.
-            self._sum = (self._sum + int.from_bytes(digest)) % _ROOM
+            self._sum = (self._sum + _number(line)) % _ROOM
 
     def _times(self, name: str) -> str:
         """Nothing of a name that rclone writes in another way than the disk."""
@@ -133,6 +133,11 @@ class PlanBuilder:
             fingerprint=f"{self._sum:064x}",
             moment=self._moment,
         )
+
+
+def _number(text: str) -> int:
+    content = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=32).digest())
 
 
 @dataclass(slots=True)

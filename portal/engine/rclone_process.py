@@ -26,6 +26,7 @@ from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
 from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.same_place import account
 from portal.engine.silence import Activity, moved_by
 from portal.engine.statistics import Error, printable
 from portal.engine.stderr import Reader
@@ -195,6 +196,7 @@ class RcloneProcess:
             self._redactor.without_secrets,
             order.looks_for,
             order.local_destination,
+            [account(remote) for remote in order.remotes],
         )
 
     @property

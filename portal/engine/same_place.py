@@ -51,8 +51,13 @@ def refusal(
 
 def same_account(one: Remote, other: Remote) -> bool:
     """Whether one path is one place for both."""
-    return places.key("", one) == places.key("", other) and all(
-        one.parameters.get(name) == other.parameters.get(name) for name in ACCOUNT
+    return account(one) == account(other)
+
+
+def account(remote: Remote) -> str:
+    """What tells it from other accounts and servers. Passwords and keys are not part of it."""
+    return "\0".join(
+        [places.key("", remote), *(remote.parameters.get(name, "") for name in ACCOUNT)]
     )
 
 

@@ -15,7 +15,7 @@ from portal.engine import ConfirmedPlan, Outcome, Run, TransferOrder, rclone_pat
 from portal.engine.precautions import Precautions
 from portal.engine.rclone_process import RcloneProcess
 from portal.transfers.options import Options
-from tests.support.attempts import Attempts
+from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, photographs
 
 
@@ -365,6 +365,35 @@ def test_file_of_the_same_length_is_not_the_one_that_was_confirmed(
     if change:
         told = "It would now delete other files than the ones you confirmed. Nothing was changed."
         assert (outcome.reason or "").startswith(told)
+
+
+@pytest.mark.parametrize("operation", ["sync", "move"])
+@pytest.mark.parametrize("change", ["server", "user", None])
+def test_plan_of_one_server_is_not_carried_out_on_another(
+    attempts: Attempts, servers: Servers, tmp_path: Path, operation: str, change: str | None
+) -> None:
+    """An admin has given the remote another address, where files of the same names lie."""
+    one, two = (servers.start("sftp", tmp_path / name) for name in ("one", "two"))
+    photographs(tmp_path / "here")
+    for server in (one, two):
+        (server.folder / "to").mkdir()
+        (server.folder / "to" / "stray").write_bytes(b"12345678")
+    remote = servers.remote("nas", one)
+    ends = (tmp_path / "here", "nas:to")
+    plan = attempts.run(operation, *ends, remote, dry_run=True).plan
+    assert plan is not None
+    confirmed = ConfirmedPlan(plan.deletes, plan.fingerprint, plan.moment)
+    if change == "server":
+        remote = servers.remote("nas", two)
+    elif change == "user":
+        remote = servers.remote("nas", one, user="somebody")
+    before = kept(tmp_path)
+    outcome = attempts.run(operation, *ends, remote, confirmed=confirmed)
+    assert outcome.succeeded is (change is None)
+    if change:
+        assert kept(tmp_path) == before
+    if change == "server":
+        assert (outcome.reason or "").startswith("It would now delete other files")
 
 
 def test_refusal_after_a_part_was_done_does_not_say_that_nothing_was(
