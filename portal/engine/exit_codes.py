@@ -55,7 +55,8 @@ _ERRORS: tuple[Reason, ...] = (
         is_retryable=None,
     ),
     Reason(
-        r"failed to open source object:[^\n]*(no such file|not found|does not exist)",
+        r"failed to (open|read metadata from) source object:[^\n]*"
+        r"(no such file|not found|does not exist)",
         "Some files could not be found when their turn came; the errors name them. Retry when "
         "nothing else changes the source.",
         is_retryable=None,
@@ -97,7 +98,7 @@ _ERRORS: tuple[Reason, ...] = (
         r"error reading source directory: directory not found",
         "A folder of the source could not be found when its turn came; the errors name it. If it "
         "is still there, rename it, then retry.",
-        may_pass=None,
+        is_retryable=None,
     ),
     Reason(
         MEETING_WORDS,
@@ -117,8 +118,9 @@ _ERRORS: tuple[Reason, ...] = (
     ),
     Reason(
         r"corrupted on transfer",
-        "What arrived is not what was sent, and was thrown away. Retry; with FTP and TLS, tick "
-        "“Disable TLS 1.3” in the remote: some servers lose the end of a file with it.",
+        "What arrived is not what was sent, and was thrown away: the file was changed meanwhile, "
+        "or damaged on its way. Retry. If it happens again with FTP and TLS, tick “Disable TLS "
+        "1.3” in the remote: some servers lose the end of a file with it.",
         is_retryable=None,
     ),
     Reason(
@@ -157,7 +159,11 @@ _RETRYABLE = 5
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Check the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
-_NO_MODES = re.compile(r"failed to (change permissions|set metadata|read metadata)", re.IGNORECASE)
+_NO_MODES = re.compile(
+    # A file that is gone has no mode either, and refuses nothing.
+    r"failed to (change permissions|set metadata|read metadata)(?![^\n]*no such file)",
+    re.IGNORECASE,
+)
 # rclone handles these two signals itself, and then exits with 128 + number.
 _ANSWERED_SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM}
 

@@ -109,6 +109,10 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "Some files could not be found when their turn came",
         ),
         (
+            "Failed to copy: failed to read metadata from source object: lstat: no such file",
+            "Some files could not be found when their turn came",
+        ),
+        (
             "Failed to copy: failed to open source object: open /src/a: permission denied",
             "The portal is not allowed to read or write one of the files",
         ),
@@ -151,6 +155,13 @@ def test_name_is_no_refusal_of_modes(words: str, path: str) -> None:
     for message in ("open /src/{}: something new", "{}: something new", 'rename "{}": new'):
         assert not refused(f"Failed to copy: {message.format(path.format(words))}")
     assert modes_refused([names.without(Error("", "a", f"Failed to copy: {words}: chmod /dst/a"))])
+
+
+@pytest.mark.parametrize("words", NO_MODES)
+def test_file_that_is_gone_refuses_no_modes(words: str) -> None:
+    said = f"Failed to copy: {words}: failed to read xattr: xattr.list /src/a: no such file"
+    assert not modes_refused([said])
+    assert modes_refused([said, f"{words}: chmod /dst/b: operation not supported"])
 
 
 def test_host_and_user_are_names_too() -> None:

@@ -77,7 +77,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -
         tries.append(1)
         meanwhile()
         return Outcome(
-            False, False, 1, "It did not answer.", (), None, is_retryable=True, told="No"
+            False, False, 1, "It did not answer.", (), None, is_retryable=True, retry_words="No"
         )
 
     monkeypatch.setattr(RcloneProcess, "outcome", outcome)
@@ -285,6 +285,34 @@ def test_destination_that_turns_into_the_source_ends_the_move_and_loses_nothing_
         # Those that rclone took for moved until the next look, a second later at most.
         assert len(lost) <= 6
         assert time.monotonic() - changed[0] < 4
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_file_that_vanishes_while_it_is_copied_is_told_and_costs_no_modes(
+    ends: tuple[Path, Path], tmp_path: Path, retries: int
+) -> None:
+    for number in range(8):
+        (ends[0] / f"large {number:02}").write_bytes(os.urandom(300_000))
+        (ends[0] / f"large {number:02}").chmod(0o640)
+    options = Options(retries=retries, transfers=1)
+    slow = replace(order("copy", ends, options=options), bandwidth_limit="1M")
+    gone: list[str] = []
+
+    def each(run: Run) -> None:
+        if not gone and some_arrived(ends):
+            arrived = {path.name for path in ends[1].iterdir()}
+            for number in range(8):
+                name = f"large {number:02}"
+                if name not in arrived:
+                    (ends[0] / name).unlink()
+                    gone.append(name)
+
+    run = Run(rclone_path(None), slow, data_dir=tmp_path, backoff=0.1)
+    outcome = follow(run, each)
+    assert (outcome.succeeded, gone != []) == (False, True)
+    assert (outcome.reason or "").startswith("Some files could not be found when their turn came")
+    assert not any("modes" in line.message for line in run.take_log()[0])
+    assert {path.stat().st_mode & 0o777 for path in ends[1].glob("large ??")} == {0o640}
 
 
 @pytest.mark.parametrize("operation", ["copy", "sync"])
