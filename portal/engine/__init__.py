@@ -19,10 +19,11 @@ from portal.engine.log import LogLine
 from portal.engine.markers import is_marker
 from portal.engine.matching import Matching, MatchingFile, list_matching
 from portal.engine.orphans import end_orphans, end_processes_of
+from portal.engine.outcome import Outcome
 from portal.engine.plan import ConfirmedPlan, Plan
 from portal.engine.processes import process_identity, process_lives
 from portal.engine.progress import FIGURES, Phase, Progress
-from portal.engine.rclone_process import Outcome, RcloneProcess
+from portal.engine.rclone_process import RcloneProcess
 from portal.engine.remotes import Remote
 from portal.engine.run import Run
 from portal.engine.statistics import CurrentFile

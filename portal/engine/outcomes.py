@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from portal.engine.outcome import Outcome
 from portal.engine.plan import ConfirmedPlan, Plan
-from portal.engine.rclone_process import Outcome
 from portal.engine.report import Differences
 from portal.engine.single_file import Shape
 

@@ -11,8 +11,8 @@ from portal.engine import refusals
 from portal.engine.command import TransferOrder
 from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import is_retryable, retryable_reason
+from portal.engine.outcome import Outcome
 from portal.engine.progress import Progress
-from portal.engine.rclone_process import Outcome
 from portal.engine.safety import Examination, Verdict
 from portal.engine.samples import below
 

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 from portal.engine import confinement, control, partials
-from portal.engine.alarms import Alarm
 from portal.engine.binary import ensure_executable, setpriv_path
 from portal.engine.command import TransferOrder, command_line, environment, reports
-from portal.engine.error_names import Names
 from portal.engine.errors import EngineError
-from portal.engine.exit_codes import is_retryable, modes_refused, reason_for, retryable_reason
-from portal.engine.found import Found
 from portal.engine.group import ProcessGroup
 from portal.engine.left_out import LeftOut
 from portal.engine.log import LogLine
 from portal.engine.new_folder import make_folder, remove_empty
-from portal.engine.plan import Plan, PlanBuilder
+from portal.engine.outcome import Outcome
+from portal.engine.plan import PlanBuilder
+from portal.engine.process_result import ProcessResult
 from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
-from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
+from portal.engine.report import Report
 from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.same_place import account
 from portal.engine.silence import Activity, moved_by
-from portal.engine.statistics import Error, printable
 from portal.engine.stderr import Reader
 
 _POLL = 0.01
@@ -36,46 +32,8 @@ _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole gro
 _LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 #: Seconds for which partial files are looked for in folders where none is known to be.
 _LOOK_FOR_PARTIALS = 2.0
-_ERROR_LENGTH = 500
 #: A copied file is accessible to its owner only until it gets the mode of its source.
 _PRIVATE = 0o077
-_UNREADABLE = (
-    "Some of what rclone told could not be read, so that this plan would not name everything. "
-    "Nothing was done; check again."
-)
-_DIFFER = 1  # rclone's exit code of a check that found a difference, among others
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How it ended. `stopped` is right whatever the exit code is; the code is negative for a
-    signal, and None if no rclone ended. `plan`: of a successful dry run. `is_retryable`: another
-    try may well succeed; `retry_words` then says in a few words why this one did not."""
-
-    succeeded: bool
-    stopped: bool
-    exit_code: int | None
-    reason: str | None
-    error_lines: tuple[str, ...]
-    progress: Progress | None
-    plan: Plan | None = None
-    found: Found = field(default_factory=Found)
-    is_retryable: bool = False
-    retry_words: str = ""
-    #: The result of a comparison that came to its end.
-    differences: Differences | None = None
-    #: Some files could be compared by their size only, though more was asked for.
-    size_only: bool = False
-    #: Files that have no hash and were taken for equal by their size.
-    by_size: int = 0
-    #: A file could not be given its mode, or not be asked for it.
-    modes_refused: bool = False
-    #: A dry run has seen the marker of one end in the other.
-    marker_below: bool = False
-    #: No file was there to be copied, or to be compared.
-    found_nothing: bool = False
-    #: The first files that rclone said it deleted.
-    deleted: tuple[str, ...] = ()
 
 
 class RcloneProcess:
@@ -186,7 +144,8 @@ class RcloneProcess:
         while not _over(group, reader):
             yield _next(group, reader, tick)
         self._await_report()
-        yield self._parser.finish(self._succeeded(group) and self._plan_is_whole(reader))
+        result = self._result()
+        yield self._parser.finish(result.succeeded and result.plan_is_whole)
 
     def _new_plan_builder(self) -> PlanBuilder:
         order = self._order
@@ -282,56 +241,18 @@ class RcloneProcess:
 
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
-        group, reader = self._started()
+        group, _ = self._started()
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
         if why := self._cut_off or self._gave_up:
-            return self._given_up(why, group, reader)
-        ended_well = self._succeeded(group)
-        succeeded = ended_well and self._plan_is_whole(reader)
-        errors = list(reader.errors)
-        names = Names((self._order.source, self._order.destination), self._order.remotes)
-        said = [names.without(error) for error in errors]
-        reason = None
-        if not succeeded:
-            reason = _UNREADABLE if ended_well else reason_for(group.exit_code, group.stopped, said)
-        return Outcome(
-            succeeded=succeeded,
-            stopped=group.stopped,
-            exit_code=group.exit_code,
-            reason=reason,
-            error_lines=() if succeeded else self._shown(errors),
-            progress=self._parser.finish(succeeded),
-            plan=self._plan() if succeeded else None,
-            is_retryable=not ended_well and is_retryable(group.exit_code, group.stopped, said),
-            retry_words=self._retry_words(said),
-            found=self._found(succeeded),
-            differences=self._differences(),
-            size_only=Alarm.SIZE_ONLY in reader.alarms,
-            by_size=reader.by_size,
-            modes_refused=not succeeded and modes_refused(said),
-            marker_below=self._plan_builder is not None and self._plan_builder.marker_below,
-            deleted=self._parser.first_deleted,
-        )
+            return self._result().given_up(why, is_retryable=not self._cut_off)
+        return self._result().outcome()
 
-    def _given_up(self, why: str, group: ProcessGroup, reader: Reader) -> Outcome:
-        return Outcome(
-            succeeded=False,
-            stopped=False,
-            exit_code=group.exit_code,
-            reason=why,
-            error_lines=self._shown(reader.errors),
-            progress=self._parser.finish(succeeded=False),
-            is_retryable=not self._cut_off,
-            retry_words=f"Nothing arrives from {self._order.storage}",
-            found=self._found(succeeded=False),
+    def _result(self) -> ProcessResult:
+        group, reader = self._started()
+        return ProcessResult(
+            self._order, group, reader, self._parser, self._report, self._plan_builder
         )
-
-    def _shown(self, errors: Iterable[Error]) -> tuple[str, ...]:
-        """Their texts, which name files as people know them, not their partial files."""
-        suffix = partials.suffix(self._order.job_id, self._order.attempt)
-        texts = (partials.whole_names(error.text, suffix) for error in list(errors))
-        return tuple(printable(text, _ERROR_LENGTH) for text in texts)
 
     def close(self) -> None:
         """The process group is dead and reaped when this returns, however long that takes."""
@@ -343,71 +264,15 @@ class RcloneProcess:
                 time.sleep(_POLL)
             reader.wait(_DRAIN)
             self._await_report()
-            if not self._succeeded(group):
+            if not self._result().succeeded:
                 remove_empty(self._made)
         if self._runtime_dir is not None:
             self._runtime_dir.remove()
-
-    def _retry_words(self, said: Sequence[str]) -> str:
-        reason = retryable_reason(said)
-        words = reason.retry_words.format(storage=self._order.storage) if reason else ""
-        return words[:1].upper() + words[1:] if words.startswith("the ") else words
-
-    def _plan_is_whole(self, reader: Reader) -> bool:
-        """Whether the plan is complete; also True if there is none. An unreadable line was about a
-        file that would be missing, and rclone's own count shows that."""
-        if self._plan_builder is None:
-            return True
-        counted = reader.statistics
-        return (
-            reader.ended
-            and not reader.broken_lines
-            and counted is not None
-            and counted.deletes <= self._plan_builder.removals
-            and counted.transfers <= self._plan_builder.transfers
-        )
-
-    def _succeeded(self, group: ProcessGroup) -> bool:
-        # An exit of 0 after SIGTERM has been seen, and after files that were not compared.
-        if group.stopped or self._started()[1].alarms:
-            return False
-        if group.exit_code == 0:
-            return True
-        # A check may find differences: that is what it is for. After a copy, the caller judges
-        # them.
-        differences = self._differences()
-        return differences is not None and differences.total > 0
-
-    def _differences(self) -> Differences | None:
-        """None if files could not be read: then nobody knows whether they differ."""
-        group, reader = self._started()
-        compared = self._order.operation == "check" and group.exit_code in (0, _DIFFER)
-        if self._report is None or not compared or group.stopped or reader.alarms:
-            return None
-        found = self._report.differences()
-        unread = self._report.count(UNREADABLE) or self._parser.errors > found.total
-        # If rclone only says "they differ" that is an error: an empty list would be a lie.
-        unnamed = group.exit_code == _DIFFER and not found.total
-        return None if unread or unnamed else found
-
-    def _found(self, succeeded: bool) -> Found:
-        found = self._differences()
-        if not succeeded or found is None:
-            return Found()
-        if not found.total:
-            return Found(outcome="equal")
-        return Found("different", differences=found.short(), difference_names=found.names)
 
     def _await_report(self) -> None:
         # A grandchild may keep it open for any time, as it may stderr.
         if self._report is not None:
             self._report.wait(_DRAIN)
-
-    def _plan(self) -> Plan | None:
-        if self._plan_builder is None:
-            return None
-        unchanged = self._report.count(EQUAL) if self._report else 0
-        return replace(self._plan_builder.plan(), unchanged=unchanged)
 
     def _started(self) -> tuple[ProcessGroup, Reader]:
         if self._running is None:

@@ -20,6 +20,7 @@ from portal.engine.folder_modes import Folders
 from portal.engine.left_out import LeftOut
 from portal.engine.local_ends import LocalEnds
 from portal.engine.log import LogLine
+from portal.engine.outcome import Outcome
 from portal.engine.outcomes import (
     after_a_beginning,
     changed_plan,
@@ -29,7 +30,7 @@ from portal.engine.outcomes import (
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
-from portal.engine.rclone_process import Outcome, RcloneProcess
+from portal.engine.rclone_process import RcloneProcess
 from portal.engine.single_file import Lookup, Shape, narrow_to_file
 from portal.engine.storage_watch import StorageWatch
 from portal.engine.trouble import Trouble
