@@ -91,6 +91,8 @@ class Run:
         self._shape: Shape | None = None
         self._watch = StorageWatch(patience, self._note)
         self._deleted_before = self._deleted()
+        #: Files of a move that earlier attempts have taken away.
+        self._moved_before = before.files_transferred if before and order.operation == "move" else 0
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
         self._precautions = Precautions(
@@ -196,8 +198,8 @@ class Run:
         return outcome
 
     def _look_ahead(self, order: TransferOrder, tick: float) -> Objection:
-        """Returns None if it would delete exactly what was confirmed; in a later try, when part of
-        that may be done, no more files than that."""
+        """Returns None if it would delete exactly what was confirmed; in a later try, or after a
+        restart of a move, when part of that may be done, no more files than that."""
         confirmed = order.confirmed
         if confirmed is None:
             return None
@@ -208,7 +210,8 @@ class Run:
         if plan is not None and plan.fingerprint == confirmed.fingerprint:
             self._note("Verified: it deletes exactly what was confirmed.")
             return None
-        if plan is not None and self._acted and plan.deletes <= self._remaining(order).deletes:
+        begun = self._acted or self._moved_before > 0
+        if plan is not None and begun and plan.deletes <= self._remaining(order).deletes:
             return None
         return Outcome(False, False, None, changed_plan(confirmed, plan), (), None)
 
@@ -217,7 +220,7 @@ class Run:
         files this attempt has moved already."""
         assert order.confirmed is not None  # noqa: S101 - narrows the type
         if order.operation != "sync":
-            return order.confirmed
+            return order.confirmed.after(self._moved_before)
         return order.confirmed.after(self._deleted() - self._deleted_before)
 
     def _try(self, tick: float) -> Readings:

@@ -395,6 +395,34 @@ def test_file_of_the_same_length_is_not_the_one_that_was_confirmed(
         assert (outcome.reason or "").startswith(told)
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_confirmed_move_goes_on_after_a_restart_and_moves_no_more_than_is_left(
+    ends: tuple[Path, Path], attempts: Attempts, tmp_path: Path, late: int
+) -> None:
+    for number in range(8):
+        (ends[0] / f"large {number:02}").write_bytes(os.urandom(300_000))
+    before = kept(ends[0])
+    plan = attempts.run("move", *ends, dry_run=True).plan
+    assert plan is not None
+    confirmed = ConfirmedPlan(plan.deletes, plan.fingerprint, plan.moment)
+    slow = order("move", ends, options=Options(retries=0, transfers=1), confirmed=confirmed)
+    run = Run(rclone_path(None), replace(slow, bandwidth_limit="1M"), data_dir=tmp_path)
+    stopped = follow(run, lambda run: run.stop() if some_arrived(ends) else None)
+    assert stopped.stopped
+    assert stopped.progress is not None
+    for number in range(late and stopped.progress.files_transferred + 1):
+        (ends[0] / f"late {number}").write_bytes(b"late")
+    again = replace(slow, attempt=2)
+    outcome = follow(Run(rclone_path(None), again, data_dir=tmp_path, before=stopped.progress))
+    assert outcome.succeeded is not bool(late)
+    if late:
+        assert "Nothing more was changed." in str(outcome.reason)
+        assert len(list(ends[0].glob("late *"))) > 0
+    else:
+        assert kept(ends[1]) == before
+        assert kept(ends[0]) == {}
+
+
 @pytest.mark.parametrize("operation", ["sync", "move"])
 @pytest.mark.parametrize("change", ["server", "user", None])
 def test_plan_of_one_server_is_not_carried_out_on_another(
