@@ -52,8 +52,8 @@ from tests.support.parts import Postgres, Redis
 from tests.support.transfers import Recorder, fill, queue, status_of
 from tests.support.users import PASSWORD, USERS
 
-#: Files and folders of tests that start real processes and wait for them more than they work: they
-#: run side by side, but not beside those that keep the machine busy.
+#: Files and folders of tests that start real processes and wait for them more than they work. Many
+#: run side by side, beside the others, and go before those.
 PATIENT = (
     "deploy/",
     "faults/",
@@ -76,6 +76,15 @@ EXCLUSIVE = (
     "realtime/fanout/test_fanout",
     "security/test_floods",
     "security/test_sign_in_timing",
+)
+
+#: Files of patient tests that share nothing but what a process has, and take long: each test may
+#: run in another process.
+APART = (
+    "remotes/",
+    "scaleout/test_",
+    "server/test_nothing_lost",
+    "storages/",
 )
 
 #: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
@@ -172,6 +181,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("exclusive")
         elif file.startswith(PATIENT) and not item.get_closest_marker("exclusive"):
             item.add_marker("patient")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        """A file stays in one process, for what its tests share; largest files first."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.removeprefix("tests/").partition("::")[0]
+            return nodeid if file.startswith(PATIENT) and file.startswith(APART) else file
+
+    return Scheduling(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ ROOT = Path(__file__).resolve().parent.parent
 STRICTER = "portal/engine/**,portal/services/**,portal/worker/**"
 STRICTER_PERCENT = 95
 
-# One for each core of the smallest machine. With more, servers wait so long for the processor that
-# tests miss deadlines.
-SIDE_BY_SIDE = 2
+# Processes of tests that work: one for each core of the smallest machine.
+WORKING = 2
+# And of those that wait three quarters of their time. They run beside the ones that work, and go
+# before them: to start a server takes the processor for a second, and somebody waits for it.
+WAITING = 4
+POLITE = ["nice", "-n", "10"]
 
 PYTHON = [sys.executable, "-m"]
 
@@ -31,25 +35,31 @@ def run_checks() -> int:
     Those of a second stop at once. Of the long ones all are run, so that one run says all there is
     to mend.
     """
+    # Where it is set, each process that a test starts would compile the portal anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for check in at_once():
         if code := run(check):
             return code
-    with ThreadPoolExecutor(1) as meanwhile:
+    with ThreadPoolExecutor(2) as meanwhile:
         waiting = [(check, meanwhile.submit(run_silently, check)) for check in beside()]
-        code = next(filter(None, [run(check) for check in tests()]), 0)
-        for (heading, _), done in waiting:
-            if (ended := done.result()).returncode != 0:
-                say_failed(heading, ended.stdout)
+        code = run(tests())
+        for (heading, command), done in waiting:
+            ended = done.result()
+            say(heading)
+            click.echo(ended.stdout.rstrip())
+            if ended.returncode != 0:
+                say_failed(heading, command)
                 code = code or ended.returncode
+    code = run(alone()) or code
     return code or coverage_is_enough()
 
 
 def run(check: Check) -> int:
     heading, command = check
-    click.echo(click.style(f"\n{heading}", bold=True))
+    say(heading)
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code != 0:
-        say_failed(heading, " ".join(command[:6]))
+        say_failed(heading, command)
     return code
 
 
@@ -59,8 +69,12 @@ def run_silently(check: Check) -> subprocess.CompletedProcess[str]:
     )
 
 
-def say_failed(heading: str, why: str) -> None:
-    click.echo(f"\nFailed: {heading}\n{why}", err=True)
+def say(heading: str) -> None:
+    click.echo(click.style(f"\n{heading}", bold=True))
+
+
+def say_failed(heading: str, command: list[str]) -> None:
+    click.echo(f"\nFailed: {heading}\n{' '.join(command[:9])}", err=True)
 
 
 def at_once() -> Iterator[Check]:
@@ -71,35 +85,47 @@ def at_once() -> Iterator[Check]:
 
 
 def beside() -> Iterator[Check]:
-    """The checks that run beside the tests, which mostly wait."""
-    yield "Types", [*PYTHON, "mypy"]
-    yield "JavaScript types", ["node_modules/.bin/tsc"]
+    """The checks that run beside the tests that work."""
+    # Real processes that are killed, frozen and waited for.
+    yield "Patient tests", [*measured("patient"), *processes(WAITING), "-m", "patient"]
+    yield "Types", [*POLITE, *PYTHON, "mypy"]
+    yield "JavaScript types", [*POLITE, "node_modules/.bin/tsc"]
     # By file names: Node 20 and later versions understand a folder differently.
     scripts = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/js/**/*.test.*js"))]
-    yield "JavaScript", ["node", "--test", *scripts]
+    yield "JavaScript", [*POLITE, "node", "--test", *scripts]
 
 
-def tests() -> Iterator[Check]:
-    pytest = [*PYTHON, "pytest"]
-    measured = [*pytest, "--cov", "--cov-report=", "--cov-fail-under=0"]
-    several = ["-n", str(SIDE_BY_SIDE), "--dist", "loadfile"]
-    yield "Tests and docs", [*measured, *several, "-m", "not patient and not exclusive"]
-    # Real processes that are killed, frozen and waited for.
-    yield "Patient tests", [*measured, *several, "-m", "patient", "--cov-append"]
-    # These measure: nothing runs beside them, and no coverage tracer inside them.
-    yield "Tests that run alone", [*pytest, "-m", "exclusive"]
+def tests() -> Check:
+    those = ["-m", "not patient and not exclusive"]
+    return "Tests and docs", [*POLITE, *measured("tests"), *processes(WORKING), *those]
+
+
+def alone() -> Check:
+    """These measure: nothing runs beside them, and no coverage tracer inside them."""
+    return "Tests that run alone", [*PYTHON, "pytest", "-m", "exclusive"]
+
+
+def measured(part: str) -> list[str]:
+    """Coverage of this part, in a file of its own: both parts run at once."""
+    file = f"COVERAGE_FILE={ROOT / f'.coverage.{part}'}"
+    return ["env", file, *PYTHON, "pytest", "--cov", "--cov-report=", "--cov-fail-under=0"]
+
+
+def processes(number: int) -> list[str]:
+    """tests/conftest.py says which tests stay together."""
+    return ["-n", str(number), "--dist", "loadscope"]
 
 
 def coverage_is_enough() -> int:
     """Prints nothing when all is well: pytest's closing line stays the last one."""
     stricter = [f"--include={STRICTER}", f"--fail-under={STRICTER_PERCENT}"]
-    for options in ([], stricter):
+    for options in (["combine", "--quiet"], ["report"], ["report", *stricter]):
         done = subprocess.run(
-            [*PYTHON, "coverage", "report", *options],
+            [*PYTHON, "coverage", *options],
             cwd=ROOT, check=False, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode != 0:
-            click.echo(f"\nCoverage {' '.join(options)}\n{done.stdout}{done.stderr}", err=True)
+            click.echo(f"\nCoverage: {' '.join(options)}\n{done.stdout}{done.stderr}", err=True)
             return done.returncode
     return 0
 
