@@ -136,7 +136,7 @@ def _prepare_measuring(place: Path) -> None:
     found = find_spec("coverage")
     assert found is not None
     assert found.submodule_search_locations is not None
-    (place / "coverage").symlink_to(found.submodule_search_locations[0])
+    (place / "coverage").symlink_to(Path(found.submodule_search_locations[0]).resolve())
     (place / "sitecustomize.py").write_text(_START_MEASURING)
 
 
