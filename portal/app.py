@@ -17,7 +17,7 @@ from whitenoise import WhiteNoise
 
 from portal.db import session
 from portal.models import Role
-from portal.presentation import formatting, job_words
+from portal.presentation import formatting, job_words, result_words
 from portal.realtime import publish
 from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
@@ -222,8 +222,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         moved_words=job_words.moved_words,
         left_out_words=job_words.left_out_words,
         remaining_words=job_words.remaining_words,
-        result_line=job_words.result_line,
-        differing=job_words.differing,
+        result_line=result_words.result_line,
+        differing=result_words.differing,
         mean_speed=formatting.mean_speed,
         today=formatting.today,
         may_change=access.may_change,
@@ -232,8 +232,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         options_words=job_words.options_words,
         place_words=job_words.place_words,
         waits_words=job_words.waits_words,
-        plan_words=job_words.plan_words,
-        plan_lists=job_words.plan_lists,
+        plan_words=result_words.plan_words,
+        plan_lists=result_words.plan_lists,
         sparkline=formatting.sparkline,
         summary=job_words.summary,
         Role=Role,

@@ -7,7 +7,8 @@ from werkzeug.wrappers import Response
 from portal.errors import Invalid, NotFound
 from portal.models import Job, Role
 from portal.presentation.formatting import relative
-from portal.presentation.job_words import age, difference_lists
+from portal.presentation.job_words import age
+from portal.presentation.result_words import difference_lists
 from portal.realtime import cache
 from portal.services import workers
 from portal.services.jobs import control, listing, plans, queue_position, statistics
