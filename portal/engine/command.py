@@ -60,8 +60,21 @@ class TransferOrder:
     only: str | None = None
     #: Other jobs that this one tries again; none of them lives.
     earlier: tuple[int, ...] = ()
+    #: Tells this portal from others that write to the same storage.
+    portal: str = ""
     #: False for a destination that was found unable to hold the modes of files.
     modes: bool = True
+
+    @property
+    def partial_suffix(self) -> str:
+        """The end of the names of files that this attempt has not finished."""
+        return partials.suffix(partials.tag(self.job_id, self.portal), self.attempt)
+
+    @property
+    def partial_patterns(self) -> list[str]:
+        """Those of all its attempts, and of the jobs that it tries again."""
+        jobs = (self.job_id, *self.earlier)
+        return [partials.pattern_of(partials.tag(job, self.portal)) for job in jobs]
 
     @property
     def local_source(self) -> Path | None:
@@ -202,7 +215,7 @@ def command_line(
             *beginning(setpriv, rclone, order.remotes),
             *(TIDY, "--config", "", "--use-json-log", "--log-level", "NOTICE", "--retries=1"),
             *_statistics(stats_interval),
-            *(f"--include={partials.pattern_of(job)}" for job in (order.job_id, *order.earlier)),
+            *(f"--include={pattern}" for pattern in order.partial_patterns),
             "--", order.destination,
         ]  # fmt: skip
     return [
@@ -248,8 +261,7 @@ def _options(order: TransferOrder) -> list[str]:
     options: list[str] = []
     if order.operation != "check":
         # Totals are known before the first byte moves.
-        suffix = partials.suffix(order.job_id, order.attempt)
-        options += ["--check-first", "--partial-suffix", suffix]
+        options += ["--check-first", "--partial-suffix", order.partial_suffix]
         options += flags.of_copying(order.options, order.comparison)
     else:
         options += order.comparison.flags if order.comparison else ()

@@ -1,5 +1,5 @@
-"""Names of files that are not whole yet: `photo.jpg.32a46c13.portal3f-1` is of job 123's first
-attempt, in the digits 0 to z.
+"""Names of files that are not whole yet: `photo.jpg.32a46c13.portal03fk7q-1` is of the first
+attempt of a job, which six digits from 0 to z tell from all others.
 
 rclone gives one file of one source always the same eight digits. Without the attempt, a process
 that was frozen and thawed would write to the partial file of its successor, or remove it.
@@ -7,6 +7,7 @@ that was frozen and thawed would write to the partial file of its successor, or 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -32,13 +33,20 @@ def is_partial(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def suffix(job_id: int, attempt: int) -> str:
-    return f".portal{_number(job_id % _JOB)}-{_number(attempt % _ATTEMPT)}"
+def tag(job_id: int, portal: str = "") -> str:
+    """``portal`` tells this portal from others that write to the same storage, and whose jobs have
+    the same numbers."""
+    digest = hashlib.blake2b(f"{portal}\0{job_id}".encode(), digest_size=16).digest()
+    return _number(int.from_bytes(digest) % _JOB).rjust(6, "0")
 
 
-def pattern_of(job_id: int) -> str:
+def suffix(tag: str, attempt: int) -> str:
+    return f".portal{tag}-{_number(attempt % _ATTEMPT)}"
+
+
+def pattern_of(tag: str) -> str:
     """The patterns of partial files of all attempts of one job."""
-    return f"*.{_HASH}.portal{_number(job_id % _JOB)}-{{{{[0-9a-z]+}}}}"
+    return f"*.{_HASH}.portal{tag}-{{{{[0-9a-z]+}}}}"
 
 
 def whole_names(text: str, suffix: str) -> str:
@@ -46,10 +54,10 @@ def whole_names(text: str, suffix: str) -> str:
     return re.sub(rf"\.{_HASH}{re.escape(suffix)}", "", text)
 
 
-def remove(folders: Iterable[Path], job_id: int, attempt: int) -> None:
+def remove(folders: Iterable[Path], suffix: str) -> None:
     """Removes what one attempt left in these local folders. Its rclone is dead: it tidies up when
     it is told to end, but not a file that it was just about to begin."""
-    name = re.compile(rf".*\.{_HASH}{re.escape(suffix(job_id, attempt))}", re.DOTALL)
+    name = re.compile(rf".*\.{_HASH}{re.escape(suffix)}", re.DOTALL)
     for folder in folders:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:

@@ -142,6 +142,6 @@ class ProcessResult:
 
     def _shown(self, errors: Iterable[Error]) -> tuple[str, ...]:
         """Their texts, which name files as people know them, not their partial files."""
-        suffix = partials.suffix(self.order.job_id, self.order.attempt)
+        suffix = self.order.partial_suffix
         texts = (partials.whole_names(error.text, suffix) for error in list(errors))
         return tuple(printable(text, _ERROR_LENGTH) for text in texts)

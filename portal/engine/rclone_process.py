@@ -168,7 +168,7 @@ class RcloneProcess:
             return []
         names = [name for name, _ in reader.statistics.in_flight]
         if self._order.leaves_partials:
-            suffix = partials.suffix(self._order.job_id, self._order.attempt)
+            suffix = self._order.partial_suffix
             return [f"{self._redactor.without_secrets(name)}.*{suffix}" for name in names]
         if self._order.shows_halves:
             return [self._redactor.without_secrets(name) for name in names]
@@ -184,7 +184,7 @@ class RcloneProcess:
         in_flight = reader.statistics.in_flight if reader.statistics else ()
         folders = {(top / name).parent for name, _ in in_flight}
         others = partials.folders_below(top, _LOOK_FOR_PARTIALS)
-        partials.remove(chain(folders, others), self._order.job_id, self._order.attempt)
+        partials.remove(chain(folders, others), self._order.partial_suffix)
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """The lines that rclone has logged since they were last taken, without its statistics, and

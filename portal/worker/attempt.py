@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,11 @@ def _confirmed_plan(job: Job) -> engine.ConfirmedPlan | None:
     )
 
 
+def name_of_portal(settings: Settings) -> str:
+    """All its processes have this key, and no other portal has."""
+    return hashlib.sha256(b"partial files\0" + settings.signing_key().encode()).hexdigest()
+
+
 def _before(job: Job) -> engine.Progress | None:
     """Returns the figures of earlier attempts. Returns None if none of them did anything, or knew
     how much there is to do."""
@@ -132,6 +138,7 @@ class Attempt:
             options=from_json(job.options),
             confirmed=_confirmed_plan(job),
             earlier=() if job.retry_of_id is None else (job.retry_of_id,),
+            portal=name_of_portal(settings),
         )
         self._reporter = reporter
         self._stopping = stopping

@@ -15,8 +15,10 @@ from portal.engine import Run, TransferOrder, partials, rclone_path
 from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import reports, rescue
+from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
 from portal.transfers.options import Options
+from portal.worker.attempt import name_of_portal
 from tests.support.transfers import MIB, fill, status_of, stored, tree
 
 #: Names that somebody may well have given to a file.
@@ -30,8 +32,12 @@ LOOK_ALIKES = (
 )
 
 
-def partial(name: str, job: int, attempt: int) -> str:
-    return f"{name}.32a46c13{partials.suffix(job, attempt)}"
+def suffix(job: int, attempt: int, portal: str = "") -> str:
+    return partials.suffix(partials.tag(job, portal), attempt)
+
+
+def partial(name: str, job: int, attempt: int, portal: str = "") -> str:
+    return f"{name}.32a46c13{suffix(job, attempt, portal)}"
 
 
 def put(folder: Path, *names: str) -> None:
@@ -43,17 +49,18 @@ def put(folder: Path, *names: str) -> None:
 
 @pytest.mark.parametrize(("job", "attempt"), [(1, 1), (35, 36), (2**31, 1295), (2**63 - 1, 10**9)])
 def test_suffix_is_one_that_rclone_takes(job: int, attempt: int) -> None:
-    assert len(partials.suffix(job, attempt)) <= 16
-    assert partials.suffix(123, 1) == ".portal3f-1"
-    assert partials.suffix(job, attempt) != partials.suffix(job, attempt + 1)
-    assert partials.suffix(job, attempt) != partials.suffix(job - 1, attempt)
+    assert len(suffix(job, attempt)) <= 16
+    assert re.fullmatch(r"\.portal[0-9a-z]{6}-1", suffix(job, 1))
+    assert suffix(job, attempt) != suffix(job, attempt + 1)
+    assert suffix(job, attempt) != suffix(job - 1, attempt)
+    assert suffix(job, attempt) != suffix(job, attempt, "another portal")
 
 
 def test_error_names_the_file_and_not_its_partial_one() -> None:
     own, others = partial("a.txt", 7, 1), partial("b.txt", 7, 2)
     said = f"Failed to copy: write /to/{own}: no space; {others}"
     shown = f"Failed to copy: write /to/a.txt: no space; {others}"
-    assert partials.whole_names(said, partials.suffix(7, 1)) == shown
+    assert partials.whole_names(said, suffix(7, 1)) == shown
 
 
 @pytest.mark.parametrize("operation", ["copy", "sync", "move"])
@@ -106,22 +113,22 @@ def test_other_names_are_no_partial_ones(name: str) -> None:
 
 
 def test_stopped_attempt_removes_its_own_partial_files_alone(tmp_path: Path) -> None:
-    mine = tmp_path / f"photo.jpg.0123abcd{partials.suffix(7, 2)}"
+    mine = tmp_path / f"photo.jpg.0123abcd{suffix(7, 2)}"
     mine.write_text("half")
     others = [
-        f"photo.jpg.0123abcd{partials.suffix(7, 1)}",  # an earlier attempt, of a frozen worker
-        f"photo.jpg.0123abcd{partials.suffix(8, 2)}",
-        f"photo.jpg.0123abcd{partials.suffix(7, 20)}",
-        f"photo{partials.suffix(7, 2)}",
+        f"photo.jpg.0123abcd{suffix(7, 1)}",  # an earlier attempt, of a frozen worker
+        f"photo.jpg.0123abcd{suffix(8, 2)}",
+        f"photo.jpg.0123abcd{suffix(7, 20)}",
+        f"photo{suffix(7, 2)}",
         "photo.jpg",
     ]
     for name in others:
         (tmp_path / name).write_text("not mine")
-    folder = tmp_path / f"album.0123abcd{partials.suffix(7, 2)}"
+    folder = tmp_path / f"album.0123abcd{suffix(7, 2)}"
     folder.mkdir()
-    link = tmp_path / f"link.0123abcd{partials.suffix(7, 2)}"
+    link = tmp_path / f"link.0123abcd{suffix(7, 2)}"
     link.symlink_to(tmp_path / "photo.jpg")
-    partials.remove([tmp_path, tmp_path / "gone"], 7, 2)
+    partials.remove([tmp_path, tmp_path / "gone"], suffix(7, 2))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [*others, folder.name, link.name]
     )
@@ -142,11 +149,12 @@ def test_check_is_not_troubled_by_partial_files(new_job: Any, execute: Any, root
 
 
 def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
-    new_job: Any, execute: Any, root: Path
+    new_job: Any, execute: Any, root: Path, settings: Settings
 ) -> None:
-    job_id = new_job(destination=root / "to")
-    mine = [partial("file 0", job_id, 1), f"deep/{partial('gone', job_id, 2)}"]
-    others = [partial("file 0", job_id + 1, 1), *(f"deep/{name}" for name in LOOK_ALIKES)]
+    job_id, own = new_job(destination=root / "to"), name_of_portal(settings)
+    mine = [partial("file 0", job_id, 1, own), f"deep/{partial('gone', job_id, 2, own)}"]
+    others = [partial("file 0", job_id + 1, 1, own), *(f"deep/{name}" for name in LOOK_ALIKES)]
+    others.append(partial("file 0", job_id, 1, "another portal's job of this number"))
     assert reports.claim(job_id, "test:2") is not None
     put(root / "to", *mine, *others)
     rescue.recover()
@@ -158,13 +166,14 @@ def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
 
 
 def test_retry_removes_what_the_interrupted_job_left(
-    app: Any, new_job: Any, execute: Any, root: Path, user: Any
+    app: Any, new_job: Any, execute: Any, root: Path, user: Any, settings: Settings
 ) -> None:
     from portal.services.jobs import create
 
+    own = name_of_portal(settings)
     job_id = new_job(destination=root / "to", operation="sync")
     assert reports.claim(job_id, "test:2") is not None
-    put(root / "to", partial("file 0", job_id, 1), partial("file 0", 99, 1), "stray")
+    put(root / "to", partial("file 0", job_id, 1, own), partial("file 0", 99, 1, own), "stray")
     rescue.recover()
     assert status_of(job_id) == "interrupted"
     with app.app_context():
@@ -172,7 +181,7 @@ def test_retry_removes_what_the_interrupted_job_left(
     execute(again)
     assert status_of(again) == "completed"
     there = {name.decode() for name in tree(root / "to")}
-    assert there == {"file 0", "file 1", "file 2", partial("file 0", 99, 1)}
+    assert there == {"file 0", "file 1", "file 2", partial("file 0", 99, 1, own)}
 
 
 def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
@@ -186,7 +195,7 @@ def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("kind", "left"), [("sftp", r"\d\.bin\.\*\.portal7-1"), ("webdav", r"\d\.bin"), ("s3", None)]
+    ("kind", "left"), [("sftp", r"\d\.bin\.\*\.portal.{6}-1"), ("webdav", r"\d\.bin"), ("s3", None)]
 )
 def test_job_says_what_a_server_that_went_for_good_may_still_hold(
     servers: Any, tmp_path: Path, kind: str, left: str | None
@@ -281,8 +290,8 @@ def test_partial_file_in_a_folder_that_nobody_knew_of_goes_with_a_cancel(
         (source / name / "big").write_bytes(b"x" * 3_000_000)
     order = TransferOrder(7, 2, "copy", str(source), str(destination), "300k", False)
     run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0)
-    left = destination / where / f"new.0123abcd{partials.suffix(7, 2)}"
-    others = destination / where / f"new.0123abcd{partials.suffix(7, 1)}"
+    left = destination / where / f"new.0123abcd{suffix(7, 2)}"
+    others = destination / where / f"new.0123abcd{suffix(7, 1)}"
     stopped = False
     try:
         for reading in run.readings(tick=0.05):

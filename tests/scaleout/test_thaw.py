@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from portal.engine import partials
 from portal.settings import Settings
 from tests.support.transfers import (
     MIB,
@@ -75,15 +74,15 @@ def test_thawed_worker_destroys_nothing_of_its_successor(
         frozen_at = time.monotonic()
         worker()
         wait_for(lambda: stored(job_id).attempt == 2 and status_of(job_id) == "running", 20)
-        mine = partials.suffix(job_id, 2)
-        wait_for(lambda: list((root / "to").glob(f"*{mine}")))
+        mine = "*.portal??????-2"
+        wait_for(lambda: list((root / "to").glob(mine)))
         time.sleep(max(0.0, frozen_at + 65 * SCALE - time.monotonic()))
         assert status_of(job_id) == "running"
     finally:
         # The worst order: rclone has the longest time to do harm. What failed leaves none asleep.
         send(asleep[::-1], signal.SIGCONT)
     wait_for(lambda: attempts(settings) == {b"2"}, 10)
-    assert list((root / "to").glob(f"*{mine}"))
+    assert list((root / "to").glob(mine))
     wait_for(lambda: "stop=Stop." in first.log)
     wait_for(lambda: status_of(job_id) != "running", 60)
     job = stored(job_id)
