@@ -90,6 +90,18 @@ class Precautions:
             self.close()
         return objection
 
+    def prove_again(self, order: TransferOrder, tick: float) -> Objection:
+        """That the ends are still two places, while rclone stands still in the middle of its
+        work."""
+        if self.verdict is None or order.operation not in ("move", "sync"):
+            return None
+        examination = self._new_examination(order)
+        examination.start_to_prove(self.verdict)
+        yield from self._await(examination, tick)
+        verdict = None if self._stopped else examination.verdict
+        self.close()
+        return refused(order, verdict) if verdict and verdict.refusal else None
+
     def found_something(self, order: TransferOrder, tick: float) -> Objection:
         """A storage of objects knows no folders: a path where nothing is may be a mistyped one."""
         if self.verdict is None or not self.verdict.may_be_nothing:

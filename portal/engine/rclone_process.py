@@ -71,6 +71,7 @@ class RcloneProcess:
         self._runtime_dir: RuntimeDir | None = None
         self._gave_up = ""
         self._cut_off = ""
+        self._may_retry = True
         self._made: list[Path] = []
 
     def start(self) -> None:
@@ -208,9 +209,9 @@ class RcloneProcess:
         self._gave_up = why
         self.stop()
 
-    def cut_off(self, why: str) -> None:
+    def cut_off(self, why: str, *, is_retryable: bool = False) -> None:
         """Ends it at once, before it writes or deletes anything more, for this reason."""
-        self._cut_off = why
+        self._cut_off, self._may_retry = why, is_retryable
         self.kill()
 
     def activity(self) -> Activity:
@@ -245,7 +246,7 @@ class RcloneProcess:
         if group.exit_code is None:
             raise RuntimeError("the transfer has not ended")
         if why := self._cut_off or self._gave_up:
-            return self._result().given_up(why, is_retryable=not self._cut_off)
+            return self._result().given_up(why, is_retryable=self._may_retry)
         return self._result().outcome()
 
     def _result(self) -> ProcessResult:

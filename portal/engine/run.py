@@ -79,6 +79,8 @@ class Run:
         self._left_out = LeftOut(order.local_source, order.local_destination)
         self._begun_at = time.time()
         self._paused = paused
+        #: rclone still stands still: it goes on when both ends are known to be what they were.
+        self._resuming = False
         self._stopped = False
         self._obstacle = obstacle
         self._local_ends = LocalEnds(order)
@@ -138,12 +140,7 @@ class Run:
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            if self._current is None:
-                return
-            if (changed := self._local_ends.changed()) is not None:
-                self._current.cut_off(changed)
-            else:
-                self._current.resume()
+            self._resuming = self._current is not None
 
     def limit(self, bandwidth_limit: str | None) -> None:
         """Another limit, a rate or a timetable, from now on."""
@@ -252,7 +249,8 @@ class Run:
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
-        self._watch.begin_questions(leader, self._order)
+        if self._current is None:
+            self._watch.begin_questions(leader, self._order)
         if self._begun is not None:
             self._begun(leader)
 
@@ -412,18 +410,7 @@ class Run:
         if self._begun is not None:
             self._begun(transfer.pid)
         self._watch.begin(order, self._bandwidth.rate)
-        looked_at = time.monotonic()
-        for reading in transfer.readings(tick):
-            yield reading
-            if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
-                looked_at = time.monotonic()
-                self._ensure_same_ends(transfer)
-            is_idle = self._paused or self._stopped
-            self._watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
-            if not logged:
-                transfer.take_log()
-            if order.moves and not self._paused:
-                self._update_bandwidth(transfer)
+        yield from self._follow(transfer, order, tick, logged=logged)
         self._watch.end()
         self._close_transfer()
         outcome = self._at_the_same_ends(transfer.outcome(), order)
@@ -434,8 +421,43 @@ class Run:
             self._note("The filters leave out this file: nothing was transferred.")
         return replace(outcome, found_nothing=transfer.found_nothing)
 
+    def _follow(
+        self, transfer: RcloneProcess, order: TransferOrder, tick: float, *, logged: bool
+    ) -> Iterator[Progress | None]:
+        looked_at = time.monotonic()
+        for reading in transfer.readings(tick):
+            yield reading
+            if self._resuming:
+                yield from self._go_on(transfer, order, tick)
+            if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
+                looked_at = time.monotonic()
+                self._ensure_same_ends(transfer)
+            is_idle = self._paused or self._stopped
+            self._watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
+            if not logged:
+                transfer.take_log()
+            if order.moves and not self._paused:
+                self._update_bandwidth(transfer)
+
+    def _go_on(
+        self, transfer: RcloneProcess, order: TransferOrder, tick: float
+    ) -> Iterator[Progress | None]:
+        """After a pause, if what was shown before it still holds."""
+        self._resuming = False
+        if order.moves and (changed := self._local_ends.changed()) is not None:
+            transfer.cut_off(changed)
+            return
+        if order.moves:
+            objection = yield from self._precautions.prove_again(order, tick)
+            if objection is not None and not self._stopped:
+                objection = after_a_beginning(objection)
+                transfer.cut_off(objection.reason or "", is_retryable=objection.is_retryable)
+                return
+        if not self._paused:
+            transfer.resume()
+
     def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
-        """Of a transfer that is paused, ``resume`` does so."""
+        """Of a transfer that is paused, ``_go_on`` does so."""
         if not self._paused and (changed := self._local_ends.changed()) is not None:
             transfer.cut_off(changed)
 

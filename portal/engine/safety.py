@@ -78,6 +78,10 @@ class Examination:
     def start(self) -> None:
         self._start(self._examine)
 
+    def start_to_prove(self, earlier: Verdict) -> None:
+        """Whether the ends are still two places, as they were at the ``earlier`` verdict."""
+        self._start(lambda: self._prove_again(earlier))
+
     def start_to_look_for_something(self) -> None:
         """Whether there is anything at the source at all."""
         self._start(self._look_for_something)
@@ -338,6 +342,15 @@ class Examination:
         self._ends.start()
         refusal = self._place_checks.of_pairs(pairs) or self._place_checks.of_shared(shared)
         return Verdict(Comparison(BYTES), refusal)
+
+    def _prove_again(self, earlier: Verdict) -> Verdict:
+        order = self._order
+        refusal = self._ends.one_place_by_name(deletes=True)
+        if refusal is None and order.remotes:
+            self._ends.start()
+        if refusal is None and (order.remotes or Path(order.source).exists()):
+            refusal = self._prove(earlier.single, one_machine=earlier.one_machine)
+        return Verdict(earlier.comparison, refusal)
 
     def _look_for_something(self) -> Verdict:
         found = self._ends.reader().any(filtered=False)

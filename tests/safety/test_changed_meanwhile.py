@@ -16,7 +16,7 @@ from portal.engine.precautions import Precautions
 from portal.engine.rclone_process import RcloneProcess
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
-from tests.support.keepsakes import kept, photographs
+from tests.support.keepsakes import kept, markers, photographs
 
 
 def follow(run: Run, each: Callable[[Run], None] = lambda run: None) -> Outcome:
@@ -285,6 +285,49 @@ def test_destination_that_turns_into_the_source_ends_the_move_and_loses_nothing_
         # Those that rclone took for moved until the next look, a second later at most.
         assert len(lost) <= 6
         assert time.monotonic() - changed[0] < 4
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav"])
+@pytest.mark.parametrize("covered", [True, False])
+def test_folder_of_a_server_that_turns_into_the_source_during_a_pause_costs_no_file(
+    ends: tuple[Path, Path],
+    servers: Servers,
+    bind: Any,
+    tmp_path: Path,
+    kind: str,
+    covered: bool,
+) -> None:
+    """No path of this machine shows it, so the ends are marked again before rclone goes on."""
+    server = servers.start(kind, ends[1].parent)
+    bind(ends[1], tmp_path / "seen")
+    begun_move(ends)
+    before = kept(ends[0])
+    slow = TransferOrder(
+        *(7, 1, "move", str(ends[0]), "nas:photos", "1M"),
+        dry_run=False,
+        remotes=(servers.remote("nas", server),),
+        options=Options(retries=0, transfers=1),
+    )
+    paused_at: list[float] = []
+
+    def each(run: Run) -> None:
+        if not paused_at and some_arrived(ends):
+            run.pause()
+            if covered:
+                bind(ends[0], ends[1])
+            paused_at.append(time.monotonic())
+        elif paused_at and time.monotonic() - paused_at[0] > 0.1:
+            run.resume()
+
+    run = Run(rclone_path(None), slow, data_dir=tmp_path, grace=2.0)
+    outcome = follow(run, each)
+    assert outcome.succeeded is not covered
+    if covered:
+        assert (outcome.reason or "").startswith("The source and the destination are the same")
+        assert "Nothing more was done." in str(outcome.reason)
+    left = {path.name for place in (ends[0], tmp_path / "seen") for path in place.rglob("*")}
+    assert {name.rpartition("/")[2] for name in before} <= left
+    assert markers(tmp_path) == []
 
 
 @pytest.mark.parametrize("retries", [0, 2])
