@@ -16,6 +16,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -114,6 +115,7 @@ def mounts(text: str | None = None) -> list[Mount]:
     return [_mount(line) for line in lines.split("\n") if line]
 
 
+@lru_cache(1000)
 def _mount(line: str) -> Mount:
     fields = line.split(" ")
     kind, source = fields[fields.index("-") + 1 :][:2]
