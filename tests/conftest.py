@@ -23,6 +23,9 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask_socketio import SocketIO
 from jinja2.bccache import Bucket, BytecodeCache
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 from whitenoise import WhiteNoise
 
@@ -164,6 +167,13 @@ class _StaticFiles(WhiteNoise):
 
 
 portal.app.WhiteNoise = _StaticFiles
+
+# SQLAlchemy writes the SQL of each statement once for each database that is opened. To open a
+# database in the same way gives the same SQL, so that here it is written once for all tests.
+_statements = {one: LRUCache(2000) for one in (SQLiteDialect_pysqlite, PGDialect_psycopg)}
+for _dialect in _statements:
+    _dialect.__eq__ = lambda self, other: type(self) is type(other)
+    _dialect.__hash__ = lambda self: hash(type(self))
 
 
 def pytest_configure() -> None:
@@ -338,6 +348,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     made = build_app(settings)
     made.testing = False
     made.jinja_env.bytecode_cache = _templates
+    engine_of(made)._compiled_cache = _statements[type(engine_of(made).dialect)]
     yield made
     made.context.enter()
     publish.connect_bus("")

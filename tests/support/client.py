@@ -30,7 +30,7 @@ class Browser:
     def token(self) -> str:
         """Asks for a page only where the cookie is another one than that of the last token."""
         if self._cookie is None or self._cookie != self._token_of:
-            page = self.get("/settings")
+            page = self.get("/sessions")  # one of the lightest
             if page.status_code != 200:
                 page = self.get("/login")
             found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
