@@ -9,7 +9,7 @@ from collections.abc import Callable
 from portal.db.clock import elapsed
 from portal.db.session import session
 from portal.engine import Watchdog
-from portal.services.jobs import places, reports
+from portal.services.jobs import claims, places
 from portal.services.jobs.places import JobPlaces
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, AttemptTiming
@@ -70,7 +70,7 @@ class Worker:
     def _run(self, job_id: int, found: JobPlaces) -> None:
         claimed_at = elapsed()
         worker_id = self._lease.worker_id if self._lease else None
-        job = reports.claim(job_id, self._name, worker_id, found)
+        job = claims.claim(job_id, self._name, worker_id, found)
         if job is None:
             return
         attempt = Attempt(self._settings, job, self._reporter, self._stopping, self._patience)

@@ -15,7 +15,8 @@ from portal import engine
 from portal.db.session import AWAY, reason, session
 from portal.models import Job
 from portal.services.jobs import reports
-from portal.services.jobs.reports import Claim, Ending, JobDirectives
+from portal.services.jobs.claims import Claim, JobDirectives
+from portal.services.jobs.reports import Ending
 from portal.services.storage.connections import Unusable
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words

@@ -19,8 +19,9 @@ from portal import engine
 from portal.db.clock import elapsed, now
 from portal.db.session import AWAY, reason, session
 from portal.runtime.context import carried
-from portal.services.jobs import reports
-from portal.services.jobs.reports import Claim, ClaimStatus, JobDirectives, ProgressReport
+from portal.services.jobs import claims, reports
+from portal.services.jobs.claims import Claim, ClaimStatus, JobDirectives
+from portal.services.jobs.reports import ProgressReport
 from portal.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
@@ -166,7 +167,7 @@ class ProgressReporter:
         self._send_heartbeats(silent)
         written = {*due, *silent}
         others = [one for one in open_ if one not in written]
-        directives = reports.read_directives([one.claim for one in others])
+        directives = claims.read_directives([one.claim for one in others])
         _note(others, {claim: found.status for claim, found in directives.items()})
         for one in others:
             one.directives = directives[one.claim]
@@ -203,7 +204,7 @@ class ProgressReporter:
 
     def _send_heartbeats(self, silent: list[RunningJob]) -> None:
         sent_at = elapsed()
-        statuses = reports.heartbeat([one.claim for one in silent])
+        statuses = claims.heartbeat([one.claim for one in silent])
         for one in silent:
             if statuses[one.claim] is not ClaimStatus.LOST:
                 one.renewed_at = sent_at

@@ -15,8 +15,9 @@ from flask import Flask
 
 from portal.errors import Conflict
 from portal.services.actor import Actor
-from portal.services.jobs import control, reports
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs import claims, control, reports
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from portal.settings import Settings
 from tests.support.transfers import MIB, Recorder, fill, reading, stored, tell
 
@@ -100,7 +101,7 @@ def test_events_of_a_real_transfer_keep_the_contract(told: list[Any]) -> None:
 
 def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
-    attempt = reports.claim(job_id, "test:1").attempt
+    attempt = claims.claim(job_id, "test:1").attempt
     unknown = reading(0, None, speed_bytes=0, eta_seconds=None, phase="scanning", files_listed=7)
     tell(job_id, attempt, unknown)
     data = events.of(job_id, "job_progress")[0].data
@@ -112,7 +113,7 @@ def test_figures_that_are_not_known_are_null(new_job: Any, events: Recorder) -> 
 
 def test_failure_carries_the_figures_so_far(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
-    attempt = reports.claim(job_id, "test:1").attempt
+    attempt = claims.claim(job_id, "test:1").attempt
     reports.finish(Claim(job_id, attempt), Ending(False, "Broken.", 1), reading(300, 1000))
     data = events.of(job_id)[-1].data
     assert_change_of_the_contract(data)
@@ -124,7 +125,7 @@ def test_events_of_a_job_leave_in_order_whoever_causes_them(
 ) -> None:
     fill(root / "from")
     ids = [new_job(source=root / "from") for _ in range(4)]
-    attempts = {job_id: reports.claim(job_id, "test:1").attempt for job_id in ids}
+    attempts = {job_id: claims.claim(job_id, "test:1").attempt for job_id in ids}
     alice = user("alice")
     events.hold_up = 0.02
 
@@ -162,6 +163,6 @@ def test_nothing_leaves_for_a_change_that_is_not_committed(
     )
     connection.close()
     with pytest.raises(Exception, match="refused"):
-        reports.claim(job_id, "test:1")
+        claims.claim(job_id, "test:1")
     assert [event.name for event in events.of(job_id)] == ["job_created"]
     assert (stored(job_id).status, stored(job_id).seq) == ("queued", 1)

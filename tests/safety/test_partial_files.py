@@ -14,7 +14,7 @@ from portal.db.session import session
 from portal.engine import Run, TransferOrder, partials, rclone_path
 from portal.models import Job
 from portal.services.actor import Actor
-from portal.services.jobs import reports, rescue
+from portal.services.jobs import claims, rescue
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
 from portal.transfers.options import Options
@@ -155,7 +155,7 @@ def test_next_attempt_removes_what_the_dead_one_left_and_nothing_else(
     mine = [partial("file 0", job_id, 1, own), f"deep/{partial('gone', job_id, 2, own)}"]
     others = [partial("file 0", job_id + 1, 1, own), *(f"deep/{name}" for name in LOOK_ALIKES)]
     others.append(partial("file 0", job_id, 1, "another portal's job of this number"))
-    assert reports.claim(job_id, "test:2") is not None
+    assert claims.claim(job_id, "test:2") is not None
     put(root / "to", *mine, *others)
     rescue.recover()
     execute(job_id)
@@ -172,7 +172,7 @@ def test_retry_removes_what_the_interrupted_job_left(
 
     own = name_of_portal(settings)
     job_id = new_job(destination=root / "to", operation="sync")
-    assert reports.claim(job_id, "test:2") is not None
+    assert claims.claim(job_id, "test:2") is not None
     put(root / "to", partial("file 0", job_id, 1, own), partial("file 0", 99, 1, own), "stray")
     rescue.recover()
     assert status_of(job_id) == "interrupted"
@@ -188,7 +188,7 @@ def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
     new_job: Any, execute: Any, root: Path
 ) -> None:
     job_id = new_job(destination=root / "to")
-    assert reports.claim(job_id, "test:2") is not None
+    assert claims.claim(job_id, "test:2") is not None
     rescue.recover()
     execute(job_id)
     assert (status_of(job_id), stored(job_id).error) == ("completed", None)

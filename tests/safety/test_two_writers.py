@@ -21,6 +21,7 @@ from portal.engine.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
 from portal.services.jobs import (
+    claims,
     control,
     places,
     reports,
@@ -29,7 +30,8 @@ from portal.services.jobs import (
 from portal.services.jobs import (
     control as jobs,
 )
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
@@ -49,7 +51,7 @@ def claim(job_id: int) -> bool:
     """As a worker does, by what it sees now."""
     try:
         found = places.of_queued(job_id)
-        return found is not None and reports.claim(job_id, "test:1", None, found) is not None
+        return found is not None and claims.claim(job_id, "test:1", None, found) is not None
     finally:
         session.remove()
 
@@ -434,7 +436,7 @@ class Workers:
 
     def _try(self, job_id: int) -> None:
         found = places.of_queued(job_id)
-        if found is None or reports.claim(job_id, "test:1", None, found) is None:
+        if found is None or claims.claim(job_id, "test:1", None, found) is None:
             return
         with self._lock:
             for other, written in self._running.items():

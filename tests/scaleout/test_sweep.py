@@ -19,7 +19,7 @@ from sqlalchemy import update
 from portal.db import session as database
 from portal.db.session import database_time, session
 from portal.models import Job
-from portal.services.jobs import reports, rescue
+from portal.services.jobs import claims, rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import JobNotifier, queue_name
@@ -105,7 +105,7 @@ def silent(new_job: Callable[..., int]) -> Callable[..., int]:
 
     def make(**options: Any) -> int:
         job_id = new_job(**options)
-        reports.claim(job_id, "lost:1")
+        claims.claim(job_id, "lost:1")
         minute = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
         session.execute(minute)
         session.commit()
@@ -158,7 +158,7 @@ def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
     for lost in range(1, 4):
         rescue.sweep(45, 60)
         assert (status_of(job_id), stored(job_id).interruptions) == ("queued", lost)
-        reports.claim(job_id, f"lost:{lost + 1}")
+        claims.claim(job_id, f"lost:{lost + 1}")
         session.execute(
             update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
         )

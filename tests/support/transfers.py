@@ -22,8 +22,9 @@ from portal.db.session import read_connection, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.services.actor import Actor
-from portal.services.jobs import create, places, reports
-from portal.services.jobs.reports import Claim, ClaimStatus, ProgressReport
+from portal.services.jobs import claims, create, places, reports
+from portal.services.jobs.claims import Claim, ClaimStatus
+from portal.services.jobs.reports import ProgressReport
 from portal.services.runtime import runtime
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
@@ -161,7 +162,7 @@ def tell(job_id: int, attempt: int, figures: Progress) -> ClaimStatus:
 
 def standing(job_id: int, attempt: int) -> ClaimStatus:
     hold = Claim(job_id, attempt)
-    return reports.check_claims([hold])[hold]
+    return claims.check_claims([hold])[hold]
 
 
 @contextmanager

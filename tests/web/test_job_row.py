@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from portal.services.jobs import reports, rescue
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs import claims, reports, rescue
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from tests.support.transfers import Recorder, fill, reading, tell
 
 TOKEN = re.compile(r'(name="csrf_token" value=")[^"]*')
@@ -31,7 +32,7 @@ def job_in(new_job: Any, browser: Any) -> Any:
             browser("bob").post(f"/jobs/{job_id}/cancel")
         if status in ("queued", "cancelled"):
             return job_id
-        attempt = reports.claim(job_id, "test:1").attempt
+        attempt = claims.claim(job_id, "test:1").attempt
         figures = reading(300_000, 1_000_000)
         tell(job_id, attempt, figures)
         if status == "cancelling":
@@ -125,7 +126,7 @@ def test_row_of_an_unknown_total_has_a_bar_without_a_value(browser: Any, new_job
     job_id = new_job()
     bob = browser("bob")
     assert re.search(r'<progress[^>]* value="0"', bob.get("/jobs").text)
-    reports.claim(job_id, "test:1")
+    claims.claim(job_id, "test:1")
     assert not re.search(r"<progress[^>]* value=", bob.get("/jobs").text)
     tell(job_id, 1, reading(621, 1000))
     assert re.search(r'<progress[^>]* value="62.1"', bob.get("/jobs").text)

@@ -16,7 +16,7 @@ import pytest
 from portal.engine import rclone_path
 from portal.engine.progress import ProgressParser
 from portal.engine.statistics import parse
-from portal.services.jobs import reports
+from portal.services.jobs import claims
 from portal.transfers.names import is_name
 from tests.support.transfers import (
     MIB,
@@ -106,7 +106,7 @@ def test_odd_names_in_work_are_kept_and_shown_as_text(
     browser: Any, new_job: Any, tmp_path: Path
 ) -> None:
     job_id, charlie = new_job(), browser("charlie")
-    attempt = reports.claim(job_id, "test:1").attempt
+    attempt = claims.claim(job_id, "test:1").attempt
     stats = {"bytes": 1, "totalBytes": 9, "transferring": []}
     for name in (*ODD_NAMES[:10], b"<img src=x onerror=alert(1)>"):
         file = {"name": name.decode("utf-8", "replace"), "size": 9, "bytes": 1}

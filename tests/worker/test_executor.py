@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from portal.db.session import session
 from portal.models import JobEvent
-from portal.services.jobs import reports
+from portal.services.jobs import claims
 from portal.settings import Settings
 from portal.worker.executors import NullExecutor, in_process
 from portal.worker.executors.in_process import InProcessExecutor
@@ -177,7 +177,7 @@ def test_start_rescues_the_jobs_of_a_dead_process(run: Run, new_job: Any, root: 
     fill(root / "from", MIB)
     ids = [new_job(source=root / "from", destination=root / str(n)) for n in range(2)]
     for job_id in ids:
-        reports.claim(job_id, "gone:1")
+        claims.claim(job_id, "gone:1")
     run(2)
     wait_for(lambda: all_are("completed", ids))
     assert history(ids[0]) == [

@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 
 from portal.services.actor import Actor
-from portal.services.jobs import control, reports, rescue
+from portal.services.jobs import claims, control, rescue
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker import Worker
@@ -326,7 +326,7 @@ def test_worker_that_lost_its_job_ends_rclone_and_writes_nothing(
     running = begin(job_id, rclone=endless)
     wait_for(lambda: rclones(settings.data_dir) == [job_id])
     rescue.recover()  # someone thinks this worker dead
-    second = reports.claim(job_id, "other:2")
+    second = claims.claim(job_id, "other:2")
     assert second is not None
     assert running.ended(5)
     assert rclones(settings.data_dir) == []

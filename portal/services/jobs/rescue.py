@@ -23,8 +23,8 @@ from portal.db.session import (
 from portal.models import Job
 from portal.realtime import publish
 from portal.services.jobs import places
+from portal.services.jobs.claims import standing_still
 from portal.services.jobs.places import PendingJob
-from portal.services.jobs.reports import standing_still
 from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import (
     ACTIVE,

@@ -13,8 +13,9 @@ from flask import Flask
 
 from portal.errors import Conflict
 from portal.services.actor import Actor
-from portal.services.jobs import control, reports, rescue
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs import claims, control, reports, rescue
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker.executors.in_process import InProcessExecutor
@@ -128,7 +129,7 @@ def test_second_cancel_is_harmless(browser: Any, new_job: Any, events: Recorder)
     for running in (True, False):
         job_id = new_job()
         if running:
-            reports.claim(job_id, "test:1")
+            claims.claim(job_id, "test:1")
         assert [bob.post(f"/jobs/{job_id}/cancel").status_code for _ in range(3)] == [303] * 3
         wanted = "cancelling" if running else "cancelled"
         assert status_of(job_id) == wanted
@@ -141,7 +142,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
     browser: Any, new_job: Any, succeeded: bool
 ) -> None:
     job_id = new_job()
-    job = reports.claim(job_id, "test:1")
+    job = claims.claim(job_id, "test:1")
     reports.finish(Claim(job_id, job.attempt), Ending(succeeded, None, 0), None)
     answer = browser("bob").post(f"/jobs/{job_id}/cancel")
     word = "completed" if succeeded else "failed"
@@ -152,7 +153,7 @@ def test_job_that_has_ended_cannot_be_cancelled(
 
 def test_interrupted_job_can_be_cancelled_while_it_waits(browser: Any, new_job: Any) -> None:
     job_id = new_job(operation="sync")
-    reports.claim(job_id, "gone:1")
+    claims.claim(job_id, "gone:1")
     rescue.recover()
     assert status_of(job_id) == "interrupted"
     browser("bob").post(f"/jobs/{job_id}/cancel")
@@ -164,7 +165,7 @@ def test_job_whose_worker_died_while_cancelling_is_cancelled(
     browser: Any, new_job: Any, events: Recorder
 ) -> None:
     job_id = new_job()
-    job = reports.claim(job_id, "gone:1")
+    job = claims.claim(job_id, "gone:1")
     tell(job_id, job.attempt, reading(500, 1000))
     browser("bob").post(f"/jobs/{job_id}/cancel")
     rescue.recover()
@@ -177,7 +178,7 @@ def test_cancelled_job_shows_cancelled_also_when_rclone_had_just_finished(
     browser: Any, new_job: Any
 ) -> None:
     job_id = new_job()
-    job = reports.claim(job_id, "test:1")
+    job = claims.claim(job_id, "test:1")
     browser("bob").post(f"/jobs/{job_id}/cancel")
     reports.finish(Claim(job_id, job.attempt), DONE, reading(1000, 1000))
     assert (status_of(job_id), stored(job_id).bytes_transferred) == ("cancelled", 1000)
@@ -190,7 +191,7 @@ def test_cancel_against_completion_ends_in_one_true_state(
     fill(root / "from")
     for _ in range(40):
         job_id = new_job(source=root / "from")
-        attempt = reports.claim(job_id, "test:1").attempt
+        attempt = claims.claim(job_id, "test:1").attempt
         start = threading.Barrier(2)
         answers: list[str] = []
 
@@ -237,7 +238,7 @@ def test_cancel_against_the_claim_never_loses_either(
         asking = threading.Thread(target=cancel)
         asking.start()
         start.wait()
-        job = reports.claim(job_id, "test:1")
+        job = claims.claim(job_id, "test:1")
         asking.join()
         assert status_of(job_id) == ("cancelled" if job is None else "cancelling")
     assert miscounted() == {}

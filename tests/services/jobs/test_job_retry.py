@@ -11,8 +11,9 @@ from flask import Flask
 
 from portal.models import Job
 from portal.services.actor import Actor
-from portal.services.jobs import control, create, reports, rescue
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs import claims, control, create, reports, rescue
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from portal.transfers.states import JobStatus
 from tests.support.transfers import history, miscounted, status_of, stored
 
@@ -25,7 +26,7 @@ def ended(new_job: Any) -> Callable[..., int]:
 
     def make(status: str, **options: Any) -> int:
         job_id: int = new_job(**options)
-        job = reports.claim(job_id, "gone:1")
+        job = claims.claim(job_id, "gone:1")
         assert job is not None
         if status == "interrupted":
             rescue.recover()
@@ -115,7 +116,7 @@ def test_only_what_begins_again_by_itself_is_still_paused_after_an_interruption(
     new_job: Any, user: Any, operation: str, paused: bool
 ) -> None:
     job_id = new_job(operation=operation)
-    job = reports.claim(job_id, "gone:1")
+    job = claims.claim(job_id, "gone:1")
     assert job is not None
     control.pause(job_id, actor=Actor(user("bob")))
     reports.mark_interrupted(Claim(job_id, job.attempt), "The worker lost touch.", None)
@@ -133,7 +134,7 @@ def test_job_that_is_open_or_done_cannot_be_retried(
     else:
         new_job()
         if status != "queued":
-            reports.claim(1, "test:1")
+            claims.claim(1, "test:1")
         if status == "cancelling":
             bob.post("/jobs/1/cancel")
     answer = bob.post("/jobs/1/retry")

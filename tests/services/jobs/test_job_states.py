@@ -24,8 +24,9 @@ from portal.engine import Progress
 from portal.errors import Conflict
 from portal.models import Job, JobEvent
 from portal.services.actor import Actor
-from portal.services.jobs import control, reports, rescue
-from portal.services.jobs.reports import Claim, ClaimStatus, Ending
+from portal.services.jobs import claims, control, reports, rescue
+from portal.services.jobs.claims import Claim, ClaimStatus
+from portal.services.jobs.reports import Ending
 from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import FINAL, JobStatus, may_follow
 from tests.support.transfers import (
@@ -125,7 +126,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule(job_id=ids)
     def claim(self, job_id: int) -> None:
-        job = reports.claim(job_id, "test:1")
+        job = claims.claim(job_id, "test:1")
         assert (job is not None) == (self.status[job_id] == "queued")
         if job is not None:
             self.attempt[job_id] += 1
@@ -192,7 +193,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule(job_id=ids, age=strategies.sampled_from([0, 1]))
     def heartbeat(self, job_id: int, age: int) -> None:
-        self._report(job_id, age, lambda attempt: reports.heartbeat([Claim(job_id, attempt)]))
+        self._report(job_id, age, lambda attempt: claims.heartbeat([Claim(job_id, attempt)]))
 
     @rule(job_id=ids)
     def cancel(self, job_id: int) -> None:
@@ -285,13 +286,13 @@ CALM = settings(
 
 def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Recorder) -> None:
     job_id = new_job()
-    reports.claim(job_id, "lost:1")
+    claims.claim(job_id, "lost:1")
     rescue.recover()
-    reports.claim(job_id, "test:2")
+    claims.claim(job_id, "test:2")
     before, told = whole_row(job_id), len(events.all)
     assert tell(job_id, 1, reading(9, 10)) is ClaimStatus.LOST
     assert standing(job_id, 1) is ClaimStatus.LOST
-    reports.heartbeat([Claim(job_id, 1)])
+    claims.heartbeat([Claim(job_id, 1)])
     reports.requeue(Claim(job_id, 1), reading(9, 10))
     reports.finish(Claim(job_id, 1), ENDINGS[True], reading(9, 10))
     assert (whole_row(job_id), len(events.all)) == (before, told)
@@ -300,7 +301,7 @@ def test_report_of_an_earlier_attempt_changes_nothing(new_job: Any, events: Reco
 def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
     job_id = new_job()
     for _ in range(4):
-        assert reports.claim(job_id, "gone:1") is not None
+        assert claims.claim(job_id, "gone:1") is not None
         rescue.recover()
     job = stored(job_id)
     assert (job.status, job.interruptions, job.attempt) == ("failed", 4, 4)
@@ -315,7 +316,7 @@ def test_fourth_interruption_of_a_copy_is_its_failure(new_job: Any) -> None:
 @pytest.mark.parametrize("operation", ["sync", "move"])
 def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation: str) -> None:
     job_id = new_job(operation=operation)
-    reports.claim(job_id, "gone:1")
+    claims.claim(job_id, "gone:1")
     for _ in range(3):
         rescue.recover()
         rescue.requeue_interrupted()
@@ -333,7 +334,7 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
 def test_interrupted_job_shows_no_speed_and_keeps_what_it_has_done(new_job: Any) -> None:
     sync, copy = new_job(operation="sync"), new_job()
     for job_id in (sync, copy):
-        job = reports.claim(job_id, "gone:1")
+        job = claims.claim(job_id, "gone:1")
         tell(job_id, job.attempt, reading(500, 1000))
     rescue.recover()
     job = stored(sync)

@@ -16,8 +16,9 @@ from sqlalchemy import select
 from portal.db.clock import day_begins, now
 from portal.db.session import session, write
 from portal.models import ActivityMinute
-from portal.services.jobs import reports, statistics
-from portal.services.jobs.reports import Claim, Ending
+from portal.services.jobs import claims, reports, statistics
+from portal.services.jobs.claims import Claim
+from portal.services.jobs.reports import Ending
 from portal.services.jobs.statistics import Statistics
 from portal.services.jobs.transitions import add_activity
 from portal.web.routes.days import period
@@ -149,7 +150,7 @@ def test_activity_of_one_minute_is_added_up(app: Flask) -> None:
 def test_speed_now_adds_up_what_runs(new_job: Any) -> None:
     for _ in range(3):
         job_id = new_job()
-        attempt = reports.claim(job_id, "test:1").attempt
+        attempt = claims.claim(job_id, "test:1").attempt
         tell(job_id, attempt, reading(10, 100))
     assert (gathered().speed_now, gathered().running, gathered().moved_today) == (3000, 3, 30)
     reports.finish(Claim(job_id, attempt), Ending(True, None, 0), reading(100, 100))

@@ -17,17 +17,14 @@ from portal.db.clock import now
 from portal.db.session import session, write
 from portal.models import ActivityMinute
 from portal.services.jobs import (
+    claims,
     reports,
     rescue,
     statistics,
     transitions,
 )
-from portal.services.jobs.reports import (
-    Claim,
-    ClaimStatus,
-    Ending,
-    ProgressReport,
-)
+from portal.services.jobs.claims import Claim, ClaimStatus
+from portal.services.jobs.reports import Ending, ProgressReport
 from portal.services.jobs.statistics import Period, Throughput
 from portal.services.jobs.transitions import add_activity
 from portal.transfers.states import JobStatus
@@ -132,7 +129,7 @@ def test_cost_is_one_question_about_the_time_in_view(app: Any) -> None:
 
 
 def claimed(job_id: int, worker: str = "test:1") -> Claim:
-    job = reports.claim(job_id, worker)
+    job = claims.claim(job_id, worker)
     assert job is not None
     return Claim(job.id, job.attempt)
 

@@ -1,0 +1,184 @@
+"""The claims of workers on jobs: how a worker gets one, keeps it, and learns what people ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from portal.db.session import database_time, read_connection, write
+from portal.models import Job, WorkerProcess
+from portal.models.job import run_seconds
+from portal.realtime import publish
+from portal.services.jobs import places
+from portal.services.jobs.places import JobPlaces
+from portal.services.jobs.transitions import job_transaction, transition
+from portal.transfers.states import ACTIVE, JobStatus
+
+
+class ClaimStatus(Enum):
+    """Whether a claim is still good."""
+
+    VALID = auto()
+    CANCELLED = auto()
+    LOST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to a job: one attempt at it. A stale claim changes nothing anywhere."""
+
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobDirectives:
+    """What people ask of a running job, and whether the claim on it is still good."""
+
+    status: ClaimStatus
+    paused: bool
+    bandwidth_limit: str | None
+
+
+_GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
+
+
+def claim(
+    job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
+) -> Job | None:
+    """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
+    queued, if another job writes to the same place (``found``: where this one writes now), or if
+    the row of this worker says that it takes no more jobs."""
+    written = _written(job_id, found)
+    if written is None:
+        return None
+    with job_transaction(job_id) as tx:
+        places.claim_in_turn(tx)
+        if found is not None:
+            places.keep(tx, job_id, found)
+        job = transition(
+            tx,
+            job_id,
+            JobStatus.QUEUED,
+            JobStatus.RUNNING,
+            only_if=[*_takes_jobs(worker_id), *places.is_alone(job_id, written)],
+            attempt=Job.attempt + 1,
+            worker=worker,
+            worker_id=worker_id,
+            earlier_seconds=_seconds_so_far(tx, job_id),
+            started_at=database_time(),
+            heartbeat_at=database_time(),
+            **_keys(found),
+            **standing_still(),
+        )
+        if job is not None:
+            tx.commit()
+            publish.status_changed(job, JobStatus.QUEUED)
+    if job is None:
+        _written(job_id, found)  # another claim came first: its end has to find this job
+    return job
+
+
+def _written(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
+    """Returns the places that the job writes to; None if it has to wait for another job. This is
+    checked before the claim, so that a job that waits takes no lock."""
+    with read_connection() as connection:
+        known = places.keys_of(connection, job_id)
+        written = known if found is None else found.written
+        waits = places.waits(connection, job_id, written)
+    if waits and found is not None and written != known:
+        # When the other job ends, this one is found by these places.
+        with write() as tx:
+            places.keep(tx, job_id, found)
+            tx.commit()
+    return None if waits else written
+
+
+def _keys(found: JobPlaces | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"source_key": found.source, "destination_key": found.destination}
+
+
+def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
+    if worker_id is None:
+        return []
+    taking = select(WorkerProcess.id).where(
+        WorkerProcess.id == worker_id,
+        WorkerProcess.paused_at.is_(None),
+        WorkerProcess.draining_at.is_(None),
+        WorkerProcess.stopped_at.is_(None),
+    )
+    return [exists(taking)]
+
+
+def _seconds_so_far(tx: Session, job_id: int) -> int:
+    """Returns for how long earlier attempts have worked at a job."""
+    columns = (Job.earlier_seconds, Job.started_at, Job.heartbeat_at)
+    row = tx.execute(select(*columns).where(Job.id == job_id)).one_or_none()
+    if row is None:
+        return 0
+    return int(row.earlier_seconds) + (run_seconds(row.started_at, None, row.heartbeat_at) or 0)
+
+
+def check_claims(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
+    """Returns the status of each claim; writes nothing."""
+    return {claim: found.status for claim, found in read_directives(claims).items()}
+
+
+def read_directives(claims: Sequence[Claim]) -> dict[Claim, JobDirectives]:
+    """Returns the status of each claim, and what people ask of its job."""
+    if not claims:
+        return {}
+    ids = [claim.job_id for claim in claims]
+    columns = (Job.id, Job.attempt, Job.status, Job.paused_at, Job.bandwidth_limit)
+    with read_connection() as connection:
+        rows = connection.execute(select(*columns).where(Job.id.in_(ids)))
+        found = {
+            Claim(row.id, row.attempt): JobDirectives(
+                _claim_status(row.status), row.paused_at is not None, row.bandwidth_limit
+            )
+            for row in rows
+        }
+    return {claim: found.get(claim, _GONE) for claim in claims}
+
+
+def heartbeat(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:
+    """Renews these leases; returns the status of each claim."""
+    if not claims:
+        return {}
+    keys = [(claim.job_id, claim.attempt) for claim in claims]
+    with write() as tx:
+        rows = tx.execute(
+            update(Job)
+            .where(tuple_(Job.id, Job.attempt).in_(keys), Job.status.in_(ACTIVE))
+            .values(heartbeat_at=database_time())
+            .returning(Job.id, Job.attempt, Job.status),
+            execution_options={"synchronize_session": False},
+        ).all()
+        tx.commit()
+    found = {Claim(row.id, row.attempt): row.status for row in rows}
+    return {claim: _claim_status(found.get(claim)) for claim in claims}
+
+
+def _claim_status(status: str | None) -> ClaimStatus:
+    if status not in ACTIVE:
+        return ClaimStatus.LOST
+    return ClaimStatus.CANCELLED if status == JobStatus.CANCELLING else ClaimStatus.VALID
+
+
+def standing_still() -> dict[str, Any]:
+    """Figures of a job that nobody works on. The figures of what was done so far stay, because a
+    job's figures cover all its attempts."""
+    return {
+        "phase": None,
+        "speed_bytes": 0,
+        "eta_seconds": None,
+        "current_files": [],
+        "progress_at": None,
+    }
