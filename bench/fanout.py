@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.fanout_table import ROOMS, Figures, compared, verdicts
 from bench.load import chart
 from bench.report import PAGE, QUICK, ROOT, publish, rounds
 
@@ -52,10 +53,9 @@ EVENT = {
         "valuetext": "62 %, 2.5 of 4.0 GiB",
     },
 }  # fmt: skip
-ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS, ROOMS = 50, 50, 60, 50, 5, 20
+ONE_BY_ONE, IN_A_TICK, LATENCIES, JOBS, SPREAD_SECONDS = 50, 50, 60, 50, 5
 SETTLE = 1.0
 
-Figures = dict[str, list[float]]
 Series = dict[str, dict[int, Figures]]
 
 
@@ -257,34 +257,6 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
         server.end()
 
 
-# --- the report ---------------------------------------------------------------------------------
-
-ROWS = {
-    "one by one": ("deliveries a second of server time, one event at a time", 0),
-    "one by one, to the last": ("the same by the clock, until the last client had all", 0),
-    "one by one, rooms": (f"the same to {ROOMS} rooms, one after the other", 0),
-    "in a tick": ("deliveries a second of server time, 50 jobs in one tick", 0),
-    "in a tick, to the last": ("the same by the clock, until the last client had all", 0),
-    "latency, median": ("ms until the last client has one event, median", 2),
-    "latency, 99th": ("ms until the last client has one event, 99th percentile", 2),
-    "spread, cpu": ("server seconds a million deliveries, 50 jobs, an event a second each", 3),
-    "spread, 99th": ("ms from event to client there, 99th percentile", 0),
-    "memory": ("KiB an idle client", 1),
-}
-WANTED = (
-    ("one by one", "Node Socket.IO", ">=", 2.0),
-    ("in a tick", "Node Socket.IO", ">=", 4.0),
-    ("in a tick", "bare loop", ">=", 0.7),
-    ("one by one", "uWebSockets", ">=", 0.5),
-    ("in a tick", "uWebSockets", ">=", 1.0),
-    ("latency, 99th", "Node Socket.IO", "<=", 1.0),
-    ("spread, cpu", "Node Socket.IO", "<=", 0.3),
-    ("memory", "Node Socket.IO", "<=", 1.4),
-    ("spread, 99th", None, "<=", 300),
-)
-WANTED_OF_ROOMS = 0.8
-
-
 READING = """\
 Server time is processor time: the client, which reads every byte and compares it, is slower than
 the faster servers, so that the clock measures the client rather than them. The bare loop sends each
@@ -295,52 +267,6 @@ else; the others carry sessions that were written beforehand, for a sign-in is s
 are checked alike. What an idle client takes is read off the growth of the process: the portal's
 come into room that those sign-ins left free, so that its figure says too little. Without sign-ins
 before them it was 2.4 KiB."""
-
-
-def compared(told: dict[str, Figures]) -> str:
-    lines = [
-        "| | " + " | ".join(told) + " | portal ÷ Node |",
-        "| --- |" + " ---: |" * (len(told) + 1),
-    ]
-    for key, (words, digits) in ROWS.items():
-        cells = [cell(figures.get(key, []), digits) for figures in told.values()]
-        portal, node = told["portal"].get(key), told["Node Socket.IO"].get(key)
-        ratio = f"**{median(portal) / median(node):.2f}**" if portal and node else ""
-        lines.append(f"| {words} | " + " | ".join(cells) + f" | {ratio} |")
-    return "\n".join(lines)
-
-
-def cell(values: list[float], digits: int) -> str:
-    if not values:
-        return "–"
-    shown, least, most = (
-        f"{value:,.{digits}f}" for value in (median(values), min(values), max(values))
-    )
-    return f"{shown} ({least} to {most})"
-
-
-def verdicts(told: dict[str, Figures]) -> str:
-    lines = []
-    for key, beside, sign, limit in WANTED:
-        if not told["portal"].get(key) or (beside and not told[beside].get(key)):
-            lines.append(f"- {ROWS[key][0]}: not measured")
-            continue
-        value = median(told["portal"][key])
-        name = ROWS[key][0]
-        if beside is not None:
-            value /= median(told[beside][key])
-            name += f", portal ÷ {beside}"
-        held = value >= limit if sign == ">=" else value <= limit
-        bound = "at least" if sign == ">=" else "at most"
-        lines.append(f"- {name}: **{value:,.2f}**, {bound} {limit:g} wanted: "
-                     f"{'held' if held else 'MISSED'}")  # fmt: skip
-    portal = told["portal"]
-    if portal.get("one by one, rooms"):
-        ratio = median(portal["one by one, rooms"]) / median(portal["one by one"])
-        held = "held" if ratio >= WANTED_OF_ROOMS else "MISSED"
-        lines.append(f"- {ROOMS} rooms ÷ one room: **{ratio:.2f}**, at least {WANTED_OF_ROOMS} "
-                     f"wanted: {held}")  # fmt: skip
-    return "\n".join(lines)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import urllib.request
 from collections import defaultdict
 from statistics import median
 
-from bench.fanout import SETTLE, Figures, Load, Server, cell, noted
+from bench.fanout import SETTLE, Load, Server, noted
+from bench.fanout_table import Figures, cell
 from bench.report import publish, rounds
 
 RETURNING, AT_ONCE, ROUNDS = 2000, 500, rounds(5)
