@@ -19,6 +19,7 @@ eventlet.monkey_patch()
 from eventlet import tpool  # noqa: E402 - after the patch
 from flask import Flask  # noqa: E402
 from flask.sessions import SecureCookieSessionInterface  # noqa: E402
+from flask_socketio import SocketIO  # noqa: E402
 from sqlalchemy import insert  # noqa: E402
 
 from bench.load.commands import follow_commands  # noqa: E402
@@ -26,8 +27,8 @@ from portal.db.clock import now  # noqa: E402
 from portal.db.session import write  # noqa: E402
 from portal.models import Job, LoginSession, User, UserSettings  # noqa: E402
 from portal.realtime import publish, rooms  # noqa: E402
-from portal.realtime.extensions import socketio  # noqa: E402
 from portal.runtime import logging  # noqa: E402
+from portal.runtime.context import current  # noqa: E402
 from portal.server.process import serve  # noqa: E402
 from portal.services.accounts import passwords  # noqa: E402
 from portal.settings import Settings, load_settings  # noqa: E402
@@ -56,11 +57,10 @@ def emit(event: dict[str, Any], order: dict[str, Any]) -> None:
 def spread(number: int) -> list[str]:
     """The rooms, with each client in one of them."""
     names = [f"room {index}" for index in range(number)]
-    sids = list(
-        socketio.server.manager.get_participants("/", rooms.topic_room(rooms.STATUS_CHANGE))
-    )
+    server = current()[SocketIO].server
+    sids = list(server.manager.get_participants("/", rooms.topic_room(rooms.STATUS_CHANGE)))
     for index, (sid, _) in enumerate(sids):
-        socketio.server.enter_room(sid, names[index % number])
+        server.enter_room(sid, names[index % number])
     return names
 
 
