@@ -38,7 +38,7 @@ from portal.transfers import bandwidth
 
 _LONGEST_WAIT = 300.0
 #: Seconds between two looks at the local ends while rclone writes.
-_LOOK_AT_ENDS = 1.0
+_LOOK_AT_ENDS = 0.25
 
 T = TypeVar("T")
 R = TypeVar("R")
