@@ -55,7 +55,7 @@ _ERRORS: tuple[Reason, ...] = (
         is_retryable=None,
     ),
     Reason(
-        r"failed to (open|read metadata from) source object:[^\n]*"
+        r"failed to (open source object|read metadata)\b[^\n]*"
         r"(no such file|not found|does not exist)",
         "Some files could not be found when their turn came; the errors name them. Retry when "
         "nothing else changes the source.",

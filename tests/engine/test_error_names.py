@@ -113,6 +113,10 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "Some files could not be found when their turn came",
         ),
         (
+            "Couldn't move: move: failed to read metadata: failed to read xattr: no such file",
+            "Some files could not be found when their turn came",
+        ),
+        (
             "Failed to copy: failed to open source object: open /src/a: permission denied",
             "The portal is not allowed to read or write one of the files",
         ),
