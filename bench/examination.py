@@ -15,6 +15,7 @@ from statistics import median
 
 from bench.report import publish, rounds, table, verdict
 from portal.engine import Remote, TransferOrder, rclone_path
+from portal.engine.inquiry import Inquiry
 from portal.engine.safety import Examination
 from portal.remotes.obscure import obscured
 from tests.support.storages import Storage
@@ -76,7 +77,7 @@ def examine(source: Path | str, destination: str, *remotes: Remote) -> None:
     order = TransferOrder(
         1, 1, "move", str(source), destination, None, dry_run=False, remotes=remotes
     )
-    examination = Examination(rclone_path(None), order, time.time())
+    examination = Examination(Inquiry(rclone_path(None), order, time.time()))
     examination.start()
     while not examination.wait(0.1):
         continue

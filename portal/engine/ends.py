@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from portal.engine import comparison, same_place, samples
-from portal.engine.command import TransferOrder
 from portal.engine.comparison import Storage
+from portal.engine.inquiry import Inquiry
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 from portal.engine.remotes import Remote
 from portal.engine.samples import Samples
@@ -139,27 +138,16 @@ class Ends:
     another thread is freed by ``stop()``.
     """
 
-    def __init__(
-        self,
-        rclone: Path,
-        order: TransferOrder,
-        moment: float,
-        *,
-        data_dir: Path | None = None,
-        begun: Callable[[int], None] | None = None,
-    ) -> None:
-        """``moment``: the time that filters by age count from. ``begun`` is called with the leader
-        of each process group."""
-        self._rclone, self._order, self._moment = rclone, order, moment
-        self._data_dir, self._begun = data_dir, begun
-        self._remotes = {remote.name: remote for remote in order.remotes}
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry, self._order = inquiry, inquiry.order
+        self._remotes = {remote.name: remote for remote in self._order.remotes}
         self._questions: Questions | None = None
         self._readers: list[SourceNames] = []
         self._stopped = False
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
-        self._questions = Questions(self._rclone, self._order, self._data_dir, self._begun)
+        self._questions = Questions(self._inquiry)
         self._questions.start()
 
     def close(self) -> None:
@@ -261,9 +249,7 @@ class Ends:
 
     def reader(self, place: str | None = None) -> SourceNames:
         """Of the names in the source, or in another place."""
-        reader = SourceNames(
-            self._rclone, self._order, self._moment, self._data_dir, self._begun, place
-        )
+        reader = SourceNames(self._inquiry, place)
         self._readers.append(reader)
         if self._stopped:
             reader.close()

@@ -11,6 +11,7 @@ from portal.engine import refusals
 from portal.engine.command import TransferOrder
 from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import is_retryable, retryable_reason
+from portal.engine.inquiry import Inquiry
 from portal.engine.outcome import Outcome
 from portal.engine.progress import Progress
 from portal.engine.safety import Examination, Verdict
@@ -146,7 +147,7 @@ class Precautions:
 
     def _new_examination(self, order: TransferOrder) -> Examination:
         self._examination = Examination(
-            self._rclone, order, self._moment, data_dir=self._data_dir, begun=self.begun
+            Inquiry(self._rclone, order, self._moment, self._data_dir, self.begun)
         )
         return self._examination
 

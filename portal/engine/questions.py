@@ -19,9 +19,10 @@ from urllib.parse import urlencode
 
 from portal.engine import confinement
 from portal.engine.binary import ensure_executable, setpriv_path
-from portal.engine.command import TransferOrder, environment
+from portal.engine.command import environment
 from portal.engine.errors import EngineError
 from portal.engine.group import ProcessGroup
+from portal.engine.inquiry import Inquiry
 from portal.engine.progress import ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
@@ -64,19 +65,9 @@ class Questions:
     """Start and close it in one thread; ask from any. Everything asked after ``close()``, or while
     it closes, raises NoAnswer."""
 
-    def __init__(
-        self,
-        rclone: Path,
-        order: TransferOrder,
-        data_dir: Path | None = None,
-        begun: Callable[[int], None] | None = None,
-    ) -> None:
-        """``begun`` is called with the leader of rclone's process group."""
-        self._rclone = rclone
-        self._order = order
-        self._data_dir = data_dir
-        self._begun = begun
-        secrets = {secret for remote in order.remotes for secret in remote.secrets}
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry, self._order = inquiry, inquiry.order
+        secrets = {secret for remote in self._order.remotes for secret in remote.secrets}
         self._redactor = SecretRedactor(secrets)
         self._group: ProcessGroup | None = None
         self._runtime_dir: RuntimeDir | None = None
@@ -85,7 +76,7 @@ class Questions:
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
-        ensure_executable(self._rclone)
+        ensure_executable(self._inquiry.rclone)
         try:
             self._runtime_dir = RuntimeDir()
             if self._runtime_dir.socket is None:
@@ -93,19 +84,19 @@ class Questions:
             self._socket = str(self._runtime_dir.socket)
             self._group = ProcessGroup(
                 [
-                    *beginning(setpriv_path(), self._rclone, self._order.remotes),
+                    *beginning(setpriv_path(), self._inquiry.rclone, self._order.remotes),
                     "rcd", "--config", "", "--rc-addr", f"unix://{self._socket}",
                     "--rc-no-auth", *_SHORT_WAITS,
                 ],
-                environment(self._order, self._data_dir),
+                environment(self._order, self._inquiry.data_dir),
                 rules=confinement.of_looking(
-                    self._rclone, setpriv_path(), self._order, self._runtime_dir.folder
+                    self._inquiry.rclone, setpriv_path(), self._order, self._runtime_dir.folder
                 ),
             )  # fmt: skip
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        if self._begun is not None:
-            self._begun(self._group.pid)
+        if self._inquiry.begun is not None:
+            self._inquiry.begun(self._group.pid)
         said = Reader(self._group.stderr, ProgressParser("copy", False), self._redactor)
         said.start()
         self._said = said
@@ -262,7 +253,7 @@ class BackgroundCall(Generic[T]):
     def _ask(self) -> None:
         try:
             self._answer = self._question()
-        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+        except Exception as error:  # noqa: BLE001 - carried to the thread that waits, which raises it
             self._error = error
 
 

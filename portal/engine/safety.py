@@ -16,11 +16,11 @@ from pathlib import Path
 
 from portal.engine import comparison, places, refusals
 from portal.engine.case import folds_case, keeps_accents
-from portal.engine.command import TransferOrder
 from portal.engine.comparison import BYTES, Comparison, Storage
 from portal.engine.ends import Ends, existing, is_bucket, is_root
 from portal.engine.error_names import Names
 from portal.engine.exit_codes import DESTINATION_IS_A_FILE, reason_for
+from portal.engine.inquiry import Inquiry
 from portal.engine.linked_folders import linked_folder
 from portal.engine.place_checks import PlaceChecks
 from portal.engine.questions import BackgroundCall, NoAnswer
@@ -59,18 +59,12 @@ class Verdict:
 class Examination:
     """Examines one order. It runs in a thread of its own: the one who waits goes on."""
 
-    def __init__(
-        self,
-        rclone: Path,
-        order: TransferOrder,
-        moment: float,
-        *,
-        data_dir: Path | None = None,
-        begun: Callable[[int], None] | None = None,
-    ) -> None:
-        self._order = order
-        self._ends = Ends(rclone, order, moment, data_dir=data_dir, begun=begun)
-        self._place_checks = PlaceChecks(self._ends, order.source, order.destination, data_dir)
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._order = order = inquiry.order
+        self._ends = Ends(inquiry)
+        self._place_checks = PlaceChecks(
+            self._ends, order.source, order.destination, inquiry.data_dir
+        )
         self._later: BackgroundCall[Verdict] | None = None
 
     # --- for the thread that waits --------------------------------------------------------------

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from portal.engine import confinement, flags
 from portal.engine.binary import setpriv_path
-from portal.engine.command import TransferOrder, environment
+from portal.engine.command import environment
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import reason_for
 from portal.engine.group import ProcessGroup
+from portal.engine.inquiry import Inquiry
 from portal.engine.markers import RULE, is_marker
 from portal.engine.progress import ProgressParser
 from portal.engine.questions import NoAnswer
@@ -43,19 +44,10 @@ class MissingSource(NoAnswer):
 class SourceNames:
     """Always close it, from any thread: a reader that still waits gets NoAnswer."""
 
-    def __init__(
-        self,
-        rclone: Path,
-        order: TransferOrder,
-        moment: float,
-        data_dir: Path | None = None,
-        begun: Callable[[int], None] | None = None,
-        place: str | None = None,
-    ) -> None:
+    def __init__(self, inquiry: Inquiry, place: str | None = None) -> None:
         """``place``: another one than the source."""
-        self._place = place or order.source
-        self._rclone, self._order, self._moment = rclone, order, moment
-        self._data_dir, self._begun = data_dir, begun
+        self._inquiry, self._order = inquiry, inquiry.order
+        self._place = place or self._order.source
         self._group: ProcessGroup | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -68,10 +60,10 @@ class SourceNames:
             rules = runtime_dir.filters(options, first=(RULE,))
             group = self._start(
                 [
-                    *beginning(setpriv_path(), self._rclone, self._order.remotes),
+                    *beginning(setpriv_path(), self._inquiry.rclone, self._order.remotes),
                     "lsf", "--config", "", "-R", "--files-only",
                     "--use-json-log", "--log-level", "ERROR",
-                    *flags.of_filters(options, rules, self._moment),
+                    *flags.of_filters(options, rules, self._inquiry.moment),
                     "--", self._place,
                 ],
                 runtime_dir.folder,
@@ -111,17 +103,17 @@ class SourceNames:
             try:
                 group = ProcessGroup(
                     command,
-                    environment(self._order, self._data_dir),
+                    environment(self._order, self._inquiry.data_dir),
                     output=True,
                     rules=confinement.of_looking(
-                        self._rclone, setpriv_path(), self._order, runtime_dir
+                        self._inquiry.rclone, setpriv_path(), self._order, runtime_dir
                     ),
                 )
             except OSError as error:
                 raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
             self._group = group
-        if self._begun is not None:
-            self._begun(group.pid)
+        if self._inquiry.begun is not None:
+            self._inquiry.begun(group.pid)
         return group
 
     def _lines(self, group: ProcessGroup) -> Iterator[str]:

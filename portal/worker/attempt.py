@@ -162,7 +162,7 @@ class Attempt:
             ending = self._transfer(running)
         except (engine.EngineError, PathRefused, Unusable) as error:
             ending = Ending(False, str(error), None)
-        except Exception:  # noqa: BLE001 - one of the few places: the failure becomes the job's
+        except Exception:  # noqa: BLE001 - any failure becomes the job's
             self._log.exception("the worker failed")
             ending = Ending(False, "The portal failed while running this transfer.", None)
         self._log.info(

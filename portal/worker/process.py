@@ -161,7 +161,7 @@ class _Process:
             self._consuming.blueprint.start(self._consuming)
         except SystemExit:
             log.info("takes no more jobs")
-        except Exception as error:
+        except Exception as error:  # carried to the main thread, which ends the worker with it
             log.exception("the part that takes jobs from Redis has failed")
             self._fault = error
         finally:

@@ -93,8 +93,7 @@ def connect(
     try:
         known = _authenticate(environ)
     except Exception as error:
-        # The third broad except in the portal: if an exception left this handler, the client would
-        # count as connected.
+        # Any error is carried over as a refusal: left alone, the client would count as connected.
         log.exception("connect failed")
         raise _refused() from error
     if known is None:
