@@ -206,8 +206,12 @@ class Ends:
                 return False
             return bool(same_place.addresses(begin) & same_place.addresses(end))
         remote = begin or end
-        return remote is not None and any(
-            same_place.is_own(address) for address in same_place.addresses(remote)
+        if remote is None:
+            return False
+        local = self._order.source if begin is None else self._order.destination
+        found = same_place.addresses(remote)
+        return any(map(same_place.is_own, found)) or bool(
+            found & same_place.addresses_of_mount(local)
         )
 
     def _both_remotes(self) -> tuple[Remote | None, Remote | None]:

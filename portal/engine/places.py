@@ -49,6 +49,11 @@ class Mount:
     kind: str
     source: str
 
+    @property
+    def is_of_network(self) -> bool:
+        """Whether another machine may hold the files."""
+        return self.kind in _OF_NETWORKS or self.kind.startswith("fuse")
+
     def key(self, path: str) -> str:
         """The key of a real path below its mount point."""
         inner = _slashed(self.root, os.path.relpath(path, self.point))

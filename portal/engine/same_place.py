@@ -8,6 +8,7 @@ and path. A probe finds out the rest.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ _MOUNTED = (
     "A folder below the source or the destination is a mount that leads to the other one. Nothing "
     "was done. Unmount it, or choose folders that do not hold one another."
 )
+#: The server in the source of a mount: ``nas:/export``, ``//nas/share``, ``bob@nas:/home``.
+_SERVER = re.compile(r"//(?P<share>[^/]+)/|(?:[^@/:]*@)?(?P<export>\[[^\]]+\]|[^/:]+):/")
 #: These decide, together with the server, where a path leads for this account.
 ACCOUNT = (
     "user",
@@ -105,7 +108,21 @@ def _path(text: str) -> str:
 def addresses(remote: Remote) -> frozenset[str]:
     """The server, as names and as numbers."""
     server = places.of_remote(remote.backend, remote.parameters, "").partition(":")[2]
-    host = server.partition("/")[0].rpartition(":")[0]
+    return _addresses_of(server.partition("/")[0].rpartition(":")[0])
+
+
+def addresses_of_mount(path: str) -> frozenset[str]:
+    """The server whose disk is mounted at a local path, if it is one; as ``addresses``."""
+    real = os.path.realpath(path)
+    mount = places.mount_of(real, places.mounts())
+    if not mount.is_of_network:
+        return frozenset()
+    found = _SERVER.match(mount.source)
+    host = found["share"] or found["export"] if found else ""
+    return _addresses_of(host.strip("[]").lower())
+
+
+def _addresses_of(host: str) -> frozenset[str]:
     if not host:
         return frozenset()
     try:
