@@ -1,24 +1,19 @@
-"""Every ``PORTAL_*`` variable, its default and its help. A bad value stops the start."""
+"""Every ``PORTAL_*`` variable: its default, its help, and what is no value for it."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from portal.errors import SettingsError
-from portal.runtime import addresses, private_files, secret_files
-
-__all__ = ["ROLE_NAMES", "SECRETS", "RoleName", "Settings", "SettingsError", "load_settings"]
+from portal.runtime import addresses, secret_files
+from portal.settings import folders
 
 #: A name or an address, with a port or without; a leading dot means every subdomain too.
 _HOST = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
@@ -375,76 +370,13 @@ class Settings(BaseSettings):
 
     def prepare(self) -> None:
         """Makes the data folder and the default root; other roots are the administrator's."""
-        default_root = self.data_dir / "files"
         if self.oidc_issuer and find_spec("authlib") is None:
             raise SettingsError(
                 "PORTAL_OIDC_ISSUER: single sign-on needs further packages. Install them by "
                 "pip install 'transfer-portal[oidc]', or unset the variable."
             )
-        try:
-            private_files.make_folder(self.data_dir)
-            if self.transfer_roots == (default_root,):
-                private_files.make_folder(default_root)
-        except OSError as error:
-            raise SettingsError(
-                f"PORTAL_DATA_DIR: cannot make the folder {error.filename}: {error.strerror}"
-            ) from None
-        try:
-            private_files.refuse_unwritable(self.data_dir)
-        except OSError as error:
-            raise SettingsError(
-                f"PORTAL_DATA_DIR: cannot write in the folder {self.data_dir}: {error.strerror}"
-            ) from None
-        for root in self.transfer_roots:
-            if not root.is_dir() and not self._had_mounts(root):
-                raise SettingsError(f"PORTAL_TRANSFER_ROOTS: there is no folder {root}")
-
-    def _had_mounts(self, root: Path) -> bool:
-        """Whether it was on a disk that may come back: the portal serves the others meanwhile. See
-        ``engine.KnownMounts``."""
-        try:
-            known = json.loads((self.data_dir / "mounts.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(known, dict) and any(root.is_relative_to(point) for point in known)
+        folders.prepare(self.data_dir, self.transfer_roots)
 
     def signing_key(self) -> str:
         """The secret key; generated into the data folder (mode 0600) when none was given."""
         return self.secret_key or secret_files.own_key(self.data_dir / "secret_key")
-
-
-#: Settings that hold secrets; each may also be given as ``…_FILE``, which names a file with it.
-SECRETS = tuple(name for name, field in Settings.model_fields.items() if not field.repr)
-
-
-def unknown_variables() -> list[str]:
-    """Those of the environment that look like settings and are none, each in a few words: what was
-    mistyped would otherwise keep its default in silence."""
-    known = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"PORTAL_{name.upper()}_FILE" for name in SECRETS}
-    unknown = []
-    for name in sorted(os.environ):
-        if name.startswith("PORTAL_") and name not in known:
-            like = get_close_matches(name, known, 1, 0.85)
-            unknown.append(f"{name} (is {like[0]} meant?)" if like else name)
-    return unknown
-
-
-def load_settings(**values: object) -> Settings:
-    """Settings from the environment; raises SettingsError with the variable's name."""
-    read, problems = secret_files.from_environment(SECRETS)
-    try:
-        settings = Settings(**(read | values))  # type: ignore[arg-type]
-    except ValidationError as error:
-        wrong = [_sentence(item, read) for item in error.errors()]
-        raise SettingsError("\n".join(problems + wrong)) from None
-    if problems:
-        raise SettingsError("\n".join(problems))
-    return settings
-
-
-def _sentence(item: object, from_files: Mapping[str, str]) -> str:
-    assert isinstance(item, dict)  # noqa: S101 - the shape of pydantic's error list
-    name = "_".join(str(part) for part in item["loc"][:1])
-    reason = str(item["msg"]).removeprefix("Value error, ")
-    return f"PORTAL_{name.upper()}{'_FILE' if name in from_files else ''}: {reason}"
