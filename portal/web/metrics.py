@@ -73,22 +73,22 @@ def _of_this_process() -> Iterator[Metric]:
     )
     open_now.add_metric([slot], handlers.count())
     yield open_now
-    dropped = CounterMetricFamily(
-        "portal_sockets_dropped",
-        "Live connections ended for what they cost.",
-        labels=["process", "reason"],
-    )
-    for reason, number in process.dropped.items():
-        dropped.add_metric([slot, reason], number)
-    yield dropped
-    ignored = CounterMetricFamily(
-        "portal_queue_messages_ignored",
-        "Messages between processes that were not sent or were no use.",
-        labels=["process", "reason"],
-    )
-    for reason, number in messages.ignored.items():
-        ignored.add_metric([slot, reason], number)
-    yield ignored
+    for name, help_, numbers in (
+        (
+            "portal_sockets_dropped",
+            "Live connections ended for what they cost.",
+            process.dropped,
+        ),
+        (
+            "portal_queue_messages_ignored",
+            "Messages between processes that were not sent or were no use.",
+            messages.ignored,
+        ),
+    ):
+        counter = CounterMetricFamily(name, help_, labels=["process", "reason"])
+        for reason, number in numbers.items():
+            counter.add_metric([slot, reason], number)
+        yield counter
     delayed = GaugeMetricFamily(
         "portal_live_delayed",
         "1 while events of other processes do not arrive.",

@@ -70,8 +70,11 @@ class FanoutManager(Manager):
         room = to or room
         if callback or skip_sid or namespace != "/" or not isinstance(room, str):
             super().emit(event, data, namespace, room, skip_sid, callback, **options)
-            return
-        message = Packet(EVENT, data=[event, data], namespace=namespace).encode()
+        else:
+            self.emit_to_room(event, data, room)
+
+    def emit_to_room(self, event: str, data: Any, room: str) -> None:
+        message = Packet(EVENT, data=[event, data], namespace="/").encode()
         encoded = frame(packet.Packet(packet.MESSAGE, message).encode().encode())
         if event in GATHERED:
             self._gather(room, (event, data[GATHERED[event]]), encoded)
@@ -187,22 +190,11 @@ class OrderedFanoutManager(FanoutManager):
         super().__init__()
         self._reorder = ReorderBuffer(self._emit_in_order, eventlet.spawn_after)
 
-    def emit(
-        self,
-        event: str,
-        data: Any,
-        namespace: str,
-        room: Any = None,
-        skip_sid: Any = None,
-        callback: Any = None,
-        to: Any = None,
-        **options: Any,
-    ) -> None:
-        room = to or room
-        if is_of_a_job(data) and isinstance(room, str):
+    def emit_to_room(self, event: str, data: Any, room: str) -> None:
+        if is_of_a_job(data):
             self._reorder.add(JobEvent(room, event, data))
         else:
-            super().emit(event, data, namespace, room, skip_sid, callback, **options)
+            super().emit_to_room(event, data, room)
 
     def _emit_in_order(self, event: JobEvent) -> None:
-        super().emit(event.event, event.payload, "/", event.room)
+        super().emit_to_room(event.event, event.payload, event.room)

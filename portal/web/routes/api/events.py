@@ -11,7 +11,7 @@ from portal.web.routes.api.paging import (
     LINKS,
     Paged,
     Pages,
-    links,
+    answer_page,
     pages_of,
 )
 from portal.web.routes.api.shapes import Query, ResponseBody, Timestamp
@@ -68,14 +68,9 @@ def list_job_events(job_id: int, query: Pages) -> Answer:
     """List the events of one job"""
     events, total = listing.events_page(job_or_404(job_id).id, query.page, query.per_page)
     pages = pages_of(total, query.per_page)
-    shown = EventPage(
-        items=[_shown(event) for event in events],
-        page=query.page,
-        per_page=query.per_page,
-        pages=pages,
-        total=total,
+    return answer_page(
+        EventPage, [_shown(event) for event in events], query, pages=pages, total=total
     )
-    return Answer(shown, headers=links(query, pages))
 
 
 def _shown(event: JobEvent) -> Event:

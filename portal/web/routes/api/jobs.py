@@ -26,7 +26,7 @@ from portal.web.routes.api.paging import (
     LINKS,
     Paged,
     Pages,
-    links,
+    answer_page,
 )
 from portal.web.routes.api.shapes import Query, RequestBody
 
@@ -134,14 +134,8 @@ def list_jobs(query: JobsQuery) -> Answer:
     page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
     jobs_shown = page.jobs if page.number == query.page else []
     queued = queue_position.of(jobs_shown)
-    page_of_jobs = JobPage(
-        items=[shown(job, queued.get(job.id)) for job in jobs_shown],
-        page=query.page,
-        per_page=query.per_page,
-        pages=page.pages,
-        total=page.total,
-    )
-    return Answer(page_of_jobs, headers=links(query, page.pages))
+    items = [shown(job, queued.get(job.id)) for job in jobs_shown]
+    return answer_page(JobPage, items, query, pages=page.pages, total=page.total)
 
 
 @operation(

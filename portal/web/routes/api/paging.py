@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from flask import request
 from pydantic import Field
 
+from portal.web.routes.api.operations import Answer
 from portal.web.routes.api.shapes import Query, ResponseBody
 
 LINKS: Mapping[str, str] = {
@@ -33,7 +34,16 @@ def pages_of(total: int, per_page: int) -> int:
     return max(1, -(-total // per_page))
 
 
-def links(query: Pages, pages: int) -> dict[str, str]:
+def answer_page(
+    shape: type[Paged], items: Sequence[ResponseBody], query: Pages, *, pages: int, total: int
+) -> Answer:
+    page = {"page": query.page, "per_page": query.per_page, "pages": pages, "total": total}
+    return Answer(
+        shape.model_validate({"items": items, **page}), headers={"Link": _links(query, pages)}
+    )
+
+
+def _links(query: Pages, pages: int) -> str:
     """Paths without a host: the public name of a proxy in front is not always known here."""
     numbers = {"first": 1, "prev": query.page - 1, "next": query.page + 1, "last": pages}
     kept = {name: value for name, value in request.args.items() if name != "page"}
@@ -43,4 +53,4 @@ def links(query: Pages, pages: int) -> dict[str, str]:
         for relation, number in numbers.items()
         if 1 <= number <= pages
     ]
-    return {"Link": ", ".join(targets)}
+    return ", ".join(targets)

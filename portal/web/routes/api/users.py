@@ -13,7 +13,7 @@ from portal.web.routes.api.paging import (
     LINKS,
     Paged,
     Pages,
-    links,
+    answer_page,
     pages_of,
 )
 from portal.web.routes.api.shapes import RequestBody, ResponseBody, Timestamp
@@ -71,14 +71,8 @@ def list_users(query: UsersQuery) -> Answer:
     text = query.q.replace("\0", "")
     users, total = accounts.search(text, query.page, query.per_page)
     pages = pages_of(total, query.per_page)
-    shown = UserPage(
-        items=[_shown(user) for user in users],
-        page=query.page,
-        per_page=query.per_page,
-        pages=pages,
-        total=total,
-    )
-    return Answer(shown, headers=links(query, pages))
+    items = [_shown(user) for user in users]
+    return answer_page(UserPage, items, query, pages=pages, total=total)
 
 
 @operation(
