@@ -494,11 +494,12 @@ def lease(app: Flask, settings: Settings) -> Iterator[Lease | None]:
 
 @pytest.fixture
 def execute(settings: Settings, lease: Lease | None) -> Callable[..., None]:
-    """Runs one job to its end in this thread, as a worker does."""
+    """Runs one job to its end in this thread, as a worker does. ``backoff``: seconds before the
+    second try."""
 
-    def run(job_id: int, **changed: Any) -> None:
+    def run(job_id: int, *, backoff: float = 0.1, **changed: Any) -> None:
         configured = settings.model_copy(update=changed)
-        Worker(configured, "test:1", grace=2.0, backoff=0.1, lease=lease).execute(job_id)
+        Worker(configured, "test:1", grace=2.0, backoff=backoff, lease=lease).execute(job_id)
 
     return run
 

@@ -96,7 +96,8 @@ def test_storage_that_is_just_starting_gets_all_the_tries(
                 destination_remote_id=remote.id,
                 operation=operation,
                 options=Options(retries=6),
-            )
+            ),
+            backoff=0.01,
         )
         assert link.breaks == 0
     row = stored(1)
