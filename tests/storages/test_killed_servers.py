@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for
 #: What these have in memory is gone with them, so that nothing may be moved there.
 FORGETFUL = {"azure", "google"}
 #: What a try left that could not tidy up, and what rclone's own server for S3 leaves.
-REMNANT = re.compile(r"\.portal\d+-\d+$|\.rclone_temp_put_")
+REMNANT = re.compile(r"\.portal[0-9a-z]+-[0-9a-z]+$|\.rclone_temp_put_")
 TIMEOUT = 15.0
 
 
