@@ -127,7 +127,8 @@ def test_every_link_form_and_redirect_stays_below_the_path(
         path = waiting.pop()
         answer = alice.http.get(nginx.host + path, timeout=20, allow_redirects=False)
         seen[path] = answer.status_code
-        assert answer.status_code in (200, 303, 302, 404), path
+        # 204: the log of a job that still runs has no news.
+        assert answer.status_code in (200, 204, 303, 302, 404), path
         if "Location" in answer.headers:
             assert answer.headers["Location"].startswith(f"{PREFIX}/"), path
         if "text/html" not in answer.headers.get("Content-Type", ""):
