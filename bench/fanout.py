@@ -258,15 +258,15 @@ def fan_out(name: str, clients: int, figures: Figures, *, full: bool) -> None:
 
 
 READING = """\
-Server time is processor time: the client, which reads every byte and compares it, is slower than
-the faster servers, so that the clock measures the client rather than them. The bare loop sends each
-event by itself; the portal gathers those of one tick into one write a client, which is why it can
-be faster than that. The references do without what the portal does beside: sessions, rooms by
-right, slow clients, a database. Ten of the portal's clients signed in by its form, each as somebody
-else; the others carry sessions that were written beforehand, for a sign-in is slow on purpose. All
-are checked alike. What an idle client takes is read off the growth of the process: the portal's
-come into room that those sign-ins left free, so that its figure says too little. Without sign-ins
-before them it was 2.4 KiB."""
+Server time is processor time. The client reads and compares every byte, so it is slower than the
+faster servers, and the clock would measure the client. The bare loop sends each event by itself;
+the portal collects the events of one tick into one write for each client, so it can be faster than
+the loop. The references have no sessions, no rooms by right, no handling of slow clients and no
+database. Ten of the portal's clients signed in through its form, each as a different user. The
+sessions of the others were written to the database beforehand, because a sign-in is slow on
+purpose. The portal checks all of them alike. The memory of an idle client is measured by the growth
+of the process. The portal's clients partly fill memory that the sign-ins had freed, so its figure
+is too low. Without sign-ins it was 2.4 KiB."""
 
 
 @contextmanager

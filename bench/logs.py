@@ -248,8 +248,8 @@ has the event. Each round counts by its median.
 
 {chr(10).join(verdicts)}
 
-A search looks at 150 chunks a step, about 10 MB of text, and goes on at the next; a short log is
-over in less than one.
+A search reads 150 chunks in one step, about 10 MB of text, and continues with the next step. A
+short log takes less than one step.
 """
     publish("Logs of jobs", "python -m bench.logs", text)
 

@@ -97,12 +97,13 @@ def report(told: dict[str, list[float]]) -> None:
 
 READING = """
 
-The fragments are made by Flask at most once a second for each time zone and job, and when a status
-changed; that request costs eight times a bare route, and the others never get as far. Who was asked
-about within two seconds is believed. Of anybody else the session is looked up: one SELECT outside
-of any transaction, for BEGIN and ROLLBACK cost as much as it does (with them, and with a turn of
-the loop in which others might come, such a poll had 0.45 of the bare route's requests). The rows of
-jobs that somebody may cancel or retry carry a form of their session and are made for each request.
+Flask builds a fragment at most once a second for each time zone and job, and after each change of a
+status. That request costs eight times a bare route; the others are answered before they reach
+Flask. A session that was checked within the last two seconds is not checked again. Any other
+session is looked up by one SELECT outside of any transaction, because BEGIN and ROLLBACK cost as
+much as the SELECT itself. With them, and with a turn of the loop to wait for others, such a poll
+reached 0.45 of the requests of the bare route. Rows of jobs that a user may cancel or retry carry a
+form of that user's session, so they are built for each request.
 """
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ PAGE = ROOT / "docs" / "performance.md"
 QUICK = bool(os.environ.get("BENCH_QUICK"))
 HEAD = """# Performance
 
-Measured by the scripts in `bench/`; `make bench` runs them all and writes these sections anew. Each
-compares in the same run, by turns, so that a busy machine slows both sides alike.
+The scripts in `bench/` measured these figures. `make bench` runs them all and rewrites these
+sections. Each script runs what it compares by turns, so a busy machine slows both sides alike.
 """
 
 

@@ -95,22 +95,22 @@ def main() -> None:
 
 
 READING = """\
-Somebody opens `/jobs` five times a second meanwhile; the references answer with a constant, and ask
-for no session, no origin, no limit. The portal's clients have a session each: ten signed in by its
-form before the clock began, the other sessions were written beforehand. By the clock each server
-has what the rest of the machine leaves it, and the client, which spends about 0.45 ms on each
-connection, is slower than the portal.
+Meanwhile a user opens `/jobs` five times a second. The references answer with a constant and check
+no session, no origin and no limit. Each of the portal's clients has a session: ten signed in
+through its form before the clock started, and the sessions of the others were written beforehand.
+By the clock, a server gets only what the rest of the machine leaves, and the client is slower than
+the portal: it spends about 0.45 ms on each connection.
 
-Through eventlet's web server a client cost 0.78 ms without the pages, and 1.45 ms in the beginning.
-Half of it went to greenlet, files, head and environ of a request that then gave its socket away:
-the acceptor does without them (decision 23). Clients that connect together are looked up in one
-query, a cookie is read by `hmac` instead of the library's reader (10 %), the handshakes of
-Socket.IO and Engine.IO are bypassed, and the garbage collector skips what stays. At most 32
-handshakes share a turn of the loop: before there was such a limit, a page waited for all of them.
+Through eventlet's web server a client cost 0.78 ms without the pages, and at first 1.45 ms. Half of
+that went to the greenlet, the files, the head and the environ of a request that then gave its
+socket away; the acceptor needs none of these (decision 23). One query looks up all clients that
+connect together, `hmac` reads a cookie instead of the library's reader (10 %), the handshakes of
+Socket.IO and Engine.IO are bypassed, and the garbage collector skips objects that stay. At most 32
+handshakes share a turn of the loop; without that limit a page had to wait for all of them.
 
-Of what is left, the profile gives a quarter to the answer to Socket.IO's CONNECT with rooms and log
-line, a quarter to the look at cookie and session, a sixth to the handshake, and the rest to the
-kernel and the event loop.
+According to the profile, a quarter of the remaining time answers Socket.IO's CONNECT (rooms and log
+line included), a quarter checks cookie and session, a sixth is the handshake, and the rest is spent
+in the kernel and the event loop.
 """
 
 if __name__ == "__main__":
