@@ -13,6 +13,10 @@ from portal.engine.single_file import Shape
 _NAMED = 3
 
 
+def stopped() -> Outcome:
+    return Outcome(False, True, None, "The transfer was stopped.", (), None)
+
+
 def unknown_source(shape: Shape) -> Outcome:
     return Outcome(
         False,

@@ -13,6 +13,7 @@ from portal.engine.comparison import SEND_ALL
 from portal.engine.exit_codes import is_retryable, retryable_reason
 from portal.engine.inquiry import Inquiry
 from portal.engine.outcome import Outcome
+from portal.engine.outcomes import stopped
 from portal.engine.progress import Progress
 from portal.engine.safety import Examination, Verdict
 from portal.engine.samples import below
@@ -166,7 +167,7 @@ class Precautions:
         yield from self._await(examination, tick)
         if self._stopped:
             self.close()
-            return _stopped()
+            return stopped()
         self.verdict = examination.verdict
         if self.verdict.refusal is None:
             return None
@@ -223,7 +224,7 @@ class Precautions:
         yield from self._await(examination, tick)
         if self._stopped:
             self.close()
-            return _stopped()
+            return stopped()
         verdict = examination.verdict
         self.close()
         return refused(order, verdict) if verdict.refusal else None
@@ -257,7 +258,3 @@ def refused(order: TransferOrder, verdict: Verdict) -> Outcome:
         is_retryable=is_retryable(1, False, verdict.said),
         retry_words=reason.retry_words.format(storage=order.storage) if reason else "",
     )
-
-
-def _stopped() -> Outcome:
-    return Outcome(False, True, None, "The transfer was stopped.", (), None)

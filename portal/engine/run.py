@@ -12,37 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from portal.engine.bandwidth_controller import BandwidthController
 from portal.engine.command import TIDY, TransferOrder
 from portal.engine.comparison import BYTES, Comparison
 from portal.engine.cumulative_progress import CumulativeProgress
 from portal.engine.folder_modes import Folders
-from portal.engine.left_out import LeftOut
-from portal.engine.local_ends import LocalEnds
 from portal.engine.log import LogLine
 from portal.engine.outcome import Outcome
-from portal.engine.outcomes import (
-    after_a_beginning,
-    changed_plan,
-    copies_differ,
-    unknown_source,
-)
+from portal.engine.outcomes import after_a_beginning, changed_plan, copies_differ, stopped
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
-from portal.engine.rclone_process import RcloneProcess
-from portal.engine.single_file import Lookup, Shape, narrow_to_file
-from portal.engine.storage_watch import StorageWatch
+from portal.engine.supervisor import ProcessSettings, Readings, Supervisor
 from portal.engine.trouble import Trouble
-from portal.transfers import bandwidth
 
 _LONGEST_WAIT = 300.0
-#: Seconds between two looks at the local ends while rclone writes.
-_LOOK_AT_ENDS = 0.25
 
 T = TypeVar("T")
 R = TypeVar("R")
-Readings = Generator[Progress | None, None, Outcome]
 
 
 class Run:
@@ -67,39 +53,31 @@ class Run:
         what earlier attempts have done. `patience`: seconds without a byte from a storage after
         which a try is given up. `obstacle` is asked before each rclone, which may be long after the
         start: it gives a sentence why this one must not run, because a disk is missing say."""
-        self._rclone = rclone
         self._order = order
-        self._data_dir = data_dir
-        self._stats_interval = stats_interval
-        self._grace = grace
         self._backoff = backoff
-        self._moment = order.confirmed.moment if order.confirmed else time.time()
-        self._bandwidth = BandwidthController(order.bandwidth_limit, order.options.timezone)
+        moment = order.confirmed.moment if order.confirmed else time.time()
         self._cumulative = CumulativeProgress(order.operation, order.dry_run, before)
-        self._left_out = LeftOut(order.local_source, order.local_destination)
         self._begun_at = time.time()
-        self._paused = paused
-        #: rclone still stands still: it goes on when both ends are known to be what they were.
-        self._resuming = False
-        self._stopped = False
-        self._obstacle = obstacle
-        self._local_ends = LocalEnds(order)
-        self._begun: Callable[[int], None] | None = None
-        self._current: RcloneProcess | None = None
         self._outcome: Outcome | None = None
-        self._lines: list[LogLine] = []
-        self._lines_left_out = 0
-        self._unreadable = 0
-        self._shape: Shape | None = None
-        self._watch = StorageWatch(patience, self._note)
         self._deleted_before = self._deleted()
         #: Files of a move that earlier attempts have taken away.
         self._moved_before = before.files_transferred if before and order.operation == "move" else 0
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
-        self._precautions = Precautions(
-            rclone, self._moment, data_dir=data_dir, note=self._note, dry_run=self._look
+        self._supervisor = Supervisor(
+            order,
+            ProcessSettings(rclone, data_dir, stats_interval, grace, moment),
+            patience=patience,
+            paused=paused,
+            obstacle=obstacle,
         )
+        self._note = self._supervisor.note
+        self._watch = self._supervisor.watch
+        self._left_out = self._supervisor.left_out
+        self._precautions = Precautions(
+            rclone, moment, data_dir=data_dir, note=self._note, dry_run=self._look
+        )
+        self._supervisor.prove_again = self._precautions.prove_again
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -107,7 +85,7 @@ class Run:
         """Yields new figures as they come, and None after at most `tick` seconds without any. The
         final figures are in the outcome. `begun` is called with the leader of each rclone's process
         group. Raises EngineError if rclone cannot be started."""
-        self._begun, self._precautions.begun = begun, self._ask
+        self._supervisor.begun, self._precautions.begun = begun, self._ask
         outcome = yield from self._move(tick)
         if outcome.succeeded and outcome.found_nothing:
             outcome = (yield from self._precautions.found_something(self._order, tick)) or outcome
@@ -119,44 +97,33 @@ class Run:
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. Of one that has ended: harmless."""
-        self._stopped = True
+        self._supervisor.stop()
         self._precautions.stop()
-        if self._current is not None:
-            self._current.stop()
 
     def kill(self) -> None:
         """As `stop`, but rclone gets no time to tidy up: what it would remove may be another's."""
-        self._stopped = True
-        if self._current is not None:
-            self._current.kill()
+        self._supervisor.kill()
 
     def pause(self) -> None:
         """Pauses until `resume()`; if no rclone runs yet, none is started."""
-        if not self._paused:
-            self._paused = True
-            if self._current is not None:
-                self._current.pause()
+        self._supervisor.pause()
 
     def resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._resuming = self._current is not None
+        """Goes on, once both ends are known to be what they were."""
+        self._supervisor.resume()
 
     def limit(self, bandwidth_limit: str | None) -> None:
         """Another limit, a rate or a timetable, from now on."""
-        self._bandwidth.bandwidth_limit = bandwidth_limit
+        self._supervisor.limit(bandwidth_limit)
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """As `RcloneProcess.take_log`, of all rclones so far."""
-        self._keep_log()
-        taken = self._lines, self._lines_left_out
-        self._lines, self._lines_left_out = [], 0
-        return taken
+        return self._supervisor.take_log()
 
     @property
     def log_waits(self) -> bool:
         """As `RcloneProcess.log_waits`."""
-        return self._current is not None and self._current.log_waits
+        return self._supervisor.log_waits
 
     @property
     def trouble(self) -> Trouble | None:
@@ -166,20 +133,14 @@ class Run:
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         outcome = self._outcome or self._interrupted()
-        found = {**self._left_out.found(), "unreadable_lines": self._unreadable}
+        unreadable = self._supervisor.unreadable_lines
+        found = {**self._left_out.found(), "unreadable_lines": unreadable}
         return replace(outcome, found=replace(outcome.found, **found))
 
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
-        self._close_transfer()
+        self._supervisor.close()
         self._precautions.close()
-
-    def _close_transfer(self) -> None:
-        if self._current is not None:
-            self._current.close()
-            self._unreadable += self._current.unreadable_lines
-            self._keep_log()
-            self._current = None
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -189,7 +150,7 @@ class Run:
 
     def _look(self, order: TransferOrder, tick: float) -> Readings:
         outcome = yield from _shown(
-            self._run_process(order, tick, logged=False), self._cumulative.scanning
+            self._supervisor.run(order, tick, logged=False), self._cumulative.scanning
         )
         self._left_out.forget_by_size()
         return outcome
@@ -222,11 +183,11 @@ class Run:
 
     def _try(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
-        yield from self._stand_still(tick)
-        if not self._stopped:
-            yield from self._look_at_source(tick)
-        while not self._stopped:
-            self._local_ends.note()
+        yield from self._supervisor.stand_still(tick)
+        if not self._supervisor.stopped:
+            yield from self._supervisor.look_at_source(tick)
+        while not self._supervisor.stopped:
+            self._supervisor.local_ends.note()
             objection = yield from self._attend(
                 self._precautions.take(
                     self._order, tick, lambda order: self._look_ahead(order, tick)
@@ -235,11 +196,11 @@ class Run:
             if objection is not None:
                 begun = self._acted or self._order.attempt > 1
                 return after_a_beginning(objection) if begun else objection
-            if not self._paused:
+            if not self._supervisor.paused:
                 break
             # What was shown before a pause is not known to hold after it.
-            yield from self._stand_still(tick)
-        if self._stopped:
+            yield from self._supervisor.stand_still(tick)
+        if self._supervisor.stopped:
             return self._interrupted()
         order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None:
@@ -249,10 +210,10 @@ class Run:
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
-        if self._current is None:
+        if not self._supervisor.runs:
             self._watch.begin_questions(leader, self._order)
-        if self._begun is not None:
-            self._begun(leader)
+        if self._supervisor.begun is not None:
+            self._supervisor.begun(leader)
 
     def _attend(self, steps: Generator[T, None, R]) -> Generator[T, None, R]:
         """Passes the steps on, and reports a storage that does not answer. The one who asks it
@@ -264,7 +225,7 @@ class Run:
                 self._watch.trouble = None
                 result: R = end.value
                 return result
-            if self._current is None:
+            if not self._supervisor.runs:
                 self._watch.look_at_questions(self._order)
             yield step
 
@@ -273,11 +234,11 @@ class Run:
 
     def _compared(self, order: TransferOrder, tick: float) -> Readings:
         """A comparison that turned out to need more than hashes is made again by the bytes."""
-        outcome = yield from self._run_process(order, tick)
+        outcome = yield from self._supervisor.run(order, tick)
         if order.operation == "check" and outcome.size_only and not outcome.stopped:
             self._note("The storage does not know the hash of every file: the bytes are compared.")
             order = replace(order, comparison=Comparison(BYTES, ("--download",)))
-            outcome = yield from self._run_process(order, tick)
+            outcome = yield from self._supervisor.run(order, tick)
         by = order.comparison.by if order.comparison else None
         return replace(outcome, found=replace(outcome.found, compared_by=by))
 
@@ -285,21 +246,21 @@ class Run:
         if self._order.attempt > 1 or self._order.earlier:
             yield from self._tidy(tick)
         outcome = yield from self._try(tick)
-        if self._order.keeps_modes and not self._stopped and outcome.modes_refused:
+        if self._order.keeps_modes and not self._supervisor.stopped and outcome.modes_refused:
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         for number in range(1, self._order.options.retries + 1):
-            if not outcome.is_retryable or self._stopped:
+            if not outcome.is_retryable or self._supervisor.stopped:
                 break
             yield from self._wait(number, outcome.retry_words, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
-        self._local_ends.forget()
-        if outcome.exit_code is not None and not (outcome.stopped or self._stopped):
+        self._supervisor.local_ends.forget()
+        if outcome.exit_code is not None and not (outcome.stopped or self._supervisor.stopped):
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._cumulative.read(outcome.progress)
         return replace(outcome, progress=final)
@@ -307,10 +268,10 @@ class Run:
     def _tidy(self, tick: float) -> Iterator[Progress | None]:
         """Removes the partial files that a killed rclone has left. If that fails, they do no
         harm."""
-        if self._order.leaves_partials and not self._stopped:
+        if self._order.leaves_partials and not self._supervisor.stopped:
             order = replace(self._order, operation=TIDY, confirmed=None)
             outcome = yield from _shown(
-                self._run_process(order, tick, logged=False), self._cumulative.scanning
+                self._supervisor.run(order, tick, logged=False), self._cumulative.scanning
             )
             if outcome.succeeded:
                 self._left_out.forget_remaining()
@@ -349,7 +310,7 @@ class Run:
         self._note(f"{words} begins in {seconds:.0f} s.")
         self._watch.trouble = Trouble(words, next_try_at=time.time() + seconds)
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stopped:
+        while (left := until - time.monotonic()) > 0 and not self._supervisor.stopped:
             time.sleep(min(tick, left))
             yield None
         self._watch.trouble = None
@@ -387,131 +348,8 @@ class Run:
             reason = f"Everything was copied, but the comparison afterwards failed. {reason}"
         return replace(outcome, succeeded=False, reason=reason, progress=last, found=found)
 
-    def _run_process(self, order: TransferOrder, tick: float, *, logged: bool = True) -> Readings:
-        """One rclone from its start to its end."""
-        yield from self._stand_still(tick)
-        shape = yield from self._look_at_source(tick)
-        yield from self._stand_still(tick)
-        if shape.name is not None:
-            order = narrow_to_file(order, shape.name)
-        if (reason := self._why_not(shape)) is not None:
-            return reason
-        transfer = RcloneProcess(
-            self._rclone,
-            replace(order, bandwidth_limit=self._bandwidth.begin()),
-            data_dir=self._data_dir,
-            stats_interval=self._stats_interval,
-            grace=self._grace,
-            moment=self._moment,
-            left_out=self._left_out,
-        )
-        self._current = transfer
-        transfer.start()
-        if self._begun is not None:
-            self._begun(transfer.pid)
-        self._watch.begin(order, self._bandwidth.rate)
-        yield from self._follow(transfer, order, tick, logged=logged)
-        self._watch.end()
-        self._close_transfer()
-        outcome = self._at_the_same_ends(transfer.outcome(), order)
-        self._left_out.may_remain(transfer.unfinished)
-        if self._stopped:
-            transfer.remove_partials()
-        if order.only is not None and outcome.succeeded and transfer.found_nothing:
-            self._note("The filters leave out this file: nothing was transferred.")
-        return replace(outcome, found_nothing=transfer.found_nothing)
-
-    def _follow(
-        self, transfer: RcloneProcess, order: TransferOrder, tick: float, *, logged: bool
-    ) -> Iterator[Progress | None]:
-        looked_at = time.monotonic()
-        for reading in transfer.readings(tick):
-            yield reading
-            if self._resuming:
-                yield from self._go_on(transfer, order, tick)
-            if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
-                looked_at = time.monotonic()
-                self._ensure_same_ends(transfer)
-            is_idle = self._paused or self._stopped
-            self._watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
-            if not logged:
-                transfer.take_log()
-            if order.moves and not self._paused:
-                self._update_bandwidth(transfer)
-
-    def _go_on(
-        self, transfer: RcloneProcess, order: TransferOrder, tick: float
-    ) -> Iterator[Progress | None]:
-        """After a pause, if what was shown before it still holds."""
-        self._resuming = False
-        if order.moves and (changed := self._local_ends.changed()) is not None:
-            transfer.cut_off(changed)
-            return
-        if order.moves:
-            objection = yield from self._precautions.prove_again(order, tick)
-            if objection is not None and not self._stopped:
-                objection = after_a_beginning(objection)
-                transfer.cut_off(objection.reason or "", is_retryable=objection.is_retryable)
-                return
-        if not self._paused:
-            transfer.resume()
-
-    def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
-        """Of a transfer that is paused, ``_go_on`` does so."""
-        if not self._paused and (changed := self._local_ends.changed()) is not None:
-            transfer.cut_off(changed)
-
-    def _at_the_same_ends(self, outcome: Outcome, order: TransferOrder) -> Outcome:
-        """What was done since the last look may have been done elsewhere."""
-        if not order.moves or (changed := self._local_ends.changed()) is None:
-            return outcome
-        return replace(
-            outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
-        )
-
-    def _why_not(self, shape: Shape) -> Outcome | None:
-        """The end of one that must not begin, if so."""
-        if self._stopped:
-            return self._interrupted()
-        if shape.problem:
-            return unknown_source(shape)
-        if obstacle := self._obstacle() or self._local_ends.changed():
-            return Outcome(False, False, None, obstacle, (), None)
-        return None
-
-    def _stand_still(self, tick: float) -> Iterator[None]:
-        while self._paused and not self._stopped:
-            time.sleep(tick)
-            yield None
-
-    def _look_at_source(self, tick: float) -> Generator[None, None, Shape]:
-        """Whether it is one file, where that matters; asked again after a problem."""
-        if not self._order.options.filters:
-            return Shape()
-        if self._shape is None or self._shape.problem:
-            lookup = Lookup(self._rclone, self._order)
-            yield from lookup.wait(tick, lambda: self._stopped)
-            self._shape = lookup.shape
-        return self._shape
-
-    def _update_bandwidth(self, transfer: RcloneProcess) -> None:
-        rate = self._bandwidth.update(transfer)
-        if rate is not None:
-            self._note(f"Bandwidth limit: {bandwidth.words(rate)}.")
-
     def _interrupted(self) -> Outcome:
-        reason = "The transfer was stopped."
-        return Outcome(False, True, None, reason, (), self._cumulative.last)
-
-    def _keep_log(self) -> None:
-        if self._current is not None:
-            lines, left_out = self._current.take_log()
-            self._lines += lines
-            self._lines_left_out += left_out
-
-    def _note(self, words: str) -> None:
-        self._keep_log()
-        self._lines.append(LogLine(time.time(), "notice", "", words))
+        return replace(stopped(), progress=self._cumulative.last)
 
 
 def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> Readings:

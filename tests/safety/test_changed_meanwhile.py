@@ -14,6 +14,7 @@ import pytest
 from portal.engine import ConfirmedPlan, Outcome, Run, TransferOrder, rclone_path
 from portal.engine.precautions import Precautions
 from portal.engine.rclone_process import RcloneProcess
+from portal.engine.supervisor import Supervisor
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
@@ -187,7 +188,7 @@ def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
     monkeypatch.setattr(Precautions, "take", take)
 
     def raise_if_requested(run: Run) -> None:
-        if calls and run._paused:
+        if calls and run._supervisor.paused:
             (destination / "old").unlink()
             (source / "1.jpg").unlink()
             run.resume()
@@ -200,23 +201,23 @@ def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
 def test_transfer_that_was_paused_during_the_look_at_its_source_stands_still(
     ends: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, begun = Run._look_at_source, []
+    looked, begun = Supervisor.look_at_source, []
 
-    def look(self: Run, tick: float) -> Any:
+    def look(self: Supervisor, tick: float) -> Any:
         shape = yield from looked(self, tick)
         if not begun:
             begun.append(time.monotonic())
             self.pause()
         return shape
 
-    monkeypatch.setattr(Run, "_look_at_source", look)
+    monkeypatch.setattr(Supervisor, "look_at_source", look)
     leaders: list[int] = []
     run = Run(
         rclone_path(None), order("copy", ends, options=Options(exclude="*.tmp")), data_dir=tmp_path
     )
     try:
         for _ in run.readings(leaders.append, tick=0.02):
-            if begun and time.monotonic() - begun[0] > 0.3 and run._paused:
+            if begun and time.monotonic() - begun[0] > 0.3 and run._supervisor.paused:
                 assert leaders == []
                 assert list(ends[1].iterdir()) == []
                 run.resume()

@@ -1,0 +1,259 @@
+"""Runs one rclone after another, and does to the one that runs what people ask for meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from portal.engine.bandwidth_controller import BandwidthController
+from portal.engine.command import TransferOrder
+from portal.engine.left_out import LeftOut
+from portal.engine.local_ends import LocalEnds
+from portal.engine.log import LogLine
+from portal.engine.outcome import Outcome
+from portal.engine.outcomes import after_a_beginning, stopped, unknown_source
+from portal.engine.precautions import Objection
+from portal.engine.progress import Progress
+from portal.engine.rclone_process import RcloneProcess
+from portal.engine.single_file import Lookup, Shape, narrow_to_file
+from portal.engine.storage_watch import StorageWatch
+from portal.transfers import bandwidth
+
+#: Seconds between two looks at the local ends while rclone writes.
+_LOOK_AT_ENDS = 0.25
+
+Readings = Generator[Progress | None, None, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What every rclone of an attempt is started with. ``moment``: the time that filters by age
+    count from; ``stats_interval`` and ``grace`` in seconds."""
+
+    rclone: Path
+    data_dir: Path | None
+    stats_interval: float
+    grace: float
+    moment: float
+
+
+class Supervisor:
+    """All calls come from the thread that goes through ``run()``, between two readings. Call
+    ``close()`` whatever happens."""
+
+    def __init__(
+        self,
+        order: TransferOrder,
+        settings: ProcessSettings,
+        *,
+        patience: float,
+        paused: bool,
+        obstacle: Callable[[], str | None],
+    ) -> None:
+        """``patience`` and ``obstacle``: see ``Run``."""
+        self._order = order
+        self._settings = settings
+        self._bandwidth = BandwidthController(order.bandwidth_limit, order.options.timezone)
+        self._obstacle = obstacle
+        self._current: RcloneProcess | None = None
+        self._shape: Shape | None = None
+        self._lines: list[LogLine] = []
+        self._lines_left_out = 0
+        #: rclone still stands still: it goes on when both ends are known to be what they were.
+        self._resuming = False
+        self.paused = paused
+        self.stopped = False
+        self.unreadable_lines = 0
+        self.left_out = LeftOut(order.local_source, order.local_destination)
+        self.local_ends = LocalEnds(order)
+        self.watch = StorageWatch(patience, self.note)
+        #: Called with the leader of each process group.
+        self.begun: Callable[[int], None] | None = None
+        #: Shows once more that the ends are two places, before rclone goes on after a pause.
+        self.prove_again: Callable[[TransferOrder, float], Objection] | None = None
+
+    # --- what people ask for --------------------------------------------------------------------
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self._current is not None:
+            self._current.stop()
+
+    def kill(self) -> None:
+        self.stopped = True
+        if self._current is not None:
+            self._current.kill()
+
+    def pause(self) -> None:
+        if not self.paused:
+            self.paused = True
+            if self._current is not None:
+                self._current.pause()
+
+    def resume(self) -> None:
+        if self.paused:
+            self.paused = False
+            self._resuming = self._current is not None
+
+    def limit(self, bandwidth_limit: str | None) -> None:
+        self._bandwidth.bandwidth_limit = bandwidth_limit
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is an rclone that transfers, compares or looks."""
+        return self._current is not None
+
+    # --- the log --------------------------------------------------------------------------------
+
+    def take_log(self) -> tuple[list[LogLine], int]:
+        """As ``RcloneProcess.take_log``, of all rclones so far, with what was noted."""
+        self._keep_log()
+        taken = self._lines, self._lines_left_out
+        self._lines, self._lines_left_out = [], 0
+        return taken
+
+    @property
+    def log_waits(self) -> bool:
+        """As ``RcloneProcess.log_waits``."""
+        return self._current is not None and self._current.log_waits
+
+    def note(self, words: str) -> None:
+        self._keep_log()
+        self._lines.append(LogLine(time.time(), "notice", "", words))
+
+    def _keep_log(self) -> None:
+        if self._current is not None:
+            lines, left_out = self._current.take_log()
+            self._lines += lines
+            self._lines_left_out += left_out
+
+    # --- one rclone -----------------------------------------------------------------------------
+
+    def run(self, order: TransferOrder, tick: float, *, logged: bool = True) -> Readings:
+        """One rclone from its start to its end. Raises EngineError if it cannot be started."""
+        yield from self.stand_still(tick)
+        shape = yield from self.look_at_source(tick)
+        yield from self.stand_still(tick)
+        if shape.name is not None:
+            order = narrow_to_file(order, shape.name)
+        if (reason := self._why_not(shape)) is not None:
+            return reason
+        transfer = self._start(order)
+        self.watch.begin(order, self._bandwidth.rate)
+        yield from self._follow(transfer, order, tick, logged=logged)
+        self.watch.end()
+        self.close()
+        outcome = self._at_the_same_ends(transfer.outcome(), order)
+        self.left_out.may_remain(transfer.unfinished)
+        if self.stopped:
+            transfer.remove_partials()
+        if order.only is not None and outcome.succeeded and transfer.found_nothing:
+            self.note("The filters leave out this file: nothing was transferred.")
+        return replace(outcome, found_nothing=transfer.found_nothing)
+
+    def close(self) -> None:
+        """The process group is dead and reaped when this returns, however long that takes."""
+        if self._current is not None:
+            self._current.close()
+            self.unreadable_lines += self._current.unreadable_lines
+            self._keep_log()
+            self._current = None
+
+    def stand_still(self, tick: float) -> Iterator[None]:
+        while self.paused and not self.stopped:
+            time.sleep(tick)
+            yield None
+
+    def look_at_source(self, tick: float) -> Generator[None, None, Shape]:
+        """Whether it is one file, where that matters; asked again after a problem."""
+        if not self._order.options.filters:
+            return Shape()
+        if self._shape is None or self._shape.problem:
+            lookup = Lookup(self._settings.rclone, self._order)
+            yield from lookup.wait(tick, lambda: self.stopped)
+            self._shape = lookup.shape
+        return self._shape
+
+    def _why_not(self, shape: Shape) -> Outcome | None:
+        """The end of one that must not begin, if so."""
+        if self.stopped:
+            return stopped()
+        if shape.problem:
+            return unknown_source(shape)
+        if obstacle := self._obstacle() or self.local_ends.changed():
+            return Outcome(False, False, None, obstacle, (), None)
+        return None
+
+    def _start(self, order: TransferOrder) -> RcloneProcess:
+        settings = self._settings
+        transfer = RcloneProcess(
+            settings.rclone,
+            replace(order, bandwidth_limit=self._bandwidth.begin()),
+            data_dir=settings.data_dir,
+            stats_interval=settings.stats_interval,
+            grace=settings.grace,
+            moment=settings.moment,
+            left_out=self.left_out,
+        )
+        self._current = transfer
+        transfer.start()
+        if self.begun is not None:
+            self.begun(transfer.pid)
+        return transfer
+
+    def _follow(
+        self, transfer: RcloneProcess, order: TransferOrder, tick: float, *, logged: bool
+    ) -> Iterator[Progress | None]:
+        looked_at = time.monotonic()
+        for reading in transfer.readings(tick):
+            yield reading
+            if self._resuming:
+                yield from self._go_on(transfer, order, tick)
+            if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
+                looked_at = time.monotonic()
+                self._ensure_same_ends(transfer)
+            is_idle = self.paused or self.stopped
+            self.watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
+            if not logged:
+                transfer.take_log()
+            if order.moves and not self.paused:
+                self._update_bandwidth(transfer)
+
+    def _update_bandwidth(self, transfer: RcloneProcess) -> None:
+        rate = self._bandwidth.update(transfer)
+        if rate is not None:
+            self.note(f"Bandwidth limit: {bandwidth.words(rate)}.")
+
+    # --- whether the ends are still the ones that were examined ---------------------------------
+
+    def _go_on(
+        self, transfer: RcloneProcess, order: TransferOrder, tick: float
+    ) -> Iterator[Progress | None]:
+        """After a pause, if what was shown before it still holds."""
+        self._resuming = False
+        if order.moves and (changed := self.local_ends.changed()) is not None:
+            transfer.cut_off(changed)
+            return
+        if order.moves and self.prove_again is not None:
+            objection = yield from self.prove_again(order, tick)
+            if objection is not None and not self.stopped:
+                objection = after_a_beginning(objection)
+                transfer.cut_off(objection.reason or "", is_retryable=objection.is_retryable)
+                return
+        if not self.paused:
+            transfer.resume()
+
+    def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
+        """Of a transfer that is paused, ``_go_on`` does so."""
+        if not self.paused and (changed := self.local_ends.changed()) is not None:
+            transfer.cut_off(changed)
+
+    def _at_the_same_ends(self, outcome: Outcome, order: TransferOrder) -> Outcome:
+        """What was done since the last look may have been done elsewhere."""
+        if not order.moves or (changed := self.local_ends.changed()) is None:
+            return outcome
+        return replace(
+            outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
+        )
