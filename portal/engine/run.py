@@ -22,7 +22,7 @@ from portal.engine.outcomes import after_a_beginning, changed_plan, copies_diffe
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.precautions import Objection, Precautions
 from portal.engine.progress import ALMOST, Phase, Progress
-from portal.engine.supervisor import ProcessSettings, Readings, Supervisor
+from portal.engine.rclone_runner import ProcessSettings, RcloneRunner, Readings
 from portal.engine.trouble import Trouble
 
 _LONGEST_WAIT = 300.0
@@ -64,20 +64,20 @@ class Run:
         self._moved_before = before.files_transferred if before and order.operation == "move" else 0
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
-        self._supervisor = Supervisor(
+        self._runner = RcloneRunner(
             order,
             ProcessSettings(rclone, data_dir, stats_interval, grace, moment),
             patience=patience,
             paused=paused,
             obstacle=obstacle,
         )
-        self._note = self._supervisor.note
-        self._watch = self._supervisor.watch
-        self._left_out = self._supervisor.left_out
+        self._note = self._runner.note
+        self._watch = self._runner.watch
+        self._left_out = self._runner.left_out
         self._precautions = Precautions(
             rclone, moment, data_dir=data_dir, note=self._note, dry_run=self._look
         )
-        self._supervisor.prove_again = self._precautions.prove_again
+        self._runner.prove_again = self._precautions.prove_again
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -85,7 +85,7 @@ class Run:
         """Yields new figures as they come, and None after at most `tick` seconds without any. The
         final figures are in the outcome. `begun` is called with the leader of each rclone's process
         group. Raises EngineError if rclone cannot be started."""
-        self._supervisor.begun, self._precautions.begun = begun, self._ask
+        self._runner.begun, self._precautions.begun = begun, self._ask
         outcome = yield from self._move(tick)
         if outcome.succeeded and outcome.found_nothing:
             outcome = (yield from self._precautions.found_something(self._order, tick)) or outcome
@@ -97,33 +97,33 @@ class Run:
 
     def stop(self) -> None:
         """Asks it to end, and returns at once. Of one that has ended: harmless."""
-        self._supervisor.stop()
+        self._runner.stop()
         self._precautions.stop()
 
     def kill(self) -> None:
         """As `stop`, but rclone gets no time to tidy up: what it would remove may be another's."""
-        self._supervisor.kill()
+        self._runner.kill()
 
     def pause(self) -> None:
         """Pauses until `resume()`; if no rclone runs yet, none is started."""
-        self._supervisor.pause()
+        self._runner.pause()
 
     def resume(self) -> None:
         """Goes on, once both ends are known to be what they were."""
-        self._supervisor.resume()
+        self._runner.resume()
 
     def limit(self, bandwidth_limit: str | None) -> None:
         """Another limit, a rate or a timetable, from now on."""
-        self._supervisor.limit(bandwidth_limit)
+        self._runner.limit(bandwidth_limit)
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """As `RcloneProcess.take_log`, of all rclones so far."""
-        return self._supervisor.take_log()
+        return self._runner.take_log()
 
     @property
     def log_waits(self) -> bool:
         """As `RcloneProcess.log_waits`."""
-        return self._supervisor.log_waits
+        return self._runner.log_waits
 
     @property
     def trouble(self) -> Trouble | None:
@@ -133,13 +133,13 @@ class Run:
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
         outcome = self._outcome or self._interrupted()
-        unreadable = self._supervisor.unreadable_lines
+        unreadable = self._runner.unreadable_lines
         found = {**self._left_out.found(), "unreadable_lines": unreadable}
         return replace(outcome, found=replace(outcome.found, **found))
 
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
-        self._supervisor.close()
+        self._runner.close()
         self._precautions.close()
 
     # --- steps ----------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Run:
 
     def _look(self, order: TransferOrder, tick: float) -> Readings:
         outcome = yield from _shown(
-            self._supervisor.run(order, tick, logged=False), self._cumulative.scanning
+            self._runner.run(order, tick, logged=False), self._cumulative.scanning
         )
         self._left_out.forget_by_size()
         return outcome
@@ -183,11 +183,11 @@ class Run:
 
     def _try(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
-        yield from self._supervisor.stand_still(tick)
-        if not self._supervisor.stopped:
-            yield from self._supervisor.look_at_source(tick)
-        while not self._supervisor.stopped:
-            self._supervisor.local_ends.note()
+        yield from self._runner.stand_still(tick)
+        if not self._runner.stopped:
+            yield from self._runner.look_at_source(tick)
+        while not self._runner.stopped:
+            self._runner.local_ends.note()
             objection = yield from self._attend(
                 self._precautions.take(
                     self._order, tick, lambda order: self._look_ahead(order, tick)
@@ -196,11 +196,11 @@ class Run:
             if objection is not None:
                 begun = self._acted or self._order.attempt > 1
                 return after_a_beginning(objection) if begun else objection
-            if not self._supervisor.paused:
+            if not self._runner.paused:
                 break
             # What was shown before a pause is not known to hold after it.
-            yield from self._supervisor.stand_still(tick)
-        if self._supervisor.stopped:
+            yield from self._runner.stand_still(tick)
+        if self._runner.stopped:
             return self._interrupted()
         order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None:
@@ -210,10 +210,10 @@ class Run:
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
-        if not self._supervisor.runs:
+        if not self._runner.runs:
             self._watch.begin_questions(leader, self._order)
-        if self._supervisor.begun is not None:
-            self._supervisor.begun(leader)
+        if self._runner.begun is not None:
+            self._runner.begun(leader)
 
     def _attend(self, steps: Generator[T, None, R]) -> Generator[T, None, R]:
         """Passes the steps on, and reports a storage that does not answer. The one who asks it
@@ -225,7 +225,7 @@ class Run:
                 self._watch.trouble = None
                 result: R = end.value
                 return result
-            if not self._supervisor.runs:
+            if not self._runner.runs:
                 self._watch.look_at_questions(self._order)
             yield step
 
@@ -234,11 +234,11 @@ class Run:
 
     def _compared(self, order: TransferOrder, tick: float) -> Readings:
         """A comparison that turned out to need more than hashes is made again by the bytes."""
-        outcome = yield from self._supervisor.run(order, tick)
+        outcome = yield from self._runner.run(order, tick)
         if order.operation == "check" and outcome.size_only and not outcome.stopped:
             self._note("The storage does not know the hash of every file: the bytes are compared.")
             order = replace(order, comparison=Comparison(BYTES, ("--download",)))
-            outcome = yield from self._supervisor.run(order, tick)
+            outcome = yield from self._runner.run(order, tick)
         by = order.comparison.by if order.comparison else None
         return replace(outcome, found=replace(outcome.found, compared_by=by))
 
@@ -246,21 +246,21 @@ class Run:
         if self._order.attempt > 1 or self._order.earlier:
             yield from self._tidy(tick)
         outcome = yield from self._try(tick)
-        if self._order.keeps_modes and not self._supervisor.stopped and outcome.modes_refused:
+        if self._order.keeps_modes and not self._runner.stopped and outcome.modes_refused:
             self._note("The destination does not keep the modes of files; it copies without them.")
             self._order = replace(self._order, modes=False)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         for number in range(1, self._order.options.retries + 1):
-            if not outcome.is_retryable or self._supervisor.stopped:
+            if not outcome.is_retryable or self._runner.stopped:
                 break
             yield from self._wait(number, outcome.retry_words, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
         if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
-        self._supervisor.local_ends.forget()
-        if outcome.exit_code is not None and not (outcome.stopped or self._supervisor.stopped):
+        self._runner.local_ends.forget()
+        if outcome.exit_code is not None and not (outcome.stopped or self._runner.stopped):
             yield from self._settle_folders(outcome.succeeded)
         final = outcome.progress and self._cumulative.read(outcome.progress)
         return replace(outcome, progress=final)
@@ -268,10 +268,10 @@ class Run:
     def _tidy(self, tick: float) -> Iterator[Progress | None]:
         """Removes the partial files that a killed rclone has left. If that fails, they do no
         harm."""
-        if self._order.leaves_partials and not self._supervisor.stopped:
+        if self._order.leaves_partials and not self._runner.stopped:
             order = replace(self._order, operation=TIDY, confirmed=None)
             outcome = yield from _shown(
-                self._supervisor.run(order, tick, logged=False), self._cumulative.scanning
+                self._runner.run(order, tick, logged=False), self._cumulative.scanning
             )
             if outcome.succeeded:
                 self._left_out.forget_remaining()
@@ -310,7 +310,7 @@ class Run:
         self._note(f"{words} begins in {seconds:.0f} s.")
         self._watch.trouble = Trouble(words, next_try_at=time.time() + seconds)
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._supervisor.stopped:
+        while (left := until - time.monotonic()) > 0 and not self._runner.stopped:
             time.sleep(min(tick, left))
             yield None
         self._watch.trouble = None

@@ -14,7 +14,7 @@ import pytest
 from portal.engine import ConfirmedPlan, Outcome, Run, TransferOrder, rclone_path
 from portal.engine.precautions import Precautions
 from portal.engine.rclone_process import RcloneProcess
-from portal.engine.supervisor import Supervisor
+from portal.engine.rclone_runner import RcloneRunner
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
@@ -188,7 +188,7 @@ def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
     monkeypatch.setattr(Precautions, "take", take)
 
     def raise_if_requested(run: Run) -> None:
-        if calls and run._supervisor.paused:
+        if calls and run._runner.paused:
             (destination / "old").unlink()
             (source / "1.jpg").unlink()
             run.resume()
@@ -201,23 +201,23 @@ def test_plan_must_be_the_very_same_after_a_pause_before_the_first_deletion(
 def test_transfer_that_was_paused_during_the_look_at_its_source_stands_still(
     ends: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, begun = Supervisor.look_at_source, []
+    looked, begun = RcloneRunner.look_at_source, []
 
-    def look(self: Supervisor, tick: float) -> Any:
+    def look(self: RcloneRunner, tick: float) -> Any:
         shape = yield from looked(self, tick)
         if not begun:
             begun.append(time.monotonic())
             self.pause()
         return shape
 
-    monkeypatch.setattr(Supervisor, "look_at_source", look)
+    monkeypatch.setattr(RcloneRunner, "look_at_source", look)
     leaders: list[int] = []
     run = Run(
         rclone_path(None), order("copy", ends, options=Options(exclude="*.tmp")), data_dir=tmp_path
     )
     try:
         for _ in run.readings(leaders.append, tick=0.02):
-            if begun and time.monotonic() - begun[0] > 0.3 and run._supervisor.paused:
+            if begun and time.monotonic() - begun[0] > 0.3 and run._runner.paused:
                 assert leaders == []
                 assert list(ends[1].iterdir()) == []
                 run.resume()

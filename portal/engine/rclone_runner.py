@@ -39,7 +39,7 @@ class ProcessSettings:
     moment: float
 
 
-class Supervisor:
+class RcloneRunner:
     """All calls come from the thread that goes through ``run()``, between two readings. Call
     ``close()`` whatever happens."""
 
