@@ -22,10 +22,10 @@ class Event(ResponseBody):
 
     id: int
     job_id: int
-    seq: int = Field(description="The job's, at that moment.")
-    old_status: JobStatus | None = Field(description="Null of the job's creation.")
+    seq: int = Field(description="`seq` of the job at that moment.")
+    old_status: JobStatus | None = Field(description="Null when the job was created.")
     new_status: JobStatus
-    actor: str = Field(description="User name of the person behind it; empty if none is.")
+    actor: str = Field(description="Name of the user who caused it; empty if nobody did.")
     note: str
     timestamp: Timestamp
 
@@ -39,7 +39,7 @@ class EventPage(Paged):
 
 
 class EventsQuery(Query):
-    limit: int = Field(10, ge=1, le=100, description="How many at most.")
+    limit: int = Field(10, ge=1, le=100, description="Maximum number of events.")
 
 
 @operation(

@@ -29,22 +29,20 @@ class HistoryQuery(Query):
     remote: str = Field(
         "",
         max_length=32,
-        description="Id of a remote that is the source or the destination, or `local`: neither is"
-        " on a remote.",
+        description="Id of a remote that is the source or the destination; `local` for jobs"
+        " without a remote.",
     )
     status: Literal["", "completed", "failed", "cancelled", "different"] = Field(
         "",
-        description="Only jobs that ended so; `different`: checks that completed and have found"
+        description="Only jobs that ended like this; `different`: completed checks that found"
         " differences.",
     )
-    before: int | None = Field(
-        None, ge=1, le=_LARGEST, description="`older` of the answer before: what comes after it."
-    )
+    before: int | None = Field(None, ge=1, le=_LARGEST, description="`older` of the previous page.")
     per_page: int = Field(25, ge=1, le=100, description="Items in an answer.")
 
 
 class HistoryTotals(ResponseBody):
-    """Totals of all jobs that match, on whichever page."""
+    """Totals of all jobs that match, not only of this page."""
 
     jobs: int
     bytes_moved: int
@@ -55,8 +53,8 @@ class HistoryTotals(ResponseBody):
 class HistoryPage(ResponseBody):
     items: list[Job]
     totals: dict[str, HistoryTotals] = Field(
-        description="For each of completed, failed and cancelled, whatever `status` is asked for;"
-        " `different` are checks that have found differences, which are among the completed."
+        description="Totals of completed, failed and cancelled jobs, whatever `status` is asked"
+        " for; `different` counts checks that found differences, which are also completed."
     )
     older: int | None = Field(description="`before` of the next page; null on the last.")
 

@@ -17,9 +17,9 @@ from portal.web.routes.api.shapes import ResponseBody, Timestamp
 
 
 class JobOptions(OptionsResponse):
-    """How it is done."""
+    """The options of a job."""
 
-    timezone: str = Field(description="By whose clock a timetable of the bandwidth limit runs.")
+    timezone: str = Field(description="Time zone of a timetable of the bandwidth limit.")
 
 
 class PlannedFile(ResponseBody):
@@ -32,27 +32,27 @@ class Plan(ResponseBody):
 
     copies: int = Field(0, description="Files.")
     unchanged: int | None = Field(
-        None, description="Files that both sides have already; null of an older dry run."
+        None, description="Files that both sides have already; null for older dry runs."
     )
     copy_bytes: int = 0
-    deletes: int = Field(0, description="Files; of a move, those at the source.")
+    deletes: int = Field(0, description="Files to be deleted; for a move, those at the source.")
     delete_bytes: int = 0
     first_copies: list[PlannedFile] = Field([], description="The first ten by name.")
     first_deletes: list[PlannedFile] = Field([], description="The first ten by name.")
 
 
 class LeftOut(ResponseBody):
-    """What was not taken because it is no file, because the destination cannot hold it, or because
-    it seems to be no whole file."""
+    """What was left out because it is no file, because the destination cannot hold it, or because
+    it looks like an incomplete file."""
 
     links: int = Field(description="Symbolic links.")
     specials: int = Field(description="Devices, FIFOs and sockets.")
     names: int = Field(0, description="Names that the destination cannot hold.")
     first_names: list[str] = Field([], description="The first ten of these.")
-    empty_folders: int = Field(0, description="Where the destination holds no empty folder.")
+    empty_folders: int = Field(0, description="Empty folders, if the destination cannot hold any.")
     partials: int = Field(
         0,
-        description="Files of a local source that are named like incomplete ones of the portal's:"
+        description="Files of a local source whose names look like incomplete files of the portal:"
         " photo.jpg.32a46c13.portal3f-1.",
     )
     first_partials: list[str] = Field([], description="The first ten of these.")
@@ -67,9 +67,9 @@ class WaitingFor(ResponseBody):
     """Why a queued job does not run yet."""
 
     reason: queue_position.Reason = Field(
-        description="destination: another job, job_id, writes to the same folder, to one in it or"
-        " to one that holds it. slot: no place is free. paused: a person has it stand still."
-        " no_worker: no living worker takes jobs of its pool."
+        description="destination: another job, job_id, writes to the same folder, or to one above"
+        " or below it. slot: no slot is free. paused: a person paused it. no_worker: no living"
+        " worker takes jobs of its pool."
     )
     job_id: int | None
 
@@ -101,38 +101,39 @@ class Job(ResponseBody):
     dry_run: bool
     options: JobOptions
     plan: Plan | None = Field(
-        description="Of a completed dry run: what it would do. Of a job that was confirmed: what"
-        " had been shown."
+        description="For a completed dry run: what it would do. For a confirmed job: what was"
+        " shown before it was confirmed."
     )
     confirms: int | None = Field(
-        description="The dry run that was confirmed; null of a job that nobody had to confirm."
+        description="The dry run that was confirmed; null if nobody had to confirm the job."
     )
-    owner: str = Field(description="User name of whoever created it.")
+    owner: str = Field(description="Name of the user who created it.")
     pool: str | None = Field(
-        description="Whose workers alone run it; null for those of no special pool."
+        description="Pool whose workers run it; null for workers without a pool."
     )
     status: JobStatus
-    paused: bool = Field(description="Whether a person has it stand still.")
+    paused: bool = Field(description="Whether a person paused it.")
     queue_place: int | None = Field(
-        description="Of a queued job: 1 if it is the next of its pool. Null behind the first 1,000."
+        description="Position of a queued job: 1 is the next of its pool. Null beyond the first"
+        " 1,000."
     )
-    waiting_for: WaitingFor | None = Field(description="Null of a job that is not queued.")
+    waiting_for: WaitingFor | None = Field(description="Null if the job is not queued.")
     trouble: str | None = Field(
-        description="While it runs: what stands in its way, such as a storage from which nothing"
-        " arrives, or an error after which it tries again."
+        description="What hinders a running job, such as a storage that does not respond, or an"
+        " error after which it will try again."
     )
     storage_silent_since: Timestamp | None = Field(
-        description="Since when nothing has arrived; null while bytes come."
+        description="When the storage fell silent; null while data arrives."
     )
-    next_try_at: Timestamp | None = Field(description="When it tries again.")
+    next_try_at: Timestamp | None = Field(description="When the next try begins.")
     retry_of: int | None = Field(description="The job that this one tries again.")
-    attempt: int = Field(description="How often a worker has begun it.")
+    attempt: int = Field(description="How many times a worker has started it.")
     seq: int = Field(description="Grows with every change of this job, as in the live events.")
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
     phase: str | None = Field(
-        description="While it runs: scanning, transferring, checking or finishing."
+        description="Phase of a running job: scanning, transferring, checking or finishing."
     )
     bytes_transferred: int
     total_bytes: int | None = Field(description="Null while it is not known.")
@@ -143,38 +144,36 @@ class Job(ResponseBody):
     files_total: int
     left_out: LeftOut
     files_unchanged: int = Field(
-        description="Files that both sides had already, or that a check has found to be the same;"
-        " while it runs and of one that failed, at least so many."
+        description="Files that both sides had already, or that a check found to be the same. A"
+        " lower bound while the job runs and if it failed."
     )
     files_deleted: int = Field(description="Files that a sync has deleted at the destination.")
     compared_by: str | None = Field(
-        description="By what files were judged to be equal: `hash`, `size_and_time`, `size` or"
-        " `bytes` (what was there already was read, or written once more). Null until it is known."
+        description="How files were compared: by `hash`, `size_and_time`, `size` or `bytes`"
+        " (existing files were read, or written again). Null until it is known."
     )
     time_precision_seconds: int | None = Field(
-        description="1 where times were compared to the second, because a storage keeps no more:"
-        " two versions of one length from within one second count as the same. Null of anything"
-        " else."
+        description="1 if times were compared to the second, because a storage keeps no fractions:"
+        " two versions of the same length within one second count as the same. Otherwise null."
     )
     compared_by_size: Names | None = Field(
-        description="Files that have no hash at the storage (objects that were sent in parts), so"
-        " that only their size was compared although `compared_by` is `hash`. Null if there are"
-        " none."
+        description="Files without a hash at the storage (objects that were uploaded in parts):"
+        " only their size was compared, although `compared_by` is `hash`. Null if there are none."
     )
     partial_files: list[str] = Field(
-        description="Files that are not whole and may remain at the destination, because a storage"
-        " that broke off could not be tidied up; `*` stands for eight digits. A retry of this job"
-        " removes them or writes them anew."
+        description="Incomplete files that may remain at the destination, because its storage was"
+        " lost before they could be removed; `*` stands for eight digits. A retry of this job"
+        " removes or rewrites them."
     )
     outcome: str | None = Field(
-        description="Of a check that completed: `equal` or `different`. Null of anything else."
+        description="Result of a completed check: `equal` or `different`. Otherwise null."
     )
     differences: Differences | None = Field(
-        description="Of a check, or a verification after a copy, that has found any."
+        description="Differences that a check, or the verification after a copy, has found."
     )
     error: str | None = Field(description="Why it failed, in words.")
-    error_lines: list[str] = Field(description="What rclone said last, of a failed job.")
-    exit_code: int | None = Field(description="rclone's.")
+    error_lines: list[str] = Field(description="The last messages of rclone, if the job failed.")
+    exit_code: int | None = Field(description="Exit code of rclone.")
 
 
 def shown_in_full(job: models.Job) -> Job:

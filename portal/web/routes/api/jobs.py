@@ -59,20 +59,20 @@ class NewJob(OptionsRequest):
     bandwidth_limit: str | None = Field(
         None,
         max_length=validation.BANDWIDTH_LENGTH,
-        description="A number and a unit, for each second: 10M is 10 MiB, 10MB/s and 100Mbit/s are"
-        " taken too; or a timetable in the time zone of your settings, such as"
-        " 08:00,10M 19:00,off. Answers give it in rclone's form.",
+        description="A number and a unit for each second: 10M is 10 MiB; 10MB/s and 100Mbit/s are"
+        " accepted too. Or a timetable in the time zone of your settings, such as 08:00,10M"
+        " 19:00,off. Responses use rclone's form.",
     )
     dry_run: bool = Field(False, description="Report what would happen, change nothing.")
     pool: str | None = Field(
         None,
         max_length=POOL_LENGTH,
-        description="Whose workers alone are to run it, such as those of a site that reaches its"
-        " storage. Without it: those of no special pool.",
+        description="Pool whose workers run it, such as those at the site of its storage. Without"
+        " it, workers without a pool run it.",
     )
 
     def transfer(self) -> Transfer:
-        """By the rules of the form. Raises Invalid."""
+        """Validates as the form does. Raises Invalid."""
         return validation.validate_transfer(
             name=self.name,
             operation=self.operation,
@@ -92,7 +92,7 @@ class NewJob(OptionsRequest):
 class NewLimit(RequestBody):
     bandwidth_limit: str | None = Field(
         max_length=validation.BANDWIDTH_LENGTH,
-        description="As of a new job; null or empty for no limit.",
+        description="As for a new job; null or empty for no limit.",
     )
 
 
@@ -100,8 +100,8 @@ class Confirmation(RequestBody):
     confirm: str = Field(
         "",
         max_length=validation.NAME_LENGTH,
-        description="The number of files that it deletes, or the name of the job. Not needed where"
-        " it deletes none.",
+        description="The number of files that the job deletes, or its name. Not needed if it"
+        " deletes none.",
     )
 
 
@@ -112,8 +112,8 @@ class IdempotencyHeaders(Query):
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="A text of your choice, such as a UUID. For 24 hours the same key with the same"
-        " body answers with the job that was made first, and makes no other.",
+        description="A text of your choice, such as a UUID. For 24 hours another request with the"
+        " same key and body returns the first job and creates no other.",
     )
 
 
@@ -129,7 +129,7 @@ class IdempotencyHeaders(Query):
 def list_jobs(query: JobsQuery) -> Answer:
     """List jobs
 
-    Running ones first, then the newest.
+    Running jobs come first, then the newest.
     """
     page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
     jobs_shown = page.jobs if page.number == query.page else []
@@ -147,15 +147,15 @@ def list_jobs(query: JobsQuery) -> Answer:
     shape=Job,
     answers={
         201: "The new job. It starts at once or waits its turn.",
-        200: "The job that this key had made before.",
+        200: "The job that was created with this key before.",
     },
     answer_headers=_LOCATION,
 )
 def create_job(body: NewJob, headers: IdempotencyHeaders) -> Answer:
     """Create a job
 
-    A sync or a move that is not a dry run starts without a question. To see first what it deletes,
-    ask for a dry run and confirm that.
+    A sync or a move that is not a dry run starts without confirmation. To see first what it
+    deletes, create a dry run and confirm it.
     """
     transfer, new = body.transfer(), True
     if headers.key is None:
@@ -207,8 +207,8 @@ def cancel_job(job_id: int) -> Job:
 def pause_job(job_id: int) -> Job:
     """Pause a running job
 
-    Operators may pause their own jobs, admins everyone's. Its rclone stands still and keeps its
-    place; the status stays running.
+    Operators may pause their own jobs, admins everyone's. rclone stops working, the job keeps its
+    slot, and the status stays running.
     """
     job_or_404(job_id, to_change=True)
     return shown(control.pause(job_id, actor=actor()))
@@ -219,11 +219,11 @@ def pause_job(job_id: int) -> Job:
     "/jobs/<big_id:job_id>/resume",
     right=Role.OPERATOR,
     shape=Job,
-    answers={200: "The job, going on. Asking again changes nothing."},
+    answers={200: "The job, resumed. Asking again changes nothing."},
     refusals={409: _TOO_LATE},
 )
 def resume_job(job_id: int) -> Job:
-    """Let a paused job go on
+    """Resume a paused job
 
     Operators may resume their own jobs, admins everyone's.
     """
@@ -257,9 +257,9 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
     body=Confirmation,
     shape=Job,
     answers={
-        201: "The new job, which does what the dry run has shown. It looks once more before it"
+        201: "The new job, which does what the dry run has shown. It checks again before it"
         " starts, and fails if it would delete anything else.",
-        200: "The job that this dry run was confirmed as before.",
+        200: "The job that was created when this dry run was confirmed before.",
     },
     refusals={409: "This is no completed dry run of a sync or a move."},
     answer_headers=_LOCATION,
@@ -279,15 +279,15 @@ def confirm_job(job_id: int, body: Confirmation) -> Answer:
     "/jobs/<big_id:job_id>/retry",
     right=Role.OPERATOR,
     shape=Job,
-    answers={200: "The job that tries it again. Asking again while that is open gives the same."},
+    answers={200: "The retry. Asking again while it is not over returns the same job."},
     refusals={409: _TOO_LATE},
     answer_headers=_LOCATION,
 )
 def retry_job(job_id: int) -> Answer:
     """Retry a failed, cancelled or interrupted job
 
-    Operators may retry their own jobs, admins everyone's. A retry is a new job; of one that was
-    confirmed it is a dry run, to be confirmed anew.
+    Operators may retry their own jobs, admins everyone's. A retry is a new job. The
+    retry of a confirmed job is a dry run, which has to be confirmed again.
     """
     old = job_or_404(job_id, to_change=True)
     return _located(create.retry(old, actor=actor()), 200)

@@ -26,12 +26,12 @@ _ABOUT = (
     " the header X-CSRFToken on what changes something. Times are UTC."
 )
 _REFUSALS = {
-    400: "What was sent is not JSON; or, with a session, the CSRF token is missing.",
+    400: "The body is not JSON; or, with a session, the CSRF token is missing.",
     401: "No token, or one that is unknown, expired or revoked.",
     403: "The role or the scope of the token does not allow this.",
-    404: "There is no such thing.",
+    404: "It does not exist.",
     413: "The body is larger than 64 KiB.",
-    415: "The body is not said to be application/json.",
+    415: "The content type is not application/json.",
     422: "A field is unknown, missing or wrong; errors says which and why.",
 }
 

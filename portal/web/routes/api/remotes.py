@@ -26,17 +26,17 @@ Options = dict[str, str]
 
 
 class Remote(ResponseBody):
-    """A storage elsewhere: ``name:path`` is a source or destination of jobs."""
+    """A storage elsewhere. Jobs use it as ``name:path``."""
 
     id: int
     name: str
     backend: str = Field(description=f"One of {_BACKENDS}.")
-    role: Role = Field(description="The least role that may use it.")
-    start: str = Field(description="Where browsing begins and what a test looks at.")
+    role: Role = Field(description="Lowest role that may use it.")
+    start: str = Field(description="Folder where browsing begins, and which a test lists.")
 
 
 class RemoteInFull(Remote):
-    """As admins see it: all but the secrets."""
+    """A remote as admins see it: everything but the secrets."""
 
     version: int = Field(description="Grows with every change.")
     options: Options
@@ -53,7 +53,9 @@ class RemoteList(ResponseBody):
 
 
 class _RemoteFields(RequestBody):
-    role: Literal["operator", "admin"] = Field("operator", description="The least role for it.")
+    role: Literal["operator", "admin"] = Field(
+        "operator", description="Lowest role that may use it."
+    )
     start: str = Field("", max_length=1000)
 
     options: Options = Field(max_length=60)
@@ -67,7 +69,7 @@ class NewRemote(_RemoteFields):
     name: str = Field(
         min_length=1,
         max_length=NAME_LENGTH,
-        description="Small letters, digits and dashes; it cannot be changed later.",
+        description="Lowercase letters, digits and dashes; it cannot be changed later.",
     )
     backend: str = Field(min_length=1, max_length=32, description=f"One of {_BACKENDS}.")
     options: Options = Field(max_length=60, description=f"{_OPTIONS}.")
@@ -76,9 +78,11 @@ class NewRemote(_RemoteFields):
 class ChangedRemote(_RemoteFields):
     """Replaces all options; a secret that is left out stays as it is."""
 
-    version: int = Field(ge=1, le=2**31 - 1, description="The one that was read before.")
+    version: int = Field(ge=1, le=2**31 - 1, description="The version that you have read.")
     options: Options = Field(max_length=60, description=f"{_OPTIONS}; one left out is kept.")
-    remove_secrets: list[str] = Field([], max_length=20, description="Names of stored secrets.")
+    remove_secrets: list[str] = Field(
+        [], max_length=20, description="Names of stored secrets to remove."
+    )
 
 
 @operation(
@@ -128,7 +132,7 @@ def get_remote(remote_id: int) -> RemoteInFull:
     body=ChangedRemote,
     shape=RemoteInFull,
     answers={200: "The remote as it is now."},
-    refusals={409: "Somebody else has changed it since this version."},
+    refusals={409: "Somebody has changed it since this version."},
 )
 def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
     """Change a remote
@@ -158,7 +162,7 @@ def test_remote(remote_id: int) -> RemoteInFull:
     right=Role.ADMIN,
     shape=Remote,
     answers={200: "The remote that was deleted, with its secrets."},
-    refusals={409: "Jobs that are not over need it."},
+    refusals={409: "Jobs that are not over use it."},
 )
 def delete_remote(remote_id: int) -> Remote:
     """Delete a remote"""

@@ -21,7 +21,7 @@ _SENTENCES = {
 
 
 class Malformed(PortalError):
-    """Not JSON at all."""
+    """The body is not JSON."""
 
     status = 400
 

@@ -38,7 +38,7 @@ Timestamp = Annotated[
 class Problem(ResponseBody):
     """What went wrong, after RFC 9457."""
 
-    status: int = Field(description="The status of the answer once more.")
+    status: int = Field(description="Status code of the response.")
     title: str = Field(description="What kind of problem it is.")
     detail: str = Field(description="What happened and what to do.")
     errors: dict[str, str] = Field({}, description="What is wrong with each field.")

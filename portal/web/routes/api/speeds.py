@@ -13,28 +13,30 @@ from portal.web.routes.api.shapes import Query, ResponseBody, Timestamp
 class Speed(ResponseBody):
     """The speed of a job over time."""
 
-    attempt: int | None = Field(description="The one that was measured; null while none was.")
-    started_at: Timestamp | None = Field(description="When it began, and the first point with it.")
-    step: int = Field(description="Seconds of a point. It grows, so that there are 300 at most.")
+    attempt: int | None = Field(description="The attempt that was measured; null if none was.")
+    started_at: Timestamp | None = Field(description="When the attempt and the first point begin.")
+    step: int = Field(
+        description="Seconds of a point. It grows, so that there are at most 300 points."
+    )
     points: list[int | None] = Field(
-        description="The average of each step in bytes a second; null where nothing was heard."
+        description="Average of each step in bytes a second; null where nothing was measured."
     )
     peak: int = Field(description="Bytes a second.")
 
 
 class PeriodQuery(Query):
-    period: Period = Field(Period.HOUR, description="How far back.")
+    period: Period = Field(Period.HOUR, description="The last hour or the last day.")
 
 
 class Throughput(ResponseBody):
     """What all jobs moved together."""
 
     period: Period
-    start: Timestamp = Field(description="Of the first point.")
+    start: Timestamp = Field(description="When the first point begins.")
     step: int = Field(description="Seconds of a point.")
     points: list[int | None] = Field(
-        description="The average of each step in bytes a second, oldest first. The last one is of"
-        " what has passed of it."
+        description="Average of each step in bytes a second, oldest first. The last step is not"
+        " over yet."
     )
     moved: int = Field(description="Bytes in all.")
 
@@ -44,7 +46,7 @@ class Throughput(ResponseBody):
     "/jobs/<big_id:job_id>/speed",
     right=Role.VIEWER,
     shape=Speed,
-    answers={200: "Its last attempt. While that runs it is up to ten seconds behind."},
+    answers={200: "The last attempt. While it runs, the curve is up to ten seconds behind."},
 )
 def get_job_speed(job_id: int) -> Speed:
     """Get the speed of one job over time"""
@@ -60,7 +62,7 @@ def get_job_speed(job_id: int) -> Speed:
     right=Role.VIEWER,
     query=PeriodQuery,
     shape=Throughput,
-    answers={200: "Sixty points of a minute, or 288 of five minutes."},
+    answers={200: "60 points of one minute, or 288 of five minutes."},
 )
 def get_throughput(query: PeriodQuery) -> Throughput:
     """Get the throughput of the last hour or day"""

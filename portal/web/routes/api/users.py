@@ -25,7 +25,7 @@ class User(ResponseBody):
     id: int
     username: str
     role: Role
-    active: bool = Field(description="False: cannot sign in, and has no tokens.")
+    active: bool = Field(description="If false, the user cannot sign in and has no tokens.")
     created_at: Timestamp
     last_sign_in_at: Timestamp | None
 
