@@ -49,7 +49,7 @@ _ERRORS: tuple[Reason, ...] = (
         is_retryable=None,
     ),
     Reason(
-        r"can't move object - incompatible remotes",
+        r"can't move object - incompatible remotes|is a directory not a file",
         "A folder, or something else that is no file, lies at the destination under the name of a "
         "file; the errors name it. Rename one of the two, then retry.",
         is_retryable=None,

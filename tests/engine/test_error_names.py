@@ -96,6 +96,10 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
             "The storage did",
         ),
         ('for "nas:a/b": is a file not a directory', "The destination is a file, or the s"),
+        (
+            "Failed to move: is a directory not a file",
+            "A folder, or something else that is no file",
+        ),
         ('for "/dst/a": is a file not a directory', "The destination is, or lies below, a file"),
         ('invalid argument "x" for "--bwlimit" flag', "rclone does not understand the bandwidth"),
         ('failed to reload "filter" options: bad', "rclone does not understand one of the pat"),
