@@ -23,7 +23,7 @@ from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
 from portal.services.runtime import made_of
 from portal.settings import Settings, load_settings
-from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES
+from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES, goes_on
 from portal.web import (
     access,
     error_pages,
@@ -227,6 +227,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         mean_speed=formatting.mean_speed,
         today=formatting.today,
         may_change=access.may_change,
+        goes_on=goes_on,
         size_of=formatting.size_of,
         event_words=job_words.event_words,
         options_words=job_words.options_words,

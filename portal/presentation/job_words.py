@@ -58,7 +58,7 @@ def stands_still(job: Job) -> bool:
 def progress_display(job: Job) -> dict[str, str]:
     words = {
         "phase": _phase(job),
-        "percent": percent(job.percent),
+        "percent": _percent(job),
         "bytes": _bytes(job),
         "speed": speed(job.speed_bytes),
         "eta": _eta(job),
@@ -92,6 +92,15 @@ def _phase(job: Job) -> str:
     return _PHASES.get(job.phase or "", "Starting")
 
 
+def _percent(job: Job) -> str:
+    # Of what has ended before anything was known, there is nothing to wait for.
+    return "" if job.percent is None and _ended_early(job) else percent(job.percent)
+
+
+def _ended_early(job: Job) -> bool:
+    return job.status in (JobStatus.FAILED, JobStatus.CANCELLED)
+
+
 def _bytes(job: Job) -> str:
     if job.status in ACTIVE and job.total_bytes is None:
         found = f"{files(job.files_listed)} found"
@@ -104,6 +113,8 @@ def _bytes(job: Job) -> str:
     if job.dry_run:
         return UNKNOWN if job.total_bytes is None else f"{size(job.total_bytes)} {_would(job)}"
     if job.total_bytes is None:
+        if _ended_early(job) and not job.bytes_transferred and not job.files_transferred:
+            return "Nothing was transferred"
         return UNKNOWN if not job.bytes_transferred else size(job.bytes_transferred)
     return size_of(job.bytes_transferred, job.total_bytes)
 

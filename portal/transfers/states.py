@@ -58,6 +58,12 @@ class Operation(StrEnum):
         return self in (Operation.SYNC, Operation.MOVE)
 
 
+def goes_on(status: str, operation: str) -> bool:
+    """Whether anything more happens to a job by itself. One that deletes is not begun again."""
+    waits = status == JobStatus.INTERRUPTED and Operation(operation).deletes
+    return JobStatus(status) not in FINAL and not waits
+
+
 #: How often an interrupted copy or check goes back to the queue without a person.
 MAX_INTERRUPTIONS = 3
 

@@ -181,7 +181,8 @@ def test_shortened_keeps_both_ends(path: str, length: int) -> None:
         ),
         (a_job("queued"), "–", "–", "–"),
         (a_job("interrupted", bytes_transferred=512), "512 B", "–", "–"),
-        (a_job("cancelled"), "–", "–", "–"),
+        (a_job("cancelled"), "Nothing was transferred", "–", ""),
+        (a_job("failed", files_transferred=2), "–", "–", ""),
         (
             a_job("failed", bytes_transferred=1, total_bytes=2, percent=50.0),
             "1 of 2 B",
@@ -302,7 +303,7 @@ def test_end_of_a_job_says_what_was_done(
         if status != "completed":
             over = job_words.display(a_job(status, operation=operation, **figures))
             assert over["result"] == ""
-            assert "Nothing" not in over["bytes"]
+            assert "Nothing to" not in over["bytes"]
 
 
 def test_phase_and_time_left_belong_to_a_running_job_alone() -> None:

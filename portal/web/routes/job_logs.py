@@ -12,7 +12,7 @@ from portal.models import Job, JobLog, Role
 from portal.services.jobs import log_reading
 from portal.services.jobs.log_format import LEVELS, Entry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
-from portal.transfers.states import FINAL
+from portal.transfers.states import goes_on
 from portal.web.access import background, job_or_404, requires
 
 blueprint = Blueprint("job_logs", __name__)
@@ -50,7 +50,7 @@ def show(job_id: int) -> str | tuple[str, int]:
         first=first,
         wanted=wanted,
         size=PAGE_LINES,
-        live=job.status not in FINAL and not extract.more,
+        live=goes_on(job.status, job.operation) and not extract.more,
     )
 
 
@@ -62,7 +62,7 @@ def tail(job_id: int) -> Response:
     the page does not ask again."""
     # The job is read before its log: if it is over, the log is complete.
     job = job_or_404(job_id)
-    live = job.status not in FINAL
+    live = goes_on(job.status, job.operation)
     log = log_reading.about(job_id)
     wanted, after = _wanted(), _line("after")
     if log is None or log.lines <= after:
@@ -95,7 +95,7 @@ def download(job_id: int) -> Response:
 
 def end_of(job: Job, most: int) -> dict[str, Any]:
     """Returns what a page needs to show the end of a log and to follow it."""
-    live = job.status not in FINAL
+    live = goes_on(job.status, job.operation)
     log = log_reading.about(job.id)
     wanted = Wanted()
     extract = log_reading.newest(log, 0, wanted, most) if log else Extract()
