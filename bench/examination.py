@@ -17,7 +17,7 @@ from bench.report import publish, rounds, table, verdict
 from portal.engine import Remote, TransferOrder, rclone_path
 from portal.engine.inquiry import Inquiry
 from portal.engine.safety import Examination
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from tests.support.storages import Storage
 
 ROUNDS = rounds(9)
@@ -88,7 +88,7 @@ def examine(source: Path | str, destination: str, *remotes: Remote) -> None:
 def remote(kind: str, server: Storage) -> Remote:
     options = server.options()
     if kind != "s3":
-        options["pass"] = obscured(options["pass"])
+        options["pass"] = obscure(options["pass"])
     return Remote(kind, kind, options)
 
 

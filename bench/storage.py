@@ -24,7 +24,7 @@ from bench.transfer import TIMEOUT, finished, rclone
 from portal.engine import Remote, TransferOrder, rclone_path
 from portal.engine.remotes import variables
 from portal.engine.run_once import SHORT_WAITS
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from tests.support.portal_server import PortalServer
 from tests.support.storages import Storage, typed
 
@@ -74,7 +74,7 @@ def create_files(server: PortalServer, storages: dict[str, Storage]) -> None:
 def remote(storage: Storage) -> Remote:
     options = storage.options()
     if "pass" in options:
-        options["pass"] = obscured(options["pass"])
+        options["pass"] = obscure(options["pass"])
     return Remote(storage.kind, storage.kind, options)
 
 

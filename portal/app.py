@@ -21,7 +21,7 @@ from portal.presentation import formatting, job_words, result_words
 from portal.realtime import publish
 from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
-from portal.services.runtime import made_of
+from portal.services.runtime import make_runtime
 from portal.settings import Settings, load_settings
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES, goes_on
 from portal.web import (
@@ -93,7 +93,7 @@ def build_app(
         template_folder=str(resources.TEMPLATES),
         static_folder=None,
     )
-    runtime = made_of(settings, open_to_transfers(settings), executor or NullExecutor())
+    runtime = make_runtime(settings, open_to_transfers(settings), executor or NullExecutor())
     app.context.put(runtime)
     policy = runtime.session_policy
     app.config.update(
@@ -208,7 +208,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         relative=formatting.relative,
         exact=formatting.exact,
         clock_time=formatting.clock_time,
-        shortened=formatting.shortened,
+        shorten=formatting.shorten,
         printable=formatting.printable,
         browser_name=browser_name,
     )

@@ -162,7 +162,7 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
     settings.prepare()
     migrate.upgrade(settings)
     session.connect(settings.database_url)
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else passwords.generated()
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else passwords.generate()
     try:
         users.create_user(name, role, password)
     except Invalid as invalid:
@@ -222,7 +222,7 @@ def reset_second_factor(name: str) -> None:
 def rotate_keys() -> None:
     """Seal all stored secrets anew by the present secret key, so that the previous may go."""
     from portal.runtime.context import current
-    from portal.services.runtime import made_of
+    from portal.services.runtime import make_runtime
     from portal.services.storage import key_rotation
     from portal.worker.executors import NullExecutor
     from portal.worker.roots import open_to_transfers
@@ -231,7 +231,7 @@ def rotate_keys() -> None:
     settings.prepare()
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
-    current().put(made_of(settings, open_to_transfers(settings), NullExecutor()))
+    current().put(make_runtime(settings, open_to_transfers(settings), NullExecutor()))
     try:
         rotation = key_rotation.rotate()
     finally:

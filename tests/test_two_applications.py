@@ -18,7 +18,7 @@ from portal.db import clock
 from portal.db.session import session
 from portal.models import AuditEntry, Job, LoginSession, Remote, User
 from portal.realtime import publish
-from portal.runtime.context import carried, current
+from portal.runtime.context import current, in_same_context
 from portal.services import audit
 from portal.services.accounts import principals, users
 from portal.services.actor import Actor
@@ -268,7 +268,7 @@ def test_each_runs_its_own_jobs(one: Side, two: Side) -> None:
 def test_a_thread_works_for_the_application_that_started_it(one: Side, two: Side) -> None:
     found: list[Flask] = []
     one.app.context.enter()
-    thread = threading.Thread(target=carried(lambda: found.append(current())))
+    thread = threading.Thread(target=in_same_context(lambda: found.append(current())))
     two.app.context.enter()
     thread.start()
     thread.join()

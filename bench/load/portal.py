@@ -66,7 +66,7 @@ def spread(number: int) -> list[str]:
 
 def sign_everyone_in(settings: Settings) -> None:
     tokens = [secrets.token_urlsafe(32) for _ in range(SESSIONS)]
-    right = passwords.hashed(PASSWORD)
+    right = passwords.hash_password(PASSWORD)
     with write() as tx:
         people = range(1000, 1000 + PEOPLE)
         by_form = people[:BY_FORM]

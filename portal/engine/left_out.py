@@ -134,10 +134,10 @@ class _Distinct:
 
     def add(self, name: str) -> bool:
         """Whether it is new, as far as is known at once."""
-        hashed = hash(name)
-        if hashed in self._seen:
+        number = hash(name)
+        if number in self._seen:
             return False
-        self._seen.add(hashed)
+        self._seen.add(number)
         if len(self._seen) >= 10_000:
             # A set takes ten times the room of an array.
             self._packed.extend(self._seen)

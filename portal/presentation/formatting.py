@@ -107,7 +107,7 @@ def today(timezone: str) -> str:
     return now().astimezone(ZoneInfo(timezone)).date().isoformat()
 
 
-def shortened(path: str, length: int = 48) -> str:
+def shorten(path: str, length: int = 48) -> str:
     """A long path without its middle."""
     if len(path) <= length:
         return path

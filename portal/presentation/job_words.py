@@ -66,7 +66,7 @@ def progress_display(job: Job) -> dict[str, str]:
         "result": result_words(job),
         "trouble": trouble_words(job),
     }
-    return {**words, "valuetext": ", ".join(_spoken(words))}
+    return {**words, "valuetext": ", ".join(_value_text(words))}
 
 
 def trouble_words(job: Job) -> str:
@@ -79,7 +79,7 @@ def trouble_words(job: Job) -> str:
     return f"{job.trouble} begins in {duration(max(1, left))}"
 
 
-def _spoken(words: dict[str, str]) -> list[str]:
+def _value_text(words: dict[str, str]) -> list[str]:
     parts = [words[name] for name in ("percent", "bytes") if words[name] not in ("", UNKNOWN)]
     if parts and not words["bytes"] and words["result"]:
         parts.append(words["result"])
@@ -242,7 +242,7 @@ def event_words(event: JobEvent) -> str:
     if status == JobStatus.COMPLETED:
         if job.dry_run and not (job.operation == Operation.CHECK or nothing_words(job)):
             return f"dry run completed in {duration(run_time(job))}"
-        return f"completed – {_achieved(job)} in {duration(run_time(job))}"
+        return f"completed – {_achievement(job)} in {duration(run_time(job))}"
     if status == JobStatus.QUEUED and event.old_status is None:
         return f"was created{by}"
     if status == JobStatus.FAILED and event.note:
@@ -257,7 +257,7 @@ def event_words(event: JobEvent) -> str:
     }[status]
 
 
-def _achieved(job: Job) -> str:
+def _achievement(job: Job) -> str:
     if job.operation == Operation.CHECK:
         compared = f"{files(job.files_transferred)} compared"
         return answer(job) if is_different(job) else compared

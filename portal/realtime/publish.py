@@ -31,7 +31,7 @@ from portal.realtime.rooms import (
     topic_room,
     user_room,
 )
-from portal.runtime.context import carried, current
+from portal.runtime.context import current, in_same_context
 from portal.transfers.states import JobStatus
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ def subscribe(url: str) -> None:
     live.subscriber = Subscriber(
         url,
         origin=live.publisher.origin,
-        on_message=carried(_on_message),
-        on_status=carried(_on_status),
+        on_message=in_same_context(_on_message),
+        on_status=in_same_context(_on_status),
     )
     live.subscriber.start()
 

@@ -13,7 +13,7 @@ _KEY = bytes.fromhex("9c935b48730a554d6bfd7c63c886a92bd390198eb8128afbf4de162b8b
 _BLOCK = 16
 
 
-def obscured(password: str) -> str:
+def obscure(password: str) -> str:
     begin = os.urandom(_BLOCK)
     writer = Cipher(algorithms.AES(_KEY), modes.CTR(begin)).encryptor()
     hidden = writer.update(password.encode()) + writer.finalize()

@@ -54,7 +54,7 @@ def current() -> Context:
     return _entered.get() or _latest
 
 
-def carried(function: Callable[P, T]) -> Callable[P, T]:
+def in_same_context(function: Callable[P, T]) -> Callable[P, T]:
     """Wraps a function for another thread, which then works for this thread's application."""
     here = current()
 

@@ -22,7 +22,7 @@ from portal.runtime import (
     stopping,
     thread_offload,
 )
-from portal.runtime.context import carried, current
+from portal.runtime.context import current, in_same_context
 from portal.runtime.file_lock import Locked
 from portal.runtime.logging import say
 from portal.server import startup
@@ -99,7 +99,7 @@ def serve(
     session.session.remove()
     stopping.raise_if_requested()
     executor.start()
-    app.context[SocketIO].start_background_task(carried(handlers.review_forever))
+    app.context[SocketIO].start_background_task(in_same_context(handlers.review_forever))
     if pipe.slot == 0:
         _start_removing_old_rows(app, settings)
     try:
@@ -161,7 +161,7 @@ def _start_removing_old_rows(app: Portal, settings: Settings) -> None:
         ("minutes of activity", statistics.remove_old, _ACTIVITY_DAYS),
     ):
         if days:
-            task = carried(_remove_forever)
+            task = in_same_context(_remove_forever)
             app.context[SocketIO].start_background_task(task, what, remove, days)
 
 

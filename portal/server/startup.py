@@ -80,7 +80,7 @@ def first_admin(settings: Settings) -> None:
                 "PORTAL_ADMIN_PASSWORD: standard output cannot be written, so that nobody would "
                 "see the password that is generated for admin; set one"
             )
-        password = settings.admin_password or passwords.generated()
+        password = settings.admin_password or passwords.generate()
         users.create_user("admin", Role.ADMIN, password)
     except (Invalid, IntegrityError):
         return  # another machine was first

@@ -124,12 +124,12 @@ def verify(known: tuple[int, str] | None = None) -> Verdict:
         # A transaction of SQLite reads one snapshot anyway.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     try:
-        return _verified(known)
+        return _verify_chain(known)
     finally:
         session.rollback()
 
 
-def _verified(known: tuple[int, str] | None) -> Verdict:
+def _verify_chain(known: tuple[int, str] | None) -> Verdict:
     chain = session.scalars(select(AuditChain)).one()
     number, before, first, cut = 0, chain.cut_hash, 0, ""
     for entry in _entries(Filter(), chain.cut_id):

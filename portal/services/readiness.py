@@ -33,7 +33,7 @@ def parts() -> dict[str, str]:
     return found
 
 
-def unconfined(settings: Settings) -> str | None:
+def why_unconfined(settings: Settings) -> str | None:
     """Returns in a few words why the rclone of this machine can reach more than its own job."""
     if settings.scale_out:
         return None  # the workers say so when they start

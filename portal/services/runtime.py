@@ -35,7 +35,7 @@ class Runtime:
     executor: Executor
 
 
-def made_of(settings: Settings, roots: Roots, executor: Executor) -> Runtime:
+def make_runtime(settings: Settings, roots: Roots, executor: Executor) -> Runtime:
     return Runtime(
         settings,
         keys_of(settings),

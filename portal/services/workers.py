@@ -117,7 +117,7 @@ def beat(worker_id: int, root_problems: Sequence[str] = ()) -> WorkerDirectives 
     )
 
 
-def stopped(worker_id: int) -> None:
+def mark_stopped(worker_id: int) -> None:
     """Notes that a worker ended in an orderly way, or is certainly dead. It may be noted already:
     workers that start together find the same dead ones."""
     with write() as tx:
@@ -133,7 +133,7 @@ def stopped(worker_id: int) -> None:
         publish.workers_changed()
 
 
-def unended(machine: str) -> list[tuple[int, str]]:
+def find_unended(machine: str) -> list[tuple[int, str]]:
     """Returns ids and process marks of the workers of this machine that never reported their
     end."""
     mine = (WorkerProcess.machine == machine, WorkerProcess.stopped_at.is_(None))

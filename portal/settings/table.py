@@ -211,7 +211,7 @@ class Settings(BaseSettings):
 
     @field_validator("oidc_issuer")
     @classmethod
-    def _encrypted(cls, value: str) -> str:
+    def _require_https(cls, value: str) -> str:
         parts = urlsplit(value)
         here = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if value and (

@@ -19,7 +19,7 @@ from portal.realtime import publish
 from portal.runtime import stopping
 from portal.runtime.context import current
 from portal.runtime.logging import say
-from portal.services.runtime import keys_of, made_of
+from portal.services.runtime import keys_of, make_runtime
 from portal.services.storage import key_agreement
 from portal.services.workers import WorkerDirectives
 from portal.settings import Settings, SettingsError
@@ -72,7 +72,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     migrate.refuse_older(settings)
     session.connect(settings.database_url)
     key_agreement.of_worker(keys_of(settings))
-    current().put(made_of(settings, roots.open_to_transfers(settings), NullExecutor()))
+    current().put(make_runtime(settings, roots.open_to_transfers(settings), NullExecutor()))
     publish.connect_bus(settings.redis_url)
     stopping.raise_if_requested()
     _Process(settings, pools, concurrency or settings.max_running_jobs, lock).run()
@@ -82,7 +82,7 @@ class _Process:
     def __init__(
         self, settings: Settings, pools: tuple[str, ...], concurrency: int, lock: DatabaseLock
     ) -> None:
-        timing = Timing().scaled(settings.test_time_scale)
+        timing = Timing().scale(settings.test_time_scale)
         self._settings = settings
         self._lock = lock
         self._concurrency = concurrency

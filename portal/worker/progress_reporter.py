@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portal import engine
 from portal.db.clock import elapsed, now
 from portal.db.session import AWAY, reason, session
-from portal.runtime.context import carried
+from portal.runtime.context import in_same_context
 from portal.services.jobs import claims, reports
 from portal.services.jobs.claims import Claim, ClaimStatus, JobDirectives
 from portal.services.jobs.reports import ProgressReport
@@ -90,7 +90,7 @@ class ProgressReporter:
             self._jobs[job.claim] = job
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=carried(self._report_all), name="progress reporter", daemon=True
+                    target=in_same_context(self._report_all), name="progress reporter", daemon=True
                 )
                 self._thread.start()
         try:

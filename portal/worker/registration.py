@@ -63,11 +63,11 @@ class WorkerRegistration:
 
     def begin(self) -> int:
         """Rescues the jobs of dead workers of this machine. Returns the id of its own row."""
-        for worker_id, identity in workers.unended(self.process.machine):
+        for worker_id, identity in workers.find_unended(self.process.machine):
             if not engine.process_lives(identity):
                 engine.end_processes_of(identity)
                 self.freed += rescue.rescue_jobs_of(worker_id)
-                workers.stopped(worker_id)
+                workers.mark_stopped(worker_id)
                 log.info("rescued the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)
         self._roots.start()
@@ -84,7 +84,7 @@ class WorkerRegistration:
         self._ended.set()
         self._roots.stop()
         try:
-            workers.stopped(self.worker_id)
+            workers.mark_stopped(self.worker_id)
         except SQLAlchemyError as error:
             log.warning("the end of this worker was not written", error=str(error))
         finally:

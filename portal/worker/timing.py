@@ -29,6 +29,6 @@ class Timing:
     #: Between two sweeps.
     sweep: float = 5.0
 
-    def scaled(self, factor: float) -> Timing:
+    def scale(self, factor: float) -> Timing:
         """All times multiplied by one factor, for tests."""
         return Timing(*(getattr(self, field.name) * factor for field in fields(self)))

@@ -23,7 +23,7 @@ import pytest
 from portal.engine import Remote, Run, TransferOrder, egress_proxy, list_folder, rclone_path
 from portal.engine.egress_proxy import EgressProxy
 from portal.engine.processes import inspect, pids
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from tests.support.scripts import python_program
 from tests.support.waiting import wait_for
 
@@ -199,8 +199,8 @@ def test_redirect_of_a_storage_to_this_machine_is_not_followed(
     [
         ("s3", {"provider": "Other", "endpoint": "http://localhost:{port}"}),
         ("webdav", {"url": "http://localhost:{port}"}),
-        ("sftp", {"host": "localhost", "port": "{port}", "user": "bob", "pass": obscured("x")}),
-        ("ftp", {"host": "localhost", "port": "{port}", "user": "bob", "pass": obscured("x")}),
+        ("sftp", {"host": "localhost", "port": "{port}", "user": "bob", "pass": obscure("x")}),
+        ("ftp", {"host": "localhost", "port": "{port}", "user": "bob", "pass": obscure("x")}),
         ("azureblob", {"account": "abc", "key": "AAAA", "endpoint": "http://localhost:{port}"}),
         ("google cloud storage", {"anonymous": "true", "endpoint": "http://localhost:{port}"}),
         ("b2", {"account": "abc", "key": "abc", "endpoint": "http://localhost:{port}"}),

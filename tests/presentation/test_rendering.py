@@ -162,7 +162,7 @@ def test_printable_makes_the_invisible_visible() -> None:
 @settings(max_examples=50)
 @given(strategies.text(max_size=80), strategies.integers(5, 60))
 def test_shortened_keeps_both_ends(path: str, length: int) -> None:
-    shown = formatting.shortened(path, length)
+    shown = formatting.shorten(path, length)
     assert len(shown) <= length
     assert shown == path or (path.startswith(shown.split("…")[0]) and "…" in shown)
 

@@ -15,7 +15,7 @@ from portal.errors import Invalid
 from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS, Backend
 from portal.remotes.hosts import HostRefused, host_in, refuse_local
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 
 #: Whatever an option of such a name does, nobody may set it here.
 FORBIDDEN = re.compile(
@@ -175,6 +175,6 @@ def test_private_key_reaches_rclone_on_one_line(known: Any) -> None:
 @pytest.mark.parametrize("password", ["a", "pä ss,%w", "x" * 200])
 def test_rclone_reads_what_was_obscured_for_it(password: str) -> None:
     told = subprocess.run(
-        [engine.rclone_path(None), "reveal", obscured(password)], capture_output=True, text=True
+        [engine.rclone_path(None), "reveal", obscure(password)], capture_output=True, text=True
     )
     assert told.stdout == password + "\n"

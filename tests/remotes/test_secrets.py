@@ -21,7 +21,7 @@ from portal.models import Remote as Stored
 from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS
 from portal.remotes.hosts import HostRefused
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from portal.remotes.options import hosts
 from portal.transfers.names import is_name
 from portal.transfers.states import JobStatus
@@ -144,7 +144,7 @@ def test_secret_reaches_rclone_by_its_environment_and_nothing_else(
 @pytest.mark.parametrize("confined", [False, True])
 def test_secret_stands_in_no_command_line_of_the_machine(tmp_path: Path, confined: bool) -> None:
     """Asks the kernel for setpriv, egress proxy and rclone, which waits for its storage."""
-    hidden = obscured(CANARY)
+    hidden = obscure(CANARY)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "user": "x"}
         remote = Remote("there", "webdav", {**options, "pass": hidden}, confined=confined)
@@ -182,7 +182,7 @@ def test_payload_in_every_field_of_every_storage_does_nothing(tmp_path: Path, ba
             except (Invalid, HostRefused):
                 continue
             if value is not None:
-                taken[name] = obscured(value) if name in kind.passwords else value
+                taken[name] = obscure(value) if name in kind.passwords else value
         for name in kind.endpoints:
             taken.pop(name, None)
         if number % 4 == 0 and taken not in asked:

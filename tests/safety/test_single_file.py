@@ -24,7 +24,7 @@ from portal.engine import (
     rclone_path,
 )
 from portal.engine.single_file import rules, shape_of
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from portal.transfers.options import Options
 from tests.support.storages import Storage
 from tests.support.transfers import tree
@@ -248,7 +248,7 @@ def storages(
         folder.mkdir(parents=True)
         options = storage.options()
         if "pass" in options:
-            options["pass"] = obscured(options["pass"])
+            options["pass"] = obscure(options["pass"])
         return folder, Remote("nas", kind, options), f"nas:bucket/{folder.name}"
 
     yield of
@@ -288,7 +288,7 @@ def test_filters_hold_for_one_file_of_a_storage(
 def test_source_whose_storage_does_not_answer_is_not_touched(tmp_path: Path, kind: str) -> None:
     storage = Storage(kind, tmp_path / "store")
     options = storage.options()
-    remote = Remote("nas", kind, {**options, "pass": obscured(options["pass"])})
+    remote = Remote("nas", kind, {**options, "pass": obscure(options["pass"])})
     outcome, _ = run(
         "nas:big.iso", str(tmp_path / "to"), replace(SMALL, retries=1), remotes=(remote,)
     )

@@ -177,7 +177,7 @@ def test_folder_that_became_a_link_since_is_found_at_the_claim(root: Path, new_j
     written = places.of_queued(second)
     end(first)
     assert written is not None
-    assert [one.job_id for one in places.freed(written.written)] == [second]
+    assert [one.job_id for one in places.startable_after(written.written)] == [second]
 
 
 @pytest.fixture
@@ -448,7 +448,7 @@ class Workers:
             del self._running[job_id]
         end(job_id)
         with self._lock:
-            self._bell += [one.job_id for one in places.freed(found.written)]
+            self._bell += [one.job_id for one in places.startable_after(found.written)]
 
 
 def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(

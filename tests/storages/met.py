@@ -14,7 +14,7 @@ from portal.db.session import session
 from portal.engine import rclone_path
 from portal.models import Job, Remote
 from portal.remotes.backends import BACKENDS
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from portal.transfers.states import JobStatus
 from tests.storages.servers import Server
 from tests.support.client import Browser
@@ -95,7 +95,7 @@ class Storage:
         for name, value in self.server.options().items():
             if not value:
                 continue
-            text = obscured(value) if name in backend.passwords else value.replace("\n", "\\n")
+            text = obscure(value) if name in backend.passwords else value.replace("\n", "\\n")
             environment[f"RCLONE_CONFIG_FAR_{name.upper()}"] = text
         return subprocess.run(
             [str(rclone_path(None)), *arguments, "--config", "", "--retries", "1"],

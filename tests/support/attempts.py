@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.engine import ConfirmedPlan, LogLine, Outcome, Remote, Run, TransferOrder, rclone_path
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from portal.transfers.options import Options
 from tests.support.storages import Storage
 
@@ -31,7 +31,7 @@ class Servers:
     def remote(name: str, storage: Storage, **changed: str) -> Remote:
         options = storage.options(**changed)
         if storage.kind != "s3":
-            options["pass"] = obscured(options["pass"])
+            options["pass"] = obscure(options["pass"])
         return Remote(name, storage.kind, options)
 
 

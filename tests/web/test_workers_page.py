@@ -75,7 +75,7 @@ def test_folder_of_a_worker_that_has_ended_troubles_nobody(
 ) -> None:
     worker = worker_process()
     workers.beat(worker, ["The folder /media/usb is not there."])
-    workers.stopped(worker)
+    workers.mark_stopped(worker)
     assert browser("alice").get("/readyz").json["parts"]["roots"] == "ok"
 
 
@@ -151,7 +151,7 @@ def test_worker_that_has_ended_can_be_asked_nothing(
     scale_out: Flask, browser: Any, worker_process: Callable[..., int]
 ) -> None:
     worker = worker_process()
-    workers.stopped(worker)
+    workers.mark_stopped(worker)
     alice: Browser = browser("alice")
 
     assert alice.post(f"/workers/{worker}/pause").status_code == 409
@@ -170,7 +170,7 @@ def test_pages_of_admins_follow_what_happens_to_a_worker_and_nobody_elses_do(
     for number, verb in enumerate(("pause", "resume", "drain"), 2):
         alice.post(f"/workers/{worker}/{verb}")
         assert told() == ["role:admin"] * number
-    workers.stopped(worker)
+    workers.mark_stopped(worker)
     assert alice.post(f"/workers/{worker}/pause").status_code == 409
     assert told() == ["role:admin"] * 5
 

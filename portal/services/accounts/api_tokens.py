@@ -91,10 +91,10 @@ def live_token(text: str) -> ApiToken | None:
     token = session.scalar(select(ApiToken).where(ApiToken.token_hash == _digest(text)))
     if token is None or token.expired or not token.user.active:
         return None
-    return _touched(token)
+    return _touch(token)
 
 
-def _touched(token: ApiToken) -> ApiToken | None:
+def _touch(token: ApiToken) -> ApiToken | None:
     """Notes the use, at most once a minute. Returns the token as it is afterwards."""
     token_id, old = token.id, now() - _TOUCH_EVERY
     if token.last_used_at is not None and token.last_used_at > old:

@@ -63,7 +63,7 @@ def use(token: str, password: str, *, address: str) -> User:
     user = owner(token)
     if problem := passwords.weakness(password, user.username):
         raise Invalid({"new_password": problem})
-    password_hash = passwords.hashed(password)
+    password_hash = passwords.hash_password(password)
     with write() as tx:
         accounts.locked_user(tx, user.id)
         user = _user_of(tx, token)  # checked again: if two use the link at once, the second fails

@@ -23,7 +23,7 @@ _ESTIMATED = 64
 _hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106, low memory)
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     return offload(_hasher.hash, password)
 
 
@@ -34,15 +34,15 @@ def is_right(password_hash: str, password: str) -> bool:
     return right and bool(password_hash)
 
 
-def rehashed(password_hash: str, password: str) -> str | None:
+def rehash_if_outdated(password_hash: str, password: str) -> str | None:
     """Returns a new hash of a password that was just verified, or None. It is needed if the
     parameters rose since the old hash was made."""
     if not _hasher.check_needs_rehash(password_hash):
         return None
-    return hashed(password[:MAXIMUM])
+    return hash_password(password[:MAXIMUM])
 
 
-def generated() -> str:
+def generate() -> str:
     return secrets.token_urlsafe(15)
 
 

@@ -117,7 +117,7 @@ def _record_sign_in(tx: Session, user: User, address: str) -> None:
 
 
 def _with_present_cost(user_id: int, password_hash: str, password: str) -> str:
-    better = passwords.rehashed(password_hash, password)
+    better = passwords.rehash_if_outdated(password_hash, password)
     if better is None:
         return password_hash
     with write() as tx:

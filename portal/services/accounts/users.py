@@ -49,7 +49,7 @@ def create_user(
         errors["password"] = problem
     if errors:
         raise Invalid(errors)
-    password_hash = passwords.hashed(password) if password is not None else ""
+    password_hash = passwords.hash_password(password) if password is not None else ""
     with write() as tx:
         if tx.scalar(select(User.id).where(User.username == username)) is not None:
             raise Invalid({"username": f"There is already a user named {username}."})
@@ -114,7 +114,7 @@ def set_active(user_id: int, active: bool, *, actor: Actor) -> User:
 
 def reset_password(user_id: int, *, actor: Actor) -> tuple[User, str]:
     """Returns a generated password, to be shown once. Ends every session of the user."""
-    password = passwords.generated()
+    password = passwords.generate()
     user = _set_password(user_id, password, "user.reset-password", actor, keep=None)
     return user, password
 
@@ -141,7 +141,7 @@ def change_password(actor: Actor, current: str, new: str) -> None:
 def _set_password(
     user_id: int, password: str, action: str, actor: Actor, *, keep: int | None
 ) -> User:
-    password_hash = passwords.hashed(password)
+    password_hash = passwords.hash_password(password)
     with write() as tx:
         user = locked_user(tx, user_id)
         ended = replace_password(tx, user, password_hash, keep=keep)

@@ -54,7 +54,7 @@ def claim(
     """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
     queued, if another job writes to the same place (``found``: where this one writes now), or if
     the row of this worker says that it takes no more jobs."""
-    written = _written(job_id, found)
+    written = _places_to_write(job_id, found)
     if written is None:
         return None
     with job_transaction(job_id) as tx:
@@ -80,11 +80,11 @@ def claim(
             tx.commit()
             publish.status_changed(job, JobStatus.QUEUED)
     if job is None:
-        _written(job_id, found)  # another claim came first: its end has to find this job
+        _places_to_write(job_id, found)  # another claim came first: its end has to find this job
     return job
 
 
-def _written(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
+def _places_to_write(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
     """Returns the places that the job writes to; None if it has to wait for another job. This is
     checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:

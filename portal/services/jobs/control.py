@@ -112,6 +112,6 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
-        for one in places.freed(written):
+        for one in places.startable_after(written):
             runtime().executor.notify(one.job_id, one.pool)
     return changed

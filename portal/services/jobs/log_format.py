@@ -49,16 +49,16 @@ def at_least(level: str) -> int:
     return sum(bit(one) for one in LEVELS[LEVELS.index(level) :])
 
 
-def written(level: str, milliseconds: int, subject: str, message: str) -> str:
+def format_line(level: str, milliseconds: int, subject: str, message: str) -> str:
     """``milliseconds`` as they are to be stored: since 1970, or since the chunk's first line."""
     return f"{_LETTERS[level]}{milliseconds}\t{subject}\t{message}"
 
 
-def packed(lines: Sequence[str]) -> bytes:
+def pack(lines: Sequence[str]) -> bytes:
     return zlib.compress("\n".join(lines).encode(), 4)
 
 
-def unpacked(data: bytes) -> str:
+def unpack(data: bytes) -> str:
     return zlib.decompress(data).decode()
 
 

@@ -107,7 +107,7 @@ def whole(job_id: int) -> Iterator[list[Entry | Gap]]:
             rows: list[Entry | Gap] = []
             if chunk.first_line > first:
                 rows.append(Gap(first, chunk.first_line - first))
-            text = log_format.unpacked(chunk.data)
+            text = log_format.unpack(chunk.data)
             # The last chunk may have grown since it was yielded.
             rows += (
                 one for one in log_format.entries(text, chunk.first_line) if one.number >= first
@@ -125,7 +125,7 @@ def _skip(taken: Extract, to: int) -> None:
 
 def _take(taken: Extract, chunk: _Stored, wanted: Wanted, most: int) -> bool:
     """Returns whether the chunk was read to its end."""
-    text = log_format.unpacked(chunk.data)
+    text = log_format.unpack(chunk.data)
     # A search of the whole text first: for most chunks it saves splitting them into lines.
     if wanted.text and wanted.text.lower() not in log_format.as_words(text).lower():
         taken.through = chunk.first_line + chunk.lines - 1

@@ -64,7 +64,7 @@ class _Chunk:
         if not self.texts:
             self.begun = moment
         offset = moment - self.begun if self.texts else moment
-        text = log_format.written(line.level, offset, line.object, line.message)
+        text = log_format.format_line(line.level, offset, line.object, line.message)
         self.texts.append(text)
         self.characters += len(text) + 1
         self.levels |= log_format.bit(line.level)
@@ -186,7 +186,7 @@ def _row(job_id: int, chunk: _Chunk) -> dict[str, Any]:
         "first_line": chunk.first_line,
         "lines": len(chunk.texts),
         "levels": chunk.levels,
-        "data": offload(log_format.packed, chunk.texts),
+        "data": offload(log_format.pack, chunk.texts),
     }
 
 

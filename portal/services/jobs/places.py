@@ -328,7 +328,7 @@ def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
     )
 
 
-def freed(keys: Collection[str]) -> list[PendingJob]:
+def startable_after(keys: Collection[str]) -> list[PendingJob]:
     """Returns the jobs that may run now that nobody writes to these places any more, oldest
     first."""
     if not keys:

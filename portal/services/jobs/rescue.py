@@ -53,7 +53,7 @@ def recover() -> None:
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
     """Rescues the jobs of a dead worker process. Returns the jobs that waited only for these."""
-    return places.freed(
+    return places.startable_after(
         _for_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
     )
 
@@ -76,7 +76,7 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
         left = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
         places.forget_ended()
-        freed = places.freed(left)
+        freed = places.startable_after(left)
         known = {one.job_id for one in freed}
         return freed + [
             one for one in _due_for_notification(renotify_after) if one.job_id not in known

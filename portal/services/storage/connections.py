@@ -14,7 +14,7 @@ from portal.errors import Conflict, Unavailable
 from portal.models import Job, Remote, User
 from portal.remotes.backends import BACKENDS
 from portal.remotes.hosts import HostRefused, refuse_local
-from portal.remotes.obscure import obscured
+from portal.remotes.obscure import obscure
 from portal.remotes.options import hosts
 from portal.runtime.context import current
 from portal.services.runtime import runtime
@@ -84,7 +84,7 @@ def engine_remote(remote: Remote) -> engine.Remote:
     if wrong:
         raise Unusable(f"The remote {remote.name} may not be used. {' '.join(wrong.values())}")
     parameters = {
-        name: obscured(text) if name in backend.passwords else text
+        name: obscure(text) if name in backend.passwords else text
         for name, text in readable.items()
     }
     hidden = frozenset({*readable.values(), *parameters.values()})

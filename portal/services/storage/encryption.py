@@ -52,13 +52,13 @@ class Keys:
 
     def _box(self) -> MultiFernet:
         keys = (self.present, *self.previous)
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key))) for key in keys])
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(_derive_key(key))) for key in keys])
 
     def _signer(self, purpose: str) -> URLSafeTimedSerializer:
         return URLSafeTimedSerializer(self.present, salt=f"portal {purpose}")
 
 
-def _derived(key: str) -> bytes:
+def _derive_key(key: str) -> bytes:
     # One key for each use: cookies are signed with the secret key itself.
     return hmac.digest(key.encode(), b"portal secrets at rest", hashlib.sha256)
 

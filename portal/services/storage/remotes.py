@@ -99,8 +99,8 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
             tx.flush()
         except IntegrityError:
             raise Invalid({"name": "A remote with this name already exists."}) from None
-        detail = f"{backend}, for role {remote.role}; {_listed('options', options)}"
-        _note(tx, "remote.create", remote, actor, detail + _listed("; secrets", secrets))
+        detail = f"{backend}, for role {remote.role}; {_name_list('options', options)}"
+        _note(tx, "remote.create", remote, actor, detail + _name_list("; secrets", secrets))
         tx.commit()
     return remote
 
@@ -113,13 +113,15 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
     options, typed = _values(backend, draft, before.options, kept, {})
     session.rollback()
     with write() as tx:
-        remote = _locked(tx, remote_id)
+        remote = _lock_remote(tx, remote_id)
         if remote.version != version:
             raise Stale(find(remote_id))
         secrets = {name: text for name, text in remote.secrets.items() if name not in draft.cleared}
         changed = {name for name, _ in set(options.items()) ^ set(remote.options.items())}
-        detail = _listed("options changed", sorted(changed)) + _listed("; secrets typed", typed)
-        detail += _listed("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
+        detail = _name_list("options changed", sorted(changed)) + _name_list(
+            "; secrets typed", typed
+        )
+        detail += _name_list("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
         remote.options, remote.secrets = options, secrets | typed
         remote.role, remote.start = Role(draft.role), draft.start
         remote.version += 1
@@ -133,7 +135,7 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
 def delete(remote_id: int, *, actor: Actor) -> Remote:
     """Raises Conflict while jobs that are not over need the remote."""
     with write() as tx:
-        remote = _locked(tx, remote_id)
+        remote = _lock_remote(tx, remote_id)
         waiting = list(tx.scalars(_open_jobs(remote_id)))
         if waiting:
             raise Conflict(_still_needed(remote.name, waiting))
@@ -150,7 +152,7 @@ def test(remote_id: int, *, actor: Actor) -> Remote:
     session.rollback()
     works, verdict = _verdict(remote, start)
     with write() as tx:
-        remote = _locked(tx, remote_id)
+        remote = _lock_remote(tx, remote_id)
         if remote.version == version:
             remote.tested_at, remote.works, remote.verdict = now(), works, verdict
         _note(tx, "remote.test", remote, actor, verdict, "ok" if works else "failed")
@@ -257,14 +259,14 @@ def _still_needed(name: str, waiting: list[int]) -> str:
     return f"{others} Cancel them or wait until they end."
 
 
-def _locked(tx: Session, remote_id: int) -> Remote:
+def _lock_remote(tx: Session, remote_id: int) -> Remote:
     remote = tx.get(Remote, remote_id, with_for_update=True, populate_existing=True)
     if remote is None:
         raise NotFound("There is no such remote.")
     return remote
 
 
-def _listed(what: str, names: Any) -> str:
+def _name_list(what: str, names: Any) -> str:
     return f"{what}: {', '.join(names)}" if names else ""
 
 

@@ -41,7 +41,7 @@ class SessionCookieReader:
         header = environ.get("HTTP_COOKIE", "")
         found = self._ours.search(header)
         if found is not None and header.count(self._name) == 1 and self._is_valid(found):
-            payload = _decoded(found[3])
+            payload = _decode(found[3])
             session = json.loads(zlib.decompress(payload) if found[2] else payload)
         else:
             session = self._load_by_library(header)
@@ -52,7 +52,7 @@ class SessionCookieReader:
         signature = urlsafe_b64encode(signature_of(self._key, cookie[1].encode(), "sha1"))
         if not compare_digest(signature.rstrip(b"="), cookie[5].encode()):
             return False
-        age = int(time.time()) - int.from_bytes(_decoded(cookie[4]))
+        age = int(time.time()) - int.from_bytes(_decode(cookie[4]))
         return 0 <= age <= self._life
 
     def _load_by_library(self, header: str) -> dict[str, Any]:
@@ -65,5 +65,5 @@ class SessionCookieReader:
         return session
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return urlsafe_b64decode(text + "==")

@@ -29,10 +29,10 @@ class StaleAssetMiddleware:
         if found is None or found[0] == self._prefix:
             return self._wsgi(environ, start_response)
         environ["PATH_INFO"] = self._prefix + path[found.end() :]
-        return self._wsgi(environ, _uncached(start_response))
+        return self._wsgi(environ, _without_caching(start_response))
 
 
-def _uncached(start_response: Start) -> Start:
+def _without_caching(start_response: Start) -> Start:
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
         return start_response(status, [*kept, ("Cache-Control", "no-store")], *more)

@@ -24,7 +24,7 @@ class GzipStaticMiddleware:
 
     def __init__(self, wsgi: WSGIApplication, folder: Path, prefix: str) -> None:
         self._wsgi = wsgi
-        self._bodies = _compressed(folder, prefix)
+        self._bodies = _compress_all(folder, prefix)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -55,7 +55,7 @@ class GzipStaticMiddleware:
 
 
 @cache
-def _compressed(folder: Path, prefix: str) -> dict[str, bytes]:
+def _compress_all(folder: Path, prefix: str) -> dict[str, bytes]:
     """Compressed bodies by path. The cache key is the prefix, which contains a hash of these
     files."""
     return {

@@ -31,7 +31,7 @@ _COLUMNS = (
 @blueprint.get("")
 @requires(Role.ADMIN)
 def index() -> str | tuple[str, int]:
-    typed = _typed(request.args)
+    typed = _strip_all(request.args)
     try:
         wanted = _filter(typed)
     except Invalid as invalid:
@@ -49,7 +49,7 @@ def download() -> Response:
     form = request.form.get("format", "")
     if form not in export.FORMS:
         raise Invalid({"format": "Choose csv or jsonl."})
-    chunks = audit.export(_filter(_typed(request.form)), actor=actor(), form=form)
+    chunks = audit.export(_filter(_strip_all(request.form)), actor=actor(), form=form)
     return export.attachment(form, "audit", now().date(), _COLUMNS, _rows(chunks))
 
 
@@ -78,7 +78,7 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **found: 
     )
 
 
-def _typed(values: Mapping[str, str]) -> dict[str, str]:
+def _strip_all(values: Mapping[str, str]) -> dict[str, str]:
     # No entry contains a NUL, and PostgreSQL would report an error.
     return {name: values.get(name, "").replace("\0", "").strip()[:_MAX_LENGTH] for name in _FIELDS}
 

@@ -10,19 +10,19 @@ from werkzeug.wrappers import Response
 
 def unchanged(tag: str) -> Response | None:
     """Returns a 304 answer if the browser has this very content, or None if it must be sent."""
-    response = _tagged(make_response(""), tag).make_conditional(request)
+    response = _set_tag(make_response(""), tag).make_conditional(request)
     return response if response.status_code == 304 else None
 
 
 def fragment(html: str, tag: str) -> Response:
-    return _tagged(make_response(html), tag)
+    return _set_tag(make_response(html), tag)
 
 
 def tag_of(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
-def _tagged(response: Response, tag: str) -> Response:
+def _set_tag(response: Response, tag: str) -> Response:
     response.set_etag(tag)
     # The browser keeps it but asks again each time; shared caches do not keep it.
     response.headers["Cache-Control"] = "private, no-cache"

@@ -33,7 +33,7 @@ def readyz() -> Response:
     parts = readiness.parts()
     ready = all(state == "ok" for state in parts.values())
     answer: dict[str, Any] = {"status": "ready" if ready else "not ready", "parts": parts}
-    if unconfined := readiness.unconfined(runtime().settings):
+    if unconfined := readiness.why_unconfined(runtime().settings):
         answer["confinement"] = unconfined
     response = jsonify(answer)
     response.status_code = 200 if ready else 503

@@ -43,7 +43,7 @@ _ENDINGS = (
 @blueprint.get("")
 @requires(Role.VIEWER)
 def index() -> str | tuple[str, int]:
-    typed = _typed(request.args)
+    typed = _strip_all(request.args)
     try:
         wanted = read(typed, me().settings.timezone)
     except Invalid as invalid:
@@ -59,7 +59,7 @@ def index() -> str | tuple[str, int]:
 @requires(Role.VIEWER)
 def download() -> Response:
     """A POST, because each download is recorded: a link on another site must not fill the log."""
-    typed = _typed(request.form)
+    typed = _strip_all(request.form)
     wanted = read(typed, me().settings.timezone)
     asked = ", ".join(f"{name} {value}" for name, value in typed.items() if value)
     chunks = history.export(wanted, asked, actor=actor())
@@ -130,7 +130,7 @@ def _places() -> list[tuple[str, str]]:
     return [(LOCAL_ONLY, "Local folders only"), *there]
 
 
-def _typed(values: Mapping[str, str]) -> dict[str, str]:
+def _strip_all(values: Mapping[str, str]) -> dict[str, str]:
     return {name: values.get(name, "").strip()[:128] for name in FIELDS}
 
 

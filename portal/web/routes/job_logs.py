@@ -34,7 +34,7 @@ def show(job_id: int) -> str | tuple[str, int]:
     log = log_reading.about(job_id)
     typed = {name: request.args.get(name, "") for name in ("level", "q", "from")}
     try:
-        wanted, first = _wanted(), _line("from")
+        wanted, first = _parse_search(), _line("from")
     except Invalid as invalid:
         return _page(job, log, typed, errors=invalid.errors), 422
     if log is None:
@@ -64,7 +64,7 @@ def tail(job_id: int) -> Response:
     job = job_or_404(job_id)
     live = goes_on(job.status, job.operation)
     log = log_reading.about(job_id)
-    wanted, after = _wanted(), _line("after")
+    wanted, after = _parse_search(), _line("after")
     if log is None or log.lines <= after:
         extract = Extract(through=after)
     else:
@@ -102,7 +102,7 @@ def end_of(job: Job, most: int) -> dict[str, Any]:
     return {"log": log, "extract": extract, "wanted": wanted, "live": live}
 
 
-def _wanted() -> Wanted:
+def _parse_search() -> Wanted:
     level = request.args.get("level", "")
     if level not in LEVEL_CHOICES:
         raise Invalid({"level": "Choose one of these levels."})

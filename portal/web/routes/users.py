@@ -87,7 +87,7 @@ def _invite(form: NewUserForm) -> None:
 
 
 def _create(form: NewUserForm) -> None:
-    password = passwords.generated()
+    password = passwords.generate()
     user = accounts.create_user(form.username.data or "", form.role.data, password, actor=actor())
     flash(f"{user.username} can sign in with this password (shown only now): {password}", "secret")
 

@@ -30,7 +30,7 @@ class CeleryExecutor:
     process has one, so the sweep goes on as long as any of them lives."""
 
     def __init__(self, settings: Settings) -> None:
-        self._timing = Timing().scaled(settings.test_time_scale)
+        self._timing = Timing().scale(settings.test_time_scale)
         self._notifier = JobNotifier(settings.redis_url)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sweep_forever, name="sweep", daemon=True)

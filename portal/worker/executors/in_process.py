@@ -13,7 +13,7 @@ import structlog
 
 from portal import engine
 from portal.db.session import AWAY, reason, session
-from portal.runtime.context import carried
+from portal.runtime.context import in_same_context
 from portal.services.jobs import rescue
 from portal.settings import Settings
 from portal.worker import Worker
@@ -79,7 +79,7 @@ class InProcessExecutor:
 
     def _spawn(self, target: object, name: str) -> None:
         assert callable(target)  # noqa: S101 - narrows the type
-        thread = threading.Thread(target=carried(target), name=name, daemon=True)
+        thread = threading.Thread(target=in_same_context(target), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 

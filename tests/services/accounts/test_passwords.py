@@ -47,11 +47,11 @@ def test_short_common_and_regular_ones_are_refused(password: str, words: str) ->
 
 
 def test_generated_ones_are_accepted() -> None:
-    assert passwords.weakness(passwords.generated(), "bob") is None
+    assert passwords.weakness(passwords.generate(), "bob") is None
 
 
 def test_longest_password_is_told_apart_from_one_that_differs_in_its_last_character() -> None:
-    hashed = passwords.hashed("x" * 1023 + "y")
+    hashed = passwords.hash_password("x" * 1023 + "y")
     assert passwords.is_right(hashed, "x" * 1023 + "y")
     assert not passwords.is_right(hashed, "x" * 1024)
 
@@ -121,7 +121,7 @@ def test_hashing_and_judging_go_off_the_loop(monkeypatch: pytest.MonkeyPatch) ->
         return function(*arguments)
 
     monkeypatch.setattr(thread_offload, "_execute", execute)
-    hashed = passwords.hashed("a password")
+    hashed = passwords.hash_password("a password")
     passwords.is_right(hashed, "a password")
     passwords.is_right("", "a password")
     passwords.weakness("a password", "bob")

@@ -212,9 +212,9 @@ def test_levels_are_found_without_opening_the_chunks_of_others(
     long_log: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[int] = []
-    unpacked = log_format.unpacked
+    unpacked = log_format.unpack
     monkeypatch.setattr(
-        log_format, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
+        log_format, "unpack", lambda data: opened.append(len(data)) or unpacked(data)
     )
     assert numbers(read(long_log, level="error")) == [5_000, 18_000]
     assert len(opened) == 2
@@ -301,9 +301,9 @@ def test_page_of_a_long_log_opens_two_chunks_however_long_it_is(
 ) -> None:
     kept(job_id, lines(100_000))
     opened: list[int] = []
-    unpacked = log_format.unpacked
+    unpacked = log_format.unpack
     monkeypatch.setattr(
-        log_format, "unpacked", lambda data: opened.append(len(data)) or unpacked(data)
+        log_format, "unpack", lambda data: opened.append(len(data)) or unpacked(data)
     )
     for first in (1, 49_900, 99_700):
         opened.clear()

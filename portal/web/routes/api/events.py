@@ -52,7 +52,7 @@ class EventsQuery(Query):
 )
 def list_events(query: EventsQuery) -> EventList:
     """List the latest events"""
-    return EventList(items=[_shown(event) for event in listing.latest_events(query.limit)])
+    return EventList(items=[_to_shape(event) for event in listing.latest_events(query.limit)])
 
 
 @operation(
@@ -69,11 +69,11 @@ def list_job_events(job_id: int, query: Pages) -> Answer:
     events, total = listing.events_page(job_or_404(job_id).id, query.page, query.per_page)
     pages = pages_of(total, query.per_page)
     return answer_page(
-        EventPage, [_shown(event) for event in events], query, pages=pages, total=total
+        EventPage, [_to_shape(event) for event in events], query, pages=pages, total=total
     )
 
 
-def _shown(event: JobEvent) -> Event:
+def _to_shape(event: JobEvent) -> Event:
     return Event(
         id=event.id,
         job_id=event.job_id,

@@ -176,7 +176,7 @@ class Job(ResponseBody):
     exit_code: int | None = Field(description="Exit code of rclone.")
 
 
-def shown_in_full(job: models.Job) -> Job:
+def to_full_shape(job: models.Job) -> Job:
     """The job with the lists of names that no list of jobs contains."""
     job_shape = shown(job)
     if job_shape.differences is None or job.difference_names is None:

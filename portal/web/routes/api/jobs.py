@@ -19,7 +19,7 @@ from portal.transfers.pools import POOL_LENGTH
 from portal.transfers.request import Transfer
 from portal.transfers.states import JobStatus, Operation
 from portal.web.access import actor, job_or_404, me
-from portal.web.routes.api.job_shapes import Job, shown, shown_in_full
+from portal.web.routes.api.job_shapes import Job, shown, to_full_shape
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.option_shapes import OptionsRequest
 from portal.web.routes.api.paging import (
@@ -175,7 +175,7 @@ def create_job(body: NewJob, headers: IdempotencyHeaders) -> Answer:
 )
 def get_job(job_id: int) -> Job:
     """Get one job"""
-    return shown_in_full(job_or_404(job_id))
+    return to_full_shape(job_or_404(job_id))
 
 
 @operation(

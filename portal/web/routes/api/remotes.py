@@ -110,7 +110,7 @@ def create_remote(body: NewRemote) -> Answer:
     """Add a remote"""
     made = remotes.create(body.name, body.backend, body.draft(), actor=actor())
     location = url_for("api.get_remote", remote_id=made.id)
-    return Answer(_shown(made), 201, {"Location": location})
+    return Answer(_to_shape(made), 201, {"Location": location})
 
 
 @operation(
@@ -122,7 +122,7 @@ def create_remote(body: NewRemote) -> Answer:
 )
 def get_remote(remote_id: int) -> RemoteInFull:
     """Get one remote"""
-    return _shown(remotes.find(remote_id))
+    return _to_shape(remotes.find(remote_id))
 
 
 @operation(
@@ -141,7 +141,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
     """
     draft = body.draft(frozenset(body.remove_secrets))
     changed = remotes.change(remote_id, body.version, draft, actor=actor())
-    return _shown(changed)
+    return _to_shape(changed)
 
 
 @operation(
@@ -153,7 +153,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
 )
 def test_remote(remote_id: int) -> RemoteInFull:
     """Test the connection of a remote"""
-    return _shown(remotes.test(remote_id, actor=actor()))
+    return _to_shape(remotes.test(remote_id, actor=actor()))
 
 
 @operation(
@@ -169,6 +169,6 @@ def delete_remote(remote_id: int) -> Remote:
     return Remote.model_validate(remotes.delete(remote_id, actor=actor()))
 
 
-def _shown(remote: models.Remote) -> RemoteInFull:
+def _to_shape(remote: models.Remote) -> RemoteInFull:
     columns = {name: getattr(remote, name) for name in RemoteInFull.model_fields}
     return RemoteInFull(**columns | {"secrets": sorted(remote.secrets)})

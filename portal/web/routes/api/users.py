@@ -71,7 +71,7 @@ def list_users(query: UsersQuery) -> Answer:
     text = query.q.replace("\0", "")
     users, total = accounts.search(text, query.page, query.per_page)
     pages = pages_of(total, query.per_page)
-    items = [_shown(user) for user in users]
+    items = [_to_shape(user) for user in users]
     return answer_page(UserPage, items, query, pages=pages, total=total)
 
 
@@ -88,14 +88,14 @@ def create_user(body: NewUser) -> Answer:
     """Invite a user"""
     user, token = password_links.invite(body.username, body.role, actor=actor())
     link = url_for("password_links.show", token=token, _external=True)
-    shown = InvitedUser(**_shown(user).model_dump(mode="python"), password_link=link)
+    shown = InvitedUser(**_to_shape(user).model_dump(mode="python"), password_link=link)
     return Answer(shown, 201, {"Location": url_for("api.get_user", user_id=user.id)})
 
 
 @operation("GET", "/users/<id:user_id>", right=Role.ADMIN, shape=User, answers={200: "The user."})
 def get_user(user_id: int) -> User:
     """Get one user"""
-    return _shown(user_or_404(user_id))
+    return _to_shape(user_or_404(user_id))
 
 
 @operation(
@@ -110,7 +110,7 @@ def get_user(user_id: int) -> User:
 def change_role(user_id: int, body: NewRole) -> User:
     """Change a user's role"""
     user_or_404(user_id)
-    return _shown(accounts.change_role(user_id, body.role, actor=actor()))
+    return _to_shape(accounts.change_role(user_id, body.role, actor=actor()))
 
 
 @operation(
@@ -124,7 +124,7 @@ def change_role(user_id: int, body: NewRole) -> User:
 def disable_user(user_id: int) -> User:
     """Disable a user"""
     user_or_404(user_id)
-    return _shown(accounts.set_active(user_id, False, actor=actor()))
+    return _to_shape(accounts.set_active(user_id, False, actor=actor()))
 
 
 @operation(
@@ -137,8 +137,8 @@ def disable_user(user_id: int) -> User:
 def enable_user(user_id: int) -> User:
     """Enable a user"""
     user_or_404(user_id)
-    return _shown(accounts.set_active(user_id, True, actor=actor()))
+    return _to_shape(accounts.set_active(user_id, True, actor=actor()))
 
 
-def _shown(user: models.User) -> User:
+def _to_shape(user: models.User) -> User:
     return User.model_validate(user)
