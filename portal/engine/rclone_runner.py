@@ -144,8 +144,14 @@ class RcloneRunner:
         self.watch.begin(order, self._bandwidth.rate)
         yield from self._follow(transfer, order, tick, logged=logged)
         self.watch.end()
+        # Looked at before the close, which removes a destination that was made for nothing.
+        changed = self.local_ends.changed() if order.moves else None
         self.close()
-        outcome = self._at_the_same_ends(transfer.outcome(), order)
+        outcome = transfer.outcome()
+        if changed is not None:  # what was done since the last look may have been done elsewhere
+            outcome = replace(
+                outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
+            )
         self.left_out.may_remain(transfer.unfinished)
         if self.stopped:
             transfer.remove_partials()
@@ -249,11 +255,3 @@ class RcloneRunner:
         """Of a transfer that is paused, ``_go_on`` does so."""
         if not self.paused and (changed := self.local_ends.changed()) is not None:
             transfer.cut_off(changed)
-
-    def _at_the_same_ends(self, outcome: Outcome, order: TransferOrder) -> Outcome:
-        """What was done since the last look may have been done elsewhere."""
-        if not order.moves or (changed := self.local_ends.changed()) is None:
-            return outcome
-        return replace(
-            outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
-        )
