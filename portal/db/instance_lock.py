@@ -137,8 +137,8 @@ class DatabaseLock:
 
 
 def _lock_file(file: Path) -> None:
-    """Of the file itself, whatever it is called. SQLite's own locks are of another kind. The
-    descriptor is never closed: with it, SQLite's locks of this process would go."""
+    """Locks the file itself, whatever its name. SQLite's own locks are of another kind. The
+    descriptor is never closed, because closing it would drop SQLite's locks of this process."""
     try:
         private_files.make_file(file)
         descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)

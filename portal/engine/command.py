@@ -72,7 +72,7 @@ class TransferOrder:
 
     @property
     def partial_patterns(self) -> list[str]:
-        """Those of all its attempts, and of the jobs that it tries again."""
+        """Patterns of the partial files of all its attempts, and of the jobs that it retries."""
         jobs = (self.job_id, *self.earlier)
         return [partials.pattern_of(partials.tag(job, self.portal)) for job in jobs]
 

@@ -23,7 +23,7 @@ _starting = threading.Lock()
 
 
 def use_threads(thread: Callable[..., threading.Thread]) -> None:
-    """Where the threads of this process are green: what makes one of the system."""
+    """Sets the constructor of system threads, for processes whose threads are green."""
     global _Thread  # noqa: PLW0603 - one process, one kind, chosen once at its start
     _Thread = thread
 

@@ -252,7 +252,7 @@ class Ends:
         return try_to_ask(lambda: self.questions.has_folders(place)) is not False
 
     def reader(self, place: str | None = None) -> SourceNames:
-        """Of the names in the source, or in another place."""
+        """Returns a reader of the names in the source, or in another place."""
         reader = SourceNames(self._inquiry, place)
         self._readers.append(reader)
         if self._stopped:

@@ -90,7 +90,7 @@ class KnownMounts:
         return self._problem(real, known, present) or _problem_below(real, known, present)
 
     def problems(self) -> list[str]:
-        """The same of every root that is not there."""
+        """Returns such a sentence for every root that is not there."""
         try:
             known, present = self._read(), self._present()
         except Damaged as damaged:
@@ -126,8 +126,8 @@ class KnownMounts:
         return None
 
     def _present(self) -> dict[str, Mount]:
-        """By mount point, those that concern a root; of several at one point the last, which covers
-        the others."""
+        """Returns the mounts that concern a root, by mount point. If several share a point, the
+        last one covers the others."""
         for root in self._roots:
             # Mounts on demand use this type.
             with contextlib.suppress(OSError):

@@ -114,7 +114,7 @@ class Ruleset:
             _call(_ADD_RULE, self._handle, _PATH_BENEATH, ctypes.byref(rule), 0)
 
     def allow_path(self, path: str, access: Access) -> None:
-        """The same of a path, links and all; of one that does not exist: nothing."""
+        """Allows access to a path and follows links. A path that does not exist is ignored."""
         try:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:

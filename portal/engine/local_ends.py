@@ -49,8 +49,8 @@ class LocalEnds:
         self._noted: dict[str, _Folder] | None = None
 
     def note(self) -> None:
-        """What the ends are now is right. A destination that is still to be made is noted when it
-        is first seen."""
+        """Takes the ends as they are now for right. A destination that does not exist yet is noted
+        when it is first seen."""
         self._noted = {}
         self.changed()
 
@@ -86,7 +86,7 @@ class LocalEnds:
 
 
 def _inside(real: str, table: list[Mount]) -> frozenset[tuple[str, str]]:
-    """What is mounted inside the folder, but for what is mounted on demand: that may come and
+    """Returns what is mounted inside the folder, except mounts on demand, which may come and
     go."""
     inside = real.rstrip("/") + "/"
     found = [one for one in table if one.point.startswith(inside)]

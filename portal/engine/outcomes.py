@@ -31,7 +31,7 @@ def unknown_source(shape: Shape) -> Outcome:
 
 
 def after_a_beginning(refused: Outcome) -> Outcome:
-    """Of a transfer that may have done a part before it was refused."""
+    """Rewords a refusal for a transfer that may already have done a part."""
     reason = (refused.reason or "").replace("Nothing was ", "Nothing more was ")
     return replace(refused, reason=reason)
 

@@ -26,7 +26,7 @@ def large_pipe() -> tuple[int, int]:
 
 
 def chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """What comes, in pieces, until the end; closes the stream."""
+    """Yields the stream in pieces until its end, and closes it."""
     with stream:
         while chunk := os.read(stream.fileno(), _CHUNK):
             yield chunk

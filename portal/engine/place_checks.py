@@ -64,7 +64,7 @@ class PlaceChecks:
 
     @property
     def number(self) -> str:
-        """Of the marker that was kept."""
+        """Number of the marker that was kept."""
         assert self._kept is not None  # noqa: S101 - it was kept
         return self._kept.number
 
@@ -131,7 +131,8 @@ class PlaceChecks:
             self.left_behind += probe.remove()
 
     def remove_later(self, seconds: float) -> None:
-        """The same when the rclone that wrote them is gone, as far as so many seconds allow."""
+        """Removes the kept markers when the rclone that wrote them is gone, as far as so many
+        seconds allow."""
         probe, self._kept = self._kept, None
         if probe is None:
             return

@@ -93,7 +93,8 @@ def of_local(path: str) -> str:
 
 
 def by_path(path: str) -> str:
-    """By the path alone: the same on every machine that sees a folder under one name."""
+    """Returns a key made from the path alone, which is the same on every machine that sees the
+    folder under this name."""
     return _readable(_slashed(os.path.realpath(path)))
 
 

@@ -93,7 +93,7 @@ class Precautions:
         return objection
 
     def prove_again(self, order: TransferOrder, tick: float) -> Objection:
-        """That the ends are still two places, while rclone stands still in the middle of its
+        """Checks that the ends are still two places, while rclone is paused in the middle of its
         work."""
         if self.verdict is None or order.operation not in ("move", "sync"):
             return None

@@ -111,7 +111,7 @@ class Probe:
         return not any(self._is_other(end, content) for end, content in local)
 
     def remove(self) -> list[str]:
-        """Where a marker had to be left behind."""
+        """Removes the markers; returns the places where one had to be left behind."""
         left: dict[str, None] = {}
         removals = [_attempt_removal(end, name) for end, name in self._written]
         for (end, name), gone in zip(self._written, together(removals), strict=True):
@@ -124,7 +124,7 @@ class Probe:
         return list(left)
 
     def remove_by(self, questions: Questions) -> list[str]:
-        """The same by another rclone than the one that wrote them."""
+        """As ``remove``, but by another rclone than the one that wrote the markers."""
         self._written = [
             (RemoteFolder(questions, end.text) if isinstance(end, RemoteFolder) else end, name)
             for end, name in self._written

@@ -252,6 +252,6 @@ class RcloneRunner:
             transfer.resume()
 
     def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
-        """Of a transfer that is paused, ``_go_on`` does so."""
+        """Ends the transfer if an end has changed. After a pause ``_go_on`` checks that."""
         if not self.paused and (changed := self.local_ends.changed()) is not None:
             transfer.cut_off(changed)

@@ -40,7 +40,7 @@ class Differences:
         return sum(self.counts.values())
 
     def short(self) -> dict[str, Any]:
-        """As a job's row has them: counts, and the first few names."""
+        """Returns counts and the first few names, in the form of a job's row."""
         return {
             kind: {"count": number, "names": self.names[kind][:FIRST_NAMES]}
             for kind, number in self.counts.items()

@@ -353,7 +353,7 @@ class Run:
 
 
 def _shown(readings: Readings, shown: Callable[[Progress], Progress | None]) -> Readings:
-    """The same outcome, and each reading as ``shown`` makes it."""
+    """Passes each reading through ``shown``; the outcome stays the same."""
     while True:
         try:
             reading = next(readings)

@@ -26,7 +26,7 @@ class RuntimeDir:
 
     @property
     def socket(self) -> Path | None:
-        """Where rclone can be talked to; None where the path is too long for one."""
+        """Path of rclone's control socket; None if it would be too long for a socket."""
         path = self.folder / "rc"
         return path if len(bytes(path)) <= _LONGEST_SOCKET else None
 

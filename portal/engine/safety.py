@@ -126,7 +126,7 @@ class Examination:
 
     @property
     def left_behind(self) -> list[str]:
-        """Where a marker could not be removed."""
+        """The places where a marker could not be removed."""
         return self._place_checks.left_behind
 
     def proven_on_disk(self) -> bool:

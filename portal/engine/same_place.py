@@ -58,7 +58,8 @@ def same_account(one: Remote, other: Remote) -> bool:
 
 
 def account(remote: Remote) -> str:
-    """What tells it from other accounts and servers. Passwords and keys are not part of it."""
+    """Returns a text that distinguishes the account and its server from others. Passwords and keys
+    are not part of it."""
     return "\0".join(
         [places.key("", remote), *(remote.parameters.get(name, "") for name in ACCOUNT)]
     )
@@ -77,7 +78,8 @@ def _of_folders(source: str, destination: str, deletes: bool) -> str | None:
 
 
 def _holds(outer: str, inner: str) -> bool:
-    """By device and inode of each existing folder on the way up: whatever mounts make of names."""
+    """Whether ``outer`` contains ``inner``. It compares device and inode of each existing folder
+    on the way up, so names and mounts do not matter."""
     try:
         wanted = _number(outer)
     except OSError:

@@ -98,7 +98,8 @@ def split(path: str) -> tuple[str, str]:
 
 
 def _listed(name: str) -> str:
-    """As rclone lists a local file: with pictures of control characters, and pictures marked."""
+    """Returns the name as rclone lists a local file: control characters become pictures, and
+    pictures are marked."""
     return "".join(_LISTED.get(character, character) for character in name)
 
 
@@ -178,7 +179,7 @@ class Lookup:
 
 
 def narrow_to_file(order: TransferOrder, name: str) -> TransferOrder:
-    """The same order, for the folder that holds the file."""
+    """Returns the same order for the folder that holds the file."""
     if order.source.startswith("/"):
         return replace(order, source=split(order.source)[0], only=name)
     remote, _, path = order.source.partition(":")

@@ -159,7 +159,7 @@ def has_file(folder: str) -> bool | None:
 
 
 def first_files(folder: str, number: int) -> list[str]:
-    """The same of a local folder."""
+    """Returns a few names of files in a local folder."""
     found = (os.path.relpath(path, folder) for path in _files_below(folder) if not is_marker(path))
     return list(islice(found, number))
 

@@ -32,7 +32,7 @@ class CurrentFile:
 
 
 class FileAction(Enum):
-    """What rclone did to a file. ``COMPARED``: all files are compared, and the first one
+    """What rclone did to a file. ``COMPARED``: all comparisons are over, and the first transfer
     follows."""
 
     COPIED = auto()

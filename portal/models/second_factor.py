@@ -10,7 +10,7 @@ from portal.db.session import Base, UtcDateTime
 
 
 class SecondFactor(Base):
-    """What a user's authenticator app and the portal both know, proven by a first code."""
+    """The secret that a user's authenticator app and the portal share, proven by a first code."""
 
     __tablename__ = "second_factors"
 

@@ -48,7 +48,7 @@ class ApiToken(Base):
 
 
 class IdempotencyKey(Base):
-    """That this user has made this job under this key, so that asking again makes no second one."""
+    """Links a user's key with the job that was created under it. Asking again creates no other."""
 
     __tablename__ = "idempotency_keys"
 

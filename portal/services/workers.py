@@ -53,7 +53,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDirectives:
-    """What admins have asked of a worker, and the database's time."""
+    """What admins ask of a worker, and the time of the database."""
 
     paused: bool
     draining: bool

@@ -17,8 +17,8 @@ SECRETS = tuple(name for name, field in Settings.model_fields.items() if not fie
 
 
 def unknown_variables() -> list[str]:
-    """Those of the environment that look like settings and are none, each in a few words: what was
-    mistyped would otherwise keep its default in silence."""
+    """Returns variables of the environment that look like settings and are none, each in a few
+    words. Otherwise a mistyped setting would silently keep its default."""
     known = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
     known |= {f"PORTAL_{name.upper()}_FILE" for name in SECRETS}
     unknown = []
@@ -30,7 +30,7 @@ def unknown_variables() -> list[str]:
 
 
 def load_settings(**values: object) -> Settings:
-    """Settings from the environment; raises SettingsError with the variable's name."""
+    """Reads the settings from the environment. Raises SettingsError, which names the variable."""
     read, problems = secret_files.from_environment(SECRETS)
     try:
         settings = Settings(**(read | values))  # type: ignore[arg-type]

@@ -355,12 +355,12 @@ class Settings(BaseSettings):
 
     @property
     def base_path(self) -> str:
-        """What stands before every path, such as ``/portal``; empty at the top of a host."""
+        """Prefix of every path, such as ``/portal``; empty if the portal has a host of its own."""
         return urlsplit(self.base_url).path
 
     @property
     def own_url(self) -> str:
-        """Where it listens, for people of this machine."""
+        """Address of the portal for people on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
