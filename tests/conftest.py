@@ -90,6 +90,13 @@ APART = (
     "storages/",
 )
 
+#: Folders of tests whose processes are not measured. What portals and workers do is measured where
+#: tests look at that; to measure them costs half as much processor time again, at each start too.
+UNMEASURED = (
+    *("browser/", "deploy/", "faults/", "remotes/", "safety/", "security/", "shipped/"),
+    *("storages/", "test_packaging"),
+)
+
 #: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
 BOTH_MODES = (
     "realtime/test_job_events",
@@ -205,6 +212,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if file.startswith(PATIENT) and file.startswith(APART) else file
 
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    if not str(item.path.relative_to(Path(__file__).parent)).startswith(UNMEASURED):
+        return (yield)
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            environment.delenv(name, raising=False)
+        return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
