@@ -7,9 +7,11 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from portal.engine import refusals
 from portal.engine.bandwidth_controller import BandwidthController
 from portal.engine.command import TransferOrder
 from portal.engine.left_out import LeftOut
+from portal.engine.linked_folders import linked_folder
 from portal.engine.local_ends import LocalEnds
 from portal.engine.log import LogLine
 from portal.engine.outcome import Outcome
@@ -18,11 +20,13 @@ from portal.engine.precautions import Objection
 from portal.engine.progress import Progress
 from portal.engine.rclone_process import RcloneProcess
 from portal.engine.single_file import Lookup, Shape, narrow_to_file
+from portal.engine.statistics import printable
 from portal.engine.storage_watch import StorageWatch
 from portal.transfers import bandwidth
 
 #: Seconds between two looks at the local ends while rclone writes.
 _LOOK_AT_ENDS = 0.25
+_SHOWN = 200
 
 Readings = Generator[Progress | None, None, Outcome]
 
@@ -145,7 +149,7 @@ class RcloneRunner:
         yield from self._follow(transfer, order, tick, logged=logged)
         self.watch.end()
         # Looked at before the close, which removes a destination that was made for nothing.
-        changed = self.local_ends.changed() if order.moves else None
+        changed = self._changed(order) if order.moves else None
         self.close()
         outcome = transfer.outcome()
         if changed is not None:  # what was done since the last look may have been done elsewhere
@@ -239,7 +243,7 @@ class RcloneRunner:
     ) -> Iterator[Progress | None]:
         """After a pause, if what was shown before it still holds."""
         self._resuming = False
-        if order.moves and (changed := self.local_ends.changed()) is not None:
+        if order.moves and (changed := self._changed(order)) is not None:
             transfer.cut_off(changed)
             return
         if order.moves and self.prove_again is not None:
@@ -255,3 +259,11 @@ class RcloneRunner:
         """Ends the transfer if an end has changed. After a pause ``_go_on`` checks that."""
         if not self.paused and (changed := self.local_ends.changed()) is not None:
             transfer.cut_off(changed)
+
+    def _changed(self, order: TransferOrder) -> str | None:
+        """Also looks for links that came in the place of folders, which takes longer."""
+        local = order.local_source is not None and order.local_destination is not None
+        if (changed := self.local_ends.changed()) is not None or not local or order.single:
+            return changed
+        link = linked_folder(order.source, order.destination)
+        return refusals.LINKED_MEANWHILE.format(printable(link, _SHOWN)) if link else None

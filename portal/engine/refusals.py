@@ -49,3 +49,7 @@ LINKED_FOLDER = (
     "The folder {} of the source is a link at the destination, so that its files would be written "
     "wherever that leads. Nothing was done. Remove the link, or make it a folder."
 )
+LINKED_MEANWHILE = (
+    "The folder {} at the destination has become a link, so that files were written wherever that "
+    "leads. The transfer was stopped. Make it a folder again, compare both ends, then retry."
+)

@@ -393,6 +393,35 @@ def test_disk_that_is_mounted_inside_an_end_of_a_move_ends_it(
     assert (outcome.reason or "").startswith(f"The destination ({ends[1]}) is not the same folder")
 
 
+@pytest.mark.parametrize("operation", ["copy", "move"])
+@pytest.mark.parametrize("paused", [True, False])
+def test_folder_that_becomes_a_link_to_the_source_is_not_taken_for_a_copy(
+    ends: tuple[Path, Path], operation: str, paused: bool
+) -> None:
+    """Each file is renamed onto itself, and rclone takes that for moved."""
+    run = begun_move(ends, operation)
+    (ends[0] / "z last").mkdir()
+    (ends[0] / "z last" / "only copy").write_bytes(b"only")
+    changed: list[float] = []
+
+    def each(run: Run) -> None:
+        if changed and paused and time.monotonic() - changed[0] > 0.1:
+            run.resume()
+        if not changed and some_arrived(ends):
+            if paused:
+                run.pause()
+            if (ends[1] / "z last").exists():
+                (ends[1] / "z last").rename(ends[1] / "aside")
+            (ends[1] / "z last").symlink_to(ends[0] / "z last")
+            changed.append(time.monotonic())
+
+    outcome = follow(run, each)
+    assert not outcome.succeeded
+    assert (outcome.reason or "").startswith("The folder z last at the destination has become")
+    places = (ends[0] / "z last", ends[1] / "aside")
+    assert any((place / "only copy").exists() for place in places)
+
+
 def test_move_of_one_file_looks_at_the_folder_that_it_lies_in(
     ends: tuple[Path, Path], attempts: Attempts
 ) -> None:
