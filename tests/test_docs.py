@@ -146,3 +146,27 @@ def test_every_decision_says_what_was_decided_why_and_at_what_price(path: Path) 
     assert text.startswith(f"# {path.name[:4]}. ")
     for part in ("Decided", "Why", "The price"):
         assert text.count(f"**{part}:** ") == 1, part
+
+
+# --- recipes ------------------------------------------------------------------------------------
+
+
+def recipes() -> Iterator[tuple[str, str]]:
+    """Lines that the diffs of docs/extending.md take to be in a file, and that file."""
+    page = (ROOT / "docs" / "extending.md").read_text()
+    for diff in re.findall(r"^```diff\n(.*?)^```", page, re.S | re.M):
+        for file in re.split(r"^diff --git .*\n", diff, flags=re.M)[1:]:
+            path = re.search(r"^--- a/(.+)$", file, re.M)
+            for line in re.findall(r"^[ -](?!-- )(.*\S.*)$", file, re.M) if path else ():
+                yield path[1], line
+
+
+def test_diffs_of_the_recipes_fit_the_code() -> None:
+    expected = list(recipes())
+    assert len({path for path, _ in expected}) >= 6
+    stale = [
+        (path, line)
+        for path, line in expected
+        if line not in (ROOT / path).read_text().splitlines()
+    ]
+    assert not stale, "make the diffs of docs/extending.md anew"
