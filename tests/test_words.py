@@ -31,7 +31,7 @@ NAMES = re.findall(
     Moment Wish Typed Seat Order Sighting Given Asked Shown Embedded Idle Places Presence Orders
     obey Refusal USUAL restored sealed checked rung_at deaf exclusively glance worked proofs
     Arrived Once Said believed greet told took Deed Sight Elsewhere Named Later may_pass
-    hashed rehashed unpacked obscured carried made_of wish
+    hashed rehashed unpacked obscured carried made_of wish said
     """,
 )
 

@@ -109,7 +109,7 @@ class Outage:
     def __init__(self) -> None:
         self._since: float | None = None
         self._failed_at = 0.0
-        self._said = False
+        self._reported = False
 
     @property
     def is_going_on(self) -> bool:
@@ -125,14 +125,14 @@ class Outage:
         if self._since is None or begun - self._failed_at > _FORGOTTEN:
             self._since = ended
         self._failed_at = ended
-        if not self._said:
-            self._said = True
+        if not self._reported:
+            self._reported = True
             log.warning("the database does not answer", error=reason)
 
     def ended(self) -> None:
         self._since = None
-        if self._said:
-            self._said = False
+        if self._reported:
+            self._reported = False
             log.info("the database answers again")
 
 

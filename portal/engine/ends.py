@@ -237,7 +237,7 @@ class Ends:
         try:
             return comparison.storage(kind, self.questions.features(text)), False
         except NoAnswer as error:
-            if _IS_A_FILE not in error.said:
+            if _IS_A_FILE not in error.message:
                 raise
         # rclone says so as well when a storage gave no answer. One that does not let somebody look
         # says so at the next question; one that was starting, or was busy, may answer it.

@@ -97,20 +97,20 @@ def problem(answer: Answer, seconds: float) -> str | None:
         return None
     if answer.exit_code == _MISSING:
         return "There is no such folder."
-    if cause := cause_of(answer.said):
+    if cause := cause_of(answer.nameless_errors):
         return cause
     if answer.exit_code == _PANIC:
         return "What answers there makes no sense to rclone. Check the address."
     if words := _unknown(answer):
         return f"It failed. rclone says: {words}"
-    return reason_for(answer.exit_code, False, answer.said)
+    return reason_for(answer.exit_code, False, answer.nameless_errors)
 
 
 def _unknown(answer: Answer) -> str:
     """Without rclone's own way to it, which names what the person knows already."""
     if answer.cut or answer.full or answer.exit_code in (0, _PANIC, _MISSING):
         return ""
-    if not answer.errors or cause_of(answer.said):
+    if not answer.errors or cause_of(answer.nameless_errors):
         return ""
     words = _ERROR_PREFIX.sub("", answer.errors[-1])
     return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"

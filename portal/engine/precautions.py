@@ -128,7 +128,7 @@ class Precautions:
         verdict = None if self._stopped else examination.verdict
         self.close()
         # One that cannot be asked any more has not shown the opposite.
-        if verdict is None or verdict.said or verdict.refusal is None:
+        if verdict is None or verdict.nameless_errors or verdict.refusal is None:
             return None
         return refused(order, verdict)
 
@@ -247,7 +247,7 @@ class Precautions:
 
 def refused(order: TransferOrder, verdict: Verdict) -> Outcome:
     """The end of one that was not begun."""
-    reason = retryable_reason(verdict.said)
+    reason = retryable_reason(verdict.nameless_errors)
     return Outcome(
         succeeded=False,
         stopped=False,
@@ -255,6 +255,6 @@ def refused(order: TransferOrder, verdict: Verdict) -> Outcome:
         reason=verdict.refusal,
         error_lines=verdict.errors,
         progress=None,
-        is_retryable=is_retryable(1, False, verdict.said),
+        is_retryable=is_retryable(1, False, verdict.nameless_errors),
         retry_words=reason.retry_words.format(storage=order.storage) if reason else "",
     )

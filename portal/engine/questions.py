@@ -45,13 +45,13 @@ T = TypeVar("T")
 
 
 class NoAnswer(Exception):
-    """rclone could not do it; ``said`` are its own words, without secrets, and ``errors`` all the
-    lines of them."""
+    """rclone could not do it. ``message`` is its own, without secrets; ``errors`` are all lines of
+    it."""
 
-    def __init__(self, said: str, errors: tuple[str, ...] = ()) -> None:
-        super().__init__(said)
-        self.said = said
-        self.errors = errors or (said,)
+    def __init__(self, message: str, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.errors = errors or (message,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Questions:
         self._group: ProcessGroup | None = None
         self._runtime_dir: RuntimeDir | None = None
         self._socket = ""
-        self._said: Reader | None = None
+        self._reader: Reader | None = None
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
@@ -97,10 +97,10 @@ class Questions:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         if self._inquiry.begun is not None:
             self._inquiry.begun(self._group.pid)
-        said = Reader(self._group.stderr, ProgressParser("copy", False), self._redactor)
-        said.start()
-        self._said = said
-        self._await_socket(self._group, said)
+        reader = Reader(self._group.stderr, ProgressParser("copy", False), self._redactor)
+        reader.start()
+        self._reader = reader
+        self._await_socket(self._group, reader)
 
     def close(self) -> None:
         """Its process group is dead and reaped when this returns."""
@@ -110,8 +110,8 @@ class Questions:
             while not self._group.reap():
                 self._group.kill_if_overdue()
                 time.sleep(_POLL)
-            if self._said is not None:
-                self._said.wait(2.0)
+            if self._reader is not None:
+                self._reader.wait(2.0)
         if self._runtime_dir is not None:
             self._runtime_dir.remove()
 
@@ -186,12 +186,12 @@ class Questions:
             raise NoAnswer(printable(reply, _ERROR_LENGTH))
         return answered
 
-    def _await_socket(self, group: ProcessGroup, said: Reader) -> None:
+    def _await_socket(self, group: ProcessGroup, reader: Reader) -> None:
         deadline = time.monotonic() + _START
         while not Path(self._socket).exists():
             if group.reap() or time.monotonic() > deadline:
-                said.wait(1.0)
-                lines = [printable(error.text, _ERROR_LENGTH) for error in list(said.errors)]
+                reader.wait(1.0)
+                lines = [printable(error.text, _ERROR_LENGTH) for error in list(reader.errors)]
                 raise NoAnswer("; ".join(lines[-1:]) or "rclone gave no answer", tuple(lines))
             time.sleep(_POLL)
 

@@ -218,7 +218,7 @@ class RcloneProcess:
         """How much it has moved and done so far."""
         group, reader = self._started()
         writes = self._order.local_destination is None
-        moved = moved_by(group.pid, writes=writes, said=reader.length)
+        moved = moved_by(group.pid, writes=writes, log_bytes=reader.length)
         return Activity(moved, reader.statistics)
 
     def kill(self) -> None:

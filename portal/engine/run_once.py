@@ -32,13 +32,13 @@ _ERROR_LENGTH = 2_000
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``cut``: rclone was ended because its time was over; ``full``: because it wrote too much.
-    ``seconds``: how long it took. ``errors`` may be shown to people; ``said`` are the same lines
-    without names, to look for a reason in."""
+    ``seconds``: how long it took. ``errors`` may be shown to people; ``nameless_errors`` are the
+    same lines without names, to look for a reason in."""
 
     exit_code: int
     output: bytes
     errors: tuple[str, ...]
-    said: tuple[str, ...]
+    nameless_errors: tuple[str, ...]
     cut: bool
     full: bool
     seconds: float
@@ -92,9 +92,11 @@ def run_once(
     errors = list(reader.errors)
     lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
     names = names_of(arguments[-1], remote)
-    said = tuple(names.without(error) for error in errors)
+    nameless_errors = tuple(names.without(error) for error in errors)
     seconds_taken = time.monotonic() - begun
-    return Answer(group.exit_code or 0, output, lines, said, late.is_set(), full, seconds_taken)
+    return Answer(
+        group.exit_code or 0, output, lines, nameless_errors, late.is_set(), full, seconds_taken
+    )
 
 
 def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:

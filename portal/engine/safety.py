@@ -33,13 +33,13 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``refusal``: a sentence why it must not begin. ``said``: rclone's messages about a storage
-    that could not be asked, without names. ``look``: the number of a marker that a dry run has to
-    look for in the depths of both ends."""
+    """``refusal``: a sentence why it must not begin. ``nameless_errors``: rclone's
+    messages about a storage that could not be asked, without names. ``look``: the number of a
+    marker that a dry run has to look for in the depths of both ends."""
 
     comparison: Comparison
     refusal: str | None = None
-    said: tuple[str, ...] = ()
+    nameless_errors: tuple[str, ...] = ()
     folds_case: bool = False
     keeps_accents: bool = False
     look: str | None = None
@@ -171,7 +171,7 @@ class Examination:
                 if not single and not self._holds_files():
                     return Verdict(chosen, refusals.EMPTY_SOURCE)
             except MissingSource as missing:
-                return Verdict(chosen, missing.said)
+                return Verdict(chosen, missing.message)
         folds = False
         if order.operation != "check":
             folds = _folds_case(order.destination, may_write=not order.dry_run)
@@ -213,7 +213,7 @@ class Examination:
                 return replace(verdict, refusal=refusals.FILTERED_SYNC)
             holds = self._risky(chosen) and (single or holding.answer())
         except MissingSource as missing:
-            return replace(verdict, refusal=missing.said)
+            return replace(verdict, refusal=missing.message)
         finally:
             holding.wait()
         if order.operation == "check":
@@ -362,9 +362,9 @@ class Examination:
         """A storage does not answer: without it nothing can be compared, and nothing copied."""
         order = self._order
         names = Names((order.source, order.destination), order.remotes)
-        said = names.without(Error(error.said, "", error.said))
-        reason = reason_for(1, False, (said,))
-        return Verdict(Comparison(BYTES), reason, (said,), errors=error.errors)
+        nameless = names.without(Error(error.message, "", error.message))
+        reason = reason_for(1, False, (nameless,))
+        return Verdict(Comparison(BYTES), reason, (nameless,), errors=error.errors)
 
 
 def _folds_case(destination: str, *, may_write: bool) -> bool:

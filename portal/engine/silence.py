@@ -111,8 +111,8 @@ class Silence:
         return (sum(whole) + sum(compared)) / rate
 
 
-def moved_by(pid: int, *, writes: bool, said: int) -> int | None:
-    """Bytes that a process has written, but for ``said`` of its log, or that it has read. The
+def moved_by(pid: int, *, writes: bool, log_bytes: int) -> int | None:
+    """Bytes that a process has written, but for ``log_bytes`` of its log, or that it has read. The
     kernel counts those of connections and of files alike; what waits in a buffer of the process is
     in neither."""
     try:
@@ -122,7 +122,7 @@ def moved_by(pid: int, *, writes: bool, said: int) -> int | None:
     found = re.search(rf"^{'wchar' if writes else 'rchar'}: (\d+)$", text, re.MULTILINE)
     if found is None:
         return None
-    return int(found[1]) - (said if writes else 0)
+    return int(found[1]) - (log_bytes if writes else 0)
 
 
 def _done(statistics: Statistics | None) -> tuple[int, ...]:

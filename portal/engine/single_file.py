@@ -77,8 +77,8 @@ def _unknown(answer: Answer) -> Shape:
     if answer.cut:
         problem, passes = f"The storage did not answer within {_TIMEOUT:.0f} s.", True
     else:
-        problem = reason_for(answer.exit_code, False, answer.said)
-        passes = is_retryable(answer.exit_code, False, answer.said)
+        problem = reason_for(answer.exit_code, False, answer.nameless_errors)
+        passes = is_retryable(answer.exit_code, False, answer.nameless_errors)
     return Shape(None, problem, passes, answer.errors, answer.exit_code)
 
 

@@ -118,8 +118,8 @@ class SourceNames:
 
     def _lines(self, group: ProcessGroup) -> Iterator[str]:
         secrets = {secret for remote in self._order.remotes for secret in remote.secrets}
-        said = Reader(group.stderr, ProgressParser("copy", False), SecretRedactor(secrets))
-        said.start()
+        reader = Reader(group.stderr, ProgressParser("copy", False), SecretRedactor(secrets))
+        reader.start()
         begun = b""
         with group.stdout as stream:
             while chunk := os.read(stream.fileno(), _CHUNK):
@@ -129,14 +129,14 @@ class SourceNames:
                 time.sleep(0)  # the others of this process have their turn
         while not group.reap():
             time.sleep(_POLL)
-        said.wait(2.0)
+        reader.wait(2.0)
         if self._closed:
             raise NoAnswer("it was stopped")
         if group.exit_code == MISSING:
             raise MissingSource(MISSING_SOURCE)
         if group.exit_code:
             raise NoAnswer(
-                "; ".join(error.text for error in list(said.errors)[-1:])
+                "; ".join(error.text for error in list(reader.errors)[-1:])
                 or reason_for(group.exit_code, False, ())
             )
 

@@ -58,7 +58,7 @@ class Reader:
         #: Files that were taken for equal by their size alone, as far as rclone was asked.
         self.by_size = 0
         self.log = Backlog()
-        self._said: list[LogLine] = []
+        self._new_lines: list[LogLine] = []
         #: Bytes that were read.
         self.length = 0
         self._stream = stream
@@ -113,8 +113,8 @@ class Reader:
         self._news.set()
 
     def _add_to_log(self) -> None:
-        said, self._said = self._said, []
-        self.log.add(said)
+        new_lines, self._new_lines = self._new_lines, []
+        self.log.add(new_lines)
         if self.log.is_filling:
             self._news.set()
 
@@ -137,7 +137,7 @@ class Reader:
         return says_only_that_it_skipped(entry)
 
     def _say(self, level: str, subject: str, message: str) -> None:
-        self._said.append(LogLine(time.time(), level, subject, message))
+        self._new_lines.append(LogLine(time.time(), level, subject, message))
 
     def _is_debug(self, line: Line) -> bool:
         """Whether it is a line that was asked for to count, and is not kept; counts it."""

@@ -40,7 +40,7 @@ class StorageWatch:
         """Reports a silent storage; the one who asks gives it up."""
         if self._silence is not None:
             moment = time.monotonic()
-            moved = moved_by(self._asking, writes=False, said=0)
+            moved = moved_by(self._asking, writes=False, log_bytes=0)
             self._silence.look(Activity(moved, None), moment)
             self._report(self._silence.seconds(moment), order)
 

@@ -33,7 +33,7 @@ class AttemptLog:
         self._began, self._started_at = time.monotonic(), now()
         self._log_at = self._began
         self._speed_due = self._began + FIRST_SPEED
-        self._said: list[LogLine] = []
+        self._new_lines: list[LogLine] = []
         self._left_out = 0
         self._tail: logs.Tail | None = None
         self._is_lost = False
@@ -43,7 +43,7 @@ class AttemptLog:
 
     def say(self, level: str, message: str) -> None:
         """Adds a line of the portal's own."""
-        self._said.append(LogLine(time.time(), level, "", message))
+        self._new_lines.append(LogLine(time.time(), level, "", message))
 
     def note(self, speed_bytes: int) -> None:
         """Adds a speed to the curve. rclone's last figure is the average of the whole transfer, so
@@ -55,7 +55,7 @@ class AttemptLog:
     def collect(self, transfer: Run) -> None:
         """Takes rclone's log lines from the engine."""
         lines, left_out = transfer.take_log()
-        self._said += lines
+        self._new_lines += lines
         self._left_out += left_out
 
     def keep(self, transfer: Run) -> None:
@@ -90,9 +90,9 @@ class AttemptLog:
         if self._tail is None and not self._is_lost:
             self._tail = logs.begin(self._job_id, self._attempt)
         if self._tail is not None:
-            said, left_out = self._said, self._left_out
-            self._said, self._left_out = [], 0
-            logs.append_lines(self._tail, said, left_out)
+            new_lines, left_out = self._new_lines, self._left_out
+            self._new_lines, self._left_out = [], 0
+            logs.append_lines(self._tail, new_lines, left_out)
             if not logs.save(self._tail):
                 self._tail = None
         self._is_lost = self._tail is None

@@ -100,7 +100,7 @@ def test_copy_within_one_storage_may_say_nothing_for_ten_times_as_long() -> None
 
 
 def test_process_whose_bytes_cannot_be_known_is_judged_by_what_it_finishes() -> None:
-    assert moved_by(2**22 + 1, writes=True, said=0) is None
+    assert moved_by(2**22 + 1, writes=True, log_bytes=0) is None
     one = silence()
     for second in range(130):
         one.look(Activity(None, Statistics()), float(second))
