@@ -194,15 +194,15 @@ def report(
     memory = {f"a file of {n:,} jobs": of for n, of in zip((SHORT_FILE, LONG), peaks, strict=True)}
     file = f"memory at the peak, a file of {LONG:,} jobs ÷ one of {SHORT_FILE:,}, medians"
     text = f"""
-{ROUNDS} requests of each page to each of two portals, by turns; the statistics {PAUSED_ROUNDS}
-times, with a pause before each, so that they are made anew.
+Each page was requested {ROUNDS} times from each of two portals, by turns. The statistics were
+requested {PAUSED_ROUNDS} times, with a pause before each, so that they are built again.
 
 {table(rows, "milliseconds", 1)}
 
 {lines}
 - beside them: {beside}
 
-The whole history as a file, {FILES} times from each of two more portals, by turns:
+The whole history was downloaded {FILES} times from each of two more portals, by turns:
 
 {table({f"a file of {LONG:,} jobs": speeds}, "rows a second", 0)}
 

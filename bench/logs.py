@@ -236,9 +236,9 @@ def report(events: Told, pages: dict[str, tuple[float, float]]) -> None:
     for name, (seconds, _) in (errors, search):
         verdicts.append(verdict(f"seconds for {name}", seconds, WANTED_SECONDS))
     text = f"""
-A job runs and is followed by somebody, by turns {QUIET} and {LOUD}. Meanwhile
-{CANCELS} jobs that wait are cancelled one by one: from the POST until the last of {OTHERS} people
-has the event. Each round counts by its median.
+A user follows a running job, by turns {QUIET} and {LOUD}. Meanwhile
+{CANCELS} queued jobs are cancelled one by one. The time runs from the POST until the last of
+{OTHERS} people has the event. Each round counts by its median.
 
 {table(events, "ms from the act to the last of the others", 1)}
 

@@ -192,8 +192,8 @@ A plan of {NEW:,} files to copy and {OLD:,} to delete, by turns.
 {verdict("portal ÷ bare rclone, median of the rounds' ratios", ratio, WANTED_RATIO)}
 - the same, where bare rclone's output is thrown away: {thrown:.2f}
 
-The portal's own memory, in MiB: at rest, and at most during a plan and a copy. What is more
-for many files are the lines of the log between two writes, of which there are at most 8,000.
+The portal's own memory in MiB, at rest and at its peak during a plan and a copy. Many files take
+more because of the log lines between two writes, of which there are at most 8,000.
 
 | | at rest | plan | copy | seconds of the copy |
 | --- | ---: | ---: | ---: | ---: |

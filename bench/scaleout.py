@@ -157,9 +157,9 @@ def small_jobs(portal: Portal, number: int, rounds: int) -> str:
     beyond = median(b - a for a, b in zip(alone, ours, strict=True))
     rows = {"rclone alone": alone, "a job of the portal": ours}
     return f"""
-{number:,} queued jobs of one small file, {WORKERS} workers with {PLACES} place each, {rounds}
-rounds by turns with the same rclone started by a loop. The time is that of a place, from one job to
-the next.
+{number:,} queued jobs of one small file, {WORKERS} workers with {PLACES} slot each, {rounds}
+rounds by turns with the same rclone started by a loop. The time is what a slot takes from one job
+to the next.
 
 {table(rows, "ms a job", 0)}
 
@@ -214,8 +214,8 @@ def statements(portal: Portal, number: int) -> str:
         for query, calls in asked[:6]
     )
     return f"""
-{number} running jobs of real rclones on {WORKERS} workers, a file each second and so a line of log
-each second; statements as PostgreSQL counts them, the begin and the end of each transaction too.
+{number} jobs with real rclones run on {WORKERS} workers. Each copies a file and logs a line a
+second. Statements are those that PostgreSQL counts, including begin and end of each transaction.
 
 | the most frequent | a second |
 | --- | ---: |

@@ -181,9 +181,9 @@ byte of its first rows. Its listing is not kept from one opening to the next.
 
 {chr(10).join(verdicts)}
 
-{FILES} files of {SIZE // 10**6} MB to `rclone serve s3`, with the same options and in the same
-environment: through the portal from the POST to the end in the job's row, bare from the start of
-rclone to its exit.
+{FILES} files of {SIZE // 10**6} MB were copied to `rclone serve s3`, with the same options and in
+the same environment. Through the portal the time runs from the POST to the end in the job's row;
+for bare rclone, from its start to its exit.
 
 {table(transfers, "seconds in all", 3)}
 
