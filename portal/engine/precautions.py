@@ -92,6 +92,11 @@ class Precautions:
             self.close()
         return objection
 
+    @property
+    def looks_deeply(self) -> bool:
+        """Whether what lies below the ends had to be looked through, too."""
+        return self.verdict is not None and self.verdict.look is not None
+
     def prove_again(self, order: TransferOrder, tick: float) -> Objection:
         """Checks that the ends are still two places, while rclone is paused in the middle of its
         work."""

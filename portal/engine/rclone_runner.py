@@ -16,7 +16,7 @@ from portal.engine.local_ends import LocalEnds
 from portal.engine.log import LogLine
 from portal.engine.outcome import Outcome
 from portal.engine.outcomes import after_a_beginning, stopped, unknown_source
-from portal.engine.precautions import Objection
+from portal.engine.precautions import Precautions
 from portal.engine.progress import Progress
 from portal.engine.rclone_process import RcloneProcess
 from portal.engine.single_file import Lookup, Shape, narrow_to_file
@@ -75,8 +75,9 @@ class RcloneRunner:
         self.watch = StorageWatch(patience, self.note)
         #: Called with the leader of each process group.
         self.begun: Callable[[int], None] | None = None
-        #: Shows once more that the ends are two places, before rclone goes on after a pause.
-        self.prove_again: Callable[[TransferOrder, float], Objection] | None = None
+        self.precautions: Precautions | None = None
+        #: It was cut off after a pause, and everything has to be examined before the next one.
+        self.begins_again = False
 
     # --- what people ask for --------------------------------------------------------------------
 
@@ -246,8 +247,16 @@ class RcloneRunner:
         if order.moves and (changed := self._changed(order)) is not None:
             transfer.cut_off(changed)
             return
-        if order.moves and self.prove_again is not None:
-            objection = yield from self.prove_again(order, tick)
+        if order.moves and self.precautions is not None:
+            if self.precautions.looks_deeply:
+                self.note(
+                    "Both ends may be on one machine, so they are looked through again after the "
+                    "pause, and files that were not finished begin anew."
+                )
+                self.begins_again = True
+                transfer.cut_off("The transfer begins again after the pause.")
+                return
+            objection = yield from self.precautions.prove_again(order, tick)
             if objection is not None and not self.stopped:
                 objection = after_a_beginning(objection)
                 transfer.cut_off(objection.reason or "", is_retryable=objection.is_retryable)

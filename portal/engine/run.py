@@ -77,7 +77,7 @@ class Run:
         self._precautions = Precautions(
             rclone, moment, data_dir=data_dir, note=self._note, dry_run=self._look
         )
-        self._runner.prove_again = self._precautions.prove_again
+        self._runner.precautions = self._precautions
 
     def readings(
         self, begun: Callable[[int], None] | None = None, *, tick: float = 0.25
@@ -182,6 +182,14 @@ class Run:
         return order.confirmed.after(self._deleted() - self._deleted_before)
 
     def _try(self, tick: float) -> Readings:
+        outcome = yield from self._examine_and_run(tick)
+        while self._runner.begins_again and not self._runner.stopped:
+            self._runner.begins_again = False
+            self._cumulative.start_retry()
+            outcome = yield from self._examine_and_run(tick)
+        return outcome
+
+    def _examine_and_run(self, tick: float) -> Readings:
         """Everything that must be known first, then rclone."""
         yield from self._runner.stand_still(tick)
         if not self._runner.stopped:

@@ -10,6 +10,7 @@ Anything that cannot be found out counts as not safe.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,14 +178,22 @@ class Examination:
             folds = _folds_case(order.destination, may_write=not order.dry_run)
             if not single and (link := linked_folder(order.source, order.destination)):
                 return Verdict(chosen, refusals.LINKED_FOLDER.format(printable(link, _SHOWN)))
-        proves = order.moves and self._risky(chosen) and Path(order.source).exists()
-        if proves and (refusal := self._prove(single)):
+        if refusal := self._prove_on_disk(chosen, single):
             return Verdict(chosen, refusal)
         if folds and not single and (refusal := self._meeting_names()):
             return Verdict(chosen, refusal)
         return Verdict(
             chosen, folds_case=folds and not single, verification=verification, single=single
         )
+
+    def _prove_on_disk(self, chosen: Comparison, single: bool) -> str | None:
+        order = self._order
+        if not (order.moves and self._risky(chosen) and Path(order.source).exists()):
+            return None
+        refusal = self._prove(single)
+        if refusal or single or not self._shares(chosen):
+            return refusal
+        return self._place_checks.of_shared(_mounted_in_one(order.source, order.destination))
 
     def _with_storages(self) -> Verdict:
         order = self._order
@@ -377,3 +386,16 @@ def _file_systems(destination: str) -> list[str]:
     folder = existing(destination)
     below = folder.rstrip("/") + "/"
     return [folder, *(one.point for one in places.mounts() if one.point.startswith(below))]
+
+
+def _mounted_in_one(source: str, destination: str) -> list[str]:
+    """Paths below both ends where a disk is mounted in one of them: it may be a pool that shows the
+    folder of the other."""
+    tails: dict[str, None] = {}
+    for end in map(os.path.realpath, (source, destination)):
+        below = end.rstrip("/") + "/"
+        points = [one.point for one in places.mounts() if one.point.startswith(below)]
+        tails |= dict.fromkeys(point.removeprefix(below) for point in points)
+    return [
+        tail for tail in tails if all(Path(end, tail).is_dir() for end in (source, destination))
+    ]

@@ -13,7 +13,7 @@ from portal.engine import refusals
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
 
-Mount = Callable[[Path], Path]
+Mount = Callable[..., Path]
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def overlay(tmp_path: Path) -> Iterator[Mount]:
     """Mounts a pool of an empty disk, which is written to, and the given one."""
     mounted: list[Path] = []
 
-    def mount(lower: Path) -> Path:
-        upper, work, merged = (tmp_path / name for name in ("upper", "work", "merged"))
+    def mount(lower: Path, merged: Path = tmp_path / "merged") -> Path:
+        upper, work = tmp_path / "upper", tmp_path / "work"
         for folder in (upper, work, merged):
-            folder.mkdir()
+            folder.mkdir(parents=True)
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         done = subprocess.run(
             ["mount", "-t", "overlay", "overlay", "-o", options, str(merged)],
@@ -64,6 +64,23 @@ def test_overlay_is_not_moved_into_its_disk(
     pool = overlay(disk)
     assert not attempts.run("move", pool, disk).succeeded
     assert kept(pool) == before
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("below", ["2026", "2026/summer"])
+@pytest.mark.parametrize("into_pool", [True, False])
+def test_pool_below_one_end_that_shows_a_folder_of_the_other_is_found(
+    attempts: Attempts, overlay: Mount, tmp_path: Path, guarded: bool, below: str, into_pool: bool
+) -> None:
+    disk, other = tmp_path / "disk", tmp_path / "other"
+    before = photographs(disk)
+    overlay(disk / below, other / below)
+    ends = (disk, other) if into_pool else (other, disk)
+    run = attempts.confirmed if guarded else attempts.run
+    outcome = run("move", *ends)
+    assert outcome.reason == refusals.SHARED_FOLDER.format(below)
+    assert kept(disk) == before
+    assert [*markers(disk), *markers(other / below)] == []
 
 
 @pytest.mark.parametrize("kind", ["sftp", "webdav"])
