@@ -74,7 +74,6 @@ PATIENT = (
 #: Those that measure processor time, memory or latency: one after the other, with the machine to
 #: themselves and without coverage. In other files single tests are marked so.
 EXCLUSIVE = (
-    "browser/test_weight",
     "realtime/fanout/test_apart",
     "realtime/fanout/test_fanout",
     "security/test_floods",

@@ -114,6 +114,7 @@ def test_nothing_moves_when_figures_grow(portal: PortalServer, visit: Visit) -> 
     bob.cancel(job)
 
 
+@pytest.mark.exclusive
 @pytest.mark.slow
 def test_fifty_running_jobs_move_nothing_but_their_numbers_and_leave_the_page_quick(
     portal: PortalServer, visit: Visit
