@@ -8,6 +8,7 @@ then shows its source would delete the only copies.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from portal.engine.statistics import printable
 #: File systems on which a folder keeps its inode number as long as it exists. Others, such as FUSE,
 #: may give it another one at any time.
 _LASTING_NUMBERS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"})
+_SNAPSHOTS = "/.zfs/snapshot/"
 _SHOWN = 200
 _CHANGED = (
-    "The {} ({}) is not the same folder any more as when this was examined: a disk was mounted or "
+    "The {} ({}) is not the same folder that was examined: it is gone, a disk was mounted or "
     "unmounted there, or another folder has taken its name. The transfer was stopped. Put back "
     "what was there, compare both ends, then retry."
 )
@@ -62,6 +64,9 @@ class LocalEnds:
         """A sentence about an end that is not what was noted; None if all is well."""
         if self._noted is None or not self._ends:
             return None
+        for path in self._ends.values():
+            with suppress(OSError):
+                path.stat()  # mounts on demand come now, and stand in the table
         table = places.mounts()
         for role, path in self._ends.items():
             noted = self._noted.get(role)
@@ -86,13 +91,14 @@ class LocalEnds:
 
 
 def _inside(real: str, table: list[Mount]) -> frozenset[tuple[str, str]]:
-    """Returns what is mounted inside the folder, except mounts on demand, which may come and
-    go."""
+    """Returns what is mounted inside the folder, except mounts on demand and snapshots of ZFS,
+    which come when somebody looks into them."""
     inside = real.rstrip("/") + "/"
     found = [one for one in table if one.point.startswith(inside)]
     on_demand = [one.point for one in found if one.kind == "autofs"]
     return frozenset(
         (one.point, one.key(one.point))
         for one in found
-        if not any(one.point == point or one.point.startswith(f"{point}/") for point in on_demand)
+        if _SNAPSHOTS not in one.point
+        and not any(one.point == point or one.point.startswith(f"{point}/") for point in on_demand)
     )
