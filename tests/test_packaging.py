@@ -57,6 +57,8 @@ REQUIRED = [
     "portal/_root/static/vendor/tabler.LICENCE.txt",
     "portal/_root/static/vendor/tabler.min.css",
     "portal/_root/templates/base.html",
+    "transfer_portal-*.dist-info/licenses/LICENSE",
+    "transfer_portal-*.dist-info/licenses/licences/tabler.txt",
 ]
 NEVER = re.compile(r"(^|/)(\.[^/]*|__pycache__|node_modules|instance|tests)(/|$)|\.(pyc|map|env)$")
 

@@ -24,6 +24,8 @@ def test_image_has_the_wheel_with_all_that_it_reads(image: Image) -> None:
     (root,) = image.installed.glob("lib/python*/site-packages/portal/_root")
     assert (root / "static" / "vendor" / "htmx.min.js").is_file()
     assert (root / "migrations" / "env.py").is_file()
+    (licenses,) = root.parents[1].glob("transfer_portal-*.dist-info/licenses")
+    assert "Apache License" in (licenses / "LICENSE").read_text()
 
 
 def test_container_serves_and_ends(image: Image, tmp_path: Path) -> None:
