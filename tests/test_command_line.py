@@ -186,7 +186,7 @@ def test_database_of_a_newer_version_is_reported_as_that(
     done = command(*arguments, PORTAL_PORT=str(free_port()))
     assert done.exit_code == 1
     assert "a newer version has changed the database (revision 9999" in done.output
-    assert f"manage.py db downgrade {mine}" in done.output
+    assert f"portal db downgrade {mine}" in done.output
     assert "Traceback" not in done.output
     assert revision(data) == "9999"
 
@@ -205,7 +205,7 @@ def test_database_of_an_older_version_is_reported_as_that(
     done = command(*arguments, PORTAL_PORT=str(free_port()))
     assert done.exit_code == 1
     assert "is that of an older version (revision 0005; this one needs" in done.output
-    assert "manage.py db upgrade" in done.output
+    assert "portal db upgrade" in done.output
     assert revision(data) == "0005"
 
 

@@ -68,12 +68,12 @@ def refuse_older(settings: Settings) -> None:
     if found is None:
         raise SettingsError(
             "PORTAL_DATABASE_URL: there is no portal in the database yet. Start one, or run: "
-            "manage.py db upgrade"
+            "portal db upgrade"
         )
     if found in known[1:]:
         raise SettingsError(
             f"PORTAL_DATABASE_URL: the database is that of an older version (revision {found}; "
-            f"this one needs {known[0]}). Make a backup, then run: manage.py db upgrade"
+            f"this one needs {known[0]}). Make a backup, then run: portal db upgrade"
         )
 
 
@@ -98,7 +98,7 @@ def _refuse_newer(settings: Settings) -> None:
         raise SettingsError(
             f"PORTAL_DATABASE_URL: a newer version has changed the database (revision {found}; "
             f"this one knows {known[0]}). Install that version again. To come back to this one, "
-            f"run there: manage.py db downgrade {known[0]}"
+            f"run there: portal db downgrade {known[0]}"
         ) from None
 
 

@@ -112,13 +112,13 @@ class KnownMounts:
                 return (
                     f"The folder {point} is not there: the disk that was mounted at it is away. "
                     "Mount it again, then retry. If it is meant to be an ordinary folder now, an "
-                    f"administrator runs: manage.py accept-mount {point}"
+                    f"administrator runs: portal accept-mount {point}"
                 )
             if not any(_same(_identity(mount), one) for one in disks):
                 return (
                     f"Another disk is mounted at {point} than before. Mount the right one, then "
                     "retry. If this one is right too, an administrator runs: "
-                    f"manage.py accept-mount {point}"
+                    f"portal accept-mount {point}"
                 )
         root = next((root for root in self._roots if _inside(real, root)), None)
         if root is not None and not Path(root).is_dir():
@@ -181,7 +181,7 @@ def _problem_below(real: str, known: Known, present: dict[str, Mount]) -> str | 
             return (
                 f"A disk inside this folder is away: it was mounted at {point}. Mount it again, "
                 "then retry. If it is meant to be an ordinary folder now, an administrator runs: "
-                f"manage.py accept-mount {point}"
+                f"portal accept-mount {point}"
             )
     return None
 

@@ -57,7 +57,7 @@ def run_worker(settings: Settings, pools: tuple[str, ...], concurrency: int | No
     back into the queue and raises WorkerEnded."""
     if not settings.scale_out:
         raise SettingsError(
-            "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `manage.py run` "
+            "PORTAL_REDIS_URL: a worker needs it, and PostgreSQL. Without them `portal run` "
             "runs the transfers itself, and no worker is needed."
         )
     stopping.install_handlers()
