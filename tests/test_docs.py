@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +118,38 @@ def links() -> Iterator[tuple[Path, str]]:
 )
 def test_relative_link_leads_somewhere(document: Path, target: str) -> None:
     assert (document.parent / target.partition("#")[0]).exists()
+
+
+#: Named on purpose, but not in the repository: parts of a wheel and a data folder, and plans.
+ABSENT = re.compile(r"portal/_root\b|files/|[^`]*\bnotices?\b")
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """Files and folders in backticks, with the document that names them."""
+    named = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|js|html|css|d\.ts)|(?:[\w.-]+/)+)`")
+    for document in DOCUMENTS:
+        for path in named.findall(document.read_text()):
+            if not ABSENT.match(path):
+                yield document.name, path
+
+
+def test_every_file_and_folder_that_is_named_exists() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    files = [f"/{name}" for name in os.fsdecode(listed.stdout).split("\0")]
+    tops = {name.split("/")[1] for name in files if name.count("/") > 1}
+
+    def exists(path: str) -> bool:
+        """From the top if it begins with a folder that stands there; else it may lie anywhere."""
+        if path.partition("/")[0] in tops:
+            return (ROOT / path).exists()
+        return any(
+            f"/{path}" in name if path.endswith("/") else name.endswith(f"/{path}")
+            for name in files
+        )
+
+    named = set(paths())
+    assert len(named) > 50
+    assert sorted(one for one in named if not exists(one[1])) == []
 
 
 def test_every_command_of_make_that_is_named_exists() -> None:
