@@ -184,7 +184,9 @@ def _words_of_job(job: Job, measured: JobSpeed | None) -> str:
     length = run_time(job) if ended else len(measured.points) * measured.step
     attempt = f"Attempt {measured.attempt}: " if measured.attempt > 1 else ""
     words = f"{attempt}peak {_rate(measured.peak)}, average {_rate(average)}"
-    return f"{words[0].upper()}{words[1:]}, {duration(length)}{' so far (live)' if live else ''}"
+    # The curve grows before the words are renewed; they stay true of its beginning.
+    within = f" in the first {duration(length)}" if live else f", {duration(length)}"
+    return f"{words[0].upper()}{words[1:]}{within}"
 
 
 def _rate(number: int) -> str:

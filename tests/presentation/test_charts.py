@@ -160,7 +160,7 @@ def test_running_chart_leaves_room_until_it_is_asked_for_again(new_job: Any) -> 
     assert chart is not None
     assert chart.width == 120
     assert (chart.top, chart.parts) == (2 * MIB, 4)
-    assert chart.words == "Peak 2.0 MiB/s, average 2.0 MiB/s, 40 s so far (live)"
+    assert chart.words == "Peak 2.0 MiB/s, average 2.0 MiB/s in the first 40 s"
 
 
 def test_new_attempt_does_not_show_what_an_older_one_did(new_job: Any) -> None:
