@@ -9,6 +9,7 @@ than the screen.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -206,6 +207,10 @@ def readme_pictures(browser: Browser, server: PortalServer, jobs: dict[str, str]
         page.set_viewport_size({"width": 1100, "height": 800})
         page.goto(server.url + jobs["running"])
         settle(page)
+        # The curve comes whole with the next poll.
+        words = page.locator("#speed-words")
+        first = words.inner_text()
+        wait_for(lambda: words.inner_text() != first, 30, lambda: page.wait_for_timeout(100))
         picture(page, "job")
         page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(server.url)
@@ -259,8 +264,9 @@ def main() -> None:
     chosen = parser.parse_args()
     if not chosen.readme and chosen.folder is None:
         parser.error("name a folder, or use --readme")
-    with tempfile.TemporaryDirectory(prefix="transfer-portal-") as temporary:
-        # A short path with a familiar look, because the pictures show it.
+    # A short path with a familiar look where that is possible, because the pictures show it.
+    place = "/srv" if os.access("/srv", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="portal-", dir=place) as temporary:
         server = PortalServer(Path(temporary), PORTAL_MAX_RUNNING_JOBS="3")
         server.manage("db", "upgrade")
         server.create_users()
