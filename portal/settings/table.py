@@ -67,8 +67,8 @@ class Settings(BaseSettings):
         120.0,
         ge=3,
         le=86_400,
-        description="Seconds without a byte from a storage after which a try of a transfer is "
-        "given up. People are told after a third of it, and after 15 s at the latest.",
+        description="Seconds without a byte from a storage after which an attempt is given up. "
+        "The page reports it after a third of that, at most 15 s.",
     )
     remotes_allow_local: bool = Field(
         False,
@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     previous_secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         repr=False,
-        description="Comma-separated secret keys of before, which still open what is stored "
-        "encrypted by them: the secrets of remotes and second factors.",
+        description="Comma-separated previous secret keys. They still decrypt stored secrets: "
+        "those of remotes and second factors.",
     )
     secure_cookies: bool = Field(
         False, description="Send cookies over HTTPS only. Set it behind TLS."
@@ -178,7 +178,8 @@ class Settings(BaseSettings):
         "It need not be set for providers that say `mfa` in the claim `amr`.",
     )
     password_sign_in: bool = Field(
-        True, description="Let people sign in by a password; without it by single sign-on alone."
+        True,
+        description="Allow sign-in by password. If false, only single sign-on is possible.",
     )
     test_time_scale: float = Field(
         1.0,

@@ -15,7 +15,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 _LARGEST_BODY = 64 * 1024
 _MAX_ERRORS = 20
 _SENTENCES = {
-    "missing": "Give this field.",
+    "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
 }
 
