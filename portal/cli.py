@@ -179,7 +179,7 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
 @cli.command("accept-mount")
 @click.argument("folder", type=click.Path(path_type=Path))
 def accept_mount(folder: Path) -> None:
-    """Say that the disk which is mounted at FOLDER now is right, or that none is to be."""
+    """Accept the disk that is mounted at FOLDER now, or that none is."""
     from portal.worker import roots
 
     settings = _settings()
@@ -191,9 +191,9 @@ def accept_mount(folder: Path) -> None:
             "folder at which one is mounted: one of PORTAL_TRANSFER_ROOTS, or one above or below."
         )
     if is_new:
-        click.echo(f"From now on {folder} is right as it is.")
+        click.echo(f"Accepted {folder} as it is now.")
     else:
-        click.echo(f"{folder} was right already.")
+        click.echo(f"{folder} was accepted already.")
 
 
 @cli.command("reset-second-factor")
@@ -220,7 +220,8 @@ def reset_second_factor(name: str) -> None:
 
 @cli.command("rotate-keys")
 def rotate_keys() -> None:
-    """Seal all stored secrets anew by the present secret key, so that the previous may go."""
+    """Encrypt all stored secrets with the current secret key, so that the previous one can be
+    removed."""
     from portal.runtime.context import current
     from portal.services.runtime import make_runtime
     from portal.services.storage import key_rotation

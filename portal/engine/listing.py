@@ -18,7 +18,7 @@ from portal.engine.run_once import Answer, run_once
 #: A hundred thousand entries or so; who has more finds by name.
 _MAX_BYTES = 24 * 1024 * 1024
 _MISSING = 3
-_UNREADABLE = "Some of what rclone told about this folder could not be read. Look again."
+_UNREADABLE = "Part of this folder's listing could not be read. Reload it."
 #: The end of Go's message when the storage gave an answer that rclone did not expect.
 _PANIC = 2
 #: rclone's own messages.

@@ -21,8 +21,8 @@ from portal.engine.stderr import Reader
 
 _ERROR_LENGTH = 500
 _UNREADABLE = (
-    "Some of what rclone told could not be read, so that this plan would not name everything. "
-    "Nothing was done; check again."
+    "Part of rclone's output could not be read, so this plan would be incomplete. Nothing was "
+    "changed. Preview again."
 )
 _DIFFER = 1  # rclone's exit code of a check that found a difference, among others
 

@@ -8,7 +8,7 @@ ONE_PLACE = (
 EMPTY_SOURCE = (
     "There is no file in the source (with these filters), so this sync would delete everything at "
     "the destination. Nothing was done. Check the source; if it is meant to be empty, tick “Allow "
-    "an empty source” (allow_empty_source)."
+    "an empty source”."
 )
 FILTERED_SYNC = (
     "A sync deletes what the source does not have, and a file that “Minimum age” or “Maximum size” "

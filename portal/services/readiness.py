@@ -25,7 +25,7 @@ def parts() -> dict[str, str]:
     if settings.scale_out:
         found["workers"] = _workers()
         lives = found["workers"] == "ok"
-        found["rclone"] = "ok" if lives else "Unknown, for no worker says anything of its rclone."
+        found["rclone"] = "ok" if lives else "Unknown: no worker has reported on rclone."
         found["roots"] = _roots_of_workers()
     else:
         found["rclone"] = rclone_problem(rclone_path(settings.rclone)) or "ok"
@@ -51,7 +51,7 @@ def _roots_of_workers() -> str:
         return " ".join(workers.root_problems()) or "ok"
     except SQLAlchemyError as error:
         session.rollback()
-        return f"Unknown, for the database does not answer: {type(error).__name__}"
+        return f"Unknown: the database does not answer ({type(error).__name__})."
 
 
 def _database() -> str:
@@ -88,4 +88,4 @@ def _workers() -> str:
         return "ok" if workers.any_lives() else "No worker is running: new jobs wait."
     except SQLAlchemyError as error:
         session.rollback()
-        return f"Unknown, for the database does not answer: {type(error).__name__}"
+        return f"Unknown: the database does not answer ({type(error).__name__})."

@@ -135,11 +135,11 @@ class _Process:
         # After a fault Celery waits for the running jobs, which must go back to the queue at once.
         if self._fault or not consumer.is_alive():
             reason = repr(self._fault) if self._fault else "it gave no reason"
-            return f"The part that takes jobs from Redis has ended: {reason}."
+            return f"The Celery consumer has ended: {reason}."
         if not self._registration.is_alive:
-            return "The part that says that this worker lives has ended; the log says why."
+            return "The heartbeat has ended; the log says why."
         if not self._executor.is_alive():
-            return "The part that looks after waiting jobs has ended; the log says why."
+            return "The sweeper has ended; the log says why."
         return ""
 
     def _consume(self) -> None:
@@ -162,7 +162,7 @@ class _Process:
         except SystemExit:
             log.info("takes no more jobs")
         except Exception as error:  # carried to the main thread, which ends the worker with it
-            log.exception("the part that takes jobs from Redis has failed")
+            log.exception("the Celery consumer has failed")
             self._fault = error
         finally:
             if self._consuming is not None:

@@ -183,7 +183,7 @@ def test_dry_run_of_which_a_line_is_missing_makes_no_plan(bench, said: str, brok
     outcome = transfer.outcome()
     assert (outcome.succeeded, outcome.plan, outcome.exit_code) == (False, None, 0)
     assert outcome.reason is not None
-    assert outcome.reason.startswith("Some of what rclone told could not be read")
+    assert outcome.reason.startswith("Part of rclone's output could not be read")
     assert transfer.unreadable_lines == broken
     assert final is None or final.percent != 100.0
 

@@ -57,16 +57,16 @@ def test_worker_without_a_package_that_redis_needs_says_so_and_fails(worker: Any
     broken.break_by(WITHOUT_A_PACKAGE)
     broken.launch()
     assert broken.wait(20) == 1
-    assert "Error: The part that takes jobs from Redis has ended: " in broken.log
+    assert "Error: The Celery consumer has ended: " in broken.log
     assert "packaging" in broken.log.rpartition("Error: ")[2]
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (CONSUMER_BREAKS, "takes jobs from Redis has ended: TypeError('the hub is broken')"),
-        (NO_HEARTBEATS, "says that this worker lives has ended"),
-        (NO_SWEEP, "looks after waiting jobs has ended"),
+        (CONSUMER_BREAKS, "Celery consumer has ended: TypeError('the hub is broken')"),
+        (NO_HEARTBEATS, "heartbeat has ended"),
+        (NO_SWEEP, "sweeper has ended"),
     ],
 )
 def test_worker_that_breaks_gives_its_job_back_says_why_and_fails(

@@ -198,6 +198,6 @@ def test_readiness_of_a_portal_with_workers_names_redis_and_their_absence(
     assert answer.json["parts"]["database"] == "ok"
     assert answer.json["parts"]["queue"].startswith("Redis does not answer")
     assert answer.json["parts"]["workers"].startswith("No worker")
-    assert answer.json["parts"]["rclone"].startswith("Unknown, for no worker")
+    assert answer.json["parts"]["rclone"].startswith("Unknown: no worker")
     database.session.remove()
     engine_of(app).dispose()

@@ -44,7 +44,7 @@ def readyz() -> Response:
 @public
 def metrics() -> Response:
     if not _may_read_metrics():
-        raise NotFound("There is nothing here.")
+        raise NotFound("Page not found.")
     return Response(generate_latest(registry()), content_type=CONTENT_TYPE_LATEST)
 
 

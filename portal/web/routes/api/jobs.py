@@ -44,7 +44,7 @@ class JobsQuery(Pages):
         None, description="Only jobs of this status; those that are cancelling count as running."
     )
     q: str = Field(
-        "", max_length=listing.SEARCH_LENGTH, description="Part of a name, source or destination."
+        "", max_length=listing.SEARCH_LENGTH, description="Text in the name, source or destination."
     )
 
 
@@ -146,7 +146,7 @@ def list_jobs(query: JobsQuery) -> Answer:
     headers=IdempotencyHeaders,
     shape=Job,
     answers={
-        201: "The new job. It starts at once or waits its turn.",
+        201: "The new job. It starts right away, or queues if all slots are busy.",
         200: "The job that was created with this key before.",
     },
     answer_headers=_LOCATION,
@@ -237,7 +237,7 @@ def resume_job(job_id: int) -> Job:
     right=Role.OPERATOR,
     body=NewLimit,
     shape=Job,
-    answers={200: "The job. The limit is in force within a second or two."},
+    answers={200: "The job. The limit takes effect within two seconds."},
     refusals={409: _TOO_LATE},
 )
 def limit_job(job_id: int, body: NewLimit) -> Job:
