@@ -29,7 +29,7 @@ from portal.transfers.validation import BANDWIDTH_LENGTH, RawOptions
 OPERATIONS = {
     Operation.COPY: "Copies what is new or changed. Deletes nothing.",
     Operation.SYNC: "Makes the destination match the source. Deletes files that exist only there.",
-    Operation.MOVE: "Copies, then deletes each file at the source..",
+    Operation.MOVE: "Copies, then deletes each file at the source.",
     Operation.CHECK: "Compares both sides. Changes nothing.",
 }
 
