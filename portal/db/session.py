@@ -31,6 +31,7 @@ from sqlalchemy import (
     literal,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.compiler import compiles
@@ -264,6 +265,13 @@ def write() -> Iterator[Session]:
     finally:
         if tx.get_transaction() is transaction:
             tx.rollback()
+
+
+def insert_into(tx: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what to do ``on_conflict``, which SQLAlchemy has by dialect alone."""
+    if tx.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
 
 
 def _begin_write() -> Session:

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
+from portal.db.session import insert_into
 from portal.models import KnownAddress, SignInLimit, User
 
 _FIRST_WAIT = 1.0
@@ -112,9 +112,8 @@ def _count(row: SignInLimit, allowance: Allowance, by: int, moment: datetime) ->
 
 def _rows(tx: Session, keys: Iterable[str]) -> list[SignInLimit]:
     """Returns the rows of these keys, locked in one order. Rows that are missing are inserted."""
-    insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
     new = [{"key": key, "tries": 0.0, "counted_at": now()} for key in sorted(keys)]
-    tx.execute(insert(SignInLimit).values(new).on_conflict_do_nothing())
+    tx.execute(insert_into(tx, SignInLimit).values(new).on_conflict_do_nothing())
     query = select(SignInLimit).where(SignInLimit.key.in_(keys)).order_by(SignInLimit.key)
     return list(tx.scalars(query.with_for_update()))
 

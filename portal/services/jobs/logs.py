@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import write
+from portal.db.session import insert_into, write
 from portal.models import Job, JobLog, JobLogChunk, JobSpeed
 from portal.runtime.thread_offload import offload
 from portal.services.jobs import log_format
@@ -191,8 +190,7 @@ def _row(job_id: int, chunk: _Chunk) -> dict[str, Any]:
 
 
 def _upsert(session: Session) -> Any:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(JobLogChunk)
+    statement = insert_into(session, JobLogChunk)
     return statement.on_conflict_do_update(
         index_elements=[JobLogChunk.job_id, JobLogChunk.first_line],
         set_={name: statement.excluded[name] for name in ("lines", "levels", "data")},

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from portal.db.session import session, write
+from portal.db.session import insert_into, session, write
 from portal.models import Job, JobLog, JobSpeed
 from portal.services.jobs.speed_curve import Series
 from portal.transfers.states import ACTIVE
@@ -16,7 +15,6 @@ from portal.transfers.states import ACTIVE
 def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> None:
     """Replaces the stored curve. A worker of an older attempt changes nothing any more."""
     with write() as tx:
-        insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
         figures = {
             "attempt": attempt,
             "started_at": started_at,
@@ -25,7 +23,7 @@ def save(job_id: int, attempt: int, started_at: datetime, series: Series) -> Non
             "peak": series.peak,
         }
         tx.execute(
-            insert(JobSpeed)
+            insert_into(tx, JobSpeed)
             .values(job_id=job_id, **figures)
             .on_conflict_do_update(
                 index_elements=[JobSpeed.job_id], set_=figures, where=JobSpeed.attempt <= attempt

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from portal.db.session import session
+from portal.db.session import insert_into, session
 from portal.models import HistoryTotal, Job, Span
 from portal.transfers.states import FINAL, JobStatus
 
@@ -43,7 +42,6 @@ def add(tx: Session, job: Job) -> None:
     """Adds a job that has just ended, within the transaction that ended it."""
     if job.finished_at is None:
         raise ValueError("only what is over counts")
-    insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
     figures = {
         "jobs": 1,
         "bytes_moved": job.bytes_transferred,
@@ -57,7 +55,7 @@ def add(tx: Session, job: Job) -> None:
         "destination_remote_id": job.destination_remote_id or 0,
     } | figures
     # One statement for all three rows, so that every transaction locks them in the same order.
-    statement = insert(HistoryTotal).values(
+    statement = insert_into(tx, HistoryTotal).values(
         [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span]
     )
     tx.execute(

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import write
+from portal.db.session import insert_into, write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
 from portal.realtime import publish
 from portal.services.jobs import places, totals
@@ -163,9 +162,10 @@ def add_activity(session: Session, moment: datetime, **figures: int) -> None:
     figures = {name: by for name, by in figures.items() if by}
     if not figures:
         return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = dict.fromkeys(("bytes_moved", "completed", "failed", "cancelled"), 0) | figures
-    statement = insert(ActivityMinute).values(minute=moment.replace(second=0, microsecond=0), **row)
+    statement = insert_into(session, ActivityMinute).values(
+        minute=moment.replace(second=0, microsecond=0), **row
+    )
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[ActivityMinute.minute],
