@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from flask import Flask
 
-from portal import settings as settings_module
 from portal.app import build_app
 from portal.db.session import session
 from portal.models import AuditEntry, Identity, LoginSession, Role, User
 from portal.services.accounts import oidc, single_sign_on
 from portal.settings import Settings, SettingsError, load_settings
+from portal.settings import table as settings_table
 from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.ports import free_port
@@ -525,7 +525,7 @@ def test_missing_package_stops_the_start_with_a_sentence(
         monkeypatch.setenv(name, value)
     found = util.find_spec
     monkeypatch.setattr(
-        settings_module, "find_spec", lambda name: None if name == "authlib" else found(name)
+        settings_table, "find_spec", lambda name: None if name == "authlib" else found(name)
     )
     with pytest.raises(SettingsError, match=r"PORTAL_OIDC_ISSUER.*transfer-portal\[oidc\]"):
         load_settings(data_dir=tmp_path).prepare()
