@@ -259,11 +259,11 @@ def _static_prefix() -> str:
     for path in sorted(resources.STATIC.rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(resources.STATIC)).encode())
-            digest.update(_content_mark(path))
+            digest.update(_content_digest(path))
     return f"/static/{digest.hexdigest()[:12]}/"
 
 
-def _content_mark(path: Path) -> bytes:
+def _content_digest(path: Path) -> bytes:
     # The vendored files are large and change only with their size or their release.
     if "vendor" in path.parts:
         return str(path.stat().st_size).encode()

@@ -278,10 +278,10 @@ class _Known(click.ParamType[tuple[int, str]]):
     name = "ID:HASH"
 
     def convert(self, value: Any, param: Any, context: Any) -> tuple[int, str]:
-        number, _, mark = str(value).partition(":")
-        if not (number.isdecimal() and len(mark) == _HASH_LENGTH):
+        number, _, entry_hash = str(value).partition(":")
+        if not (number.isdecimal() and len(entry_hash) == _HASH_LENGTH):
             self.fail("write it as the command printed it: 5012:3f0a…", param, context)
-        return int(number), mark
+        return int(number), entry_hash
 
 
 @audit.command()

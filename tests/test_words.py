@@ -18,9 +18,10 @@ WORDS = re.findall(
     """
     Bell bell bells Doorbell doorbell rung came_back GIVE_BACK LAPSED Ledger ledger Lifeline
     Lobby lobby Outlet outlet Wire wire Pulse Blackening blackening Governor Workplace workplace
-    mourn _mourn Gate gate KnownHosts AnyRelease half_way same_caller recent_caller take_back
+    mourn Gate gate KnownHosts AnyRelease half_way same_caller recent_caller take_back
     give_back fall_behind hang_up see_off look_ahead touch_row owner_mark NoTimetable sealing
-    dialer ladder close_ears end_at_once go_on lost_to step_aside has_arrived has_news
+    dialer ladder close_ears end_at_once go_on lost_to step_aside has_arrived has_news door doors
+    seal seals wish wishes
     """,
 )
 #: Refused as names in Python; as everyday words in a sentence they are fine.
@@ -31,7 +32,7 @@ NAMES = re.findall(
     Moment Wish Typed Seat Order Sighting Given Asked Shown Embedded Idle Places Presence Orders
     obey Refusal USUAL restored sealed checked rung_at deaf exclusively glance worked proofs
     Arrived Once Said believed greet told took Deed Sight Elsewhere Named Later may_pass
-    hashed rehashed unpacked obscured carried made_of wish said
+    hashed rehashed unpacked obscured carried made_of said
     """,
 )
 
@@ -52,7 +53,7 @@ def rooms_by_word() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sources(".py", ".js", ".html", ".md", ".txt"):
         for word in set(re.findall(r"\w+", path.read_text())):
-            found.setdefault(word, set()).add(room_of(path))
+            found.setdefault(word.lstrip("_"), set()).add(room_of(path))
     return found
 
 
@@ -63,7 +64,7 @@ def rooms_by_name() -> dict[str, set[str]]:
         with path.open("rb") as file:
             for token in tokenize.tokenize(file.readline):
                 if token.type == tokenize.NAME:
-                    found.setdefault(token.string, set()).add(room_of(path))
+                    found.setdefault(token.string.lstrip("_"), set()).add(room_of(path))
     return found
 
 

@@ -22,13 +22,13 @@ _TIMEOUT = 20.0
 _RECHECK_AFTER = 5.0
 
 
-class _Checked(NamedTuple):
+class _CheckResult(NamedTuple):
     at: float
     problem: str | None
 
 
 #: By path and what the file there is; few ever lie at one path.
-_checked: dict[tuple[Path, object], _Checked] = {}
+_results: dict[tuple[Path, object], _CheckResult] = {}
 
 
 def rclone_path(configured: Path | None) -> Path:
@@ -78,15 +78,15 @@ def rclone_problem(path: Path) -> str | None:
         identity = None
     else:
         identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
-    known = _checked.get((path, identity))
+    known = _results.get((path, identity))
     if known is None or (known.problem and time.monotonic() > known.at + _RECHECK_AFTER):
         try:
             check_rclone(path)
         except EngineError as error:
-            known = _Checked(time.monotonic(), str(error))
+            known = _CheckResult(time.monotonic(), str(error))
         else:
-            known = _Checked(time.monotonic(), None)
-        _checked[path, identity] = known
+            known = _CheckResult(time.monotonic(), None)
+        _results[path, identity] = known
     return known.problem
 
 

@@ -221,7 +221,7 @@ class RcloneRunner:
         for reading in transfer.readings(tick):
             yield reading
             if self._resuming:
-                yield from self._go_on(transfer, order, tick)
+                yield from self._resume_if_unchanged(transfer, order, tick)
             if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
                 looked_at = time.monotonic()
                 self._ensure_same_ends(transfer)
@@ -239,10 +239,10 @@ class RcloneRunner:
 
     # --- whether the ends are still the ones that were examined ---------------------------------
 
-    def _go_on(
+    def _resume_if_unchanged(
         self, transfer: RcloneProcess, order: TransferOrder, tick: float
     ) -> Iterator[Progress | None]:
-        """After a pause, if what was shown before it still holds."""
+        """Resumes after a pause if what was shown before it still holds; otherwise ends rclone."""
         self._resuming = False
         if order.moves and (changed := self._changed(order)) is not None:
             transfer.cut_off(changed)
@@ -265,7 +265,8 @@ class RcloneRunner:
             transfer.resume()
 
     def _ensure_same_ends(self, transfer: RcloneProcess) -> None:
-        """Ends the transfer if an end has changed. After a pause ``_go_on`` checks that."""
+        """Ends the transfer if an end has changed. After a pause ``_resume_if_unchanged`` checks
+        that."""
         if not self.paused and (changed := self.local_ends.changed()) is not None:
             transfer.cut_off(changed)
 

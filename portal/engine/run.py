@@ -155,7 +155,7 @@ class Run:
         self._left_out.forget_by_size()
         return outcome
 
-    def _look_ahead(self, order: TransferOrder, tick: float) -> Objection:
+    def _verify_confirmed_plan(self, order: TransferOrder, tick: float) -> Objection:
         """Returns None if it would delete exactly what was confirmed; in a later try, or after a
         restart of a move, when part of that may be done, no more files than that."""
         confirmed = order.confirmed
@@ -198,7 +198,7 @@ class Run:
             self._runner.local_ends.note()
             objection = yield from self._attend(
                 self._precautions.take(
-                    self._order, tick, lambda order: self._look_ahead(order, tick)
+                    self._order, tick, lambda order: self._verify_confirmed_plan(order, tick)
                 )
             )
             if objection is not None:

@@ -14,7 +14,7 @@ class SignInLimit(Base):
 
     __tablename__ = "sign_in_limits"
 
-    #: What is limited, as a SHA-256: names are typed by strangers, and are of any length.
+    #: SHA-256 of what is limited: anybody may type names, and they are of any length.
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     #: Tries as of ``counted_at``; they are forgiven one by one as time goes by.
     tries: Mapped[float]

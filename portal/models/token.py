@@ -56,7 +56,7 @@ class IdempotencyKey(Base):
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
     )
     key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    #: SHA-256 of what was asked for: the same key with another wish is a mistake.
+    #: SHA-256 of what was asked for: the same key with another request is a mistake.
     body_hash: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[int] = mapped_column(BigId, ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)

@@ -194,8 +194,8 @@ def _cut_some(before: datetime) -> int:
     return number
 
 
-def _cut_words(last: int, mark: str) -> str:
-    return f"through {last}, {mark}"
+def _cut_words(last: int, last_hash: str) -> str:
+    return f"through {last}, {last_hash}"
 
 
 # --- reading ------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def mark_stopped(worker_id: int) -> None:
 
 
 def find_unended(machine: str) -> list[tuple[int, str]]:
-    """Returns ids and process marks of the workers of this machine that never reported their
+    """Returns ids and processes of the workers of this machine that never reported their
     end."""
     mine = (WorkerProcess.machine == machine, WorkerProcess.stopped_at.is_(None))
     rows = session.execute(select(WorkerProcess.id, WorkerProcess.process).where(*mine)).all()

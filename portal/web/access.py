@@ -146,7 +146,7 @@ def _refuse_forgery() -> None:
 
 
 def _enforce() -> None:
-    # Noted before the view reads. If a job changes meanwhile, the page will notice it by this mark.
+    # Noted before the view reads. If a job changes meanwhile, the page notices it by this version.
     g.state_version = str(caches().state_version)
     if request.endpoint is None:
         return  # no such page; the error page says so

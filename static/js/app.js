@@ -60,7 +60,7 @@ function live(user) {
     dispatch: (name) => {
       if (state() !== 'signed-out') dispatch(name);
     },
-    isCurrent: () => isStill(body.dataset.mark),
+    isCurrent: () => isStill(body.dataset.stateVersion),
   });
   const notices = createNotices({ document, clock });
   const jobs = createLiveJobs({

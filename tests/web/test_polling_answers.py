@@ -169,8 +169,8 @@ def test_page_can_tell_whether_something_happened_since_it_was_made(
 ) -> None:
     bob = browser("bob")
     bob.user = user("bob")
-    marked = re.search(r'data-mark="([^"]+)"', bob.get("/jobs").text)
+    marked = re.search(r'data-state-version="([^"]+)"', bob.get("/jobs").text)
     assert marked is not None
-    assert bob.get("/api/session").json["mark"] == marked[1]
+    assert bob.get("/api/session").json["state_version"] == marked[1]
     queue_job(bob, root)
-    assert bob.get("/api/session").json["mark"] != marked[1]
+    assert bob.get("/api/session").json["state_version"] != marked[1]

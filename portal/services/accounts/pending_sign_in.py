@@ -25,7 +25,12 @@ class PendingSignIn(NamedTuple):
 def issue(proof: Proof, *, remember: bool, way: str) -> str:
     # The hash itself never leaves the server, not even to its owner.
     password_digest = digest(proof.password_hash)
-    data = {"user": proof.user_id, "mark": password_digest, "remember": remember, "way": way}
+    data = {
+        "user": proof.user_id,
+        "password_digest": password_digest,
+        "remember": remember,
+        "way": way,
+    }
     return runtime().keys.sign(_PURPOSE, data)
 
 
@@ -36,6 +41,6 @@ def load(token: str) -> PendingSignIn | None:
     user = session.get(User, data["user"]) if data else None
     if data is None or user is None or not user.active:
         return None
-    if digest(user.password_hash) != data["mark"]:
+    if digest(user.password_hash) != data.get("password_digest"):
         return None
     return PendingSignIn(user, Proof(user.id, user.password_hash), data["remember"], data["way"])

@@ -72,8 +72,8 @@ _COLUMNS = (
     .join(UserSettings)
 )
 
-_BY_ONE_HASH = _COLUMNS.where(LoginSession.token_hash == bindparam("mark"))
-_TOKEN_HASHES: Any = bindparam("marks", expanding=True)
+_BY_ONE_HASH = _COLUMNS.where(LoginSession.token_hash == bindparam("token_hash"))
+_TOKEN_HASHES: Any = bindparam("token_hashes", expanding=True)
 _BY_HASH = _COLUMNS.where(LoginSession.token_hash.in_(_TOKEN_HASHES))
 _BY_PREVIOUS_HASH = _COLUMNS.where(
     LoginSession.previous_hash.in_(_TOKEN_HASHES),
@@ -196,11 +196,13 @@ def _run(lookups: _Lookups, batch: _Batch) -> None:
 def _rows(token_hashes: set[str]) -> Rows:
     with read_connection() as connection:
         if len(token_hashes) == 1:
-            rows = connection.execute(_BY_ONE_HASH, {"mark": next(iter(token_hashes))})
+            rows = connection.execute(_BY_ONE_HASH, {"token_hash": next(iter(token_hashes))})
         else:
-            rows = connection.execute(_BY_HASH, {"marks": list(token_hashes)})
+            rows = connection.execute(_BY_HASH, {"token_hashes": list(token_hashes)})
         found = {row.token_hash: row for row in rows}
         if missing := token_hashes - found.keys():
-            rows = connection.execute(_BY_PREVIOUS_HASH, {"marks": list(missing), "moment": now()})
+            rows = connection.execute(
+                _BY_PREVIOUS_HASH, {"token_hashes": list(missing), "moment": now()}
+            )
             found |= {row.previous_hash: row for row in rows}
     return found

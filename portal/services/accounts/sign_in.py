@@ -51,8 +51,8 @@ def prove(username: str, password: str, *, address: str) -> Proof | None:
     right = passwords.is_right(known.password_hash if known else "", password)
     if known is None or not known.active or not right:
         with write() as tx:
-            stranger = Actor(address=address, alias=username)
-            audit.record(tx, "sign-in", stranger, outcome="refused")
+            unknown = Actor(address=address, alias=username)
+            audit.record(tx, "sign-in", unknown, outcome="refused")
             tx.commit()
         return None
     return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))

@@ -1,6 +1,6 @@
 """What people ask of a running job: pause it, resume it, change its speed, cancel it.
 
-Each wish is a column of the job. The job's worker reads it at its next check.
+Each directive is a column of the job. The job's worker reads it at its next check.
 """
 
 from __future__ import annotations

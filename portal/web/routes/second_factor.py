@@ -135,7 +135,7 @@ def begin() -> Response:
 def enable() -> Answer:
     form = FactorForm()
     try:
-        code, password = _proofs(form)
+        code, password = _code_and_password(form)
         session[_CODES] = second_factor.enable(actor(), sign_in_flow.proposed(), code, password)
         sign_in_flow.withdraw()
     except (Invalid, TooMany) as error:
@@ -149,7 +149,7 @@ def enable() -> Answer:
 def disable() -> Answer:
     form = FactorForm()
     try:
-        second_factor.disable(actor(), *_proofs(form))
+        second_factor.disable(actor(), *_code_and_password(form))
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     flash("Your second factor is off. Your other sessions are signed out.")
@@ -161,7 +161,7 @@ def disable() -> Answer:
 def renew_codes() -> Answer:
     form = FactorForm()
     try:
-        session[_CODES] = second_factor.renew_codes(actor(), *_proofs(form))
+        session[_CODES] = second_factor.renew_codes(actor(), *_code_and_password(form))
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     return redirect(url_for("second_factor.show"), 303)
@@ -178,7 +178,7 @@ def reset(user_id: int) -> Response:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _proofs(form: FactorForm) -> tuple[str, str]:
+def _code_and_password(form: FactorForm) -> tuple[str, str]:
     if not me().password_hash:
         form.current_password.validators = []  # a person without a password cannot type one
     _valid(form)

@@ -73,7 +73,7 @@ def who() -> Response:
             "user": me().username,
             "role": me().role,
             "time": iso(now()),
-            "mark": str(caches().state_version),
+            "state_version": str(caches().state_version),
         }
     )
 

@@ -38,12 +38,12 @@ export async function askSession(fetch = globalThis.fetch) {
 }
 
 /**
- * Whether the jobs are still in the state that `mark` names; where no answer came, they may not be.
+ * Whether the server still has `stateVersion` of the jobs; without an answer, it may not.
  *
- * @param {string | undefined} mark
+ * @param {string | undefined} stateVersion
  * @returns {Promise<boolean>}
  */
-export async function isStill(mark, fetch = globalThis.fetch) {
+export async function isStill(stateVersion, fetch = globalThis.fetch) {
   const answer = await ask(fetch);
-  return answer?.ok === true && (await answer.json()).mark === mark;
+  return answer?.ok === true && (await answer.json()).state_version === stateVersion;
 }

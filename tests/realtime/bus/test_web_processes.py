@@ -75,7 +75,7 @@ def has_ended(listener: Listener) -> bool:
 
 
 def mark_of(person: Person) -> str:
-    found = re.search(r'data-mark="([^"]+)"', person.get("/jobs").text)
+    found = re.search(r'data-state-version="([^"]+)"', person.get("/jobs").text)
     assert found is not None
     return found[1]
 
