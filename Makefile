@@ -24,6 +24,7 @@ test: .venv/.dev ## Set up everything the tests need, then do what CI does
 	@$(VENV_PYTHON) tests/browser/chromium.py
 	@$(VENV_PYTHON) tests/shipped/environment.py
 	@$(VENV_PYTHON) tests/storages/environment.py
+	@$(VENV_PYTHON) tests/support/redis_server.py
 	@exec $(VENV_PYTHON) manage.py check
 
 check: test ## The same as make test

