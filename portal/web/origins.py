@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 import structlog
 from flask import Flask, request
@@ -100,9 +100,7 @@ class TrustedHosts:
         self._wsgi = wsgi
         self._allowed = [_without_port(name) for name in allowed]
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", "")
         if _is_probe(environ) or any(_covers(name, _without_port(host)) for name in self._allowed):
             return self._wsgi(environ, start_response)

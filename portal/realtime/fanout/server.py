@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Sequence
 from types import MethodType
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 import eventlet
 import eventlet.wsgi
@@ -125,7 +125,7 @@ def entrance(server: Any, wsgi: WSGIApplication) -> WSGIApplication:
     requests, and also answers an invalid handshake."""
     engine = server.eio
 
-    def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def enter(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if "portal.plain" in environ and _is_handshake(environ):
             return _open(engine, environ)
         return wsgi(environ, start_response)

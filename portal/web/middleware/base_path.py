@@ -6,9 +6,9 @@ may strip it from the path of a request or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
@@ -29,9 +29,7 @@ class BasePath:
         self._trusted = trusted
         self._own = own
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         prefix = self._fixed or self._forwarded(environ)
         if prefix:
             environ["SCRIPT_NAME"] = prefix

@@ -9,9 +9,9 @@ built anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -48,9 +48,7 @@ class PollCacheMiddleware:
         self._wsgi = wsgi
         self._always_secure = always_secure
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         found = self._found(environ)
         asked = _TAG.fullmatch(environ.get("HTTP_IF_NONE_MATCH", '""x'))
         if found is None or (asked is None and "HTTP_IF_NONE_MATCH" in environ):

@@ -4,11 +4,10 @@ are replaced one by one, two releases serve at the same time."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
-Start = Callable[..., Any]
 #: Header of each response to HTMX. It tells a page that the server is newer than the page.
 HEADER = "Portal-Release"
 
@@ -23,7 +22,7 @@ class StaleAssetMiddleware:
         self._wsgi = wsgi
         self._prefix = prefix
 
-    def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         found = _ANY.match(path)
         if found is None or found[0] == self._prefix:
@@ -32,7 +31,7 @@ class StaleAssetMiddleware:
         return self._wsgi(environ, _without_caching(start_response))
 
 
-def _without_caching(start_response: Start) -> Start:
+def _without_caching(start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         kept = [(name, value) for name, value in headers if name.lower() != "cache-control"]
         return start_response(status, [*kept, ("Cache-Control", "no-store")], *more)

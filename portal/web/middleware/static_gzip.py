@@ -7,12 +7,12 @@ disk would become outdated.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 _TEXTS = frozenset({".css", ".js", ".svg"})
 _OK = f"{HTTPStatus.OK.value} "
@@ -26,9 +26,7 @@ class GzipStaticMiddleware:
         self._wsgi = wsgi
         self._bodies = _compress_all(folder, prefix)
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = self._bodies.get(environ.get("PATH_INFO", ""))
         if body is None or not _accepts_gzip(environ):
             return self._wsgi(environ, start_response)

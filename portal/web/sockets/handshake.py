@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from wsgiref.types import WSGIApplication
+from wsgiref.types import StartResponse, WSGIApplication
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,9 +51,7 @@ class HandshakeGuard:
         self._open: Counter[int] = Counter()
         self._turns = threading.BoundedSemaphore(_CONCURRENT)
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/socket.io"):
             return self._wsgi(environ, start_response)
         if "portal.principal" in environ:  # it was looked up with its batch before it waited
@@ -71,9 +69,7 @@ class HandshakeGuard:
         for token, environ in zip(tokens, environs, strict=True):
             environ["portal.principal"] = found.get(token) if token is not None else None
 
-    def _handshake(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def _handshake(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if not origins.is_same(environ):
             log.warning("socket refused: foreign origin", origin=environ["HTTP_ORIGIN"])
             return _refuse(403, "This origin may not connect.")(environ, start_response)
@@ -99,7 +95,7 @@ class HandshakeGuard:
         return principals.find(token) if token is not None else None
 
     def _admit(
-        self, user: int, environ: dict[str, Any], start_response: Callable[..., Any]
+        self, user: int, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
         # Browsers always offer compression, but a zlib stream per client costs more than it saves.
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
