@@ -4,7 +4,7 @@ from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
 from portal.models.history import HistoryTotal, Span
 from portal.models.identity import Identity
-from portal.models.job import Job, JobEvent, JobPlace
+from portal.models.job import LARGEST_BIG_ID, Job, JobEvent, JobPlace
 from portal.models.job_log import JobLog, JobLogChunk, JobSpeed
 from portal.models.key_fingerprint import KeyFingerprint
 from portal.models.remote import Remote
@@ -16,6 +16,7 @@ from portal.models.user import PasswordLink, Role, User, UserSettings
 from portal.models.worker import WorkerProcess
 
 __all__ = [
+    "LARGEST_BIG_ID",
     "ActivityMinute",
     "ApiToken",
     "AuditEntry",

@@ -13,6 +13,7 @@ from portal.transfers.states import JobStatus, Operation
 
 #: SQLite numbers rows by itself only in a column declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
+LARGEST_BIG_ID = 2**63 - 1
 
 #: Heartbeats come far more often; after this silence the worker was gone.
 _SILENCE = timedelta(minutes=2)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, tuple_
 
 from portal.db.session import session, write
-from portal.models import HistoryTotal, Job, Remote, Span, User
+from portal.models import LARGEST_BIG_ID, HistoryTotal, Job, Remote, Span, User
 from portal.models.job import all_run_seconds
 from portal.services import audit
 from portal.services.actor import Actor
@@ -22,7 +22,6 @@ from portal.transfers.states import JobStatus
 #: Used as the id of a remote: both sides of the job are local.
 LOCAL = 0
 _CHUNK = 200
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _jobs(wanted: Filter, number: int, beyond: int | None, *, newest_first: bool
 
 def _key(job_id: int) -> tuple[datetime, int] | None:
     """Returns the position in the history of a job that has ended; None for any other."""
-    if job_id > _LARGEST_ID:
+    if job_id > LARGEST_BIG_ID:
         return None
     ended = session.scalar(select(Job.finished_at).where(Job.id == job_id))
     return (ended, job_id) if ended is not None else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from werkzeug.routing import IntegerConverter
 
+from portal.models import LARGEST_BIG_ID
+
 
 class IdConverter(IntegerConverter):
     """``<id:user_id>``. A number that is too large for an id becomes 0, which no row has:
@@ -19,7 +21,7 @@ class IdConverter(IntegerConverter):
 class BigIdConverter(IdConverter):
     """``<big_id:job_id>``: an id of a table that may get very many rows."""
 
-    largest = 2**63 - 1
+    largest = LARGEST_BIG_ID
 
 
 CONVERTERS = {"id": IdConverter, "big_id": BigIdConverter}

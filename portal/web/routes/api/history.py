@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from flask import request
 from pydantic import Field
 
-from portal.models import Role
+from portal.models import LARGEST_BIG_ID, Role
 from portal.services.jobs import history
 from portal.services.jobs.totals import DIFFERENT, Total
 from portal.transfers.states import FINAL
@@ -17,7 +17,6 @@ from portal.web.routes.api.shapes import Query, ResponseBody
 from portal.web.routes.history_filter import read
 
 _DAY = "as 2026-11-22, in the time zone of your settings."
-_LARGEST = 2**63 - 1
 
 
 class HistoryQuery(Query):
@@ -37,7 +36,9 @@ class HistoryQuery(Query):
         description="Only jobs that ended like this; `different`: completed checks that found"
         " differences.",
     )
-    before: int | None = Field(None, ge=1, le=_LARGEST, description="`older` of the previous page.")
+    before: int | None = Field(
+        None, ge=1, le=LARGEST_BIG_ID, description="`older` of the previous page."
+    )
     per_page: int = Field(25, ge=1, le=100, description="Items in an answer.")
 
 
