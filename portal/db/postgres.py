@@ -112,10 +112,6 @@ class Outage:
         self._reported = False
 
     @property
-    def is_going_on(self) -> bool:
-        return self._since is not None
-
-    @property
     def is_long(self) -> bool:
         """Longer than a restart takes."""
         return self._since is not None and self._failed_at - self._since > _RESTART

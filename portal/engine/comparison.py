@@ -16,7 +16,6 @@ HASH = "hash"
 SIZE_AND_TIME = "size_and_time"
 #: The same, of a storage that keeps whole seconds: two versions of one second are one to it.
 SIZE_AND_SECOND = "size_and_second"
-SIZE = "size"
 BYTES = "bytes"
 
 #: Nanoseconds. A storage that rounds times more than this cannot tell two versions of one second.

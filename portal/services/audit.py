@@ -22,8 +22,6 @@ from portal.models import AuditEntry
 from portal.models.audit import AuditChain
 from portal.services.actor import COMMAND_LINE, Actor
 
-#: The previous hash of the very first entry.
-BEGINNING = "0" * 64
 CUT = "audit.cut"
 _CHUNK = 200
 _CUT_AT_ONCE = 2_000

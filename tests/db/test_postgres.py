@@ -103,7 +103,7 @@ def test_nobody_waits_for_a_database_after_the_end_of_all(
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    wait_for(lambda: outage_of(engine).is_going_on)
+    wait_for(lambda: outage_of(engine)._since is not None)
     assert not outage_of(engine).is_long
     engine.dispose()
     asking.join(3)  # less than a restart is waited for
