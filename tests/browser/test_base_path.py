@@ -152,16 +152,12 @@ def test_every_link_form_and_redirect_stays_below_the_path(
     assert {f"{PREFIX}/jobs", f"{PREFIX}/settings", f"{PREFIX}/users"} <= seen.keys()
     assert [path for path, code in seen.items() if code == 404] == [f"{PREFIX}/nothing"]
 
-    poll = alice.http.get(
-        f"{nginx.url}/api/dashboard/stats", cookies={"portal": ""}, headers={"HX-Request": "true"}
-    )
-    if poll.status_code == 401:
-        assert poll.headers["HX-Redirect"] == f"{PREFIX}/login"
     stranger = requests.get(
         f"{nginx.url}/api/dashboard/stats", headers={"HX-Request": "true"}, timeout=10
     )
     assert (stranger.status_code, stranger.headers["HX-Redirect"]) == (401, f"{PREFIX}/login")
     listed = alice.http.get(f"{nginx.url}/api/v1/jobs?per_page=1")
+    assert listed.links
     assert all(link["url"].startswith(f"{PREFIX}/api/v1/jobs") for link in listed.links.values())
 
 

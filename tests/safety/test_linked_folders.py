@@ -76,6 +76,7 @@ def test_links_that_no_folder_of_the_source_meets_do_not_matter(
     before = {f"{path}": content for path, content in kept(source).items()}
     assert attempts.run("move", source, destination).succeeded
     there = kept(destination)
+    assert before.keys() & there.keys()
     assert all(there[name] == content for name, content in before.items() if name in there)
     assert (destination / "other" / "x2").read_bytes() == b"another" * 3
 

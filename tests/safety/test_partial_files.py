@@ -228,6 +228,7 @@ def test_job_says_what_a_server_that_went_for_good_may_still_hold(
         assert told is None
     else:
         assert told is not None
+        assert told["may_remain"]
         assert all(re.fullmatch(left, name) for name in told["may_remain"]), told
         there = [path.name for path in (tmp_path / "store").rglob("*bin*") if path.is_file()]
         for name in there:

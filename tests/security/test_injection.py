@@ -289,7 +289,9 @@ def test_secrets_stand_nowhere_they_could_be_read(server: PortalServer) -> None:
     token = alice.http.cookies["portal"]
     for hidden in ("canary", PASSWORD, key, token):
         assert hidden not in told
-    for file in server.data.glob("portal.sqlite*"):
+    files = [*server.data.glob("portal.sqlite*")]
+    assert files
+    for file in files:
         assert b"canary" not in file.read_bytes()
 
 

@@ -193,12 +193,19 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    warnings: list[str] = []
+
+    class Log:
+        def warning(self, event: str, **_about: object) -> None:
+            warnings.append(event)
+
     monkeypatch.setattr(in_process, "_SWEEP", 0.5)
+    monkeypatch.setattr(in_process, "log", Log())
     job_id = new_job()
     monkeypatch.setattr("portal.db.session._TIMEOUT", 0.3)
     with locked(settings.data_dir):
         executor = run(1, BRIEF)
-        time.sleep(1.2)  # several times the patience
+        wait_for(lambda: sum("not claimed" in event for event in warnings) >= 2)
         assert status_of(job_id) == "queued"
     wait_for(lambda: status_of(job_id) == "completed")
     assert executor.is_alive()

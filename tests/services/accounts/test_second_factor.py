@@ -89,7 +89,9 @@ def test_secret_lies_in_the_database_encrypted(browser: Any, settings: Settings)
     session.remove()
 
     secret = device.totp.secret
-    for path in settings.data_dir.glob("portal.sqlite*"):
+    files = [*settings.data_dir.glob("portal.sqlite*")]
+    assert files
+    for path in files:
         content = path.read_bytes()
         assert secret.encode() not in content
         assert base64.b32decode(secret) not in content

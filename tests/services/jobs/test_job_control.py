@@ -14,6 +14,7 @@ from sqlalchemy import event, select
 
 from portal.db.clock import now
 from portal.db.session import session
+from portal.engine import Run
 from portal.engine.processes import inspect
 from portal.models import AuditEntry, Job
 from portal.services.jobs import speeds
@@ -152,7 +153,10 @@ def test_paused_job_can_be_cancelled(bob: Browser, running: Callable[..., Runnin
 
 
 def test_orderly_stop_gives_a_paused_job_back_and_it_stays_paused(
-    bob: Browser, settings: Settings, running: Callable[..., Running]
+    bob: Browser,
+    settings: Settings,
+    running: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = running()
     bob.post("/jobs/1/pause")
@@ -162,11 +166,13 @@ def test_orderly_stop_gives_a_paused_job_back_and_it_stays_paused(
     assert stored(1).paused_at is not None
     assert ">Resume<" in bob.get("/jobs/1").text
 
+    pauses: list[Run] = []
+    pause = Run.pause
+    monkeypatch.setattr(Run, "pause", lambda run: (pauses.append(run), pause(run)))
     again = Running(settings, 1)
     again.thread.start()
     try:
-        wait_for(lambda: status_of(1) == JobStatus.RUNNING)
-        time.sleep(0.5)
+        wait_for(lambda: len(pauses) >= 3)  # at each look at what is asked of the job
         assert again.states == set(), "it began although it is paused"
         bob.post("/jobs/1/bandwidth", {"bandwidth_limit": "off"})
         bob.post("/jobs/1/resume")
@@ -343,7 +349,7 @@ def test_pause_is_zero_in_the_curve_and_no_gap(
     bob: Browser, running: Callable[..., Running]
 ) -> None:
     job = running()
-    time.sleep(1.2)  # long enough for a point
+    wait_for(lambda: any(curve()))
     bob.post("/jobs/1/pause")
     wait_for(lambda: curve()[-2:] == [0, 0])
     bob.post("/jobs/1/bandwidth", {"bandwidth_limit": ""})
