@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from flask.ctx import AppContext
 
 _MAX_BODY = 1024 * 1024
-#: Seconds between pings: proxies cut what is silent, the impatient ones after 15 s.
+#: Seconds between pings: proxies cut silent connections, the impatient ones after 15 s.
 _PING_INTERVAL = 10
 _PING_TIMEOUT = 20
 #: Seconds for a statement of a page; nobody waits longer for one.
 _ANSWER_WITHIN = 10.0
-#: What a browser may say; ours says a word every ten seconds.
+#: Messages a browser may send; ours sends one every ten seconds.
 _MESSAGES_A_SECOND = 20
 _MESSAGES_AT_ONCE = 40
 #: Socket.IO without an event loop: tests and the command line.

@@ -60,7 +60,7 @@ def engine(url: str, *, answer_within: float | None = None) -> Engine:
 
 
 def _ended_session(context: ExceptionContext) -> OperationalError | None:
-    """For everybody who uses it that is a database which was away: the next connection is good."""
+    """Callers see this as a database that was away; the next connection works."""
     cause = context.original_exception
     if not isinstance(cause, psycopg.Error) or cause.sqlstate not in _ENDED:
         return None
@@ -104,7 +104,7 @@ class _Connecting:
 
 
 class Outage:
-    """What a process knows of the time in which the database does not answer."""
+    """Records that the database does not answer, for this process."""
 
     def __init__(self) -> None:
         self._since: float | None = None

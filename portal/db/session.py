@@ -59,7 +59,7 @@ _DISK_FULL = "53100"
 #: Bytes: a small commit with the pages and the index that it touches.
 _ROOM = 64 * 1024
 
-#: What it raises while the database does not answer.
+#: Errors that a session raises while the database does not answer.
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
 
 #: Where a connection keeps which file it reads.
@@ -67,7 +67,7 @@ _FILE = "portal.file"
 
 
 class PortalSession(Session):
-    """Ours alone, so that what listens to it hears of no other."""
+    """A class of its own, so that its listeners hear of no other session."""
 
 
 class Database:

@@ -1,4 +1,4 @@
-"""Where rclone is, and whether it is fit to be trusted with files."""
+"""Finds rclone and checks that it can be trusted with files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what two files are judged to be the same: something that can tell, or the bytes themselves.
+"""Decides how two files are judged equal: by something that can tell, or by their bytes.
 
 rclone takes files of one size for equal where nothing better is common to both storages. A copy
 then skips a changed file, and a move deletes it: the only copy of the new content.

@@ -61,8 +61,8 @@ def problem(rclone: Path) -> str | None:
 def of_question(
     rclone: Path, setpriv: str, *, paths: Iterable[str], remote: bool
 ) -> Ruleset | None:
-    """For a short question about these local ``paths``, or about a ``remote``; None where it cannot
-    be confined."""
+    """Returns the rules for a question about these local ``paths`` or a ``remote``, or None if it
+    cannot be confined."""
     if problem(rclone) is not None:
         return None
     rules = _basis(rclone, setpriv, network=remote)
@@ -74,13 +74,14 @@ def of_question(
 def of_looking(
     rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path
 ) -> Ruleset | None:
-    """For whatever is asked about both sides of a transfer, which changes no folder of this
-    machine; None where it cannot be confined."""
+    """Returns the rules for questions about both sides of a transfer, which change no folder of
+    this machine, or None if they cannot be confined."""
     return of_order(rclone, setpriv, replace(order, dry_run=True), runtime_dir)
 
 
 def of_order(rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path) -> Ruleset | None:
-    """For a transfer; None where it cannot be confined. Its folders are taken as they are now."""
+    """Returns the rules for a transfer and its folders as they are now, or None if it cannot be
+    confined."""
     if problem(rclone) is not None:
         return None
     rules = _basis(rclone, setpriv, network=bool(order.remotes))

@@ -42,8 +42,8 @@ class CumulativeProgress:
         return self.last
 
     def scanning(self, reading: Progress) -> Progress:
-        """For an rclone that moves nothing, such as a dry run first: the figures so far stay. The
-        very first one shows how many files it has listed."""
+        """Reads figures of an rclone that moves nothing, such as a first dry run: the figures so
+        far stay. The very first one shows how many files it has listed."""
         nothing_done: dict[str, Any] = _NOTHING_DONE
         figures = self.last or replace(reading, **nothing_done)
         return replace(

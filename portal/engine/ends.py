@@ -223,7 +223,7 @@ class Ends:
     # --- what is asked --------------------------------------------------------------------------
 
     def storages(self) -> tuple[tuple[Storage, bool], tuple[Storage, bool]]:
-        """What the storage of each end is, and whether a single file lies there."""
+        """Returns the storage of each end, and whether it is a single file."""
         order = self._order
         source, destination = together(
             [lambda: self._storage(order.source), lambda: self._storage(order.destination)]

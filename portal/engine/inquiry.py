@@ -1,4 +1,4 @@
-"""What the rclones that only answer questions about one order are given."""
+"""The parameters of the rclones that only answer questions about one order."""
 
 from __future__ import annotations
 

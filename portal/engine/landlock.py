@@ -105,7 +105,7 @@ class Ruleset:
         self._handle = _call(_CREATE, ctypes.byref(wanted), size, 0)
 
     def allow(self, handle: int, access: Access) -> None:
-        """For an open file or folder, and for all that is below it."""
+        """Allows access to an open file or folder and everything below it."""
         allowed = access & self._handled
         if not stat.S_ISDIR(os.fstat(handle).st_mode):
             allowed &= _OF_FILES
@@ -125,8 +125,8 @@ class Ruleset:
             os.close(handle)
 
     def restrict_this_thread(self) -> None:
-        """And whatever it starts from now on. It can never be undone. Other threads of the process
-        are left alone."""
+        """Restricts this thread and everything it starts from now on, for good. Other threads of
+        the process are left alone."""
         if _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "no_new_privs")
         _call(_RESTRICT, self._handle, 0)

@@ -62,7 +62,7 @@ class ConfirmedPlan:
     moment: float
 
     def after(self, deleted: int) -> ConfirmedPlan:
-        """For another try, when so many of them are gone."""
+        """Returns the plan for another try, after so many files are gone."""
         return replace(self, deletes=max(0, self.deletes - deleted))
 
 

@@ -180,7 +180,7 @@ class Precautions:
         return refused(order, self.verdict)
 
     def _look_deeply(self, order: TransferOrder, tick: float) -> Objection:
-        """For the marker of one end in the depths of the other."""
+        """Searches each end for the other's marker, below its top."""
         verdict = self.verdict
         if verdict is None or verdict.look is None:
             return None
@@ -235,8 +235,8 @@ class Precautions:
         return refused(order, verdict) if verdict.refusal else None
 
     def _doubt(self, order: TransferOrder, verdict: Verdict, tick: float) -> Objection:
-        """For an order that would copy nothing and delete everything, on one machine. A server may
-        buffer for some seconds what it was given to write; the disk shows it afterwards."""
+        """Waits before an order that would copy nothing and delete everything on one machine: a
+        server may buffer a write for some seconds, and the disk shows it afterwards."""
         self._note(
             "Every file is at the destination already. Whether these are two places is seen "
             f"in {_WRITTEN_BACK:.0f} s."

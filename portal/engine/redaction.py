@@ -75,11 +75,11 @@ class SecretRedactor:
         self._spellings = re.compile("|".join(spellings)) if spellings else None
 
     def redact(self, text: str) -> str:
-        """For words: a message, an error, the name of a side."""
+        """Redacts words: a message, an error, the name of a side."""
         return redact_credentials(self.without_secrets(text))
 
     def without_secrets(self, text: str) -> str:
-        """For names of files, many of which look like credentials."""
+        """Redacts names of files, many of which look like credentials."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)

@@ -79,8 +79,7 @@ class Silence:
         self._slow = _slowness(rate, self._files)
 
     def seconds(self, moment: float) -> float:
-        """For how many seconds nothing has arrived, if that is long enough to be reported;
-        otherwise 0."""
+        """Returns for how many seconds nothing has arrived, or 0 if that is too short to report."""
         silent = 0.0 if self._active_at is None else moment - self._active_at
         return silent if silent >= self._report_after + self._slow else 0.0
 

@@ -26,8 +26,8 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_status_id", "status", "id"),
         # The history in its order: of all jobs that ended, and of those that share what it is
-        # filtered by. No column that grows while a job runs is in any index: on PostgreSQL each
-        # word of progress would else write to all of them.
+        # filtered by. No column that grows while a job runs is in any index: on PostgreSQL,
+        # otherwise each report would write to all of them.
         *(
             Index(
                 name,
@@ -65,8 +65,8 @@ class Job(Base):
     operation: Mapped[Operation] = mapped_column(String(8))
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
-    #: Of a side that is ``remote-name:path``. No foreign key: what a job says stays, whatever
-    #: becomes of the remote.
+    #: The remote of a side that is ``remote-name:path``. No foreign key: what a job says stays,
+    #: whatever becomes of the remote.
     source_remote_id: Mapped[int | None]
     destination_remote_id: Mapped[int | None]
     #: One rate or a timetable, see ``timetable``; changed while it runs.
@@ -74,7 +74,7 @@ class Job(Base):
     dry_run: Mapped[bool] = mapped_column(default=False)
     #: See ``options.from_json``.
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
-    #: Of a dry run: what it found it would do. Of a job that was confirmed: what was shown.
+    #: The plan: what a dry run found, or what was shown before this job was confirmed.
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     #: The dry run whose plan a person confirmed, and that this job must not go beyond.
     confirms_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
@@ -91,9 +91,9 @@ class Job(Base):
 
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     queued_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    #: Of the newest attempt.
+    #: Start of the newest attempt.
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: For how long the attempts before it have worked.
+    #: Seconds that the attempts before it have worked.
     earlier_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -104,7 +104,7 @@ class Job(Base):
     worker_id: Mapped[int | None] = mapped_column(BigInteger)
     #: When a sweep last notified workers of it. The column keeps its older name.
     notified_at: Mapped[datetime | None] = mapped_column("rung_at", UtcDateTime)
-    #: Since when a person has it stand still, in whatever status; its worker obeys.
+    #: When a person paused it, in whatever status; its worker obeys.
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
@@ -115,9 +115,9 @@ class Job(Base):
     exit_code: Mapped[int | None]
 
     phase: Mapped[str | None] = mapped_column(String(16))
-    #: Of all attempts, as all figures are. No byte counts twice that had to be sent again.
+    #: Totals of all attempts, as all figures are; a byte that is sent again counts once.
     bytes_transferred: Mapped[int] = mapped_column(BigInteger, default=0)
-    #: Of these, the ones in files that have arrived whole, which no later attempt sends again.
+    #: Those of them in files that have arrived whole, which no later attempt sends again.
     bytes_arrived: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     percent: Mapped[float | None]
@@ -132,18 +132,18 @@ class Job(Base):
     files_unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
     files_deleted: Mapped[int] = mapped_column(default=0, server_default="0")
 
-    #: Of a check that ended: "equal" or "different". None of anything else.
+    #: The result of a completed check: "equal" or "different"; None for other jobs.
     outcome: Mapped[str | None] = mapped_column(String(16))
-    #: By what two files were judged equal: hash, size_and_time, size_and_second, size or bytes.
+    #: How two files were judged equal: hash, size_and_time, size_and_second, size or bytes.
     compared_by: Mapped[str | None] = mapped_column(String(16))
-    #: Of a check, or of a comparison after a copy: how many files differ in which way, and the
-    #: first few names; and more of the names, which no list of jobs has to load.
+    #: Result of a check, or of a comparison after a copy: how many files differ in which way,
+    #: and the first few names; and more of the names, which no list of jobs has to load.
     differences: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     difference_names: Mapped[dict[str, Any] | None] = mapped_column(
         JSON(none_as_null=True), deferred=True
     )
-    #: What was not copied because it is no file: links; devices, FIFOs and sockets; and names: of
-    #: files that the storage cannot hold, that were compared by size alone, and that are not whole
+    #: Numbers of links, and of devices, FIFOs and sockets, which are not copied; and names of
+    #: files that the storage cannot hold, that were compared by size alone, or that are not whole
     #: and may remain.
     links_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     specials_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -151,12 +151,12 @@ class Job(Base):
     #: Lines of rclone's log that its last attempt could not read.
     unreadable_lines: Mapped[int] = mapped_column(default=0, server_default="0")
     #: Where source and destination are, whatever they are called: two texts of which one begins
-    #: with the other are places that overlap. None of a job that was made by an older release.
+    #: with the other are places that overlap. None for a job that was made by an older release.
     source_key: Mapped[str | None] = mapped_column(Text)
     destination_key: Mapped[str | None] = mapped_column(Text)
-    #: Since when nothing has arrived from a storage of a running job.
+    #: Start of a silence of a running job's storage, while it lasts.
     storage_silent_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: What stands in the way of a running job, for a person; when the next try begins.
+    #: The obstacle of a running job, in words for a person; when the next try begins.
     trouble: Mapped[str | None] = mapped_column(Text)
     next_try_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

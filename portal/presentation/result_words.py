@@ -131,7 +131,7 @@ def plan_words(job: Job) -> str:
 
 
 def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
-    """For deletions and copies, if there are any: a title, the first files, and how many in all."""
+    """Returns for deletions and copies a title, the first files and the count."""
     plan = job.plan or {}
     moves = job.operation == Operation.MOVE
     lists = [
@@ -146,7 +146,7 @@ def plan_lists(job: Job) -> list[tuple[str, list[dict[str, Any]], int]]:
 
 
 def difference_lists(job: Job) -> list[tuple[str, int, list[str]]]:
-    """For each kind of difference: a title, the number of files, and the first names."""
+    """Returns for each kind of difference a title, the number of files and the first names."""
     named = job.difference_names or {}
     return [
         (words[0].upper() + words[1:], one["count"], named.get(kind, one["names"]))

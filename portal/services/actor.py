@@ -31,7 +31,7 @@ class Actor:
         return self.account is not None and self.account.may(role)
 
 
-#: The command line: whoever can run it may do everything.
+#: The command line: anyone who can run it may do everything.
 COMMAND_LINE = Actor()
 
 

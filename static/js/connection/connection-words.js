@@ -1,4 +1,4 @@
-// What each state of the connection is called and which of its parts are shown: data for banner.js, no DOM.
+// The words of each state of the connection and which of its parts are shown: data for banner.js, no DOM.
 
 /** @import { Snapshot, State } from '../lib/types.js' */
 
@@ -16,13 +16,13 @@ export const WORDS = {
   'signed-out': { word: 'Signed out', strip: 'You are signed out – ', transport: 'none' },
 };
 
-/** Seconds after which a state is put in words: what is over sooner was never worth a word. */
+/** Seconds after which a state is shown in words; a shorter one is not worth mentioning. */
 /** @type {Partial<Record<State, number>>} */
 export const SHOW_AFTER = { connecting: 1, reconnecting: 0.25 };
 export const ANNOUNCE_AFTER = 1;
 export const LIVE_AFTER = 3;
 
-/** What a standing connection says while events of the server's other processes do not arrive. */
+/** Shown by an open connection while events of the server's other processes do not arrive. */
 export const DELAYED = 'Live updates are delayed';
 
 /**
@@ -38,7 +38,7 @@ export function clockTime(milliseconds) {
 }
 
 /**
- * Empty where no attempt is to be expected.
+ * Returns the words for the next attempt; empty if none is expected.
  *
  * @param {Pick<Snapshot, 'attempting' | 'nextAttemptAt'>} snapshot
  * @param {number} now in milliseconds since 1970.

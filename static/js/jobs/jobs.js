@@ -1,5 +1,5 @@
-// Keeps every job on the page at the newest view, however it came: by push, poll or page.
-// What is older than what is shown is dropped; what shows that something was missed asks for a refetch.
+// Keeps every job on the page at the newest view, whether it came by push, poll or page. A view that is older
+// than the one shown is dropped; one that shows that an event was missed makes the page refetch.
 
 import { patch, shownIn, viewOf } from './rows.js';
 
@@ -11,7 +11,7 @@ export const ACTIVE = new Set(['running', 'cancelling']);
 const REMEMBERED = 1000;
 
 /**
- * `older` (drop it), `missed` (show it, but something between was lost) or `newer`.
+ * Returns `older` (drop it), `missed` (show it, but an event between was lost) or `newer`.
  *
  * @param {{ seq: number, status: string }} shown
  * @param {{ seq: number, status: string | null }} view

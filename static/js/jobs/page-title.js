@@ -1,5 +1,5 @@
-// What is said of a running job outside its row: its percent in the tab's title, and on the job's own page
-// a quarter, a half, three quarters and the end for those who listen rather than look.
+// Shows the percent of a running job in the tab's title, and announces on the job's own page a quarter, a half,
+// three quarters and the end for those who listen rather than look.
 
 import { ACTIVE } from './jobs.js';
 

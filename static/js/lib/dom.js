@@ -1,8 +1,8 @@
-// What querySelector finds, with its type. Nearly all that scripts touch is HTML; where it is of
-// another kind, the type of the variable says which.
+// Typed forms of querySelector. Nearly all elements that scripts touch are HTML; for others, the type of
+// the variable says which kind they are.
 
 /**
- * The first element that matches; only for what the page is known to hold.
+ * Returns the first element that matches; only for elements that the page is known to hold.
  *
  * @template {Element} [E=HTMLElement]
  * @param {ParentNode} root
@@ -12,7 +12,7 @@
 export const find = (root, selector) => /** @type {E} */ (root.querySelector(selector));
 
 /**
- * The first element that matches, where there is one.
+ * Returns the first element that matches, or null.
  *
  * @template {Element} [E=HTMLElement]
  * @param {ParentNode} root
@@ -22,7 +22,7 @@ export const find = (root, selector) => /** @type {E} */ (root.querySelector(sel
 export const findOptional = (root, selector) => root.querySelector(selector);
 
 /**
- * All elements that match, in a list that stays as it is.
+ * Returns all elements that match, in a list that does not change.
  *
  * @template {Element} [E=HTMLElement]
  * @param {ParentNode} root
@@ -34,7 +34,7 @@ export const findAll = (root, selector) => [
 ];
 
 /**
- * The element around what an event happened to that matches, itself included.
+ * Returns the closest element that matches, from the event's target outwards.
  *
  * @param {Event} event
  * @param {string} selector

@@ -1,4 +1,4 @@
-// What a refetch must leave alone while it is morphed into the page: newer rows, typed text, opened
+// Keeps parts of the page unchanged while a refetch is morphed into it: newer rows, typed text, opened
 // panels, and a question that waits for its answer.
 
 /** @import { MorphCallbacks } from './types.js' */
@@ -6,7 +6,7 @@
 /** @typedef {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement | HTMLOptionElement} Field */
 
 /**
- * Whether a person has changed `field`.
+ * Returns whether a person has changed `field`.
  *
  * @param {Field} field
  * @returns {boolean}
@@ -39,7 +39,7 @@ export function morphCallbacks(mayReplace) {
       if (!row.dataset.seq || row.dataset.job !== reply.dataset.job) return true;
       return mayReplace(row, Number(reply.dataset.seq));
     },
-    // What the page itself has added stays for as long as the place it stands in.
+    // An element that the page itself added stays as long as the element around it.
     beforeNodeRemoved: (node) => !(node instanceof Element && node.hasAttribute('data-keep')),
     beforeAttributeUpdated(name, element) {
       if (name === 'open' && element.tagName === 'DETAILS') return false;

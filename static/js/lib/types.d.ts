@@ -1,4 +1,4 @@
-// The shapes that travel between modules, and between server and page. Only the type checker reads
+// The shapes that modules exchange with each other, and the server with the page. Only the type checker reads
 // this file.
 
 export type State =
@@ -9,7 +9,7 @@ export type State =
   | 'offline'
   | 'signed-out';
 
-/** What may happen to a connection; see connection-state.js. */
+/** An event that changes the state of a connection; see connection-state.js. */
 export type StateEvent =
   | 'open'
   | 'attempt-failed'
@@ -22,7 +22,7 @@ export type StateEvent =
   | 'poll-succeeded'
   | 'signed-in';
 
-/** What a page may tell the tab that holds the socket. */
+/** Passes an event from a page to the tab that holds the socket. */
 export type Tell = (event: StateEvent | 'retry-now', why?: string) => void;
 
 /** The connection as one tab tells the others of it; moments in milliseconds since 1970. */
@@ -43,7 +43,7 @@ export interface Snapshot {
 /** The detail of `portal:connection`. */
 export interface ConnectionDetail extends Snapshot {
   previous: State | null;
-  /** When the page last got data. */
+  /** Moment at which the page last got data. */
   lastData: number;
 }
 
@@ -83,7 +83,7 @@ export interface CreatedEvent extends JobEvent {
   status: string;
 }
 
-/** What any event of a job may carry of what its rows show. */
+/** The fields of a job's rows that an event may contain. */
 export interface ViewEvent {
   job_id: number;
   seq: number;
@@ -98,12 +98,12 @@ export interface View {
   seq: number;
   /** Null where the event was no change of status. */
   status: string | null;
-  /** Undefined where nothing is said of it. */
+  /** Undefined if the event does not mention it. */
   percent: number | null | undefined;
   display: Display;
 }
 
-/** What is published in every tab: its name, and the detail of its event. */
+/** Events that are published in every tab: each name with its detail. */
 export interface Published {
   'portal:connection': Snapshot;
   'portal:progress': ProgressEvent;
@@ -116,14 +116,14 @@ export interface Published {
 
 export type Publish = <Name extends keyof Published>(name: Name, detail: Published[Name]) => void;
 
-/** What tabs say to each other. */
+/** A message from one tab to the others. */
 export type Message =
   | { name: 'hello' }
   | { name: 'tell'; event: StateEvent | 'retry-now'; why?: string }
   | { name: keyof Published; detail: Published[keyof Published] };
 
 export interface Timer {
-  /** When it is due, in milliseconds since 1970. */
+  /** Due moment, in milliseconds since 1970. */
   due: number;
   cancel(): void;
 }
@@ -136,7 +136,7 @@ export interface Clock {
   after(seconds: number, act: () => void): Timer;
 }
 
-/** What the server answers to a subscription. */
+/** The server's answer to a subscription. */
 export interface Subscribed {
   topics: string[];
   role: string;
@@ -148,7 +148,7 @@ export interface Socket {
   close(): void;
 }
 
-/** What a socket tells its owner, with the payload of each. */
+/** The events that a socket passes to its owner, with the payload of each. */
 export interface SocketEvents {
   open: undefined;
   failed: { refused: boolean; why: string };
@@ -169,12 +169,12 @@ export type SocketEvent = {
 
 export type SocketListener = (...event: SocketEvent) => void;
 
-/** Whether this browser is signed in; `unknown` where no answer came. */
+/** Whether this browser is signed in; `unknown` if no answer came. */
 export type SessionState = 'live' | 'ended' | 'unknown';
 
 /** The curve of one chart as the server writes it; see presentation/charts.py. */
 export interface ChartData {
-  /** Whose live figures belong to it. */
+  /** The job whose live figures belong to it, if it is one job's. */
   job: number | null;
   /** In milliseconds since 1970. */
   start: number;
@@ -185,7 +185,7 @@ export interface ChartData {
   width: number;
   /** Bytes a second. */
   top: number;
-  /** Into how many parts the scale is divided. */
+  /** Number of parts of the scale. */
   parts: number;
   /** Seconds and their words. */
   marks: [number, string][];
@@ -196,7 +196,7 @@ export interface ChartData {
 /** Bytes a second, null in a gap. */
 export type Points = (number | null)[];
 
-/** What htmx tells of a request, as far as these modules read it. */
+/** The details of an htmx request that these modules read. */
 export interface RequestDetail {
   elt: Element;
   target: HTMLElement;
@@ -229,7 +229,7 @@ type PortalEvents = {
   [Name in Exclude<keyof Published, 'portal:connection'>]: CustomEvent<Published[Name]>;
 } & { 'portal:connection': CustomEvent<ConnectionDetail> };
 
-/** The callbacks of Idiomorph that the page has a say in; false leaves things as they are. */
+/** The callbacks of Idiomorph that the page answers; false leaves things as they are. */
 export interface MorphCallbacks {
   beforeNodeMorphed(old: Node, fresh: Node): boolean;
   beforeNodeRemoved(node: Node): boolean;
