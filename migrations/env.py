@@ -25,7 +25,7 @@ def run() -> None:
         )
         if connection.dialect.name == "sqlite":
             connection.connection.driver_connection.set_progress_handler(
-                lambda: stopping.asked() is not None, _STEPS
+                lambda: stopping.requested() is not None, _STEPS
             )
         with context.begin_transaction():
             if connection.dialect.name == "postgresql":
