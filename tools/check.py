@@ -47,7 +47,8 @@ def run_checks() -> int:
         for (heading, command), done in waiting:
             ended = done.result()
             say(heading)
-            click.echo(ended.stdout.rstrip())
+            if ended.returncode != 0 or "pytest" in command:
+                click.echo(ended.stdout.rstrip())
             if ended.returncode != 0:
                 say_failed(heading, command)
                 code = code or ended.returncode
