@@ -31,7 +31,7 @@ from portal.web import (
     routes,
     security_headers,
 )
-from portal.web.metrics import Process
+from portal.web.metrics import ProcessFigures
 from portal.web.middleware import base_path
 from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader
@@ -140,7 +140,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
 
         manager = OrderedFanoutManager if settings.redis_url else FanoutManager
         options = {"client_manager": manager(), "monitor_clients": False}
-        app.context[Process].dropped = send_buffer.dropped
+        app.context[ProcessFigures].dropped = send_buffer.dropped
     socketio = app.context[SocketIO]
     socketio.init_app(
         app,

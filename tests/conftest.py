@@ -456,7 +456,7 @@ def worker_process(app: Flask) -> Callable[..., int]:
             "concurrency": 4,
         }
         with app.app_context():
-            return workers.register(workers.Process(**presence | more))
+            return workers.register(workers.WorkerDescription(**presence | more))
 
     return add
 

@@ -32,7 +32,7 @@ from portal.services.jobs import logs, statistics
 from portal.services.runtime import keys_of
 from portal.services.storage import key_agreement
 from portal.settings import Settings, SettingsError
-from portal.web.metrics import Process
+from portal.web.metrics import ProcessFigures
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
 from portal.worker.executors import Executor
@@ -87,7 +87,7 @@ def serve(
     executor = InProcessExecutor(settings) if embedded else _celery_executor(settings)
     stopping.raise_if_requested()
     app = build_app(settings, executor=executor, async_mode=server["async_mode"])
-    app.context[Process].slot = pipe.slot
+    app.context[ProcessFigures].slot = pipe.slot
     if not pipe.supervised:
         key_agreement.of_serving(keys_of(settings), alone=not lock.shared)
     if embedded and (problem := engine.rclone_problem(engine.rclone_path(settings.rclone))):

@@ -103,7 +103,7 @@ def _locked_chain(tx: Session) -> AuditChain:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """``entries``: how many are as they were written, from ``first`` to ``last``. ``fault``: which
     entry is not."""
 
@@ -114,7 +114,7 @@ class Verdict:
     fault: str = ""
 
 
-def verify(known: tuple[int, str] | None = None) -> Verdict:
+def verify(known: tuple[int, str] | None = None) -> ChainVerdict:
     """Walks the whole chain. ``known``: id and hash of an entry that were noted elsewhere. They
     reveal even a chain that somebody computed anew from end to end."""
     session.rollback()
@@ -127,21 +127,21 @@ def verify(known: tuple[int, str] | None = None) -> Verdict:
         session.rollback()
 
 
-def _verify_chain(known: tuple[int, str] | None) -> Verdict:
+def _verify_chain(known: tuple[int, str] | None) -> ChainVerdict:
     chain = session.scalars(select(AuditChain)).one()
     number, before, first, cut = 0, chain.cut_hash, 0, ""
-    for entry in _entries(Filter(), chain.cut_id):
+    for entry in _entries(AuditFilter(), chain.cut_id):
         fault = ""
         if entry.hash != hash_of(entry, before):
             fault = f"Entry {entry.id} was changed, or one just before it removed."
         elif known and entry.id == known[0] and entry.hash != known[1]:
             fault = f"Entry {entry.id} is not the one that was noted."
         if fault:
-            return Verdict(number, first, entry.id, before, fault)
+            return ChainVerdict(number, first, entry.id, before, fault)
         number, before, first = number + 1, entry.hash, first or entry.id
         cut = entry.detail if entry.action == CUT else cut
     last = session.scalar(select(func.max(AuditEntry.id))) or chain.cut_id
-    return Verdict(number, first, last, before, _fault_around(chain, last, before, cut, known))
+    return ChainVerdict(number, first, last, before, _fault_around(chain, last, before, cut, known))
 
 
 def _fault_around(
@@ -200,7 +200,7 @@ def _cut_words(last: int, last_hash: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class AuditFilter:
     """What to look for; an empty field is no condition. ``until`` is the first moment after."""
 
     actor: str = ""
@@ -224,7 +224,7 @@ class Filter:
         return made
 
 
-def page(wanted: Filter, number: int, size: int) -> tuple[list[AuditEntry], int]:
+def page(wanted: AuditFilter, number: int, size: int) -> tuple[list[AuditEntry], int]:
     """Returns one page of entries, newest first, and how many there are in all."""
     conditions = wanted.conditions()
     total = session.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
@@ -246,12 +246,12 @@ def actions() -> list[str]:
         found.append(action)
 
 
-def export(wanted: Filter, *, actor: Actor, form: str) -> Iterator[list[AuditEntry]]:
+def export(wanted: AuditFilter, *, actor: Actor, form: str) -> Iterator[list[AuditEntry]]:
     """Records the export, then yields the entries up to that record, oldest first, a few at a
     time."""
     with write() as tx:
         asked = ", ".join(
-            f"{name} {value}" for name in Filter.__slots__ if (value := getattr(wanted, name))
+            f"{name} {value}" for name in AuditFilter.__slots__ if (value := getattr(wanted, name))
         )
         record(tx, "audit.export", actor, target=form, detail=asked)
         tx.commit()
@@ -260,7 +260,7 @@ def export(wanted: Filter, *, actor: Actor, form: str) -> Iterator[list[AuditEnt
     return _chunks(wanted, through)
 
 
-def _chunks(wanted: Filter, through: int) -> Iterator[list[AuditEntry]]:
+def _chunks(wanted: AuditFilter, through: int) -> Iterator[list[AuditEntry]]:
     after = 0
     try:
         while rows := _chunk(wanted, after, through):
@@ -271,13 +271,13 @@ def _chunks(wanted: Filter, through: int) -> Iterator[list[AuditEntry]]:
         session.remove()  # the request that began this is over
 
 
-def _entries(wanted: Filter, after: int) -> Iterator[AuditEntry]:
+def _entries(wanted: AuditFilter, after: int) -> Iterator[AuditEntry]:
     while rows := _chunk(wanted, after):
         yield from rows
         after = rows[-1].id
 
 
-def _chunk(wanted: Filter, after: int, through: int | None = None) -> list[AuditEntry]:
+def _chunk(wanted: AuditFilter, after: int, through: int | None = None) -> list[AuditEntry]:
     query = select(AuditEntry).where(AuditEntry.id > after, *wanted.conditions())
     if through is not None:
         query = query.where(AuditEntry.id <= through)

@@ -38,7 +38,7 @@ _MEMORY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class WorkerDescription:
     """A worker process as it describes itself, see ``WorkerProcess``."""
 
     name: str
@@ -61,7 +61,7 @@ class WorkerDirectives:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerView:
     """``state``: running, paused, draining, lost or stopped; ``jobs``: ids of those it runs."""
 
     row: WorkerProcess
@@ -73,7 +73,7 @@ class Worker:
 # --- what workers say ---------------------------------------------------------------------------
 
 
-def register(process: Process) -> int:
+def register(process: WorkerDescription) -> int:
     with write() as tx:
         times: Any = {"started_at": database_time(), "heartbeat_at": database_time()}
         row = WorkerProcess(
@@ -145,7 +145,7 @@ def find_unended(machine: str) -> list[tuple[int, str]]:
 # --- what admins ask ----------------------------------------------------------------------------
 
 
-def listing() -> list[Worker]:
+def listing() -> list[WorkerView]:
     """Returns the workers, newest first, with those that ended within the last day."""
     age: ColumnElement[Any] = extract("epoch", database_time() - WorkerProcess.heartbeat_at)
     if session.get_bind().dialect.name == "sqlite":
@@ -156,7 +156,7 @@ def listing() -> list[Worker]:
     for worker_id, job_id in session.execute(running):
         jobs.setdefault(worker_id or 0, []).append(job_id)
     return [
-        Worker(row, _state(row, float(silent)), float(silent), tuple(jobs.get(row.id, ())))
+        WorkerView(row, _state(row, float(silent)), float(silent), tuple(jobs.get(row.id, ())))
         for row, silent in rows
     ]
 

@@ -15,7 +15,7 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StateView:
     label: str
     icon: str
     tone: str
@@ -23,21 +23,21 @@ class State:
 
 
 _S = JobStatus
-STATES: dict[JobStatus, State] = {
-    _S.QUEUED: State("Queued", "queued", "secondary", frozenset({_S.RUNNING, _S.CANCELLED})),
-    _S.RUNNING: State(
+STATES: dict[JobStatus, StateView] = {
+    _S.QUEUED: StateView("Queued", "queued", "secondary", frozenset({_S.RUNNING, _S.CANCELLED})),
+    _S.RUNNING: StateView(
         "Running",
         "running",
         "blue",
         frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLING, _S.INTERRUPTED, _S.QUEUED}),
     ),
-    _S.CANCELLING: State("Cancelling", "cancelling", "orange", frozenset({_S.CANCELLED})),
-    _S.INTERRUPTED: State(
+    _S.CANCELLING: StateView("Cancelling", "cancelling", "orange", frozenset({_S.CANCELLED})),
+    _S.INTERRUPTED: StateView(
         "Interrupted", "interrupted", "yellow", frozenset({_S.QUEUED, _S.FAILED, _S.CANCELLED})
     ),
-    _S.COMPLETED: State("Completed", "completed", "green", frozenset()),
-    _S.FAILED: State("Failed", "failed", "red", frozenset()),
-    _S.CANCELLED: State("Cancelled", "cancelled", "secondary", frozenset()),
+    _S.COMPLETED: StateView("Completed", "completed", "green", frozenset()),
+    _S.FAILED: StateView("Failed", "failed", "red", frozenset()),
+    _S.CANCELLED: StateView("Cancelled", "cancelled", "secondary", frozenset()),
 }
 
 ACTIVE = (_S.RUNNING, _S.CANCELLING)

@@ -21,7 +21,7 @@ from portal.web.sockets import handlers
 
 
 @dataclass
-class Process:
+class ProcessFigures:
     """``slot``: the number of this serving process. ``dropped``: how many live connections it ended
     because they cost too much, by reason."""
 
@@ -66,7 +66,7 @@ class _Portal(Collector):
 def _of_this_process() -> Iterator[Metric]:
     """Figures with a label that names the process: the next request to the same port may reach
     another one."""
-    process = current()[Process]
+    process = current()[ProcessFigures]
     slot = str(process.slot)
     open_now = GaugeMetricFamily(
         "portal_sockets", "Live connections of this process.", labels=["process"]

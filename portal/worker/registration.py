@@ -19,16 +19,16 @@ from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import rescue
 from portal.services.jobs.places import PendingJob
-from portal.services.workers import Process, WorkerDirectives
+from portal.services.workers import WorkerDescription, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker.root_watch import RootWatch
 
 log = structlog.get_logger(__name__)
 
 
-def this_process(pools: Sequence[str], concurrency: int) -> Process:
+def this_process(pools: Sequence[str], concurrency: int) -> WorkerDescription:
     host = platform.node() or socket.gethostname()
-    return Process(
+    return WorkerDescription(
         name=f"{host}:{os.getpid()}"[:128],
         host=host[:128],
         pid=os.getpid(),
@@ -46,7 +46,7 @@ class WorkerRegistration:
 
     def __init__(
         self,
-        process: Process,
+        process: WorkerDescription,
         heartbeat: float,
         apply: Callable[[WorkerDirectives], None],
         look: Callable[[], Sequence[str]],

@@ -11,7 +11,7 @@ from flask import Flask
 
 from portal.realtime.bus import messages
 from portal.settings import Settings
-from portal.web.metrics import Process
+from portal.web.metrics import ProcessFigures
 from tests.support.applications import configure
 from tests.support.project import ROOT
 
@@ -38,7 +38,7 @@ def test_every_metric_that_a_rule_names_is_reported(
     app: Flask, browser: Any, rules: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Counters appear once they have counted something.
-    app.context[Process].dropped = {"slow": 1}
+    app.context[ProcessFigures].dropped = {"slow": 1}
     monkeypatch.setitem(messages.ignored, "unreadable", 1)
     told = set(re.findall(r"^(\w+)", browser().get("/metrics").text, re.MULTILINE))
 

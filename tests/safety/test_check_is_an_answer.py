@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portal.services.jobs import history, statistics
-from portal.services.jobs.history import Filter
+from portal.services.jobs.history import HistoryFilter
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus
 from tests.support.remotes import new_remote, settings  # noqa: F401 - fixtures
@@ -82,7 +82,7 @@ def test_check_that_has_compared_all_says_what_differs(
     assert (job.status, job.outcome, job.error) == (JobStatus.COMPLETED, "different", None)
     # It is counted as an answer, not as a transfer that failed.
     assert statistics.gather("UTC").failed_today == 0
-    sums = history.total(Filter())
+    sums = history.total(HistoryFilter())
     assert (sums["failed"].jobs, sums["completed"].jobs, sums["different"].jobs) == (0, 1, 1)
     assert "Retry" not in browser("bob").get(f"/jobs/{job_id}").text.split('class="job-pause"')[0]
 

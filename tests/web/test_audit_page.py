@@ -135,7 +135,7 @@ def test_export_as_json_lines_holds_every_entry_with_its_hash(alice: Any) -> Non
 def test_export_holds_what_the_filter_lets_through_and_is_noted_with_it(alice: Any) -> None:
     answer = alice.post("/audit/export", {"format": "jsonl", "who": "bob", "from": "2026-01-01"})
     assert {json.loads(line)["actor"] for line in answer.text.splitlines()} == {"bob"}
-    noted = audit.page(audit.Filter(action="audit.export"), 1, 1)[0][0]
+    noted = audit.page(audit.AuditFilter(action="audit.export"), 1, 1)[0][0]
     assert (noted.actor, noted.target, noted.address) == ("alice", "jsonl", "127.0.0.1")
     assert noted.detail == "actor bob, since 2026-01-01 00:00:00+00:00"
 
@@ -172,7 +172,7 @@ def test_export_as_csv_holds_no_formula_and_a_line_for_each_entry(alice: Any, ty
 @pytest.mark.parametrize("form", [{}, {"format": "xls"}, {"format": "csv", "from": "nonsense"}])
 def test_export_that_cannot_be_is_refused_and_not_noted(alice: Any, form: dict[str, str]) -> None:
     assert alice.post("/audit/export", form).status_code == 422
-    assert audit.page(audit.Filter(action="audit.export"), 1, 1)[1] == 0
+    assert audit.page(audit.AuditFilter(action="audit.export"), 1, 1)[1] == 0
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -199,5 +199,5 @@ def test_entry_keeps_the_name_of_a_user_who_is_gone(app: Flask, browser: Any, us
     browser("charlie").post("/settings", {"theme": "dark"})
     number = user("charlie").id
     users.set_active(number, False, actor=Actor(user("alice")))
-    assert audit.page(audit.Filter(actor="charlie", action="settings.change"), 1, 1)[1] == 1
-    assert timedelta(0) < datetime.now(UTC) - audit.page(audit.Filter(), 1, 1)[0][0].at
+    assert audit.page(audit.AuditFilter(actor="charlie", action="settings.change"), 1, 1)[1] == 1
+    assert timedelta(0) < datetime.now(UTC) - audit.page(audit.AuditFilter(), 1, 1)[0][0].at

@@ -22,7 +22,7 @@ from portal.db.session import session, write
 from portal.models import HistoryTotal, Job, Remote
 from portal.services.actor import Actor
 from portal.services.jobs import history, listing
-from portal.services.jobs.history import Filter
+from portal.services.jobs.history import HistoryFilter
 from portal.services.jobs.totals import Total
 from portal.services.runtime import Runtime
 from portal.services.storage import remotes
@@ -99,7 +99,7 @@ def test_transfer_that_ended_is_there_with_what_it_moved(
     assert figures(page)["Transfers"] == "2"
     assert figures(page)["Files"] == "3"
     assert chips(page) == {"All": "2", "Completed": "1", "Failed": "1", "Cancelled": "0"}
-    assert history.total(Filter())[JobStatus.COMPLETED].bytes_moved == moved
+    assert history.total(HistoryFilter())[JobStatus.COMPLETED].bytes_moved == moved
 
 
 def test_check_that_found_differences_is_an_answer_with_a_chip_of_its_own(
@@ -142,7 +142,7 @@ def test_job_that_was_cancelled_before_it_began_took_no_time(
     assert ids(page) == [job_id]
     assert "did not start" in page
     assert figures(page)["Total time"] == "0 s"
-    assert history.total(Filter())[JobStatus.CANCELLED] == Total(jobs=1)
+    assert history.total(HistoryFilter())[JobStatus.CANCELLED] == Total(jobs=1)
 
 
 def test_job_that_was_cancelled_long_after_its_worker_died_took_the_time_that_it_worked(
@@ -159,7 +159,7 @@ def test_job_that_was_cancelled_long_after_its_worker_died_took_the_time_that_it
     )
     session.commit()
     browser("bob").post(f"/jobs/{job_id}/cancel")
-    assert history.total(Filter())[JobStatus.CANCELLED].seconds == 300
+    assert history.total(HistoryFilter())[JobStatus.CANCELLED].seconds == 300
     assert "5 min" in browser("charlie").get(f"/jobs/{job_id}").text.split("(took ")[1][:12]
 
 
@@ -416,7 +416,7 @@ def some_jobs(chance: random.Random, number: int) -> list[histories.Row]:
     ]
 
 
-def matches(row: histories.Row, wanted: Filter) -> bool:
+def matches(row: histories.Row, wanted: HistoryFilter) -> bool:
     sides = {row["source_remote_id"], row["destination_remote_id"]}
     return (
         (wanted.since is None or row["finished_at"] >= wanted.since)
@@ -438,7 +438,7 @@ def test_totals_are_the_sums_of_the_jobs_whatever_is_asked_for(either: Flask) ->
     first = datetime(2025, 12, 28, tzinfo=UTC)
     for _ in range(60):
         start, end = sorted(chance.choices(range(130 * 96), k=2))
-        wanted = Filter(
+        wanted = HistoryFilter(
             since=chance.choice((None, first + timedelta(minutes=15 * start))),
             until=chance.choice((None, first + timedelta(minutes=15 * end))),
             owner_id=chance.choice((None, 2)),
@@ -501,9 +501,9 @@ def test_jobs_that_end_are_added_to_what_is_there(
     app: Flask, new_job: Any, execute: Any, fill: Fill
 ) -> None:
     execute(new_job())
-    before = history.total(Filter())[JobStatus.COMPLETED]
+    before = history.total(HistoryFilter())[JobStatus.COMPLETED]
     execute(new_job())
-    after = history.total(Filter())[JobStatus.COMPLETED]
+    after = history.total(HistoryFilter())[JobStatus.COMPLETED]
     assert (before.jobs, after.jobs) == (1, 2)
     ended_jobs = session.scalars(select(Job)).all()
     assert after.bytes_moved == sum(job.bytes_transferred for job in ended_jobs) > 0
@@ -516,16 +516,16 @@ def test_jobs_that_end_are_added_to_what_is_there(
 @pytest.mark.parametrize(
     "wanted",
     [
-        Filter(),
-        Filter(since=NOON),
-        Filter(since=NOON, until=NOON + timedelta(days=9)),
-        Filter(owner_id=2),
-        Filter(status=JobStatus.FAILED, since=NOON),
-        Filter(remote_id=1),
-        Filter(remote_id=1, until=NOON),
+        HistoryFilter(),
+        HistoryFilter(since=NOON),
+        HistoryFilter(since=NOON, until=NOON + timedelta(days=9)),
+        HistoryFilter(owner_id=2),
+        HistoryFilter(status=JobStatus.FAILED, since=NOON),
+        HistoryFilter(remote_id=1),
+        HistoryFilter(remote_id=1, until=NOON),
     ],
 )
-def test_jobs_are_found_along_an_index_and_never_sorted(app: Flask, wanted: Filter) -> None:
+def test_jobs_are_found_along_an_index_and_never_sorted(app: Flask, wanted: HistoryFilter) -> None:
     plans: list[str] = []
 
     def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:

@@ -23,7 +23,7 @@ from portal.models import User
 from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.jobs import history
-from portal.services.jobs.history import Filter
+from portal.services.jobs.history import HistoryFilter
 from tests.support import histories
 from tests.support.applications import engine_of
 from tests.support.client import Browser
@@ -123,7 +123,7 @@ def test_file_holds_what_the_filter_lets_through_and_is_noted_with_it(
     fill(*(ended(n, NOON + timedelta(days=n), owner_id=user("bob").id) for n in range(1, 5)))
     form = {"from": "2026-11-22", "to": "2026-11-23", "user": "bob", "status": "completed"}
     assert [row["id"] for row in table(charlie.post("/history/export", form))] == ["3", "2"]
-    noted = audit.page(audit.Filter(action="history.export"), 1, 5)[0]
+    noted = audit.page(audit.AuditFilter(action="history.export"), 1, 5)[0]
     assert [(one.actor, one.target, one.address) for one in noted] == [
         ("charlie", "csv", "127.0.0.1")
     ]
@@ -138,7 +138,7 @@ def test_filter_that_is_wrong_is_refused_and_not_noted(
     charlie: Browser, form: Any, code: int
 ) -> None:
     assert charlie.post("/history/export", form).status_code == code
-    assert audit.page(audit.Filter(action="history.export"), 1, 1)[1] == 0
+    assert audit.page(audit.AuditFilter(action="history.export"), 1, 1)[1] == 0
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_file_holds_no_formula_and_a_line_for_each_job(charlie: Browser, typed: 
 
 def test_jobs_that_end_meanwhile_are_in_the_file_once_or_not_at_all(app: Flask, user: Any) -> None:
     fill(*(ended(n, NOON + timedelta(seconds=n)) for n in range(1, 1_301)))
-    chunks = history.export(Filter(), "", actor=Actor(user("charlie")))
+    chunks = history.export(HistoryFilter(), "", actor=Actor(user("charlie")))
     seen = [line.id for line in next(chunks)]
     fill(*(ended(n, NOON + timedelta(days=n)) for n in range(2_000, 2_600)))
     seen += [line.id for lines in chunks for line in lines]

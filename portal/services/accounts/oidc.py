@@ -63,7 +63,7 @@ class IdTokenClaims(NamedTuple):
     claims: dict[str, Any]
 
 
-class Refused(Forbidden):
+class SignInRefused(Forbidden):
     """``reason`` is for the log and the audit trail; the person reads the message."""
 
     def __init__(self, reason: str) -> None:
@@ -92,13 +92,13 @@ def handle_callback(
     """Returns the claims of the person who came back with these arguments. Raises Refused and
     Unavailable."""
     if not secrets.compare_digest(sent.get("state", "").encode(), authorization.state.encode()):
-        raise Refused("wrong state")
+        raise SignInRefused("wrong state")
     # RFC 9207: the answer may come from another provider, to which an attacker redirected the
     # browser.
     if sent.get("iss", provider.issuer) != provider.issuer:
-        raise Refused("answer of another issuer")
+        raise SignInRefused("answer of another issuer")
     if "error" in sent or not sent.get("code"):
-        raise Refused(f"the provider refused: {sent.get('error', 'no code')[:64]}")
+        raise SignInRefused(f"the provider refused: {sent.get('error', 'no code')[:64]}")
     metadata = _metadata(provider)
     with _TranslatedErrors(), _client(provider, authorization) as client:
         token = client.fetch_token(
@@ -126,7 +126,7 @@ def _claims(
         return jwt.decode(token["id_token"], keys, registry=registry)
 
     if "id_token" not in token:
-        raise Refused("no ID token")
+        raise SignInRefused("no ID token")
     try:
         read = decoded(fresh=False)
     except InvalidKeyIdError:  # the provider has changed its keys
@@ -144,7 +144,7 @@ def _claims(
     )
     claims.validate(leeway=_LEEWAY)
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-        raise Refused("no usable subject")
+        raise SignInRefused("no usable subject")
     return dict(claims)
 
 
@@ -156,7 +156,7 @@ def _user_info(client: Any, metadata: Mapping[str, Any], subject: str) -> dict[s
     user_info = answer.json()
     # Otherwise somebody's claims could be attributed to another subject.
     if not isinstance(user_info, dict) or user_info.get("sub") != subject:
-        raise Refused("user info of another subject")
+        raise SignInRefused("user info of another subject")
     return user_info
 
 
@@ -182,7 +182,7 @@ class _TranslatedErrors:
                 "The single sign-on provider is not responding. Try again in a moment."
             ) from None
         if isinstance(error, (AuthlibBaseError, JoseError, KeyError, ValueError, TypeError)):
-            raise Refused(f"{type(error).__name__}: {error}"[:200]) from None
+            raise SignInRefused(f"{type(error).__name__}: {error}"[:200]) from None
 
 
 class _Documents:

@@ -32,15 +32,15 @@ class Setup(NamedTuple):
     address: str
 
 
-class State(NamedTuple):
+class FactorState(NamedTuple):
     enabled: bool
     demanded: bool
     codes_left: int
 
 
-def state(user: User) -> State:
+def state(user: User) -> FactorState:
     left = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)
-    return State(
+    return FactorState(
         enabled=is_enabled(session(), user.id),
         demanded=runtime().session_policy.demands_second_step(user.role),
         codes_left=session.scalar(left) or 0,

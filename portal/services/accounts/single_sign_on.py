@@ -21,7 +21,7 @@ from portal.services.accounts.oidc import (
     AuthorizationRequest,
     IdTokenClaims,
     Provider,
-    Refused,
+    SignInRefused,
 )
 from portal.services.accounts.sign_in import Proof
 from portal.services.actor import Actor
@@ -57,7 +57,7 @@ def enter(
     try:
         id_token = oidc.handle_callback(_set_up(), authorization, sent)
         role = _role(id_token.claims)
-    except Refused as refused:
+    except SignInRefused as refused:
         _note_refusal("", refused.reason, address)
         raise
     if role is None:

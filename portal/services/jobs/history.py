@@ -25,7 +25,7 @@ _CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class HistoryFilter:
     """What to look for; None means no condition. ``until`` is the first moment after."""
 
     since: datetime | None = None
@@ -38,7 +38,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EndedJobsPage:
     """``newer``: the next newer page ends after this job; ``older``: the next older one begins
     below it. None if there is no such page."""
 
@@ -57,7 +57,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryLine:
     """One job as a row of a file."""
 
     id: int
@@ -122,7 +122,9 @@ def _old_name(remote_id: int) -> str:
 # --- pages and totals ---------------------------------------------------------------------------
 
 
-def page(wanted: Filter, size: int, *, before: int | None = None, after: int | None = None) -> Page:
+def page(
+    wanted: HistoryFilter, size: int, *, before: int | None = None, after: int | None = None
+) -> EndedJobsPage:
     """Returns a page of the jobs that ended before the given one, or of those nearest after it.
     Without either it is the page of the newest. It is found by position in an index, so the last
     page costs as much as the first."""
@@ -130,15 +132,15 @@ def page(wanted: Filter, size: int, *, before: int | None = None, after: int | N
         newer = _jobs(wanted, size + 1, after, newest_first=False)
         if len(newer) > size:
             shown = newer[:size][::-1]
-            return Page(shown, shown[0].id, shown[-1].id)
+            return EndedJobsPage(shown, shown[0].id, shown[-1].id)
         before = None  # fewer than a page are newer, so this is the first page
     jobs = _jobs(wanted, size + 1, before, newest_first=True)
     shown = jobs[:size]
     older = shown[-1].id if len(jobs) > size else None
-    return Page(shown, shown[0].id if before is not None and shown else None, older)
+    return EndedJobsPage(shown, shown[0].id if before is not None and shown else None, older)
 
 
-def total(wanted: Filter) -> dict[str, Total]:
+def total(wanted: HistoryFilter) -> dict[str, Total]:
     """Returns totals by status, whatever status the filter names; see ``totals.by_ending``."""
     conditions: list[ColumnElement[bool]] = []
     if wanted.owner_id is not None:
@@ -151,7 +153,9 @@ def total(wanted: Filter) -> dict[str, Total]:
     return totals.by_ending(wanted.since, wanted.until, conditions)
 
 
-def _jobs(wanted: Filter, number: int, beyond: int | None, *, newest_first: bool) -> list[Job]:
+def _jobs(
+    wanted: HistoryFilter, number: int, beyond: int | None, *, newest_first: bool
+) -> list[Job]:
     key = _key(beyond) if beyond is not None else None
     if beyond is not None and key is None:
         return []
@@ -182,7 +186,7 @@ def _beyond(
     return query if key is None else query.where(place > key)
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+def _conditions(wanted: HistoryFilter) -> list[ColumnElement[bool]]:
     """Conditions that exclude each other, each served by one index; together they match the
     filter."""
     made: list[ColumnElement[bool]] = [Job.finished_at.is_not(None)]
@@ -208,7 +212,7 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 # --- export -------------------------------------------------------------------------------------
 
 
-def export(wanted: Filter, asked: str, *, actor: Actor) -> Iterator[list[Line]]:
+def export(wanted: HistoryFilter, asked: str, *, actor: Actor) -> Iterator[list[HistoryLine]]:
     """Records the export (``asked``: the filter in words), then yields the matching jobs, newest
     first, a few at a time. Jobs that end meanwhile belong before the first row, so no job comes
     twice."""
@@ -218,7 +222,7 @@ def export(wanted: Filter, asked: str, *, actor: Actor) -> Iterator[list[Line]]:
     return _chunks(wanted)
 
 
-def _chunks(wanted: Filter) -> Iterator[list[Line]]:
+def _chunks(wanted: HistoryFilter) -> Iterator[list[HistoryLine]]:
     key: tuple[datetime, int] | None = None
     try:
         while rows := _rows(wanted, key):
@@ -229,7 +233,7 @@ def _chunks(wanted: Filter) -> Iterator[list[Line]]:
         session.remove()  # the request that began this is over
 
 
-def _rows(wanted: Filter, key: tuple[datetime, int] | None) -> list[Row[*tuple[Any, ...]]]:
+def _rows(wanted: HistoryFilter, key: tuple[datetime, int] | None) -> list[Row[*tuple[Any, ...]]]:
     found: list[Row[*tuple[Any, ...]]] = []
     for condition in _conditions(wanted):
         # Columns, not objects: they take a fifth of the time, and none of them is kept.
@@ -248,8 +252,8 @@ _COLUMNS = (
 )
 
 
-def _line(row: Any) -> Line:
-    return Line(
+def _line(row: Any) -> HistoryLine:
+    return HistoryLine(
         id=row.id,
         name=row.name,
         operation=row.operation,

@@ -67,7 +67,7 @@ class JobPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class JobEnds:
     """The values that decide where a job writes. A local side has None as the remote's id."""
 
     operation: Operation
@@ -79,16 +79,16 @@ class Ends:
     pool: str | None
 
 
-def ends_of(asked: Any) -> Ends:
+def ends_of(asked: Any) -> JobEnds:
     """Returns the ends of a job, of its row, or of a transfer that is to become a job."""
-    values = {name: getattr(asked, name) for name in Ends.__dataclass_fields__}
-    return Ends(**values | {"operation": Operation(asked.operation)})
+    values = {name: getattr(asked, name) for name in JobEnds.__dataclass_fields__}
+    return JobEnds(**values | {"operation": Operation(asked.operation)})
 
 
 # --- looked up, outside of any transaction -------------------------------------------------------
 
 
-def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
+def look_up(ends: JobEnds, *, ask_network: bool = False) -> JobPlaces:
     """Looks at the file system and, with ``ask_network``, resolves the addresses of servers."""
     remotes = _remotes({ends.source_remote_id, ends.destination_remote_id} - {None})
     writes = not ends.dry_run and ends.operation is not Operation.CHECK
@@ -111,7 +111,7 @@ def look_up(ends: Ends, *, ask_network: bool = False) -> JobPlaces:
     )
 
 
-def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
+def refuse_one_place(ends: JobEnds, found: JobPlaces) -> None:
     """Raises Invalid if both sides are certainly one place, or one contains the other, whatever
     they are called. Cases that need a look at the storage are left to the worker."""
     if found.source is None or found.destination is None or ends.pool is not None:
@@ -132,7 +132,7 @@ def refuse_one_place(ends: Ends, found: JobPlaces) -> None:
     )
 
 
-def missing_source(ends: Ends, settings: Settings) -> Invalid | None:
+def missing_source(ends: JobEnds, settings: Settings) -> Invalid | None:
     """Returns an error if a local source certainly does not exist. Two cases are left to the
     worker: workers of a pool may have folders of their own, and the empty mount point of a missing
     disk shows nothing."""
@@ -155,7 +155,7 @@ def _account(remote: Row[Any]) -> tuple[str, ...]:
 
 def of_queued(job_id: int) -> JobPlaces | None:
     """Returns where a queued job writes now; None for any other job."""
-    columns = [getattr(Job, name) for name in Ends.__dataclass_fields__]
+    columns = [getattr(Job, name) for name in JobEnds.__dataclass_fields__]
     query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
     with read_connection() as connection:
         row = connection.execute(query).one_or_none()

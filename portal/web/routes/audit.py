@@ -10,7 +10,7 @@ from portal.db.clock import now
 from portal.errors import Invalid
 from portal.models import AuditEntry, Role
 from portal.services import audit
-from portal.services.audit import Filter
+from portal.services.audit import AuditFilter
 from portal.web.access import actor, me, requires
 from portal.web.routes import export
 from portal.web.routes.days import period
@@ -83,10 +83,10 @@ def _strip_all(values: Mapping[str, str]) -> dict[str, str]:
     return {name: values.get(name, "").replace("\0", "").strip()[:_MAX_LENGTH] for name in _FIELDS}
 
 
-def _filter(typed: dict[str, str]) -> Filter:
+def _filter(typed: dict[str, str]) -> AuditFilter:
     """Raises Invalid."""
     errors: dict[str, str] = {}
     since, until = period(typed, me().settings.timezone, errors)
     if errors:
         raise Invalid(errors)
-    return Filter(typed["who"], typed["action"], typed["outcome"], since, until)
+    return AuditFilter(typed["who"], typed["action"], typed["outcome"], since, until)

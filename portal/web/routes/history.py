@@ -14,7 +14,7 @@ from portal.errors import Invalid, NotFound
 from portal.models import Role
 from portal.presentation.formatting import mean_speed
 from portal.services.jobs import history, listing
-from portal.services.jobs.history import Line
+from portal.services.jobs.history import HistoryLine
 from portal.services.jobs.totals import DIFFERENT, Total
 from portal.transfers.states import FINAL, JobStatus
 from portal.web.access import actor, me, requires
@@ -67,12 +67,12 @@ def download() -> Response:
     return export.attachment("csv", "history", here, _COLUMNS, _rows(chunks))
 
 
-def _rows(chunks: Iterable[list[Line]]) -> Iterator[list[list[export.Value]]]:
+def _rows(chunks: Iterable[list[HistoryLine]]) -> Iterator[list[list[export.Value]]]:
     for lines in chunks:
         yield [_values(line) for line in lines]
 
 
-def _values(line: Line) -> list[export.Value]:
+def _values(line: HistoryLine) -> list[export.Value]:
     return [
         line.id,
         line.name,
@@ -100,7 +100,7 @@ def _values(line: Line) -> list[export.Value]:
     ]
 
 
-def _chosen(sums: dict[str, Total], wanted: history.Filter) -> Total:
+def _chosen(sums: dict[str, Total], wanted: history.HistoryFilter) -> Total:
     if wanted.is_different:
         return sums[DIFFERENT]
     if wanted.status is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from portal.errors import Invalid, NotFound
 from portal.services.jobs import history
-from portal.services.jobs.history import LOCAL, Filter
+from portal.services.jobs.history import LOCAL, HistoryFilter
 from portal.services.jobs.totals import DIFFERENT
 from portal.transfers.states import FINAL, JobStatus
 from portal.web.routes.days import period
@@ -16,7 +16,7 @@ FIELDS = ("from", "to", "user", "remote", "status")
 LOCAL_ONLY = "local"
 
 
-def read(typed: Mapping[str, str], timezone: str) -> Filter:
+def read(typed: Mapping[str, str], timezone: str) -> HistoryFilter:
     """Raises Invalid with everything that is wrong, and NotFound for a status that no page
     offers."""
     if typed["status"] not in ("", *FINAL, DIFFERENT):
@@ -28,9 +28,9 @@ def read(typed: Mapping[str, str], timezone: str) -> Filter:
     if errors:
         raise Invalid(errors)
     if typed["status"] == DIFFERENT:
-        return Filter(since, until, owner, remote, JobStatus.COMPLETED, is_different=True)
+        return HistoryFilter(since, until, owner, remote, JobStatus.COMPLETED, is_different=True)
     status = JobStatus(typed["status"]) if typed["status"] else None
-    return Filter(since, until, owner, remote, status)
+    return HistoryFilter(since, until, owner, remote, status)
 
 
 def _owner(name: str, errors: dict[str, str]) -> int | None:
