@@ -1,4 +1,4 @@
-"""`manage.py rotate-keys` seals everything anew, so that an old key may be forgotten."""
+"""`portal rotate-keys` encrypts everything with the new key, so an old key may be forgotten."""
 
 from __future__ import annotations
 

@@ -197,13 +197,13 @@ def test_trail_is_paged_newest_first(browser: Any) -> None:
 
 
 def test_nobody_can_change_or_delete_an_entry_over_http(app: Flask) -> None:
-    doors = {
+    routes = {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
         if "audit" in rule.rule
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert doors == {("GET", "/audit"), ("POST", "/audit/export")}
+    assert routes == {("GET", "/audit"), ("POST", "/audit/export")}
 
 
 def test_entry_outlives_a_change_of_role(browser: Any, user: Any) -> None:

@@ -1,4 +1,4 @@
-"""Errors have one shape at each door, say what to do, and give nothing away."""
+"""Errors have one shape at each entrance, say what to do, and give nothing away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row of a job, the same by whatever door it comes."""
+"""One row of a job, the same by whatever path it comes."""
 
 from __future__ import annotations
 

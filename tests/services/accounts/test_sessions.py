@@ -1,4 +1,4 @@
-"""Sessions live in the database: what opens the door, for how long, and what shuts it."""
+"""Sessions live in the database: what signs in, for how long, and what ends it."""
 
 from __future__ import annotations
 

@@ -268,8 +268,8 @@ def test_rclone_itself_is_held_to_the_number_that_was_shown(
         """,
     )
     execute(2, rclone=fake)
-    look_ahead, real_one = told.read_text().splitlines()
-    assert "--dry-run" in look_ahead
+    dry_run, real_one = told.read_text().splitlines()
+    assert "--dry-run" in dry_run
     assert "--max-delete=3" in real_one
     assert status_of(2) == JobStatus.FAILED
     assert "more than you confirmed" in (stored(2).error or "")
