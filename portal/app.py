@@ -21,7 +21,7 @@ from portal.presentation import formatting, job_words, result_words
 from portal.realtime import publish
 from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
-from portal.services.runtime import make_runtime
+from portal.services.runtime import Executor, make_runtime
 from portal.settings import Settings, load_settings
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES, goes_on
 from portal.web import (
@@ -40,7 +40,7 @@ from portal.web.middleware.static_gzip import GzipStaticMiddleware
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
 from portal.web.user_agents import browser_name
-from portal.worker.executors import Executor, NullExecutor
+from portal.worker.executors import NullExecutor
 from portal.worker.roots import open_to_transfers
 
 if TYPE_CHECKING:

@@ -38,11 +38,11 @@ from portal.models import User
 from portal.realtime import publish
 from portal.services import workers
 from portal.services.accounts import passwords, users
+from portal.services.runtime import Executor
 from portal.settings import Settings, load_settings
 from portal.transfers import request as jobs
 from portal.transfers.states import FINAL, Operation
 from portal.worker import Worker
-from portal.worker.executors import Executor
 from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.lease import Lease
 from portal.worker.registration import this_process

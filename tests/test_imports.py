@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -236,6 +237,35 @@ def test_programs_in_strings_import_modules_that_exist() -> None:
         and found[2] not in modules()
     ]
     assert wrong == []
+
+
+#: Classes of one name: a remote as rclone gets it, and as the database keeps it.
+SHARED_NAMES = {"Remote": {"engine.remotes", "models.remote"}}
+
+
+def test_every_class_has_a_name_of_its_own() -> None:
+    """The shapes of the API are left out: their names are public, as its schemas."""
+    named = defaultdict(list)
+    for module, tree in trees():
+        if not module.startswith("web.routes.api."):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    named[node.name].append(module)
+    shared = {name: set(places) for name, places in named.items() if len(places) > 1}
+    assert len(named) > 200
+    assert shared == SHARED_NAMES
+
+
+def test_every_shape_of_the_api_has_a_name_of_its_own() -> None:
+    names = [
+        node.name
+        for module, tree in trees()
+        if module.startswith("web.routes.api.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert names
+    assert sorted(names) == sorted(set(names))
 
 
 def table() -> str:

@@ -37,13 +37,13 @@ class End(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class LocalFolder:
     """A folder of this machine."""
 
     text: str
 
-    def below(self, path: str) -> Folder:
-        return Folder(f"{self.text.rstrip('/')}/{path}")
+    def below(self, path: str) -> LocalFolder:
+        return LocalFolder(f"{self.text.rstrip('/')}/{path}")
 
     def tails(self) -> list[str]:
         return _tails(self.text)
@@ -171,13 +171,13 @@ class Ends:
         """The folder of a place, of a ``single`` file the one that holds it. One of this machine
         that is still to be made stands for the next one above it."""
         if text.startswith("/"):
-            return Folder(str(Path(text).parent) if single else existing(text))
+            return LocalFolder(str(Path(text).parent) if single else existing(text))
         return RemoteFolder(self.questions, _parent(text)[0] if single else text)
 
     def at_exactly(self, text: str) -> End:
         """The same, and none above it: a name that this machine writes in another way is not found,
         and proves nothing."""
-        return Folder(text) if text.startswith("/") else self.at(text)
+        return LocalFolder(text) if text.startswith("/") else self.at(text)
 
     def reachable(self, place: str) -> bool:
         return place.startswith("/") or place.partition(":")[0] in self._remotes

@@ -8,30 +8,30 @@ from collections.abc import Sequence
 
 from portal.engine.alarms import MEETING_WORDS, SIZE_ONLY_WORDS
 from portal.engine.connection_errors import CONNECTION_ERRORS, FIRST_CONTACT
-from portal.engine.reasons import Reason
+from portal.engine.reasons import KnownReason
 from portal.engine.storage_errors import STORAGE_ERRORS
 
 DESTINATION_IS_A_FILE = "The destination is, or lies below, a file. Choose a folder."
 
 # The first pattern that matches one of the last errors wins: specific ones come first.
-_ERRORS: tuple[Reason, ...] = (
-    Reason(
+_ERRORS: tuple[KnownReason, ...] = (
+    KnownReason(
         r"no space left on device|file too big for remaining disk space",
         "The destination disk is full. Free some space there, then retry.",
     ),
-    Reason(
+    KnownReason(
         r"disk quota exceeded",
         "The disk quota at the destination is used up. Free some space there, then retry.",
     ),
-    Reason(
+    KnownReason(
         r"read[- ]only file system",
         "A file system is read-only. Make it writable, or choose another folder.",
     ),
-    Reason(
+    KnownReason(
         r"can't (copy|sync|move|sync or move)[^\n]* overlapping",
         "Source and destination overlap. Choose two folders, neither inside the other.",
     ),
-    Reason(
+    KnownReason(
         # rclone says no more than this when a storage of objects gave it no answer. That it is no
         # file was seen right before, see ``safety``.
         r"for \"[a-z0-9-]+:[^\"]*\": is a file not a directory",
@@ -40,103 +40,103 @@ _ERRORS: tuple[Reason, ...] = (
         is_retryable=True,
         retry_words="{storage} does not say what the destination is",
     ),
-    Reason(r"is a file not a directory", DESTINATION_IS_A_FILE, is_retryable=None),
-    Reason(
+    KnownReason(r"is a file not a directory", DESTINATION_IS_A_FILE, is_retryable=None),
+    KnownReason(
         # The destination itself, one above it, or one below it: the system says it of all three.
         r"not a directory",
         "A file lies where the destination needs a folder; the errors name it. Rename that file, "
         "or choose another folder.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"can't move object - incompatible remotes|is a directory not a file",
         "A folder, or something else that is no file, lies at the destination under the name of a "
         "file; the errors name it. Rename one of the two, then retry.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"failed to (open source object|read metadata)\b[^\n]*"
         r"(no such file|not found|does not exist)",
         "Some files could not be found when their turn came; the errors name them. Retry when "
         "nothing else changes the source.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"file name too long",
         "A file name is too long for the destination. Shorten it, then retry.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"permission denied|operation not permitted",
         "The portal is not allowed to read or write one of the files. Change their permissions, "
         "then retry.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"input/output error",
         "A disk reported an input/output error. Check that disk before you retry.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"file too large",
         "A file is larger than the destination can hold. Choose another folder.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"too many open files",
         "Too many files are open on this machine. Raise the portal's limit, then retry.",
         is_retryable=None,
     ),
     *CONNECTION_ERRORS,
     *STORAGE_ERRORS,
-    Reason(
+    KnownReason(
         r"error reading source root directory: directory not found",
         "The source folder does not exist. Check its path, then retry.",
     ),
-    Reason(
+    KnownReason(
         # rclone cannot read back a few names that it writes in another way itself.
         r"error reading source directory: directory not found",
         "A folder of the source could not be found when its turn came; the errors name it. If it "
         "is still there, rename it, then retry.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         MEETING_WORDS,
         "Two names in the source differ only by case, or by how an accent is written, and are "
         "taken for one file at the destination. One of them was left out; the errors name it. "
         "Rename it, then retry.",
     ),
-    Reason(
+    KnownReason(
         SIZE_ONLY_WORDS,
         "Some files could be compared by their size only, which does not show whether they are "
         "equal. The errors say more.",
     ),
-    Reason(
+    KnownReason(
         r"can't copy - source file is being updated",
         "A file changed while it was being read. Retry when nothing writes to the source.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"corrupted on transfer",
         "What arrived is not what was sent, and was thrown away: the file was changed meanwhile, "
         "or damaged on its way. Retry. If it happens again with FTP and TLS, tick “Disable TLS "
         "1.3” in the remote: some servers lose the end of a file with it.",
         is_retryable=None,
     ),
-    Reason(
+    KnownReason(
         r"--max-delete threshold reached",
         "It was about to delete more than you confirmed, and was stopped. Preview again, then "
         "confirm.",
     ),
-    Reason(
+    KnownReason(
         r"failed to reload \"filter\" options",
         "rclone does not understand one of the patterns. Check them, then retry.",
     ),
-    Reason(
+    KnownReason(
         r"invalid argument \"[^\"]*\" for \"--bwlimit\"",
         "rclone does not understand the bandwidth limit. Use a form such as 10M.",
     ),
-    Reason(
+    KnownReason(
         r"setpriv: failed to execute|exec format error",
         "rclone could not be started. Ask an admin to check the installation.",
     ),
@@ -218,13 +218,13 @@ def is_reason(text: str) -> bool:
     return _found(text) is not None or any(one.search(text) for one in others)
 
 
-def retryable_reason(error_lines: Sequence[str]) -> Reason | None:
+def retryable_reason(error_lines: Sequence[str]) -> KnownReason | None:
     """The newest of these errors that may pass."""
     found = (_found(line) for line in reversed(error_lines))
     return next((reason for reason in found if reason is not None and reason.is_retryable), None)
 
 
-def _found(text: str, reasons: tuple[Reason, ...] = _ERRORS) -> Reason | None:
+def _found(text: str, reasons: tuple[KnownReason, ...] = _ERRORS) -> KnownReason | None:
     for reason in reasons:
         if re.search(reason.pattern, text, re.IGNORECASE):
             return reason

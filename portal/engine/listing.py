@@ -13,7 +13,7 @@ from typing import Any
 from portal.engine.exit_codes import cause_of, reason_for
 from portal.engine.markers import is_marker
 from portal.engine.remotes import Remote, address
-from portal.engine.run_once import Answer, run_once
+from portal.engine.run_once import RcloneAnswer, run_once
 
 #: A hundred thousand entries or so; who has more finds by name.
 _MAX_BYTES = 24 * 1024 * 1024
@@ -87,7 +87,7 @@ def make_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> s
     return problem(answer, seconds)
 
 
-def problem(answer: Answer, seconds: float) -> str | None:
+def problem(answer: RcloneAnswer, seconds: float) -> str | None:
     """Why it failed, in a sentence; None if it did not."""
     if answer.full:
         return None
@@ -106,7 +106,7 @@ def problem(answer: Answer, seconds: float) -> str | None:
     return reason_for(answer.exit_code, False, answer.nameless_errors)
 
 
-def _unknown(answer: Answer) -> str:
+def _unknown(answer: RcloneAnswer) -> str:
     """Without rclone's own way to it, which names what the person knows already."""
     if answer.cut or answer.full or answer.exit_code in (0, _PANIC, _MISSING):
         return ""
@@ -119,7 +119,7 @@ def _unknown(answer: Answer) -> str:
 class ListingReader:
     """Reads the output of ``lsjson``: one entry on each line between ``[`` and ``]``."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: RcloneAnswer) -> None:
         self._lines = answer.output.splitlines()
         #: rclone was ended before it had listed everything: its last line may be incomplete.
         self._cut = answer.cut or answer.full

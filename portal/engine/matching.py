@@ -13,7 +13,7 @@ from portal.engine import flags, single_file
 from portal.engine.errors import EngineError
 from portal.engine.listing import ListingReader, problem
 from portal.engine.remotes import Remote, address
-from portal.engine.run_once import Answer, run_once
+from portal.engine.run_once import RcloneAnswer, run_once
 from portal.engine.runtime_dir import RuntimeDir
 from portal.transfers.options import Options
 
@@ -74,7 +74,7 @@ def list_matching(
     return _summed(answer, seconds)
 
 
-def _summed(answer: Answer, seconds: float) -> Matching:
+def _summed(answer: RcloneAnswer, seconds: float) -> Matching:
     first: list[MatchingFile] = []
     number = size = 0
     listed = ListingReader(answer)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.engine.ends import End, Folder, RemoteFolder, digest_of
+from portal.engine.ends import End, LocalFolder, RemoteFolder, digest_of
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 
@@ -105,7 +105,7 @@ class Probe:
     def is_own_on_disk(self) -> bool:
         """Both ends were written to, and one of them, a folder of this machine, has kept it."""
         both = [(self._destination, self._contents[0]), (self._source, self._contents[1])]
-        local = [(end, content) for end, content in both if isinstance(end, Folder)]
+        local = [(end, content) for end, content in both if isinstance(end, LocalFolder)]
         if not local or any((end, self.name) not in self._written for end, _ in both):
             return False
         return not any(self._is_other(end, content) for end, content in local)
@@ -199,7 +199,7 @@ def _seen(end: End, name: str) -> Callable[[], bool]:
 def _exists(end: End, tail: str) -> bool:
     parent, _, name = tail.rpartition("/")
     inside = end.below(parent) if parent else end
-    if isinstance(inside, Folder):
+    if isinstance(inside, LocalFolder):
         return Path(inside.below(name).text).is_dir()
     assert isinstance(inside, RemoteFolder)  # noqa: S101 - narrows the type
     questions, text = inside.questions, inside.text

@@ -17,7 +17,7 @@ from portal.engine.plan import Plan, PlanBuilder
 from portal.engine.progress import ProgressParser
 from portal.engine.report import EQUAL, UNREADABLE, Differences, Report
 from portal.engine.statistics import Error, printable
-from portal.engine.stderr import Reader
+from portal.engine.stderr import StderrReader
 
 _ERROR_LENGTH = 500
 _UNREADABLE = (
@@ -33,7 +33,7 @@ class ProcessResult:
 
     order: TransferOrder
     group: ProcessGroup
-    reader: Reader
+    reader: StderrReader
     parser: ProgressParser
     report: Report | None
     plan_builder: PlanBuilder | None

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, get_type_hints
 
 from portal.engine.report import EQUAL, Report
-from portal.engine.statistics import CurrentFile, Done, FileAction, Statistics
+from portal.engine.statistics import CurrentFile, Done, FileAction, RcloneStatistics
 
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # at most so many figures in that window, if rclone's clock stops
@@ -92,7 +92,7 @@ class ProgressParser:
         self._files_total = 0
         self._done = 0
         self._percent: float | None = None
-        self._last: Statistics | None = None
+        self._last: RcloneStatistics | None = None
         self._reading: Progress | None = None
         self._speeds: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
@@ -109,7 +109,7 @@ class ProgressParser:
         """Notes what rclone has done to one file."""
         self._counts.add(done)
 
-    def read(self, stats: Statistics) -> Progress:
+    def read(self, stats: RcloneStatistics) -> Progress:
         """The figures after the next line of statistics."""
         before, self._last = self._last, stats
         self._transferring |= bool(stats.bytes or stats.transfers or stats.transferring)
@@ -153,7 +153,7 @@ class ProgressParser:
     def finish(self, succeeded: bool) -> Progress | None:
         """The final figures: the last reading, with the average speed; complete if it succeeded.
         None of one that failed before it did or knew anything."""
-        stats = self._last or Statistics()
+        stats = self._last or RcloneStatistics()
         if not succeeded:
             return self._failed(stats)
         # Read once more: report and log may have told more since the last statistics.
@@ -175,7 +175,7 @@ class ProgressParser:
             current_files=(),
         )
 
-    def _failed(self, stats: Statistics) -> Progress | None:
+    def _failed(self, stats: RcloneStatistics) -> Progress | None:
         if self._reading is None and not self._counts.arrived:
             return None
         knew_the_total = self._reading is not None and self._reading.total_bytes is not None
@@ -188,13 +188,13 @@ class ProgressParser:
             reading, speed_bytes=self._average(stats), eta_seconds=None, current_files=()
         )
 
-    def _single_file(self, stats: Statistics) -> int:
+    def _single_file(self, stats: RcloneStatistics) -> int:
         """1 if the source is one file that is at the destination already: rclone compares it and
         logs nothing."""
         folder = self._report is not None or self._check or self._counts.compared
         return 0 if folder or self._counts.arrived or stats.total_transfers else 1
 
-    def _phase(self, stats: Statistics) -> Phase:
+    def _phase(self, stats: RcloneStatistics) -> Phase:
         if not self._transferring:
             if self._sync and stats.deletes:
                 return Phase.FINISHING
@@ -202,7 +202,7 @@ class ProgressParser:
         done = stats.bytes >= stats.total_bytes and stats.transfers >= stats.total_transfers
         return Phase.FINISHING if done and not stats.transferring else Phase.TRANSFERRING
 
-    def _bytes_total(self, stats: Statistics) -> int | None:
+    def _bytes_total(self, stats: RcloneStatistics) -> int | None:
         # The source is listed and compared before the first byte: the total is known from then on.
         # rclone takes a failed file out of its total; it still belongs to the job. If such a
         # remainder is all that was seen, the total is unknown; once known, it stays known.
@@ -221,17 +221,17 @@ class ProgressParser:
         self._total = max(self._total or done + left, self._done)
         return self._total
 
-    def _bytes_done(self, stats: Statistics) -> int:
+    def _bytes_done(self, stats: RcloneStatistics) -> int:
         if not self._counts.arrived and not stats.in_flight and not stats.errors:
             return stats.bytes
         under_way = self._counts.unreported(stats.in_flight)
         return min(stats.bytes, self._arrived(stats) + under_way)
 
-    def _arrived(self, stats: Statistics) -> int:
+    def _arrived(self, stats: RcloneStatistics) -> int:
         """Includes files that were renamed on the storage itself: their sizes are not logged."""
         return self._counts.bytes + stats.renamed
 
-    def _unchanged(self, stats: Statistics) -> int:
+    def _unchanged(self, stats: RcloneStatistics) -> int:
         if self._report is not None:
             return self._report.count(EQUAL)
         if self._check or (not self._transferring and not self._counts.compared):
@@ -243,7 +243,7 @@ class ProgressParser:
             share = min(ALMOST, done * 1000 // total / 10)
             self._percent = max(self._percent or 0.0, share)
 
-    def _speed(self, stats: Statistics) -> int:
+    def _speed(self, stats: RcloneStatistics) -> int:
         if self._dry_run or not stats.travelled:
             # The time that the listing took does not count.
             self._speeds.clear()
@@ -258,7 +258,7 @@ class ProgressParser:
         seconds = stats.elapsed - since
         return max(0, int((stats.travelled - bytes_then) / seconds)) if seconds > 0 else 0
 
-    def _average(self, stats: Statistics) -> int:
+    def _average(self, stats: RcloneStatistics) -> int:
         seconds = stats.transfer_time or stats.elapsed
         return 0 if self._dry_run or seconds <= 0 else int(stats.travelled / seconds)
 
@@ -302,7 +302,7 @@ class _ActionCounts:
         self._just_arrived &= {name for name, _ in in_flight}
         return sum(sent for name, sent in in_flight if name not in self._just_arrived)
 
-    def unchanged(self, stats: Statistics, files_total: int) -> int:
+    def unchanged(self, stats: RcloneStatistics, files_total: int) -> int:
         """Files that both sides certainly had already, with the same content."""
         if self._move:
             # A move deletes such a file at the source before it moves the first one.

@@ -28,7 +28,7 @@ from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
 from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.statistics import printable
-from portal.engine.stderr import Reader
+from portal.engine.stderr import StderrReader
 
 #: One try and short waits; the whole attempt is made again where that may help.
 _SHORT_WAITS = (
@@ -72,7 +72,7 @@ class Questions:
         self._group: ProcessGroup | None = None
         self._runtime_dir: RuntimeDir | None = None
         self._socket = ""
-        self._reader: Reader | None = None
+        self._reader: StderrReader | None = None
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started, NoAnswer if it ends at once."""
@@ -97,7 +97,7 @@ class Questions:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
         if self._inquiry.begun is not None:
             self._inquiry.begun(self._group.pid)
-        reader = Reader(self._group.stderr, ProgressParser("copy", False), self._redactor)
+        reader = StderrReader(self._group.stderr, ProgressParser("copy", False), self._redactor)
         reader.start()
         self._reader = reader
         self._await_socket(self._group, reader)
@@ -186,7 +186,7 @@ class Questions:
             raise NoAnswer(printable(reply, _ERROR_LENGTH))
         return answered
 
-    def _await_socket(self, group: ProcessGroup, reader: Reader) -> None:
+    def _await_socket(self, group: ProcessGroup, reader: StderrReader) -> None:
         deadline = time.monotonic() + _START
         while not Path(self._socket).exists():
             if group.reap() or time.monotonic() > deadline:

@@ -25,7 +25,7 @@ from portal.engine.report import Report
 from portal.engine.runtime_dir import RuntimeDir
 from portal.engine.same_place import account
 from portal.engine.silence import Activity, moved_by
-from portal.engine.stderr import Reader
+from portal.engine.stderr import StderrReader
 
 _POLL = 0.01
 _DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
@@ -67,7 +67,7 @@ class RcloneProcess:
         self._parser = ProgressParser(order.operation, order.dry_run, self._report)
         self._plan_builder = self._new_plan_builder() if order.dry_run else None
         self._left_out = left_out
-        self._running: tuple[ProcessGroup, Reader] | None = None
+        self._running: tuple[ProcessGroup, StderrReader] | None = None
         self._runtime_dir: RuntimeDir | None = None
         self._gave_up = ""
         self._cut_off = ""
@@ -100,7 +100,7 @@ class RcloneProcess:
             )
         except OSError as error:
             raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-        reader = Reader(
+        reader = StderrReader(
             group.stderr,
             self._parser,
             self._redactor,
@@ -275,13 +275,13 @@ class RcloneProcess:
         if self._report is not None:
             self._report.wait(_DRAIN)
 
-    def _started(self) -> tuple[ProcessGroup, Reader]:
+    def _started(self) -> tuple[ProcessGroup, StderrReader]:
         if self._running is None:
             raise RuntimeError("the transfer has not been started")
         return self._running
 
 
-def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
+def _next(group: ProcessGroup, reader: StderrReader, tick: float) -> Progress | None:
     until = time.monotonic() + tick
     while True:
         left = max(0.0, until - time.monotonic())
@@ -295,7 +295,7 @@ def _next(group: ProcessGroup, reader: Reader, tick: float) -> Progress | None:
             return reading
 
 
-def _over(group: ProcessGroup, reader: Reader) -> bool:
+def _over(group: ProcessGroup, reader: StderrReader) -> bool:
     # A grandchild that left the group may keep stderr open, or write to it without end. Even a
     # reader that hardly gets a turn reads what the dead group has left there.
     if not group.reap():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class KnownReason:
     """``pattern``: a regular expression; case does not matter.
 
     ``is_retryable``: True if another try may well succeed; False if every try would fail until

@@ -18,7 +18,7 @@ from portal.engine.progress import ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import Remote, beginning, variables
 from portal.engine.statistics import printable
-from portal.engine.stderr import Reader
+from portal.engine.stderr import StderrReader
 
 # One try, and short waits: a person waits for the answer.
 SHORT_WAITS = (
@@ -30,7 +30,7 @@ _ERROR_LENGTH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RcloneAnswer:
     """``cut``: rclone was ended because its time was over; ``full``: because it wrote too much.
     ``seconds``: how long it took. ``errors`` may be shown to people; ``nameless_errors`` are the
     same lines without names, to look for a reason in."""
@@ -53,7 +53,7 @@ def run_once(
     most: int,
     paths: Sequence[str] = (),
     began: Callable[[Callable[[], None]], None] | None = None,
-) -> Answer:
+) -> RcloneAnswer:
     """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is called with a function
     that ends rclone early, from any thread. ``paths``: paths of this machine that rclone may read.
     Raises EngineError if rclone cannot be started."""
@@ -77,7 +77,7 @@ def run_once(
     clock.start()
     if began is not None:
         began(lambda: _give_up(group, late))
-    reader = Reader(
+    reader = StderrReader(
         group.stderr,
         ProgressParser("copy", False),
         SecretRedactor(remote.secrets if remote else ()),
@@ -94,7 +94,7 @@ def run_once(
     names = names_of(arguments[-1], remote)
     nameless_errors = tuple(names.without(error) for error in errors)
     seconds_taken = time.monotonic() - begun
-    return Answer(
+    return RcloneAnswer(
         group.exit_code or 0, output, lines, nameless_errors, late.is_set(), full, seconds_taken
     )
 

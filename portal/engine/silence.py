@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.engine.statistics import Statistics
+from portal.engine.statistics import RcloneStatistics
 
 #: Seconds of silence after which people are informed.
 _REPORT_AFTER = 15.0
@@ -35,7 +35,7 @@ class Activity:
     unknown."""
 
     moved: int | None
-    statistics: Statistics | None
+    statistics: RcloneStatistics | None
 
 
 class Silence:
@@ -96,7 +96,7 @@ class Silence:
             return now.moved != self._base.moved
         return now.moved - self._base.moved > self._noise + _NOISE_RATE * seconds
 
-    def _work(self, statistics: Statistics | None) -> float:
+    def _work(self, statistics: RcloneStatistics | None) -> float:
         """Seconds for which a storage that lives may well say nothing."""
         if statistics is None:
             return 0.0
@@ -124,7 +124,7 @@ def moved_by(pid: int, *, writes: bool, log_bytes: int) -> int | None:
     return int(found[1]) - (log_bytes if writes else 0)
 
 
-def _done(statistics: Statistics | None) -> tuple[int, ...]:
+def _done(statistics: RcloneStatistics | None) -> tuple[int, ...]:
     if statistics is None:
         return ()
     # Not its bytes, which are those that were read, nor its errors: both grow while it tries in

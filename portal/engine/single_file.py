@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import is_retryable, reason_for
 from portal.engine.remotes import Remote
-from portal.engine.run_once import Answer, run_once
+from portal.engine.run_once import RcloneAnswer, run_once
 
 if TYPE_CHECKING:
     from portal.engine.command import TransferOrder
@@ -73,7 +73,7 @@ def _is_file(path: Path) -> bool:
         return False  # rclone will say why
 
 
-def _unknown(answer: Answer) -> Shape:
+def _unknown(answer: RcloneAnswer) -> Shape:
     if answer.cut:
         problem, passes = f"The storage did not answer within {_TIMEOUT:.0f} s.", True
     else:

@@ -26,7 +26,7 @@ from portal.engine.questions import NoAnswer
 from portal.engine.redaction import SecretRedactor
 from portal.engine.remotes import beginning
 from portal.engine.runtime_dir import RuntimeDir
-from portal.engine.stderr import Reader
+from portal.engine.stderr import StderrReader
 from portal.transfers.options import Options
 
 MISSING = 3
@@ -118,7 +118,7 @@ class SourceNames:
 
     def _lines(self, group: ProcessGroup) -> Iterator[str]:
         secrets = {secret for remote in self._order.remotes for secret in remote.secrets}
-        reader = Reader(group.stderr, ProgressParser("copy", False), SecretRedactor(secrets))
+        reader = StderrReader(group.stderr, ProgressParser("copy", False), SecretRedactor(secrets))
         reader.start()
         begun = b""
         with group.stdout as stream:

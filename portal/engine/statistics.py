@@ -53,7 +53,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class RcloneStatistics:
     """The figures of one line as rclone gives them, in bytes and seconds.
 
     `travelled` are those of the bytes that were read and written; a rename moves a file
@@ -91,12 +91,12 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogRecord:
     """The content of a line: statistics, or a message, which may be an error. Credentials are
     masked in all texts for people, but not in the names of skipped files. ``level`` is empty
     without a message. ``broken``: the line is one of rclone's, and cannot be read."""
 
-    statistics: Statistics | None = None
+    statistics: RcloneStatistics | None = None
     error: Error | None = None
     level: str = ""
     object: str = ""
@@ -110,23 +110,23 @@ _NO_SECRETS = SecretRedactor()
 _JSON = json.JSONDecoder()
 
 
-def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> Line:
+def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> LogRecord:
     """Reads one line. What does not begin as JSON comes from outside rclone's log (setpriv, a
     crash)."""
     entry = decode(raw)
     return _outside(raw, redactor) if entry is None else read(entry, redactor)
 
 
-def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> Line:
+def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> LogRecord:
     """Reads one line that was decoded."""
     stats = entry.get("stats")
     if isinstance(stats, dict):
-        return Line(statistics=_statistics(stats, redactor))
+        return LogRecord(statistics=_statistics(stats, redactor))
     message, subject = _text(entry.get("msg")).strip(), _text(entry.get("object"))
     skipped = skipped_in(entry)
     broken = skipped is None and "skipped" in entry
     if not message and not subject:
-        return Line(skipped=skipped, broken=broken)
+        return LogRecord(skipped=skipped, broken=broken)
     error = None
     # The closing line ("Failed to copy: …") is a mere notice.
     if entry.get("level") in _ERROR_LEVELS or message.startswith("Failed to "):
@@ -134,7 +134,7 @@ def read(entry: dict[str, Any], redactor: SecretRedactor = _NO_SECRETS) -> Line:
         text = f"{about}: {shown}" if about else shown
         error = Error(text[:_TEXT_LENGTH], subject, message)
     level, about, shown = words(entry, redactor)
-    return Line(
+    return LogRecord(
         error=error,
         level=level,
         object=about,
@@ -153,11 +153,11 @@ def words(entry: dict[str, Any], redactor: SecretRedactor) -> tuple[str, str, st
     return level, printable(about, _NAME_LENGTH), printable(shown, _TEXT_LENGTH)
 
 
-def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
+def _outside(raw: bytes, redactor: SecretRedactor) -> LogRecord:
     # Redacted before it is cut: half a secret would not be recognised.
     text = redactor.redact(raw.decode("utf-8", "replace").strip())[:_TEXT_LENGTH]
     if not text:
-        return Line()
+        return LogRecord()
     broken = raw.startswith(b"{")
     if broken:
         # It mixes words with names and figures: no reason can be read in it.
@@ -166,7 +166,9 @@ def _outside(raw: bytes, redactor: SecretRedactor) -> Line:
     else:
         message = text
         error = Error(text, message=text)
-    return Line(error=error, level="error", message=printable(message, _TEXT_LENGTH), broken=broken)
+    return LogRecord(
+        error=error, level="error", message=printable(message, _TEXT_LENGTH), broken=broken
+    )
 
 
 #: How rclone begins to say what it has done; the particular first.
@@ -225,10 +227,10 @@ def decode(raw: bytes) -> dict[str, Any] | None:
     return entry if end == len(text) or text[end:].isspace() else None
 
 
-def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> Statistics:
+def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> RcloneStatistics:
     done = _count(stats.get("bytes"))
     renamed = _count(stats.get("serverSideMoveBytes"))
-    return Statistics(
+    return RcloneStatistics(
         bytes=done,
         total_bytes=_count(stats.get("totalBytes")),
         transfers=_count(stats.get("transfers")),

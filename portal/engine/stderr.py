@@ -16,8 +16,8 @@ from portal.engine.progress import Progress, ProgressParser
 from portal.engine.redaction import SecretRedactor
 from portal.engine.statistics import (
     Error,
-    Line,
-    Statistics,
+    LogRecord,
+    RcloneStatistics,
     decode,
     parse,
     read,
@@ -31,7 +31,7 @@ LONGEST_LINE = 1024 * 1024
 _KEPT_ERRORS = 20
 
 
-class Reader:
+class StderrReader:
     """Keeps the newest figures and the last errors (older ones are replaced, not queued) and the
     lines of the log until they are taken. Files that a dry run skipped go to ``plan_builder``, if
     there is one; entries that are no files go to ``left_out``."""
@@ -50,7 +50,7 @@ class Reader:
         #: The number of rclone's lines that could not be read: too long, or cut off in the middle.
         self.broken_lines = 0
         #: The last figures.
-        self.statistics: Statistics | None = None
+        self.statistics: RcloneStatistics | None = None
         #: When it last got a turn with something to read, by the monotonic clock.
         self.read_at = time.monotonic()
         self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
@@ -139,7 +139,7 @@ class Reader:
     def _say(self, level: str, subject: str, message: str) -> None:
         self._new_lines.append(LogLine(time.time(), level, subject, message))
 
-    def _is_debug(self, line: Line) -> bool:
+    def _is_debug(self, line: LogRecord) -> bool:
         """Whether it is a line that was asked for to count, and is not kept; counts it."""
         if line.level != "debug" or not self._debug:
             return False
@@ -148,7 +148,7 @@ class Reader:
             self._left_out.note_comparison(line.object, line.message)
         return True
 
-    def _look_into(self, line: Line) -> None:
+    def _look_into(self, line: LogRecord) -> None:
         if line.level and self._left_out is not None:
             self._left_out.note(line.object, line.message)
         if line.done is not None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 
-from portal.engine.reasons import Reason
+from portal.engine.reasons import KnownReason
 
 
 def _reason(
     text: tuple[str, ...], sentence: str, *, retry_words: str = "", one_file: bool = False
-) -> Reason:
+) -> KnownReason:
     """``retry_words`` is for errors that may pass; ``one_file``: it says nothing of others."""
     pattern = "|".join(map(re.escape, text))
-    return Reason(pattern, sentence, None if one_file else bool(retry_words), retry_words)
+    return KnownReason(pattern, sentence, None if one_file else bool(retry_words), retry_words)
 
 
 #: The particular first.
-STORAGE_ERRORS: tuple[Reason, ...] = (
+STORAGE_ERRORS: tuple[KnownReason, ...] = (
     _reason(
         ("not allowed by ruleset",),
         "The storage leads to the portal's own machine, or to a service that only it can see.",
@@ -86,7 +86,7 @@ STORAGE_ERRORS: tuple[Reason, ...] = (
         ),
         "The storage does not allow this with these credentials. Check what they may do there.",
     ),
-    Reason(
+    KnownReason(
         # A connection that breaks cannot be closed as TLS wants it, which says nothing of TLS.
         r"x509: |tls: (?!failed to send closenotify|use of closed connection)",
         "No safe connection could be made. Check the remote's address and certificate.",

@@ -29,13 +29,12 @@ from portal.server import startup
 from portal.server.supervisor_pipe import SupervisorPipe
 from portal.services import audit
 from portal.services.jobs import logs, statistics
-from portal.services.runtime import keys_of
+from portal.services.runtime import Executor, keys_of
 from portal.services.storage import key_agreement
 from portal.settings import Settings, SettingsError
 from portal.web.metrics import ProcessFigures
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
-from portal.worker.executors import Executor
 from portal.worker.executors.in_process import InProcessExecutor
 from portal.worker.roots import look_at_roots
 

@@ -15,11 +15,20 @@ from portal.transfers.local_paths import Roots
 
 
 class Executor(Protocol):
-    """Starts jobs: in this process, or in a worker."""
+    """Starts jobs: it is notified of a job's id and makes sure that a worker runs it, in this
+    process or in another."""
 
-    def notify(self, job_id: int, pool: str | None = None) -> None: ...
+    def start(self) -> None:
+        """Rescues the jobs that a dead process left, then runs what is queued."""
 
-    def is_alive(self) -> bool: ...
+    def notify(self, job_id: int, pool: str | None = None) -> None:
+        """Tells the workers of the pool that a job waits. Notifying twice does no harm."""
+
+    def stop(self) -> None:
+        """Puts running jobs back into the queue; returns when no rclone is left."""
+
+    def is_alive(self) -> bool:
+        """Whether queued jobs are being run."""
 
 
 @dataclass(frozen=True)

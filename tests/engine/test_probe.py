@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine.ends import Folder
+from portal.engine.ends import LocalFolder
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.probe import NOT_WRITTEN, Probe, ProbeResult
 from portal.engine.questions import NoAnswer
@@ -17,7 +17,7 @@ ONE_PLACE = ProbeResult(one_place=True)
 UNPROVEN = ProbeResult(unproven=NOT_WRITTEN)
 
 
-class ReadOnly(Folder):
+class ReadOnly(LocalFolder):
     def write(self, name: str, content: bytes) -> None:
         raise NoAnswer("permission denied")
 
@@ -36,10 +36,10 @@ def destination(tmp_path: Path) -> Path:
     return folder
 
 
-def result(source: Folder, destination: Path) -> ProbeResult:
+def result(source: LocalFolder, destination: Path) -> ProbeResult:
     probe = Probe(
         source,
-        Folder(str(destination)),
+        LocalFolder(str(destination)),
         cross=False,
         exact=False,
         new=False,
@@ -63,14 +63,14 @@ def another(tmp_path: Path, *files: tuple[str, bytes]) -> str:
 def test_source_in_the_destination_under_another_name_is_found(destination: Path) -> None:
     link = destination.parent / "link"
     link.symlink_to(destination)
-    assert result(Folder(f"{link}/photos"), destination) == ONE_PLACE
+    assert result(LocalFolder(f"{link}/photos"), destination) == ONE_PLACE
 
 
 def test_source_beside_a_folder_of_its_name_is_proven_to_be_another(
     tmp_path: Path, destination: Path
 ) -> None:
     source = another(tmp_path, ("a.jpg", b"12345"))
-    assert result(Folder(source), destination) == PROVEN
+    assert result(LocalFolder(source), destination) == PROVEN
 
 
 def test_source_that_no_folder_there_is_named_like_needs_no_marker(
@@ -102,12 +102,12 @@ def test_source_that_cannot_even_be_listed_proves_nothing(
 
 
 def test_folder_says_why_it_cannot_be_written_read_or_listed(tmp_path: Path) -> None:
-    gone = Folder(str(tmp_path / "gone"))
+    gone = LocalFolder(str(tmp_path / "gone"))
     for act in (lambda: gone.write("a", b""), lambda: gone.digest("a")):
         with pytest.raises(NoAnswer, match="no such file or directory"):
             act()
     (tmp_path / "a").mkdir()
     with pytest.raises(NoAnswer, match="is a directory"):
-        Folder(str(tmp_path)).remove("a")
+        LocalFolder(str(tmp_path)).remove("a")
     assert gone.names() is None
     assert gone.find("a") is None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from portal.engine import Outcome, RcloneProcess, Remote, Run, TransferOrder, list_folder
 from portal.engine.plan import PlanBuilder
 from portal.engine.redaction import MASK, SecretRedactor
-from portal.engine.statistics import Line, Skipped, parse
+from portal.engine.statistics import LogRecord, Skipped, parse
 from portal.engine.stderr import LONGEST_LINE
 from portal.transfers.options import Options
 
@@ -322,4 +322,4 @@ def test_listing_that_cannot_be_read_whole_says_so(bench, output: str) -> None:
 
 
 def test_line_without_words_says_nothing() -> None:
-    assert parse(b"{}") == Line()
+    assert parse(b"{}") == LogRecord()

@@ -8,7 +8,7 @@ import pytest
 
 from portal.engine.plan import ConfirmedPlan
 from portal.engine.silence import Activity, Silence, moved_by
-from portal.engine.statistics import CurrentFile, Statistics
+from portal.engine.statistics import CurrentFile, RcloneStatistics
 
 MB = 1_000_000
 
@@ -18,10 +18,10 @@ def silence(patience: float = 120.0, **changed: Any) -> Silence:
     return Silence(patience, **usual | changed)
 
 
-def quiet(one: Silence, seconds: int, statistics: Statistics | None = None) -> Silence:
+def quiet(one: Silence, seconds: int, statistics: RcloneStatistics | None = None) -> Silence:
     """So many seconds in which its process moves no more than it does by itself."""
     for second in range(seconds + 1):
-        one.look(Activity(1000 + 40 * second, statistics or Statistics()), float(second))
+        one.look(Activity(1000 + 40 * second, statistics or RcloneStatistics()), float(second))
     return one
 
 
@@ -37,7 +37,7 @@ def test_silence_is_reported_after_15_seconds_and_over_after_the_patience() -> N
 def test_slow_bytes_are_bytes(rate: int) -> None:
     one = silence()
     for second in range(200):
-        one.look(Activity(rate * second, Statistics()), float(second))
+        one.look(Activity(rate * second, RcloneStatistics()), float(second))
         assert one.seconds(float(second)) == 0
 
 
@@ -45,7 +45,7 @@ def test_slow_bytes_are_bytes(rate: int) -> None:
 def test_what_is_finished_is_a_sign_of_life_without_a_byte(done: str) -> None:
     one = silence()
     for second in range(200):
-        one.look(Activity(0, Statistics(**{done: second // 10})), float(second))
+        one.look(Activity(0, RcloneStatistics(**{done: second // 10})), float(second))
         assert one.seconds(float(second)) == 0
 
 
@@ -53,7 +53,7 @@ def test_what_is_finished_is_a_sign_of_life_without_a_byte(done: str) -> None:
 def test_bytes_in_buffers_and_errors_are_no_sign_of_life(counted: str) -> None:
     one = silence()
     for second in range(130):
-        one.look(Activity(0, Statistics(**{counted: second})), float(second))
+        one.look(Activity(0, RcloneStatistics(**{counted: second})), float(second))
     assert one.is_over(129.0)
 
 
@@ -61,7 +61,7 @@ def test_pause_counts_from_nothing() -> None:
     one = quiet(silence(), 100)
     one.pause()
     assert (one.seconds(500.0), one.is_over(500.0)) == (0, False)
-    one.look(Activity(0, Statistics()), 500.0)
+    one.look(Activity(0, RcloneStatistics()), 500.0)
     assert not one.is_over(600.0)
     assert one.is_over(620.0)
 
@@ -72,7 +72,7 @@ def test_limit_that_lets_bytes_through_in_bursts_makes_it_wait_for_them() -> Non
     assert quiet(silence(rate="100K"), 162).is_over(162.0)
     assert quiet(silence(rate="off"), 120).is_over(120.0)
     slow.limit("10M")
-    slow.look(Activity(1000, Statistics()), 131.0)
+    slow.look(Activity(1000, RcloneStatistics()), 131.0)
     assert slow.is_over(131.0)
 
 
@@ -81,14 +81,14 @@ def file(size: int, done: int) -> CurrentFile:
 
 
 def test_server_that_reads_a_file_for_its_checksum_gets_the_time_for_it() -> None:
-    sent = Statistics(transferring=(file(2000 * MB, 2000 * MB),))
-    asked = Statistics(checking=(file(2000 * MB, 0),))
+    sent = RcloneStatistics(transferring=(file(2000 * MB, 2000 * MB),))
+    asked = RcloneStatistics(checking=(file(2000 * MB, 0),))
     for told in (sent, asked):
         assert not quiet(silence(hashes=True), 219, told).is_over(219.0)
         assert quiet(silence(hashes=True), 221, told).is_over(221.0)
     # One that computes none has only to put the file together.
     assert quiet(silence(), 123, sent).is_over(123.0)
-    half = Statistics(transferring=(file(2000 * MB, 1000 * MB),))
+    half = RcloneStatistics(transferring=(file(2000 * MB, 1000 * MB),))
     assert quiet(silence(hashes=True), 121, half).is_over(121.0)
 
 
@@ -103,7 +103,7 @@ def test_process_whose_bytes_cannot_be_known_is_judged_by_what_it_finishes() -> 
     assert moved_by(2**22 + 1, writes=True, log_bytes=0) is None
     one = silence()
     for second in range(130):
-        one.look(Activity(None, Statistics()), float(second))
+        one.look(Activity(None, RcloneStatistics()), float(second))
     assert one.is_over(129.0)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from portal.engine import Phase
 from portal.engine.exit_codes import is_retryable, reason_for, retryable_reason
 from portal.engine.progress import ProgressParser
-from portal.engine.statistics import Statistics, parse, printable
+from portal.engine.statistics import RcloneStatistics, parse, printable
 from portal.engine.stderr import LONGEST_LINE, _Lines
 from portal.transfers.names import is_name
 
@@ -114,7 +114,7 @@ def test_lines_that_are_too_long_are_dropped_and_counted():
 
 def at(elapsed, done, total=1000, **more):
     figures = {"travelled": done, "total_transfers": 1, "transferring": (), **more}
-    return Statistics(bytes=done, total_bytes=total, elapsed=elapsed, **figures)
+    return RcloneStatistics(bytes=done, total_bytes=total, elapsed=elapsed, **figures)
 
 
 def test_speed_is_that_of_the_last_three_seconds_and_the_average_at_the_end():
@@ -142,13 +142,13 @@ def test_check_has_a_percent_once_the_listing_stands_still():
     said = [(0, 0, 10), (5, 9, 20), (5, 9, 40), (10, 12, 40), (18, 20, 40)]
     percents = []
     for second, (checks, total, listed) in enumerate(said):
-        stats = Statistics(checks=checks, total_checks=total, listed=listed, elapsed=second)
+        stats = RcloneStatistics(checks=checks, total_checks=total, listed=listed, elapsed=second)
         percents.append(parser.read(stats).percent)
     assert percents == [None, None, None, 50.0, 90.0]
 
 
 def test_sync_that_deletes_before_it_has_copied_is_finishing():
-    reading = ProgressParser("sync", dry_run=False).read(Statistics(checks=3, deletes=1))
+    reading = ProgressParser("sync", dry_run=False).read(RcloneStatistics(checks=3, deletes=1))
     assert reading.phase is Phase.FINISHING
 
 

@@ -14,7 +14,7 @@ import pytest
 from portal.engine import Run, TransferOrder, rclone_path
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.precautions import Precautions
-from portal.engine.probe import Folder, Probe
+from portal.engine.probe import LocalFolder, Probe
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
@@ -100,7 +100,7 @@ def test_marker_of_a_dead_process_is_found_and_that_of_a_living_one_left_alone(
 
 
 def test_what_cannot_be_removed_is_noted_and_told(tmp_path: Path) -> None:
-    class Stuck(Folder):
+    class Stuck(LocalFolder):
         def remove(self, name: str) -> None:
             from portal.engine.questions import NoAnswer
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_removed_is_noted_and_told(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     journal = Journal(tmp_path)
     probe = Probe(
-        Folder(str(tmp_path / "source")),
+        LocalFolder(str(tmp_path / "source")),
         Stuck(str(tmp_path / "to")),
         cross=True,
         exact=False,

@@ -22,7 +22,7 @@ _ENDED = -1
 _FINAL = frozenset(status for status in JobStatus if not STATES[status].followers)
 
 
-class JobEvent(NamedTuple):
+class OrderedEvent(NamedTuple):
     room: str
     event: str
     payload: dict[str, Any]
@@ -55,15 +55,15 @@ class ReorderBuffer:
 
     def __init__(
         self,
-        deliver: Callable[[JobEvent], None],
+        deliver: Callable[[OrderedEvent], None],
         later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._deliver = deliver
         self._later = later
         self._last: OrderedDict[int, int] = OrderedDict()  # newest seq delivered, or _ENDED
-        self._waiting: dict[int, dict[int, JobEvent]] = {}
+        self._waiting: dict[int, dict[int, OrderedEvent]] = {}
 
-    def add(self, event: JobEvent) -> None:
+    def add(self, event: OrderedEvent) -> None:
         job = event.payload["job_id"]
         last = self._last.get(job, 0)
         if last == _ENDED:
@@ -75,14 +75,14 @@ class ReorderBuffer:
             self._deliver_now(job, event)
         self._deliver_next(job)
 
-    def _wait(self, job: int, event: JobEvent) -> None:
+    def _wait(self, job: int, event: OrderedEvent) -> None:
         waiting = self._waiting.get(job)
         if waiting is None:
             waiting = self._waiting[job] = {}
             self._later(MAX_WAIT, partial(self._give_up, job, waiting))
         waiting[event.seq] = event
 
-    def _give_up(self, job: int, waiting: dict[int, JobEvent]) -> None:
+    def _give_up(self, job: int, waiting: dict[int, OrderedEvent]) -> None:
         if self._waiting.get(job) is not waiting:
             return  # that gap was filled; these wait for another one
         del self._waiting[job]
@@ -98,7 +98,7 @@ class ReorderBuffer:
         if not waiting or self._last.get(job) == _ENDED:
             self._waiting.pop(job, None)
 
-    def _deliver_now(self, job: int, event: JobEvent) -> None:
+    def _deliver_now(self, job: int, event: OrderedEvent) -> None:
         self._last[job] = _ENDED if event.is_final else max(event.seq, self._last.get(job, 0))
         self._last.move_to_end(job)
         if len(self._last) > MAX_JOBS:

@@ -15,7 +15,7 @@ from engineio import packet
 from socketio import Manager
 from socketio.packet import EVENT, Packet
 
-from portal.realtime.bus.reorder_buffer import JobEvent, ReorderBuffer, is_of_a_job
+from portal.realtime.bus.reorder_buffer import OrderedEvent, ReorderBuffer, is_of_a_job
 from portal.realtime.fanout.connection import Connection
 from portal.realtime.fanout.send_buffer import Part
 from portal.realtime.fanout.websocket_frames import frame
@@ -192,9 +192,9 @@ class OrderedFanoutManager(FanoutManager):
 
     def emit_to_room(self, event: str, data: Any, room: str) -> None:
         if is_of_a_job(data):
-            self._reorder.add(JobEvent(room, event, data))
+            self._reorder.add(OrderedEvent(room, event, data))
         else:
             super().emit_to_room(event, data, room)
 
-    def _emit_in_order(self, event: JobEvent) -> None:
+    def _emit_in_order(self, event: OrderedEvent) -> None:
         super().emit_to_room(event.event, event.payload, event.room)

@@ -60,17 +60,17 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         taken = self.connection.fd.dup()
         notify_opened(taken.fileno())
         self.connection.close()
-        self.connection = self.request = self.conn_state[1] = _Taken()
+        self.connection = self.request = self.conn_state[1] = _TakenSocket()
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
         return taken, early
 
     def finish(self) -> None:
         super().finish()
-        if isinstance(self.connection, _Taken):
+        if isinstance(self.connection, _TakenSocket):
             self.environ.clear()  # it refers to this object: a cycle for the garbage collector
 
 
-class _Taken:
+class _TakenSocket:
     """Stands in for a socket that was taken over, for the web server to shut down and close."""
 
     def shutdown(self, how: int) -> None: ...

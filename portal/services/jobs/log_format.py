@@ -22,7 +22,7 @@ CHUNK_CHARACTERS = 64_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One line, with its number. ``milliseconds`` are since 1970."""
 
     number: int
@@ -67,7 +67,7 @@ def as_words(text: str) -> str:
     return text.replace("\t", ": ")
 
 
-def entries(text: str, first_line: int) -> Iterator[Entry]:
+def entries(text: str, first_line: int) -> Iterator[LogEntry]:
     begun = 0
     for number, line in enumerate(text.split("\n"), start=first_line):
         head, subject, message = line.split("\t", 2)
@@ -76,4 +76,4 @@ def entries(text: str, first_line: int) -> Iterator[Entry]:
             begun = moment
         else:
             moment += begun
-        yield Entry(number, moment, _LEVEL_OF[head[0]], subject, message)
+        yield LogEntry(number, moment, _LEVEL_OF[head[0]], subject, message)

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from portal.db.session import session
 from portal.models import JobLog, JobLogChunk
 from portal.services.jobs import log_format
-from portal.services.jobs.log_format import LEVELS, Entry
+from portal.services.jobs.log_format import LEVELS, LogEntry
 
 #: Chunks that one call of a search opens; each has at most 64,000 characters.
 SEARCHED_CHUNKS = 150
@@ -35,7 +35,7 @@ class Wanted:
     def is_everything(self) -> bool:
         return self.level == LEVELS[0] and not self.text
 
-    def finds(self, entry: Entry) -> bool:
+    def finds(self, entry: LogEntry) -> bool:
         if LEVELS.index(entry.level) < LEVELS.index(self.level):
             return False
         return not self.text or self.text.lower() in entry.words.lower()
@@ -60,7 +60,7 @@ class Extract:
     """``rows`` are in order; all lines up to ``through`` were read; ``more``: the log goes on after
     that."""
 
-    rows: list[Entry | Gap] = field(default_factory=list)
+    rows: list[LogEntry | Gap] = field(default_factory=list)
     through: int = 0
     more: bool = False
     found: int = 0
@@ -98,13 +98,13 @@ def newest(log: JobLog, after: int, wanted: Wanted, most: int) -> Extract:
     return read(log, after + 1, wanted, most)
 
 
-def whole(job_id: int) -> Iterator[list[Entry | Gap]]:
+def whole(job_id: int) -> Iterator[list[LogEntry | Gap]]:
     """Yields the whole log, a chunk at a time. No transaction is open in between."""
     first = 1
     try:
         while chunk := next(_chunks(job_id, first, log_format.at_least(LEVELS[0]), 1), None):
             session.rollback()
-            rows: list[Entry | Gap] = []
+            rows: list[LogEntry | Gap] = []
             if chunk.first_line > first:
                 rows.append(Gap(first, chunk.first_line - first))
             text = log_format.unpack(chunk.data)

@@ -358,7 +358,7 @@ def ready() -> list[PendingJob]:
         for row in connection.execute(query):
             jobs[row.id] = row
             written.setdefault(row.id, []).extend([row.key] if row.key else [])
-    taken = _Taken()
+    taken = _TakenPlaces()
     for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
         if row.status == JobStatus.QUEUED and not taken.overlaps(written[row.id]):
             taken.free.append(PendingJob(row.id, row.pool))
@@ -366,7 +366,7 @@ def ready() -> list[PendingJob]:
     return taken.free
 
 
-class _Taken:
+class _TakenPlaces:
     """Places of the jobs that run or are ahead."""
 
     def __init__(self) -> None:

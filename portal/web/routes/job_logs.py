@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from portal.errors import Invalid
 from portal.models import Job, JobLog, Role
 from portal.services.jobs import log_reading
-from portal.services.jobs.log_format import LEVELS, Entry
+from portal.services.jobs.log_format import LEVELS, LogEntry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
 from portal.transfers.states import goes_on
 from portal.web.access import background, job_or_404, requires
@@ -143,7 +143,7 @@ def _text(job_id: int) -> Iterator[str]:
         time.sleep(0)  # other threads of this process run meanwhile
 
 
-def _line_of(row: Entry | Gap) -> str:
+def _line_of(row: LogEntry | Gap) -> str:
     if isinstance(row, Gap):
         return f"… {row.lines} lines were not kept\n"
     moment = row.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.realtime.bus import reorder_buffer
-from portal.realtime.bus.reorder_buffer import JobEvent, ReorderBuffer
+from portal.realtime.bus.reorder_buffer import OrderedEvent, ReorderBuffer
 
 ROOM = "topic:x"
 
@@ -23,19 +23,19 @@ class Buffered:
         self._timers: list[Callable[[], None]] = []
         self.buffer = ReorderBuffer(self._deliver, lambda _seconds, act: self._timers.append(act))
 
-    def _deliver(self, event: JobEvent) -> None:
+    def _deliver(self, event: OrderedEvent) -> None:
         self.out.append((event.payload["job_id"], event.seq))
         self.payloads.append(event.payload)
 
     def progress(self, seq: int, job: int = 1) -> None:
-        self.buffer.add(JobEvent(ROOM, "job_progress", {"job_id": job, "seq": seq}))
+        self.buffer.add(OrderedEvent(ROOM, "job_progress", {"job_id": job, "seq": seq}))
 
     def status(self, seq: int, new: str = "running", job: int = 1) -> None:
         payload = {"job_id": job, "seq": seq, "new_status": new}
-        self.buffer.add(JobEvent(ROOM, "job_status_change", payload))
+        self.buffer.add(OrderedEvent(ROOM, "job_status_change", payload))
 
     def created(self, job: int = 1) -> None:
-        self.buffer.add(JobEvent(ROOM, "job_created", {"job_id": job, "seq": 1}))
+        self.buffer.add(OrderedEvent(ROOM, "job_created", {"job_id": job, "seq": 1}))
 
     def wait(self, timers: int | None = None) -> None:
         """Fires all timers, or the first ``timers`` of them."""

@@ -16,7 +16,7 @@ from portal.db.clock import now
 from portal.db.session import session
 from portal.models import Job, JobLog, JobLogChunk
 from portal.services.jobs import log_format, log_reading, logs, speeds
-from portal.services.jobs.log_format import CHUNK_LINES, LEVELS, Entry
+from portal.services.jobs.log_format import CHUNK_LINES, LEVELS, LogEntry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
 from portal.services.jobs.speed_curve import Series
 from tests.support.job_logs import LoggedLine, begun, kept, lines
@@ -35,7 +35,7 @@ def read(job_id: int, first: int = 1, most: int = 10**9, **wanted: str) -> Extra
 
 
 def numbers(extract: Extract) -> list[int]:
-    return [row.number for row in extract.rows if isinstance(row, Entry)]
+    return [row.number for row in extract.rows if isinstance(row, LogEntry)]
 
 
 def gaps(extract: Extract) -> list[tuple[int, int]]:
@@ -356,7 +356,7 @@ def test_failure_says_in_the_log_what_the_page_says(new_job: Any, execute: Any, 
     job_id = new_job(source=root / "gone")
     execute(job_id)
     assert status_of(job_id) == "failed"
-    errors = [row for row in read(job_id, level="error").rows if isinstance(row, Entry)]
+    errors = [row for row in read(job_id, level="error").rows if isinstance(row, LogEntry)]
     assert errors[-1].message.startswith("The attempt failed. The source folder does not exist")
     assert log_of(job_id).errors == len(errors) >= 2
 

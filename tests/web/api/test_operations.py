@@ -19,7 +19,7 @@ from portal.db.session import session
 from portal.models import AuditEntry, Job, Remote, Role
 from portal.transfers.states import JobStatus
 from portal.web.routes.api.openapi import scope_for
-from portal.web.routes.api.operations import OPERATIONS, Operation
+from portal.web.routes.api.operations import OPERATIONS, ApiOperation
 from tests.support.program import Program
 from tests.support.project import ROOT
 
@@ -70,10 +70,10 @@ AGAIN = {
 
 
 @pytest.fixture
-def asked(job_fields: Any, new_job: Any, user: Any) -> Callable[[Operation], tuple[str, Any]]:
+def asked(job_fields: Any, new_job: Any, user: Any) -> Callable[[ApiOperation], tuple[str, Any]]:
     """The path and the body by which an operation works."""
 
-    def fill(one: Operation) -> tuple[str, Any]:
+    def fill(one: ApiOperation) -> tuple[str, Any]:
         job, bella = new_job("bob"), user("bella")
         if one.name == "confirm_job":
             done = {"status": JobStatus.COMPLETED, "operation": "sync", "dry_run": True}

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from portal.models import Role, Scope
 from portal.web.access import requires
-from portal.web.routes.api.operations import OPERATIONS, Operation, blueprint
+from portal.web.routes.api.operations import OPERATIONS, ApiOperation, blueprint
 from portal.web.routes.api.shapes import Problem, Query
 
 Json = dict[str, Any]
@@ -98,7 +98,7 @@ def kind(schema: Json) -> str:
     return str(schema.get("format") or schema.get("type", "any"))
 
 
-def _operation(one: Operation, schemas: dict[str, Json], references: dict[Any, Json]) -> Json:
+def _operation(one: ApiOperation, schemas: dict[str, Json], references: dict[Any, Json]) -> Json:
     described: Json = {
         "operationId": one.name,
         "tags": [one.tag],
@@ -118,11 +118,11 @@ def _operation(one: Operation, schemas: dict[str, Json], references: dict[Any, J
     return described
 
 
-def _right(one: Operation) -> str:
+def _right(one: ApiOperation) -> str:
     return f"Needs the role {one.right.value} and the scope {scope_for(one.right).value}."
 
 
-def _parameters(one: Operation, schemas: dict[str, Json]) -> list[Json]:
+def _parameters(one: ApiOperation, schemas: dict[str, Json]) -> list[Json]:
     found: list[Json] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
         for name in one.numbers
@@ -150,7 +150,7 @@ def _parameter(place: str, name: str, schema: Json) -> Json:
     }
 
 
-def _responses(one: Operation, references: dict[Any, Json]) -> Json:
+def _responses(one: ApiOperation, references: dict[Any, Json]) -> Json:
     shown = {"application/json": {"schema": references[one.shape, "serialization"]}}
     headers = {
         name: {"description": text, "schema": {"type": "string"}}
@@ -168,7 +168,7 @@ def _responses(one: Operation, references: dict[Any, Json]) -> Json:
     return found
 
 
-def _usual_refusals(one: Operation) -> set[int]:
+def _usual_refusals(one: ApiOperation) -> set[int]:
     """Returns the refusals that follow from the declaration itself."""
     return (
         {401, 422}

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"<(?:big_)?id:(\w+)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class ApiOperation:
     """``answers``: what each status of success means. ``refusals``: further reasons for a refusal,
     beside those that follow from the right, the path, a query or a body."""
 
@@ -64,7 +64,7 @@ class Answer:
 
 View = Callable[..., ResponseBody | Answer]
 
-OPERATIONS: list[Operation] = []
+OPERATIONS: list[ApiOperation] = []
 
 
 def operation(
@@ -86,7 +86,7 @@ def operation(
 
     def declare(view: View) -> View:
         summary, _, description = (view.__doc__ or "").strip().partition("\n")
-        declared = Operation(
+        declared = ApiOperation(
             method=method,
             rule=rule,
             name=view.__name__,
@@ -114,7 +114,7 @@ def operation(
     return declare
 
 
-def _route(declared: Operation, view: View) -> Callable[..., Response]:
+def _route(declared: ApiOperation, view: View) -> Callable[..., Response]:
     @wraps(view)
     def route(**path: int) -> Response:
         arguments: dict[str, Any] = dict(path)
