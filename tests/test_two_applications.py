@@ -18,6 +18,8 @@ from portal.db import clock
 from portal.db.session import session
 from portal.models import AuditEntry, Job, LoginSession, Remote, User
 from portal.realtime import publish
+from portal.realtime.bus.messages import MAX_LENGTH, Kind
+from portal.realtime.bus.publisher import Publisher
 from portal.runtime.context import current, in_same_context
 from portal.services import audit
 from portal.services.accounts import principals, users
@@ -273,3 +275,16 @@ def test_a_thread_works_for_the_application_that_started_it(one: Side, two: Side
     thread.start()
     thread.join()
     assert found == [one.app.context]
+
+
+def test_each_counts_the_messages_that_it_could_not_send(one: Side, two: Side) -> None:
+    one.app.context.enter()
+    publisher = Publisher("redis://127.0.0.1:1/0")
+    two.app.context.enter()
+    try:
+        publisher.publish(Kind.EVENT, payload={"text": "x" * MAX_LENGTH})
+    finally:
+        publisher.close()
+    counted = 'portal_queue_messages_ignored_total{process="0",reason="too long to publish"} 1.0'
+    assert counted in Browser(one.app).get("/metrics").text
+    assert "too long to publish" not in Browser(two.app).get("/metrics").text

@@ -11,7 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from portal.realtime import publish
-from portal.realtime.bus import messages
+from portal.realtime.bus.messages import IgnoredMessages
 from portal.runtime.context import current
 from portal.runtime.version import __version__
 from portal.services import workers
@@ -82,7 +82,7 @@ def _of_this_process() -> Iterator[Metric]:
         (
             "portal_queue_messages_ignored",
             "Messages between processes that were not sent or were no use.",
-            messages.ignored,
+            current()[IgnoredMessages],
         ),
     ):
         counter = CounterMetricFamily(name, help_, labels=["process", "reason"])

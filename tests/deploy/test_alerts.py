@@ -9,7 +9,7 @@ import pytest
 import yaml
 from flask import Flask
 
-from portal.realtime.bus import messages
+from portal.realtime.bus.messages import IgnoredMessages
 from portal.settings import Settings
 from portal.web.metrics import ProcessFigures
 from tests.support.applications import configure
@@ -35,11 +35,11 @@ def app(app: Flask, settings: Settings) -> Flask:
 
 
 def test_every_metric_that_a_rule_names_is_reported(
-    app: Flask, browser: Any, rules: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    app: Flask, browser: Any, rules: list[dict[str, Any]]
 ) -> None:
     # Counters appear once they have counted something.
     app.context[ProcessFigures].dropped = {"slow": 1}
-    monkeypatch.setitem(messages.ignored, "unreadable", 1)
+    app.context[IgnoredMessages]["unreadable"] = 1
     told = set(re.findall(r"^(\w+)", browser().get("/metrics").text, re.MULTILINE))
 
     for rule in rules:

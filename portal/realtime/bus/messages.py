@@ -18,8 +18,9 @@ from typing import Any
 #: mistake, or comes from somebody else.
 MAX_LENGTH = 16 * 1024
 
-#: How many messages could not be used, by reason; read by the metrics.
-ignored: Counter[str] = Counter()
+
+class IgnoredMessages(Counter[str]):
+    """How many messages of one application could not be used, by reason; read by the metrics."""
 
 
 class Kind(StrEnum):

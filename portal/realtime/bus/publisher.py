@@ -16,13 +16,14 @@ from redis.retry import Retry
 
 from portal.realtime.bus.messages import (
     MAX_LENGTH,
+    IgnoredMessages,
     Kind,
     Message,
     channel,
     encode,
-    ignored,
     join_messages,
 )
+from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Publisher:
             retry=Retry(NoBackoff(), 0),  # this class retries by itself
         )
         self._channel = channel(self._redis.get_connection_kwargs().get("db") or 0)
+        self._ignored = current()[IgnoredMessages]
         self._waiting: deque[bytes] = deque()
         self._lost = False
         self._wake = threading.Event()  # a message waits
@@ -70,7 +72,7 @@ class Publisher:
         """Queues a message; returns at once. Messages leave in the order of the calls."""
         data = encode(Message(self.origin, kind, room, event, payload or {}))
         if len(data) > MAX_LENGTH - 2:  # its list adds two brackets
-            ignored["too long to publish"] += 1
+            self._ignored["too long to publish"] += 1
             log.error("a message is too long for the event bus", about=event, length=len(data))
             data = self._resync()
         while len(self._waiting) >= _MAX_WAITING:
@@ -134,7 +136,7 @@ class Publisher:
         return encode(Message(self.origin, Kind.RESYNC))
 
     def _fail(self, error: redis.RedisError) -> None:
-        ignored["not published"] += 1
+        self._ignored["not published"] += 1
         if self._broken_since is None:
             self._broken_since = time.monotonic()
             log.error("events cannot be published", reason=str(error))

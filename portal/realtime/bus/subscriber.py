@@ -13,7 +13,8 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from portal.realtime.bus.messages import Message, Unreadable, channel, decode, ignored
+from portal.realtime.bus.messages import IgnoredMessages, Message, Unreadable, channel, decode
+from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Subscriber:
             retry=Retry(NoBackoff(), 0),  # a silent reconnect would hide a gap
         )
         self._channel = channel(self._redis.get_connection_kwargs().get("db") or 0)
+        self._ignored = current()[IgnoredMessages]
         self._origin = origin
         self._on_message = on_message
         self._on_status = on_status
@@ -118,7 +120,7 @@ class Subscriber:
         try:
             messages = decode(data)
         except Unreadable as error:
-            ignored[str(error)] += 1
+            self._ignored[str(error)] += 1
             return
         for message in messages:
             if message.origin != self._origin:

@@ -16,16 +16,17 @@ from portal.realtime.bus import publisher as publishing
 from portal.realtime.bus import subscriber as subscribing
 from portal.realtime.bus.messages import (
     MAX_LENGTH,
+    IgnoredMessages,
     Kind,
     Message,
     channel,
     decode,
     encode,
-    ignored,
     join_messages,
 )
 from portal.realtime.bus.publisher import Publisher
 from portal.realtime.bus.subscriber import Subscriber
+from portal.runtime.context import current
 from tests.support.parts import Redis
 from tests.support.proxies import FaultyWay
 from tests.support.waiting import wait_for
@@ -140,12 +141,12 @@ def test_portals_in_two_databases_of_one_redis_do_not_receive_from_each_other(
 def test_invalid_message_is_ignored_and_counted(
     redis: Redis, publisher: Publisher, received: Received, data: bytes
 ) -> None:
-    before = ignored.total()
+    before = current()[IgnoredMessages].total()
     with redis.client() as client:
         assert client.publish(channel(0), data) >= 1
     publish(publisher, 1)
     wait_for(lambda: received.numbers == [1])
-    assert ignored.total() >= before + 1
+    assert current()[IgnoredMessages].total() >= before + 1
     assert len(received.messages) == 1
 
 
