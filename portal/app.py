@@ -31,7 +31,6 @@ from portal.web import (
     routes,
     security_headers,
 )
-from portal.web.metrics import ProcessFigures
 from portal.web.middleware import base_path
 from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader
@@ -134,13 +133,11 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     options: dict[str, Any] = {}
     if async_mode != _IN_PROCESS:
         # Only here: importing it brings the cooperative loop with it.
-        from portal.realtime.fanout import send_buffer
         from portal.realtime.fanout import server as fanout
         from portal.realtime.fanout.manager import FanoutManager, OrderedFanoutManager
 
         manager = OrderedFanoutManager if settings.redis_url else FanoutManager
         options = {"client_manager": manager(), "monitor_clients": False}
-        app.context[ProcessFigures].dropped = send_buffer.dropped
     socketio = app.context[SocketIO]
     socketio.init_app(
         app,

@@ -20,6 +20,7 @@ from portal.models import AuditEntry, Job, LoginSession, Remote, User
 from portal.realtime import publish
 from portal.realtime.bus.messages import MAX_LENGTH, Kind
 from portal.realtime.bus.publisher import Publisher
+from portal.realtime.fanout.send_buffer import DropCounts
 from portal.runtime.context import current, in_same_context
 from portal.services import audit
 from portal.services.accounts import principals, users
@@ -288,3 +289,10 @@ def test_each_counts_the_messages_that_it_could_not_send(one: Side, two: Side) -
     counted = 'portal_queue_messages_ignored_total{process="0",reason="too long to publish"} 1.0'
     assert counted in Browser(one.app).get("/metrics").text
     assert "too long to publish" not in Browser(two.app).get("/metrics").text
+
+
+def test_each_counts_the_clients_that_it_dropped(one: Side, two: Side) -> None:
+    one.app.context[DropCounts]["slow"] += 1
+    counted = 'portal_sockets_dropped_total{process="0",reason="slow"} 1.0'
+    assert counted in Browser(one.app).get("/metrics").text
+    assert 'reason="slow"' not in Browser(two.app).get("/metrics").text

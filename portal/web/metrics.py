@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from portal.realtime import publish
 from portal.realtime.bus.messages import IgnoredMessages
+from portal.realtime.fanout.send_buffer import DropCounts
 from portal.runtime.context import current
 from portal.runtime.version import __version__
 from portal.services import workers
@@ -22,11 +23,9 @@ from portal.web.sockets import handlers
 
 @dataclass
 class ProcessFigures:
-    """``slot``: the number of this serving process. ``dropped``: how many live connections it ended
-    because they cost too much, by reason."""
+    """``slot``: the number of this serving process."""
 
     slot: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Portal(Collector):
@@ -77,7 +76,7 @@ def _of_this_process() -> Iterator[Metric]:
         (
             "portal_sockets_dropped",
             "Live connections ended for what they cost.",
-            process.dropped,
+            current()[DropCounts],
         ),
         (
             "portal_queue_messages_ignored",

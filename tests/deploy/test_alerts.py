@@ -10,8 +10,8 @@ import yaml
 from flask import Flask
 
 from portal.realtime.bus.messages import IgnoredMessages
+from portal.realtime.fanout.send_buffer import DropCounts
 from portal.settings import Settings
-from portal.web.metrics import ProcessFigures
 from tests.support.applications import configure
 from tests.support.project import ROOT
 
@@ -38,7 +38,7 @@ def test_every_metric_that_a_rule_names_is_reported(
     app: Flask, browser: Any, rules: list[dict[str, Any]]
 ) -> None:
     # Counters appear once they have counted something.
-    app.context[ProcessFigures].dropped = {"slow": 1}
+    app.context[DropCounts]["slow"] = 1
     app.context[IgnoredMessages]["unreadable"] = 1
     told = set(re.findall(r"^(\w+)", browser().get("/metrics").text, re.MULTILINE))
 

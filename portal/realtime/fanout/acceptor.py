@@ -24,7 +24,8 @@ from eventlet.greenio import GreenSocket
 from eventlet.hubs import notify_opened, trampoline
 
 from portal.realtime.fanout.request_head import upgrade_head
-from portal.realtime.fanout.send_buffer import dropped
+from portal.realtime.fanout.send_buffer import DropCounts
+from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
 
@@ -153,6 +154,7 @@ class Acceptor:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._most = most - min(256, most // 4)  # leaves some for files and subprocesses
         family, _, _, _, address = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)[0]
+        self._drops = current()[DropCounts]
         # After a restart all clients connect at the same time.
         self._listening = eventlet.listen(address, family, backlog=4096)
         # Accepted sockets inherit this. The web server sends the head of a response before its
@@ -200,7 +202,7 @@ class Acceptor:
             return self._after(error)
         notify_opened(client.fileno())
         if client.fileno() >= self._most:  # the lowest free number, so it tells how many are open
-            dropped["full"] += 1
+            self._drops["full"] += 1
             client.close()
             return None
         client.setblocking(False)

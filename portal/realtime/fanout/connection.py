@@ -24,7 +24,7 @@ from engineio import exceptions, packet
 from engineio.socket import Socket
 from eventlet.hubs import get_hub
 
-from portal.realtime.fanout.send_buffer import BACKLOG, Part, SendBuffer, dropped
+from portal.realtime.fanout.send_buffer import BACKLOG, Part, SendBuffer
 from portal.realtime.fanout.websocket_frames import (
     BINARY,
     CLOSE,
@@ -136,7 +136,7 @@ class Connection(Socket):
 
     def drop(self, reason: str) -> None:
         """Ends a connection that costs too much; counts and logs it."""
-        dropped[reason] += 1
+        self.server.drops[reason] += 1
         waiting = self._buffer.size if self._buffer is not None else 0
         # Not logged here: this may be the event loop itself, and writing a log line may block.
         eventlet.spawn_n(log.warning, "socket dropped", reason=reason, waiting=waiting)
@@ -285,7 +285,7 @@ class Connection(Socket):
         self._credit = min(self.server.burst, self._credit + earned) - 1
         self._credited_at = moment
         if self._credit < 0:
-            dropped["flood"] += 1
+            self.server.drops["flood"] += 1
             # Not logged here: this is the event loop itself, and writing a log line may block.
             eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
             raise ProtocolError(1008, "too many messages")

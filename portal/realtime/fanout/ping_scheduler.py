@@ -11,7 +11,6 @@ import eventlet
 from engineio import packet
 
 from portal.realtime.fanout.connection import Connection
-from portal.realtime.fanout.send_buffer import dropped
 from portal.realtime.fanout.websocket_frames import frame
 
 _CLOSE_SECONDS = 5.0
@@ -54,7 +53,7 @@ class PingScheduler:
                 self._unanswered.append((moment, connection))
         for asked, connection in _pop_until(self._unanswered, moment - self._timeout):
             if not connection.closed and connection.last_ping == asked:
-                dropped["ping timeout"] += 1
+                connection.server.drops["ping timeout"] += 1
                 connection.close(abort=True, reason=connection.server.reason.PING_TIMEOUT)
         for connection, since in list(self.behind.items()):
             if moment - since > self._timeout:

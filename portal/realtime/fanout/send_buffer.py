@@ -17,8 +17,9 @@ _WRITE_CHUNK = 16 * 1024
 
 Part = tuple[Hashable, bytes]
 
-#: Clients that were dropped, by reason; read by the metrics.
-dropped: Counter[str] = Counter()
+
+class DropCounts(Counter[str]):
+    """Clients of one application that were dropped, by reason; read by the metrics."""
 
 
 class SendBuffer:

@@ -21,7 +21,9 @@ from portal.realtime.fanout.acceptor import (
 from portal.realtime.fanout.connection import Connection, never
 from portal.realtime.fanout.ping_scheduler import PingScheduler
 from portal.realtime.fanout.request_head import plain_head
+from portal.realtime.fanout.send_buffer import DropCounts
 from portal.realtime.fanout.websocket_frames import accept_key, frame
+from portal.runtime.context import current
 
 #: Allocations between two runs of the cyclic garbage collector.
 _GC_THRESHOLD = 5_000
@@ -114,6 +116,7 @@ def install(server: Any, *, rate: float = 1e9, burst: float = 1e9) -> None:
     """
     engine = server.eio
     engine.rate, engine.burst = rate, burst
+    engine.drops = current()[DropCounts]
     engine.pings = PingScheduler(engine)
     engine.opening = _opening(engine)
     engine._handle_connect = MethodType(_handle_connect, engine)

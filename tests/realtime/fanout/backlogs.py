@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portal.realtime.fanout.connection import Connection, State
 from portal.realtime.fanout.ping_scheduler import PingScheduler
-from portal.realtime.fanout.send_buffer import BACKLOG, FRAME_OVERHEAD
+from portal.realtime.fanout.send_buffer import BACKLOG, FRAME_OVERHEAD, DropCounts
 from portal.realtime.fanout.websocket_frames import frame
 from tests.realtime.fanout.clients import parse
 
@@ -49,6 +49,7 @@ def open_connection(
     bites: Iterator[int], ended: Callable[[], None] = lambda: None
 ) -> tuple[Connection, PartialSocket, Any]:
     engine: Any = engineio.Server(async_mode="threading", monitor_clients=False)
+    engine.drops = DropCounts()
     engine.pings = PingScheduler(engine)
     engine.rate = engine.burst = 1e9
     taker = PartialSocket(bites)

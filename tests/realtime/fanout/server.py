@@ -28,8 +28,9 @@ from socketio.exceptions import ConnectionRefusedError as Refused  # noqa: E402
 from portal.realtime.fanout import server as fanout  # noqa: E402
 from portal.realtime.fanout.acceptor import Acceptor  # noqa: E402
 from portal.realtime.fanout.manager import FanoutManager  # noqa: E402
-from portal.realtime.fanout.send_buffer import dropped  # noqa: E402
+from portal.realtime.fanout.send_buffer import DropCounts  # noqa: E402
 from portal.runtime import logging  # noqa: E402
+from portal.runtime.context import current  # noqa: E402
 
 logging.configure("text")
 
@@ -137,7 +138,7 @@ def state() -> dict[str, Any]:
             if connection._socket is not None
         ],
         "greenlets": greenlets(),
-        "dropped": dict(dropped),
+        "dropped": dict(current()[DropCounts]),
         "ended": len(ended),
     }
 
