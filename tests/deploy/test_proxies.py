@@ -22,22 +22,15 @@ from tests.support.people import Person
 from tests.support.portal_server import PortalServer, with_users
 from tests.support.ports import free_port
 from tests.support.project import ROOT
-from tests.support.proxies import nginx_command, wait_until_open
+from tests.support.proxies import HEAD, nginx_command, wait_until_open
 
-AROUND = """
-daemon off;
-master_process off;
-{user}
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
+AROUND = (
+    HEAD
+    + """\
   include {folder}/site.conf;
 }}
 """
+)
 
 
 class Site:

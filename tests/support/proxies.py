@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
-NGINX = """
+#: Up to the content of the block ``http``.
+HEAD = """
 daemon off;
 master_process off;
 {user}
@@ -28,6 +29,10 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
+"""
+NGINX = (
+    HEAD
+    + """\
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   server {{
     listen 127.0.0.1:{port};
@@ -36,6 +41,7 @@ http {{
   }}
 }}
 """
+)
 PLAIN = """
       proxy_pass http://127.0.0.1:{upstream};
       proxy_http_version 1.1;
