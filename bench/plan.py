@@ -22,9 +22,8 @@ from statistics import median
 
 from bench.report import QUICK, publish, rounds, table, verdict
 from bench.server import Client, prepared
-from bench.transfer import STATS_INTERVAL, finished
-from portal.engine.binary import rclone_path, setpriv_path
-from portal.engine.command import TransferOrder, command_line, environment
+from bench.transfer import command_of, finished
+from portal.engine.command import TransferOrder, environment
 from portal.engine.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
@@ -92,14 +91,7 @@ def bare(source: Path, destination: Path, kept: Path | None) -> float:
     """``kept``: the folder for what it writes."""
     order = TransferOrder(1, 1, "sync", str(source), str(destination), None, dry_run=True)
     runtime_dir = RuntimeDir()
-    command = command_line(
-        setpriv_path(),
-        rclone_path(None),
-        order,
-        STATS_INTERVAL,
-        runtime_dir=runtime_dir,
-        moment=time.time(),
-    )
+    command = command_of(order, runtime_dir)
     files = [kept / name if kept else Path(os.devnull) for name in ("report", "log")]
     begun = time.time()
     try:

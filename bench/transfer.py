@@ -80,11 +80,9 @@ def bare(source: Path, copies: Path) -> Timing:
         return first - begun, time.time() - begun
 
 
-@contextmanager
-def rclone(order: TransferOrder) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """Started as the portal starts it, with nobody to listen to it; and when."""
-    runtime_dir = RuntimeDir()
-    command = command_line(
+def command_of(order: TransferOrder, runtime_dir: RuntimeDir) -> list[str]:
+    """The command by which the portal runs rclone for this order."""
+    return command_line(
         setpriv_path(),
         rclone_path(None),
         order,
@@ -92,6 +90,13 @@ def rclone(order: TransferOrder) -> Iterator[tuple[subprocess.Popen[bytes], floa
         runtime_dir=runtime_dir,
         moment=time.time(),
     )
+
+
+@contextmanager
+def rclone(order: TransferOrder) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """Started as the portal starts it, with nobody to listen to it; and when."""
+    runtime_dir = RuntimeDir()
+    command = command_of(order, runtime_dir)
     begun = time.time()
     process = subprocess.Popen(command, env=environment(order, None), stderr=subprocess.DEVNULL)
     try:
