@@ -133,8 +133,13 @@ class TransferOrder:
 
     @property
     def moves(self) -> bool:
-        """Whether bytes travel: only then is there a speed to limit."""
+        """Whether files travel."""
         return self.operation not in ("check", TIDY) and not self.dry_run
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a bandwidth limit holds: a check may read every byte."""
+        return self.moves or self.operation == "check"
 
     @property
     def source_is_tree(self) -> bool:
@@ -300,7 +305,7 @@ def _limits(order: TransferOrder) -> list[str]:
     options: list[str] = []
     if order.confirmed is not None:
         options.append(f"--max-delete={order.confirmed.deletes}")
-    if order.bandwidth_limit and order.moves:
+    if order.bandwidth_limit and order.is_limited:
         options.append(f"--bwlimit={order.bandwidth_limit}")
     if order.dry_run:
         options.append("--dry-run")

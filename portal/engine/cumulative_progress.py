@@ -26,6 +26,9 @@ class CumulativeProgress:
         self._is_move = operation == "move"
         self._before = before
         self._is_exact = before is None
+        #: Whether a later rclone sends every file once more, whatever arrived before: then nothing
+        #: is added.
+        self.sends_again = False
         #: Whether this rclone has said how much there is to do.
         self._has_begun = False
         self.last: Progress | None = self._before
@@ -67,7 +70,8 @@ class CumulativeProgress:
             return replace(
                 before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
             )
-        joined = self._added(before, reading) if self._moves else reading
+        adds = self._moves and not self.sends_again
+        joined = self._added(before, reading) if adds else reading
         complete = reading.percent == 100.0
         total, done = joined.total_bytes or 0, joined.bytes_transferred
         if not complete:

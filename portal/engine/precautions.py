@@ -28,6 +28,9 @@ _CLOSE_SECONDS = 5.0
 #: Backends whose answer "deleted" is checked once more.
 _UNSURE_OF_DELETIONS = frozenset({"ftp"})
 
+#: Folders below both ends whose examination takes so long that the log says so.
+_MANY = 100
+
 #: Its result is None if nothing speaks against the transfer; otherwise, how the attempt ends.
 Objection = Generator[Progress | None, None, Outcome | None]
 
@@ -224,6 +227,11 @@ class Precautions:
         if not pairs and not shared:
             return None
         self.close()
+        if len(shared) >= _MANY:
+            self._note(
+                f"{len(shared):,} folders exist on both ends, which may be on one machine; each is "
+                "examined."
+            )
         examination = self._new_examination(order)
         examination.start_to_compare(pairs, shared)
         yield from self._await(examination, tick)

@@ -225,12 +225,20 @@ class RcloneRunner:
             if order.moves and time.monotonic() - looked_at >= _LOOK_AT_ENDS:
                 looked_at = time.monotonic()
                 self._ensure_same_ends(transfer)
-            is_idle = self.paused or self.stopped
-            self.watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
+            self._look_at_storage(transfer, order)
             if not logged:
                 transfer.take_log()
             if order.moves and not self.paused:
                 self._update_bandwidth(transfer)
+
+    def _look_at_storage(self, transfer: RcloneProcess, order: TransferOrder) -> None:
+        is_idle = self.paused or self.stopped
+        was_silent = self.watch.trouble is not None
+        self.watch.look(transfer, order, self._bandwidth.rate, is_idle=is_idle)
+        if was_silent and self.watch.trouble is None and order.moves and not is_idle:
+            # A server that was away may have come back with other disks. As after a pause.
+            transfer.pause()
+            self._resuming = True
 
     def _update_bandwidth(self, transfer: RcloneProcess) -> None:
         rate = self._bandwidth.update(transfer)

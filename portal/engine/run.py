@@ -214,6 +214,8 @@ class Run:
         if order.confirmed is not None:
             order = replace(order, confirmed=self._remaining(order))
         self._acted = True
+        every_byte = order.comparison is not None and order.comparison.every_byte
+        self._cumulative.sends_again = every_byte and order.operation != "move"
         return (yield from _shown(self._compared(order, tick), self._with_earlier_attempts))
 
     def _ask(self, leader: int) -> None:

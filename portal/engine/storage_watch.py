@@ -52,7 +52,7 @@ class StorageWatch:
                 self._patience,
                 within=order.stays_within_one,
                 hashes=order.computes_hashes,
-                rate=rate if order.moves else None,
+                rate=rate if order.is_limited else None,
                 files=order.options.transfers,
             )
 
@@ -62,14 +62,16 @@ class StorageWatch:
         """Reports that nothing arrives, and gives the storage up if that lasts. ``is_idle``: it is
         paused or stopped, so nothing has to arrive."""
         moment = time.monotonic()
-        if self._silence is None or moment - self._looked_at < min(1.0, self._patience / 20):
+        # One that is silent is looked at closely: what it holds may have changed when it answers.
+        pause = 0.1 if self.trouble is not None else min(1.0, self._patience / 20)
+        if self._silence is None or moment - self._looked_at < pause:
             return
         self._looked_at = moment
         if is_idle:
             self._silence.pause()
             self.trouble = None
             return
-        if order.moves:
+        if order.is_limited:
             self._silence.limit(rate)
         self._silence.look(transfer.activity(), moment)
         silent = self._silence.seconds(moment)

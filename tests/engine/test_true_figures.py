@@ -386,6 +386,21 @@ def test_what_arrived_in_a_retry_too_short_to_tell_a_total_is_counted(begun: boo
     assert told.percent == pytest.approx(88.8)
 
 
+def test_files_that_are_sent_once_more_count_once() -> None:
+    """Where nothing but the bytes can tell that a file is there already."""
+    figures = CumulativeProgress("sync", False)
+    figures.sends_again = True
+    first = figures.read(reading(2000, 3200, files_transferred=5, files_total=8))
+    figures.start_retry()
+    again = figures.read(reading(400, 3200, files_transferred=1, files_total=8))
+    assert (again.bytes_transferred, again.total_bytes) == (2000, 3200)
+    assert (again.files_transferred, again.files_total) == (5, 8)
+    assert (again.percent or 0) >= (first.percent or 0)
+    last = figures.read(reading(3200, 3200, files_transferred=8, files_total=8, percent=100.0))
+    assert (last.bytes_transferred, last.total_bytes, last.percent) == (3200, 3200, 100.0)
+    assert (last.files_transferred, last.files_total) == (8, 8)
+
+
 def test_attempt_that_never_began_keeps_the_figures_of_the_ones_before(tmp_path: Path) -> None:
     before = reading(500, 1000)
     run = attempt(tmp_path, tmp_path / "gone", tmp_path / "to", before=before)

@@ -331,6 +331,47 @@ def test_folder_of_a_server_that_turns_into_the_source_during_a_pause_costs_no_f
     assert markers(tmp_path) == []
 
 
+@pytest.mark.parametrize("covered", [True, False])
+def test_server_that_was_away_for_a_while_is_examined_again(
+    ends: tuple[Path, Path], servers: Servers, bind: Any, tmp_path: Path, covered: bool
+) -> None:
+    """An outage is the moment at which the disks of a server change."""
+    server = servers.start("sftp", ends[1].parent)
+    bind(ends[1], tmp_path / "seen")
+    begun_move(ends)
+    for number in range(40):  # more than what the limit saves up while nothing is sent
+        (ends[0] / f"more {number:02}").write_bytes(os.urandom(1_000_000))
+    before = kept(ends[0])
+    slow = TransferOrder(
+        *(7, 1, "move", str(ends[0]), "nas:photos", "1M"),
+        dry_run=False,
+        remotes=(servers.remote("nas", server),),
+        options=Options(retries=0, transfers=1),
+    )
+    run = Run(rclone_path(None), slow, data_dir=tmp_path, grace=2.0, patience=60.0)
+    frozen: list[float] = []
+
+    def each(run: Run) -> None:
+        if not frozen and some_arrived(ends):
+            server.freeze()
+            frozen.append(time.monotonic())
+        elif len(frozen) == 1 and run.trouble is not None:
+            if covered:
+                bind(ends[0], ends[1])
+            else:
+                run.limit("off")
+            server.thaw()
+            frozen.append(time.monotonic())
+
+    outcome = follow(run, each)
+    assert len(frozen) == 2
+    assert outcome.succeeded is not covered
+    left = {path.name for place in (ends[0], tmp_path / "seen") for path in place.rglob("*")}
+    lost = {name for name in before if name.rpartition("/")[2] not in left}
+    # Some are moved before anybody sees that it answers again.
+    assert len(lost) < 40 if covered else lost == set()
+
+
 @pytest.mark.parametrize("retries", [0, 2])
 def test_file_that_vanishes_while_it_is_copied_is_told_and_costs_no_modes(
     ends: tuple[Path, Path], tmp_path: Path, retries: int

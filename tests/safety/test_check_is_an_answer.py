@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,16 @@ def test_equal_is_said_of_what_was_compared(new_job: Any, execute: Any, root: Pa
     execute(again := new_job(operation="check", source=root / "from"))
     job = stored(again)
     assert (job.outcome, job.files_unchanged) == ("different", 4)
+
+
+@pytest.mark.parametrize(("limit", "least"), [("1M", 1.5), (None, 0.0)])
+def test_check_that_reads_every_byte_keeps_to_its_limit(
+    attempts: Any, servers: Any, tmp_path: Path, limit: str | None, least: float
+) -> None:
+    fill(tmp_path / "store" / "photos", 1024 * 1024, 2)
+    shutil.copytree(tmp_path / "store" / "photos", tmp_path / "here")
+    remote = servers.remote("nas", servers.start("webdav", tmp_path / "store"))
+    began = time.monotonic()
+    outcome = attempts.run("check", tmp_path / "here", "nas:photos", remote, limit=limit)
+    assert outcome.succeeded
+    assert time.monotonic() - began >= least

@@ -55,7 +55,7 @@ class Attempts:
         **more: Any,
     ) -> Outcome:
         order = TransferOrder(
-            *(7, 1, operation, str(source), str(destination), None),
+            *(7, 1, operation, str(source), str(destination), more.pop("limit", None)),
             dry_run=more.pop("dry_run", False),
             remotes=remotes,
             options=options or Options(retries=0),
