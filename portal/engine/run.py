@@ -209,7 +209,7 @@ class Run:
             # What was shown before a pause is not known to hold after it.
             yield from self._runner.stand_still(tick)
         if self._runner.stopped:
-            return self._interrupted()
+            return stopped()
         order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None:
             order = replace(order, confirmed=self._remaining(order))
@@ -272,8 +272,10 @@ class Run:
         self._runner.local_ends.forget()
         if outcome.exit_code is not None and not (outcome.stopped or self._runner.stopped):
             yield from self._settle_folders(outcome.succeeded)
-        final = outcome.progress and self._cumulative.read(outcome.progress)
-        return replace(outcome, progress=final)
+        # Of an rclone that was never started nothing is added.
+        if outcome.progress is not None:
+            self._cumulative.read(outcome.progress)
+        return replace(outcome, progress=self._cumulative.last)
 
     def _tidy(self, tick: float) -> Iterator[Progress | None]:
         """Removes the partial files that a killed rclone has left. If that fails, they do no

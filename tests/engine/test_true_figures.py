@@ -408,6 +408,27 @@ def test_attempt_that_never_began_keeps_the_figures_of_the_ones_before(tmp_path:
     assert (last.bytes_transferred, last.total_bytes, last.percent) == (500, 1000, 50.0)
 
 
+@pytest.mark.parametrize("operation", ["copy", "move", "sync"])
+def test_attempt_that_is_stopped_while_it_is_paused_adds_nothing(
+    tmp_path: Path, operation: str
+) -> None:
+    """As a portal that is restarted while a job is paused, once or twice."""
+    before = reading(2000, 3000, files_transferred=2, files_total=3, bytes_arrived=2000)
+    for _ in range(2):
+        sides = (files(tmp_path / "from", 3), tmp_path / "to")
+        run = attempt(tmp_path, *sides, operation=operation, before=before)
+        run.pause()
+        for looks, _ in enumerate(run.readings(tick=0.01)):
+            if looks == 3:
+                run.stop()
+        run.close()
+        last = run.outcome().progress
+        assert last is not None
+        assert (last.bytes_transferred, last.total_bytes) == (2000, 3000)
+        assert (last.files_transferred, last.files_total) == (2, 3)
+        before = last
+
+
 sizes = st.lists(st.integers(0, 1000), min_size=1, max_size=8)
 
 
