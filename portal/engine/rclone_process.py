@@ -162,9 +162,11 @@ class RcloneProcess:
     @property
     def unfinished(self) -> list[str]:
         """Names of incomplete files that may be at the destination: they were in work when rclone
-        was killed or lost the storage. `*` is the part that rclone adds."""
+        was killed or lost the storage; or was stopped, where it cannot remove them. `*` is the part
+        that rclone adds."""
         group, reader = self._started()
-        cut_off = self._gave_up or group.exit_code == -signal.SIGKILL
+        killed = group.exit_code == -signal.SIGKILL
+        cut_off = self._gave_up or killed or (group.stopped and self._order.shows_halves)
         if not cut_off or not self._order.moves or reader.statistics is None:
             return []
         names = [name for name, _ in reader.statistics.in_flight]

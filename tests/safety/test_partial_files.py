@@ -194,6 +194,29 @@ def test_nothing_is_there_to_tidy_up_and_the_attempt_goes_on(
     assert (status_of(job_id), stored(job_id).error) == ("completed", None)
 
 
+def test_cancelled_upload_to_webdav_names_the_files_that_are_half_there(
+    servers: Any, tmp_path: Path
+) -> None:
+    fill(tmp_path / "source", 8 * MIB, 2)
+    remote = servers.remote("nas", servers.start("webdav", tmp_path / "store"))
+    order = TransferOrder(
+        *(7, 1, "copy", str(tmp_path / "source"), "nas:to", "2M"),
+        dry_run=False,
+        remotes=(remote,),
+    )
+    run = Run(rclone_path(None), order, data_dir=tmp_path, grace=2.0)
+    for reading in run.readings(tick=0.05):
+        if reading is not None and reading.bytes_transferred > MIB:
+            run.stop()
+    run.close()
+    outcome = run.outcome()
+    assert outcome.stopped
+    told = outcome.found.left_out_names
+    assert told is not None
+    there = {path.name for path in (tmp_path / "store" / "to").iterdir()}
+    assert there <= set(told["may_remain"])
+
+
 @pytest.mark.parametrize(
     ("kind", "left"), [("sftp", r"\d\.bin\.\*\.portal.{6}-1"), ("webdav", r"\d\.bin"), ("s3", None)]
 )
