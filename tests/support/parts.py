@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from tests.support import redis_server
 from tests.support.ports import free_port
+from tests.support.waiting import wait_for
 
 _TIMEOUT = 20.0
 
@@ -67,6 +68,11 @@ class Part:
 
     def freeze(self) -> None:
         """It accepts connections and never answers, until ``thaw()``."""
+        assert self._process is not None
+        # First the one that makes the others: one that it was just making would go on.
+        self._process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
         self._send_all(signal.SIGSTOP)
 
     def thaw(self) -> None:

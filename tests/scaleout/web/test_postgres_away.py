@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import requests
 import websocket
 
-from portal.engine import processes
 from tests.support.parts import Postgres
 from tests.support.people import Person
 from tests.support.sockets import listening, upgrade
@@ -137,12 +132,15 @@ def test_database_that_accepts_and_never_answers_stops_nothing_else(
     bob: Person, postgres: Postgres
 ) -> None:
     assert bob.get("/jobs").status_code == 200
-    with frozen(postgres):
+    postgres.freeze()
+    try:
         asking = [Asking(bob) for _ in range(6)]
         while any(one.is_alive() for one in asking):
             assert requests.get(f"{bob.server.url}/healthz", timeout=2).status_code == 200
             time.sleep(0.1)
         assert {one.status for one in asking} == {503}
+    finally:
+        postgres.thaw()
     wait_for(lambda: not is_refused(bob))
 
 
@@ -157,25 +155,3 @@ class Asking(threading.Thread):
 
     def run(self) -> None:
         self.status = self._person.get("/jobs").status_code
-
-
-@contextmanager
-def frozen(postgres: Postgres) -> Iterator[None]:
-    """It and all of its processes stand still, and the kernel goes on accepting connections."""
-    assert postgres._process is not None
-    mother = postgres._process.pid
-    family = [mother, *(pid for pid in processes.pids() if parent_of(pid) == mother)]
-    try:
-        for pid in family:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in family:
-            os.kill(pid, signal.SIGCONT)
-
-
-def parent_of(pid: int) -> int:
-    try:
-        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
