@@ -22,7 +22,10 @@ class RuntimeDir:
     def __init__(self) -> None:
         """Raises OSError if there is no room for it."""
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        (self.folder / _OWNER).write_text(process_identity())
+        # In one step: a portal that starts in this moment reads it, and removes what nobody owns.
+        unnamed = self.folder / f".{_OWNER}"
+        unnamed.write_text(process_identity())
+        unnamed.replace(self.folder / _OWNER)
 
     @property
     def socket(self) -> Path | None:
@@ -59,5 +62,5 @@ def sweep_runtime_dirs() -> None:
             identity = (folder / _OWNER).read_text()
         except OSError:
             continue  # It is not ours, or belongs to somebody else.
-        if not process_lives(identity):
+        if identity and not process_lives(identity):
             shutil.rmtree(folder, ignore_errors=True)
