@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from portal.engine.linked_folders import linked_folder
+from portal.transfers.options import Options
 from tests.support.attempts import Attempts
 from tests.support.keepsakes import kept
 
@@ -86,3 +87,20 @@ def test_only_folders_that_both_sides_have_are_looked_at(ends: tuple[Path, Path]
     assert linked_folder(str(source), str(destination)) is None
     assert linked_folder(str(source), str(destination / "new")) is None
     assert linked_folder(str(source / "gone"), str(destination)) is None
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+@pytest.mark.parametrize("options", [Options(), Options(exclude=("*.tmp",))])
+def test_links_beside_a_single_file_do_not_matter(
+    attempts: Attempts, tmp_path: Path, operation: str, options: Options
+) -> None:
+    """With a filter, rclone is given the folder that the file lies in."""
+    (tmp_path / "from" / "photos").mkdir(parents=True)
+    (tmp_path / "from" / "letter").write_bytes(b"the only letter")
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "photos").symlink_to(tmp_path / "elsewhere")
+    outcome = attempts.run(
+        operation, tmp_path / "from" / "letter", tmp_path / "to", options=options
+    )
+    assert outcome.succeeded, outcome
+    assert (tmp_path / "to" / "letter").read_bytes() == b"the only letter"
