@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from portal.engine.ends import End, Ends
 from portal.engine.errors import EngineError
 from portal.engine.markers import Journal
 from portal.engine.probe import Probe, ProbeResult
-from portal.engine.questions import NoAnswer, together, try_to_ask
+from portal.engine.questions import BackgroundCall, NoAnswer, together, try_to_ask
 from portal.engine.statistics import printable
 
 #: How many folders are compared at the same time, and how much of a path is shown.
@@ -27,6 +26,7 @@ class PlaceChecks:
         self._source, self._destination = source, destination
         self._journal = Journal(data_dir)
         self._kept: Probe | None = None
+        self._removal: BackgroundCall[None] | None = None
         self._stopped = False
         #: Where a marker could not be removed.
         self.left_behind: list[str] = []
@@ -130,19 +130,24 @@ class PlaceChecks:
         if probe is not None:
             self.left_behind += probe.remove()
 
-    def remove_later(self, seconds: float) -> None:
-        """Removes the kept markers when the rclone that wrote them is gone, as far as so many
-        seconds allow."""
+    def start_removal(self) -> None:
+        """Begins to remove the kept markers; the rclone that wrote them is gone."""
         probe, self._kept = self._kept, None
-        if probe is None:
-            return
-        remover = threading.Thread(
-            target=self._remove_by_another, args=(probe,), name="removal", daemon=True
-        )
-        remover.start()
-        remover.join(seconds)
-        self._ends.close()
-        remover.join()
+        if probe is not None:
+            self._removal = BackgroundCall(partial(self._remove_by_another, probe))
+            self._removal.start()
+
+    def wait_for_removal(self, seconds: float) -> bool:
+        """Whether no removal goes on any more."""
+        return self._removal is None or self._removal.wait(seconds)
+
+    def end_removal(self, seconds: float) -> None:
+        """Removes the kept markers, as far as so many seconds allow."""
+        self.start_removal()
+        if self._removal is not None:
+            self._removal.wait(seconds)
+            self._ends.close()
+            self._removal.wait()
 
     def _remove_by_another(self, probe: Probe) -> None:
         try:

@@ -15,8 +15,9 @@ from portal.engine.inquiry import Inquiry
 from portal.engine.outcome import Outcome
 from portal.engine.outcomes import stopped
 from portal.engine.progress import Progress
-from portal.engine.safety import Examination, Verdict
+from portal.engine.safety import Examination
 from portal.engine.samples import below
+from portal.engine.verdict import Verdict
 
 #: Seconds after which what a probe has shown is shown once more before anything is deleted.
 _FRESH = 5.0
@@ -84,7 +85,7 @@ class Precautions:
         objection = yield from self._examine(order, tick)
         if objection is None:
             objection = yield from self._look_deeply(self.with_comparison(order), tick)
-            self.close()
+            yield from self._remove_markers(tick)
         if objection is None:
             objection = yield from self._look_for_unhashed(self.with_comparison(order), tick)
         if objection is None:
@@ -92,7 +93,7 @@ class Precautions:
         if objection is None and time.monotonic() - began > _FRESH:
             # The earlier answers may be outdated: a disk was mounted, a server moved.
             objection = yield from self._examine(order, tick)
-            self.close()
+            yield from self._remove_markers(tick)
         return objection
 
     @property
@@ -107,7 +108,7 @@ class Precautions:
             return None
         examination = self._new_examination(order)
         examination.start_to_prove(self.verdict)
-        yield from self._await(examination, tick)
+        yield from self._await(examination.wait, tick)
         verdict = None if self._stopped else examination.verdict
         self.close()
         return refused(order, verdict) if verdict and verdict.refusal else None
@@ -118,7 +119,7 @@ class Precautions:
             return None
         examination = self._new_examination(order)
         examination.start_to_look_for_something()
-        yield from self._await(examination, tick)
+        yield from self._await(examination.wait, tick)
         verdict = None if self._stopped else examination.verdict
         self.close()
         return refused(order, verdict) if verdict and verdict.refusal else None
@@ -132,7 +133,7 @@ class Precautions:
         examination = self._new_examination(order)
         single = order.operation == "move" and self.verdict is not None and self.verdict.single
         examination.start_to_look_for_deleted(place, names, single=single)
-        yield from self._await(examination, tick)
+        yield from self._await(examination.wait, tick)
         verdict = None if self._stopped else examination.verdict
         self.close()
         # One that cannot be asked any more has not shown the opposite.
@@ -160,9 +161,16 @@ class Precautions:
         )
         return self._examination
 
-    def _await(self, examination: Examination, tick: float) -> Iterator[None]:
+    def _remove_markers(self, tick: float) -> Iterator[None]:
+        """However slow the storage is: only one that has been stopped has no time for it."""
+        if self._examination is not None and not self._stopped:
+            self._examination.start_removal()
+            yield from self._await(self._examination.wait_for_removal, tick)
+        self.close()
+
+    def _await(self, has_ended: Callable[[float], bool], tick: float) -> Iterator[None]:
         give_up_at = 0.0
-        while not examination.wait(tick):
+        while not has_ended(tick):
             if self._stopped:
                 give_up_at = give_up_at or time.monotonic() + _CLOSE_SECONDS
                 if time.monotonic() > give_up_at:
@@ -172,7 +180,7 @@ class Precautions:
     def _examine(self, order: TransferOrder, tick: float) -> Objection:
         examination = self._new_examination(order)
         examination.start()
-        yield from self._await(examination, tick)
+        yield from self._await(examination.wait, tick)
         if self._stopped:
             self.close()
             return stopped()
@@ -226,7 +234,7 @@ class Precautions:
         shared = verdict.samples.shared()
         if not pairs and not shared:
             return None
-        self.close()
+        yield from self._remove_markers(tick)
         if len(shared) >= _MANY:
             self._note(
                 f"{len(shared):,} folders exist on both ends, which may be on one machine; each is "
@@ -234,7 +242,7 @@ class Precautions:
             )
         examination = self._new_examination(order)
         examination.start_to_compare(pairs, shared)
-        yield from self._await(examination, tick)
+        yield from self._await(examination.wait, tick)
         if self._stopped:
             self.close()
             return stopped()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from portal.engine import comparison, places, refusals
@@ -28,33 +28,9 @@ from portal.engine.questions import BackgroundCall, NoAnswer
 from portal.engine.samples import NO_SAMPLES, Samples
 from portal.engine.source_names import MISSING_SOURCE, MissingSource, has_file, meeting
 from portal.engine.statistics import Error, printable
+from portal.engine.verdict import Verdict
 
 _SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """``refusal``: a sentence why it must not begin. ``nameless_errors``: rclone's
-    messages about a storage that could not be asked, without names. ``look``: the number of a
-    marker that a dry run has to look for in the depths of both ends."""
-
-    comparison: Comparison
-    refusal: str | None = None
-    nameless_errors: tuple[str, ...] = ()
-    folds_case: bool = False
-    keeps_accents: bool = False
-    look: str | None = None
-    samples: Samples = NO_SAMPLES
-    #: The comparison for the verification afterwards.
-    verification: Comparison | None = None
-    #: A copy that found nothing may have been given a path that does not exist.
-    may_be_nothing: bool = False
-    #: rclone's words as they may be shown.
-    errors: tuple[str, ...] = ()
-    #: The source is one file.
-    single: bool = False
-    #: Both ends may be on one machine, which no path can tell.
-    one_machine: bool = False
 
 
 class Examination:
@@ -123,7 +99,16 @@ class Examination:
             self._later.wait(seconds)
             self._ends.close()
             self._later.wait()
-        self._place_checks.remove_later(seconds)
+        self._place_checks.end_removal(seconds)
+
+    def start_removal(self) -> None:
+        """After its end: begins to remove the markers that were left for a look."""
+        self._place_checks.start_removal()
+
+    def wait_for_removal(self, seconds: float) -> bool:
+        """Whether the removal has ended. A storage that is asked and does not answer is given
+        up."""
+        return self._place_checks.wait_for_removal(seconds)
 
     @property
     def left_behind(self) -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Run, TransferOrder, rclone_path
+from portal.engine import Run, TransferOrder, precautions, rclone_path
 from portal.engine.markers import PREFIX, Journal
 from portal.engine.precautions import Precautions
 from portal.engine.probe import LocalFolder, Probe
+from portal.engine.questions import Questions
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
@@ -34,6 +35,34 @@ def test_nothing_is_left_of_a_job_that_went_well_or_was_refused(attempts, server
     assert attempts.run("sync", "one:photos", "two:others", one, two).succeeded
     assert markers(tmp_path) == []
     assert notes(attempts) == []
+
+
+@pytest.mark.parametrize("operation", ["move", "sync"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_slow_storage_has_the_time_to_remove_markers(
+    attempts, servers, tmp_path, monkeypatch, operation, shared
+):
+    """Only an attempt that is stopped is short of time. ``shared``: a folder of one name lies on
+    both ends, and is marked, too."""
+    before = photographs(tmp_path / "source")
+    (tmp_path / "store" / "photos" / ("2026" if shared else "older")).mkdir(parents=True)
+    remote = servers.remote("nas", servers.start("sftp", tmp_path / "store"))
+    taken = Questions.remove
+    left: list[str] = []
+
+    def slow(self: Any, place: str, name: str) -> None:
+        time.sleep(0.5)
+        taken(self, place, name)
+        left.append(name)
+
+    monkeypatch.setattr(precautions, "_CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(Questions, "remove", slow)
+    outcome = attempts.run(operation, tmp_path / "source", "nas:photos", remote)
+    assert outcome.succeeded, outcome
+    assert left
+    assert markers(tmp_path) == []
+    assert notes(attempts) == []
+    assert before.items() <= kept(tmp_path / "store" / "photos").items()
 
 
 def test_stop_in_the_middle_of_a_look_leaves_no_marker_and_deletes_nothing(
