@@ -83,9 +83,21 @@ def test_cookie_of_another_key_and_one_that_is_too_old_open_nothing(
     header = f"portal={signed(flask, SHORT)}"
     life = flask.permanent_session_lifetime.total_seconds()
     now = time.time()
+    reader = SessionCookieReader(flask)
     for later, token in ((life - 5, "q7-Xw_9"), (life + 5, None), (-60, None)):
         monkeypatch.setattr(time, "time", lambda later=later: now + later)
         assert as_we_read(flask, header) == as_flask_reads(flask, header) == token
+        # One that is known already grows old as well.
+        assert reader.token({"HTTP_COOKIE": header}) == token
+
+
+def test_cookies_that_are_refused_take_no_memory(flask: Flask) -> None:
+    reader = SessionCookieReader(flask)
+    for number in range(100):
+        assert reader.token({"HTTP_COOKIE": f"portal={number}"}) is None
+    assert reader._content.cache_info().currsize == 0
+    assert reader.token({"HTTP_COOKIE": f"portal={signed(flask, SHORT)}"}) == "q7-Xw_9"
+    assert reader._content.cache_info().currsize == 1
 
 
 def test_bytes_that_are_no_text_open_nothing(flask: Flask) -> None:
