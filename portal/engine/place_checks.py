@@ -8,7 +8,7 @@ from pathlib import Path
 from portal.engine import refusals, samples
 from portal.engine.ends import End, Ends
 from portal.engine.errors import EngineError
-from portal.engine.markers import Journal
+from portal.engine.marker_journal import Journal
 from portal.engine.probe import Probe, ProbeResult
 from portal.engine.questions import BackgroundCall, NoAnswer, together, try_to_ask
 from portal.engine.statistics import printable

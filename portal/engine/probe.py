@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portal.engine.ends import End, LocalFolder, RemoteFolder, digest_of
-from portal.engine.markers import PREFIX, Journal
+from portal.engine.marker_journal import Journal
+from portal.engine.markers import PREFIX
 from portal.engine.questions import Item, NoAnswer, Questions, together, try_to_ask
 
 NOT_WRITTEN = (

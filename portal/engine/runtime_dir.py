@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from portal.engine import single_file
+from portal.engine import single_file_rules
 from portal.engine.processes import process_identity, process_lives
 from portal.transfers.options import Options
 
@@ -39,7 +39,7 @@ class RuntimeDir:
         """The rules in a file, where rclone takes no line for an option; None without rules.
         ``only``: the name of the one file that may be taken. ``first``: rules that come before all
         others."""
-        rules = [*first] if only is None else [*first, *single_file.rules(only)]
+        rules = [*first] if only is None else [*first, *single_file_rules.rules(only)]
         rules += [f"- {pattern}" for pattern in options.exclude]
         # An exclude rule for a folder covers everything in it; an include rule does not.
         rules += [f"+ {one}**" if one.endswith("/") else f"+ {one}" for one in options.include]

@@ -12,22 +12,17 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from portal.engine.command import TransferOrder
 from portal.engine.errors import EngineError
 from portal.engine.exit_codes import is_retryable, reason_for
 from portal.engine.remotes import Remote
 from portal.engine.run_once import RcloneAnswer, run_once
 
-if TYPE_CHECKING:
-    from portal.engine.command import TransferOrder
-
 #: Seconds for which a storage is asked.
 _TIMEOUT = 20.0
 _MAX_BYTES = 1024 * 1024
 _NOT_FOUND = frozenset({3, 4})
-#: Regular expressions may be nested only so deep.
-_PIECE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,38 +100,6 @@ def _listed(name: str) -> str:
 
 _CONTROLS = {**{chr(code): chr(0x2400 + code) for code in range(1, 0x20)}, "\x7f": "\u2421"}
 _LISTED = {**_CONTROLS, **{picture: f"\u201b{picture}" for picture in _CONTROLS.values()}}
-
-
-# --- rules --------------------------------------------------------------------------------------
-
-
-def rules(name: str) -> list[str]:
-    """Lines of a filter that leave out every folder, and every file but this one. They come first;
-    what others say of the file itself still holds."""
-    return ["- /*/**", f"- /{{{{{_all_but(name)}}}}}"]
-
-
-def _all_but(name: str) -> str:
-    """A regular expression for every text except the name. rclone's expressions have no "not"."""
-    texts = []
-    for begin in range(0, len(name), _PIECE):
-        before = "".join(map(_literal, name[:begin]))
-        texts.append(f"{before}{_differing_from(name[begin : begin + _PIECE])}")
-    texts.append(f"{''.join(map(_literal, name))}.+")
-    return f"(?s:{'|'.join(texts)})"
-
-
-def _differing_from(piece: str) -> str:
-    """Every text that ends within this piece, or turns away from it there."""
-    found = ""
-    for character in reversed(piece):
-        inner = f"|{_literal(character)}{found}" if found else ""
-        found = f"(?:|[^{_literal(character)}].*{inner})"
-    return found
-
-
-def _literal(character: str) -> str:
-    return f"\\x{{{ord(character):x}}}"
 
 
 # --- of an order --------------------------------------------------------------------------------

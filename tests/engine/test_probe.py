@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from portal.engine.ends import LocalFolder
-from portal.engine.markers import PREFIX, Journal
+from portal.engine.marker_journal import Journal
+from portal.engine.markers import PREFIX
 from portal.engine.probe import NOT_WRITTEN, Probe, ProbeResult
 from portal.engine.questions import NoAnswer
 

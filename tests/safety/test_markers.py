@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from portal.engine import Run, TransferOrder, precautions, rclone_path
-from portal.engine.markers import PREFIX, Journal
+from portal.engine.marker_journal import Journal
+from portal.engine.markers import PREFIX
 from portal.engine.precautions import Precautions
 from portal.engine.probe import LocalFolder, Probe
 from portal.engine.questions import Questions
