@@ -15,8 +15,8 @@ from statistics import median
 
 from bench.report import publish, rounds, table, verdict
 from portal.engine import Remote, TransferOrder, rclone_path
-from portal.engine.inquiry import Inquiry
-from portal.engine.safety import Examination
+from portal.engine.answers.inquiry import Inquiry
+from portal.engine.safety.examination import Examination
 from portal.remotes.obscure import obscure
 from tests.support.storages import Storage
 

@@ -23,8 +23,8 @@ from statistics import median
 from bench.report import QUICK, publish, rounds, table, verdict
 from bench.server import Client, prepared
 from bench.transfer import command_of, finished
-from portal.engine.command import TransferOrder, environment
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order.command import TransferOrder, environment
+from portal.engine.order.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
 NEW, OLD = (900, 100) if QUICK else (90_000, 10_000)

@@ -23,9 +23,9 @@ from bench.report import publish, table, verdict
 from portal import engine
 from portal.app import build_app
 from portal.db import migrate, session
-from portal.engine.binary import setpriv_path
-from portal.engine.command import command_line, environment
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order.command import command_line, environment
+from portal.engine.order.runtime_dir import RuntimeDir
+from portal.engine.process.binary import setpriv_path
 from portal.models import Role, User
 from portal.realtime import publish as live
 from portal.services.accounts import users

@@ -22,8 +22,8 @@ from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
 from bench.transfer import TIMEOUT, finished, rclone
 from portal.engine import Remote, TransferOrder, rclone_path
-from portal.engine.remotes import variables
-from portal.engine.run_once import SHORT_WAITS
+from portal.engine.answers.run_once import SHORT_WAITS
+from portal.engine.order.remotes import variables
 from portal.remotes.obscure import obscure
 from tests.support.portal_server import PortalServer
 from tests.support.storages import Storage, typed

@@ -21,9 +21,9 @@ from statistics import median
 
 from bench.report import publish, rounds, table, verdict
 from bench.server import Client, prepared
-from portal.engine.binary import rclone_path, setpriv_path
-from portal.engine.command import TransferOrder, command_line, environment
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order.command import TransferOrder, command_line, environment
+from portal.engine.order.runtime_dir import RuntimeDir
+from portal.engine.process.binary import rclone_path, setpriv_path
 from tests.support.portal_server import PortalServer
 
 FILES, SIZE = 200, 5_000_000

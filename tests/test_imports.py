@@ -240,7 +240,7 @@ def test_programs_in_strings_import_modules_that_exist() -> None:
 
 
 #: Classes of one name: a remote as rclone gets it, and as the database keeps it.
-SHARED_NAMES = {"Remote": {"engine.remotes", "models.remote"}}
+SHARED_NAMES = {"Remote": {"engine.order.remotes", "models.remote"}}
 
 
 def test_every_class_has_a_name_of_its_own() -> None:

@@ -7,17 +7,17 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from portal.engine import refusals
-from portal.engine.command import TransferOrder
-from portal.engine.comparison import SEND_ALL
-from portal.engine.exit_codes import is_retryable, retryable_reason
-from portal.engine.inquiry import Inquiry
-from portal.engine.outcome import Outcome
-from portal.engine.outcomes import stopped
-from portal.engine.progress import Progress
-from portal.engine.safety import Examination
-from portal.engine.samples import below
-from portal.engine.verdict import Verdict
+from portal.engine.answers.inquiry import Inquiry
+from portal.engine.failures.exit_codes import is_retryable, retryable_reason
+from portal.engine.order.command import TransferOrder
+from portal.engine.order.comparison import SEND_ALL
+from portal.engine.output.progress import Progress
+from portal.engine.output.samples import below
+from portal.engine.running.outcome import Outcome
+from portal.engine.running.outcomes import stopped
+from portal.engine.safety import refusals
+from portal.engine.safety.examination import Examination
+from portal.engine.safety.verdict import Verdict
 
 #: Seconds after which what a probe has shown is shown once more before anything is deleted.
 _FRESH = 5.0

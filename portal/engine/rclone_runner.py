@@ -7,21 +7,21 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from portal.engine import refusals
-from portal.engine.bandwidth_controller import BandwidthController
-from portal.engine.command import TransferOrder
-from portal.engine.left_out import LeftOut
-from portal.engine.linked_folders import linked_folder
-from portal.engine.local_ends import LocalEnds
-from portal.engine.log import LogLine
-from portal.engine.outcome import Outcome
-from portal.engine.outcomes import after_a_beginning, stopped, unknown_source
+from portal.engine.answers.single_file import Lookup, Shape, narrow_to_file
+from portal.engine.order.command import TransferOrder
+from portal.engine.output.left_out import LeftOut
+from portal.engine.output.log import LogLine
+from portal.engine.output.progress import Progress
+from portal.engine.output.statistics import printable
 from portal.engine.precautions import Precautions
-from portal.engine.progress import Progress
-from portal.engine.rclone_process import RcloneProcess
-from portal.engine.single_file import Lookup, Shape, narrow_to_file
-from portal.engine.statistics import printable
-from portal.engine.storage_watch import StorageWatch
+from portal.engine.running.bandwidth_controller import BandwidthController
+from portal.engine.running.outcome import Outcome
+from portal.engine.running.outcomes import after_a_beginning, stopped, unknown_source
+from portal.engine.running.rclone_process import RcloneProcess
+from portal.engine.running.storage_watch import StorageWatch
+from portal.engine.safety import refusals
+from portal.engine.safety.linked_folders import linked_folder
+from portal.engine.safety.local_ends import LocalEnds
 from portal.transfers import bandwidth
 
 #: Seconds between two looks at the local ends while rclone writes.

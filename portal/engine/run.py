@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from portal.engine.command import TIDY, TransferOrder
-from portal.engine.comparison import BYTES, Comparison
-from portal.engine.cumulative_progress import CumulativeProgress
-from portal.engine.folder_modes import Folders
-from portal.engine.log import LogLine
-from portal.engine.outcome import Outcome
-from portal.engine.outcomes import after_a_beginning, changed_plan, copies_differ, stopped
-from portal.engine.plan import ConfirmedPlan
+from portal.engine.order.command import TIDY, TransferOrder
+from portal.engine.order.comparison import BYTES, Comparison
+from portal.engine.output.cumulative_progress import CumulativeProgress
+from portal.engine.output.log import LogLine
+from portal.engine.output.plan import ConfirmedPlan
+from portal.engine.output.progress import ALMOST, Phase, Progress
 from portal.engine.precautions import Objection, Precautions
-from portal.engine.progress import ALMOST, Phase, Progress
 from portal.engine.rclone_runner import ProcessSettings, RcloneRunner, Readings
-from portal.engine.trouble import Trouble
+from portal.engine.running.folder_modes import Folders
+from portal.engine.running.outcome import Outcome
+from portal.engine.running.outcomes import after_a_beginning, changed_plan, copies_differ, stopped
+from portal.engine.running.trouble import Trouble
 
 _LONGEST_WAIT = 300.0
 

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from portal.engine.egress_proxy import Address, addresses, is_local
+from portal.engine.process.egress_proxy import Address, addresses, is_local
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
 _MAX_LENGTH = 253

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: How a row calls what a storage that keeps whole seconds allows, see ``engine.comparison``.
+#: How a row calls what a storage that keeps whole seconds allows, see ``engine.order.comparison``.
 _TO_THE_SECOND = "size_and_second"
 _WORDS = {
     "hash": "checksum",

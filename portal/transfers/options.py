@@ -1,8 +1,9 @@
 """The options of a transfer, each declared once.
 
 The form, the API, the pages and the stored row are made from these declarations;
-``engine/flags.py`` says what an option means to rclone. The rules are stricter than rclone's: what
-is accepted here is accepted there, and means the same. ``docs/extending.md`` shows how to add one.
+``engine/order/flags.py`` says what an option means to rclone. The rules are stricter than rclone's:
+what is accepted here is accepted there, and means the same. ``docs/extending.md`` shows how to add
+one.
 """
 
 from __future__ import annotations

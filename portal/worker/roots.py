@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from portal import engine
-from portal.engine import EngineError, KnownMounts, confinement_problem, places, rclone_path
+from portal.engine import EngineError, KnownMounts, confinement_problem, rclone_path
+from portal.engine.safety import places
 from portal.runtime import resources
 from portal.settings import SECRETS, Settings, SettingsError
 from portal.transfers.local_paths import Roots

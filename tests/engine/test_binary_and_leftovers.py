@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from portal.engine import EngineError, check_rclone, end_orphans, rclone_path
-from portal.engine.orphans import _signal_all
-from portal.engine.processes import inspect, process_identity, process_lives, variables
+from portal.engine.process.processes import inspect, process_identity, process_lives, variables
+from portal.engine.running.orphans import _signal_all
 from tests.shipped import environment as shipped
 from tests.support.project import ROOT
 from tests.support.scripts import python_program
@@ -60,7 +60,7 @@ def test_rclone_that_is_not_executable_is_named(tmp_path):
     ],
 )
 def test_unfit_rclone_is_named(tmp_path, monkeypatch, body, reason):
-    monkeypatch.setattr("portal.engine.binary._TIMEOUT", 0.5)
+    monkeypatch.setattr("portal.engine.process.binary._TIMEOUT", 0.5)
     with pytest.raises(EngineError, match=reason):
         check_rclone(program(tmp_path, body))
 
@@ -71,7 +71,7 @@ def test_newer_beta_is_accepted(tmp_path):
 
 
 def test_missing_setpriv_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("portal.engine.binary.SEARCH_PATH", str(tmp_path))
+    monkeypatch.setattr("portal.engine.process.binary.SEARCH_PATH", str(tmp_path))
     with pytest.raises(EngineError, match="apt-get install util-linux"):
         check_rclone(rclone_path(None))
 
@@ -79,7 +79,7 @@ def test_missing_setpriv_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
 def test_setpriv_that_cannot_be_started_is_named(tmp_path, monkeypatch):
     (tmp_path / "setpriv").write_bytes(b"\x7fELF broken")
     (tmp_path / "setpriv").chmod(0o755)
-    monkeypatch.setattr("portal.engine.binary.SEARCH_PATH", str(tmp_path))
+    monkeypatch.setattr("portal.engine.process.binary.SEARCH_PATH", str(tmp_path))
     with pytest.raises(EngineError, match="cannot be started"):
         check_rclone(rclone_path(None))
 
@@ -133,7 +133,7 @@ def stubborn(tmp_path):
 def test_sweep_ends_what_outlived_its_portal_and_nothing_else(
     stubborn, source, tmp_path, marked, monkeypatch
 ):
-    monkeypatch.setattr("portal.engine.orphans._GRACE", 0.3)
+    monkeypatch.setattr("portal.engine.running.orphans._GRACE", 0.3)
     (tmp_path / "data").mkdir()
     portal = portal_with_a_transfer(stubborn, source, tmp_path)
     assert end_orphans(tmp_path / "data") == 0  # Its portal lives.

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Remote, Run, TransferOrder, egress_proxy, list_folder, rclone_path
-from portal.engine.egress_proxy import EgressProxy
-from portal.engine.processes import inspect, pids
+from portal.engine import Remote, Run, TransferOrder, list_folder, rclone_path
+from portal.engine.process import egress_proxy
+from portal.engine.process.egress_proxy import EgressProxy
+from portal.engine.process.processes import inspect, pids
 from portal.remotes.obscure import obscure
 from tests.support.scripts import python_program
 from tests.support.waiting import wait_for

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine import Outcome, RcloneProcess, Remote, TransferOrder, list_folder, rclone_path
-from portal.engine.error_names import Names
-from portal.engine.exit_codes import modes_refused, reason_for
-from portal.engine.statistics import Error
+from portal.engine.failures.error_names import Names
+from portal.engine.failures.exit_codes import modes_refused, reason_for
+from portal.engine.output.statistics import Error
 from tests.support.scripts import python_program
 
 #: Names that read like a reason of something else.

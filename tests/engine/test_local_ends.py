@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import TransferOrder, places
-from portal.engine.local_ends import LocalEnds
-from portal.engine.places import Mount
+from portal.engine import TransferOrder
+from portal.engine.safety import places
+from portal.engine.safety.local_ends import LocalEnds
+from portal.engine.safety.places import Mount
 
 
 @pytest.fixture

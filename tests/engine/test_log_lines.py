@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine.log import Backlog, LogLine
-from portal.engine.redaction import MASK, redact_credentials
-from portal.engine.statistics import parse
+from portal.engine.output.log import Backlog, LogLine
+from portal.engine.output.redaction import MASK, redact_credentials
+from portal.engine.output.statistics import parse
 
 CANARY = "hunter2canary"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import places
-from portal.engine.places import Mount, mounts, of_local, of_mounts_below, of_remote, overlap
+from portal.engine.safety import places
+from portal.engine.safety.places import Mount, mounts, of_local, of_mounts_below, of_remote, overlap
 
 SFTP = {"host": "nas.lan", "user": "bob"}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine.ends import LocalFolder
-from portal.engine.marker_journal import Journal
+from portal.engine.answers.questions import NoAnswer
 from portal.engine.markers import PREFIX
-from portal.engine.probe import NOT_WRITTEN, Probe, ProbeResult
-from portal.engine.questions import NoAnswer
+from portal.engine.safety.ends import LocalFolder
+from portal.engine.safety.marker_journal import Journal
+from portal.engine.safety.probe import NOT_WRITTEN, Probe, ProbeResult
 
 PROVEN = ProbeResult()
 ONE_PLACE = ProbeResult(one_place=True)

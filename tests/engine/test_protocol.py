@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine import Outcome, RcloneProcess, Remote, Run, TransferOrder, list_folder
-from portal.engine.plan import PlanBuilder
-from portal.engine.redaction import MASK, SecretRedactor
-from portal.engine.statistics import LogRecord, Skipped, parse
-from portal.engine.stderr import LONGEST_LINE
+from portal.engine.output.plan import PlanBuilder
+from portal.engine.output.redaction import MASK, SecretRedactor
+from portal.engine.output.statistics import LogRecord, Skipped, parse
+from portal.engine.output.stderr import LONGEST_LINE
 from portal.transfers.options import Options
 
 #: Passwords that spoil JSON, numbers or rclone's own words, if they are cut out of its lines.

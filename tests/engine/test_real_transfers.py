@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portal.engine import EngineError, Phase, RcloneProcess, TransferOrder, rclone_path
-from portal.engine.exit_codes import reason_for
+from portal.engine.failures.exit_codes import reason_for
 
 TOTAL = 3_000_006
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import runtime_dir
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order import runtime_dir
+from portal.engine.order.runtime_dir import RuntimeDir
 
 
 @pytest.fixture

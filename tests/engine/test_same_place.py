@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from portal.engine import places, same_place
-from portal.engine.places import Mount
-from portal.engine.remotes import Remote
+from portal.engine.order.remotes import Remote
+from portal.engine.safety import places, same_place
+from portal.engine.safety.places import Mount
 
 
 @pytest.mark.parametrize(

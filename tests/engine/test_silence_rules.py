@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from portal.engine.plan import ConfirmedPlan
-from portal.engine.silence import Activity, Silence, moved_by
-from portal.engine.statistics import CurrentFile, RcloneStatistics
+from portal.engine.output.plan import ConfirmedPlan
+from portal.engine.output.statistics import CurrentFile, RcloneStatistics
+from portal.engine.running.silence import Activity, Silence, moved_by
 
 MB = 1_000_000
 

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Phase
-from portal.engine.exit_codes import is_retryable, reason_for, retryable_reason
-from portal.engine.progress import ProgressParser
-from portal.engine.statistics import RcloneStatistics, parse, printable
-from portal.engine.stderr import LONGEST_LINE, _Lines
+from portal.engine.failures.exit_codes import is_retryable, reason_for, retryable_reason
+from portal.engine.output.progress import ProgressParser
+from portal.engine.output.statistics import RcloneStatistics, parse, printable
+from portal.engine.output.stderr import LONGEST_LINE, _Lines
 from portal.transfers.names import is_name
 
 numbers = st.one_of(

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.engine import Phase, Progress, Run, TransferOrder, rclone_path
-from portal.engine.cumulative_progress import CumulativeProgress
-from portal.engine.progress import ProgressParser
-from portal.engine.report import MAX_NAMES, Report
-from portal.engine.statistics import Done, FileAction, parse
+from portal.engine.output.cumulative_progress import CumulativeProgress
+from portal.engine.output.progress import ProgressParser
+from portal.engine.output.report import MAX_NAMES, Report
+from portal.engine.output.statistics import Done, FileAction, parse
 from portal.transfers.options import Options
 from tests.support.transfers import reading
 

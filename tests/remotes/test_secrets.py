@@ -14,7 +14,7 @@ import pytest
 
 from portal.db.session import session
 from portal.engine import Remote, Run, TransferOrder, list_folder, options_of, rclone_path
-from portal.engine.processes import inspect, pids
+from portal.engine.process.processes import inspect, pids
 from portal.errors import Invalid
 from portal.models import AuditEntry, Job
 from portal.models import Remote as Stored

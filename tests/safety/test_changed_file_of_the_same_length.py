@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import comparison
+from portal.engine.order import comparison
 from portal.transfers.options import Options
 from tests.support.keepsakes import kept
 

@@ -13,8 +13,8 @@ import pytest
 
 from portal.engine import ConfirmedPlan, Outcome, Run, TransferOrder, rclone_path
 from portal.engine.precautions import Precautions
-from portal.engine.rclone_process import RcloneProcess
 from portal.engine.rclone_runner import RcloneRunner
+from portal.engine.running.rclone_process import RcloneProcess
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs

@@ -14,17 +14,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from portal.engine import (
-    RcloneProcess,
-    TransferOrder,
-    confinement,
-    landlock,
-    list_matching,
-    rclone_path,
-)
-from portal.engine.binary import setpriv_path
-from portal.engine.group import ProcessGroup
-from portal.engine.run_once import run_once
+from portal.engine import RcloneProcess, TransferOrder, list_matching, rclone_path
+from portal.engine.answers.run_once import run_once
+from portal.engine.order import confinement
+from portal.engine.process import landlock
+from portal.engine.process.binary import setpriv_path
+from portal.engine.process.group import ProcessGroup
 from portal.models import Job
 from portal.settings import Settings
 from portal.transfers.options import Options

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import refusals
+from portal.engine.safety import refusals
 from tests.support.keepsakes import kept, markers, photographs
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import KnownMounts, landlock
+from portal.engine import KnownMounts
+from portal.engine.process import landlock
 from portal.models import Job
 from portal.settings import Settings, SettingsError, load_settings
 from portal.transfers.states import JobStatus, Operation

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from portal.engine import refusals
+from portal.engine.safety import refusals
 from portal.transfers.options import Options
 from tests.support.keepsakes import kept, photographs
 

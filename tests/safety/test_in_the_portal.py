@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import refusals
+from portal.engine.safety import refusals
 from portal.settings import Settings, load_settings
 from tests.support.client import Browser
 from tests.support.keepsakes import kept, photographs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine.linked_folders import linked_folder
+from portal.engine.safety.linked_folders import linked_folder
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts
 from tests.support.keepsakes import kept

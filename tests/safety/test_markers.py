@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from portal.engine import Run, TransferOrder, precautions, rclone_path
-from portal.engine.marker_journal import Journal
+from portal.engine.answers.questions import Questions
 from portal.engine.markers import PREFIX
 from portal.engine.precautions import Precautions
-from portal.engine.probe import LocalFolder, Probe
-from portal.engine.questions import Questions
+from portal.engine.safety.marker_journal import Journal
+from portal.engine.safety.probe import LocalFolder, Probe
 from portal.transfers.options import Options
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
@@ -132,7 +132,7 @@ def test_marker_of_a_dead_process_is_found_and_that_of_a_living_one_left_alone(
 def test_what_cannot_be_removed_is_noted_and_told(tmp_path: Path) -> None:
     class Stuck(LocalFolder):
         def remove(self, name: str) -> None:
-            from portal.engine.questions import NoAnswer
+            from portal.engine.answers.questions import NoAnswer
 
             raise NoAnswer("permission denied")
 
@@ -172,7 +172,7 @@ def test_markers_of_others_are_not_copied_counted_or_deleted(attempts, tmp_path,
 
 def test_silent_storage_is_given_up_and_nothing_is_deleted(attempts, tmp_path, monkeypatch):
     before = photographs(tmp_path / "source")
-    monkeypatch.setattr("portal.engine.questions._TIMEOUT", 2.0)
+    monkeypatch.setattr("portal.engine.answers.questions._TIMEOUT", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         storage = type("Silent", (), {"kind": "webdav"})()
         storage.options = lambda **_: {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import case, safety, source_names
+from portal.engine.answers import source_names
+from portal.engine.safety import case, examination
 from tests.support.keepsakes import kept, markers
 from tests.support.mounts import Mounts
 
@@ -103,7 +104,7 @@ def test_disk_inside_the_destination_that_ignores_case_is_found(attempts, tmp_pa
     with Mounts(tmp_path) as mounts:
         usb = tmp_path / "to" / "usb"
         mounts.memory(usb)
-        monkeypatch.setattr(safety, "folds_case", lambda folder, **_: folder == str(usb))
+        monkeypatch.setattr(examination, "folds_case", lambda folder, **_: folder == str(usb))
         outcome = attempts.run("move", tmp_path / "from", tmp_path / "to")
         assert not outcome.succeeded
         assert "would be one file there" in outcome.reason

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from portal.engine import refusals, same_place
+from portal.engine.safety import refusals, same_place
 from tests.support.keepsakes import kept, markers, photographs
 
 DELETING = ("move", "sync")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import refusals
+from portal.engine.safety import refusals
 from tests.support.attempts import Attempts, Servers
 from tests.support.keepsakes import kept, markers, photographs
 

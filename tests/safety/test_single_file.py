@@ -23,8 +23,8 @@ from portal.engine import (
     list_matching,
     rclone_path,
 )
-from portal.engine.single_file import shape_of
-from portal.engine.single_file_rules import rules
+from portal.engine.answers.single_file import shape_of
+from portal.engine.order.single_file_rules import rules
 from portal.remotes.obscure import obscure
 from portal.transfers.options import Options
 from tests.support.storages import Storage

@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from portal.db.session import read_connection, session
-from portal.engine.places import overlap
+from portal.engine.safety.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
 from portal.services.jobs import (

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from portal import engine
 from portal.db.session import session
-from portal.engine.command import TransferOrder, command_line, environment
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order.command import TransferOrder, command_line, environment
+from portal.engine.order.runtime_dir import RuntimeDir
 from portal.models import Job
 from portal.transfers.names import is_name
 from tests.support.payloads import payloads

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from portal import engine
-from portal.engine.exit_codes import cause_of, is_retryable, reason_for
+from portal.engine.failures.exit_codes import cause_of, is_retryable, reason_for
 from portal.services.storage import connections
 from tests.storages.certificates import locked_key, make_certificate, rsa_key, ssh_key
 from tests.storages.strangers import answering, azure_error, s3_error, saying

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portal.engine import questions
+from portal.engine.answers import questions
 from portal.settings import Settings
 from portal.transfers.options import Options
 from tests.storages.servers import KINDS, Server

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from portal.engine import processes
+from portal.engine.process import processes
 from tests.shipped import environment as shipped
 from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS, PortalServer

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portal.engine.statistics import printable
+from portal.engine.output.statistics import printable
 from portal.errors import Invalid
 from portal.presentation.formatting import printable as shown
 from portal.transfers import locations, option_kinds, validation

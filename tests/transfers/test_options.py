@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.engine import rclone_path
-from portal.engine.runtime_dir import RuntimeDir
+from portal.engine.order.runtime_dir import RuntimeDir
 from portal.transfers import options
 from portal.transfers.option_kinds import (
     InvalidOption,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from portal.engine import rclone_path
-from portal.engine.progress import ProgressParser
-from portal.engine.statistics import parse
+from portal.engine.output.progress import ProgressParser
+from portal.engine.output.statistics import parse
 from portal.services.jobs import claims
 from portal.transfers.names import is_name
 from tests.support.transfers import (

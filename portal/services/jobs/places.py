@@ -29,8 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from portal.db.session import read_connection, write
-from portal.engine import KnownMounts, places
-from portal.engine.same_place import ACCOUNT
+from portal.engine import KnownMounts
+from portal.engine.safety import places
+from portal.engine.safety.same_place import ACCOUNT
 from portal.errors import Invalid
 from portal.models import Job, JobPlace, Remote
 from portal.remotes.backends import BACKENDS
@@ -58,8 +59,8 @@ class PendingJob:
 
 @dataclass(frozen=True, slots=True)
 class JobPlaces:
-    """``source`` and ``destination``: a key of each side, as ``engine.places`` makes it, or None if
-    it cannot be known. ``written``: every key of the places that the job writes to."""
+    """``source`` and ``destination``: a key of each side, as ``engine.safety.places`` makes it, or
+    None if it cannot be known. ``written``: every key of the places that the job writes to."""
 
     source: str | None
     destination: str | None

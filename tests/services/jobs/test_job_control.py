@@ -15,7 +15,7 @@ from sqlalchemy import event, select
 from portal.db.clock import now
 from portal.db.session import session
 from portal.engine import Run
-from portal.engine.processes import inspect
+from portal.engine.process.processes import inspect
 from portal.models import AuditEntry, Job
 from portal.services.jobs import speeds
 from portal.settings import Settings

@@ -1,0 +1,1 @@
+"""Why a transfer failed, in words, and whether another try may help."""

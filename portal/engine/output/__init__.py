@@ -1,0 +1,1 @@
+"""What rclone says, parsed: its log, its figures and its report."""

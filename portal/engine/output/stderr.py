@@ -1,0 +1,198 @@
+"""Drains rclone's stderr in a thread, in bounded memory whatever comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import IO, Any
+
+from portal.engine.output.alarms import Alarm, alarm_in
+from portal.engine.output.left_out import LeftOut, says_by_size
+from portal.engine.output.log import Backlog, LogLine
+from portal.engine.output.plan import PlanBuilder
+from portal.engine.output.progress import Progress, ProgressParser
+from portal.engine.output.redaction import SecretRedactor
+from portal.engine.output.statistics import (
+    Error,
+    LogRecord,
+    RcloneStatistics,
+    decode,
+    parse,
+    read,
+    says_only_that_it_skipped,
+    skipped_in,
+    words,
+)
+from portal.engine.process.pipes import chunks
+
+#: 32 files in work, each with the longest name and every character escaped, need less.
+LONGEST_LINE = 1024 * 1024
+_KEPT_ERRORS = 20
+
+
+class StderrReader:
+    """Keeps the newest figures and the last errors (older ones are replaced, not queued) and the
+    lines of the log until they are taken. Files that a dry run skipped go to ``plan_builder``, if
+    there is one; entries that are no files go to ``left_out``."""
+
+    def __init__(
+        self,
+        stream: IO[bytes],
+        parser: ProgressParser,
+        redactor: SecretRedactor | None = None,
+        plan_builder: PlanBuilder | None = None,
+        left_out: LeftOut | None = None,
+        *,
+        debug: bool = False,
+    ) -> None:
+        """``debug``: rclone was asked to say more than anybody wants to read."""
+        #: The number of rclone's lines that could not be read: too long, or cut off in the middle.
+        self.broken_lines = 0
+        #: The last figures.
+        self.statistics: RcloneStatistics | None = None
+        #: When it last got a turn with something to read, by the monotonic clock.
+        self.read_at = time.monotonic()
+        self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
+        self.alarms: set[Alarm] = set()
+        #: Files that were taken for equal by their size alone, as far as rclone was asked.
+        self.by_size = 0
+        self.log = Backlog()
+        self._new_lines: list[LogLine] = []
+        #: Bytes that were read.
+        self.length = 0
+        self._stream = stream
+        self._parser = parser
+        self._redactor = redactor or SecretRedactor()
+        self._plan_builder = plan_builder
+        self._left_out = left_out
+        self._debug = debug
+        self._newest: Progress | None = None
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._thread = threading.Thread(target=self._drain, name="rclone-stderr", daemon=True)
+        self._ended = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether stderr is at its end."""
+        return self._ended
+
+    def take(self, seconds: float) -> Progress | None:
+        """The newest reading not taken yet; None after so many seconds, at the end, or when the log
+        should be taken first."""
+        self._news.wait(seconds)
+        with self._lock:
+            self._news.clear()
+            reading, self._newest = self._newest, None
+        return reading
+
+    def wait(self, seconds: float) -> None:
+        """Waits for the end of stderr, but not longer than so many seconds."""
+        self._thread.join(seconds)
+
+    def _drain(self) -> None:
+        lines = _Lines()
+        for chunk in chunks(self._stream):
+            self.read_at = time.monotonic()
+            self.length += len(chunk)
+            dropped = lines.dropped
+            for raw in lines.feed(chunk):
+                self._take_in(raw)
+            for _ in range(lines.dropped - dropped):
+                self.broken_lines += 1
+                self._say("error", "", "A line of rclone's log is too long to be read.")
+            self._add_to_log()
+        if rest := lines.rest():
+            self._take_in(rest)
+            self._add_to_log()
+        self._ended = True
+        self._news.set()
+
+    def _add_to_log(self) -> None:
+        new_lines, self._new_lines = self._new_lines, []
+        self.log.add(new_lines)
+        if self.log.is_filling:
+            self._news.set()
+
+    def _take_in(self, raw: bytes) -> None:
+        entry = decode(raw)
+        if entry is not None and self._is_planned(entry):
+            self._say(*words(entry, self._redactor))
+            return
+        line = parse(raw, self._redactor) if entry is None else read(entry, self._redactor)
+        self.broken_lines += line.broken
+        if not self._is_debug(line):
+            self._look_into(line)
+
+    def _is_planned(self, entry: dict[str, Any]) -> bool:
+        """Whether it tells of a file in the plan, which notes it, and holds nothing else of
+        interest."""
+        if self._plan_builder is None or (skipped := skipped_in(entry)) is None:
+            return False
+        self._plan_builder.add(skipped)
+        return says_only_that_it_skipped(entry)
+
+    def _say(self, level: str, subject: str, message: str) -> None:
+        self._new_lines.append(LogLine(time.time(), level, subject, message))
+
+    def _is_debug(self, line: LogRecord) -> bool:
+        """Whether it is a line that was asked for to count, and is not kept; counts it."""
+        if line.level != "debug" or not self._debug:
+            return False
+        self.by_size += says_by_size(line.object, line.message)
+        if self._left_out is not None:
+            self._left_out.note_comparison(line.object, line.message)
+        return True
+
+    def _look_into(self, line: LogRecord) -> None:
+        if line.level and self._left_out is not None:
+            self._left_out.note(line.object, line.message)
+        if line.done is not None:
+            self._parser.note(line.done)
+        if line.level:
+            self._say(line.level, line.object, line.message)
+        if line.message and (alarm := alarm_in(line.message)) is not None:
+            self.alarms.add(alarm)
+            text = f"{line.object}: {line.message}" if line.object else line.message
+            self.errors.append(line.error or Error(text, line.object, line.message))
+        elif line.error is not None:
+            self.errors.append(line.error)
+        if line.statistics is not None:
+            self.statistics = line.statistics
+            reading = self._parser.read(line.statistics)
+            with self._lock:
+                self._newest = reading
+                self._news.set()
+
+
+class _Lines:
+    """Cuts chunks into lines; one that is longer than LONGEST_LINE is dropped and counted."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._begun = b""
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        first, *others = chunk.split(b"\n")
+        if self._skipping:
+            if not others:
+                return []
+            self._skipping = False
+            lines = others
+        else:
+            lines = [self._begun + first, *others]
+        self._begun = lines.pop()
+        if len(self._begun) > LONGEST_LINE:
+            self._begun, self._skipping = b"", True
+            self.dropped += 1
+        kept = [line for line in lines if len(line) <= LONGEST_LINE]
+        self.dropped += len(lines) - len(kept)
+        return kept
+
+    def rest(self) -> bytes:
+        return self._begun

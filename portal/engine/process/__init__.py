@@ -1,0 +1,1 @@
+"""Processes of this machine: started, confined, held as a group, watched and ended."""

@@ -1,0 +1,258 @@
+"""The egress proxy: the only way out for an rclone that must not reach this machine. It resolves a
+name once, then connects to the address that it found, or refuses.
+
+Without it, rclone would resolve a name again after the portal has checked it, follow redirects
+anywhere, and open the data connections that an FTP server asks for. All of these come through here.
+
+Run as a program, with rclone's command line behind it, it leaves a child that answers as a SOCKS
+proxy and becomes rclone itself: same process, same group, same exit code. It imports the standard
+library only, because it is started before each rclone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hmac
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+Address = IPv4Address | IPv6Address
+
+# Cloud services that hand out credentials to any program on the machine. The well-known
+# 169.254.169.254 is not listed: it is link-local.
+_METADATA = {ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
+# 64:ff9b::/96: gateways translate these addresses to IPv4.
+_NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
+
+_USER = b"portal"
+_TIMEOUT = 15.0
+_PIPE = 256 * 1024
+# Answers of SOCKS 5. rclone turns them into words; see ``engine.failures.storage_errors``.
+_OK, _FORBIDDEN, _NO_NETWORK, _NO_HOST, _REFUSED, _LATE = 0, 2, 3, 4, 5, 6
+_CONNECT, _BY_IPV4, _BY_NAME, _BY_IPV6 = 1, 1, 3, 4
+
+
+def is_local(address: Address) -> bool:
+    """Whether the address is this machine, a link-local one, or a service of credentials."""
+    inner = _inner(address)
+    if inner is not None and is_local(inner):
+        return True
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or address.is_multicast
+        or (isinstance(address, IPv4Address) and address.packed[0] == 0)
+        or address in _METADATA
+    )
+
+
+def addresses(host: str) -> list[Address]:
+    """Raises OSError or UnicodeError for an unknown name."""
+    # Some resolvers do not understand a dot at the end, which means the same name.
+    found = socket.getaddrinfo(host.rstrip("."), None, type=socket.SOCK_STREAM)
+    return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+
+
+def _inner(address: Address) -> IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for; None if it stands for none."""
+    if isinstance(address, IPv4Address):
+        return None
+    if address.packed[:12] in (_NAT64, bytes(12)):
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
+
+
+class SocksError(Exception):
+    """``answer``: the number that SOCKS has for this error."""
+
+    def __init__(self, answer: int) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+class EgressProxy:
+    """``serve()`` answers until the listener is closed. Every program of this machine can reach the
+    port; those that do not know the ``secret`` get nothing."""
+
+    def __init__(self, secret: bytes, refused: Callable[[Address], bool] = is_local) -> None:
+        self._secret = secret
+        self._refused = refused
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+
+    @property
+    def port(self) -> int:
+        return int(self.listener.getsockname()[1])
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._handle, args=(client,), daemon=True).start()
+
+    def _handle(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError, EOFError):
+            client.settimeout(_TIMEOUT)
+            if not self._knows_the_secret(client):
+                return
+            try:
+                server = self._connect(*_read_request(client))
+            except SocksError as refusal:
+                client.sendall(_answer(refusal.answer))
+                return
+            with server:
+                client.sendall(_answer(_OK))
+                client.settimeout(None)
+                server.settimeout(None)
+                _join(client, server)
+
+    def _knows_the_secret(self, client: socket.socket) -> bool:
+        _, count = _read(client, 2)
+        if 2 not in _read(client, count):  # by user and password
+            client.sendall(b"\x05\xff")
+            return False
+        client.sendall(b"\x05\x02")
+        _read(client, 1)
+        user = _read(client, _read(client, 1)[0])
+        secret = _read(client, _read(client, 1)[0])
+        right = user == _USER and hmac.compare_digest(secret, self._secret)
+        client.sendall(b"\x01\x00" if right else b"\x01\x01")
+        return right
+
+    def _connect(self, host: str, port: int) -> socket.socket:
+        try:
+            found = addresses(host)
+        except (OSError, UnicodeError):
+            raise SocksError(_NO_HOST) from None
+        # Refuse if any address is forbidden: otherwise chance would decide which one is used.
+        if any(self._refused(address) for address in found):
+            raise SocksError(_FORBIDDEN)
+        answer = _NO_HOST
+        for address in found:
+            try:
+                server = socket.create_connection((str(address), port), _TIMEOUT)
+            except OSError as error:
+                answer = _meaning(error)
+                continue
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return server
+        raise SocksError(answer)
+
+
+def _read_request(client: socket.socket) -> tuple[str, int]:
+    _, command, _, kind = _read(client, 4)
+    if command != _CONNECT or kind not in (_BY_IPV4, _BY_NAME, _BY_IPV6):
+        raise SocksError(7)
+    if kind == _BY_NAME:
+        host = _read(client, _read(client, 1)[0]).decode("ascii", "replace")
+    else:
+        host = str(ip_address(_read(client, 4 if kind == _BY_IPV4 else 16)))
+    (port,) = struct.unpack("!H", _read(client, 2))
+    return host, port
+
+
+def _answer(number: int) -> bytes:
+    return bytes((5, number, 0, _BY_IPV4)) + bytes(6)
+
+
+def _meaning(error: OSError) -> int:
+    if isinstance(error, ConnectionRefusedError):
+        return _REFUSED
+    return _LATE if isinstance(error, TimeoutError) else _NO_NETWORK
+
+
+def _read(client: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        part = client.recv(length - len(received))
+        if not part:
+            raise EOFError
+        received += part
+    return received
+
+
+def _join(client: socket.socket, server: socket.socket) -> None:
+    up = threading.Thread(target=_relay, args=(client, server), daemon=True)
+    up.start()
+    _relay(server, client)
+    up.join()
+
+
+def _relay(source: socket.socket, target: socket.socket) -> None:
+    """Copies until the source ends. The kernel moves the bytes; Python never sees them."""
+    reading, writing = os.pipe()
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE)
+        with contextlib.suppress(OSError):
+            while count := os.splice(source.fileno(), writing, _PIPE):
+                while count:
+                    count -= os.splice(reading, target.fileno(), count)
+            target.shutdown(socket.SHUT_WR)
+            return
+        # The connection broke: tell both sides.
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+# --- as a program -------------------------------------------------------------------------------
+
+
+def variables(port: int, secret: bytes) -> dict[str, str]:
+    """The environment variables that send every connection of rclone through the proxy."""
+    address = f"{_USER.decode()}:{secret.decode()}@127.0.0.1:{port}"
+    return {
+        "RCLONE_HTTP_PROXY": f"socks5://{address}",
+        "RCLONE_SFTP_SOCKS_PROXY": address,
+        "RCLONE_FTP_SOCKS_PROXY": address,
+    }
+
+
+def main(command: list[str]) -> None:
+    secret = os.urandom(16).hex().encode()
+    proxy = EgressProxy(secret)
+    parent = os.getpid()
+    if os.fork() == 0:
+        _serve_until_exit(proxy, parent)
+    environment = {**os.environ, **variables(proxy.port, secret)}
+    proxy.listener.close()
+    try:
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is meant
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be started: {error.strerror}")
+
+
+def _serve_until_exit(proxy: EgressProxy, parent: int) -> None:
+    """Serves until rclone has ended. Ignores signals: rclone still needs the proxy to tidy up."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    with contextlib.suppress(ProcessLookupError):
+        ended = os.pidfd_open(parent)
+        threading.Thread(target=proxy.serve, daemon=True).start()
+        watch = select.poll()
+        watch.register(ended, select.POLLIN)
+        if os.getppid() == parent:
+            watch.poll()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

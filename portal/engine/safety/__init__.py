@@ -1,0 +1,1 @@
+"""What is proven about both ends before anything is deleted or overwritten."""

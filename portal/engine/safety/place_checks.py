@@ -1,0 +1,167 @@
+"""PlaceChecks by marker files, and their removal whatever happens."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from portal.engine.answers.questions import BackgroundCall, NoAnswer, together, try_to_ask
+from portal.engine.errors import EngineError
+from portal.engine.output import samples
+from portal.engine.output.statistics import printable
+from portal.engine.safety import refusals
+from portal.engine.safety.ends import End, Ends
+from portal.engine.safety.marker_journal import Journal
+from portal.engine.safety.probe import Probe, ProbeResult
+
+#: How many folders are compared at the same time, and how much of a path is shown.
+_AT_ONCE = 8
+_SHOWN = 200
+
+
+class PlaceChecks:
+    """Each gives a sentence why it must not go on; None is the proof that there are two places."""
+
+    def __init__(self, ends: Ends, source: str, destination: str, data_dir: Path | None) -> None:
+        self._ends = ends
+        self._source, self._destination = source, destination
+        self._journal = Journal(data_dir)
+        self._kept: Probe | None = None
+        self._removal: BackgroundCall[None] | None = None
+        self._stopped = False
+        #: Where a marker could not be removed.
+        self.left_behind: list[str] = []
+
+    def stop(self) -> None:
+        """Nothing more is written; whoever goes on gets NoAnswer."""
+        self._stopped = True
+
+    # --- the two ends ---------------------------------------------------------------------------
+
+    def of_ends(
+        self, source: End, destination: End, *, cross: bool, exact: bool, keep: bool = False
+    ) -> str | None:
+        """``cross``, ``exact``: see Probe. ``keep``: markers that prove something stay, until
+        ``remove()``, for a look by others. Raises NoAnswer."""
+        self._ensure_going()
+        end = self._destination
+        probe = self._kept = Probe(
+            source,
+            destination,
+            cross=cross,
+            exact=exact,
+            new=end.startswith("/") and not Path(end).is_dir(),
+            journal=self._journal,
+        )
+        try:
+            result = probe.run()
+        except NoAnswer:
+            self.remove()
+            raise
+        refusal = refusals.ONE_PLACE if result.one_place else result.unproven or None
+        if refusal or not keep:
+            self.remove()
+        return refusal
+
+    @property
+    def number(self) -> str:
+        """Number of the marker that was kept."""
+        assert self._kept is not None  # noqa: S101 - it was kept
+        return self._kept.number
+
+    def ignores_case(self) -> bool:
+        """Whether the destination, where a marker was kept, takes names that differ in case for
+        one."""
+        return self._kept is not None and self._kept.ignores_case()
+
+    def on_disk(self) -> bool:
+        """Whether the kept marker on this machine still has the content that was written first,
+        after the same name was written to the other end."""
+        return self._kept is not None and self._kept.is_own_on_disk()
+
+    # --- folders below them ---------------------------------------------------------------------
+
+    def of_pairs(self, pairs: list[tuple[str, str]]) -> str | None:
+        """``pairs``: a folder of one end that looks like the other end, and that other end."""
+        for outer, inner in pairs[: samples.MAX_ALIKE]:
+            result = self._probe_pair(self._ends.at(outer), self._ends.at(inner))
+            if result.one_place:
+                return refusals.ONE_PLACE
+            if result.unproven:
+                return result.unproven
+        return refusals.LOOKS_ALIKE if len(pairs) > samples.MAX_ALIKE else None
+
+    def of_shared(self, tails: list[str]) -> str | None:
+        """``tails``: paths below both ends."""
+        for at in range(0, len(tails), _AT_ONCE):
+            some = tails[at : at + _AT_ONCE]
+            for refusal in together([partial(self._of_shared, tail) for tail in some]):
+                if refusal:
+                    return refusal
+        return None
+
+    def _of_shared(self, tail: str) -> str | None:
+        self._ensure_going()
+        places = [samples.below(place, tail) for place in (self._source, self._destination)]
+        result = self._probe_pair(*(self._ends.at_exactly(place) for place in places))
+        shown = printable(tail, _SHOWN)
+        if result.one_place:
+            return refusals.SHARED_FOLDER.format(shown)
+        return refusals.MAY_BE_SHARED.format(shown) if result.unproven else None
+
+    def _probe_pair(self, outer: End, inner: End) -> ProbeResult:
+        """Both are written to, and read."""
+        probe = Probe(
+            outer, inner, cross=True, exact=True, new=False, journal=self._journal, must_cross=True
+        )
+        try:
+            return probe.run()
+        finally:
+            self.left_behind += probe.remove()
+
+    def _ensure_going(self) -> None:
+        if self._stopped:
+            raise NoAnswer("it was stopped")
+
+    # --- removal --------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """The markers that were kept."""
+        probe, self._kept = self._kept, None
+        if probe is not None:
+            self.left_behind += probe.remove()
+
+    def start_removal(self) -> None:
+        """Begins to remove the kept markers; the rclone that wrote them is gone."""
+        probe, self._kept = self._kept, None
+        if probe is not None:
+            self._removal = BackgroundCall(partial(self._remove_by_another, probe))
+            self._removal.start()
+
+    def wait_for_removal(self, seconds: float) -> bool:
+        """Whether no removal goes on any more."""
+        return self._removal is None or self._removal.wait(seconds)
+
+    def end_removal(self, seconds: float) -> None:
+        """Removes the kept markers, as far as so many seconds allow."""
+        self.start_removal()
+        if self._removal is not None:
+            self._removal.wait(seconds)
+            self._ends.close()
+            self._removal.wait()
+
+    def _remove_by_another(self, probe: Probe) -> None:
+        try:
+            self._ends.start()
+            self.left_behind += probe.remove_by(self._ends.questions)
+        except (EngineError, NoAnswer):
+            self.left_behind.append(self._destination)
+        finally:
+            self._ends.close()
+
+    def sweep(self) -> None:
+        """Removes the markers that earlier attempts could not remove."""
+        for left in self._journal.left(self._ends.reachable):
+            end = self._ends.at(left.place)
+            if not isinstance(try_to_ask(partial(end.remove, left.name)), NoAnswer):
+                left.note.unlink(missing_ok=True)
