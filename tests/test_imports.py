@@ -44,6 +44,26 @@ FLOORS: tuple[dict[str, str], ...] = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
+#: The same within the engine: folders, and the few modules that stand beside them.
+ENGINE: tuple[dict[str, str], ...] = (
+    {"run": "one attempt of a job"},
+    {"rclone_runner": "its rclones, one after another, and what people ask of them meanwhile"},
+    {"precautions": "its steps before anything may be deleted"},
+    {"running": "one rclone that transfers: started, steered, watched, ended; how it has ended"},
+    {"safety": "what is proven about both ends, and by what: places, names, marker files"},
+    {"answers": "short runs of rclone that answer a question: lists, what a source is"},
+    {"failures": "why it failed, in words, and whether another try may help"},
+    {"order": "what rclone is told: command line, environment, remotes, what it may reach"},
+    {"output": "what rclone says, parsed: log, figures, plan, report"},
+    {"process": "processes of this machine: confined, held as a group, watched; the egress proxy"},
+    {
+        "errors": "the one error",
+        "markers": "names of marker files",
+        "partials": "names of files that are not whole yet",
+    },
+)
+ENGINE_FLOOR_OF = {part: number for number, parts in enumerate(ENGINE) for part in parts}
+
 #: Outside of the package that a room must not know, whatever its floor.
 NEVER = {
     "settings": {"flask", "sqlalchemy"},
@@ -131,6 +151,41 @@ def test_the_engine_knows_the_standard_library_and_the_rules_of_transfers_alone(
             outside = {name.split(".")[0] for name in imported(tree)} - {"portal"}
             assert outside <= sys.stdlib_module_names, module
             assert {room_of(name) for name in of_ours(tree)} <= {"engine", "transfers"}, module
+
+
+def part_of(module: str) -> str:
+    """``engine.output.log`` → ``output``; of what engine/__init__.py offers to others, nothing."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def test_imports_lead_down_the_engine() -> None:
+    wrong = [
+        f"{module} imports portal.{name}"
+        for module, tree in trees()
+        if room_of(module) == "engine" and part_of(module)
+        for name in of_ours(tree)
+        if room_of(name) == "engine"
+        and part_of(name) != part_of(module)
+        and ENGINE_FLOOR_OF.get(part_of(name), -1) <= ENGINE_FLOOR_OF[part_of(module)]
+    ]
+    assert wrong == []
+
+
+def test_every_part_of_the_engine_stands_in_its_list() -> None:
+    there = {part_of(module) for module in modules() if room_of(module) == "engine"}
+    assert there - {""} == set(ENGINE_FLOOR_OF)
+
+
+def test_folders_of_the_engine_say_what_they_hold_and_import_nothing() -> None:
+    folders = {
+        module: tree
+        for module, tree in trees()
+        if module.startswith("engine.") and modules()[module].name == "__init__.py"
+    }
+    assert folders
+    for module, tree in folders.items():
+        assert ast.get_docstring(tree), module
+        assert len(tree.body) == 1, module
 
 
 def test_no_room_imports_what_it_must_never_know() -> None:
@@ -268,15 +323,19 @@ def test_every_shape_of_the_api_has_a_name_of_its_own() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def table() -> str:
-    """The table of docs/architecture.md."""
+def table(floors: tuple[dict[str, str], ...], heading: str) -> str:
+    """One of the tables of docs/architecture.md."""
     rows = [
         f"| {number} | {', '.join(f'`{room}`' for room in rooms)} | {'; '.join(rooms.values())} |"
-        for number, rooms in enumerate(FLOORS, 1)
+        for number, rooms in enumerate(floors, 1)
     ]
-    return "\n".join(["| floor | rooms | what they hold |", "| --- | --- | --- |", *rows])
+    return "\n".join([f"| floor | {heading} | what they hold |", "| --- | --- | --- |", *rows])
 
 
-def test_the_documents_show_the_same_house() -> None:
+@pytest.mark.parametrize(("floors", "heading"), [(FLOORS, "rooms"), (ENGINE, "parts")])
+def test_the_documents_show_the_same_house(
+    floors: tuple[dict[str, str], ...], heading: str
+) -> None:
     said = ARCHITECTURE.read_text(encoding="utf-8")
-    assert table() in said, f"docs/architecture.md should hold:\n{table()}"
+    shown = table(floors, heading)
+    assert shown in said, f"docs/architecture.md should hold:\n{shown}"
