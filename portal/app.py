@@ -19,7 +19,6 @@ from portal.db import session
 from portal.models import Role
 from portal.presentation import formatting, job_words, result_words
 from portal.realtime import publish
-from portal.realtime.extensions import csrf
 from portal.runtime import context, resources
 from portal.services.runtime import Executor, make_runtime
 from portal.settings import Settings, load_settings
@@ -31,6 +30,7 @@ from portal.web import (
     routes,
     security_headers,
 )
+from portal.web.extensions import csrf
 from portal.web.middleware import base_path
 from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader

@@ -13,10 +13,10 @@ from portal.db.session import session
 from portal.errors import Forbidden, NotFound, PortalError
 from portal.models import Job, Role, Scope, User
 from portal.realtime.cache import caches
-from portal.realtime.extensions import csrf, login_manager
 from portal.services import actor as actors
 from portal.services.accounts import api_tokens, sessions
 from portal.services.actor import Actor
+from portal.web.extensions import csrf, login_manager
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -22,8 +22,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.db.session import AWAY, has_no_room, session
 from portal.errors import Invalid, PortalError, TooMany, Unavailable
-from portal.realtime.extensions import login_manager
 from portal.web.access import API, SignedOut
+from portal.web.extensions import login_manager
 
 log = structlog.get_logger(__name__)
 
