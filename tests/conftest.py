@@ -60,9 +60,9 @@ from tests.support.users import PASSWORD, USERS
 PATIENT = (
     "deploy/",
     "faults/",
-    "remotes/test_bad_days",
     "remotes/test_silence",
     "scaleout/",
+    "services/storage/test_bad_days",
     "shipped/",
     "storages/",
     "server/test_bad_starts",
@@ -86,6 +86,7 @@ APART = (
     "remotes/",
     "scaleout/test_",
     "server/test_nothing_lost",
+    "services/storage/",
     "storages/",
 )
 
