@@ -588,7 +588,7 @@ def reported(said: bytes) -> Report:
     report.read(os.fdopen(reading_end, "rb", buffering=0))
     with os.fdopen(writing_end, "wb") as stream:
         stream.write(said)
-    report.wait(10)
+    report.wait()
     assert report.ended
     return report
 

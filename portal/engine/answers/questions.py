@@ -111,7 +111,7 @@ class Questions:
                 self._group.kill_if_overdue()
                 time.sleep(_POLL)
             if self._reader is not None:
-                self._reader.wait(2.0)
+                self._reader.wait()
         if self._runtime_dir is not None:
             self._runtime_dir.remove()
 

@@ -88,7 +88,7 @@ def run_once(
     finally:
         clock.cancel()
         _end(group, wait=not late.is_set())
-    reader.wait(2.0)
+    reader.wait()
     errors = list(reader.errors)
     lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
     names = names_of(arguments[-1], remote)

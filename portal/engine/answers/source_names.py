@@ -129,7 +129,7 @@ class SourceNames:
                 time.sleep(0)  # the others of this process have their turn
         while not group.reap():
             time.sleep(_POLL)
-        reader.wait(2.0)
+        reader.wait()
         if self._closed:
             raise NoAnswer("it was stopped")
         if group.exit_code == MISSING:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import IO, Any
 
 from portal.engine.output.samples import NO_SAMPLES, Samples
 from portal.engine.output.statistics import printable
-from portal.engine.process.pipes import chunks
+from portal.engine.process.pipes import PipeReader
 
 EQUAL, ONLY_SOURCE, ONLY_DESTINATION, DIFFERENT, UNREADABLE = b"=", b"+", b"-", b"*", b"!"
 _SIGNS = (EQUAL, ONLY_SOURCE, ONLY_DESTINATION, DIFFERENT, UNREADABLE)
@@ -65,20 +64,21 @@ class Report:
         self._counts: Counter[bytes] = Counter()
         self._names: dict[bytes, list[bytes]] = {sign: [] for sign in _SIGNS}
         self._pending: tuple[bytes, bytes] | None = None
-        self._ended = threading.Event()
+        self._begun = b""
+        self._pipe: PipeReader | None = None
 
     def read(self, stream: IO[bytes]) -> None:
-        thread = threading.Thread(
-            target=self._drain, args=(stream,), name="rclone-report", daemon=True
-        )
-        thread.start()
+        self._pipe = PipeReader(stream, self._take_chunk, self._finish, name="rclone-report")
+        self._pipe.start()
 
     @property
     def ended(self) -> bool:
-        return self._ended.is_set()
+        return self._pipe is not None and self._pipe.ended
 
-    def wait(self, seconds: float) -> None:
-        self._ended.wait(seconds)
+    def wait(self) -> None:
+        """As of ``PipeReader``."""
+        if self._pipe is not None:
+            self._pipe.wait()
 
     def count(self, sign: bytes) -> int:
         return self._counts[sign]
@@ -93,17 +93,16 @@ class Report:
         names = (name.decode("utf-8", "backslashreplace") for name in self._names[sign])
         return [printable(self._shown_as(name), _NAME_LENGTH) for name in names]
 
-    def _drain(self, stream: IO[bytes]) -> None:
-        begun = b""
-        for chunk in chunks(stream):
-            *lines, begun = (begun + chunk).split(b"\n")
-            for line in lines:
-                self._take_in(line)
-            begun = begun[:_NAME_BYTES]
-        if begun:
-            self._take_in(begun)
+    def _take_chunk(self, chunk: bytes) -> None:
+        *lines, begun = (self._begun + chunk).split(b"\n")
+        for line in lines:
+            self._take_in(line)
+        self._begun = begun[:_NAME_BYTES]
+
+    def _finish(self) -> None:
+        if self._begun:
+            self._take_in(self._begun)
         self._settle()
-        self._ended.set()
 
     def _take_in(self, line: bytes) -> None:
         sign = line[:1]

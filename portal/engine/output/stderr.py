@@ -24,7 +24,7 @@ from portal.engine.output.statistics import (
     skipped_in,
     words,
 )
-from portal.engine.process.pipes import chunks
+from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 
 #: 32 files in work, each with the longest name and every character escaped, need less.
 LONGEST_LINE = 1024 * 1024
@@ -51,17 +51,14 @@ class StderrReader:
         self.broken_lines = 0
         #: The last figures.
         self.statistics: RcloneStatistics | None = None
-        #: When it last got a turn with something to read, by the monotonic clock.
-        self.read_at = time.monotonic()
         self.errors: deque[Error] = deque(maxlen=_KEPT_ERRORS)
         self.alarms: set[Alarm] = set()
         #: Files that were taken for equal by their size alone, as far as rclone was asked.
         self.by_size = 0
         self.log = Backlog()
         self._new_lines: list[LogLine] = []
-        #: Bytes that were read.
-        self.length = 0
-        self._stream = stream
+        self._pipe = PipeReader(stream, self._take_chunk, self._finish, name="rclone-stderr")
+        self._cutter = _Lines()
         self._parser = parser
         self._redactor = redactor or SecretRedactor()
         self._plan_builder = plan_builder
@@ -70,16 +67,23 @@ class StderrReader:
         self._newest: Progress | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
-        self._thread = threading.Thread(target=self._drain, name="rclone-stderr", daemon=True)
-        self._ended = False
 
     def start(self) -> None:
-        self._thread.start()
+        self._pipe.start()
 
     @property
     def ended(self) -> bool:
         """Whether stderr is at its end."""
-        return self._ended
+        return self._pipe.ended
+
+    @property
+    def length(self) -> int:
+        """Bytes that were read."""
+        return self._pipe.length
+
+    def silent_since(self) -> float:
+        """As of ``PipeReader``."""
+        return self._pipe.silent_since()
 
     def take(self, seconds: float) -> Progress | None:
         """The newest reading not taken yet; None after so many seconds, at the end, or when the log
@@ -90,26 +94,23 @@ class StderrReader:
             reading, self._newest = self._newest, None
         return reading
 
-    def wait(self, seconds: float) -> None:
-        """Waits for the end of stderr, but not longer than so many seconds."""
-        self._thread.join(seconds)
+    def wait(self, silence: float = SILENCE, longest: float = LONGEST_DRAIN) -> None:
+        """As of ``PipeReader``."""
+        self._pipe.wait(silence, longest)
 
-    def _drain(self) -> None:
-        lines = _Lines()
-        for chunk in chunks(self._stream):
-            self.read_at = time.monotonic()
-            self.length += len(chunk)
-            dropped = lines.dropped
-            for raw in lines.feed(chunk):
-                self._take_in(raw)
-            for _ in range(lines.dropped - dropped):
-                self.broken_lines += 1
-                self._say("error", "", "A line of rclone's log is too long to be read.")
-            self._add_to_log()
-        if rest := lines.rest():
+    def _take_chunk(self, chunk: bytes) -> None:
+        dropped = self._cutter.dropped
+        for raw in self._cutter.feed(chunk):
+            self._take_in(raw)
+        for _ in range(self._cutter.dropped - dropped):
+            self.broken_lines += 1
+            self._say("error", "", "A line of rclone's log is too long to be read.")
+        self._add_to_log()
+
+    def _finish(self) -> None:
+        if rest := self._cutter.rest():
             self._take_in(rest)
             self._add_to_log()
-        self._ended = True
         self._news.set()
 
     def _add_to_log(self) -> None:

@@ -109,6 +109,7 @@ class ProcessResult:
         counted = self.reader.statistics
         return (
             self.reader.ended
+            and (self.report is None or self.report.ended)
             and not self.reader.broken_lines
             and counted is not None
             and counted.deletes <= self.plan_builder.removals
@@ -119,6 +120,8 @@ class ProcessResult:
         """None if files could not be read: then nobody knows whether they differ."""
         compared = self.order.operation == "check" and self.group.exit_code in (0, _DIFFER)
         if self.report is None or not compared or self.group.stopped or self.reader.alarms:
+            return None
+        if not self.report.ended:
             return None
         found = self.report.differences()
         unread = self.report.count(UNREADABLE) or self.parser.errors > found.total

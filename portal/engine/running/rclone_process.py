@@ -22,6 +22,7 @@ from portal.engine.output.report import Report
 from portal.engine.output.stderr import StderrReader
 from portal.engine.process.binary import ensure_executable, setpriv_path
 from portal.engine.process.group import ProcessGroup
+from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE
 from portal.engine.running import control
 from portal.engine.running.new_folder import make_folder, remove_empty
 from portal.engine.running.outcome import Outcome
@@ -30,8 +31,6 @@ from portal.engine.running.silence import Activity, moved_by
 from portal.engine.safety.same_place import account
 
 _POLL = 0.01
-_DRAIN = 2.0  # seconds that stderr may stay open and silent after the whole group is dead
-_LONGEST_DRAIN = 30.0  # and at most, whatever is read from it
 #: Seconds for which partial files are looked for in folders where none is known to be.
 _LOOK_FOR_PARTIALS = 2.0
 #: A copied file is accessible to its owner only until it gets the mode of its source.
@@ -267,7 +266,7 @@ class RcloneProcess:
             while not group.reap():
                 group.kill_if_overdue()
                 time.sleep(_POLL)
-            reader.wait(_DRAIN)
+            reader.wait()
             self._await_report()
             if not self._result().succeeded:
                 remove_empty(self._made)
@@ -275,9 +274,8 @@ class RcloneProcess:
             self._runtime_dir.remove()
 
     def _await_report(self) -> None:
-        # A grandchild may keep it open for any time, as it may stderr.
         if self._report is not None:
-            self._report.wait(_DRAIN)
+            self._report.wait()
 
     def _started(self) -> tuple[ProcessGroup, StderrReader]:
         if self._running is None:
@@ -300,13 +298,12 @@ def _next(group: ProcessGroup, reader: StderrReader, tick: float) -> Progress | 
 
 
 def _over(group: ProcessGroup, reader: StderrReader) -> bool:
-    # A grandchild that left the group may keep stderr open, or write to it without end. Even a
-    # reader that hardly gets a turn reads what the dead group has left there.
+    # A grandchild that left the group may keep stderr open, or write to it without end.
     if not group.reap():
         return False
     moment = time.monotonic()
-    silent = moment > max(group.ended_at, reader.read_at) + _DRAIN
-    return reader.ended or silent or moment > group.ended_at + _LONGEST_DRAIN
+    silent = moment > max(group.ended_at, reader.silent_since()) + SILENCE
+    return reader.ended or silent or moment > group.ended_at + LONGEST_DRAIN
 
 
 def _secrets(order: TransferOrder) -> set[str]:
