@@ -367,6 +367,11 @@ DAV = "error listing: couldn't list files: "
         ("couldn't connect SMB: account is currently locked out", "The account on the server is"),
         (f"{DAV}Client sent an HTTP request to an HTTPS server.: 400 Bad Request", WANTS_TLS),
         (f"{DAV}400 The plain HTTP request was sent to HTTPS port", WANTS_TLS),
+        (
+            f"{DAV}readLoopPeekFailLocked: %!w(<nil>)",
+            "What answers at this port does not speak HTTP.",
+        ),
+        (f"{DAV}Unsolicited response received on idle HTTP channel", "What answers at this port"),
         (f"{X509}is valid for a.example.org, not nas", "The server's certificate is for another"),
         (f"{X509}has expired or is not yet valid", "The server's certificate has expired, or this"),
         ("lookup examplestorag.blob.core.windows.net: no such host", "There is no storage account"),

@@ -194,7 +194,8 @@ CONNECTION_ERRORS: tuple[KnownReason, ...] = (
         "The server wants TLS. Begin the address with https://.",
     ),
     KnownReason(
-        r"malformed http response",
+        # Go's words where the server speaks first, by which of two threads is the first to see it.
+        r"malformed http response|readlooppeekfaillocked|unsolicited response received",
         "What answers at this port does not speak HTTP. Check the address and its port.",
     ),
     # --- certificates ---
