@@ -35,7 +35,9 @@ _SHORT_WAITS = (
     "--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1",
     "--use-json-log", "--log-level", "ERROR",
 )  # fmt: skip
-_START = 10.0
+#: rclone starts within a tenth of a second; these are for a machine that has no time.
+_START = 30.0
+_LISTENS = 5.0
 _TIMEOUT = 20.0
 _POLL = 0.002
 _ERROR_LENGTH = 500
@@ -208,7 +210,7 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + _LISTENS
         while True:
             try:
                 self.sock.connect(self._path)
