@@ -80,14 +80,18 @@ class ProcessGroup:
         return self._process.pid
 
     def stop(self, grace: float) -> None:
-        """SIGTERM now, once; `kill_if_overdue()` follows it up. Of a dead group: harmless."""
+        """SIGTERM now, once; `kill_if_overdue()` follows it up. Of a dead group: harmless.
+
+        A paused one gets SIGKILL: to tidy up it would have to go on, and until it hears SIGTERM it
+        would transfer and delete, at ends that nobody has examined again."""
+        if self._paused:
+            self.kill()
+            return
         with self._lock:
             if self.exit_code is None and not self.stopped:
                 self.stopped = True
                 self._kill_at = time.monotonic() + grace
                 self._signal(signal.SIGTERM)
-                # A paused process would not react to SIGTERM.
-                self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL now. Of a dead group: harmless."""
@@ -98,7 +102,7 @@ class ProcessGroup:
                 self._signal(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stops all its processes until `resume()` or `stop()`. Harmless if the group is dead."""
+        """Stops all its processes until `resume()`. Harmless if the group is dead."""
         with self._lock:
             if self.exit_code is None and not self.stopped:
                 self._paused = True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _DEAD = frozenset("ZXx")
+_STOPPED = frozenset("Tt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +22,26 @@ class ProcessInfo:
 
 def inspect(pid: int) -> ProcessInfo | None:
     """The process if it is alive; a zombie is not."""
+    fields = _fields(pid)
+    if not fields or fields[0] in _DEAD:
+        return None
+    return ProcessInfo(pid, group=int(fields[2]), started=int(fields[19]))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is alive and was stopped by a signal, as a paused rclone is."""
+    fields = _fields(pid)
+    return bool(fields) and fields[0] in _STOPPED
+
+
+def _fields(pid: int) -> list[str]:
+    """The fields of its line in /proc, from the state on; empty if it is gone."""
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
-        return None
+        return []
     # The name in parentheses may itself hold spaces and parentheses.
-    fields = text[text.rindex(b")") + 2 :].split()
-    if fields[0].decode() in _DEAD:
-        return None
-    return ProcessInfo(pid, group=int(fields[2]), started=int(fields[19]))
+    return text[text.rindex(b")") + 2 :].decode("ascii").split()
 
 
 def process_identity() -> str:

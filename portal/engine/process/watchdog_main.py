@@ -15,8 +15,9 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 
-from portal.engine.process.processes import ProcessInfo, inspect
+from portal.engine.process.processes import ProcessInfo, inspect, is_stopped
 
 _CHUNK = 65536
 _STEP = 0.25
@@ -49,7 +50,8 @@ class _Groups:
 
     def end_all(self) -> None:
         """The worker is dead. Sends SIGTERM, and SIGKILL after the grace: an rclone that waits for
-        a silent storage never ends by itself. Returns when all groups are dead."""
+        a silent storage never ends by itself. A paused one gets SIGKILL, see ``ProcessGroup.stop``.
+        Returns when all groups are dead."""
         while alive := [leader for leader, _ in self._held.values() if _lives(leader)]:
             for leader in alive:
                 self._end(leader, _now())
@@ -57,18 +59,14 @@ class _Groups:
 
     def _end(self, leader: ProcessInfo, moment: float) -> None:
         since = self._ended.setdefault(leader.pid, moment)
-        first = since == moment
-        if (first or moment >= since + self._grace) and _lives(leader):
-            _signal(leader, signal.SIGTERM if first else signal.SIGKILL)
+        overdue = moment >= since + self._grace or is_stopped(leader.pid)
+        if (overdue or since == moment) and _lives(leader):
+            _signal(leader, signal.SIGKILL if overdue else signal.SIGTERM)
 
 
 def _signal(leader: ProcessInfo, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(leader.pid, number)
-        # A paused one would not hear it.
-        os.killpg(leader.pid, signal.SIGCONT)
-    except ProcessLookupError:
-        return
 
 
 def _lives(leader: ProcessInfo) -> bool:

@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from portal.engine.order.runtime_dir import sweep_runtime_dirs
-from portal.engine.process.processes import ProcessInfo, inspect, pids, process_lives, variables
+from portal.engine.process.processes import (
+    ProcessInfo,
+    inspect,
+    is_stopped,
+    pids,
+    process_lives,
+    variables,
+)
 
 _GRACE = 3.0
 
@@ -37,9 +44,11 @@ def end_processes_of(identity: str) -> int:
 
 
 def _end(found: list[ProcessInfo]) -> int:
-    # On SIGTERM rclone removes its partial files; it gets time for that.
-    _signal_all(found, signal.SIGTERM)
-    _signal_all(found, signal.SIGCONT)  # a paused process does not react otherwise
+    # On SIGTERM rclone removes its partial files; it gets time for that. A paused one gets SIGKILL,
+    # see ``ProcessGroup.stop``.
+    paused = {one.group for one in found if is_stopped(one.group)}
+    _signal_all((one for one in found if one.group in paused), signal.SIGKILL)
+    _signal_all((one for one in found if one.group not in paused), signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
     while any(_still(found) for found in found) and time.monotonic() < deadline:
         time.sleep(0.02)
