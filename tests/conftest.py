@@ -357,6 +357,23 @@ def redis(redis_server: Redis) -> Redis:
     return redis_server
 
 
+@pytest.fixture(autouse=True)
+def databases_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Those of further applications, too, and of commands that run in this process."""
+    opened: list[database.Database] = []
+    connect = database.connect
+
+    def connect_and_note(*arguments: Any, **named: Any) -> Any:
+        engine = connect(*arguments, **named)
+        opened.append(database.database())
+        return engine
+
+    monkeypatch.setattr(database, "connect", connect_and_note)
+    yield
+    for one in opened:
+        one.close()
+
+
 @pytest.fixture
 def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     """The application, with nobody to run its jobs."""
@@ -374,8 +391,7 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
     for thread in threading.enumerate():
         if thread.name == "progress reporter":
             thread.join(5)
-    database.session.remove()
-    engine_of(made).dispose()
+    database.database().close()
 
 
 @pytest.fixture

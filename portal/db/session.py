@@ -87,6 +87,16 @@ class Database:
         #: See ``read_connection``.
         self.autocommit = engine and engine.execution_options(sqlite_begin="")
 
+    def close(self) -> None:
+        """Closes every connection, also those to SQLite that a thread still uses."""
+        self.sessions.remove()
+        if self.engine is not None:
+            self.engine.dispose()
+        for connection in list(self.opened):
+            with suppress(sqlite3.Error):
+                connection.close()
+        self.opened.clear()
+
 
 def database() -> Database:
     return current()[Database]
@@ -177,6 +187,8 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
 
         engine = postgres.engine(url, answer_within=answer_within)
     session.remove()
+    if (previous := database().engine) is not None:
+        previous.dispose()
     current().put(Database(engine, opened))
     return engine
 
@@ -184,16 +196,11 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
 def close() -> None:
     """Closes every connection of this process, at its end. SQLite's newest commits are then in its
     one file, with no companions beside it, unless another process still works on it."""
-    engine, opened = database().engine, database().opened
+    engine = database().engine
     if engine is None:
         return
-    session.remove()
-    engine.dispose()
+    database().close()
     if file := addresses.sqlite_file(engine.url.render_as_string(hide_password=False)):
-        for connection in list(opened):  # of those who did not end in time
-            with suppress(sqlite3.Error):
-                connection.close()
-        opened.clear()
         _gather(file)
 
 
