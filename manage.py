@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import Any
 
+from portal.runtime import imports
 from portal.server import process_one
 
 
@@ -15,13 +16,15 @@ def main() -> None:
         # Only a serving process uses eventlet, which has to patch before other imports.
         os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
         warnings.filterwarnings("ignore", message=r"(?s).*Eventlet is deprecated")
-        import eventlet
-        from eventlet import patcher, tpool
+        with imports.all_kept():
+            import eventlet
+            from eventlet import patcher, tpool
 
-        eventlet.monkey_patch()
+            eventlet.monkey_patch()  # in the block: it looks through all that is not kept yet
         server = {"async_mode": "eventlet", "offload": tpool.execute}
         server["thread"] = patcher.original("threading").Thread
-    from portal.cli import cli
+    with imports.all_kept():
+        from portal.cli import cli
 
     cli(obj=server)
 

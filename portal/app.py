@@ -152,6 +152,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
         ping_interval=_PING_INTERVAL,
         ping_timeout=_PING_TIMEOUT,
     )
+    publish.use_sockets(socketio)
     handlers.register(socketio.server, on_connect=publish.on_connect)
     if fanout is not None:
         fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)

@@ -10,13 +10,12 @@ from typing import Any
 
 import click
 import structlog
-from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portal.db import migrate, session
 from portal.errors import Invalid, PortalError
 from portal.models import Role
-from portal.runtime import logging, resources, stopping
+from portal.runtime import imports, logging, resources, stopping
 from portal.runtime.version import __version__
 from portal.settings import Settings, SettingsError, load_settings, unknown_variables
 from portal.transfers.pools import POOL_NAME
@@ -39,8 +38,6 @@ class _Group(click.Group):
             context.exit(0)
         except PortalError as error:
             raise _Failure(error.message) from None
-        except CommandError as error:
-            raise _Failure(f"{error}.") from None
         except DBAPIError as error:
             raise _Failure(f"{_ABOUT_THE_DATABASE}{_one_line(error.orig)}.") from None
         except SQLAlchemyError as error:
@@ -110,8 +107,9 @@ def run(
     if supervisor_pipe is None:  # of several processes the supervisor says it
         _warn_of_unknown_variables()
     if processes == 1:
-        from portal.server.process import serve
-        from portal.server.supervisor_pipe import SupervisorPipe
+        with imports.all_kept():
+            from portal.server.process import serve
+            from portal.server.supervisor_pipe import SupervisorPipe
 
         pipe = SupervisorPipe(slot, supervisor_pipe)
         serve(settings, server, migrate_first=not no_migrate, pipe=pipe)
@@ -131,7 +129,8 @@ def run(
 @click.option("--pool", "pools", multiple=True, type=POOL, help="Pool to serve; may be repeated.")
 def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
     """Run transfers for the web processes of the scale-out mode."""
-    from portal.worker.process import run_worker
+    with imports.all_kept():
+        from portal.worker.process import run_worker
 
     settings = _settings()
     _warn_of_unknown_variables()
@@ -144,8 +143,9 @@ def worker(concurrency: int | None, pools: tuple[str, ...]) -> None:
 @click.pass_obj
 def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
     """Serve the portal with three users and a few slow sample transfers."""
-    from portal.server import demo as sample
-    from portal.server.process import serve
+    with imports.all_kept():
+        from portal.server import demo as sample
+        from portal.server.process import serve
 
     serve(_settings(host=host, port=port), server, prepare=sample.prepare)
 
@@ -156,7 +156,8 @@ def demo(server: dict[str, Any], host: str | None, port: int | None) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create_user(name: str, role: str, password_stdin: bool) -> None:
     """Add a user. Without --password-stdin a password is generated and printed."""
-    from portal.services.accounts import passwords, users
+    with imports.all_kept():
+        from portal.services.accounts import passwords, users
 
     settings = _settings()
     settings.prepare()

@@ -1,49 +1,57 @@
-"""Alembic, called from Python: no alembic.ini, the settings name the database."""
+"""Migrations: what they do, and which databases are refused.
+
+Alembic is imported in functions, only where something is to be changed: see ``alembic_runs``.
+"""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from portal.db import session
 from portal.db.instance_lock import DatabaseLock
 from portal.errors import SettingsError
-from portal.runtime import addresses, resources, stopping
+from portal.runtime import addresses, imports, resources, stopping
 from portal.runtime.file_lock import Locked
 from portal.settings import Settings
 
-
-def _config(settings: Settings) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(resources.MIGRATIONS).replace("%", "%%"))
-    config.attributes["url"] = settings.database_url
-    return config
+#: As each script of migrations/versions says it, on a line of its own.
+_REVISION = re.compile(r'(?m)^revision = "(\w+)"$')
+_NEWEST = "head"
 
 
-def upgrade(settings: Settings, revision: str = "head") -> None:
+def upgrade(settings: Settings, revision: str = _NEWEST) -> None:
     """Raises StopAsked where the process was asked to end meanwhile: then nothing was changed."""
     if file := addresses.sqlite_file(settings.database_url):
         _refuse_foreign(file)
     try:
-        command.upgrade(_config(settings), revision)
+        if revision != _NEWEST or not _is_current(settings):
+            _run_upgrade(settings, revision)
     except DBAPIError:
         stopping.raise_if_requested()
         raise
-    except CommandError:
+
+
+def _run_upgrade(settings: Settings, revision: str) -> None:
+    with imports.all_kept():
+        from portal.db import alembic_runs
+
+    try:
+        alembic_runs.upgrade(settings, revision)
+    except alembic_runs.MigrationRefused:
         _refuse_newer(settings)
         raise
 
 
 def downgrade(settings: Settings, revision: str = "-1") -> None:
     """Raises Locked while a portal or a worker runs on the database."""
+    from portal.db import alembic_runs
+
     held = DatabaseLock(settings.database_url, alone=True)
     try:
         held.acquire()
@@ -53,8 +61,8 @@ def downgrade(settings: Settings, revision: str = "-1") -> None:
             "Stop all of them first."
         ) from None
     try:
-        command.downgrade(_config(settings), revision)
-    except CommandError:
+        alembic_runs.downgrade(settings, revision)
+    except alembic_runs.MigrationRefused:
         _refuse_newer(settings)
         raise
     finally:
@@ -102,20 +110,44 @@ def _refuse_newer(settings: Settings) -> None:
         ) from None
 
 
+def _is_current(settings: Settings) -> bool:
+    found, known = _revisions(settings)
+    return found == known[0]
+
+
 def _revisions(settings: Settings) -> tuple[str | None, list[str]]:
     """The database's revision, and those of this version, the newest first."""
-    scripts = ScriptDirectory.from_config(_config(settings))
     engine = session.connect(settings.database_url)
+    try:
+        return _found(engine), known_revisions()
+    finally:
+        engine.dispose()
+
+
+def _found(engine: Engine) -> str | None:
+    """Where Alembic keeps it."""
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    return found, [script.revision for script in scripts.walk_revisions()]
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
+        return str(rows[0][0]) if rows else None
+
+
+def known_revisions() -> list[str]:
+    """Those of this version, the newest first."""
+    scripts = sorted((resources.MIGRATIONS / "versions").glob("*.py"), reverse=True)
+    return [name for script in scripts for name in _REVISION.findall(script.read_text("utf-8"))]
 
 
 def current(settings: Settings) -> None:
     """Prints the revision the database has."""
-    command.current(_config(settings))
+    from portal.db import alembic_runs
+
+    alembic_runs.current(settings)
 
 
 def check(settings: Settings) -> None:
-    """Raises CommandError where the models and the migrations differ."""
-    command.check(_config(settings))
+    """Raises MigrationRefused where the models and the migrations differ."""
+    from portal.db import alembic_runs
+
+    alembic_runs.check(settings)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from flask_login import UserMixin
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -24,7 +23,7 @@ class Role(StrEnum):
         return self.rank >= other.rank
 
 
-class User(UserMixin, Base):
+class User(Base):
     __tablename__ = "users"
     __allow_unmapped__ = True  # what ``access`` sets below is no column
 
@@ -48,6 +47,16 @@ class User(UserMixin, Base):
     #: The API token this user was loaded by, and what that token allows at most.
     api_token_id: int | None = None
     ceiling: Role | None = None
+
+    # What Flask-Login asks a user. Its own class for that would bring Flask into every worker.
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.active
+
+    @property
+    def is_anonymous(self) -> bool:
+        return False
 
     @property
     def is_active(self) -> bool:

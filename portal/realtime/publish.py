@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flask_socketio import SocketIO
-
 from portal.db.clock import iso, now
 from portal.engine import FIGURES
 from portal.models import Job, Role
@@ -35,6 +33,8 @@ from portal.runtime.context import current, in_same_context
 from portal.transfers.states import JobStatus
 
 if TYPE_CHECKING:
+    from flask_socketio import SocketIO
+
     from portal.realtime.bus.publisher import Publisher
     from portal.realtime.bus.subscriber import Subscriber
 
@@ -44,6 +44,8 @@ class _Live:
 
     def __init__(self) -> None:
         self.session_epoch = 0
+        #: None in workers and the command line, which have no socket server.
+        self.sockets: SocketIO | None = None
         self.publisher: Publisher | None = None
         self.subscriber: Subscriber | None = None
         self.order = [threading.RLock() for _ in range(64)]
@@ -53,8 +55,9 @@ def _live() -> _Live:
     return current()[_Live]
 
 
-def _sockets() -> SocketIO:
-    return current()[SocketIO]
+def use_sockets(sockets: SocketIO) -> None:
+    """Called by an application at its start: its events reach these sockets."""
+    _live().sockets = sockets
 
 
 @contextmanager
@@ -167,10 +170,11 @@ def _end(room: str, reason: str) -> None:
 
 def _end_here(room: str, reason: str) -> None:
     _live().session_epoch += 1  # first: each session is looked up anew from here on
-    server = _sockets().server
-    if server is None:
+    sockets = _live().sockets
+    if sockets is None:
         return
     _emit_here("session_ended", {"reason": reason}, room)
+    server = sockets.server
     for sid, connection in list(server.manager.get_participants("/", room)):
         server.disconnect(sid)
         # A client that only leaves the namespace could keep its connection for as long as it likes.
@@ -184,9 +188,7 @@ def _emit(event: str, payload: dict[str, Any], room: str) -> None:
 
 
 def _emit_here(event: str, payload: dict[str, Any], room: str) -> None:
-    # Workers and the command line have no socket server.
-    sockets = _sockets()
-    if sockets.server is not None:
+    if (sockets := _live().sockets) is not None:
         sockets.emit(event, payload, to=room)
 
 

@@ -17,7 +17,6 @@ table. ``str.isprintable()`` refuses all of these, so it is no test for a name.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 #: PropList.txt of Unicode: the letter, left-to-right and right-to-left marks; embeddings and
 #: overrides; isolates.
@@ -25,17 +24,11 @@ BIDI_CONTROLS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
-_BROKEN = frozenset({"Cc", "Zl", "Zp", "Cs"})
-
-
-def _class_of(characters: list[str]) -> str:
-    return "[" + "".join(f"\\U{ord(character):08x}" for character in characters) + "]"
-
-
-#: All of these categories lie below U+10000, and no version of Unicode may add to them.
-_CONTROLS = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in _BROKEN]
-_NO_LINE = re.compile(_class_of(_CONTROLS))
-_NO_NAME = re.compile(_class_of([*_CONTROLS, *sorted(BIDI_CONTROLS)]))
+#: The categories that break a line. No version of Unicode may add to them, so that they stand here
+#: as they are: to ask Python's table for each character takes long at every start of a process.
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_NO_LINE = re.compile(f"[{_CONTROLS}]")
+_NO_NAME = re.compile(f"[{_CONTROLS}{''.join(sorted(BIDI_CONTROLS))}]")
 
 
 def is_line(text: str) -> bool:

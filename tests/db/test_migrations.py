@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from portal import models
 from portal.db import migrate, session
 from portal.db.session import Base
 from portal.models import JobCount
+from portal.runtime import resources
 from portal.settings import Settings, load_settings
 from portal.transfers.states import JobStatus
 
@@ -82,6 +84,11 @@ def test_every_step_goes_down_and_up_by_itself(settings: Settings) -> None:
     assert schema(settings) != before
     migrate.upgrade(settings, "+1")
     assert schema(settings) == before
+
+
+def test_known_revisions_are_those_that_alembic_finds() -> None:
+    found = ScriptDirectory(str(resources.MIGRATIONS)).walk_revisions()
+    assert migrate.known_revisions() == [script.revision for script in found]
 
 
 def test_upgrade_of_a_current_database_changes_nothing(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_rule_is_that_of_the_categories_and_what_is_shown_is_a_name(text: str) -
     visible(text).encode()
     assert shown(text) == visible(text)
     assert printable(text, 10_000) == visible(text)
+
+
+def test_what_breaks_a_line_is_what_unicode_says() -> None:
+    every = map(chr, range(sys.maxunicode + 1))
+    wrong = [
+        one
+        for one in every
+        if is_line(one) == (unicodedata.category(one) in ("Cc", "Zl", "Zp", "Cs"))
+    ]
+    assert wrong == []
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Zl", "Zp", "Cs"])))

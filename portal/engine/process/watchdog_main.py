@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
 from contextlib import suppress
 
@@ -94,7 +93,7 @@ def watch(source: int, silence: float, grace: float) -> None:
         groups.kill_if_overdue(_now())
 
 
-if __name__ == "__main__":
+def main(silence: float, grace: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it goes when its worker goes
-    watch(0, silence=float(sys.argv[1]), grace=float(sys.argv[2]))
+    watch(0, silence, grace)
