@@ -40,7 +40,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import FunctionElement
 
 from portal.errors import SettingsError
-from portal.runtime import addresses, private_files
+from portal.runtime import addresses, imports, private_files
 from portal.runtime.context import current
 
 log = structlog.get_logger(__name__)
@@ -183,7 +183,8 @@ def connect(url: str, *, answer_within: float | None = None) -> Engine:
         event.listen(engine, "close", lambda connection, _record: opened.discard(connection))
         event.listen(engine, "begin", _sqlite_begin)
     else:
-        from portal.db import postgres  # only here: most processes never need its driver
+        with imports.all_kept():
+            from portal.db import postgres  # only here: most processes never need its driver
 
         engine = postgres.engine(url, answer_within=answer_within)
     session.remove()

@@ -42,15 +42,7 @@ class WorkerProcess:
         self._program = ["manage.py"]
         self._arguments = arguments
         self._log = log
-        self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("PORTAL_", "RCLONE_"))},
-            "PORTAL_DATA_DIR": str(settings.data_dir),
-            "PORTAL_DATABASE_URL": settings.database_url,
-            "PORTAL_REDIS_URL": settings.redis_url,
-            "PORTAL_TRANSFER_ROOTS": ":".join(map(str, settings.transfer_roots)),
-            "PORTAL_TEST_TIME_SCALE": str(settings.test_time_scale),
-            **({"PORTAL_RCLONE": str(settings.rclone)} if settings.rclone else {}),
-        }
+        self._environment = variables_of(settings)
         self.process: subprocess.Popen[bytes] | None = None
 
     def set(self, **variables: str) -> None:
@@ -123,6 +115,19 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
             self.kill()
+
+
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The environment of a worker of this portal."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("PORTAL_", "RCLONE_"))},
+        "PORTAL_DATA_DIR": str(settings.data_dir),
+        "PORTAL_DATABASE_URL": settings.database_url,
+        "PORTAL_REDIS_URL": settings.redis_url,
+        "PORTAL_TRANSFER_ROOTS": ":".join(map(str, settings.transfer_roots)),
+        "PORTAL_TEST_TIME_SCALE": str(settings.test_time_scale),
+        **({"PORTAL_RCLONE": str(settings.rclone)} if settings.rclone else {}),
+    }
 
 
 def pids_of(settings: Settings) -> list[int]:
