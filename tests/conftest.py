@@ -186,6 +186,7 @@ for _dialect in _statements:
 
 
 def pytest_configure() -> None:
+    gc.disable()  # until all is collected, nearly all of which stays
     # Started by nohup, the tests would hand "ignore hangups" to each portal, and one that is sent
     # a hangup to stop would go on. A handler ends with exec; to ignore a signal is inherited.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -239,6 +240,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # tests run in threads then never answer.
     strays = {item.path.name for item in session.items} - {"backlogs.py", "environs.py"}
     assert not (strays and "eventlet" in sys.modules), "eventlet needs a process of its own"
+    gc.enable()
     # Each application of a test is one more large circle of objects. To look for them as often as
     # Python does by itself takes a quarter of the processor time of the tests that build one.
     gc.collect()
