@@ -62,6 +62,8 @@ class Run:
         self._deleted_before = self._deleted()
         #: Files of a move that earlier attempts have taken away.
         self._moved_before = before.files_transferred if before and order.operation == "move" else 0
+        #: As in the outcome of the last rclone.
+        self._copied_only = (0, 0)
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
         self._runner = RcloneRunner(
@@ -185,6 +187,7 @@ class Run:
         outcome = yield from self._examine_and_run(tick)
         while self._runner.begins_again and not self._runner.stopped:
             self._runner.begins_again = False
+            yield from self._tidy(tick)
             self._cumulative.start_retry()
             outcome = yield from self._examine_and_run(tick)
         return outcome
@@ -216,7 +219,11 @@ class Run:
         self._acted = True
         every_byte = order.comparison is not None and order.comparison.every_byte
         self._cumulative.sends_again = every_byte and order.operation != "move"
-        return (yield from _shown(self._compared(order, tick), self._with_earlier_attempts))
+        if every_byte:
+            self._cumulative.repeat(*self._copied_only)
+        outcome = yield from _shown(self._compared(order, tick), self._with_earlier_attempts)
+        self._copied_only = outcome.copied_only
+        return outcome
 
     def _ask(self, leader: int) -> None:
         """The rclone that answers questions has begun."""
@@ -267,7 +274,10 @@ class Run:
             yield from self._wait(number, outcome.retry_words, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
-        if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
+        if outcome.succeeded and self._order.shows_halves:
+            # Those that bore their final names were written anew.
+            self._left_out.forget_remaining()
+        elif outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
         self._runner.local_ends.forget()
         if outcome.exit_code is not None and not (outcome.stopped or self._runner.stopped):

@@ -386,6 +386,34 @@ def test_what_arrived_in_a_retry_too_short_to_tell_a_total_is_counted(begun: boo
     assert told.percent == pytest.approx(88.8)
 
 
+def test_files_of_a_move_that_have_arrived_and_lie_at_the_source_are_known() -> None:
+    parser = ProgressParser("move", False)
+    for name, size in (("a", 10), ("b", 20), ("c", 30)):
+        parser.note(Done(FileAction.COPIED, name, size))
+    parser.note(Done(FileAction.DELETED, "b", 0))
+    parser.note(Done(FileAction.MOVED, "renamed", 0))
+    assert parser.copied_only == (2, 40)
+
+
+def test_files_of_a_move_that_come_once_more_count_once() -> None:
+    """The server went away between their copy and their deletion, and keeps no hashes."""
+    figures = CumulativeProgress("move", False)
+    figures.read(
+        reading(4000, 10_000, percent=40.0, files_transferred=4, files_total=10, bytes_arrived=4000)
+    )
+    figures.start_retry()
+    figures.repeat(1, 1000)
+    told = figures.read(
+        reading(0, 7000, percent=0.0, files_transferred=0, files_total=7, bytes_arrived=0)
+    )
+    assert (told.files_transferred, told.files_total, told.total_bytes) == (4, 10, 10_000)
+    told = figures.read(
+        reading(7000, 7000, percent=100.0, files_transferred=7, files_total=7, bytes_arrived=7000)
+    )
+    assert (told.files_transferred, told.files_total) == (10, 10)
+    assert (told.bytes_transferred, told.total_bytes) == (10_000, 10_000)
+
+
 def test_files_that_are_sent_once_more_count_once() -> None:
     """Where nothing but the bytes can tell that a file is there already."""
     figures = CumulativeProgress("sync", False)

@@ -93,5 +93,40 @@ def test_paused_transfer_that_is_ended_does_nothing_more(
     assert not paused.run.outcome().succeeded
 
 
+@pytest.mark.parametrize("kind", ["webdav", "sftp"])
+@pytest.mark.parametrize("ends", ["completes", "is cancelled"])
+def test_files_that_were_begun_before_a_pause_and_are_whole_are_not_called_partial(
+    servers, tmp_path, source, kind, ends
+):
+    """Such a transfer begins anew after the pause, since both ends are on one machine."""
+    store = tmp_path / "store"
+    (store / "to").mkdir(parents=True)
+    order = TransferOrder(
+        *(7, 1, "move", str(source), "nas:to", "500K", False),
+        remotes=(servers.remote("nas", servers.start(kind, store)),),
+        options=Options(retries=0, transfers=1),
+    )
+    paused = Paused(order, tmp_path, store / "to")
+    before = len(kept(store / "to"))
+    if ends == "completes":
+        paused.do(lambda: paused.run.limit(None))
+    paused.do(paused.run.resume)
+    if ends != "completes":
+        wait_for(lambda: len(whole(store / "to")) > before + 3, 30)
+        paused.do(paused.run.stop)
+    paused.end()
+    outcome = paused.run.outcome()
+    names = (outcome.found.left_out_names or {}).get("may_remain", [])
+    assert outcome.succeeded == (ends == "completes")
+    assert [name for name in names if not lies_there(store / "to", name)] == []
+    if ends == "completes":
+        assert names == []
+        assert len(whole(store / "to")) == 40
+
+
+def lies_there(folder: Path, name: str) -> bool:
+    return bool(list(folder.glob(name)))
+
+
 def whole(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in kept(folder).items() if ".portal" not in name}

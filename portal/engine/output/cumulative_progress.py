@@ -29,6 +29,7 @@ class CumulativeProgress:
         #: Whether a later rclone sends every file once more, whatever arrived before: then nothing
         #: is added.
         self.sends_again = False
+        self._repeated = (0, 0)
         #: Whether this rclone has said how much there is to do.
         self._has_begun = False
         self.last: Progress | None = self._before
@@ -38,6 +39,12 @@ class CumulativeProgress:
         self._is_exact |= self._has_begun
         self._has_begun = False
         self._before = self.last
+        self._repeated = (0, 0)
+
+    def repeat(self, files: int, size: int) -> None:
+        """So many files, and their bytes, of those that have arrived come once more with the next
+        rclone."""
+        self._repeated = files, size
 
     def read(self, reading: Progress) -> Progress:
         self._has_begun |= reading.total_bytes is not None
@@ -97,7 +104,8 @@ class CumulativeProgress:
     def _added(self, before: Progress, reading: Progress) -> Progress:
         """Adds what has arrived before. If not all of that was reported, it is the difference
         between what there was to do then and what is left now, if that is more."""
-        arrived, files = before.bytes_arrived, before.files_transferred
+        arrived = max(0, before.bytes_arrived - self._repeated[1])
+        files = max(0, before.files_transferred - self._repeated[0])
         left = reading.total_bytes or 0
         # An rclone that ended before it reported a total does not say what was left.
         if not self._is_exact and reading.total_bytes is not None:

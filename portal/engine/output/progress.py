@@ -13,6 +13,9 @@ from portal.engine.output.statistics import CurrentFile, Done, FileAction, Rclon
 _WINDOW = 3.0  # seconds over which the current speed is averaged
 _KEPT = 200  # at most so many figures in that window, if rclone's clock stops
 ALMOST = 99.9
+#: Files of a move that are watched between their copy and their deletion: those in work, and those
+#: that cannot be deleted.
+_COPIED = 1_000
 _FIRST_DELETED = 3
 
 
@@ -104,6 +107,11 @@ class ProgressParser:
     @property
     def first_deleted(self) -> tuple[str, ...]:
         return tuple(self._counts.first_deleted)
+
+    @property
+    def copied_only(self) -> tuple[int, int]:
+        """Files of a move, and their bytes, that have arrived and still lie at the source."""
+        return self._counts.copied_only
 
     def note(self, done: Done) -> None:
         """Notes what rclone has done to one file."""
@@ -280,12 +288,19 @@ class _ActionCounts:
         self._pairs = 0
         #: Files that have arrived since the last statistics, which may still list them.
         self._just_arrived: set[str] = set()
+        #: Sizes of the files that a move has copied and not deleted yet.
+        self._copied: dict[str, int] = {}
+
+    @property
+    def copied_only(self) -> tuple[int, int]:
+        return len(self._copied), sum(self._copied.values())
 
     def add(self, done: Done) -> None:
         if done.action is FileAction.COMPARED:
             self.compared = True
         elif done.action is FileAction.DELETED:
             self.deleted += 1
+            self._copied.pop(done.name, None)
             self._deleted_first += not self.compared
             if len(self.first_deleted) < _FIRST_DELETED:
                 self.first_deleted.append(done.name)
@@ -296,6 +311,8 @@ class _ActionCounts:
             self.bytes += done.size
             self._replaced += done.action is FileAction.REPLACED
             self._just_arrived.add(done.name)
+            if self._move and done.action is not FileAction.MOVED and len(self._copied) < _COPIED:
+                self._copied[done.name] = done.size
 
     def unreported(self, in_flight: tuple[tuple[str, int], ...]) -> int:
         """Bytes of files under way, without those of files that have arrived meanwhile."""

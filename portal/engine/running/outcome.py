@@ -38,5 +38,7 @@ class Outcome:
     marker_below: bool = False
     #: No file was there to be copied, or to be compared.
     found_nothing: bool = False
+    #: Files of a move, and their bytes, that have arrived and still lie at the source.
+    copied_only: tuple[int, int] = (0, 0)
     #: The first files that rclone said it deleted.
     deleted: tuple[str, ...] = ()

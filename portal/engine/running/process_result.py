@@ -71,6 +71,7 @@ class ProcessResult:
             by_size=self.reader.by_size,
             modes_refused=not succeeded and modes_refused(nameless),
             marker_below=self.plan_builder is not None and self.plan_builder.marker_below,
+            copied_only=self.parser.copied_only,
             deleted=self.parser.first_deleted,
         )
 
@@ -86,6 +87,7 @@ class ProcessResult:
             is_retryable=is_retryable,
             retry_words=f"Nothing arrives from {self.order.storage}",
             found=self._found(succeeded=False),
+            copied_only=self.parser.copied_only,
         )
 
     @property
