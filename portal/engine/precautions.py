@@ -231,17 +231,16 @@ class Precautions:
         in_destination = verdict.samples.alike(at_destination=True)
         pairs = [(below(order.source, tail), order.destination) for tail in in_source]
         pairs += [(below(order.destination, tail), order.source) for tail in in_destination]
-        shared = verdict.samples.shared()
-        if not pairs and not shared:
+        shared, new = verdict.samples.shared(), verdict.samples.new()
+        if not pairs and not shared and not new:
             return None
         yield from self._remove_markers(tick)
-        if len(shared) >= _MANY:
+        if len(shared) + len(new) >= _MANY:
             self._note(
-                f"{len(shared):,} folders exist on both ends, which may be on one machine; each is "
-                "examined."
+                f"Both ends may be on one machine: {len(shared) + len(new):,} folders are examined."
             )
         examination = self._new_examination(order)
-        examination.start_to_compare(pairs, shared)
+        examination.start_to_compare(pairs, shared, new)
         yield from self._await(examination.wait, tick)
         if self._stopped:
             self.close()

@@ -116,7 +116,7 @@ def test_copy_of_an_empty_bucket_and_of_what_filters_leave_out_is_done(attempts,
     assert kept(tmp_path / "to") == {}
 
 
-@pytest.mark.parametrize("operation", ["move", "sync"])
+@pytest.mark.parametrize("operation", ["move", "sync", "copy"])
 def test_destination_that_names_no_bucket_is_refused(attempts, servers, tmp_path, operation):
     before = photographs(tmp_path / "source")
     other = photographs(tmp_path / "store" / "bucket")
@@ -125,3 +125,13 @@ def test_destination_that_names_no_bucket_is_refused(attempts, servers, tmp_path
     assert outcome.reason == refusals.NO_BUCKET
     assert kept(tmp_path / "source") == before
     assert kept(tmp_path / "store" / "bucket") == other
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["bucket"]
+
+
+def test_all_buckets_of_one_storage_are_copied_to_another(attempts, servers, tmp_path):
+    before = photographs(tmp_path / "one" / "bucket")
+    one = servers.remote("one", servers.start("s3", tmp_path / "one"))
+    (tmp_path / "two").mkdir()
+    two = servers.remote("two", servers.start("s3", tmp_path / "two"))
+    assert attempts.run("copy", "one:", "two:", one, two).succeeded
+    assert kept(tmp_path / "two" / "bucket") == before

@@ -8,8 +8,8 @@ import pytest
 
 from portal.engine.safety.linked_folders import linked_folder
 from portal.transfers.options import Options
-from tests.support.attempts import Attempts
-from tests.support.keepsakes import kept
+from tests.support.attempts import Attempts, Servers
+from tests.support.keepsakes import kept, markers
 
 
 def fill(folder: Path, content: bytes) -> Path:
@@ -104,3 +104,59 @@ def test_links_beside_a_single_file_do_not_matter(
     )
     assert outcome.succeeded, outcome
     assert (tmp_path / "to" / "letter").read_bytes() == b"the only letter"
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav", "s3"])
+@pytest.mark.parametrize("operation", ["move", "confirmed move", "sync", "copy"])
+@pytest.mark.parametrize("depth", ["", "deeper/"])
+def test_link_that_a_server_follows_and_does_not_list_costs_no_file(
+    attempts: Attempts, servers: Servers, tmp_path: Path, kind: str, operation: str, depth: str
+) -> None:
+    """The server is this machine: what is sent into the folder lands in the source."""
+    source, store = tmp_path / "from", tmp_path / "store"
+    fill(source / depth / "sub", b"one" * 100_000)
+    fill(source / "other", b"another")
+    (store / "shelf" / depth).mkdir(parents=True)
+    (store / "shelf" / depth / "sub").symlink_to(source / depth / "sub")
+    remote = servers.remote("nas", servers.start(kind, store))
+    before = kept(source)
+    if operation.startswith("confirmed"):
+        outcome = attempts.confirmed("move", source, "nas:shelf", remote)
+    else:
+        outcome = attempts.run(operation, source, "nas:shelf", remote)
+    assert kept(source) == before
+    if "move" in operation or kind == "webdav":
+        assert not outcome.succeeded
+        assert f"{depth}sub" in str(outcome.reason)
+    assert markers(tmp_path) == []
+
+
+def test_link_at_a_local_destination_to_the_source_that_a_server_shows(
+    attempts: Attempts, servers: Servers, tmp_path: Path
+) -> None:
+    source, to = tmp_path / "store" / "from", tmp_path / "to"
+    fill(source / "sub", b"one")
+    to.mkdir()
+    (to / "sub").symlink_to(source / "sub")
+    remote = servers.remote("nas", servers.start("sftp", tmp_path / "store"))
+    before = kept(source)
+    outcome = attempts.run("move", "nas:from", to, remote)
+    assert not outcome.succeeded
+    assert kept(source) == before
+
+
+@pytest.mark.parametrize("kind", ["sftp", "webdav", "s3"])
+def test_new_folders_at_a_server_of_this_machine_are_made_and_filled(
+    attempts: Attempts, servers: Servers, tmp_path: Path, kind: str
+) -> None:
+    source, store = tmp_path / "from", tmp_path / "store"
+    for name in ("a", "a/b", "c", "d/e/f"):
+        (source / name).mkdir(parents=True, exist_ok=True)
+        (source / name / "x").write_bytes(name.encode())
+    (store / "shelf" / "c").mkdir(parents=True)
+    before = kept(source)
+    remote = servers.remote("nas", servers.start(kind, store))
+    assert attempts.run("move", source, "nas:shelf", remote).succeeded
+    assert kept(store / "shelf") == before
+    assert kept(source) == {}
+    assert markers(tmp_path) == []

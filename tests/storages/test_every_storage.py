@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from portal.engine.safety import refusals
 from portal.transfers.states import JobStatus
 from tests.storages.met import Storage, completed
 from tests.storages.servers import KINDS
@@ -66,3 +67,13 @@ def test_wrong_secret_is_reported_and_costs_nothing(storage: Storage, root: Path
     assert job.status == JobStatus.FAILED
     assert job.error
     assert sums(going) == before
+
+
+@pytest.mark.parametrize("kind", ["smb", "azure", "google"])
+def test_copy_to_no_share_bucket_or_container_is_refused_at_once(
+    storage: Storage, root: Path
+) -> None:
+    storage.add("nas")
+    job = storage.transfer("copy", fill(root / "going"), "nas:")
+    assert job.status == JobStatus.FAILED
+    assert job.error == refusals.NO_BUCKET

@@ -1,6 +1,8 @@
 """Whether one end of a transfer is somewhere inside the other: a few names of one are looked for in
 the depths of the other, in a list that is made anyway. The same list shows which folders of both
-ends hold a file of one name: those may be one folder, even if the ends are two places."""
+ends hold a file of one name: those may be one folder, even if the ends are two places. And it shows
+folders of the source that are not at the destination, where a server may follow a link that it does
+not list."""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ MAX_ALIKE = 10
 class Samples:
     """``of_destination``: names below the destination that are looked for in the source, and the
     other way round. A folder that holds all of them may be that end itself. ``shared``: whether to
-    note folders of both ends that hold a file of one name."""
+    note the folders of both ends."""
 
     def __init__(
         self,
@@ -26,6 +28,8 @@ class Samples:
     ) -> None:
         self._notes_shared = shared
         self._shared: set[bytes] = set()
+        #: Folders with a file, by whether it lies at the destination.
+        self._folders: dict[bool, set[bytes]] = {False: set(), True: set()}
         self._wanted = {
             False: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_destination],
             True: [f"/{name}".encode("utf-8", "surrogateescape") for name in of_source],
@@ -34,6 +38,8 @@ class Samples:
 
     def note(self, name: bytes, *, at_destination: bool) -> None:
         """A file, by its path; ``at_destination``: that is where it was found, and there alone."""
+        if self._notes_shared and (folder := name.rpartition(b"/")[0]):
+            self._folders[at_destination].add(folder)
         for end in self._wanted[at_destination]:
             if name.endswith(end):
                 self._seen[at_destination][name[: -len(end)]] += 1
@@ -43,10 +49,19 @@ class Samples:
         folder = name.rpartition(b"/")[0]
         if self._notes_shared and folder:
             self._shared.add(folder)
+            self._folders[True].add(folder)
 
     def shared(self) -> list[str]:
         """Folders of that path that both ends hold, with a file that both hold."""
         return sorted(folder.decode("utf-8", "surrogateescape") for folder in self._shared)
+
+    def new(self) -> list[str]:
+        """Folders of the source below which the destination lists no file."""
+        known, found = (
+            {one for folder in self._folders[end] for one in _and_those_above(folder)}
+            for end in (True, False)
+        )
+        return sorted(folder.decode("utf-8", "surrogateescape") for folder in found - known)
 
     def alike(self, *, at_destination: bool) -> list[str]:
         """Folders that hold all the names, by their paths."""
@@ -57,6 +72,12 @@ class Samples:
             for tail, number in found.items()
             if number == whole
         ]
+
+
+def _and_those_above(folder: bytes) -> list[bytes]:
+    """The folder and all that hold it."""
+    parts = folder.split(b"/")
+    return [b"/".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 def below(place: str, tail: str) -> str:

@@ -64,10 +64,12 @@ class Examination:
         """Whether files that were said to be deleted there are gone."""
         self._start(lambda: self._look_for_deleted(place, names, single=single))
 
-    def start_to_compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> None:
+    def start_to_compare(
+        self, pairs: list[tuple[str, str]], shared: list[str], new: list[str]
+    ) -> None:
         """Whether the places of a pair are one: a folder of one end, and the other end; or the
-        folders of a ``shared`` path below both."""
-        self._start(lambda: self._compare(pairs, shared))
+        folders of a ``shared`` path below both, or of one that is ``new`` at the destination."""
+        self._start(lambda: self._compare(pairs, shared, new))
 
     def _start(self, examine: Callable[[], Verdict]) -> None:
         self._later = BackgroundCall(lambda: self._run(examine))
@@ -206,20 +208,25 @@ class Examination:
                 return replace(verdict, refusal=DESTINATION_IS_A_FILE)
             if self._deletes_what_is_left_out(single):
                 return replace(verdict, refusal=refusals.FILTERED_SYNC)
-            holds = self._risky(chosen) and (single or holding.answer())
+            one_machine = self._ends.one_machine(source, destination)
+            risky = self._risky(chosen) or (one_machine and order.shows_halves)
+            holds = risky and order.operation != "check" and (single or holding.answer())
         except MissingSource as missing:
             return replace(verdict, refusal=missing.message)
         finally:
             holding.wait()
         if order.operation == "check":
             return verdict
-        if self._risky(chosen) and destination.bucket_based and is_root(order.destination):
-            return replace(verdict, refusal=refusals.NO_BUCKET)
+        if destination.bucket_based and is_root(order.destination):
+            buckets = source.bucket_based and is_root(order.source)
+            if risky or not buckets:
+                return replace(verdict, refusal=refusals.NO_BUCKET)
         if order.operation == "sync" and not holds and not order.options.allow_empty_source:
             return replace(verdict, refusal=refusals.EMPTY_SOURCE)
         # Where there is no file nothing can be lost, and a folder that is not there must not be
         # made by a marker.
         proves = order.moves and holds
+        verdict = replace(verdict, one_machine=one_machine and proves)
         return self._with_proof(verdict, source, destination, proves=proves)
 
     def _with_proof(
@@ -231,7 +238,7 @@ class Examination:
         look: str | None = None
         if local:
             folds = _folds_case(order.destination, may_write=not order.dry_run)
-        one_machine = proves and self._ends.one_machine(source, destination)
+        one_machine = verdict.one_machine
         if proves:
             if refusal := self._prove(single, one_machine=one_machine, keep=True):
                 return replace(verdict, refusal=refusal)
@@ -256,9 +263,7 @@ class Examination:
                 if one_machine
                 else Samples(shared=shared)
             )
-        return replace(
-            verdict, folds_case=folds_names, look=look, samples=samples, one_machine=one_machine
-        )
+        return replace(verdict, folds_case=folds_names, look=look, samples=samples)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -287,8 +292,10 @@ class Examination:
         return self._order.operation == "sync" and by_time_or_size and not single
 
     def _shares(self, chosen: Comparison) -> bool:
-        """Whether a folder below both ends that is one place would be emptied or cut off."""
-        return self._order.operation == "move" or chosen.every_byte
+        """Whether a folder below both ends that is one place would be emptied, or its files cut
+        off."""
+        order = self._order
+        return order.operation == "move" or chosen.every_byte or order.shows_halves
 
     def _may_share(self, chosen: Comparison, source: Storage) -> bool:
         """Whether a server may show one folder below both ends: by a link or a mount of its own."""
@@ -327,9 +334,10 @@ class Examination:
 
     # --- what is asked later --------------------------------------------------------------------
 
-    def _compare(self, pairs: list[tuple[str, str]], shared: list[str]) -> Verdict:
+    def _compare(self, pairs: list[tuple[str, str]], shared: list[str], new: list[str]) -> Verdict:
         self._ends.start()
-        refusal = self._place_checks.of_pairs(pairs) or self._place_checks.of_shared(shared)
+        checks = self._place_checks
+        refusal = checks.of_pairs(pairs) or checks.of_shared(shared) or checks.of_new(new)
         return Verdict(Comparison(BYTES), refusal)
 
     def _prove_again(self, earlier: Verdict) -> Verdict:

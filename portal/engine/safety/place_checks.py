@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from portal.engine.output.statistics import printable
 from portal.engine.safety import refusals
 from portal.engine.safety.ends import End, Ends
 from portal.engine.safety.marker_journal import Journal
-from portal.engine.safety.probe import Probe, ProbeResult
+from portal.engine.safety.probe import Probe, ProbeResult, has_folder
 
 #: How many folders are compared at the same time, and how much of a path is shown.
 _AT_ONCE = 8
@@ -93,26 +94,69 @@ class PlaceChecks:
 
     def of_shared(self, tails: list[str]) -> str | None:
         """``tails``: paths below both ends."""
+        return self._first_refusal(partial(self._of_folder, one_way=False), tails)
+
+    def of_new(self, tails: list[str]) -> str | None:
+        """``tails``: paths below the source, of folders in which the destination lists no file. One
+        that it does not list at all may be there all the same, as a link that it follows. A marker
+        makes the folder; what would lie below it is new."""
+        below: dict[str, list[str]] = {}
+        for tail in tails:
+            below.setdefault(tail.rpartition("/")[0], []).append(tail)
+        known = set(tails)
+        waiting = [tail for tail in tails if tail.rpartition("/")[0] not in known]
+        while waiting:
+            listed: list[str] = []
+            refusal = self._first_refusal(partial(self._of_new, listed=listed), waiting)
+            if refusal:
+                return refusal
+            waiting = [one for folder in sorted(listed) for one in below.get(folder, [])]
+        return None
+
+    def _of_new(self, tail: str, listed: list[str]) -> str | None:
+        local = self._destination.startswith("/")
+        if local:
+            path = Path(self._destination, tail)
+            is_there, is_hidden = path.is_dir(), path.is_symlink()
+        else:
+            is_there = has_folder(self._ends.at_exactly(self._destination), tail)
+            is_hidden = not is_there
+        if is_hidden and (is_there or not local):
+            return self._of_folder(tail, one_way=True)
+        if is_there:
+            listed.append(tail)
+        return None
+
+    def _first_refusal(
+        self, check: Callable[[str], str | None], tails: Sequence[str]
+    ) -> str | None:
         for at in range(0, len(tails), _AT_ONCE):
+            self._ensure_going()
             some = tails[at : at + _AT_ONCE]
-            for refusal in together([partial(self._of_shared, tail) for tail in some]):
+            for refusal in together([partial(check, tail) for tail in some]):
                 if refusal:
                     return refusal
         return None
 
-    def _of_shared(self, tail: str) -> str | None:
-        self._ensure_going()
+    def _of_folder(self, tail: str, *, one_way: bool) -> str | None:
         places = [samples.below(place, tail) for place in (self._source, self._destination)]
-        result = self._probe_pair(*(self._ends.at_exactly(place) for place in places))
+        outer, inner = (self._ends.at_exactly(place) for place in places)
+        result = self._probe_pair(outer, inner, one_way=one_way)
         shown = printable(tail, _SHOWN)
         if result.one_place:
             return refusals.SHARED_FOLDER.format(shown)
         return refusals.MAY_BE_SHARED.format(shown) if result.unproven else None
 
-    def _probe_pair(self, outer: End, inner: End) -> ProbeResult:
-        """Both are written to, and read."""
+    def _probe_pair(self, outer: End, inner: End, *, one_way: bool = False) -> ProbeResult:
+        """Both are written to, and read; or, ``one_way``, only the inner one is written to."""
+        cross = not one_way
         probe = Probe(
-            outer, inner, cross=True, exact=True, new=False, journal=self._journal, must_cross=True
+            *(outer, inner),
+            cross=cross,
+            exact=True,
+            new=False,
+            journal=self._journal,
+            must_cross=cross,
         )
         try:
             return probe.run()

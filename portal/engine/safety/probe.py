@@ -168,7 +168,7 @@ class Probe:
         alike = [
             self._destination.below(tail)
             for tail in self._source.tails()
-            if _exists(self._destination, tail)
+            if has_folder(self._destination, tail)
         ]
         if not alike:
             return ProbeResult()
@@ -197,7 +197,8 @@ def _seen(end: End, name: str) -> Callable[[], bool]:
     return lambda: isinstance(try_to_ask(lambda: end.find(name)), Item)
 
 
-def _exists(end: End, tail: str) -> bool:
+def has_folder(end: End, tail: str) -> bool:
+    """Whether the end lists a folder of this path. One that does not answer lists none."""
     parent, _, name = tail.rpartition("/")
     inside = end.below(parent) if parent else end
     if isinstance(inside, LocalFolder):

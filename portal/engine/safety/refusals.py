@@ -17,8 +17,8 @@ FILTERED_SYNC = (
 )
 NOTHING_FOUND = "Nothing was found at {}. Check the path behind the remote's name."
 NO_BUCKET = (
-    "The destination names no bucket, so this would replace whole buckets. Write the name of a "
-    "bucket after the colon."
+    "The destination names no bucket, container or share, so that each folder would become one. "
+    "Nothing was done. Write the name of one after the colon."
 )
 LOOKS_ALIKE = (
     "Many folders of one end look just like the other end, and both are on the same machine. That "
