@@ -84,7 +84,8 @@ def name_of_portal(settings: Settings) -> str:
 def _before(job: Job) -> engine.Progress | None:
     """Returns the figures of earlier attempts. Returns None if none of them did anything, or knew
     how much there is to do."""
-    if job.attempt <= 1 or (job.total_bytes is None and not job.files_transferred):
+    did_something = job.files_transferred or job.files_deleted
+    if job.attempt <= 1 or (job.total_bytes is None and not did_something):
         return None
     return engine.Progress(
         phase=engine.Phase.SCANNING,

@@ -386,6 +386,24 @@ def test_what_arrived_in_a_retry_too_short_to_tell_a_total_is_counted(begun: boo
     assert told.percent == pytest.approx(88.8)
 
 
+def test_deletions_before_the_first_statistics_are_counted() -> None:
+    parser = ProgressParser("sync", False)
+    for number in range(43):
+        parser.note(Done(FileAction.DELETED, f"{number}", 0))
+    told = parser.finish(succeeded=False)
+    assert told is not None
+    assert told.files_deleted == 43
+
+
+def test_deletions_of_all_attempts_are_added_while_nothing_is_transferred() -> None:
+    nothing = {"percent": None, "files_transferred": 0, "files_total": 0, "bytes_arrived": 0}
+    before = reading(0, None, files_deleted=43, **nothing)
+    figures = CumulativeProgress("sync", dry_run=False, before=before)
+    assert figures.read(reading(0, None, files_deleted=200, **nothing)).files_deleted == 243
+    done = {**nothing, "percent": 100.0}
+    assert figures.read(reading(0, 0, files_deleted=257, **done)).files_deleted == 300
+
+
 def test_files_of_a_move_that_have_arrived_and_lie_at_the_source_are_known() -> None:
     parser = ProgressParser("move", False)
     for name, size in (("a", 10), ("b", 20), ("c", 30)):

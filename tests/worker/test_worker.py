@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from portal.engine import FIGURES
+from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import claims, control, rescue
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
-from portal.worker import Worker
+from portal.worker import Worker, attempt
 from tests.support.transfers import (
     MIB,
     Counted,
@@ -448,3 +450,24 @@ def test_job_whose_worker_died_ends_with_the_figures_of_all_attempts(
     for name in ("bytes_transferred", "percent", "files_transferred"):
         values = [event[name] or 0 for event in told]
         assert values == sorted(values), name
+
+
+@pytest.mark.parametrize(
+    ("figures", "kept"),
+    [
+        ({"files_deleted": 43}, True),
+        ({"files_transferred": 2}, True),
+        ({"total_bytes": 0}, True),
+        ({}, False),
+    ],
+)
+def test_next_attempt_goes_on_from_the_figures_of_one_that_did_anything(
+    figures: dict[str, int], kept: bool
+) -> None:
+    nothing = {name: 0 for name, figure in FIGURES.items() if figure.kept}
+    row = nothing | {"total_bytes": None, "percent": None} | figures
+    before = attempt._before(Job(attempt=2, **row))
+    assert (before is not None) == kept
+    assert attempt._before(Job(attempt=1, **row)) is None
+    for name, value in figures.items():
+        assert getattr(before, name) == value

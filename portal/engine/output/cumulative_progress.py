@@ -73,9 +73,14 @@ class CumulativeProgress:
 
     def _joined(self, before: Progress, reading: Progress) -> Progress:
         if reading.total_bytes is None and not (self._moves and reading.files_transferred):
-            # It is still listing.
+            # It is still listing, or has nothing to transfer and deletes.
             return replace(
-                before, phase=reading.phase, speed_bytes=0, eta_seconds=None, current_files=()
+                before,
+                phase=reading.phase,
+                speed_bytes=0,
+                eta_seconds=None,
+                current_files=(),
+                **{name: getattr(before, name) + getattr(reading, name) for name in _ADDED},
             )
         adds = self._moves and not self.sends_again
         joined = self._added(before, reading) if adds else reading

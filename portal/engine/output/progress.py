@@ -184,7 +184,7 @@ class ProgressParser:
         )
 
     def _failed(self, stats: RcloneStatistics) -> Progress | None:
-        if self._reading is None and not self._counts.arrived:
+        if self._reading is None and not (self._counts.arrived or self._counts.deleted):
             return None
         knew_the_total = self._reading is not None and self._reading.total_bytes is not None
         # When rclone is stopped, it logs files whose bytes are in no later statistics.
