@@ -50,6 +50,7 @@ from portal.worker.timing import GRACE, Timing
 from tests.shipped.image import Image
 from tests.support.applications import configure, engine_of
 from tests.support.client import Browser
+from tests.support.databases import Databases
 from tests.support.modes import ONE_PROCESS, SCALED_OUT
 from tests.support.parts import Postgres, Redis
 from tests.support.transfers import Recorder, fill, queue, status_of
@@ -335,13 +336,19 @@ def postgres(postgres_server: Postgres) -> Postgres:
     return postgres_server
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: Postgres, postgres_template: str) -> Databases:
+    postgres_server.start()
+    return Databases(postgres_server, postgres_template)
+
+
 @pytest.fixture
-def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+def postgres_url(postgres: Postgres, databases: Databases) -> Iterator[str]:
     """A database of this test alone on PostgreSQL, with its tables and the users."""
-    url = postgres.create(postgres_template)
+    url = databases.take()
     yield url
     postgres.start()
-    postgres.drop(url)
+    databases.give_back(url)
 
 
 @pytest.fixture(scope="session")
