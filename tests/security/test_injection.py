@@ -30,6 +30,9 @@ from tests.support.users import PASSWORD
 
 ODD = "\n2026-11-22T00:00:00Z [info] sign-in user=admin outcome=ok\r\x1b[2J\x00\u2028\u202e"
 
+#: Others go through nearly all of it too, and the tracer would take a third of the time.
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:

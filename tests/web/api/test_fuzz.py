@@ -47,6 +47,9 @@ BOUNDED = settings(
     suppress_health_check=list(HealthCheck),
 )
 
+#: Others go through nearly all of it too, and the tracer would take a third of the time.
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture
 def operations(
