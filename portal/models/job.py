@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.db.clock import now
@@ -193,7 +193,8 @@ def all_run_seconds(
 
 
 class JobPlace(Base):
-    """A place that an open job writes to, see ``services.places``; gone when the job ends."""
+    """A place that an open job writes to or reads, see ``services.jobs.places``; gone when the job
+    ends."""
 
     __tablename__ = "job_places"
     __table_args__ = (Index("ix_job_places_job_id", "job_id"),)
@@ -203,6 +204,8 @@ class JobPlace(Base):
         Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True
     )
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    #: Whether the job writes there.
+    writes: Mapped[bool] = mapped_column(default=True, server_default=true())
 
 
 class JobEvent(Base):

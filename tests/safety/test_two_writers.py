@@ -126,8 +126,42 @@ def test_move_writes_at_its_source_too(root: Path, new_job: Any) -> None:
     into = new_job(source=fill(root / "new"), destination=source / "in")
     assert claim(moving)
     assert not claim(into)
-    reading = new_job(source=source, destination=root / "copy")
-    assert claim(reading)
+    end(moving)
+    assert claim(into)
+
+
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.SYNC, Operation.MOVE])
+@pytest.mark.parametrize("read", ["between", "between/inner", "."])
+def test_job_waits_for_the_one_that_is_filling_its_source(
+    root: Path, new_job: Any, operation: Operation, read: str
+) -> None:
+    """It would take what is not there yet for deleted, or a part for the whole."""
+    (root / "between/inner").mkdir(parents=True)
+    filling = new_job(source=fill(root.parent / "from"), destination=root / "between")
+    then = new_job(operation=operation, source=root / read, destination=root.parent / "backup")
+    assert claim(filling)
+    assert not claim(then)
+    with read_connection() as connection:
+        assert places.blockers(connection, [then])[then].job_id == filling
+    assert [one.job_id for one in places.ready()] == []
+    end(filling)
+    assert [one.job_id for one in places.startable_after(places_of(filling, root))] == [then]
+    assert claim(then)
+
+
+def places_of(job_id: int, root: Path) -> frozenset[str]:
+    return places.look_up(places.ends_of(stored(job_id))).written
+
+
+def test_readers_of_one_folder_wait_for_nobody_and_no_writer_for_them(
+    root: Path, new_job: Any
+) -> None:
+    source = fill(root / "from")
+    one, other = (new_job(source=source, destination=root / name) for name in ("one", "other"))
+    writer = new_job(source=fill(root / "new"), destination=source / "in")
+    assert claim(one)
+    assert claim(other)
+    assert claim(writer)
 
 
 @pytest.mark.parametrize("more", [{"operation": Operation.CHECK}, {"dry_run": True}])

@@ -52,10 +52,10 @@ def claim(
     job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
 ) -> Job | None:
     """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
-    queued, if another job writes to the same place (``found``: where this one writes now), or if
+    queued, if another job writes where this one writes or reads (``found``: its places now), or if
     the row of this worker says that it takes no more jobs."""
-    written = _places_to_write(job_id, found)
-    if written is None:
+    used = _places_to_use(job_id, found)
+    if used is None:
         return None
     with job_transaction(job_id) as tx:
         places.claim_in_turn(tx)
@@ -66,7 +66,7 @@ def claim(
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=[*_takes_jobs(worker_id), *places.is_alone(job_id, written)],
+            only_if=[*_takes_jobs(worker_id), *places.is_alone(job_id, used)],
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
@@ -80,23 +80,23 @@ def claim(
             tx.commit()
             publish.status_changed(job, JobStatus.QUEUED)
     if job is None:
-        _places_to_write(job_id, found)  # another claim came first: its end has to find this job
+        _places_to_use(job_id, found)  # another claim came first: its end has to find this job
     return job
 
 
-def _places_to_write(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
-    """Returns the places that the job writes to; None if it has to wait for another job. This is
-    checked before the claim, so that a job that waits takes no lock."""
+def _places_to_use(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
+    """Returns the places that the job writes to or reads; None if it has to wait for another job.
+    This is checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:
-        known = places.keys_of(connection, job_id)
-        written = known if found is None else found.written
-        waits = places.waits(connection, job_id, written)
-    if waits and found is not None and written != known:
+        known = places.used_by(connection, job_id)
+        used = known if found is None else found.used
+        waits = places.waits(connection, job_id, used)
+    if waits and found is not None and used != known:
         # When the other job ends, this one is found by these places.
         with write() as tx:
             places.keep(tx, job_id, found)
             tx.commit()
-    return None if waits else written
+    return None if waits else used
 
 
 def _keys(found: JobPlaces | None) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        written = places.keys_of(tx.connection(), job_id)
+        written = places.written_by(tx.connection(), job_id)
         changed = transition(
             tx,
             job_id,

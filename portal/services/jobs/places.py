@@ -1,8 +1,10 @@
-"""Where open jobs write, so that no two of them write to the same place at once.
+"""Where open jobs write, so that no two of them write to the same place at once, and none takes
+what another is just writing for all there is.
 
-A job that writes has a row for each name of each place that it writes to. It may be claimed when no
-running job and no job ahead of it writes to the same place, to a place inside it or to one that
-contains it. A job waits only for older and for running jobs, so jobs never wait in a circle.
+A job that writes has a row for each name of each place that it writes to or reads. It may be
+claimed when no running job and no job ahead of it writes to one of them, to a place inside it or to
+one that contains it. A job waits only for older and for running jobs, so jobs never wait in a
+circle.
 """
 
 from __future__ import annotations
@@ -60,11 +62,17 @@ class PendingJob:
 @dataclass(frozen=True, slots=True)
 class JobPlaces:
     """``source`` and ``destination``: a key of each side, as ``engine.safety.places`` makes it, or
-    None if it cannot be known. ``written``: every key of the places that the job writes to."""
+    None if it cannot be known. ``written``: every key of the places that the job writes to;
+    ``read``: of those that it only reads, if it writes anywhere."""
 
     source: str | None
     destination: str | None
     written: frozenset[str]
+    read: frozenset[str] = frozenset()
+
+    @property
+    def used(self) -> frozenset[str]:
+        return self.written | self.read
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +110,16 @@ def look_up(ends: JobEnds, *, ask_network: bool = False) -> JobPlaces:
             sides[side] = _elsewhere(text, remotes[number], ask_network=ask_network)
         else:
             sides[side] = []
-    written = set(sides["destination"]) if writes else set()
-    if writes and ends.operation is Operation.MOVE:
-        written |= set(sides["source"])
+    written = sides["destination"] if writes else []
+    read = sides["source"] if writes else []
+    if ends.operation is Operation.MOVE:
+        written, read = written + read, []
+    stored = frozenset(map(_stored_key, written))
     return JobPlaces(
         source=_first(sides["source"]),
         destination=_first(sides["destination"]),
-        written=frozenset(_stored_key(key) for key in written),
+        written=stored,
+        read=frozenset(map(_stored_key, read)) - stored,
     )
 
 
@@ -219,11 +230,13 @@ def _machine() -> str:
 
 def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
     """Replaces the stored places of this job."""
-    if keys_of(tx.connection(), job_id) == found.written:
+    kept = {**dict.fromkeys(found.written, True), **dict.fromkeys(found.read, False)}
+    mine = select(JobPlace.key, JobPlace.writes).where(JobPlace.job_id == job_id)
+    if dict(tx.execute(mine).all()) == kept:
         return
     forget(tx, job_id)
-    if found.written:
-        rows = [{"job_id": job_id, "key": key} for key in sorted(found.written)]
+    if kept:
+        rows = [{"job_id": job_id, "key": key, "writes": kept[key]} for key in sorted(kept)]
         tx.execute(insert(JobPlace), rows)
 
 
@@ -242,8 +255,14 @@ def forget_ended() -> None:
             tx.commit()
 
 
-def keys_of(connection: Connection, job_id: int) -> frozenset[str]:
+def used_by(connection: Connection, job_id: int) -> frozenset[str]:
+    """Returns the keys of all places that a job writes to or reads."""
     return frozenset(connection.scalars(select(JobPlace.key).where(JobPlace.job_id == job_id)))
+
+
+def written_by(connection: Connection, job_id: int) -> frozenset[str]:
+    query = select(JobPlace.key).where(JobPlace.job_id == job_id, JobPlace.writes)
+    return frozenset(connection.scalars(query))
 
 
 def claim_in_turn(tx: Session) -> None:
@@ -257,7 +276,7 @@ def claim_in_turn(tx: Session) -> None:
 
 
 def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
-    """Conditions: no other job blocks this one, which writes to these places."""
+    """Conditions: no other job blocks this one, which writes to these places or reads them."""
     if not keys:
         return []
     older, other = _older(job_id, keys), aliased(Job)
@@ -295,12 +314,12 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
     others = connection.execute(
         select(JobPlace.job_id, JobPlace.key, Job.status, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
-        .where(_overlapping(set().union(*keys.values())))
+        .where(JobPlace.writes, _overlapping(set().union(*keys.values())))
         .order_by(JobPlace.job_id)
     ).all()
     found: dict[int, Blocker] = {}
-    for job_id, written in keys.items():
-        in_the_way = [row for row in others if _overlap(row.key, written)]
+    for job_id, used in keys.items():
+        in_the_way = [row for row in others if _overlap(row.key, used)]
         # A younger job may run already if its conflict was discovered too late, or if its place has
         # changed since.
         older = (row for row in in_the_way if row.job_id < job_id)
@@ -310,12 +329,14 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
     return found
 
 
-def _overlap(key: str, written: Collection[str]) -> bool:
-    return any(key in places.holders(one) or one in places.holders(key) for one in written)
+def _overlap(key: str, used: Collection[str]) -> bool:
+    return any(key in places.holders(one) or one in places.holders(key) for one in used)
 
 
 def _older(job_id: int, keys: Iterable[str]) -> Select[int]:
-    return select(JobPlace.job_id).where(JobPlace.job_id < job_id, _overlapping(keys))
+    return select(JobPlace.job_id).where(
+        JobPlace.job_id < job_id, JobPlace.writes, _overlapping(keys)
+    )
 
 
 def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
@@ -325,7 +346,7 @@ def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
     return (
         select(other.id)
         .join(JobPlace, JobPlace.job_id == other.id)
-        .where(other.status.in_(ACTIVE), other.id > job_id, _overlapping(keys))
+        .where(other.status.in_(ACTIVE), other.id > job_id, JobPlace.writes, _overlapping(keys))
     )
 
 
@@ -347,21 +368,23 @@ def startable_after(keys: Collection[str]) -> list[PendingJob]:
 def ready() -> list[PendingJob]:
     """Returns all queued jobs that no other job blocks, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
-    columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key]
+    columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key, JobPlace.writes]
     query = (
         select(*columns)
         .outerjoin(JobPlace, JobPlace.job_id == Job.id)
         .where(or_(Job.status.in_((JobStatus.QUEUED, *ACTIVE)), goes_on))
     )
+    used: dict[int, list[str]] = {}
     written: dict[int, list[str]] = {}
     jobs: dict[int, Row[Any]] = {}
     with read_connection() as connection:
         for row in connection.execute(query):
             jobs[row.id] = row
-            written.setdefault(row.id, []).extend([row.key] if row.key else [])
+            used.setdefault(row.id, []).extend([row.key] if row.key else [])
+            written.setdefault(row.id, []).extend([row.key] if row.writes else [])
     taken = _TakenPlaces()
     for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
-        if row.status == JobStatus.QUEUED and not taken.overlaps(written[row.id]):
+        if row.status == JobStatus.QUEUED and not taken.overlaps(used[row.id]):
             taken.free.append(PendingJob(row.id, row.pool))
         taken.add(written[row.id])
     return taken.free

@@ -194,7 +194,7 @@ def _move(
     old = JobStatus(job.status)
     attempt = job.attempt
     with job_transaction(job.id) as tx:
-        written = places.keys_of(tx.connection(), job.id)
+        written = places.written_by(tx.connection(), job.id)
         moved = transition(
             tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
