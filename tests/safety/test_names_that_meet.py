@@ -81,6 +81,29 @@ def test_both_forms_of_an_accent_are_copied_between_folders(attempts, tmp_path):
     assert kept(tmp_path / "to") == before
 
 
+@pytest.mark.parametrize("operation", ["copy", "move", "sync", "confirmed sync"])
+def test_object_of_the_other_form_of_an_accent_is_not_written_over(
+    attempts, servers, tmp_path, operation
+):
+    """Only the source's own form is at the source; the destination holds both."""
+    source, store = tmp_path / "source", tmp_path / "store" / "shelf"
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    source.mkdir()
+    store.mkdir(parents=True)
+    (source / composed).write_bytes(b"mine")
+    (store / composed).write_bytes(b"the old one, composed")
+    (store / decomposed).write_bytes(b"another file")
+    remote = servers.remote("cloud", servers.start("s3", tmp_path / "store"))
+    if operation.startswith("confirmed"):
+        outcome = attempts.confirmed("sync", source, "cloud:shelf", remote)
+    else:
+        outcome = attempts.run(operation, source, "cloud:shelf", remote)
+    assert outcome.succeeded, outcome
+    other = {} if "sync" in operation else {decomposed: b"another file"}
+    assert kept(store) == {composed: b"mine", **other}
+    assert outcome.progress.files_deleted == ("sync" in operation)
+
+
 def test_names_that_meet_are_found_in_little_memory():
     names = [f"folder/{number}.jpg" for number in range(5000)]
     assert source_names.meeting(lambda: iter(names)) == []

@@ -1,4 +1,4 @@
-"""Whether a folder of this machine takes names that differ by case alone for one."""
+"""Whether a place takes names that differ only by case, or by the form of an accent, for one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _WITHOUT_CASE = frozenset({"vfat", "msdos", "exfat", "hfs", "hfsplus"})
 _WITH_CASE = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "f2fs", "overlay", "zfs", "ramfs", "bcachefs"}
 )
+#: Storages of objects, to which a name is a row of bytes. Of servers with a disk nobody knows.
+_OF_OBJECTS = frozenset({"s3", "azureblob", "google cloud storage", "b2"})
 _GET_FLAGS = 0x80086601
 _CASEFOLD = 0x40000000
 
@@ -30,6 +32,11 @@ def folds_case(folder: str, *, may_write: bool) -> bool:
     if kind in _WITH_CASE:
         return _is_marked(folder)
     return may_write and _tried(folder)
+
+
+def keeps_forms(backend: str) -> bool:
+    """As ``keeps_accents``, of a storage of this kind."""
+    return backend in _OF_OBJECTS
 
 
 def keeps_accents(folder: str) -> bool:

@@ -25,7 +25,7 @@ from portal.engine.order.comparison import BYTES, Comparison, Storage
 from portal.engine.output.samples import NO_SAMPLES, Samples
 from portal.engine.output.statistics import Error, printable
 from portal.engine.safety import places, refusals
-from portal.engine.safety.case import folds_case, keeps_accents
+from portal.engine.safety.case import folds_case, keeps_accents, keeps_forms
 from portal.engine.safety.ends import Ends, existing, is_bucket, is_root
 from portal.engine.safety.linked_folders import linked_folder
 from portal.engine.safety.place_checks import PlaceChecks
@@ -133,8 +133,10 @@ class Examination:
         finally:
             self._ends.close()
         end = self._order.destination
-        exact = end.startswith("/") and all(map(keeps_accents, _file_systems(end)))
-        return replace(verdict, keeps_accents=exact)
+        backend = self._order.backend_of(end)
+        if backend is None:
+            return replace(verdict, keeps_accents=all(map(keeps_accents, _file_systems(end))))
+        return replace(verdict, keeps_accents=keeps_forms(backend))
 
     def _examine(self) -> Verdict:
         order = self._order
