@@ -23,6 +23,7 @@ from portal.services.jobs import claims, rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import JobNotifier, queue_name
+from portal.worker.timing import Timing
 from tests.shipped import environment as shipped
 from tests.support.applications import engine_of
 from tests.support.parts import Redis
@@ -217,6 +218,21 @@ def test_job_without_a_claim_for_a_minute_is_notified_again_once_a_minute(
     assert rescue.sweep(45, 60) == notified, "until it is noted that workers were notified"
     rescue.note_notified([job_id])
     assert rescue.sweep(45, 60) == []
+
+
+def test_message_that_was_lost_in_redis_is_sent_again_at_one_of_the_next_sweeps(
+    app: Flask, settings: Settings, notifier: JobNotifier, new_job: Any
+) -> None:
+    """Redis goes on, and somebody has emptied it."""
+    timing = Timing().scale(settings.test_time_scale)
+    job_id, other = new_job(), new_job(pool="site-b")
+    with sweeping(settings):
+        wait_for(lambda: waiting_messages(notifier) == [job_id], 10)
+        wait_for(lambda: stored(other).notified_at is not None, 5)
+        noted = stored(other).notified_at
+        notifier._redis.delete(queue_name(None))
+        wait_for(lambda: waiting_messages(notifier) == [job_id], timing.renotify_after / 2)
+    assert stored(other).notified_at == noted, "its message waits all the time"
 
 
 def test_job_that_is_taken_back_gets_a_message_whatever_others_wait(

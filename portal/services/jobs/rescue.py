@@ -101,6 +101,17 @@ def all_queued() -> list[PendingJob]:
     return _due_for_notification(0.0)
 
 
+def unclaimed(seconds: float, is_lost: Callable[[str | None], bool]) -> list[PendingJob]:
+    """Returns the jobs that may begin and of which workers were notified so many seconds ago, of
+    the pools whose messages ``is_lost`` says are gone."""
+    notified = func.coalesce(Job.notified_at, Job.queued_at)
+    waits = (Job.status == JobStatus.QUEUED) & (notified <= database_time(ago=seconds))
+    pools = session.scalars(select(Job.pool).where(waits).distinct()).all()
+    session.rollback()
+    lost = {pool for pool in pools if is_lost(pool)}
+    return [one for one in _due_for_notification(seconds) if one.pool in lost] if lost else []
+
+
 def note_notified(job_ids: Sequence[int]) -> None:
     """Notes that a message for each of these jobs is on its way to a worker."""
     for first in range(0, len(job_ids), _AT_ONCE):

@@ -71,6 +71,9 @@ class CeleryExecutor:
         except AWAY as away:
             log.warning("no sweep", error=reason(away))
             return False
+        except redis.RedisError as error:
+            log.warning("the queue was not read", error=str(error))
+            return False
         finally:
             session.remove()
         by_pool: dict[str | None, list[int]] = defaultdict(list)
@@ -85,7 +88,12 @@ class CeleryExecutor:
         """Rescues stalled jobs; returns the jobs that are due for a message, or all that wait."""
         waiting = rescue.sweep(self._timing.stalled_after, self._timing.renotify_after)
         workers.watch()
-        return rescue.all_queued() if everything else waiting
+        if everything:
+            return rescue.all_queued()
+        # Workers take a message only for a free slot: one that nobody has taken and that does not
+        # wait in Redis either was lost there.
+        lost = rescue.unclaimed(self._timing.sweep, self._notifier.is_empty)
+        return waiting + [one for one in lost if one not in waiting]
 
     def _notify(self, pool: str | None, ids: list[int]) -> bool:
         """Puts a message for each of these jobs into Redis unless one waits there already, then

@@ -132,6 +132,11 @@ class JobNotifier:
             first += len(batch)
         return found
 
+    def is_empty(self, pool: str | None) -> bool:
+        """Returns whether no message waits in the queue of a pool. Raises redis.RedisError."""
+        length: Any = self._redis.llen(queue_name(pool))
+        return int(length) == 0
+
     def deliver(self, job_ids: Iterable[int], pool: str | None) -> bool:
         """Sends in the caller's thread. Returns whether every message has arrived at Redis."""
         try:
