@@ -42,6 +42,9 @@ STATES: dict[JobStatus, StateView] = {
 
 ACTIVE = (_S.RUNNING, _S.CANCELLING)
 FINAL = (_S.COMPLETED, _S.FAILED, _S.CANCELLED)
+#: How the jobs of the history ended. ``INTERRUPTED`` is an end only of what deletes, see
+#: ``goes_on``; a person may still cancel it.
+ENDINGS = (*FINAL, _S.INTERRUPTED)
 CANCELLABLE = (_S.QUEUED, _S.RUNNING, _S.INTERRUPTED)
 RETRYABLE = (_S.FAILED, _S.CANCELLED, _S.INTERRUPTED)
 

@@ -18,9 +18,12 @@ import pytest
 from portal.settings import Settings
 from tests.support.transfers import (
     MIB,
+    Counted,
     assert_ended_once,
+    counted_bytes,
     fill,
     history,
+    miscounted_totals,
     rclones,
     status_of,
     stored,
@@ -60,7 +63,14 @@ def test_successor_on_the_same_machine_need_not_wait_for_the_lease_of_the_dead(
     first.kill()
     worker()
     wait_for(lambda: status_of(job_id) == "interrupted")
-    assert stored(job_id).error == "Its worker stopped responding."
+    assert stored(job_id).error == (
+        "Its worker stopped responding. "
+        "The figures are those of its last report; more may have been done."
+    )
+    moved = stored(job_id).bytes_transferred
+    assert moved > 0
+    assert counted_bytes() == Counted(moved, moved, moved)
+    assert miscounted_totals() == {}
 
 
 def test_killed_rclone_alone_is_a_failure_that_says_so(

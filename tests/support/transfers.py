@@ -9,6 +9,7 @@ import sqlite3
 import textwrap
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from portal.services.actor import Actor
 from portal.services.jobs import claims, create, places, reports
 from portal.services.jobs.claims import Claim, ClaimStatus
 from portal.services.jobs.reports import ProgressReport
+from portal.services.jobs.totals import DIFFERENT, Total
 from portal.services.runtime import runtime
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
@@ -112,6 +114,26 @@ def miscounted() -> dict[str, tuple[int, int]]:
         for status in JobStatus
         if told.get(status, 0) != real.get(status, 0)
     }
+
+
+def miscounted_totals() -> dict[tuple[str, str], tuple[Total, Total]]:
+    """Spans and statuses of which the totals are not those of the jobs: (totals, jobs)."""
+    figures = (HistoryTotal.jobs, HistoryTotal.bytes_moved, HistoryTotal.files)
+    keys = (HistoryTotal.span, HistoryTotal.status)
+    told: defaultdict[tuple[str, str], Total] = defaultdict(Total)
+    real: defaultdict[tuple[str, str], Total] = defaultdict(Total)
+    try:
+        for span, status, *row in session.execute(select(*keys, *figures, HistoryTotal.seconds)):
+            told[span, status] += Total(*row)
+        for job in session.scalars(select(Job).where(Job.finished_at.is_not(None))):
+            status = DIFFERENT if job.outcome == DIFFERENT else str(job.status)
+            for span in Span:
+                real[span, status] += Total(
+                    1, job.bytes_transferred, job.files_transferred, job.seconds or 0
+                )
+    finally:
+        session.remove()
+    return {key: (told[key], real[key]) for key in {*told, *real} if told[key] != real[key]}
 
 
 @dataclass(frozen=True, slots=True)

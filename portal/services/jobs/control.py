@@ -27,8 +27,8 @@ from portal.services.jobs.transitions import (
 from portal.services.runtime import runtime
 from portal.transfers.states import (
     CANCELLABLE,
-    FINAL,
     JobStatus,
+    goes_on,
 )
 
 
@@ -66,7 +66,7 @@ def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
 
 
 def _refuse_ended(job: Job) -> None:
-    if job.status in (*FINAL, JobStatus.CANCELLING):
+    if job.status == JobStatus.CANCELLING or not goes_on(job.status, job.operation):
         raise Conflict(f"This job is already {job.status}.")
 
 

@@ -27,7 +27,6 @@ from portal.services.storage import remotes
 from portal.transfers.options import from_json
 from portal.transfers.request import Transfer
 from portal.transfers.states import (
-    FINAL,
     RETRYABLE,
     JobStatus,
     Operation,
@@ -104,7 +103,7 @@ def retry(old: Job, *, actor: Actor) -> Job:
         # Searched for while the old job is locked: if somebody clicks twice, the second click finds
         # the job of the first.
         job = tx.scalar(
-            select(Job).where(Job.retry_of_id == old.id, Job.status.not_in(FINAL)).limit(1)
+            select(Job).where(Job.retry_of_id == old.id, Job.finished_at.is_(None)).limit(1)
         )
         if job is not None:
             return job

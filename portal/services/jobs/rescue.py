@@ -25,7 +25,7 @@ from portal.realtime import publish
 from portal.services.jobs import places
 from portal.services.jobs.claims import standing_still
 from portal.services.jobs.places import PendingJob
-from portal.services.jobs.transitions import job_transaction, transition
+from portal.services.jobs.transitions import end_interrupted, job_transaction, transition
 from portal.transfers.states import (
     ACTIVE,
     MAX_INTERRUPTIONS,
@@ -40,6 +40,8 @@ _SWEEP = 7_016_996_766_537_068_645  # any number that nobody else uses for an ad
 _AT_ONCE = 1_000
 _STOPPED = "The portal stopped while this transfer was running."
 _SILENT = "Its worker stopped responding."
+#: Of a job that deletes: no later attempt finds out what its rclone did after the last report.
+_FIGURES = "The figures are those of its last report; more may have been done."
 
 Found = Row[Any]
 
@@ -84,9 +86,10 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
 
 
 def requeue_interrupted() -> set[str]:
-    """Queues copies and checks again, a few times; a job that deletes files waits for a person.
-    Returns the places that nobody writes to any more."""
-    return _for_each(_rows(Job.status == JobStatus.INTERRUPTED), _requeue)
+    """Queues copies and checks again, a few times; for a job that deletes files an interruption is
+    the end. Returns the places that nobody writes to any more."""
+    still_open = (Job.status == JobStatus.INTERRUPTED, Job.finished_at.is_(None))
+    return _for_each(_rows(*still_open), _requeue)
 
 
 def queued_ids() -> list[int]:
@@ -161,7 +164,7 @@ def _active(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 
 def _rows(*condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     columns: list[Any] = [Job.id, Job.status, Job.attempt, Job.operation, Job.interruptions]
-    return select(*columns).where(*condition).order_by(Job.id)
+    return select(*columns, Job.dry_run).where(*condition).order_by(Job.id)
 
 
 def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset[str]:
@@ -175,6 +178,8 @@ def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset
     if job.status == JobStatus.CANCELLING:
         return _move(job, JobStatus.CANCELLED, only_if, note=note, **left)
     lost = job.interruptions + 1
+    if Operation(job.operation).deletes and not job.dry_run:
+        reason = f"{reason} {_FIGURES}"
     return _move(
         job, JobStatus.INTERRUPTED, only_if, note=note, interruptions=lost, error=reason, **left
     )
@@ -182,7 +187,7 @@ def _rescue(job: Found, reason: str, *only_if: ColumnElement[bool]) -> frozenset
 
 def _requeue(job: Found) -> frozenset[str]:
     if Operation(job.operation).deletes:
-        return frozenset()
+        return _end(job)
     if job.interruptions > MAX_INTERRUPTIONS:
         reason = f"Interrupted {job.interruptions} times, so the transfer was given up."
         return _move(job, JobStatus.FAILED, note=reason, error=reason)
@@ -191,6 +196,17 @@ def _requeue(job: Found) -> frozenset[str]:
     return _move(
         job, JobStatus.QUEUED, queued_at=since, notified_at=None, **nobody, **standing_still()
     )
+
+
+def _end(job: Found) -> frozenset[str]:
+    with job_transaction(job.id) as tx:
+        written = places.written_by(tx.connection(), job.id)
+        ended = end_interrupted(tx, job.id)
+        if ended is None:
+            return frozenset()
+        tx.commit()
+        publish.changed(ended)
+    return written
 
 
 def _move(

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from portal.db.session import insert_into, session
 from portal.models import HistoryTotal, Job, Span
-from portal.transfers.states import FINAL, JobStatus
+from portal.transfers.states import ENDINGS, JobStatus
 
 #: No job ended before the first or will end after the second. Both are the start of a month.
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -40,16 +40,26 @@ class Total:
 
 def add(tx: Session, job: Job) -> None:
     """Adds a job that has just ended, within the transaction that ended it."""
+    _count(tx, job, DIFFERENT if job.outcome == DIFFERENT else job.status, 1)
+
+
+def subtract(tx: Session, job: Job, status: JobStatus) -> None:
+    """Subtracts a job that was added with this status and now gets another one; call ``add``
+    after it. Every transaction that needs both locks the rows in this order."""
+    _count(tx, job, status, -1)
+
+
+def _count(tx: Session, job: Job, status: str, sign: int) -> None:
     if job.finished_at is None:
         raise ValueError("only what is over counts")
     figures = {
-        "jobs": 1,
-        "bytes_moved": job.bytes_transferred,
-        "files": job.files_transferred,
-        "seconds": job.seconds or 0,
+        "jobs": sign,
+        "bytes_moved": sign * job.bytes_transferred,
+        "files": sign * job.files_transferred,
+        "seconds": sign * (job.seconds or 0),
     }
     row = {
-        "status": DIFFERENT if job.outcome == DIFFERENT else job.status,
+        "status": status,
         "owner_id": job.owner_id,
         "source_remote_id": job.source_remote_id or 0,
         "destination_remote_id": job.destination_remote_id or 0,
@@ -71,7 +81,7 @@ def add(tx: Session, job: Job) -> None:
 def by_ending(
     since: datetime | None, until: datetime | None, conditions: Sequence[ColumnElement[bool]]
 ) -> dict[str, Total]:
-    """Returns totals of every final status, and of ``DIFFERENT``, whose jobs also count as
+    """Returns totals of every ending, and of ``DIFFERENT``, whose jobs also count as
     completed. ``until`` is the first moment after; both moments must be the start of a quarter of
     an hour."""
     sums = (func.sum(getattr(HistoryTotal, name)) for name in _FIGURES)
@@ -84,7 +94,7 @@ def by_ending(
         .where(or_(*pieces), *conditions)
         .group_by(HistoryTotal.status)
     )
-    found: dict[str, Total] = dict.fromkeys((*FINAL, DIFFERENT), Total())
+    found: dict[str, Total] = dict.fromkeys((*ENDINGS, DIFFERENT), Total())
     found |= {status: Total(*map(int, figures)) for status, *figures in rows}
     found[JobStatus.COMPLETED] += found[DIFFERENT]
     return found

@@ -11,23 +11,24 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, null, select, update
+from sqlalchemy import ColumnElement, case, literal, null, select, update
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
-from portal.db.session import insert_into, write
+from portal.db.session import UtcDateTime, insert_into, write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
 from portal.realtime import publish
 from portal.services.jobs import places, totals
-from portal.transfers.states import JobStatus, Operation, may_follow
+from portal.transfers.states import JobStatus, Operation, goes_on, may_follow
 
+#: Columns of ActivityMinute.
 _ENDINGS = {
     JobStatus.COMPLETED: "completed",
     JobStatus.FAILED: "failed",
     JobStatus.CANCELLED: "cancelled",
 }
 
-#: What deletes is not begun again by itself, so an interruption is the end of its pause as well.
+#: What deletes is not begun again by itself, so an interruption is its end.
 _DELETING = [one for one in Operation if one.deletes]
 
 _LONGEST_SHARED = timedelta(days=1)
@@ -72,16 +73,12 @@ def transition(
     assert may_follow(old, new), f"{old} to {new}"  # noqa: S101 - a fault of ours, not of input
     moment = now()
     values = {"trouble": None, "next_try_at": None, "storage_silent_since": None} | values
+    over_since = None
     if new in _ENDINGS:
-        done: dict[str, Any] = {
-            "finished_at": moment,
-            "eta_seconds": None,
-            "current_files": [],
-            "paused_at": None,
-        }
-        values = done | values
+        over_since = _over_since(session, job_id, old)
+        values = _at_the_end(over_since or moment) | values
     elif new is JobStatus.INTERRUPTED:
-        values["paused_at"] = case((Job.operation.in_(_DELETING), null()), else_=Job.paused_at)
+        values = _at_an_interruption(moment) | values
     moved = 0
     if "bytes_transferred" in values:
         before = bytes_counted(session, job_id).get(job_id, 0)
@@ -90,7 +87,8 @@ def transition(
     job = update_job(session, job_id, old, of_attempt, only_if, status=new, **values)
     if job is None:
         return None
-    if new in _ENDINGS or (new is JobStatus.INTERRUPTED and Operation(job.operation).deletes):
+    over = not goes_on(job.status, job.operation)
+    if over:
         places.forget(session, job_id)
     # Everybody locks in the same order (job, event, minute, counters by name, totals): two
     # transactions that lock the same rows in different orders would wait for each other for ever.
@@ -103,7 +101,42 @@ def transition(
     add_activity(session, moment, bytes_moved=last, **ended)
     for status, by in sorted(((old, -1), (new, +1))):
         count(session, status, by)
-    if ended:
+    if over_since is not None:
+        totals.subtract(session, job, old)
+    if over:
+        totals.add(session, job)
+    return job
+
+
+def _over_since(session: Session, job_id: int, status: JobStatus) -> datetime | None:
+    """Returns since when a job with this status, which now gets another ending, counts as ended;
+    None if it does not."""
+    if status is not JobStatus.INTERRUPTED:
+        return None
+    return lock_job(session, job_id).finished_at
+
+
+def _at_the_end(moment: datetime) -> dict[str, Any]:
+    return {"finished_at": moment, "eta_seconds": None, "current_files": [], "paused_at": None}
+
+
+def _at_an_interruption(moment: datetime) -> dict[str, Any]:
+    deletes = Job.operation.in_(_DELETING)
+    return {
+        "finished_at": case((deletes, literal(moment, UtcDateTime())), else_=null()),
+        "paused_at": case((deletes, null()), else_=Job.paused_at),
+    }
+
+
+def end_interrupted(session: Session, job_id: int) -> Job | None:
+    """Counts an interrupted job as ended if it does not yet; a process of an older release leaves
+    it so. Returns the job, or None if there was nothing to do."""
+    only_open = (Job.finished_at.is_(None), Job.operation.in_(_DELETING))
+    job = update_job(
+        session, job_id, JobStatus.INTERRUPTED, only_if=only_open, **_at_an_interruption(now())
+    )
+    if job is not None:
+        places.forget(session, job_id)
         totals.add(session, job)
     return job
 

@@ -22,7 +22,6 @@ from portal.services.runtime import runtime
 from portal.services.storage import connections
 from portal.transfers import locations
 from portal.transfers.local_paths import PathRefused
-from portal.transfers.states import FINAL
 
 #: The lowest role to which a remote may be opened: nobody below it creates jobs.
 ROLES = (Role.OPERATOR, Role.ADMIN)
@@ -246,7 +245,7 @@ def _open_jobs(remote_id: int) -> Any:
         select(Job.id)
         .where(
             or_(Job.source_remote_id == remote_id, Job.destination_remote_id == remote_id),
-            Job.status.not_in(FINAL),
+            Job.finished_at.is_(None),
         )
         .order_by(Job.id)
     )

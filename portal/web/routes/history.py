@@ -13,10 +13,10 @@ from portal.db.clock import iso, now
 from portal.errors import Invalid, NotFound
 from portal.models import Role
 from portal.presentation.formatting import mean_speed
-from portal.services.jobs import history, listing
+from portal.services.jobs import history
 from portal.services.jobs.history import HistoryLine
 from portal.services.jobs.totals import DIFFERENT, Total
-from portal.transfers.states import FINAL, JobStatus
+from portal.transfers.states import ENDINGS, JobStatus
 from portal.web.access import actor, me, requires
 from portal.web.routes import export
 from portal.web.routes.history_filter import FIELDS, LOCAL_ONLY, read
@@ -30,13 +30,13 @@ _COLUMNS = (
     *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
     *("outcome", "unchanged", "deleted", "different", "compared_by"),
 )
-
-
-_ENDINGS = (
+#: In the order of the page, which leaves out a rare one that no transfer has.
+_CHIPS = (
     (JobStatus.COMPLETED, "Completed"),
     (DIFFERENT, "Different"),
     (JobStatus.FAILED, "Failed"),
     (JobStatus.CANCELLED, "Cancelled"),
+    (JobStatus.INTERRUPTED, "Interrupted"),
 )
 
 
@@ -52,7 +52,7 @@ def index() -> str | tuple[str, int]:
     chosen = _chosen(sums, wanted)
     place = {name: _job_number(name) for name in ("before", "after")}
     found = history.page(wanted, _PAGE_SIZE, **place)
-    return _page(typed, found=found, sums=sums, chosen=chosen)
+    return _page(typed, found=found, sums=sums, all_jobs=_all(sums).jobs, chosen=chosen)
 
 
 @blueprint.post("/export")
@@ -105,7 +105,11 @@ def _chosen(sums: dict[str, Total], wanted: history.HistoryFilter) -> Total:
         return sums[DIFFERENT]
     if wanted.status is not None:
         return sums[wanted.status]
-    return reduce(add, (sums[status] for status in FINAL))
+    return _all(sums)
+
+
+def _all(sums: dict[str, Total]) -> Total:
+    return reduce(add, (sums[status] for status in ENDINGS))
 
 
 def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: Any) -> str:
@@ -116,8 +120,7 @@ def _page(typed: dict[str, str], errors: dict[str, str] | None = None, **shown: 
         errors=errors or {},
         people=[(one.name, one.name) for one in history.owners()],
         places=_places(),
-        states=_ENDINGS,
-        interrupted=listing.counts()[JobStatus.INTERRUPTED],
+        states=_CHIPS,
         **shown,
     )
 

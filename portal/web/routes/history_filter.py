@@ -8,7 +8,7 @@ from portal.errors import Invalid, NotFound
 from portal.services.jobs import history
 from portal.services.jobs.history import LOCAL, HistoryFilter
 from portal.services.jobs.totals import DIFFERENT
-from portal.transfers.states import FINAL, JobStatus
+from portal.transfers.states import ENDINGS, JobStatus
 from portal.web.routes.days import period
 
 FIELDS = ("from", "to", "user", "remote", "status")
@@ -19,8 +19,8 @@ LOCAL_ONLY = "local"
 def read(typed: Mapping[str, str], timezone: str) -> HistoryFilter:
     """Raises Invalid with everything that is wrong, and NotFound for a status that no page
     offers."""
-    if typed["status"] not in ("", *FINAL, DIFFERENT):
-        raise NotFound("There is no such final status.")
+    if typed["status"] not in ("", *ENDINGS, DIFFERENT):
+        raise NotFound("No transfer ends with this status.")
     errors: dict[str, str] = {}
     since, until = period(typed, timezone, errors)
     owner = _owner(typed["user"], errors)

@@ -104,7 +104,7 @@ def test_interrupted_sync_waits_for_a_person_and_stays_what_it_was(
     bob = browser("bob")
     page = bob.get("/jobs/1").text
     assert "It deletes files, so it is not resumed automatically." in page
-    assert "It may have done a little more than its figures say." in page
+    assert "The figures are those of its last report; more may have been done." in page
     assert bob.post("/jobs/1/retry").location == "/jobs/2"
     assert status_of(job_id) == "interrupted"
 

@@ -34,6 +34,7 @@ from tests.support.transfers import (
     counted_bytes,
     history,
     miscounted,
+    miscounted_totals,
     reading,
     standing,
     stored,
@@ -41,6 +42,7 @@ from tests.support.transfers import (
     whole_row,
 )
 
+FIGURES = "The figures are those of its last report; more may have been done."
 ENDINGS = {True: Ending(True, None, 0), False: Ending(False, "It broke.", 1, ("line",))}
 EDGES = {
     "queued": {"running", "cancelled"},
@@ -238,7 +240,7 @@ class Portal(RuleBasedStateMachine):
                 self.attempt[job_id],
                 self.interruptions[job_id],
             )
-            assert (job.finished_at is not None) == (job.status in FINAL)
+            assert (job.finished_at is not None) == self._is_over(job_id)
 
     @invariant()
     def the_counters_equal_the_table(self) -> None:
@@ -248,9 +250,18 @@ class Portal(RuleBasedStateMachine):
     def dashboard_history_and_jobs_agree_to_the_byte(self) -> None:
         assert {job_id: stored(job_id).bytes_transferred for job_id in self.moved} == self.moved
         sums = counted_bytes()
-        ended = {job_id for job_id, status in self.status.items() if JobStatus(status) in FINAL}
+        ended = {job_id for job_id in self.status if self._is_over(job_id)}
         assert sums.dashboard - self.before.dashboard == sum(self.moved.values())
         assert sums.history - self.before.history == sum(self.moved[job_id] for job_id in ended)
+
+    def _is_over(self, job_id: int) -> bool:
+        status = self.status[job_id]
+        deletes = self.operation[job_id] in ("sync", "move")
+        return JobStatus(status) in FINAL or (status == "interrupted" and deletes)
+
+    @invariant()
+    def totals_are_those_of_the_jobs_by_their_status(self) -> None:
+        assert miscounted_totals() == {}
 
     @invariant()
     def every_event_left_once_in_order_and_none_after_the_end(self) -> None:
@@ -323,7 +334,7 @@ def test_interrupted_job_that_deletes_stays_interrupted(new_job: Any, operation:
     job = stored(job_id)
     assert (job.status, job.error) == (
         "interrupted",
-        "The portal stopped while this transfer was running.",
+        f"The portal stopped while this transfer was running. {FIGURES}",
     )
     newest = select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id.desc())
     last = session.scalars(newest).first()

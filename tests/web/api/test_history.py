@@ -57,6 +57,7 @@ def test_totals_are_of_all_that_matches(reader: Any) -> None:
         "completed": {"jobs": 2, "bytes_moved": 11, "files": 2400, "seconds": 120},
         "failed": {"jobs": 1, "bytes_moved": 7, "files": 1200, "seconds": 60},
         "cancelled": {"jobs": 0, "bytes_moved": 0, "files": 0, "seconds": 0},
+        "interrupted": {"jobs": 0, "bytes_moved": 0, "files": 0, "seconds": 0},
         "different": {"jobs": 0, "bytes_moved": 0, "files": 0, "seconds": 0},
     }
     assert ids(reader.get("/history?status=failed")) == [7]

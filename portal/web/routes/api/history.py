@@ -9,7 +9,7 @@ from pydantic import Field
 from portal.models import LARGEST_BIG_ID, Role
 from portal.services.jobs import history
 from portal.services.jobs.totals import DIFFERENT, Total
-from portal.transfers.states import FINAL
+from portal.transfers.states import ENDINGS
 from portal.web.access import me
 from portal.web.routes.api.job_shapes import Job, shown
 from portal.web.routes.api.operations import Answer, operation
@@ -31,10 +31,10 @@ class HistoryQuery(Query):
         description="Id of a remote that is the source or the destination; `local` for jobs"
         " without a remote.",
     )
-    status: Literal["", "completed", "failed", "cancelled", "different"] = Field(
+    status: Literal["", "completed", "failed", "cancelled", "interrupted", "different"] = Field(
         "",
         description="Only jobs that ended like this; `different`: completed checks that found"
-        " differences.",
+        " differences; `interrupted`: a sync or move whose worker died.",
     )
     before: int | None = Field(
         None, ge=1, le=LARGEST_BIG_ID, description="`older` of the previous page."
@@ -54,8 +54,9 @@ class HistoryTotals(ResponseBody):
 class HistoryPage(ResponseBody):
     items: list[Job]
     totals: dict[str, HistoryTotals] = Field(
-        description="Totals of completed, failed and cancelled jobs, whatever `status` is asked"
-        " for; `different` counts checks that found differences, which are also completed."
+        description="Totals of completed, failed, cancelled and interrupted jobs, whatever"
+        " `status` is asked for; `different` counts checks that found differences, which are also"
+        " completed."
     )
     older: int | None = Field(description="`before` of the next page; null on the last.")
 
@@ -86,7 +87,7 @@ def list_history(query: HistoryQuery) -> Answer:
     sums = history.total(wanted)
     page = HistoryPage(
         items=[shown(job) for job in found.jobs],
-        totals={status: _totals(sums[status]) for status in (*FINAL, DIFFERENT)},
+        totals={status: _totals(sums[status]) for status in (*ENDINGS, DIFFERENT)},
         older=found.older,
     )
     return Answer(page, headers=_next(found.older))
