@@ -37,7 +37,8 @@ def save(alice: Browser, options: dict[str, str], version: int = 1, **fields: st
 
 def notes(action: str) -> list[AuditEntry]:
     session.remove()
-    found = list(session.scalars(select(AuditEntry).where(AuditEntry.action == action)))
+    of_action = select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)
+    found = list(session.scalars(of_action))
     session.remove()
     return found
 

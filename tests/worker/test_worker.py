@@ -248,13 +248,14 @@ def test_pace_of_progress_holds_also_when_its_writes_have_to_wait(
 def test_database_that_is_away_for_longer_than_the_patience_loses_no_end(
     new_job: Any, begin: Any, settings: Settings, root: Path
 ) -> None:
-    job_id = new_job()
+    job_id = new_job(source=fill(root / "from", MIB, 3), bandwidth_limit="1M")
     on_database(settings.data_dir, "ALTER TABLE job_events RENAME TO elsewhere")
     on_database(settings.data_dir, "CREATE TABLE job_events AS SELECT * FROM elsewhere")
     running = begin(job_id)
-    wait_for(lambda: status_of(job_id) == "running")
+    wait_for(lambda: rclones(settings.data_dir) and status_of(job_id) == "running")
     on_database(settings.data_dir, "DROP TABLE job_events")
-    time.sleep(1.5)  # long enough for rclone to end and for one try to fail
+    wait_for(lambda: not rclones(settings.data_dir), 20)
+    time.sleep(1.0)  # for one try to fail
     assert status_of(job_id) == "running"
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO job_events")
     assert running.ended()

@@ -81,9 +81,12 @@ def running(
         one.thread.join(20)
 
 
+_ENTRIES = select(AuditEntry).order_by(AuditEntry.id)
+
+
 def actions() -> list[str]:
     try:
-        return [entry.action for entry in session.scalars(select(AuditEntry))]
+        return [entry.action for entry in session.scalars(_ENTRIES)]
     finally:
         session.remove()
 

@@ -65,7 +65,8 @@ def test_sync_from_the_page_is_a_dry_run_first_and_one_from_a_program_starts(
     del sync["guarded"]
     assert bob.post("/jobs", sync).location == "/jobs/2"
     assert not stored(2).dry_run
-    entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "job.create")).all()
+    created = select(AuditEntry).where(AuditEntry.action == "job.create").order_by(AuditEntry.id)
+    entries = session.scalars(created).all()
     told = [entry.detail.partition(";")[2].strip() for entry in entries]
     assert told == ["", "started without a confirmed dry run"]
     assert [entry.detail.partition(" '")[0] for entry in entries] == ["dry run of sync", "sync"]

@@ -39,7 +39,8 @@ def shown(fragment: str) -> list[str]:
 
 def audited() -> list[str]:
     session.remove()
-    entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "folder.create"))
+    created = select(AuditEntry).where(AuditEntry.action == "folder.create")
+    entries = session.scalars(created.order_by(AuditEntry.id))
     found = [entry.target for entry in entries]
     session.remove()
     return found
