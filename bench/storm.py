@@ -104,9 +104,9 @@ the portal: it spends about 0.45 ms on each connection.
 Through eventlet's web server a client cost 0.78 ms without the pages, and at first 1.45 ms. Half of
 that went to the greenlet, the files, the head and the environ of a request that then gave its
 socket away; the acceptor needs none of these (decision 23). One query looks up all clients that
-connect together, `hmac` reads a cookie instead of the library's reader (10 %), the handshakes of
-Socket.IO and Engine.IO are bypassed, and the garbage collector skips objects that stay. At most 32
-handshakes share a turn of the loop; without that limit a page had to wait for all of them.
+connect together, the handshakes of Socket.IO and Engine.IO are bypassed, and the garbage collector
+skips objects that stay. At most 32 handshakes share a turn of the loop; without that limit a page
+had to wait for all of them.
 
 According to the profile, a quarter of the remaining time answers Socket.IO's CONNECT (rooms and log
 line included), a quarter checks cookie and session, a sixth is the handshake, and the rest is spent
