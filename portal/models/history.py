@@ -28,7 +28,7 @@ class HistoryTotal(Base):
 
     span: Mapped[Span] = mapped_column(String(8), primary_key=True)
     start: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
-    #: One of ``states.ENDINGS``, or ``services.totals.DIFFERENT``.
+    #: One of ``states.ENDINGS``, or ``services.jobs.totals.DIFFERENT``.
     status: Mapped[str] = mapped_column(String(16), primary_key=True)
     owner_id: Mapped[int] = mapped_column(primary_key=True)
     #: 0: a local folder.

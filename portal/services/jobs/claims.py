@@ -60,6 +60,8 @@ def claim(
     with job_transaction(job_id) as tx:
         places.claim_in_turn(tx)
         if found is not None:
+            # In the order of everybody else: the row of the job, then its places.
+            tx.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
             places.keep(tx, job_id, found)
         job = transition(
             tx,

@@ -46,6 +46,8 @@ _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an a
 #: The longest key in bytes: databases limit the length of an entry in an index. A longer key is
 #: replaced by that of a folder that contains the place.
 _MAX_LENGTH = 1000
+#: Disks below a folder that count; SQLite takes no condition of a thousand parts.
+_MOST_MOUNTS = 200
 #: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
@@ -187,7 +189,7 @@ def _local(path: str, pool: str | None) -> list[str]:
     # The path is a key too: a device's identifier means nothing on another machine, nor on the same
     # one after its next start. Workers of one pool call a shared folder by one path.
     by_path = f"path:{pool or ''}:{places.by_path(path)}"
-    return [places.of_local(path), by_path, *places.of_mounts_below(path)]
+    return [places.of_local(path), by_path, *places.of_mounts_below(path)[:_MOST_MOUNTS]]
 
 
 def _elsewhere(text: str, remote: Row[Any], *, ask_network: bool) -> list[str]:

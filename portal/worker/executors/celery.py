@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two checks of Redis.
 _REDIS_INTERVAL = 1.0
+#: Sweeps within which a worker that has taken a message claims its job, however slow names resolve.
+_CLAIM_SWEEPS = 3
 #: Seconds that a running sweep gets to end.
 _END_SECONDS = 2.0
 
@@ -92,7 +94,7 @@ class CeleryExecutor:
             return rescue.all_queued()
         # Workers take a message only for a free slot: one that nobody has taken and that does not
         # wait in Redis either was lost there.
-        lost = rescue.unclaimed(self._timing.sweep, self._notifier.is_empty)
+        lost = rescue.unclaimed(_CLAIM_SWEEPS * self._timing.sweep, self._notifier.is_empty)
         return waiting + [one for one in lost if one not in waiting]
 
     def _notify(self, pool: str | None, ids: list[int]) -> bool:
