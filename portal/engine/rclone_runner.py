@@ -157,7 +157,7 @@ class RcloneRunner:
             outcome = replace(
                 outcome, succeeded=False, reason=changed, is_retryable=False, modes_refused=False
             )
-        self.left_out.may_remain(transfer.unfinished)
+        self.left_out.were_in_work(transfer.unfinished)
         if self.stopped:
             transfer.remove_partials()
         if order.only is not None and outcome.succeeded and transfer.found_nothing:

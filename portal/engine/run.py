@@ -274,10 +274,7 @@ class Run:
             yield from self._wait(number, outcome.retry_words, tick)
             self._cumulative.start_retry()
             outcome = yield from self._try(tick)
-        if outcome.succeeded and self._order.shows_halves:
-            # Those that bore their final names were written anew.
-            self._left_out.forget_remaining()
-        elif outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
+        if outcome.succeeded and (self._watch.gave_up or self._left_out.remaining):
             yield from self._tidy(tick)
         self._runner.local_ends.forget()
         if outcome.exit_code is not None and not (outcome.stopped or self._runner.stopped):

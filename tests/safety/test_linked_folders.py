@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,47 @@ def test_new_folders_at_a_server_of_this_machine_are_made_and_filled(
     assert kept(store / "shelf") == before
     assert kept(source) == {}
     assert markers(tmp_path) == []
+
+
+def test_hidden_link_with_a_line_break_in_its_name_costs_no_file(
+    attempts: Attempts, servers: Servers, tmp_path: Path
+) -> None:
+    source, store = tmp_path / "from", tmp_path / "store"
+    fill(source / "su\nb", b"one")
+    fill(source / "other", b"another")
+    (store / "shelf").mkdir(parents=True)
+    (store / "shelf" / "su\nb").symlink_to(source / "su\nb")
+    before = kept(source)
+    remote = servers.remote("nas", servers.start("sftp", store))
+    assert not attempts.run("move", source, "nas:shelf", remote).succeeded
+    assert kept(source) == before
+
+
+@pytest.mark.parametrize("operation", ["move", "copy"])
+def test_new_folder_whose_name_is_no_text_is_sent(
+    attempts: Attempts, servers: Servers, tmp_path: Path, operation: str
+) -> None:
+    source, store = tmp_path / "from", tmp_path / "store"
+    folder = source / os.fsdecode(b"caf\xe9")
+    folder.mkdir(parents=True)
+    (folder / "x").write_bytes(b"content")
+    (store / "shelf").mkdir(parents=True)
+    remote = servers.remote("nas", servers.start("webdav", store))
+    outcome = attempts.run(operation, source, "nas:shelf", remote)
+    assert outcome.succeeded, outcome
+    assert list(kept(store / "shelf").values()) == [b"content"]
+
+
+def test_link_at_a_local_destination_that_leads_out_of_it_is_not_followed(
+    attempts: Attempts, servers: Servers, tmp_path: Path
+) -> None:
+    source, to, private = tmp_path / "store" / "from", tmp_path / "to", tmp_path / "private"
+    fill(source / "sub", b"one")
+    to.mkdir()
+    private.mkdir()
+    (to / "sub").symlink_to(private)
+    since = private.stat().st_mtime_ns
+    remote = servers.remote("nas", servers.start("sftp", tmp_path / "store"))
+    outcome = attempts.run("move", "nas:from", to, remote)
+    assert str(outcome.reason).startswith("The folder sub of the source is a link")
+    assert private.stat().st_mtime_ns == since, "not even a marker was written there"

@@ -8,6 +8,7 @@ apply, and other files at the destination are left alone.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -98,8 +99,15 @@ def _listed(name: str) -> str:
     return "".join(_LISTED.get(character, character) for character in name)
 
 
+def on_disk(path: str) -> str:
+    """Returns the path on this machine of one that rclone lists."""
+    return _PICTURE.sub(lambda found: _UNLISTED.get(found[0], found[0]), path)
+
+
 _CONTROLS = {**{chr(code): chr(0x2400 + code) for code in range(1, 0x20)}, "\x7f": "\u2421"}
 _LISTED = {**_CONTROLS, **{picture: f"\u201b{picture}" for picture in _CONTROLS.values()}}
+_UNLISTED = {listed: character for character, listed in _LISTED.items()}
+_PICTURE = re.compile("\u201b?[" + "".join(_CONTROLS.values()) + "]")
 
 
 # --- of an order --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ _SPECIAL = "Can't transfer non file/directory"
 _NAME = re.compile(r"file name too long|\b(?:open|mkdir) .*: invalid argument", re.IGNORECASE)
 #: rclone's message about a file that it could neither finish nor remove.
 _REMAINS = "Failed to remove failed"
+#: rclone's messages about a file that is whole at the destination.
+_WHOLE = re.compile(r"(?:Multi-thread )?Copied \(|Moved \(|Deleted$")
 #: rclone's debug message when it has no hash to compare.
 _BY_SIZE = "Size of src and dst objects identical"
 _FIRST = 10
 _MAX_REMAINING = 100
+#: More than can be in work at once.
+_LAST_WHOLE = 200
 _NAME_LENGTH = 500
 
 
@@ -47,6 +52,8 @@ class LeftOut:
         self._first_names: list[str] = []
         #: Names of files that are not whole and may lie at the destination.
         self._remaining: list[str] = []
+        #: Names of those that this rclone said last to be whole.
+        self._last_whole: deque[str] = deque(maxlen=_LAST_WHOLE)
         self._partials = _Distinct()
         self._first_partials: list[str] = []
         self._by_size = _Distinct()
@@ -56,6 +63,10 @@ class LeftOut:
 
     def note(self, name: str, message: str) -> None:
         """Any line of the log about the entry ``name``."""
+        if _WHOLE.match(message):
+            self._last_whole.append(name)
+            if name in self._remaining:
+                self._remaining.remove(name)
         if message.startswith(_LINK):
             if self._is_of_source(name, stat.S_ISLNK):
                 self._links.add(name)
@@ -88,6 +99,11 @@ class LeftOut:
         for name in names:
             if name not in self._remaining and len(self._remaining) < _MAX_REMAINING:
                 self._remaining.append(name[:_NAME_LENGTH])
+
+    def were_in_work(self, names: Iterable[str]) -> None:
+        """Files that rclone, which has ended, said in its last statistics to be in work."""
+        self.may_remain(name for name in names if name not in self._last_whole)
+        self._last_whole.clear()
 
     def forget_remaining(self) -> None:
         """They were removed."""

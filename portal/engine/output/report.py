@@ -109,7 +109,6 @@ class Report:
         if line[1:2] == b" " and sign in _SIGNS:
             self._settle()
             self._counts[sign] += 1
-            self.watched.note(line[2:], at_destination=sign == ONLY_DESTINATION)
             self._pending = sign, line[2:]
         elif self._pending is not None:
             # The name goes on after a line break of its own.
@@ -121,6 +120,7 @@ class Report:
             return
         sign, name = self._pending
         self._pending = None
+        self.watched.note(name, at_destination=sign == ONLY_DESTINATION)
         if sign in (EQUAL, DIFFERENT):
             self.watched.note_both(name)
         if not self._keep_names or sign == EQUAL:

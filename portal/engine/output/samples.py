@@ -12,12 +12,15 @@ from collections.abc import Sequence
 #: Names that are taken of each end, and folders that may look like the end they were taken of.
 MAX_SAMPLES = 5
 MAX_ALIKE = 10
+#: Folders of each end that are noted to find out which are new; of more, the rest is not looked at.
+MAX_FOLDERS = 50_000
 
 
 class Samples:
     """``of_destination``: names below the destination that are looked for in the source, and the
     other way round. A folder that holds all of them may be that end itself. ``shared``: whether to
-    note the folders of both ends."""
+    note folders of both ends that hold a file of one name; ``new``: those of the source that are
+    not at the destination."""
 
     def __init__(
         self,
@@ -25,8 +28,9 @@ class Samples:
         of_source: Sequence[str] = (),
         *,
         shared: bool = False,
+        new: bool = False,
     ) -> None:
-        self._notes_shared = shared
+        self._notes_shared, self._notes_new = shared, new
         self._shared: set[bytes] = set()
         #: Folders with a file, by whether it lies at the destination.
         self._folders: dict[bool, set[bytes]] = {False: set(), True: set()}
@@ -38,8 +42,7 @@ class Samples:
 
     def note(self, name: bytes, *, at_destination: bool) -> None:
         """A file, by its path; ``at_destination``: that is where it was found, and there alone."""
-        if self._notes_shared and (folder := name.rpartition(b"/")[0]):
-            self._folders[at_destination].add(folder)
+        self._note_folder(name, at_destination)
         for end in self._wanted[at_destination]:
             if name.endswith(end):
                 self._seen[at_destination][name[: -len(end)]] += 1
@@ -49,7 +52,13 @@ class Samples:
         folder = name.rpartition(b"/")[0]
         if self._notes_shared and folder:
             self._shared.add(folder)
-            self._folders[True].add(folder)
+        self._note_folder(name, True)
+
+    def _note_folder(self, name: bytes, at_destination: bool) -> None:
+        folders = self._folders[at_destination]
+        folder = name.rpartition(b"/")[0]
+        if self._notes_new and folder and len(folders) < MAX_FOLDERS:
+            folders.add(folder)
 
     def shared(self) -> list[str]:
         """Folders of that path that both ends hold, with a file that both hold."""

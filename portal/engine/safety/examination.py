@@ -259,11 +259,12 @@ class Examination:
         samples = NO_SAMPLES
         if look is not None:
             shared = self._shares(verdict.comparison)
+            new = shared or order.shows_halves
             of_source = order.operation == "sync" and not single
             samples = (
-                self._ends.samples(of_source=of_source, shared=shared)
+                self._ends.samples(of_source=of_source, shared=shared, new=new)
                 if one_machine
-                else Samples(shared=shared)
+                else Samples(shared=shared, new=new)
             )
         return replace(verdict, folds_case=folds_names, look=look, samples=samples)
 
@@ -294,10 +295,8 @@ class Examination:
         return self._order.operation == "sync" and by_time_or_size and not single
 
     def _shares(self, chosen: Comparison) -> bool:
-        """Whether a folder below both ends that is one place would be emptied, or its files cut
-        off."""
-        order = self._order
-        return order.operation == "move" or chosen.every_byte or order.shows_halves
+        """Whether a folder below both ends that is one place would be emptied or cut off."""
+        return self._order.operation == "move" or chosen.every_byte
 
     def _may_share(self, chosen: Comparison, source: Storage) -> bool:
         """Whether a server may show one folder below both ends: by a link or a mount of its own."""

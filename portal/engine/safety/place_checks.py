@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from portal.engine.answers.questions import BackgroundCall, NoAnswer, together, try_to_ask
+from portal.engine.answers.single_file import on_disk
 from portal.engine.errors import EngineError
 from portal.engine.output import samples
 from portal.engine.output.statistics import printable
@@ -101,6 +102,8 @@ class PlaceChecks:
         that it does not list at all may be there all the same, as a link that it follows. A marker
         makes the folder; what would lie below it is new."""
         below: dict[str, list[str]] = {}
+        # rclone cannot be asked for a name that is no text.
+        tails = [tail for tail in tails if tail.isascii() or _is_text(tail)]
         for tail in tails:
             below.setdefault(tail.rpartition("/")[0], []).append(tail)
         known = set(tails)
@@ -114,15 +117,16 @@ class PlaceChecks:
         return None
 
     def _of_new(self, tail: str, listed: list[str]) -> str | None:
-        local = self._destination.startswith("/")
-        if local:
-            path = Path(self._destination, tail)
-            is_there, is_hidden = path.is_dir(), path.is_symlink()
+        if _is_local(self._destination):
+            path = Path(self._destination, on_disk(tail))
+            if path.is_symlink():
+                return refusals.LINKED_FOLDER.format(printable(tail, _SHOWN))
+            is_there = path.is_dir()
         else:
             is_there = has_folder(self._ends.at_exactly(self._destination), tail)
-            is_hidden = not is_there
-        if is_hidden and (is_there or not local):
-            return self._of_folder(tail, one_way=True)
+            if not is_there:
+                refusal = self._of_folder(tail, one_way=True)
+                return refusal and refusal.replace("Nothing was done", "No file was sent")
         if is_there:
             listed.append(tail)
         return None
@@ -139,8 +143,10 @@ class PlaceChecks:
         return None
 
     def _of_folder(self, tail: str, *, one_way: bool) -> str | None:
-        places = [samples.below(place, tail) for place in (self._source, self._destination)]
-        outer, inner = (self._ends.at_exactly(place) for place in places)
+        outer, inner = (
+            self._ends.at_exactly(samples.below(place, on_disk(tail) if _is_local(place) else tail))
+            for place in (self._source, self._destination)
+        )
         result = self._probe_pair(outer, inner, one_way=one_way)
         shown = printable(tail, _SHOWN)
         if result.one_place:
@@ -209,3 +215,15 @@ class PlaceChecks:
             end = self._ends.at(left.place)
             if not isinstance(try_to_ask(partial(end.remove, left.name)), NoAnswer):
                 left.note.unlink(missing_ok=True)
+
+
+def _is_local(place: str) -> bool:
+    return place.startswith("/")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
