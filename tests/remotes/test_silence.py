@@ -24,6 +24,8 @@ TIMEOUT = 6.0
 #: A third of it, and until the buffers of the kernel are full, and what the looks take.
 TOLD = 2.0 + 8.0
 KINDS = ("sftp", "webdav", "ftp", "s3")
+#: Before the second try: as long as somebody who looks now and then needs to see it.
+BACKOFF = 2.0
 SAID = "Nothing arrives from nas; trying again"
 
 
@@ -41,8 +43,8 @@ def begin(execute: Callable[..., None], settings: Settings) -> Iterator[Callable
     threads = []
 
     def run(job_id: int, patience: float = TIMEOUT) -> threading.Thread:
-        changed = {"storage_patience_seconds": patience}
-        threads.append(threading.Thread(target=execute, args=(job_id,), kwargs=changed))
+        kwargs = {"backoff": BACKOFF, "storage_patience_seconds": patience}
+        threads.append(threading.Thread(target=execute, args=(job_id,), kwargs=kwargs))
         threads[-1].start()
         return threads[-1]
 
