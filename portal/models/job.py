@@ -193,8 +193,8 @@ def all_run_seconds(
 
 
 class JobPlace(Base):
-    """A place that an open job writes to or reads, see ``services.jobs.places``; gone when the job
-    ends."""
+    """A place that an open job writes to or reads, see ``services.jobs.blocking``; gone when the
+    job ends."""
 
     __tablename__ = "job_places"
     __table_args__ = (Index("ix_job_places_job_id", "job_id"),)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from portal.db.clock import elapsed
 from portal.db.session import session
 from portal.engine import Watchdog
-from portal.services.jobs import claims, places
+from portal.services.jobs import blocking, claims, places
 from portal.services.jobs.places import JobPlaces
 from portal.settings import Settings
 from portal.worker.attempt import Attempt, AttemptTiming
@@ -79,5 +79,5 @@ class Worker:
             return
         if self._stopping.is_set():
             self._notify(job.id, job.pool)  # for other workers; does no harm if the job has ended
-        for one in places.startable_after(found.written):
+        for one in blocking.startable_after(found.written):
             self._notify(one.job_id, one.pool)

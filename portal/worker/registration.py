@@ -18,7 +18,7 @@ from portal.db.session import session
 from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import rescue
-from portal.services.jobs.places import PendingJob
+from portal.services.jobs.blocking import PendingJob
 from portal.services.workers import WorkerDescription, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker.root_watch import RootWatch

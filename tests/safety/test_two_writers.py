@@ -20,16 +20,7 @@ from portal.db.session import read_connection, session
 from portal.engine.safety.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
-from portal.services.jobs import (
-    claims,
-    control,
-    places,
-    reports,
-    rescue,
-)
-from portal.services.jobs import (
-    control as jobs,
-)
+from portal.services.jobs import blocking, claims, control, places, reports, rescue
 from portal.services.jobs.claims import Claim
 from portal.services.jobs.reports import Ending
 from portal.settings import Settings
@@ -142,10 +133,10 @@ def test_job_waits_for_the_one_that_is_filling_its_source(
     assert claim(filling)
     assert not claim(then)
     with read_connection() as connection:
-        assert places.blockers(connection, [then])[then].job_id == filling
-    assert [one.job_id for one in places.ready()] == []
+        assert blocking.blockers(connection, [then])[then].job_id == filling
+    assert [one.job_id for one in blocking.ready()] == []
     end(filling)
-    assert [one.job_id for one in places.startable_after(places_of(filling, root))] == [then]
+    assert [one.job_id for one in blocking.startable_after(places_of(filling, root))] == [then]
     assert claim(then)
 
 
@@ -211,7 +202,7 @@ def test_folder_that_became_a_link_since_is_found_at_the_claim(root: Path, new_j
     written = places.of_queued(second)
     end(first)
     assert written is not None
-    assert [one.job_id for one in places.startable_after(written.written)] == [second]
+    assert [one.job_id for one in blocking.startable_after(written.written)] == [second]
 
 
 @pytest.fixture
@@ -306,8 +297,8 @@ def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
     second = new_job(source=source, destination=root / "to", bandwidth_limit="1M")
     third = new_job(destination=root / "to")
     with app.app_context():
-        jobs.cancel(second, actor=Actor(user("bob")))
-        jobs.cancel(first, actor=Actor(user("bob")))
+        control.cancel(second, actor=Actor(user("bob")))
+        control.cancel(first, actor=Actor(user("bob")))
     wait_for(lambda: status_of(third) == "completed")
     ended = events_of(first)[-1].at
     begun = next(event.at for event in events_of(third) if event.new_status == JobStatus.RUNNING)
@@ -447,7 +438,7 @@ class Workers:
     def __init__(self, ids: list[int]) -> None:
         self.met: list[tuple[int, int]] = []
         self._ids = ids
-        self._bell = [one.job_id for one in places.ready()]
+        self._bell = [one.job_id for one in blocking.ready()]
         self._running: dict[int, frozenset[str]] = {}
         self._lock = threading.Lock()
 
@@ -482,7 +473,7 @@ class Workers:
             del self._running[job_id]
         end(job_id)
         with self._lock:
-            self._bell += [one.job_id for one in places.startable_after(found.written)]
+            self._bell += [one.job_id for one in blocking.startable_after(found.written)]
 
 
 def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(
@@ -517,6 +508,6 @@ def test_place_of_a_job_that_an_older_release_has_ended_keeps_nobody_waiting(
     assert claim(second)
     with read_connection() as connection:
         assert set(connection.scalars(select(JobPlace.job_id))) == {first, second}
-    places.forget_ended()
+    blocking.forget_ended()
     with read_connection() as connection:
         assert set(connection.scalars(select(JobPlace.job_id))) == {second}

@@ -14,7 +14,7 @@ from portal.db.session import database_time, read_connection, write
 from portal.models import Job, WorkerProcess
 from portal.models.job import run_seconds
 from portal.realtime import publish
-from portal.services.jobs import places
+from portal.services.jobs import blocking
 from portal.services.jobs.places import JobPlaces
 from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import ACTIVE, JobStatus
@@ -58,17 +58,17 @@ def claim(
     if used is None:
         return None
     with job_transaction(job_id) as tx:
-        places.claim_in_turn(tx)
+        blocking.claim_in_turn(tx)
         if found is not None:
             # In the order of everybody else: the row of the job, then its places.
             tx.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
-            places.keep(tx, job_id, found)
+            blocking.keep(tx, job_id, found)
         job = transition(
             tx,
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=[*_takes_jobs(worker_id), *places.is_alone(job_id, used)],
+            only_if=[*_takes_jobs(worker_id), *blocking.is_alone(job_id, used)],
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
@@ -90,13 +90,13 @@ def _places_to_use(job_id: int, found: JobPlaces | None) -> frozenset[str] | Non
     """Returns the places that the job writes to or reads; None if it has to wait for another job.
     This is checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:
-        known = places.used_by(connection, job_id)
+        known = blocking.used_by(connection, job_id)
         used = known if found is None else found.used
-        waits = places.waits(connection, job_id, used)
+        waits = blocking.waits(connection, job_id, used)
     if waits and found is not None and used != known:
         # When the other job ends, this one is found by these places.
         with write() as tx:
-            places.keep(tx, job_id, found)
+            blocking.keep(tx, job_id, found)
             tx.commit()
     return None if waits else used
 

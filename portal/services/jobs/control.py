@@ -17,7 +17,7 @@ from portal.models import Job
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.jobs import places
+from portal.services.jobs import blocking
 from portal.services.jobs.transitions import (
     job_transaction,
     lock_job,
@@ -97,7 +97,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        written = places.written_by(tx.connection(), job_id)
+        written = blocking.written_by(tx.connection(), job_id)
         changed = transition(
             tx,
             job_id,
@@ -112,6 +112,6 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
-        for one in places.startable_after(written):
+        for one in blocking.startable_after(written):
             runtime().executor.notify(one.job_id, one.pool)
     return changed

@@ -14,7 +14,7 @@ from portal.models import Job, User
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.jobs import idempotency, places
+from portal.services.jobs import blocking, idempotency, places
 from portal.services.jobs.idempotency import IdempotentRequest
 from portal.services.jobs.places import JobPlaces, ends_of
 from portal.services.jobs.transitions import (
@@ -163,7 +163,7 @@ def insert(
     )
     tx.add(job)
     tx.flush()
-    places.keep(tx, job.id, found)
+    blocking.keep(tx, job.id, found)
     if idempotent is not None:
         idempotency.remember(tx, actor.user, idempotent, job)
     count(tx, JobStatus.QUEUED, +1)

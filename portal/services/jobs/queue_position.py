@@ -12,7 +12,7 @@ from sqlalchemy import select
 from portal.db.session import read_connection, session
 from portal.models import Job
 from portal.services import workers
-from portal.services.jobs import places
+from portal.services.jobs import blocking
 from portal.services.runtime import runtime
 from portal.transfers.states import JobStatus
 
@@ -48,11 +48,11 @@ def of(jobs: Iterable[Job]) -> dict[int, Queued]:
         return {}
     ahead = {pool: _ahead(pool) for pool in {job.pool for job in queued}}
     with read_connection() as connection:
-        blockers = places.blockers(connection, [job.id for job in queued])
+        blockers = blocking.blockers(connection, [job.id for job in queued])
     return {job.id: _queued(job, ahead[job.pool], blockers.get(job.id)) for job in queued}
 
 
-def _queued(job: Job, ahead: Sequence[int], blocker: places.Blocker | None) -> Queued:
+def _queued(job: Job, ahead: Sequence[int], blocker: blocking.Blocker | None) -> Queued:
     behind = len(ahead) == MAX_POSITION and job.id > ahead[-1]
     position = None if behind else bisect_left(ahead, job.id) + 1
     if job.paused_at is not None:

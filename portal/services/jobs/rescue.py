@@ -22,9 +22,9 @@ from portal.db.session import (
 )
 from portal.models import Job
 from portal.realtime import publish
-from portal.services.jobs import places
+from portal.services.jobs import blocking
+from portal.services.jobs.blocking import PendingJob
 from portal.services.jobs.claims import standing_still
-from portal.services.jobs.places import PendingJob
 from portal.services.jobs.transitions import end_interrupted, job_transaction, transition
 from portal.transfers.states import (
     ACTIVE,
@@ -55,7 +55,7 @@ def recover() -> None:
 
 def rescue_jobs_of(worker_id: int) -> list[PendingJob]:
     """Rescues the jobs of a dead worker process. Returns the jobs that waited only for these."""
-    return places.startable_after(
+    return blocking.startable_after(
         _for_each(_active(Job.worker_id == worker_id), lambda job: _rescue(job, _SILENT))
     )
 
@@ -77,8 +77,8 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
         stale = last_heartbeat < database_time(ago=stalled_after)
         left = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
-        places.forget_ended()
-        freed = places.startable_after(left)
+        blocking.forget_ended()
+        freed = blocking.startable_after(left)
         known = {one.job_id for one in freed}
         return freed + [
             one for one in _due_for_notification(renotify_after) if one.job_id not in known
@@ -94,8 +94,8 @@ def requeue_interrupted() -> set[str]:
 
 def queued_ids() -> list[int]:
     """Returns the jobs that wait only for a worker, in the order in which they are to run."""
-    places.forget_ended()
-    return [one.job_id for one in places.ready()]
+    blocking.forget_ended()
+    return [one.job_id for one in blocking.ready()]
 
 
 def all_queued() -> list[PendingJob]:
@@ -139,7 +139,7 @@ def _due_for_notification(renotify_after: float) -> list[PendingJob]:
     found = select(Job.id).where(Job.status == JobStatus.QUEUED, overdue)
     due = set(session.scalars(found))
     session.rollback()
-    return [one for one in places.ready() if one.job_id in due] if due else []
+    return [one for one in blocking.ready() if one.job_id in due] if due else []
 
 
 def _for_each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
@@ -200,7 +200,7 @@ def _requeue(job: Found) -> frozenset[str]:
 
 def _end(job: Found) -> frozenset[str]:
     with job_transaction(job.id) as tx:
-        written = places.written_by(tx.connection(), job.id)
+        written = blocking.written_by(tx.connection(), job.id)
         ended = end_interrupted(tx, job.id)
         if ended is None:
             return frozenset()
@@ -221,7 +221,7 @@ def _move(
     old = JobStatus(job.status)
     attempt = job.attempt
     with job_transaction(job.id) as tx:
-        written = places.written_by(tx.connection(), job.id)
+        written = blocking.written_by(tx.connection(), job.id)
         moved = transition(
             tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )

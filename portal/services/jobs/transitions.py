@@ -18,7 +18,7 @@ from portal.db.clock import now
 from portal.db.session import UtcDateTime, insert_into, write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
 from portal.realtime import publish
-from portal.services.jobs import places, totals
+from portal.services.jobs import blocking, totals
 from portal.transfers.states import JobStatus, Operation, goes_on, may_follow
 
 #: Columns of ActivityMinute.
@@ -89,7 +89,7 @@ def transition(
         return None
     over = not goes_on(job.status, job.operation)
     if over:
-        places.forget(session, job_id)
+        blocking.forget(session, job_id)
     # Everybody locks in the same order (job, event, minute, counters by name, totals): two
     # transactions that lock the same rows in different orders would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)
@@ -136,7 +136,7 @@ def end_interrupted(session: Session, job_id: int) -> Job | None:
         session, job_id, JobStatus.INTERRUPTED, only_if=only_open, **_at_an_interruption(now())
     )
     if job is not None:
-        places.forget(session, job_id)
+        blocking.forget(session, job_id)
         totals.add(session, job)
     return job
 

@@ -12,7 +12,7 @@ from portal.db.clock import elapsed
 from portal.db.session import AWAY, reason, session
 from portal.services import workers
 from portal.services.jobs import rescue
-from portal.services.jobs.places import PendingJob
+from portal.services.jobs.blocking import PendingJob
 from portal.settings import Settings
 from portal.worker.executors.notifier import JobNotifier
 from portal.worker.timing import Timing
