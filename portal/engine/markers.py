@@ -8,4 +8,4 @@ RULE = f"- {PREFIX}*"
 
 
 def is_marker(name: str) -> bool:
-    return name.rpartition("/")[2].startswith(PREFIX)
+    return PREFIX in name and name.rpartition("/")[2].startswith(PREFIX)

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from portal.engine import Outcome, RcloneProcess, Remote, Run, TransferOrder, list_folder
 from portal.engine.output.plan import PlanBuilder
 from portal.engine.output.redaction import MASK, SecretRedactor
-from portal.engine.output.statistics import LogRecord, Skipped, parse
+from portal.engine.output.statistics import (
+    LogRecord,
+    Skipped,
+    decode,
+    parse,
+    read,
+    skip_words,
+)
 from portal.engine.output.stderr import LONGEST_LINE
 from portal.transfers.options import Options
 
@@ -64,6 +71,49 @@ def test_plan_names_all_and_shows_no_secret(secret: str) -> None:
     assert secret not in "".join(shown) or len(secret) < 4
     assert planned([secret, "other", f"{secret}.txt"], [])[0] == fingerprint
     assert planned([secret, "other", "x.txt"], [secret])[0] != fingerprint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"object":"caf\xe9","size":1}',
+        b'{"object":"\\ud800","size":1}',
+        b'{"object":"a","size":1,"eta":NaN}',
+        b'{"object":"a","size":1,"speed":1e400}',
+        b'{"object":"a","size":1} \t',
+    ],
+)
+def test_json_that_is_not_quite_json_is_read_as_well(line: bytes) -> None:
+    entry = decode(line)
+    assert entry is not None
+    assert entry["size"] == 1
+
+
+@pytest.mark.parametrize("line", [b'{"a":1', b'{"a":1}{"b":2}', b'{"a":1} x', b'["a"]', b""])
+def test_half_a_line_and_two_lines_are_none(line: bytes) -> None:
+    assert decode(line) is None
+
+
+@pytest.mark.parametrize("secret", ["secret-of-7", "dir", "--dry-run is set"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Skipped delete as --dry-run is set (size 2.5Ki)",
+        "Skipped set directory modification time as --dry-run is set",
+        "Skipped delete as --dry-run is set (size 1) by password=secret-of-7",
+        "Skipped the rest: secret-of-7",
+    ],
+)
+def test_words_of_a_skipped_file_are_those_of_any_line(message: str, secret: str) -> None:
+    redactor = SecretRedactor([secret])
+    entry = {"level": "notice", "msg": message, "skipped": "delete", "object": "dir/secret-of-7"}
+    line = read(entry, redactor)
+    assert "secret-of-7" not in line.message or secret != "secret-of-7"
+    words = skip_words(entry, redactor)
+    if words is not None:
+        assert words[:2] == (line.level, line.object)
+        assert words[2] == message
+        assert "secret-of-7" not in message
 
 
 def _spelled(secret: str) -> dict[str, str]:

@@ -83,7 +83,7 @@ class PlanBuilder:
         turns a name into one that a person may see; everything else uses the names as they are.
         ``looks_for``: the number of a marker. ``accounts``: of the remotes; on another server even
         files of the same names are others."""
-        self._operation = operation
+        self._deleting = _DELETES.get(operation, ())
         self._looks_for = looks_for
         self._moment = moment
         self._shown = shown
@@ -98,19 +98,20 @@ class PlanBuilder:
         self.marker_below = False
 
     def add(self, skipped: Skipped) -> None:
-        self.removals += skipped.action == "delete"
-        self.transfers += skipped.action in _COPIES
-        if is_marker(skipped.name):
-            own = self._looks_for is not None and skipped.name.endswith(self._looks_for)
-            self.marker_below |= own and "/" in skipped.name
+        action, name, size = skipped
+        copies = action in _COPIES
+        self.removals += action == "delete"
+        self.transfers += copies
+        if is_marker(name):
+            own = self._looks_for is not None and name.endswith(self._looks_for)
+            self.marker_below |= own and "/" in name
             return
-        if skipped.action in _COPIES:
-            self._copies.add(skipped)
-        if skipped.action in _DELETES.get(self._operation, ()):
-            self._deletes.add(skipped)
-            line = f"{skipped.name}\0{skipped.size}{self._times(skipped.name)}"
+        if copies:
+            self._copies.add(name, size)
+        if action in self._deleting:
+            self._deletes.add(name, size)
             # rclone reports files in any order; the order does not change a sum.
-            self._sum = (self._sum + _number(line)) % _ROOM
+            self._sum = (self._sum + _number(f"{name}\0{size}{self._times(name)}")) % _ROOM
 
     def _times(self, name: str) -> str:
         """Nothing of a name that rclone writes in another way than the disk."""
@@ -146,11 +147,11 @@ class _Totals:
     bytes: int = 0
     _first: list[tuple[str, int]] = field(default_factory=list)
 
-    def add(self, skipped: Skipped) -> None:
+    def add(self, name: str, size: int) -> None:
         self.files += 1
-        self.bytes += skipped.size
-        if len(self._first) < FIRST or skipped.name < self._first[-1][0]:
-            insort(self._first, (skipped.name, skipped.size))
+        self.bytes += size
+        if len(self._first) < FIRST or name < self._first[-1][0]:
+            insort(self._first, (name, size))
             del self._first[FIRST:]
 
     def named(self, shown: Callable[[str], str]) -> list[NamedFile]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+import orjson
+
 from portal.engine.output.plan import Skipped
 from portal.engine.output.redaction import SecretRedactor
 from portal.transfers.names import visible
@@ -107,7 +109,6 @@ class LogRecord:
 
 
 _NO_SECRETS = SecretRedactor()
-_JSON = json.JSONDecoder()
 
 
 def parse(raw: bytes, redactor: SecretRedactor = _NO_SECRETS) -> LogRecord:
@@ -197,10 +198,10 @@ def _done(entry: dict[str, Any]) -> Done | None:
 def skipped_in(entry: dict[str, Any]) -> Skipped | None:
     """None if nothing was skipped, or if it cannot be said what."""
     action, name, size = entry.get("skipped"), entry.get("object"), entry.get("size", 0)
-    if not isinstance(action, str) or not isinstance(name, str) or isinstance(size, bool):
+    if type(size) is not int or not isinstance(action, str) or not isinstance(name, str):
         return None
     # A size that the storage does not tell is negative.
-    return Skipped(action, name, _count(size)) if isinstance(size, int) else None
+    return Skipped(action, name, _count(size))
 
 
 def printable(text: str, limit: int) -> str:
@@ -209,10 +210,19 @@ def printable(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def says_only_that_it_skipped(entry: dict[str, Any]) -> bool:
-    """Whether it is the line that a dry run writes for each file, with no error in it."""
-    message = _text(entry.get("msg"))
-    return message.startswith("Skipped ") and entry.get("level") not in _ERROR_LEVELS
+#: What a dry run says of each file: words of rclone's own, in which nothing can be secret.
+_SKIPPED = re.compile(r"Skipped [a-z ]+ as --dry-run is set(?: \(size [\w.]+\))?")
+
+
+def skip_words(entry: dict[str, Any], redactor: SecretRedactor) -> tuple[str, str, str] | None:
+    """As ``words``, if the line says only that a dry run skipped something. A plan of many files
+    takes as long as it takes to read these lines."""
+    message, level, subject = entry.get("msg"), entry.get("level"), entry.get("object")
+    if level != "notice" or not isinstance(subject, str) or not isinstance(message, str):
+        return None
+    if not _SKIPPED.fullmatch(message):
+        return None
+    return "notice", printable(redactor.redact(subject), _NAME_LENGTH), message
 
 
 def decode(raw: bytes) -> dict[str, Any] | None:
@@ -220,11 +230,19 @@ def decode(raw: bytes) -> dict[str, Any] | None:
     if not raw.startswith(b"{"):
         return None
     try:
-        text = raw.decode("utf-8", "replace")
-        entry, end = _JSON.raw_decode(text)
+        entry: dict[str, Any] = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _decode_odd(raw)
+    return entry
+
+
+def _decode_odd(raw: bytes) -> dict[str, Any] | None:
+    """Reads JSON with names that are not UTF-8 as well."""
+    try:
+        entry: dict[str, Any] = json.loads(raw.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
-    return entry if end == len(text) or text[end:].isspace() else None
+    return entry
 
 
 def _statistics(stats: dict[str, Any], redactor: SecretRedactor) -> RcloneStatistics:

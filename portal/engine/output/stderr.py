@@ -20,9 +20,8 @@ from portal.engine.output.statistics import (
     decode,
     parse,
     read,
-    says_only_that_it_skipped,
+    skip_words,
     skipped_in,
-    words,
 )
 from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 
@@ -121,21 +120,20 @@ class StderrReader:
 
     def _take_in(self, raw: bytes) -> None:
         entry = decode(raw)
-        if entry is not None and self._is_planned(entry):
-            self._say(*words(entry, self._redactor))
+        if entry is not None and (planned := self._note_skipped(entry)) is not None:
+            self._say(*planned)
             return
         line = parse(raw, self._redactor) if entry is None else read(entry, self._redactor)
         self.broken_lines += line.broken
         if not self._is_debug(line):
             self._look_into(line)
 
-    def _is_planned(self, entry: dict[str, Any]) -> bool:
-        """Whether it tells of a file in the plan, which notes it, and holds nothing else of
-        interest."""
+    def _note_skipped(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
+        """Adds what was skipped to the plan. Returns the words of a line that says no more."""
         if self._plan_builder is None or (skipped := skipped_in(entry)) is None:
-            return False
+            return None
         self._plan_builder.add(skipped)
-        return says_only_that_it_skipped(entry)
+        return skip_words(entry, self._redactor)
 
     def _say(self, level: str, subject: str, message: str) -> None:
         self._new_lines.append(LogLine(time.time(), level, subject, message))
