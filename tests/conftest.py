@@ -108,7 +108,7 @@ BOTH_MODES = (
     *(
         f"services/jobs/test_{name}"
         for name in (
-            *("job_cancel", "job_control", "job_interrupted", "job_logs", "job_retry"),
+            *("blocking", "job_cancel", "job_control", "job_interrupted", "job_logs", "job_retry"),
             *("job_speeds", "job_states"),
             *("plans", "pools", "throughput"),
         )

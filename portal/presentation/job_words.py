@@ -186,11 +186,19 @@ def place_words(place: int | None) -> str:
     return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
+_BUT = {"paused": " but is paused", "no_worker": " but has no worker"}
+
+
 def waits_words(
-    job: Job, reason: str, other: int | None = None, *, paused: bool = False
+    job: Job,
+    reason: str,
+    other: int | None = None,
+    *,
+    changes_source: bool = False,
+    held_up: str | None = None,
 ) -> tuple[str, str, str]:
     """Why a queued job waits: the words, the job that they link to, and the words after the link.
-    ``other`` writes to the same place; ``paused``: that job is paused."""
+    ``other``, ``changes_source`` and ``held_up``: see ``queue_position.Queued``."""
     match reason:
         case "paused":
             return "waits to be resumed", "", ""
@@ -198,8 +206,8 @@ def waits_words(
             words = f"no worker in pool {job.pool} is taking jobs" if job.pool else ""
             return words or "no worker is taking jobs", "", ""
         case "destination":
-            which = "is paused and writes" if paused else "writes"
-            return "Waits for ", f"job {other}", f", which {which} to the same folder."
+            does = "changes this job's source" if changes_source else "writes to the same folder"
+            return "Waits for ", f"job {other}", f", which {does}{_BUT.get(held_up or '', '')}."
     words = f"waits for a free slot in pool {job.pool}" if job.pool else "waits for a free slot"
     return words, "", ""
 

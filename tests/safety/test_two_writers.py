@@ -27,7 +27,6 @@ from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
 from tests.support.applications import configure
-from tests.support.client import Browser
 from tests.support.transfers import MIB, Recorder, events_of, fill, status_of, stored, tree
 from tests.support.waiting import wait_for
 
@@ -304,40 +303,6 @@ def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
     begun = next(event.at for event in events_of(third) if event.new_status == JobStatus.RUNNING)
     limit = 0.1 if mode == "one process" else 0.5
     assert 0 <= (begun - ended).total_seconds() < limit
-
-
-@pytest.mark.parametrize("paused", [False, True])
-def test_reason_stands_in_the_api_and_on_the_row_with_a_link(
-    root: Path,
-    new_job: Any,
-    browser: Callable[..., Browser],
-    worker_process: Any,
-    app: Flask,
-    user: Any,
-    paused: bool,
-) -> None:
-    worker_process()
-    first, second = new_job(destination=root / "to"), new_job(destination=root / "to/in")
-    third = new_job(destination=root / "elsewhere")
-    assert claim(first)
-    if paused:
-        with app.app_context():
-            control.pause(first, actor=Actor(user("bob")))
-    bob = browser("bob")
-    told = {job["id"]: job["waiting_for"] for job in bob.get("/api/v1/jobs").json["items"]}
-    assert told == {
-        first: None,
-        second: {"reason": "destination", "job_id": first},
-        third: {"reason": "slot", "job_id": None},
-    }
-    which = "is paused and writes" if paused else "writes"
-    for page in ("/jobs", f"/jobs/{second}", f"/api/jobs/{second}/progress"):
-        text = bob.get(page).text
-        assert f"Waits for job {first}, which {which} to the same folder." in text
-        assert f'href="/jobs/{first}">job {first}</a>' in text
-    end(first)
-    text = bob.get(f"/api/jobs/{second}/progress").text
-    assert "waits for a free slot" in text
 
 
 def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any) -> None:

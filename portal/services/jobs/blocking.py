@@ -9,6 +9,7 @@ circle.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -116,37 +117,54 @@ def waits(connection: Connection, job_id: int, keys: Collection[str]) -> bool:
 
 
 class Blocker(NamedTuple):
-    """The job that another one waits for, and whether it is paused."""
+    """The job that another one waits for. ``changes_source``: it only changes what the other one
+    reads; else both write to one place."""
 
     job_id: int
+    status: str
+    pool: str | None
     paused: bool
+    changes_source: bool
 
 
 def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
     """Returns the job that each of these waits for: the oldest of those in its way. It takes two
     queries for any number of jobs."""
-    keys: dict[int, set[str]] = {}
-    mine = select(JobPlace.job_id, JobPlace.key).where(JobPlace.job_id.in_(job_ids))
-    for job_id, key in connection.execute(mine):
-        keys.setdefault(job_id, set()).add(key)
-    if not keys:
+    used: dict[int, set[str]] = defaultdict(set)
+    written: dict[int, set[str]] = defaultdict(set)
+    mine = select(JobPlace.job_id, JobPlace.key, JobPlace.writes)
+    for job_id, key, writes in connection.execute(mine.where(JobPlace.job_id.in_(job_ids))):
+        used[job_id].add(key)
+        if writes:
+            written[job_id].add(key)
+    if not used:
         return {}
     # Only open jobs have places.
     others = connection.execute(
-        select(JobPlace.job_id, JobPlace.key, Job.status, Job.paused_at)
+        select(JobPlace.job_id, JobPlace.key, Job.status, Job.pool, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
-        .where(JobPlace.writes, _overlapping(set().union(*keys.values())))
+        .where(JobPlace.writes, _overlapping(set().union(*used.values())))
         .order_by(JobPlace.job_id)
     ).all()
     found: dict[int, Blocker] = {}
-    for job_id, used in keys.items():
-        in_the_way = [row for row in others if _overlap(row.key, used)]
+    for job_id, keys in used.items():
+        in_the_way = [row for row in others if _overlap(row.key, keys)]
         # A younger job may run already if its conflict was discovered too late, or if its place has
         # changed since.
         older = (row for row in in_the_way if row.job_id < job_id)
         running = (row for row in in_the_way if row.job_id > job_id and row.status in ACTIVE)
         if (row := next(older, None) or next(running, None)) is not None:
-            found[job_id] = Blocker(row.job_id, row.paused_at is not None)
+            found[job_id] = Blocker(
+                row.job_id,
+                row.status,
+                row.pool,
+                paused=row.paused_at is not None,
+                changes_source=not any(
+                    _overlap(one.key, written[job_id])
+                    for one in in_the_way
+                    if one.job_id == row.job_id
+                ),
+            )
     return found
 
 

@@ -32,12 +32,14 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Queued:
     """``position``: 1 for the next job of its pool, None behind more than MAX_POSITION others.
-    ``job_id``: the job that writes to the same place; ``paused``: whether that job is paused."""
+    ``job_id``: the job that it waits for; ``changes_source``: that job only changes what this one
+    reads; ``held_up``: why that job does not run, if a person has to see to it."""
 
     position: int | None
     reason: Reason
     job_id: int | None = None
-    paused: bool = False
+    changes_source: bool = False
+    held_up: Reason | None = None
 
 
 def of(jobs: Iterable[Job]) -> dict[int, Queued]:
@@ -55,13 +57,26 @@ def of(jobs: Iterable[Job]) -> dict[int, Queued]:
 def _queued(job: Job, ahead: Sequence[int], blocker: blocking.Blocker | None) -> Queued:
     behind = len(ahead) == MAX_POSITION and job.id > ahead[-1]
     position = None if behind else bisect_left(ahead, job.id) + 1
-    if job.paused_at is not None:
-        return Queued(position, Reason.PAUSED)
-    if runtime().settings.scale_out and not workers.has_worker(job.pool):
-        return Queued(position, Reason.NO_WORKER)
+    if held_up := _held_up(job.status, job.pool, paused=job.paused_at is not None):
+        return Queued(position, held_up)
     if blocker is None:
         return Queued(position, Reason.SLOT)
-    return Queued(position, Reason.DESTINATION, blocker.job_id, blocker.paused)
+    return Queued(
+        position,
+        Reason.DESTINATION,
+        blocker.job_id,
+        blocker.changes_source,
+        _held_up(blocker.status, blocker.pool, paused=blocker.paused),
+    )
+
+
+def _held_up(status: str, pool: str | None, *, paused: bool) -> Reason | None:
+    if paused:
+        return Reason.PAUSED
+    queued = status == JobStatus.QUEUED
+    if queued and runtime().settings.scale_out and not workers.has_worker(pool):
+        return Reason.NO_WORKER
+    return None
 
 
 def _ahead(pool: str | None) -> Sequence[int]:

@@ -67,9 +67,9 @@ class WaitingFor(ResponseBody):
     """Why a queued job does not run yet."""
 
     reason: queue_position.Reason = Field(
-        description="destination: another job, job_id, writes to the same folder, or to one above"
-        " or below it. slot: no slot is free. paused: a person paused it. no_worker: no living"
-        " worker takes jobs of its pool."
+        description="destination: another job, job_id, writes to the destination or the source of"
+        " this one, or to a folder above or below it. slot: no slot is free. paused: a person"
+        " paused it. no_worker: no living worker takes jobs of its pool."
     )
     job_id: int | None
 
