@@ -47,6 +47,11 @@ class _Portal(Collector):
             statistics.longest_wait(),
         )
         yield GaugeMetricFamily(
+            "portal_jobs_to_retry",
+            "Interrupted syncs and moves that nobody has retried or cancelled.",
+            statistics.to_retry(),
+        )
+        yield GaugeMetricFamily(
             "portal_unreadable_lines",
             "Lines of rclone's log that could not be read, of all jobs.",
             create.unreadable_lines(),

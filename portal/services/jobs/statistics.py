@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from portal.db.clock import day_begins, now
 from portal.db.session import session, write
 from portal.models import ActivityMinute, Job
 from portal.presentation.charts import Period, Throughput
 from portal.services.jobs import listing
-from portal.transfers.states import ACTIVE, JobStatus
+from portal.transfers.states import ACTIVE, JobStatus, Operation
 
 _MINUTES = 10
 
@@ -80,6 +81,19 @@ def longest_wait() -> float:
     """Returns for how many seconds the oldest queued job has been waiting; 0 if there is none."""
     since = session.scalar(select(func.min(Job.queued_at)).where(Job.status == JobStatus.QUEUED))
     return max(0.0, (now() - since).total_seconds()) if since else 0.0
+
+
+def to_retry() -> int:
+    """Returns how many interrupted jobs wait for a person to retry or cancel them. If the retry was
+    interrupted as well, a later retry of either settles it."""
+    again = aliased(Job)
+    retried = or_(again.retry_of_id == Job.id, again.retry_of_id == Job.retry_of_id)
+    waits = (
+        Job.status == JobStatus.INTERRUPTED,
+        Job.operation.in_([operation for operation in Operation if operation.deletes]),
+        ~exists().where(again.id > Job.id, retried),
+    )
+    return session.scalar(select(func.count()).select_from(Job).where(*waits)) or 0
 
 
 def throughput(period: Period) -> Throughput:

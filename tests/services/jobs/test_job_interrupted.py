@@ -359,3 +359,44 @@ def test_remote_of_what_is_over_can_be_deleted(lost: Left, user: Any) -> None:
     session.commit()
     remotes.delete(remote, actor=Actor(user("alice")))
     assert status_of(job_id) == "interrupted"
+
+
+def to_retry(browser: Any) -> str:
+    """As /metrics tells it, by which the alert goes."""
+    text: str = browser().get("/metrics").text
+    return text.partition("\nportal_jobs_to_retry ")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("operation", ["move", "sync"])
+@pytest.mark.parametrize("act", ["retry", "cancel"])
+def test_metric_counts_what_waits_for_a_person_until_somebody_acts(
+    browser: Any, lost: Left, operation: str, act: str
+) -> None:
+    assert to_retry(browser) == "0.0"
+    job_id = lost(operation, 500)
+    other = lost(operation, 500)
+    assert to_retry(browser) == "2.0"
+    browser("bob").post(f"/jobs/{job_id}/{act}")
+    assert to_retry(browser) == "1.0"
+    browser("bob").post(f"/jobs/{other}/{act}")
+    assert to_retry(browser) == "0.0"
+
+
+@pytest.mark.parametrize("again", ["the first", "its retry"])
+def test_metric_counts_a_retry_that_was_interrupted_until_either_is_retried(
+    browser: Any, lost: Left, user: Any, worker_process: Any, again: str
+) -> None:
+    job_id = lost("move", 500)
+    bob = Actor(user("bob"))
+    retry = create.retry(stored(job_id), actor=bob).id
+    assert claims.claim(retry, "gone:2", worker_process("gone:2")) is not None
+    of_a_dead_process(stored(retry))
+    assert to_retry(browser) == "1.0"
+    create.retry(stored(job_id if again == "the first" else retry), actor=bob)
+    assert to_retry(browser) == "0.0"
+
+
+@pytest.mark.parametrize("operation", ["copy", "check"])
+def test_metric_leaves_out_what_goes_on_by_itself(browser: Any, lost: Left, operation: str) -> None:
+    lost(operation, 500, of_a_silent_worker)
+    assert to_retry(browser) == "0.0"
