@@ -22,6 +22,7 @@ from portal.realtime import publish
 from portal.runtime import context, resources
 from portal.services.runtime import Executor, make_runtime
 from portal.settings import Settings, load_settings
+from portal.transfers.counted import counted
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES, goes_on
 from portal.web import (
     access,
@@ -202,6 +203,7 @@ def _templates(app: Flask, settings: Settings) -> None:
         speed=formatting.speed,
         duration=formatting.duration,
         count=formatting.count,
+        counted=counted,
         files=formatting.files,
         relative=formatting.relative,
         exact=formatting.exact,

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from portal.db.clock import now
+from portal.transfers.counted import counted
 from portal.transfers.names import visible
-
-if TYPE_CHECKING:
-    pass
-
 
 UNKNOWN = "–"
 
@@ -67,7 +63,7 @@ def count(number: int) -> str:
 
 
 def files(number: int) -> str:
-    return "1 file" if number == 1 else f"{count(number)} files"
+    return counted(number, "file")
 
 
 def percent(number: float | None) -> str:

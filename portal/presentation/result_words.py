@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from portal.presentation.formatting import count, files, size
+from portal.transfers.counted import counted
 from portal.transfers.options import from_json
 from portal.transfers.states import JobStatus, Operation
 
@@ -37,12 +38,12 @@ def answer(job: Job) -> str:
     if job.status != JobStatus.COMPLETED or job.outcome is None:
         return ""
     if number := differing(job):
-        return f"{files(number)} {'differs' if number == 1 else 'differ'}"
+        return counted(number, "file differs", "files differ")
     number = job.files_unchanged or job.files_transferred
     if not number:
         none = _none_words(job, "no files on either side")
         return none[0].upper() + none[1:]
-    return "1 file is the same" if number == 1 else f"{files(number)} are the same"
+    return counted(number, "file is the same", "files are the same")
 
 
 def result_words(job: Job) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from portal.transfers.counted import counted
+
 #: How a row calls what a storage that keeps whole seconds allows, see ``engine.order.comparison``.
 _TO_THE_SECOND = "size_and_second"
 _WORDS = {
@@ -35,6 +37,6 @@ def compared_words(by: str | None, asked: str, names: Mapping[str, Any] | None) 
     if not number:
         return words
     first = left_out.get("first_by_size") or []
-    have = "1 file that has none" if number == 1 else f"{number:,} files that have none"
+    have = counted(number, "file that has none", "files that have none")
     more = ", …" if number > len(first) else ""
     return f"{words}; {have} at the storage by size alone: {', '.join(first)}{more}"

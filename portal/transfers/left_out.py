@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from portal.transfers.counted import counted
+
 _SHOWN = 10
 
 
@@ -24,7 +26,7 @@ def left_out_words(links: int, specials: int, names: Mapping[str, Any] | None) -
     """``4 links, 2 special files``; empty where nothing was left out."""
     left_out = names or {}
     return ", ".join(
-        f"{number:,} {one if number == 1 else several}"
+        counted(number, one, several)
         for number, one, several in (
             (links, "link", "links"),
             (specials, "special file", "special files"),

@@ -10,6 +10,7 @@ from portal.engine.failures.connection_errors import CONNECTION_ERRORS, FIRST_CO
 from portal.engine.failures.reasons import KnownReason
 from portal.engine.failures.storage_errors import STORAGE_ERRORS
 from portal.engine.output.alarms import MEETING_WORDS, SIZE_ONLY_WORDS
+from portal.transfers.counted import counted
 
 DESTINATION_IS_A_FILE = "The destination is, or lies below, a file. Choose a folder."
 
@@ -182,7 +183,7 @@ def reason_for(exit_code: int, stopped: bool, error_lines: Sequence[str]) -> str
         return reason.sentence
     if found := _DIFFERENCES.search(text):
         count = int(found[1])
-        differ = "1 file differs" if count == 1 else f"{count:,} files differ"
+        differ = counted(count, "file differs", "files differ")
         return f"{differ}. The errors name {'it' if count == 1 else 'them'}."
     return _CODES.get(exit_code, _OTHER)
 

@@ -8,6 +8,7 @@ from portal.engine.answers.single_file import Shape
 from portal.engine.output.plan import ConfirmedPlan, Plan
 from portal.engine.output.report import Differences
 from portal.engine.running.outcome import Outcome
+from portal.transfers.counted import counted
 
 #: How many files the sentence of a failed comparison names.
 _NAMED = 3
@@ -42,22 +43,20 @@ def changed_plan(confirmed: ConfirmedPlan, plan: Plan | None) -> str:
     if plan.deletes == confirmed.deletes:
         other = "other files than the ones you confirmed"
     else:
-        other = f"{_files(plan.deletes)} instead of the {confirmed.deletes:,} you confirmed"
+        deletes = counted(plan.deletes, "file")
+        other = f"{deletes} instead of the {confirmed.deletes:,} you confirmed"
     return f"It would now delete {other}. Nothing was changed. Preview again."
 
 
 def copies_differ(differences: Differences) -> str:
     """``Everything was copied, but 2 files differ now: a.txt and b.txt. …``"""
     names = [name for kind in differences.names.values() for name in kind][:_NAMED]
+    differing = counted(differences.total, "file")
     verb = "differs" if differences.total == 1 else "differ"
     text = ", ".join(f"“{name}”" for name in names)
     more = differences.total - len(names)
     others = f" and {more:,} more" if more else ""
     return (
-        f"Everything was copied, but {_files(differences.total)} at the destination {verb} from "
-        f"the source: {text}{others}. Find out what writes there, then retry."
+        f"Everything was copied, but {differing} at the destination {verb} from the source: "
+        f"{text}{others}. Find out what writes there, then retry."
     )
-
-
-def _files(number: int) -> str:
-    return "1 file" if number == 1 else f"{number:,} files"

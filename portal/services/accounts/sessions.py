@@ -18,6 +18,7 @@ from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.runtime import runtime
+from portal.transfers.counted import counted
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: Seconds between two checks of the sessions of open sockets. They find the ends of which no
@@ -188,7 +189,7 @@ def end_others(user: User, *, keep: int | None, actor: Actor) -> int:
                 "session.end-all",
                 actor,
                 target=user.username,
-                detail=f"{len(ended)} session{'' if len(ended) == 1 else 's'}",
+                detail=counted(len(ended), "session"),
             )
         tx.commit()
     publish.end_sessions(ended, "logout")

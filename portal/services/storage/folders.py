@@ -18,6 +18,7 @@ from portal.services import audit
 from portal.services.actor import Actor
 from portal.services.storage import connections, remotes
 from portal.transfers import locations
+from portal.transfers.counted import counted
 from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.locations import Location, split
 from portal.transfers.names import is_name
@@ -71,12 +72,12 @@ class Folder:
     @property
     def summary(self) -> str:
         """Says how much is in the folder, and what of it is not shown."""
-        parts = [self.note or _number(self.total, "entry", "entries")]
+        parts = [self.note or counted(self.total, "entry", "entries")]
         if self.hidden:
-            whose = "name" if self.hidden == 1 else "names"
-            parts.append(f"{self.hidden:,} more whose {whose} cannot be shown")
+            more = counted(self.hidden, "more whose name", "more whose names")
+            parts.append(f"{more} cannot be shown")
         if self.links:
-            parts.append(f"{_number(self.links, 'link', 'links')}, which transfers do not follow")
+            parts.append(f"{counted(self.links, 'link')}, which transfers do not follow")
         return "; ".join([parts[0].rstrip("."), *parts[1:]]) if parts[1:] else parts[0]
 
     def inner(self, name: str) -> str:
@@ -90,10 +91,6 @@ class _Found:
     note: str = ""
     hidden: int = 0
     links: int = 0
-
-
-def _number(number: int, one: str, more: str) -> str:
-    return f"{number:,} {one if number == 1 else more}"
 
 
 def join(at: str, name: str) -> str:

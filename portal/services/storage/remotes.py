@@ -21,6 +21,7 @@ from portal.services.actor import Actor
 from portal.services.runtime import runtime
 from portal.services.storage import connections
 from portal.transfers import locations
+from portal.transfers.counted import counted
 from portal.transfers.local_paths import PathRefused
 
 #: The lowest role to which a remote may be opened: nobody below it creates jobs.
@@ -227,8 +228,7 @@ def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
             f"Something answers there, but it is not {backend.title}: it accepts every request, "
             f"like an ordinary web page. Check the address. ({duration})"
         )
-    count = len(found.entries)
-    entries = "1 entry" if count == 1 else f"{count:,} entries"
+    entries = counted(len(found.entries), "entry", "entries")
     return True, f"Works: found {entries} in {remote.name}:{start} ({duration})"
 
 

@@ -17,6 +17,7 @@ from portal.presentation.formatting import duration
 from portal.realtime.cache import caches
 from portal.services.accounts import sessions, sign_in
 from portal.services.runtime import runtime
+from portal.transfers.counted import counted
 from portal.web.access import actor, address, background, me, public, requires, user_or_404
 from portal.web.forms.accounts import SignInForm
 from portal.web.routes import sign_in_flow
@@ -132,7 +133,7 @@ def _end(user: User, session_id: int, page: str) -> Response:
 def _end_others(user: User, page: str) -> Response:
     """Ends all sessions but the one that asks. Of another user it ends every one."""
     number = sessions.end_others(user, keep=me().session_id, actor=actor())
-    flash(f"{number} session{'' if number == 1 else 's'} signed out.")
+    flash(f"{counted(number, 'session')} signed out.")
     return redirect(page, 303)
 
 
