@@ -52,7 +52,8 @@ def answer() -> Answer:
         kind = second_factor.check(Actor(pending.user, address()), form.code.data or "")
     except (Invalid, TooMany) as error:
         return _again("second_factor/ask.html", form, error, user=pending.user)
-    return _finish(pending, kind, sign_in_flow.target()) or _too_late()
+    entered = _finish(pending, kind, sign_in_flow.target())
+    return _too_late() if entered is None else entered
 
 
 @blueprint.get("/login/second-factor")

@@ -46,11 +46,14 @@ def enter() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     except TooMany as limited:
         page = _sign_in_page(form, wait=duration(limited.seconds))
         return page, limited.status, {"Retry-After": str(limited.seconds)}
-    remember = bool(form.remember.data)
-    entered = proof and sign_in_flow.continue_sign_in(
-        proof, remember=remember, target=sign_in_flow.next_url()
-    )
-    return entered or (_sign_in_page(form, refused=True), 401)
+    entered = None
+    if proof is not None:
+        entered = sign_in_flow.continue_sign_in(
+            proof, remember=bool(form.remember.data), target=sign_in_flow.next_url()
+        )
+    if entered is None:
+        return _sign_in_page(form, refused=True), 401
+    return entered
 
 
 @blueprint.post("/logout")
