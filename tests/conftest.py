@@ -105,15 +105,14 @@ BOTH_MODES = (
     "realtime/test_job_events",
     "safety/test_in_the_portal",
     "safety/test_two_writers",
-    *(
-        f"services/jobs/test_{name}"
-        for name in (
-            *("blocking", "job_cancel", "job_control", "job_interrupted", "job_logs", "job_retry"),
-            *("job_speeds", "job_states"),
-            *("plans", "pools", "throughput"),
-        )
-    ),
-    *("web/test_job_list", "web/test_job_row", "worker/test_worker"),
+    "services/jobs/test_blocking",
+    "services/jobs/test_job_",
+    "services/jobs/test_plans",
+    "services/jobs/test_pools",
+    "services/jobs/test_throughput",
+    "web/test_job_list",
+    "web/test_job_row",
+    "worker/test_worker",
 )
 
 # As the portal writes them: the default takes a second to paint an exception.
@@ -264,8 +263,20 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def settings(mode: str, tmp_path: Path, root: Path, request: pytest.FixtureRequest) -> Settings:
-    more: dict[str, Any] = {}
+def more_settings() -> dict[str, Any]:
+    """For files of tests that need other settings than usual."""
+    return {}
+
+
+@pytest.fixture
+def settings(
+    mode: str,
+    tmp_path: Path,
+    root: Path,
+    more_settings: dict[str, Any],
+    request: pytest.FixtureRequest,
+) -> Settings:
+    more = dict(more_settings)
     if mode == SCALED_OUT:
         more["database_url"] = request.getfixturevalue("postgres_url")
         more["redis_url"] = request.getfixturevalue("redis").url

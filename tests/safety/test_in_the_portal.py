@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portal.engine.safety import refusals
-from portal.settings import Settings, load_settings
 from tests.support.client import Browser
 from tests.support.keepsakes import kept, photographs
-from tests.support.modes import SCALED_OUT
 from tests.support.transfers import stored
 
 
 @pytest.fixture
-def settings(mode: str, tmp_path: Path, root: Path, request: pytest.FixtureRequest) -> Settings:
+def more_settings() -> dict[str, Any]:
     """The storages of these tests are servers of this machine."""
-    more: dict[str, Any] = {}
-    if mode == SCALED_OUT:
-        more["database_url"] = request.getfixturevalue("postgres_url")
-        more["redis_url"] = request.getfixturevalue("redis").url
-    return load_settings(
-        data_dir=tmp_path / "data", transfer_roots=(root,), remotes_allow_local=True, **more
-    )
+    return {"remotes_allow_local": True}
 
 
 @pytest.fixture
