@@ -12,9 +12,12 @@ import structlog
 from portal.transfers.names import visible
 
 _QUIET = (
-    *("engineio.server", "socketio.server", "alembic"),
+    "engineio.server",
+    "socketio.server",
+    "alembic",
     # Celery logs each message; the job's own line says more.
-    *("celery.worker.strategy", "celery.app.trace"),
+    "celery.worker.strategy",
+    "celery.app.trace",
 )
 
 

@@ -20,8 +20,16 @@ log = structlog.get_logger(__name__)
 
 #: Only signatures made with a private key: with HS256 or none, anybody could write an ID token.
 _ALGORITHMS = [
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
 ]
 _TIMEOUT = 10.0
 _LEEWAY = 60

@@ -244,11 +244,29 @@ def _rows(wanted: HistoryFilter, key: tuple[datetime, int] | None) -> list[Row[*
 
 
 _COLUMNS = (
-    *(Job.id, Job.name, Job.operation, Job.dry_run, Job.source, Job.destination, Job.status),
-    *(User.username, Job.created_at, Job.started_at, Job.heartbeat_at, Job.finished_at),
-    *(Job.bytes_transferred, Job.files_transferred, Job.error, Job.earlier_seconds),
-    *(Job.links_left_out, Job.specials_left_out),
-    *(Job.outcome, Job.files_unchanged, Job.files_deleted, Job.differences, Job.compared_by),
+    Job.id,
+    Job.name,
+    Job.operation,
+    Job.dry_run,
+    Job.source,
+    Job.destination,
+    Job.status,
+    User.username,
+    Job.created_at,
+    Job.started_at,
+    Job.heartbeat_at,
+    Job.finished_at,
+    Job.bytes_transferred,
+    Job.files_transferred,
+    Job.error,
+    Job.earlier_seconds,
+    Job.links_left_out,
+    Job.specials_left_out,
+    Job.outcome,
+    Job.files_unchanged,
+    Job.files_deleted,
+    Job.differences,
+    Job.compared_by,
 )
 
 

@@ -23,7 +23,15 @@ _FIELDS = ("who", "action", "outcome", "from", "to")
 _OUTCOMES = ("ok", "refused")
 _MAX_LENGTH = 128
 _COLUMNS = (
-    *("id", "at", "actor_id", "actor", "action", "target", "detail", "outcome", "address"),
+    "id",
+    "at",
+    "actor_id",
+    "actor",
+    "action",
+    "target",
+    "detail",
+    "outcome",
+    "address",
     "hash",
 )
 

@@ -11,8 +11,12 @@ from portal.web.access import background, requires
 blueprint = Blueprint("doctor", __name__)
 
 _FORWARDED = (
-    *("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"),
-    *("X-Forwarded-Prefix", "Via"),
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Prefix",
+    "Via",
 )
 
 

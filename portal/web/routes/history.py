@@ -25,10 +25,29 @@ blueprint = Blueprint("history", __name__, url_prefix="/history")
 
 _PAGE_SIZE = 50
 _COLUMNS = (
-    *("id", "name", "operation", "dry_run", "source", "destination", "status", "owner"),
-    *("created_at", "started_at", "finished_at", "seconds", "bytes", "files"),
-    *("bytes_per_second", "error", "links_left_out", "specials_left_out"),
-    *("outcome", "unchanged", "deleted", "different", "compared_by"),
+    "id",
+    "name",
+    "operation",
+    "dry_run",
+    "source",
+    "destination",
+    "status",
+    "owner",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "seconds",
+    "bytes",
+    "files",
+    "bytes_per_second",
+    "error",
+    "links_left_out",
+    "specials_left_out",
+    "outcome",
+    "unchanged",
+    "deleted",
+    "different",
+    "compared_by",
 )
 #: In the order of the page, which leaves out a rare one that no transfer has.
 _CHIPS = (
