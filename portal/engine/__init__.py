@@ -26,7 +26,7 @@ from portal.engine.process.watchdog import Watchdog
 from portal.engine.run import Run
 from portal.engine.running.orphans import end_orphans, end_processes_of
 from portal.engine.running.outcome import Outcome
-from portal.engine.running.rclone_process import RcloneProcess
+from portal.engine.running.rclone_process import ProcessSettings, RcloneProcess
 from portal.engine.running.trouble import Trouble
 from portal.engine.safety.known_mounts import KnownMounts
 
@@ -46,6 +46,7 @@ __all__ = [
     "Outcome",
     "Phase",
     "Plan",
+    "ProcessSettings",
     "Progress",
     "RcloneProcess",
     "Remote",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from portal.engine.answers.single_file import Lookup, Shape, narrow_to_file
 from portal.engine.order.command import TransferOrder
@@ -17,7 +16,7 @@ from portal.engine.precautions import Precautions
 from portal.engine.running.bandwidth_controller import BandwidthController
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import after_a_beginning, stopped, unknown_source
-from portal.engine.running.rclone_process import RcloneProcess
+from portal.engine.running.rclone_process import ProcessSettings, RcloneProcess
 from portal.engine.running.storage_watch import StorageWatch
 from portal.engine.safety import refusals
 from portal.engine.safety.linked_folders import linked_folder
@@ -29,18 +28,6 @@ _LOOK_AT_ENDS = 0.25
 _SHOWN = 200
 
 Readings = Generator[Progress | None, None, Outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSettings:
-    """What every rclone of an attempt is started with. ``moment``: the time that filters by age
-    count from; ``stats_interval`` and ``grace`` in seconds."""
-
-    rclone: Path
-    data_dir: Path | None
-    stats_interval: float
-    grace: float
-    moment: float
 
 
 class RcloneRunner:
@@ -198,14 +185,9 @@ class RcloneRunner:
         return None
 
     def _start(self, order: TransferOrder) -> RcloneProcess:
-        settings = self._settings
         transfer = RcloneProcess(
-            settings.rclone,
+            self._settings,
             replace(order, bandwidth_limit=self._bandwidth.begin()),
-            data_dir=settings.data_dir,
-            stats_interval=settings.stats_interval,
-            grace=settings.grace,
-            moment=settings.moment,
             left_out=self.left_out,
         )
         self._current = transfer

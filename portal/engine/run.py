@@ -19,10 +19,11 @@ from portal.engine.output.log import LogLine
 from portal.engine.output.plan import ConfirmedPlan
 from portal.engine.output.progress import ALMOST, Phase, Progress
 from portal.engine.precautions import Objection, Precautions
-from portal.engine.rclone_runner import ProcessSettings, RcloneRunner, Readings
+from portal.engine.rclone_runner import RcloneRunner, Readings
 from portal.engine.running.folder_modes import Folders
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import after_a_beginning, changed_plan, copies_differ, stopped
+from portal.engine.running.rclone_process import ProcessSettings
 from portal.engine.running.trouble import Trouble
 
 _LONGEST_WAIT = 300.0

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from portal.engine import Outcome, Progress, RcloneProcess, TransferOrder, rclone_path
+from portal.engine import (
+    Outcome,
+    ProcessSettings,
+    Progress,
+    RcloneProcess,
+    TransferOrder,
+    rclone_path,
+)
 from tests.support.scripts import python_program
 from tests.support.transfers import environments
 
@@ -38,7 +45,9 @@ class Bench:
         order = TransferOrder(
             7, 1, operation, str(source), str(destination), bandwidth_limit, dry_run
         )
-        transfer = RcloneProcess(self.rclone, order, **{"data_dir": self.folder, **options})
+        transfer = RcloneProcess(
+            ProcessSettings(**{"rclone": self.rclone, "data_dir": self.folder, **options}), order
+        )
         transfer.start()
         self.started.append(transfer)
         return transfer

@@ -88,10 +88,10 @@ def test_setpriv_that_cannot_be_started_is_named(tmp_path, monkeypatch):
 PARENT = """
 import sys
 from pathlib import Path
-from portal.engine import TransferOrder, RcloneProcess
+from portal.engine import ProcessSettings, RcloneProcess, TransferOrder
 rclone, source, target, data = map(Path, sys.argv[1:])
 order = TransferOrder(4711, 1, "copy", str(source), str(target), "100k", False)
-transfer = RcloneProcess(rclone, order, data_dir=data)
+transfer = RcloneProcess(ProcessSettings(rclone, data), order)
 transfer.start()
 for reading in transfer.readings():
     if reading is not None:
@@ -193,7 +193,7 @@ import eventlet
 eventlet.monkey_patch()
 import json, sys, time
 from pathlib import Path
-from portal.engine import TransferOrder, RcloneProcess, check_rclone, use_threads
+from portal.engine import ProcessSettings, RcloneProcess, TransferOrder, check_rclone, use_threads
 
 use_threads(eventlet.patcher.original("threading").Thread)
 
@@ -207,7 +207,7 @@ eventlet.spawn(tick)
 
 def run(rclone, source, target, stop, limit):
     order = TransferOrder(1, 1, "copy", source, target, limit, False)
-    transfer = RcloneProcess(rclone, order, grace=0.3)
+    transfer = RcloneProcess(ProcessSettings(rclone, grace=0.3), order)
     transfer.start()
     percents = []
     for reading in transfer.readings():

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import Outcome, RcloneProcess, Remote, TransferOrder, list_folder, rclone_path
+from portal.engine import (
+    Outcome,
+    ProcessSettings,
+    RcloneProcess,
+    Remote,
+    TransferOrder,
+    list_folder,
+    rclone_path,
+)
 from portal.engine.failures.error_names import Names
 from portal.engine.failures.exit_codes import modes_refused, reason_for
 from portal.engine.output.statistics import Error
@@ -191,7 +199,7 @@ def test_names_are_taken_out_of_any_text(message: str, object_: str, place: str)
 
 def _failed(bench, source: str, to: str, remotes: tuple[Remote, ...] = ()) -> Outcome:
     order = TransferOrder(7, 1, "copy", source, to, None, False, remotes=remotes)
-    transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
+    transfer = RcloneProcess(ProcessSettings(bench.rclone, bench.folder), order)
     bench.started.append(transfer)
     transfer.start()
     list(transfer.readings())

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.engine import Outcome, RcloneProcess, Remote, Run, TransferOrder, list_folder
+from portal.engine import (
+    Outcome,
+    ProcessSettings,
+    RcloneProcess,
+    Remote,
+    Run,
+    TransferOrder,
+    list_folder,
+)
 from portal.engine.output.plan import PlanBuilder
 from portal.engine.output.redaction import MASK, SecretRedactor
 from portal.engine.output.statistics import (
@@ -276,7 +284,7 @@ def _synced(
     order = TransferOrder(
         7, 1, operation, str(tmp_path / "from"), "there:", None, True, remotes=(remote,)
     )
-    transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
+    transfer = RcloneProcess(ProcessSettings(bench.rclone, bench.folder), order)
     bench.started.append(transfer)
     transfer.start()
     list(transfer.readings())
@@ -340,7 +348,7 @@ def test_figures_of_many_files_with_long_names_are_read(bench, tmp_path: Path) -
         7, 1, "copy", str(tmp_path / "from"), str(tmp_path / "to"), "900k", False,
         options=Options(transfers=32),
     )  # fmt: skip
-    transfer = RcloneProcess(bench.rclone, order, data_dir=bench.folder)
+    transfer = RcloneProcess(ProcessSettings(bench.rclone, bench.folder), order)
     bench.started.append(transfer)
     transfer.start()
     busiest = max(

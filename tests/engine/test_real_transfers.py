@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from portal.engine import EngineError, Phase, RcloneProcess, TransferOrder, rclone_path
+from portal.engine import (
+    EngineError,
+    Phase,
+    ProcessSettings,
+    RcloneProcess,
+    TransferOrder,
+    rclone_path,
+)
 from portal.engine.failures.exit_codes import reason_for
 
 TOTAL = 3_000_006
@@ -287,19 +294,22 @@ def test_only_absolute_local_paths_reach_rclone(path):
     for pair in ((path, "/to"), ("/from", path)):
         with pytest.raises(EngineError):
             RcloneProcess(
-                rclone_path(None), TransferOrder(1, 1, "copy", *pair, None, False)
+                ProcessSettings(rclone_path(None)), TransferOrder(1, 1, "copy", *pair, None, False)
             ).start()
 
 
 def test_unknown_operation_never_starts():
     with pytest.raises(EngineError, match="purge"):
         RcloneProcess(
-            rclone_path(None), TransferOrder(1, 1, "purge", "/a", "/b", None, False)
+            ProcessSettings(rclone_path(None)),
+            TransferOrder(1, 1, "purge", "/a", "/b", None, False),
         ).start()
 
 
 def test_what_has_not_started_or_ended_has_no_outcome(bench, source, tmp_path):
-    idle = RcloneProcess(bench.rclone, TransferOrder(1, 1, "copy", "/a", "/b", None, False))
+    idle = RcloneProcess(
+        ProcessSettings(bench.rclone), TransferOrder(1, 1, "copy", "/a", "/b", None, False)
+    )
     idle.stop()
     idle.close()
     with pytest.raises(RuntimeError):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from portal.engine import RcloneProcess, TransferOrder, list_matching, rclone_path
+from portal.engine import ProcessSettings, RcloneProcess, TransferOrder, list_matching, rclone_path
 from portal.engine.answers.run_once import run_once
 from portal.engine.order import confinement
 from portal.engine.process import landlock
@@ -287,7 +287,7 @@ def test_confinement_costs_less_than_five_milliseconds(folder: Path) -> None:
 
 def test_transfer_of_the_engine_alone_is_confined_too(folder: Path) -> None:
     told = order(folder)
-    transfer = RcloneProcess(RCLONE, told)
+    transfer = RcloneProcess(ProcessSettings(RCLONE), told)
     transfer.start()
     list(transfer.readings())
     transfer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -37,6 +38,19 @@ _LOOK_FOR_PARTIALS = 2.0
 _PRIVATE = 0o077
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """What every rclone of an attempt is started with. ``data_dir`` marks the process for
+    ``end_orphans``; ages of files count from ``moment``, in seconds since 1970; ``stats_interval``
+    and ``grace`` in seconds."""
+
+    rclone: Path
+    data_dir: Path | None = None
+    stats_interval: float = 0.25
+    grace: float = 10.0
+    moment: float = field(default_factory=time.time)
+
+
 class RcloneProcess:
     """Runs one order. Call `close()` whatever happens.
 
@@ -45,24 +59,11 @@ class RcloneProcess:
     """
 
     def __init__(
-        self,
-        rclone: Path,
-        order: TransferOrder,
-        *,
-        data_dir: Path | None = None,
-        stats_interval: float = 0.25,
-        grace: float = 10.0,
-        moment: float | None = None,
-        left_out: LeftOut | None = None,
+        self, settings: ProcessSettings, order: TransferOrder, *, left_out: LeftOut | None = None
     ) -> None:
-        """`data_dir` marks the process for `end_orphans`; ages of files count from `moment`, in
-        seconds since 1970, or from now. What is no file is counted in `left_out`."""
-        self._rclone = rclone
+        """What is no file is counted in `left_out`."""
+        self._settings = settings
         self._order = order
-        self._data_dir = data_dir
-        self._stats_interval = stats_interval
-        self._grace = grace
-        self._moment = time.time() if moment is None else moment
         self._redactor = SecretRedactor(_secrets(order))
         self._report = _report(order, self._redactor)
         self._parser = ProgressParser(order.operation, order.dry_run, self._report)
@@ -77,26 +78,26 @@ class RcloneProcess:
 
     def start(self) -> None:
         """Raises EngineError if rclone cannot be started."""
-        ensure_executable(self._rclone)
+        ensure_executable(self._settings.rclone)
         try:
             self._runtime_dir = RuntimeDir()
             command = command_line(
                 setpriv_path(),
-                self._rclone,
+                self._settings.rclone,
                 self._order,
-                self._stats_interval,
+                self._settings.stats_interval,
                 runtime_dir=self._runtime_dir,
-                moment=self._moment,
+                moment=self._settings.moment,
             )
             self._make_destination()
-            variables = environment(self._order, self._data_dir)
+            variables = environment(self._order, self._settings.data_dir)
             group = ProcessGroup(
                 command,
                 variables | {"TMPDIR": str(self._runtime_dir.folder)},
                 output=self._report is not None,
                 umask=_PRIVATE if self._order.keeps_modes else -1,
                 rules=confinement.of_order(
-                    self._rclone, setpriv_path(), self._order, self._runtime_dir.folder
+                    self._settings.rclone, setpriv_path(), self._order, self._runtime_dir.folder
                 ),
             )
         except OSError as error:
@@ -153,7 +154,7 @@ class RcloneProcess:
         order = self._order
         return PlanBuilder(
             order.operation,
-            self._moment,
+            self._settings.moment,
             self._redactor.without_secrets,
             order.looks_for,
             order.local_destination,
@@ -205,7 +206,7 @@ class RcloneProcess:
         `readings()` is gone through or in `close()`. Of one that has ended: harmless."""
         if self._running is not None:
             group, _ = self._running
-            group.stop(self._grace)
+            group.stop(self._settings.grace)
 
     def give_up(self, why: str) -> None:
         """As `stop`, but it is the storage that has failed, for this reason."""
@@ -262,7 +263,7 @@ class RcloneProcess:
         """The process group is dead and reaped when this returns, however long that takes."""
         if self._running is not None:
             group, reader = self._running
-            group.stop(self._grace)
+            group.stop(self._settings.grace)
             while not group.reap():
                 group.kill_if_overdue()
                 time.sleep(_POLL)
