@@ -170,19 +170,24 @@ def test_markers_of_others_are_not_copied_counted_or_deleted(attempts, tmp_path,
     assert kept(tmp_path / "to") == before | {there: b"y" * 32}
 
 
-def test_silent_storage_is_given_up_and_nothing_is_deleted(attempts, tmp_path, monkeypatch):
-    before = photographs(tmp_path / "source")
-    monkeypatch.setattr("portal.engine.answers.questions._TIMEOUT", 2.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+@pytest.fixture
+def silent():
+    """A remote whose server takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
         storage = type("Silent", (), {"kind": "webdav"})()
         storage.options = lambda **_: {
-            "url": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "url": f"http://127.0.0.1:{server.getsockname()[1]}",
             "user": "x",
             "pass": "x",
         }
-        remote = Servers.remote("nas", storage)
-        began = time.monotonic()
-        outcome = attempts.run("move", tmp_path / "source", "nas:photos", remote)
+        yield Servers.remote("nas", storage)
+
+
+def test_silent_storage_is_given_up_and_nothing_is_deleted(attempts, silent, tmp_path, monkeypatch):
+    before = photographs(tmp_path / "source")
+    monkeypatch.setattr("portal.engine.answers.questions._TIMEOUT", 2.0)
+    began = time.monotonic()
+    outcome = attempts.run("move", tmp_path / "source", "nas:photos", silent)
     assert time.monotonic() - began < 20
     assert not outcome.succeeded
     assert outcome.is_retryable
@@ -190,30 +195,23 @@ def test_silent_storage_is_given_up_and_nothing_is_deleted(attempts, tmp_path, m
     assert kept(tmp_path / "source") == before
 
 
-def test_stop_ends_an_examination_whose_storage_is_silent(attempts, tmp_path):
+def test_stop_ends_an_examination_whose_storage_is_silent(attempts, silent, tmp_path):
     photographs(tmp_path / "source")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        storage = type("Silent", (), {"kind": "webdav"})()
-        storage.options = lambda **_: {
-            "url": f"http://127.0.0.1:{silent.getsockname()[1]}",
-            "user": "x",
-            "pass": "x",
-        }
-        order = TransferOrder(
-            *(7, 1, "move", str(tmp_path / "source"), "nas:x", None, False),
-            remotes=(Servers.remote("nas", storage),),
-            options=Options(retries=0),
-        )
-        run = Run(rclone_path(None), order, data_dir=attempts.folder, grace=2.0)
-        begun: list[int] = []
+    order = TransferOrder(
+        *(7, 1, "move", str(tmp_path / "source"), "nas:x", None, False),
+        remotes=(silent,),
+        options=Options(retries=0),
+    )
+    run = Run(rclone_path(None), order, data_dir=attempts.folder, grace=2.0)
+    begun: list[int] = []
 
-        def follow() -> None:
-            for _ in run.readings(begun.append, tick=0.05):
-                if begun:
-                    run.stop()
-            run.close()
+    def follow() -> None:
+        for _ in run.readings(begun.append, tick=0.05):
+            if begun:
+                run.stop()
+        run.close()
 
-        thread = threading.Thread(target=follow)
-        thread.start()
-        wait_for(lambda: not thread.is_alive(), 15)
+    thread = threading.Thread(target=follow)
+    thread.start()
+    wait_for(lambda: not thread.is_alive(), 15)
     assert run.outcome().stopped

@@ -41,17 +41,20 @@ def admitted(app: Flask) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def knock(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., int]:
-    """Asks the guard for an upgrade; gives the status."""
-
+def guard(app: Flask, admitted: list[dict[str, Any]]) -> HandshakeGuard:
     def inside(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         admitted.append(environ)
         start_response("200 OK", [])
         return [b""]
 
-    guard = HandshakeGuard(
+    return HandshakeGuard(
         SessionCookieReader(app), sockets=inside, wsgi=inside, sockets_per_user=50
     )
+
+
+@pytest.fixture
+def knock(guard: HandshakeGuard) -> Callable[..., int]:
+    """Asks the guard for an upgrade; gives the status."""
 
     def ask(browser: Any, path: str = ADDRESS, **headers: str) -> int:
         jar = browser.client.get_cookie("portal")
@@ -140,17 +143,8 @@ def test_ended_session_is_401(browser: Any, user: Any, knock: Any, end: str) -> 
 
 
 @pytest.fixture
-def come_together(app: Flask, admitted: list[dict[str, Any]]) -> Callable[..., list[int]]:
+def come_together(guard: HandshakeGuard) -> Callable[..., list[int]]:
     """Asks for several upgrades at once; ``meanwhile`` runs once they were looked up."""
-
-    def inside(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        admitted.append(environ)
-        start_response("200 OK", [])
-        return [b""]
-
-    guard = HandshakeGuard(
-        SessionCookieReader(app), sockets=inside, wsgi=inside, sockets_per_user=50
-    )
 
     def ask(*cookies: str, meanwhile: Callable[[], object] = lambda: None) -> list[int]:
         environs = [
