@@ -111,14 +111,19 @@ def test_sweep_finds_a_job_whose_notification_was_lost(
 
 
 def test_sweep_goes_on_after_it_could_not_read_the_queue(
-    app: Flask, run: Run, new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    run: Run,
+    new_job: Any,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.1)
     executor = run(1, BRIEF)
     configure(app, executor=NullExecutor())
     job_id = new_job()
     on_database(settings.data_dir, "ALTER TABLE jobs RENAME TO elsewhere")
-    time.sleep(0.5)  # a few looks
+    wait_for(lambda: "the queue was not read" in "".join(capfd.readouterr()))
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO jobs")
     wait_for(lambda: status_of(job_id) == "completed")
     assert executor.is_alive()
