@@ -94,7 +94,7 @@ class _Connecting:
                 return made
 
     def answered(self, _connection: object, _record: object, _proxy: object) -> None:
-        """Whoever gets a connection that was open already has heard from the database too."""
+        """A connection that was open already proves that the database answers, too."""
         self._outage.ended()
 
     def returned(self, connection: psycopg.Connection[Any] | None, record: Any) -> None:

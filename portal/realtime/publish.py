@@ -126,12 +126,12 @@ def changed(job: Job) -> None:
 
 
 def pools_changed() -> None:
-    """For the pages of this process only: each process notices the change itself."""
+    """Tells only the pages of this process: each process notices the change itself."""
     _refresh()
 
 
 def workers_changed() -> None:
-    """For admins only, because nobody else sees the page of workers."""
+    """Tells only admins, because nobody else sees the page of workers."""
     _emit("refresh", {}, role_room(Role.ADMIN))
 
 

@@ -201,7 +201,7 @@ def _cut_words(last: int, last_hash: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """What to look for; an empty field is no condition. ``until`` is the first moment after."""
+    """The conditions of a search; empty ones are none. ``until`` is the first moment after."""
 
     actor: str = ""
     action: str = ""

@@ -344,6 +344,7 @@ class Settings(BaseSettings):
             ("transfer_roots", roots),
             ("database_url", url),
         ):
+            # Settings are frozen, but these are not complete yet.
             object.__setattr__(self, name, completed)
         if "secure_cookies" not in self.model_fields_set:
             object.__setattr__(self, "secure_cookies", self.base_url.startswith("https:"))

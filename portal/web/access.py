@@ -35,13 +35,13 @@ class SignedOut(PortalError):
 
 
 def public(view: View) -> View:
-    """For everyone, signed in or not."""
+    """Lets everyone use the view, signed in or not."""
     view.right = _PUBLIC  # type: ignore[attr-defined]
     return view
 
 
 def requires(role: Role) -> Callable[[View], View]:
-    """For users whose role includes ``role``."""
+    """Lets only users whose role includes ``role`` use the view."""
 
     def declare(view: View) -> View:
         view.right = role  # type: ignore[attr-defined]
@@ -51,7 +51,7 @@ def requires(role: Role) -> Callable[[View], View]:
 
 
 def background(view: View) -> View:
-    """For requests that pages send on their own: they do not prove that a person is present."""
+    """Marks a view that pages ask on their own: that does not prove that a person is present."""
     view.background = True  # type: ignore[attr-defined]
     return view
 
@@ -156,7 +156,7 @@ def _enforce() -> None:
     if not current_user.is_authenticated:
         raise SignedOut
     if right is None or not me().may(Role(right)):
-        raise Forbidden(_too_little())
+        raise Forbidden(f"Your {'token' if me().ceiling else 'role'} does not allow this.")
     if me().api_token_id is None:
         view = current_app.view_functions[request.endpoint]
         g.present = not _is_automatic(view)
@@ -168,10 +168,6 @@ def _is_automatic(view: Callable[..., Any]) -> bool:
     for ever."""
     redrawn = request.method == "GET" and request.headers.get("HX-Request") == "true"
     return redrawn or bool(getattr(view, "background", False))
-
-
-def _too_little() -> str:
-    return f"Your {'token' if me().ceiling else 'role'} does not allow this."
 
 
 def _note_presence(response: Any) -> Any:

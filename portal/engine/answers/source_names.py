@@ -165,7 +165,7 @@ def first_files(folder: str, number: int) -> list[str]:
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    """Whatever is not a folder, at any depth: ``os.walk`` of Python 3.11 fails at a thousand."""
+    """Yields all but folders, at any depth: ``os.walk`` of Python 3.11 fails at a thousand."""
     folders = [folder]
     while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:

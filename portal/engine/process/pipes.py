@@ -27,7 +27,7 @@ LONGEST_DRAIN = 30.0
 
 
 def large_pipe() -> tuple[int, int]:
-    """As ``os.pipe()``."""
+    """Returns the ends of a pipe that holds more than that of ``os.pipe()``."""
     reading, writing = os.pipe()
     with suppress(OSError):  # of large pipes the system has only so many
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _BYTES)

@@ -29,7 +29,7 @@ VARIABLES = {"PYTHONPATH": str(_PACKAGES), "LANG": "C.UTF-8"}
 
 
 def program(silence: float, grace: float) -> list[str]:
-    """What follows the interpreter on its command line."""
+    """Returns the arguments of the interpreter that runs it."""
     # -S: nothing but the standard library is needed, and so it starts quickly and is small.
     return ["-S", "-c", _PROGRAM, str(_ENGINE), str(silence), str(grace)]
 

@@ -330,4 +330,4 @@ def _not_connected(_data: bytes) -> int:
 
 
 def never(*_arguments: object) -> None:
-    """For callbacks of the event loop that are about greenlets."""
+    """Stands in for callbacks of the event loop that are about greenlets."""

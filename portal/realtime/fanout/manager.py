@@ -184,7 +184,7 @@ class FanoutManager(Manager):
 
 
 class OrderedFanoutManager(FanoutManager):
-    """For events from several processes: sends the events of each job in the order of ``seq``."""
+    """Sends the events of each job in the order of ``seq``, whichever process they come from."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ _CHUNK = 200
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """What to look for; None means no condition. ``until`` is the first moment after."""
+    """The conditions of a search; None is none. ``until`` is the first moment after."""
 
     since: datetime | None = None
     until: datetime | None = None

@@ -56,7 +56,7 @@ class CookieBelow(SecureCookieSessionInterface):
 
 
 def init_app(app: Flask, *, fixed: str, trusted: bool) -> None:
-    """To be called once all routes are registered."""
+    """Call it once all routes are registered."""
     app.session_interface = CookieBelow()
     own = {_first(rule.rule) for rule in app.url_map.iter_rules()} | {"socket.io", "static"}
     if fixed and _first(fixed) in own:

@@ -55,7 +55,7 @@ class ApiOperation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """For a view that answers with a status or headers of its own."""
+    """The answer of a view that sets its status or headers."""
 
     shown: ResponseBody
     status: int = 200
