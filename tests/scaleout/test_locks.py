@@ -47,6 +47,17 @@ def refusal(server: PortalServer, *command: str) -> str:
     return said
 
 
+@pytest.fixture
+def pair(tmp_path: Path, postgres_url: str) -> Iterator[tuple[PortalServer, PortalServer]]:
+    """Two portals for one database of PostgreSQL; neither runs yet."""
+    there = {"PORTAL_DATABASE_URL": postgres_url}
+    with (
+        portal(tmp_path / "first", **there) as first,
+        portal(tmp_path / "second", **there) as second,
+    ):
+        yield first, second
+
+
 def test_second_portal_on_a_file_is_refused_whatever_the_file_is_called(tmp_path: Path) -> None:
     with portal(tmp_path / "first") as first, portal(tmp_path / "second") as second:
         first.start()
@@ -72,22 +83,18 @@ def test_second_portal_on_a_file_is_refused_whatever_the_file_is_called(tmp_path
 
 
 def test_second_portal_on_postgresql_is_refused_until_the_first_is_gone(
-    tmp_path: Path, postgres_url: str
+    pair: tuple[PortalServer, PortalServer],
 ) -> None:
-    there = {"PORTAL_DATABASE_URL": postgres_url}
-    with (
-        portal(tmp_path / "first", **there) as first,
-        portal(tmp_path / "second", **there) as second,
-    ):
-        first.start()
-        said = refusal(second)
-        assert f"process {first.pid}) uses this database" in said
+    first, second = pair
+    first.start()
+    said = refusal(second)
+    assert f"process {first.pid}) uses this database" in said
 
-        first.kill()
-        second.start()
-        said = refusal(first)
-        assert f"process {second.pid}) uses this database" in said
-        assert second.stop() == 0
+    first.kill()
+    second.start()
+    said = refusal(first)
+    assert f"process {second.pid}) uses this database" in said
+    assert second.stop() == 0
 
 
 @pytest.mark.parametrize("process", ["worker", "run", "run --processes 2"])
@@ -121,45 +128,37 @@ def test_portal_of_one_process_and_one_of_several_do_not_share_a_database(
 
 
 def test_lock_is_taken_again_after_a_restart_of_postgresql(
-    tmp_path: Path, postgres: Postgres, postgres_url: str
+    pair: tuple[PortalServer, PortalServer], postgres: Postgres, postgres_url: str
 ) -> None:
-    there = {"PORTAL_DATABASE_URL": postgres_url}
-    with (
-        portal(tmp_path / "first", **there) as first,
-        portal(tmp_path / "second", **there) as second,
-    ):
-        first.start()
-        postgres.stop()
-        postgres.start()
-        wait_for(lambda: locks(postgres, postgres_url) == 1, 20)
+    first, second = pair
+    first.start()
+    postgres.stop()
+    postgres.start()
+    wait_for(lambda: locks(postgres, postgres_url) == 1, 20)
 
-        assert f"process {first.pid})" in refusal(second)
-        assert Person(first, "bob").get("/jobs").status_code == 200
-        assert first.stop() == 0
+    assert f"process {first.pid})" in refusal(second)
+    assert Person(first, "bob").get("/jobs").status_code == 200
+    assert first.stop() == 0
 
 
 def test_portal_whose_lock_was_taken_meanwhile_ends_and_says_so(
-    tmp_path: Path, postgres: Postgres, postgres_url: str
+    pair: tuple[PortalServer, PortalServer], postgres: Postgres
 ) -> None:
     """It was frozen while PostgreSQL restarted; another one was started in its place."""
-    there = {"PORTAL_DATABASE_URL": postgres_url}
-    with (
-        portal(tmp_path / "first", **there) as first,
-        portal(tmp_path / "second", **there) as second,
-    ):
-        first.start()
-        os.kill(first.pid, signal.SIGSTOP)
-        postgres.kill()
-        postgres.start()
-        second.start()
-        os.kill(first.pid, signal.SIGCONT)
+    first, second = pair
+    first.start()
+    os.kill(first.pid, signal.SIGSTOP)
+    postgres.kill()
+    postgres.start()
+    second.start()
+    os.kill(first.pid, signal.SIGCONT)
 
-        process: Any = first._process
-        assert process.wait(20) == 1
-        first._process = None
-        assert f"process {second.pid}) has taken the database" in first.log
-        assert "Traceback" not in first.log
-        assert second.stop() == 0
+    process: Any = first._process
+    assert process.wait(20) == 1
+    first._process = None
+    assert f"process {second.pid}) has taken the database" in first.log
+    assert "Traceback" not in first.log
+    assert second.stop() == 0
 
 
 def locks(postgres: Postgres, url: str) -> int:
