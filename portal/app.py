@@ -44,7 +44,7 @@ from portal.worker.executors import NullExecutor
 from portal.worker.roots import open_to_transfers
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask.ctx import AppContext
 
@@ -130,6 +130,27 @@ def _cookie_name(settings: Settings) -> str:
 
 
 def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
+    """Puts around Flask what answers before it, the outermost last."""
+    sockets = _sockets(app, settings, async_mode)
+    files = _static_files(app.wsgi_app)
+    cookies = SessionCookieReader(app)
+    polls = PollCacheMiddleware(app, cookies, files, always_secure=settings.secure_cookies)
+    guard = HandshakeGuard(
+        cookies, sockets=sockets, wsgi=polls, sockets_per_user=settings.sockets_per_user
+    )
+    app.context.put(guard)
+    app.wsgi_app = guard  # type: ignore[method-assign]
+    if settings.allowed_hosts:
+        app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+    base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _sockets(app: Portal, settings: Settings, async_mode: str) -> WSGIApplication:
+    """Puts Socket.IO around Flask. Returns what answers its requests: they pass by what is put
+    around it later."""
     fanout: Any = None
     options: dict[str, Any] = {}
     if async_mode != _IN_PROCESS:
@@ -155,15 +176,19 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     )
     publish.use_sockets(socketio)
     handlers.register(socketio.server, on_connect=publish.on_connect)
-    if fanout is not None:
-        fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
-        if settings.redis_url:
-            publish.subscribe(settings.redis_url)
-    sockets_wsgi = app.wsgi_app  # no sockets among the static files
-    if fanout is not None:
-        sockets_wsgi = fanout.entrance(socketio.server, sockets_wsgi)
+    if fanout is None:
+        return app.wsgi_app
+    fanout.install(socketio.server, rate=_MESSAGES_A_SECOND, burst=_MESSAGES_AT_ONCE)
+    if settings.redis_url:
+        publish.subscribe(settings.redis_url)
+    entrance: WSGIApplication = fanout.entrance(socketio.server, app.wsgi_app)
+    return entrance
+
+
+def _static_files(wsgi: WSGIApplication) -> WSGIApplication:
+    """Returns what answers requests for static files, and hands on the others."""
     files = WhiteNoise(
-        app.wsgi_app,
+        wsgi,
         max_age=31_536_000,
         immutable_file_test=lambda _path, _url: True,
         allow_all_origins=False,
@@ -171,20 +196,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     )
     prefix = _static_prefix()
     files.add_files(str(resources.STATIC), prefix=prefix.strip("/") + "/")
-    served = StaleAssetMiddleware(GzipStaticMiddleware(files, resources.STATIC, prefix), prefix)
-    cookies = SessionCookieReader(app)
-    polls = PollCacheMiddleware(app, cookies, served, always_secure=settings.secure_cookies)
-    guard = HandshakeGuard(
-        cookies, sockets=sockets_wsgi, wsgi=polls, sockets_per_user=settings.sockets_per_user
-    )
-    app.context.put(guard)
-    app.wsgi_app = guard  # type: ignore[method-assign]
-    if settings.allowed_hosts:
-        app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
-    base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
-    if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return StaleAssetMiddleware(GzipStaticMiddleware(files, resources.STATIC, prefix), prefix)
 
 
 def _templates(app: Flask, settings: Settings) -> None:
