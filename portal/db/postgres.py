@@ -32,6 +32,9 @@ _TRY_EVERY = 0.1
 _FORGOTTEN = 5.0
 #: Seconds for one attempt to connect, if nobody refuses it.
 _CONNECT_TIMEOUT = 3
+#: After so long PostgreSQL ends a session that stands idle in a transaction. No living process does
+#: that; a frozen one would hold the rows that it has written, and with them all the others.
+IDLE_IN_TRANSACTION = "15s"
 #: How PostgreSQL ends a session, or refuses to write, though psycopg calls it an internal error: a
 #: transaction that stood idle, as that of a process that was frozen; one that took too long; and a
 #: server that only reads since another one has taken its place.
@@ -84,6 +87,7 @@ class _Connecting:
             begun = time.monotonic()
             try:
                 made = self._kind.connect(**options)
+                _limit_idle(made)
             except psycopg.OperationalError as error:
                 self._outage.failed(str(error), begun, time.monotonic())
                 if self._outage.is_long or record.info[_POOL] is not self._engine.pool:
@@ -130,6 +134,14 @@ class Outage:
         if self._reported:
             self._reported = False
             log.info("the database answers again")
+
+
+def _limit_idle(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+        [IDLE_IN_TRANSACTION],
+    )
+    connection.commit()
 
 
 def _connection_class(seconds: float) -> type[psycopg.Connection[Any]]:

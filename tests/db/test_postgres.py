@@ -133,6 +133,27 @@ def test_session_that_ended_while_its_process_was_frozen_counts_as_away(
     statements(engine, "SELECT 1")  # the next connection is good
 
 
+def test_frozen_process_holds_its_rows_for_a_moment_only(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for a row that it has written, and so would all that they hold."""
+    monkeypatch.setattr(postgres, "IDLE_IN_TRANSACTION", "200ms")
+    frozen, other = (postgres.engine(postgres_url, answer_within=10) for _ in range(2))
+    statements(other, "CREATE TABLE held (value integer)", "INSERT INTO held VALUES (0)")
+    count = text("UPDATE held SET value = value + 1 RETURNING value")
+    try:
+        with frozen.connect() as stopped:
+            assert stopped.scalar(count) == 1
+            with other.begin() as connection:
+                assert connection.scalar(count) == 1  # that of the frozen one was rolled back
+            with pytest.raises(AWAY):
+                stopped.commit()
+    finally:
+        statements(other, "DROP TABLE held")
+        frozen.dispose()
+        other.dispose()
+
+
 def test_server_that_only_reads_counts_as_away(engine: Engine) -> None:
     """So is one that another server has replaced."""
     with pytest.raises(OperationalError) as raised:
