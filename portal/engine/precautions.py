@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -15,7 +16,8 @@ from portal.engine.output.progress import Progress
 from portal.engine.output.samples import below
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import stopped
-from portal.engine.safety import refusals
+from portal.engine.safety import places, refusals
+from portal.engine.safety.ends import existing
 from portal.engine.safety.examination import Examination
 from portal.engine.safety.verdict import Verdict
 
@@ -151,6 +153,7 @@ class Precautions:
             folds_case=verdict.folds_case,
             keeps_accents=verdict.keeps_accents,
             single=verdict.single,
+            across_mounts=order.operation == "move" and order.is_local and _across_mounts(order),
         )
 
     # --- steps ----------------------------------------------------------------------------------
@@ -263,6 +266,12 @@ class Precautions:
         if self._examination is not None and self._examination.proven_on_disk():
             return None
         return refused(order, replace(verdict, refusal=refusals.ALL_THERE))
+
+
+def _across_mounts(order: TransferOrder) -> bool:
+    ends = (os.path.realpath(existing(path)) for path in (order.source, order.destination))
+    table = places.mounts()
+    return len({places.mount_of(end, table).number for end in ends}) > 1
 
 
 def refused(order: TransferOrder, verdict: Verdict) -> Outcome:

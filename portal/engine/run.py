@@ -67,6 +67,8 @@ class Run:
         self._copied_only = (0, 0)
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
+        #: As of the order.
+        self._replaces = 0
         self._runner = RcloneRunner(
             order,
             ProcessSettings(rclone, data_dir, stats_interval, grace, moment),
@@ -168,6 +170,8 @@ class Run:
         if not outcome.succeeded:
             return replace(outcome, progress=None, plan=None)
         plan = outcome.plan
+        within_one = order.is_local or order.stays_within_one
+        self._replaces = plan.replaces if plan is not None and within_one else 0
         if plan is not None and plan.fingerprint == confirmed.fingerprint:
             self._note("Verified: it deletes exactly what was confirmed.")
             return None
@@ -216,7 +220,7 @@ class Run:
             return stopped()
         order = self._precautions.with_comparison(self._order)
         if order.confirmed is not None:
-            order = replace(order, confirmed=self._remaining(order))
+            order = replace(order, confirmed=self._remaining(order), replaces=self._replaces)
         self._acted = True
         every_byte = order.comparison is not None and order.comparison.every_byte
         self._cumulative.sends_again = every_byte and order.operation != "move"

@@ -43,6 +43,11 @@ class TransferOrder:
     options: Options = field(default_factory=Options)
     #: The deletions that a person has confirmed.
     confirmed: ConfirmedPlan | None = None
+    #: Older files at the destination that a move within one storage deletes before it renames new
+    #: ones to their names.
+    replaces: int = 0
+    #: Both ends are folders of this machine, between which no file can be renamed.
+    across_mounts: bool = False
     #: By what files are compared; of one that was not examined, as its options say.
     comparison: Comparison | None = None
     #: The destination takes names that differ by case for one, and rclone does not know.
@@ -88,8 +93,7 @@ class TransferOrder:
     @property
     def keeps_modes(self) -> bool:
         """Whether files get the modes of those that they are made from."""
-        local = self.local_source is not None and self.local_destination is not None
-        return local and self.moves and self.modes
+        return self.is_local and self.moves and self.modes
 
     def backend_of(self, place: str) -> str | None:
         """None of a local path."""
@@ -175,8 +179,16 @@ class TransferOrder:
     def stays_within_one(self) -> bool:
         """Whether both sides are one remote, which can copy without us."""
         name, colon, _ = self.source.partition(":")
-        local = self.local_source is not None or self.local_destination is not None
-        return not local and bool(colon) and self.destination.startswith(f"{name}:")
+        return not self.has_local_end and bool(colon) and self.destination.startswith(f"{name}:")
+
+    @property
+    def has_local_end(self) -> bool:
+        return self.local_source is not None or self.local_destination is not None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether both ends are on this machine."""
+        return self.local_source is not None and self.local_destination is not None
 
     @property
     def computes_hashes(self) -> bool:
@@ -233,8 +245,14 @@ def command_line(
         *_options(order),
         *flags.of_filters(order.options, _rules(order, runtime_dir), moment),
         *flags.of_control(runtime_dir.socket if order.moves else None),
-        "--", order.source, order.destination,
+        "--", _source(order), order.destination,
     ]  # fmt: skip
+
+
+def _source(order: TransferOrder) -> str:
+    # rclone tries to rename within one remote, and deletes the older file at the destination
+    # first. Across mounts it would find out too late that it has to copy.
+    return f":local:{order.source}" if order.across_mounts else order.source
 
 
 def _statistics(interval: float) -> list[str]:
@@ -305,7 +323,7 @@ def _names(order: TransferOrder) -> list[str]:
 def _limits(order: TransferOrder) -> list[str]:
     options: list[str] = []
     if order.confirmed is not None:
-        options.append(f"--max-delete={order.confirmed.deletes}")
+        options.append(f"--max-delete={order.confirmed.deletes + order.replaces}")
     if order.bandwidth_limit and order.is_limited:
         options.append(f"--bwlimit={order.bandwidth_limit}")
     if order.dry_run:

@@ -51,6 +51,8 @@ class Plan:
     moment: float
     #: Files that it would leave as they are, since both sides have them.
     unchanged: int = 0
+    #: Files at the destination that would be replaced.
+    replaces: int = 0
 
 
 @dataclass(frozen=True, slots=True)

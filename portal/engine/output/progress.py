@@ -300,8 +300,8 @@ class _ActionCounts:
             self.compared = True
         elif done.action is FileAction.DELETED:
             self.deleted += 1
-            self._copied.pop(done.name, None)
-            self._deleted_first += not self.compared
+            was_copied = self._copied.pop(done.name, None) is not None
+            self._deleted_first += not (self.compared or was_copied)
             if len(self.first_deleted) < _FIRST_DELETED:
                 self.first_deleted.append(done.name)
         elif done.action is FileAction.FAILED:
@@ -309,6 +309,9 @@ class _ActionCounts:
         else:
             self.arrived += 1
             self.bytes += done.size
+            # Of a single file rclone never says that all is compared: what it has deleted under
+            # this name was the older version.
+            self._deleted_first -= not self.compared and done.name in self.first_deleted
             self._replaced += done.action is FileAction.REPLACED
             self._just_arrived.add(done.name)
             if self._move and done.action is not FileAction.MOVED and len(self._copied) < _COPIED:

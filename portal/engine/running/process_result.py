@@ -18,7 +18,7 @@ from portal.engine.output.alarms import Alarm
 from portal.engine.output.found import Found
 from portal.engine.output.plan import Plan, PlanBuilder
 from portal.engine.output.progress import ProgressParser
-from portal.engine.output.report import EQUAL, UNREADABLE, Differences, Report
+from portal.engine.output.report import DIFFERENT, EQUAL, UNREADABLE, Differences, Report
 from portal.engine.output.statistics import Error, printable
 from portal.engine.output.stderr import StderrReader
 from portal.engine.process.group import ProcessGroup
@@ -142,8 +142,11 @@ class ProcessResult:
     def _plan(self) -> Plan | None:
         if self.plan_builder is None:
             return None
-        unchanged = self.report.count(EQUAL) if self.report else 0
-        return replace(self.plan_builder.plan(), unchanged=unchanged)
+        plan = self.plan_builder.plan()
+        if self.report is None:
+            return plan
+        count = self.report.count
+        return replace(plan, unchanged=count(EQUAL), replaces=count(DIFFERENT))
 
     def _retry_words(self, nameless: Sequence[str]) -> str:
         reason = retryable_reason(nameless)
