@@ -137,11 +137,12 @@ class Outage:
 
 
 def _limit_idle(connection: psycopg.Connection[Any]) -> None:
+    connection.autocommit = True
     connection.execute(
         "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
         [IDLE_IN_TRANSACTION],
     )
-    connection.commit()
+    connection.autocommit = False
 
 
 def _connection_class(seconds: float) -> type[psycopg.Connection[Any]]:
