@@ -197,6 +197,7 @@ class Attempt:
     def _transfer(self, running: RunningJob) -> Ending:
         roots = open_to_transfers(self._settings)
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
+        preflight.refuse_half_a_source(self._order)
         order = preflight.check_endpoints(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),

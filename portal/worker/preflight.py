@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from portal import engine
+from portal.services.jobs import places
 from portal.services.storage import connections
+from portal.services.storage.connections import Unusable
 from portal.transfers.local_paths import PathRefused, Roots, resolve
 from portal.transfers.locations import overlap, split
+from portal.transfers.states import Operation
 
 
 def check_endpoints(
@@ -31,6 +34,19 @@ def check_endpoints(
     remote = any(split(path)[0] for path in (source, destination))
     remotes = connections.of_job(order.job_id) if remote else ()
     return replace(order, source=source, destination=destination, remotes=remotes)
+
+
+def refuse_half_a_source(order: engine.TransferOrder) -> None:
+    """Raises Unusable for a sync that waited for a job which was to fill its source, and did not.
+    Whoever has confirmed a list of deletions has seen which files are missing."""
+    if order.operation != Operation.SYNC or order.dry_run or order.confirmed is not None:
+        return
+    if (unfilled := places.unfilled_source(order.job_id)) is not None:
+        raise Unusable(
+            f"Job {unfilled.job_id}, which was to fill the source, is {unfilled.status}. What is "
+            "missing there would be deleted at the destination, so nothing was changed. Check the "
+            "source, then retry this job."
+        )
 
 
 def missing_disk(order: engine.TransferOrder, mounts: engine.KnownMounts) -> str | None:

@@ -139,6 +139,61 @@ def test_job_waits_for_the_one_that_is_filling_its_source(
     assert claim(then)
 
 
+#: How the job that fills the source of another one may end, and how it is called then.
+UNFILLED = {
+    "failed": lambda job_id, _: end(job_id, Ending(False, "No room.", 1)),
+    "cancelled": lambda job_id, actor: (control.cancel(job_id, actor=actor), end(job_id)),
+    "interrupted": lambda *_: rescue.recover(),
+}
+
+
+@pytest.mark.parametrize("status", UNFILLED)
+@pytest.mark.parametrize("read", ["between", "between/inner", "link"])
+def test_sync_deletes_nothing_after_a_job_that_did_not_fill_its_source(
+    root: Path, new_job: Any, user: Any, execute: Any, status: str, read: str
+) -> None:
+    (root / "between/inner").mkdir(parents=True)
+    (root / "link").symlink_to("between")
+    fill(root / "between/inner")
+    backup = fill(root / "backup", files=5)
+    before = tree(backup)
+    filling = new_job(
+        operation=Operation.MOVE, source=fill(root / "from"), destination=root / "between"
+    )
+    then = new_job(operation=Operation.SYNC, source=root / read, destination=backup)
+    assert claim(filling)
+    assert not claim(then)
+    UNFILLED[status](filling, Actor(user("bob")))
+    assert status_of(filling) == status
+    execute(then)
+    job = stored(then)
+    assert (job.status, job.files_deleted) == (JobStatus.FAILED, 0)
+    assert job.error is not None
+    assert job.error.startswith(f"Job {filling}, which was to fill the source, is {status}.")
+    assert tree(backup) == before
+    again = new_job(operation=Operation.SYNC, source=root / read, destination=backup)
+    execute(again)
+    assert status_of(again) == JobStatus.COMPLETED
+
+
+def test_sync_goes_on_after_jobs_that_have_nothing_to_do_with_its_source(
+    root: Path, new_job: Any, execute: Any
+) -> None:
+    source = fill(root / "photos")
+    for other, more in (
+        ("photos-old", {}),
+        ("photos", {"dry_run": True}),
+        ("photos", {"operation": Operation.CHECK}),
+    ):
+        (root / other).mkdir(exist_ok=True)
+        failed = new_job(source=fill(root / "from"), destination=root / other, **more)
+        then = new_job(operation=Operation.SYNC, source=source, destination=root / "backup")
+        assert claim(failed)
+        end(failed, Ending(False, "No room.", 1))
+        execute(then)
+        assert status_of(then) == JobStatus.COMPLETED, (other, more)
+
+
 def places_of(job_id: int, root: Path) -> frozenset[str]:
     return places.look_up(places.ends_of(stored(job_id))).written
 

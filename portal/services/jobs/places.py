@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 
 from portal.db.session import read_connection
 from portal.engine import KnownMounts
@@ -31,6 +31,12 @@ _MAX_LENGTH = 1000
 _MOST_MOUNTS = 200
 #: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
+#: How a job ends without having done all that it was to do.
+_ENDED_EARLY = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED)
+_ENDS: tuple[Any, ...] = (
+    Job.id, Job.status, Job.queued_at, Job.pool, Job.source, Job.source_remote_id, Job.source_key,
+    Job.destination, Job.destination_remote_id, Job.destination_key,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,49 @@ def missing_source(ends: JobEnds, settings: Settings) -> Invalid | None:
     if mounts.problem(ends.source) is not None:
         return None
     return Invalid({"source": "Nothing exists at this path. Check it, or create the folder first."})
+
+
+class UnfilledSource(NamedTuple):
+    """The job that was to fill a source, and how it ended instead."""
+
+    job_id: int
+    status: JobStatus
+
+
+def unfilled_source(job_id: int) -> UnfilledSource | None:
+    """Returns the job that this one may have waited for since it fills its source, if that job
+    ended before it had filled it."""
+    with read_connection() as connection:
+        mine = connection.execute(select(*_ENDS).where(Job.id == job_id)).one()
+        ended = connection.execute(
+            select(*_ENDS)
+            .where(
+                Job.id < job_id,
+                Job.status.in_(_ENDED_EARLY),
+                Job.started_at.is_not(None),
+                or_(Job.finished_at >= mine.queued_at, Job.finished_at.is_(None)),
+                Job.operation != Operation.CHECK,
+                Job.dry_run.is_(False),
+            )
+            .order_by(Job.id.desc())
+        ).all()
+    for row in ended:
+        if _fills(row, mine):
+            return UnfilledSource(row.id, JobStatus(row.status))
+    return None
+
+
+def _fills(other: Row[Any], mine: Row[Any]) -> bool:
+    """Whether the destination of the other job is, holds or lies in the source of this one."""
+    keys = other.destination_key, mine.source_key
+    if None not in keys and places.overlap(*keys):
+        return True
+    if other.destination_remote_id is not None or mine.source_remote_id is not None:
+        return False
+    # Another machine gives the same folder another key.
+    return other.pool == mine.pool and places.overlap(
+        places.by_path(other.destination), places.by_path(mine.source)
+    )
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:
