@@ -154,7 +154,7 @@ class _DatabaseTime(FunctionElement[datetime]):
 def _sqlite_time(element: _DatabaseTime, compiler: Any, **options: Any) -> str:
     ago = compiler.process(element.clauses, **options)
     # In the form in which SQLAlchemy stores a time, so that both compare as text.
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {ago} || ' seconds')"
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', -({ago}) || ' seconds')"
 
 
 @compiles(_DatabaseTime, "postgresql")
@@ -164,7 +164,8 @@ def _postgresql_time(element: _DatabaseTime, compiler: Any, **options: Any) -> s
 
 
 def database_time(ago: float = 0.0) -> _DatabaseTime:
-    """The time of the database's clock, so many seconds ago; evaluated there, by each statement.
+    """The time of the database's clock, so many seconds ago (negative: from now); evaluated there,
+    by each statement.
     Leases are kept by it: the clocks of the machines may differ."""
     return _DatabaseTime(literal(float(ago)))
 

@@ -152,6 +152,28 @@ def test_sweeper_that_freezes_loses_its_right(
         assert process.poll() is None
 
 
+@pytest.mark.parametrize("step", [120, -3600], ids=["ahead", "back"])
+def test_jobs_of_living_workers_stay_theirs_when_the_clock_is_set(
+    silent: Callable[..., int], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Their last heartbeats look old then, or come from the future."""
+    moment = [1000.0]
+    monkeypatch.setattr(rescue, "elapsed", lambda: moment[0])
+    rescue.sweep(45, 60)
+    moment[0] += 5 - step  # of the database's clock, which has gone on by nothing
+    job_id = silent()
+    age = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=step))
+    session.execute(age)
+    session.commit()
+    assert not swept(job_id)
+    assert status_of(job_id) == "running"
+    for _ in range(4):
+        moment[0] += 10
+        assert not swept(job_id)
+    moment[0] += 10
+    assert swept(job_id)  # no heartbeat came after that either
+
+
 def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
     app: Flask, silent: Callable[..., int]
 ) -> None:

@@ -7,12 +7,14 @@ and a worker that was only slow is never robbed by mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from portal.db.clock import elapsed
 from portal.db.session import (
     advisory_lock,
     database_time,
@@ -22,6 +24,7 @@ from portal.db.session import (
 )
 from portal.models import Job
 from portal.realtime import publish
+from portal.runtime.context import current
 from portal.services.jobs import blocking
 from portal.services.jobs.blocking import PendingJob
 from portal.services.jobs.claims import standing_still
@@ -72,10 +75,10 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
     with advisory_lock(_SWEEP) as alone:
         if not alone:
             return []
-        # A job without a first heartbeat would otherwise never count as stalled.
-        last_heartbeat = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
-        stale = last_heartbeat < database_time(ago=stalled_after)
-        left = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
+        left: set[str] = set()
+        if current()[_Clocks].agree(stalled_after):
+            stale = _is_stale(stalled_after)
+            left = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         left |= requeue_interrupted()
         blocking.forget_ended()
         freed = blocking.startable_after(left)
@@ -83,6 +86,38 @@ def sweep(stalled_after: float, renotify_after: float) -> list[PendingJob]:
         return freed + [
             one for one in _due_for_notification(renotify_after) if one.job_id not in known
         ]
+
+
+def _is_stale(seconds: float) -> ColumnElement[bool]:
+    # A job without a first heartbeat would otherwise never count as stalled.
+    last = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
+    # One far ahead was written before the clock was set back, and never again.
+    return or_(last < database_time(ago=seconds), last > database_time(ago=-seconds))
+
+
+class _Clocks:
+    """Notices that the database's clock was set: until living workers have sent another heartbeat,
+    the ages of all of them are wrong."""
+
+    def __init__(self) -> None:
+        self._previous: tuple[datetime, float, float] | None = None
+        self._wrong_until = 0.0
+
+    def agree(self, stalled_after: float) -> bool:
+        """Whether the database's time has gone on as this machine's has."""
+        asked = elapsed()
+        database = session.scalars(select(database_time())).one()
+        session.rollback()
+        answered = elapsed()
+        if self._previous is not None:
+            then, asked_then, answered_then = self._previous
+            gone_on = (database - then).total_seconds()
+            ahead, behind = gone_on - (answered - asked_then), asked - answered_then - gone_on
+            if max(ahead, behind) > stalled_after / 4:
+                log.warning("the clock of the database was set", seconds=round(ahead))
+                self._wrong_until = answered + stalled_after
+        self._previous = database, asked, answered
+        return answered >= self._wrong_until
 
 
 def requeue_interrupted() -> set[str]:
