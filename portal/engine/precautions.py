@@ -14,6 +14,7 @@ from portal.engine.order.command import TransferOrder
 from portal.engine.order.comparison import SEND_ALL
 from portal.engine.output.progress import Progress
 from portal.engine.output.samples import below
+from portal.engine.output.statistics import printable
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import stopped
 from portal.engine.safety import places, refusals
@@ -31,6 +32,7 @@ _CLOSE_SECONDS = 5.0
 #: Backends whose answer "deleted" is checked once more.
 _UNSURE_OF_DELETIONS = frozenset({"ftp"})
 
+_SHOWN = 200
 #: Folders below both ends whose examination takes so long that the log says so.
 _MANY = 100
 
@@ -230,6 +232,9 @@ class Precautions:
         return None
 
     def _compare_alike(self, order: TransferOrder, verdict: Verdict, tick: float) -> Objection:
+        if (name := verdict.samples.hard_link) is not None:
+            refusal = refusals.HARD_LINK.format(printable(name, _SHOWN))
+            return refused(order, replace(verdict, refusal=refusal))
         in_source = verdict.samples.alike(at_destination=False)
         in_destination = verdict.samples.alike(at_destination=True)
         pairs = [(below(order.source, tail), order.destination) for tail in in_source]

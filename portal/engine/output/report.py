@@ -122,7 +122,7 @@ class Report:
         self._pending = None
         self.watched.note(name, at_destination=sign == ONLY_DESTINATION)
         if sign in (EQUAL, DIFFERENT):
-            self.watched.note_both(name)
+            self.watched.note_both(name, differs=sign == DIFFERENT)
         if not self._keep_names or sign == EQUAL:
             return
         kept = self._names[sign]

@@ -261,7 +261,9 @@ class Ends:
             reader.close()
         return reader
 
-    def samples(self, *, of_source: bool, shared: bool, new: bool) -> Samples:
+    def samples(
+        self, *, of_source: bool, shared: bool, new: bool, links_in: Path | None
+    ) -> Samples:
         """A server may not see, in a folder that it has listed before, what another one wrote
         there. Names of older files it does see."""
         order = self._order
@@ -271,7 +273,7 @@ class Ends:
                 lambda: self._first_names(order.source) if of_source else [],
             ]
         )
-        return Samples(in_destination, in_source, shared=shared, new=new)
+        return Samples(in_destination, in_source, shared=shared, new=new, links_in=links_in)
 
     def _first_names(self, place: str) -> list[str]:
         if place.startswith("/"):

@@ -22,7 +22,7 @@ from portal.engine.failures.error_names import Names
 from portal.engine.failures.exit_codes import DESTINATION_IS_A_FILE, reason_for
 from portal.engine.order import comparison
 from portal.engine.order.comparison import BYTES, Comparison, Storage
-from portal.engine.output.samples import NO_SAMPLES, Samples
+from portal.engine.output.samples import NO_SAMPLES, Samples, is_hard_link
 from portal.engine.output.statistics import Error, printable
 from portal.engine.safety import places, refusals
 from portal.engine.safety.case import folds_case, keeps_accents, keeps_forms
@@ -242,6 +242,9 @@ class Examination:
             folds = _folds_case(order.destination, may_write=not order.dry_run)
         one_machine = verdict.one_machine
         if proves:
+            if single and one_machine and self._is_hard_link_there():
+                name = printable(Path(order.source).name, _SHOWN)
+                return replace(verdict, refusal=refusals.HARD_LINK.format(name))
             if refusal := self._prove(single, one_machine=one_machine, keep=True):
                 return replace(verdict, refusal=refusal)
             try:
@@ -262,13 +265,28 @@ class Examination:
             new = shared or order.shows_halves
             of_source = order.operation == "sync" and not single
             samples = (
-                self._ends.samples(of_source=of_source, shared=shared, new=new)
+                self._ends.samples(
+                    of_source=of_source, shared=shared, new=new, links_in=self._may_be_hard_linked
+                )
                 if one_machine
                 else Samples(shared=shared, new=new)
             )
         return replace(verdict, folds_case=folds_names, look=look, samples=samples)
 
     # --- parts ----------------------------------------------------------------------------------
+
+    @property
+    def _may_be_hard_linked(self) -> Path | None:
+        """The source, if its files may be hard links of files at the destination, on one machine,
+        and are written into there."""
+        return self._order.local_source if self._order.shows_halves else None
+
+    def _is_hard_link_there(self) -> bool:
+        """The same of a single file."""
+        source = self._may_be_hard_linked
+        if source is None or not is_hard_link(source):
+            return False
+        return self._ends.at(self._order.destination).find(source.name) is not None
 
     def _prove(self, single: bool, *, one_machine: bool = False, keep: bool = False) -> str | None:
         """Whether the ends are one place, or may be."""

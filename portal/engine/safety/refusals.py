@@ -45,6 +45,12 @@ ALL_THERE = (
     "different names. That they are two places could not be proven beyond doubt, so that nothing "
     "was deleted. Look at both, then delete the files at the source yourself."
 )
+HARD_LINK = (
+    "“{}” has several names on this disk (hard links), and the file of that name at the "
+    "destination may be one of them. WebDAV writes into the file itself, so that it would destroy "
+    "what it is reading. Nothing was done. Give the destination's folder itself instead of the "
+    "server, or use SFTP."
+)
 LINKED_FOLDER = (
     "The folder {} of the source is a link at the destination, so that its files would be written "
     "wherever that leads. Nothing was done. Remove the link, or make it a folder."
