@@ -186,6 +186,11 @@ def place_words(place: int | None) -> str:
     return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
 
 
+_DOES = {
+    "both_write": "writes to the same folder",
+    "changes_source": "changes this job's source",
+    "still_reads": "still reads what this job may delete",
+}
 _BUT = {"paused": " but is paused", "no_worker": " but has no worker"}
 
 
@@ -194,11 +199,11 @@ def waits_words(
     reason: str,
     other: int | None = None,
     *,
-    changes_source: bool = False,
+    clash: str | None = None,
     held_up: str | None = None,
 ) -> tuple[str, str, str]:
     """Why a queued job waits: the words, the job that they link to, and the words after the link.
-    ``other``, ``changes_source`` and ``held_up``: see ``queue_position.Queued``."""
+    ``other``, ``clash`` and ``held_up``: see ``queue_position.Queued``."""
     match reason:
         case "paused":
             return "waits to be resumed", "", ""
@@ -206,7 +211,7 @@ def waits_words(
             words = f"no worker in pool {job.pool} is taking jobs" if job.pool else ""
             return words or "no worker is taking jobs", "", ""
         case "destination":
-            does = "changes this job's source" if changes_source else "writes to the same folder"
+            does = _DOES[clash or "both_write"]
             return "Waits for ", f"job {other}", f", which {does}{_BUT.get(held_up or '', '')}."
     words = f"waits for a free slot in pool {job.pool}" if job.pool else "waits for a free slot"
     return words, "", ""

@@ -79,5 +79,5 @@ class Worker:
             return
         if self._stopping.is_set():
             self._notify(job.id, job.pool)  # for other workers; does no harm if the job has ended
-        for one in blocking.startable_after(found.written):
+        for one in blocking.startable_after(found.used.all):
             self._notify(one.job_id, one.pool)

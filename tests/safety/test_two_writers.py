@@ -22,6 +22,7 @@ from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
 from portal.services.jobs import blocking, claims, control, places, reports, rescue
 from portal.services.jobs.claims import Claim
+from portal.services.jobs.places import UsedPlaces
 from portal.services.jobs.reports import Ending
 from portal.settings import Settings
 from portal.transfers.states import FINAL, JobStatus, Operation
@@ -195,10 +196,10 @@ def test_sync_goes_on_after_jobs_that_have_nothing_to_do_with_its_source(
 
 
 def places_of(job_id: int, root: Path) -> frozenset[str]:
-    return places.look_up(places.ends_of(stored(job_id))).written
+    return places.look_up(places.ends_of(stored(job_id))).used.written
 
 
-def test_readers_of_one_folder_wait_for_nobody_and_no_writer_for_them(
+def test_readers_of_one_folder_wait_for_nobody_and_no_copy_for_them(
     root: Path, new_job: Any
 ) -> None:
     source = fill(root / "from")
@@ -207,6 +208,43 @@ def test_readers_of_one_folder_wait_for_nobody_and_no_writer_for_them(
     assert claim(one)
     assert claim(other)
     assert claim(writer)
+
+
+@pytest.mark.parametrize("state", ["running", "queued"])
+@pytest.mark.parametrize(
+    ("operation", "source", "destination"),
+    [
+        (Operation.SYNC, "new", "from"),
+        (Operation.SYNC, "new", "."),
+        (Operation.MOVE, "from", "away"),
+        (Operation.MOVE, "from/inner", "away"),
+    ],
+)
+def test_job_that_deletes_waits_for_older_ones_that_read_there(
+    root: Path, new_job: Any, operation: Operation, source: str, destination: str, state: str
+) -> None:
+    """First the backup, then the replacement."""
+    fill(root / "from/inner")
+    fill(root.parent / "new")
+    backup = new_job(source=root / "from", destination=root.parent / "backup")
+    then = new_job(
+        operation=operation,
+        source=root.parent / source if source == "new" else root / source,
+        destination=root.parent / destination if destination == "away" else root / destination,
+    )
+    if state == "running":
+        assert claim(backup)
+    assert not claim(then)
+    with read_connection() as connection:
+        blocker = blocking.blockers(connection, [then])[then]
+    assert (blocker.job_id, blocker.clash) == (backup, blocking.Clash.STILL_READS)
+    assert then not in [one.job_id for one in blocking.ready()]
+    if state == "queued":
+        assert claim(backup)
+    used = places.look_up(places.ends_of(stored(backup))).used
+    end(backup)
+    assert [one.job_id for one in blocking.startable_after(used.all)] == [then]
+    assert claim(then)
 
 
 @pytest.mark.parametrize("more", [{"operation": Operation.CHECK}, {"dry_run": True}])
@@ -256,7 +294,7 @@ def test_folder_that_became_a_link_since_is_found_at_the_claim(root: Path, new_j
     written = places.of_queued(second)
     end(first)
     assert written is not None
-    assert [one.job_id for one in blocking.startable_after(written.written)] == [second]
+    assert [one.job_id for one in blocking.startable_after(written.used.written)] == [second]
 
 
 @pytest.fixture
@@ -362,7 +400,7 @@ def test_next_one_begins_at_once_when_the_first_ends_or_is_cancelled(
 
 def test_nothing_is_left_of_places_when_jobs_have_ended(root: Path, new_job: Any) -> None:
     ids = [new_job(destination=root / f"to {number}") for number in range(3)]
-    moved = new_job(operation=Operation.MOVE, destination=root / "to")
+    moved = new_job(operation=Operation.MOVE, source=fill(root / "away"), destination=root / "to")
     for job_id in (*ids, moved):
         assert claim(job_id)
     end(ids[0])
@@ -452,6 +490,15 @@ def test_claim_does_not_overtake_one_that_is_just_being_made(root: Path, new_job
                 end(job_id)
 
 
+def meet(one: UsedPlaces, other: UsedPlaces) -> bool:
+    """Whether the first writes where the second writes or, if the first deletes, reads."""
+    return any(
+        overlap(mine, theirs)
+        for mine in one.written
+        for theirs in (other.all if one.deletes else other.written)
+    )
+
+
 class Workers:
     """Four threads that claim and end jobs as they are notified of them, and note whom they met."""
 
@@ -459,7 +506,7 @@ class Workers:
         self.met: list[tuple[int, int]] = []
         self._ids = ids
         self._bell = [one.job_id for one in blocking.ready()]
-        self._running: dict[int, frozenset[str]] = {}
+        self._running: dict[int, UsedPlaces] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -484,16 +531,16 @@ class Workers:
         if found is None or claims.claim(job_id, "test:1", None, found) is None:
             return
         with self._lock:
-            for other, written in self._running.items():
-                if any(overlap(a, b) for a in found.written for b in written):
+            for other, used in self._running.items():
+                if meet(found.used, used) or meet(used, found.used):
                     self.met.append((job_id, other))
-            self._running[job_id] = found.written
+            self._running[job_id] = found.used
         time.sleep(0.005)
         with self._lock:
             del self._running[job_id]
         end(job_id)
         with self._lock:
-            self._bell += [one.job_id for one in blocking.startable_after(found.written)]
+            self._bell += [one.job_id for one in blocking.startable_after(found.used.all)]
 
 
 def test_any_mixture_of_jobs_runs_to_its_end_and_no_two_writers_meet(

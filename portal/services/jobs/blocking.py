@@ -1,23 +1,23 @@
-"""Which job waits for which other: no two of them write to the same place at once, and none takes
-what another is just writing for all there is.
+"""Which job waits for which other: no two of them write to the same place at once, none takes
+what another is just writing for all there is, and none deletes what another has still to read.
 
 A job that writes has a row for each name of each place that it writes to or reads. It may be
 claimed when no running job and no job ahead of it writes to one of them, to a place inside it or to
-one that contains it. A job waits only for older and for running jobs, so jobs never wait in a
-circle.
+one that contains it; and, if it deletes, when none reads there. A job waits only for older and for
+running jobs, so jobs never wait in a circle.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     delete,
@@ -32,11 +32,12 @@ from sqlalchemy.orm import Session, aliased
 from portal.db.session import read_connection, write
 from portal.engine.safety import places
 from portal.models import Job, JobPlace
-from portal.services.jobs.places import JobPlaces
+from portal.services.jobs.places import JobPlaces, UsedPlaces
 from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
+_DELETING = frozenset(operation for operation in Operation if operation.deletes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class PendingJob:
 
 def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
     """Replaces the stored places of this job."""
-    kept = {**dict.fromkeys(found.written, True), **dict.fromkeys(found.read, False)}
+    used = found.used
+    kept = {**dict.fromkeys(used.written, True), **dict.fromkeys(used.read, False)}
     mine = select(JobPlace.key, JobPlace.writes).where(JobPlace.job_id == job_id)
     if dict(tx.execute(mine).all()) == kept:
         return
@@ -77,14 +79,21 @@ def forget_ended() -> None:
             tx.commit()
 
 
-def used_by(connection: Connection, job_id: int) -> frozenset[str]:
-    """Returns the keys of all places that a job writes to or reads."""
-    return frozenset(connection.scalars(select(JobPlace.key).where(JobPlace.job_id == job_id)))
+def used_by(connection: Connection, job_id: int) -> UsedPlaces:
+    """Returns the stored places of a job."""
+    query = select(JobPlace.key, JobPlace.writes, Job.operation).join(Job)
+    rows = connection.execute(query.where(JobPlace.job_id == job_id)).all()
+    return _used(rows)
 
 
-def written_by(connection: Connection, job_id: int) -> frozenset[str]:
-    query = select(JobPlace.key).where(JobPlace.job_id == job_id, JobPlace.writes)
-    return frozenset(connection.scalars(query))
+def _used(rows: Iterable[Any]) -> UsedPlaces:
+    """Each row: a key, whether the job writes there, and its operation."""
+    rows = list(rows)
+    return UsedPlaces(
+        written=frozenset(row.key for row in rows if row.writes),
+        read=frozenset(row.key for row in rows if not row.writes),
+        deletes=any(row.operation in _DELETING for row in rows),
+    )
 
 
 def claim_in_turn(tx: Session) -> None:
@@ -97,101 +106,116 @@ def claim_in_turn(tx: Session) -> None:
 # --- who waits for whom -------------------------------------------------------------------------
 
 
-def is_alone(job_id: int, keys: Collection[str]) -> list[ColumnElement[bool]]:
-    """Conditions: no other job blocks this one, which writes to these places or reads them."""
-    if not keys:
+def is_alone(job_id: int, used: UsedPlaces) -> list[ColumnElement[bool]]:
+    """Conditions: no other job blocks this one, which uses these places."""
+    if not used.all:
         return []
-    older, other = _older(job_id, keys), aliased(Job)
+    older, other = _older(job_id, used), aliased(Job)
     is_open = or_(
         other.status.in_((JobStatus.QUEUED, *ACTIVE)),
         and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
     )
     return [
         ~exists(older.join(other, other.id == JobPlace.job_id).where(is_open)),
-        ~exists(_running(job_id, keys)),
+        ~exists(_running(job_id, used)),
     ]
 
 
-def waits(connection: Connection, job_id: int, keys: Collection[str]) -> bool:
-    return bool(keys) and not connection.scalar(select(and_(*is_alone(job_id, keys))))
+def waits(connection: Connection, job_id: int, used: UsedPlaces) -> bool:
+    return bool(used.all) and not connection.scalar(select(and_(*is_alone(job_id, used))))
+
+
+class Clash(StrEnum):
+    """Why one job waits for another."""
+
+    BOTH_WRITE = "both_write"
+    #: The other one changes what this one reads.
+    CHANGES_SOURCE = "changes_source"
+    #: The other one reads what this one deletes.
+    STILL_READS = "still_reads"
 
 
 class Blocker(NamedTuple):
-    """The job that another one waits for. ``changes_source``: it only changes what the other one
-    reads; else both write to one place."""
+    """The job that another one waits for."""
 
     job_id: int
     status: str
     pool: str | None
     paused: bool
-    changes_source: bool
+    clash: Clash
 
 
 def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
     """Returns the job that each of these waits for: the oldest of those in its way. It takes two
     queries for any number of jobs."""
-    used: dict[int, set[str]] = defaultdict(set)
-    written: dict[int, set[str]] = defaultdict(set)
-    mine = select(JobPlace.job_id, JobPlace.key, JobPlace.writes)
-    for job_id, key, writes in connection.execute(mine.where(JobPlace.job_id.in_(job_ids))):
-        used[job_id].add(key)
-        if writes:
-            written[job_id].add(key)
-    if not used:
+    mine: dict[int, list[Any]] = defaultdict(list)
+    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, Job.operation).join(Job)
+    for place in connection.execute(query.where(JobPlace.job_id.in_(job_ids))):
+        mine[place.job_id].append(place)
+    if not mine:
         return {}
     # Only open jobs have places.
-    others = connection.execute(
-        select(JobPlace.job_id, JobPlace.key, Job.status, Job.pool, Job.paused_at)
+    columns: list[Any] = [JobPlace.key, JobPlace.writes, Job.id, Job.status, Job.pool]
+    keys = {place.key for own in mine.values() for place in own}
+    others: Sequence[Any] = connection.execute(
+        select(*columns, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
-        .where(JobPlace.writes, _overlapping(set().union(*used.values())))
-        .order_by(JobPlace.job_id)
+        .where(_overlapping(keys))
+        .order_by(Job.id)
     ).all()
     found: dict[int, Blocker] = {}
-    for job_id, keys in used.items():
-        in_the_way = [row for row in others if _overlap(row.key, keys)]
+    for job_id, own in mine.items():
+        used = _used(own)
+        in_the_way = [row for row in others if _is_in_the_way(row, used)]
         # A younger job may run already if its conflict was discovered too late, or if its place has
         # changed since.
-        older = (row for row in in_the_way if row.job_id < job_id)
-        running = (row for row in in_the_way if row.job_id > job_id and row.status in ACTIVE)
+        older = (row for row in in_the_way if row.id < job_id)
+        running = (row for row in in_the_way if row.id > job_id and row.status in ACTIVE)
         if (row := next(older, None) or next(running, None)) is not None:
-            found[job_id] = Blocker(
-                row.job_id,
-                row.status,
-                row.pool,
-                paused=row.paused_at is not None,
-                changes_source=not any(
-                    _overlap(one.key, written[job_id])
-                    for one in in_the_way
-                    if one.job_id == row.job_id
-                ),
-            )
+            clash = _clash(used, [one for one in in_the_way if one.id == row.id])
+            found[job_id] = Blocker(row.id, row.status, row.pool, row.paused_at is not None, clash)
     return found
+
+
+def _is_in_the_way(other: Any, used: UsedPlaces) -> bool:
+    return _overlap(other.key, used.all if other.writes else used.cleared)
+
+
+def _clash(used: UsedPlaces, others: Iterable[Any]) -> Clash:
+    """``others``: places of one other job."""
+    written = [row.key for row in others if row.writes]
+    if any(_overlap(key, used.written) for key in written):
+        return Clash.BOTH_WRITE
+    return Clash.CHANGES_SOURCE if written else Clash.STILL_READS
 
 
 def _overlap(key: str, used: Collection[str]) -> bool:
     return any(key in places.holders(one) or one in places.holders(key) for one in used)
 
 
-def _older(job_id: int, keys: Iterable[str]) -> Select[int]:
-    return select(JobPlace.job_id).where(
-        JobPlace.job_id < job_id, JobPlace.writes, _overlapping(keys)
-    )
+def _older(job_id: int, used: UsedPlaces) -> Select[int]:
+    return select(JobPlace.job_id).where(JobPlace.job_id < job_id, _in_the_way(used))
 
 
-def _running(job_id: int, keys: Iterable[str]) -> Select[int]:
+def _running(job_id: int, used: UsedPlaces) -> Select[int]:
     """Younger jobs that run already: their conflict was discovered too late, or their place has
     changed."""
     other = aliased(Job)
     return (
         select(other.id)
         .join(JobPlace, JobPlace.job_id == other.id)
-        .where(other.status.in_(ACTIVE), other.id > job_id, JobPlace.writes, _overlapping(keys))
+        .where(other.status.in_(ACTIVE), other.id > job_id, _in_the_way(used))
     )
 
 
+def _in_the_way(used: UsedPlaces) -> ColumnElement[bool]:
+    """Condition on rows of places: a job that uses these must not run beside that one."""
+    written = and_(JobPlace.writes, _overlapping(used.all))
+    return or_(written, _overlapping(used.cleared)) if used.cleared else written
+
+
 def startable_after(keys: Collection[str]) -> list[PendingJob]:
-    """Returns the jobs that may run now that nobody writes to these places any more, oldest
-    first."""
+    """Returns the jobs that may run now that a job uses these places no more, oldest first."""
     if not keys:
         return []
     with read_connection() as connection:
@@ -207,33 +231,34 @@ def startable_after(keys: Collection[str]) -> list[PendingJob]:
 def ready() -> list[PendingJob]:
     """Returns all queued jobs that no other job blocks, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
-    columns: list[Any] = [Job.id, Job.pool, Job.status, JobPlace.key, JobPlace.writes]
+    columns: list[Any] = [
+        Job.id, Job.pool, Job.status, Job.operation, JobPlace.key, JobPlace.writes,
+    ]  # fmt: skip
     query = (
         select(*columns)
         .outerjoin(JobPlace, JobPlace.job_id == Job.id)
         .where(or_(Job.status.in_((JobStatus.QUEUED, *ACTIVE)), goes_on))
     )
-    used: dict[int, list[str]] = {}
-    written: dict[int, list[str]] = {}
-    jobs: dict[int, Row[Any]] = {}
+    jobs: dict[int, list[Any]] = defaultdict(list)
     with read_connection() as connection:
         for row in connection.execute(query):
-            jobs[row.id] = row
-            used.setdefault(row.id, []).extend([row.key] if row.key else [])
-            written.setdefault(row.id, []).extend([row.key] if row.writes else [])
-    taken = _TakenPlaces()
-    for row in sorted(jobs.values(), key=lambda row: (row.status not in ACTIVE, row.id)):
-        if row.status == JobStatus.QUEUED and not taken.overlaps(used[row.id]):
-            taken.free.append(PendingJob(row.id, row.pool))
-        taken.add(written[row.id])
-    return taken.free
+            jobs[row.id].append(row)
+    free: list[PendingJob] = []
+    written, read = _TakenPlaces(), _TakenPlaces()
+    for rows in sorted(jobs.values(), key=lambda rows: (rows[0].status not in ACTIVE, rows[0].id)):
+        job, used = rows[0], _used([row for row in rows if row.key is not None])
+        blocked = written.overlap(used.all) or read.overlap(used.cleared)
+        if job.status == JobStatus.QUEUED and not blocked:
+            free.append(PendingJob(job.id, job.pool))
+        written.add(used.written)
+        read.add(used.read)
+    return free
 
 
 class _TakenPlaces:
     """Places of the jobs that run or are ahead."""
 
     def __init__(self) -> None:
-        self.free: list[PendingJob] = []
         self._keys: set[str] = set()
         self._holders: set[str] = set()
 
@@ -242,7 +267,7 @@ class _TakenPlaces:
             self._keys.add(key)
             self._holders.update(places.holders(key))
 
-    def overlaps(self, keys: Iterable[str]) -> bool:
+    def overlap(self, keys: Iterable[str]) -> bool:
         return any(
             key in self._holders or not self._keys.isdisjoint(places.holders(key)) for key in keys
         )

@@ -15,7 +15,7 @@ from portal.models import Job, WorkerProcess
 from portal.models.job import run_seconds
 from portal.realtime import publish
 from portal.services.jobs import blocking
-from portal.services.jobs.places import JobPlaces
+from portal.services.jobs.places import JobPlaces, UsedPlaces
 from portal.services.jobs.transitions import job_transaction, transition
 from portal.transfers.states import ACTIVE, JobStatus
 
@@ -52,7 +52,7 @@ def claim(
     job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
 ) -> Job | None:
     """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
-    queued, if another job writes where this one writes or reads (``found``: its places now), or if
+    queued, if another job blocks it (``found``: its places now), or if
     the row of this worker says that it takes no more jobs."""
     used = _places_to_use(job_id, found)
     if used is None:
@@ -86,8 +86,8 @@ def claim(
     return job
 
 
-def _places_to_use(job_id: int, found: JobPlaces | None) -> frozenset[str] | None:
-    """Returns the places that the job writes to or reads; None if it has to wait for another job.
+def _places_to_use(job_id: int, found: JobPlaces | None) -> UsedPlaces | None:
+    """Returns the places that the job uses; None if it has to wait for another job.
     This is checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:
         known = blocking.used_by(connection, job_id)

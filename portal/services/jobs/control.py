@@ -97,7 +97,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        written = blocking.written_by(tx.connection(), job_id)
+        used = blocking.used_by(tx.connection(), job_id).all
         changed = transition(
             tx,
             job_id,
@@ -112,6 +112,6 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
-        for one in blocking.startable_after(written):
+        for one in blocking.startable_after(used):
             runtime().executor.notify(one.job_id, one.pool)
     return changed

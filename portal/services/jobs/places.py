@@ -40,19 +40,32 @@ _ENDS: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class UsedPlaces:
+    """``written``: every key of the places that a job writes to; ``read``: of those that it only
+    reads, if it writes anywhere; ``deletes``: whether it deletes where it writes."""
+
+    written: frozenset[str]
+    read: frozenset[str]
+    deletes: bool
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.written | self.read
+
+    @property
+    def cleared(self) -> frozenset[str]:
+        """Places where the job deletes what others may still have to read."""
+        return self.written if self.deletes else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class JobPlaces:
     """``source`` and ``destination``: a key of each side, as ``engine.safety.places`` makes it, or
-    None if it cannot be known. ``written``: every key of the places that the job writes to;
-    ``read``: of those that it only reads, if it writes anywhere."""
+    None if it cannot be known."""
 
     source: str | None
     destination: str | None
-    written: frozenset[str]
-    read: frozenset[str] = frozenset()
-
-    @property
-    def used(self) -> frozenset[str]:
-        return self.written | self.read
+    used: UsedPlaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,11 @@ def look_up(ends: JobEnds, *, ask_network: bool = False) -> JobPlaces:
     return JobPlaces(
         source=_first(sides["source"]),
         destination=_first(sides["destination"]),
-        written=stored,
-        read=frozenset(map(_stored_key, read)) - stored,
+        used=UsedPlaces(
+            written=stored,
+            read=frozenset(map(_stored_key, read)) - stored,
+            deletes=ends.operation.deletes,
+        ),
     )
 
 

@@ -32,13 +32,13 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Queued:
     """``position``: 1 for the next job of its pool, None behind more than MAX_POSITION others.
-    ``job_id``: the job that it waits for; ``changes_source``: that job only changes what this one
-    reads; ``held_up``: why that job does not run, if a person has to see to it."""
+    ``job_id``: the job that it waits for; ``clash``: why; ``held_up``: why that job does not run,
+    if a person has to see to it."""
 
     position: int | None
     reason: Reason
     job_id: int | None = None
-    changes_source: bool = False
+    clash: blocking.Clash | None = None
     held_up: Reason | None = None
 
 
@@ -65,7 +65,7 @@ def _queued(job: Job, ahead: Sequence[int], blocker: blocking.Blocker | None) ->
         position,
         Reason.DESTINATION,
         blocker.job_id,
-        blocker.changes_source,
+        blocker.clash,
         _held_up(blocker.status, blocker.pool, paused=blocker.paused),
     )
 

@@ -122,7 +122,7 @@ class _Clocks:
 
 def requeue_interrupted() -> set[str]:
     """Queues copies and checks again, a few times; for a job that deletes files an interruption is
-    the end. Returns the places that nobody writes to any more."""
+    the end. Returns the places that these jobs use no more."""
     still_open = (Job.status == JobStatus.INTERRUPTED, Job.finished_at.is_(None))
     return _for_each(_rows(*still_open), _requeue)
 
@@ -179,7 +179,7 @@ def _due_for_notification(renotify_after: float) -> list[PendingJob]:
 
 def _for_each(query: Select[*tuple[Any, ...]], step: Callable[[Found], frozenset[str]]) -> set[str]:
     """Takes the step for each row. If a step fails, that is logged, and the others go on. Returns
-    the places that nobody writes to any more."""
+    the places that these jobs use no more."""
     # Columns, not objects: a row with invalid values must not break the whole list.
     rows: Sequence[Found] = session.execute(query).all()
     session.rollback()
@@ -235,13 +235,13 @@ def _requeue(job: Found) -> frozenset[str]:
 
 def _end(job: Found) -> frozenset[str]:
     with job_transaction(job.id) as tx:
-        written = blocking.written_by(tx.connection(), job.id)
+        used = blocking.used_by(tx.connection(), job.id).all
         ended = end_interrupted(tx, job.id)
         if ended is None:
             return frozenset()
         tx.commit()
         publish.changed(ended)
-    return written
+    return used
 
 
 def _move(
@@ -252,11 +252,11 @@ def _move(
     note: str = "",
     **values: Any,
 ) -> frozenset[str]:
-    """Returns the places that the job does not write to any more, if its status was changed."""
+    """Returns the places that the job uses no more, if its status was changed."""
     old = JobStatus(job.status)
     attempt = job.attempt
     with job_transaction(job.id) as tx:
-        written = blocking.written_by(tx.connection(), job.id)
+        used = blocking.used_by(tx.connection(), job.id).all
         moved = transition(
             tx, job.id, old, new, of_attempt=attempt, only_if=only_if, note=note, **values
         )
@@ -264,4 +264,4 @@ def _move(
             return frozenset()
         tx.commit()
         publish.status_changed(moved, old)
-    return written
+    return used

@@ -19,6 +19,7 @@ from tests.support.transfers import fill, stored
 
 WRITES = "writes to the same folder"
 CHANGES = "changes this job's source"
+READS = "still reads what this job may delete"
 
 #: Source, destination and operation of a job that waits for one from `from` to `to`, and why.
 IN_THE_WAY = [
@@ -70,6 +71,13 @@ def test_row_says_what_the_other_job_is_about_to_change(
     assert_waits(bob, second, first, why)
     start(first)
     assert_waits(bob, second, first, why)
+
+
+def test_move_waits_for_a_copy_out_of_its_source(root: Path, new_job: Any, bob: Browser) -> None:
+    source = fill(root / "from")
+    first = new_job(source=source, destination=root / "backup")
+    second = new_job(operation=Operation.MOVE, source=source, destination=root / "to")
+    assert_waits(bob, second, first, READS)
 
 
 def test_job_waits_for_a_move_out_of_its_source(root: Path, new_job: Any, bob: Browser) -> None:
