@@ -216,6 +216,24 @@ def test_remote_is_not_deleted_while_a_job_waits_for_it(
     assert "was deleted" in again.text
 
 
+@pytest.mark.parametrize("changed", [{"host": "127.0.0.2"}, {"port": "2222"}, {"user": "bea"}])
+def test_remote_leads_to_no_other_place_while_a_job_waits_for_it(
+    alice: Browser, new_remote: Any, new_job: Callable[..., int], changed: dict[str, str]
+) -> None:
+    """A sync would make its destination like a source that nobody has seen."""
+    remote = new_remote("nas", "sftp", SFTP)
+    job = new_job(destination="nas:copies", destination_remote_id=remote.id)
+    refused = save(alice, {**SFTP, **changed})
+    assert refused.status_code == 422
+    (field,) = changed
+    assert f"Job {job} still uses nas" in errors_in(refused.text)[f"option_{field}"]
+    assert the().options == remote.options
+    assert save(alice, {**SFTP, "pass": "another"}).status_code == 303  # the same place
+    alice.post(f"/jobs/{job}/cancel")
+    assert save(alice, {**SFTP, **changed}, version=2).status_code == 303
+    assert the().options[field] == changed[field]
+
+
 def test_job_whose_remote_is_gone_fails_with_the_reason(
     alice: Browser, new_remote: Any, new_job: Any, execute: Any
 ) -> None:

@@ -10,8 +10,10 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from portal import engine
 from portal.db.clock import now
 from portal.db.session import session, write
+from portal.engine.safety import same_place
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Job, Remote, Role, User
 from portal.remotes import options as parameters
@@ -106,7 +108,8 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
 
 
 def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remote:
-    """Raises Invalid as ``create`` does, and Stale if the remote has another version by now."""
+    """Raises Invalid as ``create`` does, or if the remote would lead to another server while jobs
+    use it; Stale if the remote has another version by now."""
     before = find(remote_id)
     backend = BACKENDS[before.backend]
     kept = {name: text for name, text in before.secrets.items() if name not in draft.cleared}
@@ -118,6 +121,7 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
             raise Stale(find(remote_id))
         secrets = {name: text for name, text in remote.secrets.items() if name not in draft.cleared}
         changed = {name for name, _ in set(options.items()) ^ set(remote.options.items())}
+        _refuse_another_server(tx, remote, options, changed)
         detail = _name_list("options changed", sorted(changed)) + _name_list(
             "; secrets typed", typed
         )
@@ -130,6 +134,29 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
         _note(tx, "remote.change", remote, actor, detail)
         tx.commit()
     return remote
+
+
+def _refuse_another_server(
+    tx: Session, remote: Remote, options: dict[str, str], changed: set[str]
+) -> None:
+    """Jobs that were made for one server must not run at another one: a sync would make its
+    destination like a source that nobody has seen. Raises Invalid at the field."""
+    kind, before = BACKENDS[remote.backend].rclone, remote.options
+
+    def leads_elsewhere(values: Mapping[str, str]) -> bool:
+        one, other = (engine.Remote(remote.name, kind, dict(each)) for each in (values, before))
+        return not same_place.same_account(one, other)
+
+    if not leads_elsewhere(options):
+        return
+    if waiting := list(tx.scalars(_open_jobs(remote.id))):
+        names = (
+            name
+            for name in sorted(changed)
+            if leads_elsewhere({**before, name: options.get(name, "")})
+        )
+        why = f"{_still_needed(remote.name, waiting)} Then it may lead to another place."
+        raise Invalid({f"options.{next(names, min(changed))}": why})
 
 
 def delete(remote_id: int, *, actor: Actor) -> Remote:
