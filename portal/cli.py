@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from portal.models import Role
 from portal.runtime import imports, logging, resources, stopping
 from portal.runtime.version import __version__
 from portal.settings import Settings, SettingsError, load_settings, unknown_variables
+from portal.transfers.counted import counted
 from portal.transfers.pools import POOL_NAME
 
 _HASH_LENGTH = 64
@@ -219,13 +222,37 @@ def reset_second_factor(name: str) -> None:
     click.echo(f"The second factor of {name.lower()} is removed; they are signed out everywhere.")
 
 
+@cli.command("cancel-queued")
+@click.option("--all", "everything", is_flag=True, help="Copies and checks as well.")
+def cancel_queued(everything: bool) -> None:
+    """Cancel the syncs and moves that wait to run, so that a restored portal deletes nothing."""
+    from portal.services.actor import COMMAND_LINE
+    from portal.services.jobs import control
+
+    with _runtime():
+        cancelled = control.cancel_queued(everything=everything, actor=COMMAND_LINE)
+    numbers = f": {', '.join(map(str, cancelled))}" if cancelled else ""
+    click.echo(f"Cancelled {counted(len(cancelled), 'job')}{numbers}.")
+
+
 @cli.command("rotate-keys")
 def rotate_keys() -> None:
     """Encrypt all stored secrets with the current secret key, so that the previous one can be
     removed."""
+    from portal.services.storage import key_rotation
+
+    with _runtime():
+        rotation = key_rotation.rotate()
+    click.echo(f"{rotation.encrypted} secrets are encrypted with the present key.")
+    if rotation.lost:
+        raise _Failure(f"No known key opens {', '.join(rotation.lost)}. They stay as they were.")
+
+
+@contextmanager
+def _runtime() -> Iterator[None]:
+    """The database and the keys, for a command that runs no jobs."""
     from portal.runtime.context import current
     from portal.services.runtime import make_runtime
-    from portal.services.storage import key_rotation
     from portal.worker.executors import NullExecutor
     from portal.worker.roots import open_to_transfers
 
@@ -235,12 +262,9 @@ def rotate_keys() -> None:
     session.connect(settings.database_url)
     current().put(make_runtime(settings, open_to_transfers(settings), NullExecutor()))
     try:
-        rotation = key_rotation.rotate()
+        yield
     finally:
         session.session.remove()
-    click.echo(f"{rotation.encrypted} secrets are encrypted with the present key.")
-    if rotation.lost:
-        raise _Failure(f"No known key opens {', '.join(rotation.lost)}. They stay as they were.")
 
 
 @cli.group()

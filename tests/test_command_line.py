@@ -192,7 +192,7 @@ def test_database_of_a_newer_version_is_reported_as_that(
 
 
 NEED_A_DATABASE = [
-    *(["rotate-keys"], ["reset-second-factor", "alice"], ["audit", "verify"]),
+    *(["rotate-keys"], ["cancel-queued"], ["reset-second-factor", "alice"], ["audit", "verify"]),
     ["run", "--no-migrate"],
 ]
 

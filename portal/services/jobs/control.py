@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.db.clock import now
+from portal.db.session import read_connection
 from portal.errors import Conflict
 from portal.models import Job
 from portal.realtime import publish
@@ -28,6 +30,7 @@ from portal.services.runtime import runtime
 from portal.transfers.states import (
     CANCELLABLE,
     JobStatus,
+    Operation,
     goes_on,
 )
 
@@ -105,7 +108,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
             new,
             actor=actor.name,
             cancel_requested_at=now(),
-            cancel_requested_by_id=actor.user.id,
+            cancel_requested_by_id=actor.account.id if actor.account else None,
         )
         assert changed is not None  # noqa: S101 - the row is locked
         audit.record(tx, "job.cancel", actor, target=f"job {job_id}")
@@ -115,3 +118,15 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         for one in blocking.startable_after(used):
             runtime().executor.notify(one.job_id, one.pool)
     return changed
+
+
+def cancel_queued(*, everything: bool, actor: Actor) -> list[int]:
+    """Cancels the queued jobs that would delete files, or ``everything`` that is queued. Returns
+    their numbers."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id)
+    if not everything:
+        deleting = [operation for operation in Operation if operation.deletes]
+        query = query.where(Job.operation.in_(deleting), Job.dry_run.is_(False))
+    with read_connection() as connection:
+        ids = list(connection.scalars(query))
+    return [job_id for job_id in ids if cancel(job_id, actor=actor).status == JobStatus.CANCELLED]

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
+from portal.cli import cli
+from portal.db.session import session
 from portal.errors import Conflict
 from portal.services.actor import Actor
 from portal.services.jobs import claims, control, reports, rescue
 from portal.services.jobs.claims import Claim
 from portal.services.jobs.reports import Ending
 from portal.settings import Settings
-from portal.transfers.states import JobStatus
+from portal.transfers.states import JobStatus, Operation
 from portal.worker.executors.in_process import InProcessExecutor
 from tests.support.transfers import (
     MIB,
@@ -264,3 +267,34 @@ def test_event_of_a_cancel_names_who_asked(browser: Any, new_job: Any) -> None:
     alice.post(f"/jobs/{job_id}/cancel")
     assert "was cancelled by alice" in alice.get("/").text
     assert "job.cancel" in alice.get("/audit").text
+
+
+@pytest.mark.one_process
+@pytest.mark.parametrize("options", [[], ["--all"]], ids=["deleting", "all"])
+def test_restored_portal_can_cancel_what_waited_in_the_backup(
+    settings: Settings, new_job: Callable[..., int], root: Path, options: list[str]
+) -> None:
+    """Before it starts, when it would run all of it."""
+    sync, move = (
+        new_job(operation=operation, destination=root / operation)
+        for operation in (Operation.SYNC, Operation.MOVE)
+    )
+    copy = new_job(destination=root / "copy")
+    preview = new_job(operation=Operation.SYNC, destination=root / "sync", dry_run=True)
+    running = new_job(operation=Operation.MOVE, source=fill(root / "x"), destination=root / "y")
+    claims.claim(running, "test:1")
+    session.remove()
+    done = CliRunner().invoke(
+        cli,
+        ["cancel-queued", *options],
+        env={
+            "PORTAL_DATA_DIR": str(settings.data_dir),
+            "PORTAL_TRANSFER_ROOTS": str(root),
+        },
+        obj={},
+    )
+    numbers = [sync, move] + ([copy, preview] if options else [])
+    assert done.output == f"Cancelled {len(numbers)} jobs: {', '.join(map(str, numbers))}.\n"
+    ids = (sync, move, copy, preview, running)
+    assert {one for one in ids if status_of(one) == "cancelled"} == set(numbers)
+    assert status_of(running) == "running"
