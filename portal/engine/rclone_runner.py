@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from portal.engine.answers.single_file import Lookup, Shape, narrow_to_file
 from portal.engine.order.command import TransferOrder
@@ -14,6 +15,7 @@ from portal.engine.output.progress import Progress
 from portal.engine.output.statistics import printable
 from portal.engine.precautions import Precautions
 from portal.engine.running.bandwidth_controller import BandwidthController
+from portal.engine.running.moved_files import MovedFiles
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import after_a_beginning, stopped, unknown_source
 from portal.engine.running.rclone_process import ProcessSettings, RcloneProcess
@@ -49,6 +51,7 @@ class RcloneRunner:
         self._bandwidth = BandwidthController(order.bandwidth_limit, order.options.timezone)
         self._obstacle = obstacle
         self._current: RcloneProcess | None = None
+        self._moved_files: MovedFiles | None = None
         self._shape: Shape | None = None
         self._lines: list[LogLine] = []
         self._lines_left_out = 0
@@ -159,6 +162,21 @@ class RcloneRunner:
             self._keep_log()
             self._current = None
 
+    def note_files(self, order: TransferOrder) -> Iterator[None]:
+        """Notes the files of a source from which the portal removes what rclone has copied."""
+        self.forget_files()
+        if order.is_copied_first:
+            self._moved_files = MovedFiles(Path(order.source))
+            for step in self._moved_files.note():
+                if self.stopped:
+                    return
+                yield step
+
+    def forget_files(self) -> None:
+        if self._moved_files is not None:
+            self._moved_files.close()
+            self._moved_files = None
+
     def stand_still(self, tick: float) -> Iterator[None]:
         while self.paused and not self.stopped:
             time.sleep(tick)
@@ -189,6 +207,7 @@ class RcloneRunner:
             self._settings,
             replace(order, bandwidth_limit=self._bandwidth.begin()),
             left_out=self.left_out,
+            moved_files=self._moved_files,
         )
         self._current = transfer
         transfer.start()

@@ -145,6 +145,7 @@ class Run:
     def close(self) -> None:
         """Every process group is dead and reaped when this returns, however long that takes."""
         self._runner.close()
+        self._runner.forget_files()
         self._precautions.close()
 
     # --- steps ----------------------------------------------------------------------------------
@@ -159,6 +160,13 @@ class Run:
         )
         self._left_out.forget_by_size()
         return outcome
+
+    def _prepare(self, order: TransferOrder, tick: float) -> Objection:
+        """The last steps before rclone changes anything."""
+        objection = yield from self._verify_confirmed_plan(order, tick)
+        if objection is None:
+            yield from self._runner.note_files(order)
+        return objection
 
     def _verify_confirmed_plan(self, order: TransferOrder, tick: float) -> Objection:
         """Returns None if it would delete exactly what was confirmed; in a later try, or after a
@@ -205,9 +213,7 @@ class Run:
         while not self._runner.stopped:
             self._runner.local_ends.note()
             objection = yield from self._attend(
-                self._precautions.take(
-                    self._order, tick, lambda order: self._verify_confirmed_plan(order, tick)
-                )
+                self._precautions.take(self._order, tick, lambda order: self._prepare(order, tick))
             )
             if objection is not None:
                 begun = self._acted or self._order.attempt > 1

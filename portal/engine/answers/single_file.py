@@ -51,7 +51,7 @@ def shape_of(
     if not name:
         return Shape()
     if remote is None:
-        return Shape(_listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
+        return Shape(listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
     where = f"{remote.name}:{folder}{name}"
     wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
     answer = run_once(rclone, wanted, remote, seconds=_TIMEOUT, most=_MAX_BYTES, began=began)
@@ -93,7 +93,7 @@ def split(path: str) -> tuple[str, str]:
     return f"{head}{slash}", name
 
 
-def _listed(name: str) -> str:
+def listed(name: str) -> str:
     """Returns the name as rclone lists a local file: control characters become pictures, and
     pictures are marked."""
     return "".join(_LISTED.get(character, character) for character in name)

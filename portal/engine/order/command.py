@@ -83,6 +83,14 @@ class TransferOrder:
         return [partials.pattern_of(partials.tag(job, self.portal)) for job in jobs]
 
     @property
+    def is_copied_first(self) -> bool:
+        """Whether it is a move that rclone only copies: the portal removes the files of the source,
+        see ``moved_files``. No hash would show that one was saved while it travelled."""
+        every_byte = self.comparison is not None and self.comparison.every_byte
+        local = self.local_source is not None
+        return self.operation == "move" and self.moves and local and every_byte
+
+    @property
     def local_source(self) -> Path | None:
         return _local(self.source)
 
@@ -270,7 +278,8 @@ def _rules(order: TransferOrder, runtime_dir: RuntimeDir) -> Path | None:
 def _verb(order: TransferOrder) -> str:
     # One file is never a reason to delete others, nor one of its own name if a filter leaves it
     # out.
-    return "copy" if order.only is not None and order.operation == "sync" else order.operation
+    one_of_a_sync = order.only is not None and order.operation == "sync"
+    return "copy" if one_of_a_sync or order.is_copied_first else order.operation
 
 
 def reports(order: TransferOrder) -> bool:

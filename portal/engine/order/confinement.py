@@ -86,7 +86,7 @@ def of_order(rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path
         return None
     rules = _basis(rclone, setpriv, network=bool(order.remotes))
     rules.allow_path(str(runtime_dir), _CHANGE | Access.MAKE_SOCK)
-    takes = order.moves and order.operation == "move"
+    takes = order.moves and order.operation == "move" and not order.is_copied_first
     if order.local_source is not None and order.reads:
         _allow_source(rules, order.local_source, order.only, takes=takes)
     if order.local_destination is not None:

@@ -14,7 +14,9 @@ from portal.engine.output.plan import PlanBuilder
 from portal.engine.output.progress import Progress, ProgressParser
 from portal.engine.output.redaction import SecretRedactor
 from portal.engine.output.statistics import (
+    Done,
     Error,
+    FileAction,
     LogRecord,
     RcloneStatistics,
     decode,
@@ -28,6 +30,7 @@ from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 #: 32 files in work, each with the longest name and every character escaped, need less.
 LONGEST_LINE = 1024 * 1024
 _KEPT_ERRORS = 20
+_COPIED = (FileAction.COPIED, FileAction.REPLACED)
 
 
 class StderrReader:
@@ -44,8 +47,10 @@ class StderrReader:
         left_out: LeftOut | None = None,
         *,
         debug: bool = False,
+        keeps_copied: bool = False,
     ) -> None:
-        """``debug``: rclone was asked to say more than anybody wants to read."""
+        """``debug``: rclone was asked to say more than anybody wants to read. ``keeps_copied``:
+        whether somebody takes what is ``copied``."""
         #: The number of rclone's lines that could not be read: too long, or cut off in the middle.
         self.broken_lines = 0
         #: The last figures.
@@ -54,7 +59,10 @@ class StderrReader:
         self.alarms: set[Alarm] = set()
         #: Files that were taken for equal by their size alone, as far as rclone was asked.
         self.by_size = 0
+        #: Files that rclone has copied: their names as rclone writes them, and as a log shows them.
+        self.copied: deque[tuple[str, str]] = deque()
         self.log = Backlog()
+        self._keeps_copied = keeps_copied
         self._new_lines: list[LogLine] = []
         self._pipe = PipeReader(stream, self._take_chunk, self._finish, name="rclone-stderr")
         self._cutter = _Lines()
@@ -92,6 +100,16 @@ class StderrReader:
             self._news.clear()
             reading, self._newest = self._newest, None
         return reading
+
+    def note_removed(self, name: str, shown: str) -> None:
+        """A file that rclone has copied was removed from the source. The words are rclone's own."""
+        self._parser.note(Done(FileAction.DELETED, name, 0))
+        self.log.add([LogLine(time.time(), "info", shown, "Deleted")])
+
+    def note_error(self, shown: str, message: str, name: str = "") -> None:
+        """An error about a file that rclone did not meet."""
+        self.errors.append(Error(f"{shown}: {message}", name, message))
+        self.log.add([LogLine(time.time(), "error", shown, message)])
 
     def wait(self, silence: float = SILENCE, longest: float = LONGEST_DRAIN) -> None:
         """As of ``PipeReader``."""
@@ -154,6 +172,8 @@ class StderrReader:
             self._parser.note(line.done)
         if line.level:
             self._say(line.level, line.object, line.message)
+        if self._keeps_copied and line.done is not None and line.done.action in _COPIED:
+            self.copied.append((line.done.name, line.object))
         if line.message and (alarm := alarm_in(line.message)) is not None:
             self.alarms.add(alarm)
             text = f"{line.object}: {line.message}" if line.object else line.message

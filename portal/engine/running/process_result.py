@@ -23,6 +23,7 @@ from portal.engine.output.statistics import Error, printable
 from portal.engine.output.stderr import StderrReader
 from portal.engine.process.group import ProcessGroup
 from portal.engine.running.outcome import Outcome
+from portal.engine.running.source_removal import SourceRemoval
 
 _ERROR_LENGTH = 500
 _UNREADABLE = (
@@ -42,19 +43,27 @@ class ProcessResult:
     parser: ProgressParser
     report: Report | None
     plan_builder: PlanBuilder | None
+    removal: SourceRemoval | None = None
 
     def outcome(self) -> Outcome:
         """Call it when the process has ended, and only if nobody gave it up."""
         exit_code, stopped = self.group.exit_code, self.group.stopped
         assert exit_code is not None  # noqa: S101 - narrows the type
-        ended_well = self.succeeded
-        succeeded = ended_well and self.plan_is_whole
+        ended_well = self._ended_well
+        succeeded = self.succeeded and self.plan_is_whole
         errors = list(self.reader.errors)
         names = Names((self.order.source, self.order.destination), self.order.remotes)
         nameless = [names.without(error) for error in errors]
+        helps_again = not ended_well and is_retryable(exit_code, stopped, nameless)
+        words = self._retry_words(nameless)
         reason = None
         if not succeeded:
             reason = _UNREADABLE if ended_well else reason_for(exit_code, stopped, nameless)
+        if ended_well and self.removal is not None and self.removal.refused:
+            # As rclone's own move would end.
+            reason, helps_again = reason_for(1, False, nameless), is_retryable(1, False, nameless)
+        elif ended_well and self.removal is not None and (stayed := self._stayed) is not None:
+            reason, helps_again, words = stayed, True, self.removal.retry_words
         return Outcome(
             succeeded=succeeded,
             stopped=stopped,
@@ -63,8 +72,8 @@ class ProcessResult:
             error_lines=() if succeeded else self._shown(errors),
             progress=self.parser.finish(succeeded),
             plan=self._plan() if succeeded else None,
-            is_retryable=not ended_well and is_retryable(exit_code, stopped, nameless),
-            retry_words=self._retry_words(nameless),
+            is_retryable=helps_again,
+            retry_words=words,
             found=self._found(succeeded),
             differences=self._differences(),
             size_only=Alarm.SIZE_ONLY in self.reader.alarms,
@@ -92,6 +101,22 @@ class ProcessResult:
 
     @property
     def succeeded(self) -> bool:
+        refused = self.removal is not None and self.removal.refused
+        return self._ended_well and not refused and self._stayed is None
+
+    @property
+    def _stayed(self) -> str | None:
+        """A sentence about files that rclone has copied and that could not be removed from the
+        source."""
+        if self.removal is None:
+            return None
+        counted = self.reader.statistics
+        is_whole = counted is not None and self.reader.ended
+        return self.removal.problem(counted.transfers if counted and is_whole else None)
+
+    @property
+    def _ended_well(self) -> bool:
+        """As far as rclone is concerned."""
         # An exit of 0 after SIGTERM has been seen, and after files that were not compared.
         if self.group.stopped or self.reader.alarms:
             return False

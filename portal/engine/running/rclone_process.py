@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -25,10 +26,12 @@ from portal.engine.process.binary import ensure_executable, setpriv_path
 from portal.engine.process.group import ProcessGroup
 from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE
 from portal.engine.running import control
+from portal.engine.running.moved_files import MovedFiles
 from portal.engine.running.new_folder import make_folder, remove_empty
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.process_result import ProcessResult
 from portal.engine.running.silence import Activity, moved_by
+from portal.engine.running.source_removal import SourceRemoval
 from portal.engine.safety.same_place import account
 
 _POLL = 0.01
@@ -59,9 +62,15 @@ class RcloneProcess:
     """
 
     def __init__(
-        self, settings: ProcessSettings, order: TransferOrder, *, left_out: LeftOut | None = None
+        self,
+        settings: ProcessSettings,
+        order: TransferOrder,
+        *,
+        left_out: LeftOut | None = None,
+        moved_files: MovedFiles | None = None,
     ) -> None:
-        """What is no file is counted in `left_out`."""
+        """What is no file is counted in `left_out`. `moved_files`: those of the source as they
+        were noted; needed of an order that `is_copied_first`."""
         self._settings = settings
         self._order = order
         self._redactor = SecretRedactor(_secrets(order))
@@ -69,6 +78,8 @@ class RcloneProcess:
         self._parser = ProgressParser(order.operation, order.dry_run, self._report)
         self._plan_builder = self._new_plan_builder() if order.dry_run else None
         self._left_out = left_out
+        self._moved_files = moved_files
+        self._removal: SourceRemoval | None = None
         self._running: tuple[ProcessGroup, StderrReader] | None = None
         self._runtime_dir: RuntimeDir | None = None
         self._gave_up = ""
@@ -109,8 +120,15 @@ class RcloneProcess:
             self._plan_builder,
             self._left_out,
             debug=self._order.names_unhashed,
+            keeps_copied=self._order.is_copied_first,
         )
         self._running = group, reader
+        if self._order.is_copied_first:
+            files = self._moved_files or MovedFiles(Path(self._order.source))
+            confirmed = self._order.confirmed
+            self._removal = SourceRemoval(
+                files, reader, confirmed.deletes if confirmed is not None else math.inf
+            )
         reader.start()
         if self._report is not None:
             self._report.read(group.stdout)
@@ -146,9 +164,19 @@ class RcloneProcess:
         group, reader = self._started()
         while not _over(group, reader):
             yield _next(group, reader, tick)
+            self._remove_from_source()
+        # The caller says before each step whether the job is still its own.
+        while self._removal is not None and self._removal.is_due:
+            time.sleep(tick if self._removal.paused else 0)
+            yield None
+            self._remove_from_source()
         self._await_report()
         result = self._result()
         yield self._parser.finish(result.succeeded and result.plan_is_whole)
+
+    def _remove_from_source(self) -> None:
+        if self._removal is not None:
+            self._removal.remove_some()
 
     def _new_plan_builder(self) -> PlanBuilder:
         order = self._order
@@ -207,6 +235,8 @@ class RcloneProcess:
         if self._running is not None:
             group, _ = self._running
             group.stop(self._settings.grace)
+            if self._removal is not None and self._removal.paused:
+                self._removal.ended = True
 
     def give_up(self, why: str) -> None:
         """As `stop`, but it is the storage that has failed, for this reason."""
@@ -227,6 +257,8 @@ class RcloneProcess:
 
     def kill(self) -> None:
         """Ends it at once, with all that it has left behind."""
+        if self._removal is not None:
+            self._removal.ended = True
         if self._running is not None:
             self._running[0].kill()
 
@@ -234,10 +266,14 @@ class RcloneProcess:
         """Pauses rclone's process; what it has open stays open."""
         if self._running is not None:
             self._running[0].pause()
+        if self._removal is not None:
+            self._removal.paused = True
 
     def resume(self) -> None:
         if self._running is not None:
             self._running[0].resume()
+        if self._removal is not None:
+            self._removal.paused = False
 
     def limit(self, rate: str) -> bool:
         """Another bandwidth limit (a rate, or `off`) from now on; whether rclone has taken it."""
@@ -256,11 +292,14 @@ class RcloneProcess:
     def _result(self) -> ProcessResult:
         group, reader = self._started()
         return ProcessResult(
-            self._order, group, reader, self._parser, self._report, self._plan_builder
+            *(self._order, group, reader, self._parser, self._report, self._plan_builder),
+            removal=self._removal,
         )
 
     def close(self) -> None:
         """The process group is dead and reaped when this returns, however long that takes."""
+        if self._removal is not None:
+            self._removal.ended = True
         if self._running is not None:
             group, reader = self._running
             group.stop(self._settings.grace)

@@ -19,7 +19,7 @@ from portal.engine.safety.places import Mount
 
 #: File systems on which a folder keeps its inode number as long as it exists. Others, such as FUSE,
 #: may give it another one at any time.
-_LASTING_NUMBERS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"})
+LASTING_NUMBERS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"})
 _SNAPSHOTS = "/.zfs/snapshot/"
 _SHOWN = 200
 _CHANGED = (
@@ -85,7 +85,7 @@ class LocalEnds:
         except OSError:
             return None
         holder = places.mount_of(real, table)
-        inode = found.st_ino if holder.kind in _LASTING_NUMBERS else None
+        inode = found.st_ino if holder.kind in LASTING_NUMBERS else None
         below = _inside(real, table) if self._looks_inside else frozenset()
         return _Folder(path, holder.key(real), inode, below)
 

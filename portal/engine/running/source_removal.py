@@ -1,0 +1,100 @@
+"""Removes each file of a move from the source when rclone has copied it, while nothing speaks
+against it, and counts what had to stay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from portal.engine.output.stderr import StderrReader
+from portal.engine.running.moved_files import MovedFiles
+from portal.transfers.counted import counted
+
+_AT_ONCE = 200
+_NAMED = 3
+_CHANGED = "Changed while it was moved, so it was not removed from the source"
+#: As rclone says it.
+_TOO_MANY = "Couldn't delete: --max-delete threshold reached"
+
+
+@dataclass(slots=True)
+class SourceRemoval:
+    """``most``: so many files at most. All calls come from the thread that follows the transfer:
+    whoever does has found its lease valid just before."""
+
+    files: MovedFiles
+    reader: StderrReader
+    most: float = math.inf
+    #: Nothing is removed for now.
+    paused: bool = False
+    #: Nothing is removed any more.
+    ended: bool = False
+    removed: int = 0
+    changed: int = 0
+    #: Whether the removal of a file was refused.
+    refused: bool = False
+    first_changed: list[str] = field(default_factory=list)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether files are still to be removed, now or later."""
+        return bool(self.reader.copied) and not self.ended
+
+    def remove_some(self) -> None:
+        """Some of those that rclone has copied."""
+        for _ in range(_AT_ONCE):
+            if self.paused or not self.is_due:
+                return
+            name, shown = self.reader.copied.popleft()
+            self._remove(name, shown)
+
+    @property
+    def retry_words(self) -> str:
+        """Why another try is needed."""
+        if not self.changed:
+            return "Not every file was removed from the source"
+        were, they = ("was", "it was") if self.changed == 1 else ("were", "they were")
+        return f"{counted(self.changed, 'file')} {were} changed while {they} moved"
+
+    def problem(self, transfers: int | None) -> str | None:
+        """A sentence about files that had to stay, after rclone has ended well; ``transfers``: as
+        it counts them itself."""
+        if self.changed:
+            they = "It was" if self.changed == 1 else "They were"
+            names = ", ".join(f"“{name}”" for name in self.first_changed)
+            more = ", …" if self.changed > len(self.first_changed) else ""
+            return (
+                f"{self.retry_words} ({names}{more}). {they} not removed from the source; what is "
+                "at the destination may be an older version, or parts of both. Retry."
+            )
+        if transfers is None or self.removed < transfers:
+            return (
+                "Not every file that was copied was removed from the source: rclone did not name "
+                "each of them clearly. Retry."
+            )
+        return None
+
+    def _remove(self, name: str, shown: str) -> None:
+        if self.removed >= self.most:
+            self.refused = True
+            self.reader.note_error(shown, _TOO_MANY, name)
+            return
+        try:
+            removed = self.files.remove(name)
+        except OSError as error:
+            self.refused = True
+            words = (error.strerror or "unknown error").lower()
+            self.reader.note_error(shown, f"Couldn't delete: {words}", name)
+            return
+        for is_removed in removed:
+            if is_removed:
+                self.removed += 1
+                self.reader.note_removed(name, shown)
+            else:
+                self._note_changed(name, shown)
+
+    def _note_changed(self, name: str, shown: str) -> None:
+        self.changed += 1
+        if len(self.first_changed) < _NAMED:
+            self.first_changed.append(shown)
+        self.reader.note_error(shown, _CHANGED, name)
