@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY, Mock, call
 
 import pytest
 from flask import Flask
@@ -116,14 +117,15 @@ def test_sweep_goes_on_after_it_could_not_read_the_queue(
     new_job: Any,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.1)
+    log = Mock()
+    monkeypatch.setattr(in_process, "log", log)
     executor = run(1, BRIEF)
     configure(app, executor=NullExecutor())
     job_id = new_job()
     on_database(settings.data_dir, "ALTER TABLE jobs RENAME TO elsewhere")
-    wait_for(lambda: "the queue was not read" in "".join(capfd.readouterr()))
+    wait_for(lambda: call.warning("the queue was not read", error=ANY) in log.mock_calls)
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO jobs")
     wait_for(lambda: status_of(job_id) == "completed")
     assert executor.is_alive()
