@@ -1,6 +1,6 @@
 // Keeps one chart at what is known: by what the server has written, and by live figures in between.
 
-import { find } from '../lib/dom.js';
+import { find, setText } from '../lib/dom.js';
 import { createCurve } from './chart-data.js';
 import { durationText, speedText } from './units.js';
 import { drawChart } from './uplot-adapter.js';
@@ -50,7 +50,7 @@ function label(canvas) {
    */
   return function say(number, index, text) {
     under.hidden = index === null;
-    if (under.textContent !== text) under.textContent = text;
+    setText(under, text);
     const values = {
       min: 0,
       max: Math.max(0, number - 1),

@@ -2,10 +2,10 @@
 // A state is put in words only once it lasts; the countdown is for the eye alone.
 
 import { repeat } from '../lib/clock.js';
-import { closest, find } from '../lib/dom.js';
+import { closest, find, setText } from '../lib/dom.js';
 import {
   ANNOUNCE_AFTER,
-  DELAYED,
+  announcementFor,
   facts,
   LIVE_AFTER,
   SHOW_AFTER,
@@ -14,14 +14,6 @@ import {
 import { createStrip, mayTry } from './strip.js';
 
 /** @import { Clock, ConnectionDetail, State, Timer } from '../lib/types.js' */
-
-/**
- * @param {HTMLElement} element
- * @param {string} value
- */
-function set(element, value) {
-  if (element.textContent !== value) element.textContent = value;
-}
 
 /**
  * @param {object} page
@@ -50,18 +42,12 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
    */
   function showWord(state, value) {
     root.dataset.shown = state;
-    set(word, value);
+    setText(word, value);
   }
 
   function fillPanel() {
     const known = facts({ ...detail, lastData: lastData() });
-    for (const [name, value] of Object.entries(known)) set(part(name), value);
-  }
-
-  /** @param {State} state */
-  function announcementFor(state) {
-    if (state !== 'connected') return '';
-    return delayed ? DELAYED : WORDS[state].word;
+    for (const [name, value] of Object.entries(known)) setText(part(name), value);
   }
 
   /**
@@ -74,7 +60,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     timers.push(
       clock.after(delay, () => showWord(state, WORDS[state].word)),
       clock.after(ANNOUNCE_AFTER, () => {
-        set(announcement, state === 'connecting' ? WORDS[state].word : '');
+        setText(announcement, state === 'connecting' ? WORDS[state].word : '');
         strip.show(detail);
       }),
     );
@@ -87,7 +73,7 @@ export function createBanner({ root, clock, tryNow, lastData, nextPath }) {
     const delay = SHOW_AFTER[state];
     if (delay !== undefined) return enterAfter(state, delay);
     if (root.dataset.shown !== state || delayed) showWord(state, WORDS[state].word);
-    set(announcement, announcementFor(state));
+    setText(announcement, announcementFor(state, delayed));
     strip.show(detail);
     if (state !== 'connected' || delayed) return;
     timers.push(clock.after(LIVE_AFTER, () => showWord(state, 'Live')));

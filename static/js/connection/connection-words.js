@@ -23,7 +23,7 @@ export const ANNOUNCE_AFTER = 1;
 export const LIVE_AFTER = 3;
 
 /** Shown by an open connection while events of the server's other processes do not arrive. */
-export const DELAYED = 'Live updates are delayed';
+const DELAYED = 'Live updates are delayed';
 
 /**
  * `12:03:10`, in the reader's own time zone.
@@ -59,6 +59,17 @@ export function stripText(state, lastData, delayed = false) {
   if (state === 'connected' && delayed) return DELAYED;
   const { strip } = WORDS[state];
   return state === 'offline' ? strip + clockTime(lastData) : strip;
+}
+
+/**
+ * What is read out as a state is entered; the strip, which is read out too, says the rest.
+ *
+ * @param {State} state
+ * @param {boolean} delayed
+ */
+export function announcementFor(state, delayed) {
+  if (state !== 'connected') return '';
+  return delayed ? DELAYED : WORDS[state].word;
 }
 
 /**

@@ -2,7 +2,7 @@
 // attempt begins, and what can be done.
 
 import { at } from '../lib/base.js';
-import { find, findAll } from '../lib/dom.js';
+import { find, findAll, setText } from '../lib/dom.js';
 import { countdown, stripText } from './connection-words.js';
 
 /** @import { Clock, ConnectionDetail, State } from '../lib/types.js' */
@@ -36,7 +36,7 @@ export function createStrip({ strip, clock, lastData, nextPath }) {
     const value = stripText(detail.state, lastData(), detail.delayed);
     strip.hidden = value === null;
     if (value === null) return;
-    if (text.textContent !== value) text.textContent = value;
+    setText(text, value);
     for (const choice of findAll(strip, '[data-in]')) {
       choice.hidden = !choice.dataset.in?.split(' ').includes(detail.state);
     }

@@ -1,7 +1,7 @@
 // Every live figure says how old it is once that is over 5 s, and greys at 15 s: numbers never look fresher than they are.
 // A row's age counts from what the server said at render, or from the last push, on a clock that nobody can set.
 
-import { findAll } from '../lib/dom.js';
+import { findAll, setText } from '../lib/dom.js';
 
 /** @import { Clock } from '../lib/types.js' */
 
@@ -33,9 +33,7 @@ export function createAges({ clock, activeRows, silent }) {
   function show(row) {
     const { base, age } = ageOf(row);
     const text = age > SHOW_AFTER ? `${Math.floor(age)} s ago` : '';
-    for (const slot of findAll(row, '[data-field="age"]')) {
-      if (slot.textContent !== text) slot.textContent = text;
-    }
+    for (const slot of findAll(row, '[data-field="age"]')) setText(slot, text);
     row.classList.toggle('stale', age >= STALE_AT);
     // Once when it begins to be old, then every 15 s: an event may have been missed.
     const due = age > SHOW_AFTER ? 1 + Math.floor(age / STALE_AT) : 0;

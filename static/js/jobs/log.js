@@ -1,7 +1,7 @@
 // The log of a job, followed: it stays at its end while the reader is there, and waits while they read further up.
 // New lines come by htmx, which asks after the last one; see jobs/_log_tail.html.
 
-import { find } from '../lib/dom.js';
+import { find, setText } from '../lib/dom.js';
 
 /** @import { State } from '../lib/types.js' */
 
@@ -44,7 +44,7 @@ export function initLog({ document, box, connection }) {
 
   function show() {
     const state = live() ? (paused ? 'paused' : 'following') : 'ended';
-    if (status.textContent !== WORDS[state]) status.textContent = WORDS[state];
+    setText(status, WORDS[state]);
     follow.hidden = state !== 'paused';
   }
 

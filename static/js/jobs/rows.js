@@ -1,7 +1,7 @@
 // Writes one view of a job (a push, or what a poll brought) into the elements that show it.
 // Only texts that differ are touched, so that nothing moves unless a number changed.
 
-import { findAll } from '../lib/dom.js';
+import { findAll, setText } from '../lib/dom.js';
 
 /** @import { View, ViewEvent } from '../lib/types.js' */
 
@@ -19,14 +19,6 @@ export function viewOf(event) {
     percent: event.percent,
     display: event.display ?? {},
   };
-}
-
-/**
- * @param {HTMLElement} slot
- * @param {string} text
- */
-function setText(slot, text) {
-  if (slot.textContent !== text) slot.textContent = text;
 }
 
 /**

@@ -41,3 +41,13 @@ export const findAll = (root, selector) => [
  * @returns {HTMLElement | null}
  */
 export const closest = (event, selector) => /** @type {Element} */ (event.target).closest(selector);
+
+/**
+ * Writes only what differs: each write into a live region may be read out.
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
