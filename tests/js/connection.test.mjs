@@ -1,29 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createConnection } from '../../static/js/connection/connection.js';
-import { fakeClock, fakeSockets, settle, silent } from './fakes.mjs';
-
-function begin({ supported = true, session = 'live' } = {}) {
-  const clock = fakeClock();
-  const sockets = fakeSockets(clock);
-  const published = [];
-  const at = { clock, sockets, published, session, asked: 0 };
-  at.connection = createConnection({
-    openSocket: sockets.open,
-    supported,
-    askSession: async () => {
-      at.asked += 1;
-      return at.session;
-    },
-    clock,
-    random: () => 0.5,
-    publish: (name, detail) => published.push({ name, detail }),
-    log: silent,
-  });
-  at.state = () => at.connection.snapshot().state;
-  at.connection.start();
-  return at;
-}
+import { begin } from './begin.mjs';
 
 test('the first attempt begins at once, and success subscribes', () => {
   const { sockets, state } = begin();
@@ -121,76 +98,6 @@ test('"Try now" attempts at once, once, and begins the waits anew', () => {
   assert.equal(sockets.attempts.length, count + 2);
 });
 
-test('every second failed attempt asks whether the session still lives, and 401 ends it', async () => {
-  const at = begin();
-  at.sockets.fail();
-  assert.equal(at.asked, 0);
-  at.clock.pass(1);
-  at.session = 'ended';
-  at.sockets.fail();
-  assert.equal(at.asked, 1);
-  await settle();
-  assert.equal(at.state(), 'signed-out');
-  at.clock.pass(3600);
-  assert.equal(at.sockets.attempts.length, 2);
-  assert.equal(at.clock.waiting(), 0);
-});
-
-test('a refused connect asks at once; while the session lives or nobody knows, the attempts go on', async () => {
-  for (const session of ['live', 'unknown']) {
-    const at = begin({ session });
-    at.sockets.fail('unauthorized', true);
-    assert.equal(at.asked, 1);
-    await settle();
-    at.clock.pass(1);
-    assert.equal(at.sockets.attempts.length, 2);
-  }
-});
-
-test('a server that disconnects without a word is asked about the session', async () => {
-  const at = begin({ session: 'ended' });
-  at.sockets.succeed();
-  at.sockets.drop('io server disconnect');
-  assert.equal(at.state(), 'reconnecting');
-  await settle();
-  assert.equal(at.state(), 'signed-out');
-});
-
-test('session_ended stops everything until someone signs in again', () => {
-  const { clock, sockets, connection, state } = begin();
-  sockets.succeed();
-  sockets.last.hear('session_ended', { reason: 'logout' });
-  assert.equal(state(), 'signed-out');
-  assert.equal(sockets.live.length, 0);
-  clock.pass(3600);
-  assert.equal(sockets.attempts.length, 1);
-  connection.tell('signed-in');
-  assert.equal(state(), 'connecting');
-  assert.equal(sockets.attempts.length, 2);
-});
-
-test('a changed role signs nobody out: redraw, and a new socket at once', () => {
-  const { sockets, published, state } = begin();
-  sockets.succeed();
-  sockets.last.hear('session_ended', { reason: 'role_changed' });
-  assert.equal(sockets.live.length, 1);
-  assert.equal(sockets.attempts.length, 2);
-  assert.ok(published.some(({ name }) => name === 'portal:role-changed'));
-  sockets.succeed();
-  assert.equal(state(), 'connected');
-});
-
-test('a connection that looks open but does not answer is lost after 5 s', () => {
-  const { clock, sockets, connection, state } = begin();
-  sockets.succeed();
-  sockets.answers = false;
-  connection.tell('retry-now');
-  clock.pass(4.9);
-  assert.equal(state(), 'connected');
-  clock.pass(0.1);
-  assert.equal(state(), 'reconnecting');
-});
-
 test('asking again while an answer is awaited does not put off the end of a dead connection', () => {
   const { clock, sockets, connection, state } = begin();
   sockets.succeed();
@@ -201,18 +108,6 @@ test('asking again while an answer is awaited does not put off the end of a dead
     clock.pass(1);
   }
   assert.equal(state(), 'reconnecting');
-});
-
-test("server events are passed on under the page's names", () => {
-  const { sockets, published } = begin();
-  sockets.succeed();
-  sockets.last.hear('job_progress', { job_id: 1 });
-  sockets.last.hear('job_status_change', { job_id: 1 });
-  sockets.last.hear('something_else', {});
-  assert.deepEqual(
-    published.map(({ name }) => name).filter((name) => name !== 'portal:connection'),
-    ['portal:progress', 'portal:status'],
-  );
 });
 
 test("a new leader takes over from the old one's snapshot and counts as lost", () => {
@@ -250,27 +145,4 @@ test('whatever happens: one attempt or timer at most, and never stuck without ei
     assert.ok(at.connection.pending() <= 2, 'more than one socket and its limit');
     assert.ok(at.connection.pending() >= 1, `stuck in ${at.state()}`);
   }
-});
-
-test('that events are delayed is part of the state, and of each connection anew', () => {
-  const { sockets, clock, published, connection } = begin();
-  sockets.last.hear('live_delayed', { delayed: true }); // Said while the handshake ends.
-  sockets.succeed();
-  assert.equal(connection.snapshot().delayed, true);
-  assert.equal(published.at(-1).detail.delayed, true);
-  sockets.last.hear('live_delayed', { delayed: false });
-  assert.equal(published.at(-1).detail.delayed, false);
-  sockets.last.hear('live_delayed', { delayed: true });
-  sockets.drop();
-  assert.equal(connection.snapshot().delayed, false);
-  clock.pass(1);
-  sockets.succeed();
-  assert.equal(connection.snapshot().delayed, false);
-});
-
-test('a hint that something was missed reaches the page', () => {
-  const { sockets, published } = begin();
-  sockets.succeed();
-  sockets.last.hear('refresh', {});
-  assert.deepEqual(published.at(-1), { name: 'portal:missed', detail: {} });
 });

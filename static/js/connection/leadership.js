@@ -9,11 +9,13 @@
  */
 
 const SILENCE_SECONDS = 3;
+/** @type {Locks} For a tab that has nobody to share with. */
+const NO_LOCKS = { request: (_name, _options, hold) => hold() };
 
 /**
  * @param {object} parts
  * @param {string} parts.room the name of the lock.
- * @param {Locks} parts.locks
+ * @param {Locks | null} parts.locks null in a tab that leads itself.
  * @param {Clock} parts.clock
  * @param {() => void} parts.lead is called once this tab holds the lock.
  * @param {() => void} parts.waits is called when this tab has begun to queue for it.
@@ -39,7 +41,7 @@ export function createLeadership({ room, locks, clock, lead, waits, left }) {
   /** @param {LockOptions} options */
   function request(options) {
     const mine = queue;
-    locks.request(room, options, hold).catch((error) => {
+    (locks ?? NO_LOCKS).request(room, options, hold).catch((error) => {
       if (error.name !== 'AbortError') throw error;
       if (mine !== queue) return; // We left the queue ourselves.
       leave(); // Another tab took the lock: queue up behind it.

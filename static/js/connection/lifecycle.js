@@ -2,7 +2,7 @@
 // off and on the network.
 
 /** @import { Clock } from '../lib/types.js' */
-/** @import { Share } from './leader.js' */
+/** @import { Share } from './shared-connection.js' */
 
 const HIDDEN_TOO_LONG = 60;
 

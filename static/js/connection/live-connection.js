@@ -2,8 +2,8 @@
 
 import { at } from '../lib/base.js';
 import { createConnection } from './connection.js';
-import { shareConnection } from './leader.js';
 import { askSession } from './session.js';
+import { shareConnection } from './shared-connection.js';
 import { openSocket } from './socket.js';
 
 /** @import { Clock, Publish } from '../lib/types.js' */

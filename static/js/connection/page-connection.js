@@ -9,7 +9,7 @@ import { createPolling } from './polling.js';
 import { askSession } from './session.js';
 
 /** @import { Clock, Htmx } from '../lib/types.js' */
-/** @import { Share } from './leader.js' */
+/** @import { Share } from './shared-connection.js' */
 /** @import { createRefresh } from './refresh.js' */
 
 /**

@@ -122,6 +122,13 @@ export type Message =
   | { name: 'tell'; event: StateEvent | 'retry-now'; why?: string }
   | { name: keyof Published; detail: Published[keyof Published] };
 
+/** What tabs need of a BroadcastChannel. */
+export interface Channel {
+  postMessage(message: Message): void;
+  onmessage: ((event: MessageEvent<Message>) => void) | null;
+  close(): void;
+}
+
 export interface Timer {
   /** Due moment, in milliseconds since 1970. */
   due: number;

@@ -3,16 +3,10 @@
 
 import { createLeadership } from './leadership.js';
 
-/** @import { Clock, Message, Publish, Snapshot, State, Tell } from '../lib/types.js' */
+/** @import { Channel, Clock, Message, Publish, Snapshot, State, Tell } from '../lib/types.js' */
 /** @import { Connection } from './connection.js' */
 /** @import { Locks } from './leadership.js' */
 /** @typedef {ReturnType<typeof shareConnection>} Share */
-/** @typedef {Pick<BroadcastChannel, 'postMessage' | 'close' | 'onmessage'>} Channel */
-
-/** @type {Locks} For a tab that has nobody to share with. */
-const NO_LOCKS = { request: (_name, _options, hold) => hold() };
-/** @type {() => Channel} */
-const openNoChannel = () => ({ postMessage() {}, close() {}, onmessage: null });
 
 /**
  * @param {object} parts
@@ -33,17 +27,12 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
   let last = null;
   const leadership = createLeadership({
     room,
-    locks: shared?.locks ?? NO_LOCKS,
+    locks: shared?.locks ?? null,
     clock,
     lead: () => connection.start(last),
-    waits: () => post({ name: 'hello' }),
+    waits: () => channel?.postMessage({ name: 'hello' }),
     left: connection.close,
   });
-
-  /** @param {Message} message */
-  function post(message) {
-    channel?.postMessage(message);
-  }
 
   /** @type {Publish} */
   function spread(name, detail) {
@@ -56,7 +45,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
 
   /** @type {Publish} */
   function publish(name, detail) {
-    post({ name, detail });
+    channel?.postMessage({ name, detail });
     spread(name, detail);
   }
 
@@ -64,7 +53,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
   function received({ data }) {
     if (data.name === 'hello') {
       if (leadership.leads()) {
-        post({ name: 'portal:connection', detail: connection.snapshot() });
+        channel?.postMessage({ name: 'portal:connection', detail: connection.snapshot() });
       }
     } else if (data.name === 'tell') {
       if (leadership.leads()) connection.tell(data.event, data.why);
@@ -79,8 +68,8 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
 
   /** Takes part; again after `suspend`. */
   function start() {
-    channel = shared ? shared.openChannel(room) : openNoChannel();
-    channel.onmessage = received;
+    channel = shared?.openChannel(room) ?? null;
+    if (channel) channel.onmessage = received;
     if (last?.state !== 'signed-out') leadership.join();
   }
 
@@ -102,7 +91,7 @@ export function shareConnection({ user, connect, deliver, clock, locks, openChan
       last = null;
       return leadership.join();
     }
-    post({ name: 'tell', event, why });
+    channel?.postMessage({ name: 'tell', event, why });
     if (event === 'retry-now' && leadership.isIn()) leadership.expectAnswer();
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createConnection } from '../../static/js/connection/connection.js';
-import { shareConnection } from '../../static/js/connection/leader.js';
+import { shareConnection } from '../../static/js/connection/shared-connection.js';
 import { fakeAir, fakeClock, fakeLocks, fakeSockets, settle, silent } from './fakes.mjs';
 
 function browser({ shared = true } = {}) {
