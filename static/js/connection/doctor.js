@@ -4,13 +4,8 @@
 import { at } from '../lib/base.js';
 import { find, findAll } from '../lib/dom.js';
 import { echo, json, openWebSocket, timed } from './doctor-measurements.js';
-import {
-  judgeClock,
-  judgeEcho,
-  judgePolling,
-  judgeProxy,
-  judgeWebSocket,
-} from './doctor-verdicts.js';
+import { judgeProxy } from './doctor-proxy.js';
+import { judgeClock, judgeEcho, judgePolling, judgeWebSocket } from './doctor-verdicts.js';
 
 /** @import { Verdict } from './doctor-verdicts.js' */
 
