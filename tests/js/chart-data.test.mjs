@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCurve, grown, isolatedPoints, merged } from '../../static/js/charts/chart-data.js';
-import { nextPoint } from '../../static/js/charts/uplot-adapter.js';
+import { createCurve, grown, merged } from '../../static/js/charts/chart-data.js';
 
 const START = Date.parse('2026-11-22T12:00:00.000Z');
 const data = (more = {}) => ({
@@ -130,22 +129,4 @@ test('however long no reply comes, the live figures stay bounded', () => {
   const curve = curveOf();
   for (let number = 0; number < 5000; number += 1) curve.add(at(number * 1.2), 1);
   assert.ok(curve.shown().points.filter((point) => point !== null).length <= 1300);
-});
-
-test('points between gaps are found, for as a line they would not be seen', () => {
-  assert.deepEqual(isolatedPoints([1, null, 2, 3, null, 4]), [0, 5]);
-  assert.deepEqual(isolatedPoints([0]), [0]);
-  assert.deepEqual(isolatedPoints([1, 2]), []);
-});
-
-test('keys go through the points and stop at both ends', () => {
-  assert.equal(nextPoint(20, null, 'ArrowLeft'), 19);
-  assert.equal(nextPoint(20, 5, 'ArrowRight'), 6);
-  assert.equal(nextPoint(20, 19, 'ArrowRight'), 19);
-  assert.equal(nextPoint(20, 5, 'PageDown'), 0);
-  assert.equal(nextPoint(20, 5, 'PageUp'), 15);
-  assert.equal(nextPoint(20, 5, 'Home'), 0);
-  assert.equal(nextPoint(20, 5, 'End'), 19);
-  assert.equal(nextPoint(20, 5, 'Tab'), null);
-  assert.equal(nextPoint(0, null, 'ArrowLeft'), null);
 });

@@ -52,17 +52,6 @@ export function grown(top, points) {
   return reached;
 }
 
-/**
- * Where points stand alone between gaps: as a line they would not be seen.
- *
- * @param {Points} points
- */
-export function isolatedPoints(points) {
-  /** @param {number} at */
-  const known = (at) => typeof points[at] === 'number';
-  return [...points.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
-}
-
 export function createCurve() {
   /** @type {ChartData} */
   let data;

@@ -1,13 +1,23 @@
 // How uPlot is to draw a chart: its scales, axes and line, in the colours and words of the page.
 
-import { isolatedPoints } from './chart-data.js';
 import { speedText } from './units.js';
 
 /** @import uPlot from 'uplot' */
-/** @import { ChartData } from '../lib/types.js' */
+/** @import { ChartData, Points } from '../lib/types.js' */
 
 const AXIS = { x: 30, y: 84 }; // Pixels, kept free for the longest word.
 const NARROW = 480; // As in chart.css: every other mark of some words would run into its neighbour.
+
+/**
+ * Where points stand alone between gaps: as a line they would not be seen.
+ *
+ * @param {Points} points
+ */
+export function isolatedPoints(points) {
+  /** @param {number} at */
+  const known = (at) => typeof points[at] === 'number';
+  return [...points.keys()].filter((at) => known(at) && !known(at - 1) && !known(at + 1));
+}
 
 /**
  * @param {object} chart

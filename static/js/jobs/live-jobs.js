@@ -1,6 +1,6 @@
 // The jobs of a page, live: their rows, charts and ages, the page's title and the notifications.
 
-import { initCharts } from '../charts/chart-loader.js';
+import { initCharts } from '../charts/page-charts.js';
 import { createClock, repeat } from '../lib/clock.js';
 import { findAll } from '../lib/dom.js';
 import { createAges } from './age.js';
