@@ -1,4 +1,5 @@
-// Puts this tab's part of the live connection together from what its browser has.
+// Puts this tab's part of the live connection together from what its browser has. The page hears of it
+// by events of its document, which also tell when the page last got data.
 
 import { at } from '../lib/base.js';
 import { createConnection } from './connection.js';
@@ -6,7 +7,43 @@ import { askSession } from './session.js';
 import { shareConnection } from './shared-connection.js';
 import { openSocket } from './socket.js';
 
-/** @import { Clock, Publish } from '../lib/types.js' */
+/** @import { Clock, Publish, Snapshot } from '../lib/types.js' */
+
+const SERVER_EVENTS = ['portal:progress', 'portal:status', 'portal:changed', 'portal:created'];
+
+/** @param {{ document: Document, clock: Clock }} page */
+export function createPageEvents({ document, clock }) {
+  const { dataset } = document.body;
+  let lastData = clock.wall();
+
+  function gotData() {
+    lastData = clock.wall();
+  }
+
+  /**
+   * @param {string} name
+   * @param {object} detail
+   */
+  const dispatch = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
+  /** @type {Publish} */
+  function deliver(name, detail) {
+    if (name === 'portal:connection') {
+      const snapshot = /** @type {Snapshot} */ (detail);
+      const previous = dataset.state ?? null;
+      dataset.state = snapshot.state;
+      dispatch(name, { ...snapshot, previous, lastData });
+    } else {
+      dispatch(name, detail);
+    }
+  }
+
+  document.addEventListener('portal:connection', ({ detail }) => {
+    if (detail.state === 'connected') gotData();
+  });
+  for (const name of SERVER_EVENTS) document.addEventListener(name, gotData);
+  return { deliver, gotData, lastData: () => lastData };
+}
 
 /**
  * @param {object} page

@@ -5,7 +5,6 @@ import { createClock, repeat } from '../lib/clock.js';
 import { findAll } from '../lib/dom.js';
 import { createAges } from './age.js';
 import { ACTIVE, createJobs } from './jobs.js';
-import { createNotifier } from './notify.js';
 import { createPageTitle } from './page-title.js';
 
 /** @import { Clock, ProgressEvent, StatusEvent } from '../lib/types.js' */
@@ -15,11 +14,10 @@ import { createPageTitle } from './page-title.js';
  * @param {Window & typeof globalThis} page.window
  * @param {Clock} page.clock
  * @param {{ soon: () => void }} page.refresh
- * @param {() => boolean} page.leads whether this tab speaks for all.
  * @param {(text: string) => void} page.say reads out.
  * @param {() => void} page.silent is called when a running job has had no news for too long.
  */
-export function createLiveJobs({ window, clock, refresh, leads, say, silent }) {
+export function createLiveJobs({ window, clock, refresh, say, silent }) {
   const { document } = window;
   const rows = () => findAll(document, '[data-job][data-seq]');
   const activeRows = () => rows().filter((row) => ACTIVE.has(row.dataset.status));
@@ -28,7 +26,6 @@ export function createLiveJobs({ window, clock, refresh, leads, say, silent }) {
     refresh,
   });
   const pageTitle = createPageTitle({ document, rows, say });
-  const notifier = createNotifier({ document, Notification: window.Notification, leads });
   const charts = initCharts({ window });
   const ages = createAges({ clock, activeRows, silent });
 
@@ -49,7 +46,6 @@ export function createLiveJobs({ window, clock, refresh, leads, say, silent }) {
   function statusChanged(event) {
     jobs.moved(event);
     pageTitle.tick();
-    notifier.statusChanged(event);
   }
 
   /** After a reply has put new rows and charts on the page. */
@@ -59,16 +55,16 @@ export function createLiveJobs({ window, clock, refresh, leads, say, silent }) {
     tick();
   }
 
+  document.addEventListener('portal:progress', ({ detail }) => progress(detail));
+  document.addEventListener('portal:status', ({ detail }) => statusChanged(detail));
+  document.addEventListener('portal:changed', ({ detail }) => {
+    jobs.moved({ ...detail, new_status: detail.status });
+  });
+  document.addEventListener('portal:created', ({ detail }) => jobs.moved(detail));
+  document.addEventListener('htmx:afterSwap', swapped);
+
   /** Ages and title follow the real time, whatever the scale of the page's clock. */
   const startClock = () => repeat(createClock(), 1, tick);
 
-  return {
-    activeRows,
-    mayReplace: jobs.mayReplace,
-    moved: jobs.moved,
-    progress,
-    statusChanged,
-    swapped,
-    startClock,
-  };
+  return { activeRows, mayReplace: jobs.mayReplace, startClock };
 }
