@@ -142,7 +142,7 @@ def test_backlog_gives_each_line_once_oldest_first():
 
 def test_backlog_asks_to_be_taken_before_anything_is_left_out() -> None:
     backlog = Backlog(10, 10_000)
-    backlog.add([line("a.txt")] * 2)
+    backlog.add([line("a.txt")] * 5)
     assert not backlog.is_filling
     backlog.add([line("a.txt")])
     assert backlog.is_filling

@@ -32,22 +32,21 @@ class Backlog:
 
     def add(self, lines: Iterable[LogLine]) -> None:
         with self._lock:
+            characters, kept = self._characters, self._lines
             for line in lines:
-                self._characters += len(line.object) + len(line.message)
-                if (
-                    len(self._lines) < self._most_lines
-                    and self._characters <= self._most_characters
-                ):
-                    self._lines.append(line)
+                characters += len(line.object) + len(line.message)
+                if len(kept) < self._most_lines and characters <= self._most_characters:
+                    kept.append(line)
                 else:
                     self._left_out += 1
+            self._characters = characters
 
     @property
     def is_filling(self) -> bool:
         """Whether it should be taken soon: whoever takes it then loses no line."""
         return (
-            len(self._lines) > self._most_lines // 4
-            or self._characters > self._most_characters // 4
+            len(self._lines) > self._most_lines // 2
+            or self._characters > self._most_characters // 2
         )
 
     def take(self) -> tuple[list[LogLine], int]:

@@ -101,16 +101,17 @@ class PlanBuilder:
 
     def add(self, skipped: Skipped) -> None:
         action, name, size = skipped
-        copies = action in _COPIES
-        self.removals += action == "delete"
-        self.transfers += copies
-        if is_marker(name):
+        is_mark = is_marker(name)
+        if is_mark:
             own = self._looks_for is not None and name.endswith(self._looks_for)
             self.marker_below |= own and "/" in name
-            return
-        if copies:
-            self._copies.add(name, size)
-        if action in self._deleting:
+        if action in _COPIES:
+            self.transfers += 1
+            if not is_mark:
+                self._copies.add(name, size)
+        elif action == "delete":
+            self.removals += 1
+        if action in self._deleting and not is_mark:
             self._deletes.add(name, size)
             # rclone reports files in any order; the order does not change a sum.
             self._sum = (self._sum + _number(f"{name}\0{size}{self._times(name)}")) % _ROOM

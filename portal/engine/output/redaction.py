@@ -76,7 +76,7 @@ class SecretRedactor:
 
     def redact(self, text: str) -> str:
         """Redacts words: a message, an error, the name of a side."""
-        return redact_credentials(self.without_secrets(text))
+        return redact_credentials(self.without_secrets(text) if self._forms else text)
 
     def without_secrets(self, text: str) -> str:
         """Redacts names of files, many of which look like credentials."""

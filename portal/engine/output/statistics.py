@@ -206,6 +206,8 @@ def skipped_in(entry: dict[str, Any]) -> Skipped | None:
 
 def printable(text: str, limit: int) -> str:
     """At most `limit` characters, with everything escaped that must not be in a name."""
+    if len(text) <= limit and text.isprintable():  # nearly every one
+        return text
     text = visible(text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

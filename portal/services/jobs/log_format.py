@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 #: From the least to the most serious; a chunk's ``levels`` has a bit for each that occurs in it.
 LEVELS = ("debug", "info", "notice", "warning", "error")
 _LETTERS = {level: level[0] for level in LEVELS}
+_BITS = {level: 1 << number for number, level in enumerate(LEVELS)}
 _LEVEL_OF = {letter: level for level, letter in _LETTERS.items()}
 
 CHUNK_LINES = 1_000
@@ -41,7 +42,7 @@ class LogEntry:
 
 
 def bit(level: str) -> int:
-    return 1 << LEVELS.index(level)
+    return _BITS[level]
 
 
 def at_least(level: str) -> int:
