@@ -28,7 +28,7 @@ from portal.engine.order.runtime_dir import RuntimeDir
 from tests.support.portal_server import PortalServer
 
 NEW, OLD = (900, 100) if QUICK else (90_000, 10_000)
-FEW, MANY = 1_000, 20_000 if QUICK else 1_000_000
+FEW, SOME, MANY = 1_000, *((5_000, 20_000) if QUICK else (50_000, 1_000_000))
 ROUNDS = rounds(7)
 IN_A_FOLDER = 1_000
 TIMEOUT = 1_500.0
@@ -44,8 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as folder:
         plans = measure_plans(Path(folder) / "plans")
         memory = {
-            name: measure_memory(Path(folder) / str(files), files)
-            for name, files in ((f"{FEW:,} files", FEW), (f"{MANY:,} files", MANY))
+            f"{files:,} files": measure_memory(Path(folder) / str(files), files)
+            for files in (FEW, SOME, MANY)
         }
     report(plans, memory)
 
@@ -169,13 +169,14 @@ def report(plans: dict[str, list[float]], memory: dict[str, Memory]) -> None:
     # Of the rounds, not of the medians: the two of a round share the machine's mood.
     ratio = median(a / b for a, b in zip(plans["portal"], plans[KEPT], strict=True))
     thrown = median(a / b for a, b in zip(plans["portal"], plans[THROWN_AWAY], strict=True))
-    few, many = memory.values()
+    few, some, many = memory.values()
     rows = [
         f"| {name} | {told['before'][0]:.1f} | {told['plan'][0]:.1f} | {told['copy'][0]:.1f} "
         f"| {told['seconds'][0]:.0f} |"
         for name, told in memory.items()
     ]
     grown = {what: many[what][0] / few[what][0] for what in ("plan", "copy")}
+    later = {what: many[what][0] / some[what][0] for what in ("plan", "copy")}
     text = f"""
 A plan of {NEW:,} files to copy and {OLD:,} to delete, by turns.
 
@@ -184,8 +185,9 @@ A plan of {NEW:,} files to copy and {OLD:,} to delete, by turns.
 {verdict("portal ÷ bare rclone, median of the rounds' ratios", ratio, WANTED_RATIO)}
 - the same, where bare rclone's output is thrown away: {thrown:.2f}
 
-The portal's own memory in MiB, at rest and at its peak during a plan and a copy. Many files take
-more because of the log lines between two writes, of which there are at most 8,000.
+The portal's own memory in MiB, at rest and at its peak during a plan and a copy. More files take
+more until the buffers are full: of the pipe, of the log between two writes (8,000 lines at most),
+of the database.
 
 | | at rest | plan | copy | seconds of the copy |
 | --- | ---: | ---: | ---: | ---: |
@@ -193,6 +195,7 @@ more because of the log lines between two writes, of which there are at most 8,0
 
 {verdict("plan, many ÷ few files", grown["plan"], WANTED_GROWTH)}
 {verdict("copy, many ÷ few files", grown["copy"], WANTED_GROWTH)}
+- the same from {SOME:,} files on: plan {later["plan"]:.2f}, copy {later["copy"]:.2f}
 """
     publish("Plans and many files", "python -m bench.plan", text)
 
