@@ -42,7 +42,7 @@ def resolve(text: str, roots: Roots) -> Path:
         raise PathRefused("No folder is open to transfers. Ask an admin to allow one.")
     _refuse_malformed(text, roots)
     try:
-        path = Path(os.path.realpath(text))
+        path = _real(text)
         allowed = any(path.is_relative_to(os.path.realpath(root)) for root in roots)
     except OSError as error:
         raise PathRefused(f"The path cannot be followed: {error.strerror}.") from error
@@ -50,6 +50,15 @@ def resolve(text: str, roots: Roots) -> Path:
         raise PathRefused(f"The path must be inside {_listed(roots)}.")
     if reason := roots.refusal(path):
         raise PathRefused(reason)
+    return path
+
+
+def _real(text: str) -> Path:
+    """Raises OSError if a link cannot be read, which Python 3.13 takes for no link."""
+    path = Path(os.path.realpath(text))
+    for place in (path, *path.parents):
+        if os.path.islink(place):  # noqa: PTH114 - unlike Path's, it takes a name of any length
+            os.readlink(place)  # noqa: PTH115 - the same
     return path
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 
 from portal.db.session import read_connection
 from portal.engine import KnownMounts
@@ -161,21 +161,21 @@ class UnfilledSource(NamedTuple):
 def unfilled_source(job_id: int) -> UnfilledSource | None:
     """Returns the job that this one may have waited for since it fills its source, if that job
     ended before it had filled it."""
+    older = select(*_ENDS).where(
+        Job.id < job_id,
+        Job.started_at.is_not(None),
+        Job.operation != Operation.CHECK,
+        Job.dry_run.is_(False),
+    )
+    interrupted = Job.status == JobStatus.INTERRUPTED, Job.finished_at.is_(None)
     with read_connection() as connection:
         mine = connection.execute(select(*_ENDS).where(Job.id == job_id)).one()
-        ended = connection.execute(
-            select(*_ENDS)
-            .where(
-                Job.id < job_id,
-                Job.status.in_(_ENDED_EARLY),
-                Job.started_at.is_not(None),
-                or_(Job.finished_at >= mine.queued_at, Job.finished_at.is_(None)),
-                Job.operation != Operation.CHECK,
-                Job.dry_run.is_(False),
-            )
-            .order_by(Job.id.desc())
-        ).all()
-    for row in ended:
+        # One query for each index: the cost must not grow with the history.
+        since = Job.status.in_(_ENDED_EARLY), Job.finished_at >= mine.queued_at
+        ended = [
+            row for which in (since, interrupted) for row in connection.execute(older.where(*which))
+        ]
+    for row in sorted(ended, key=lambda row: -row.id):
         if _fills(row, mine):
             return UnfilledSource(row.id, JobStatus(row.status))
     return None
