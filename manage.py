@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from portal.runtime import imports
-from portal.server import process_one
+from portal.server import green_threads, process_one
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
             from eventlet import patcher, tpool
 
             eventlet.monkey_patch()  # in the block: it looks through all that is not kept yet
+            green_threads.mend_join()
         server = {"async_mode": "eventlet", "offload": tpool.execute}
         server["thread"] = patcher.original("threading").Thread
     with imports.all_kept():

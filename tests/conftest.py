@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
+import hypothesis
 import pytest
 import structlog
 from argon2 import PasswordHasher
@@ -192,6 +193,12 @@ def pytest_configure() -> None:
     # a hangup to stop would go on. A handler ends with exec; to ignore a signal is inherited.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+# An example of 200 ms is slow only on a machine that does nothing else. What has to be fast is
+# measured by the tests that run alone.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -509,10 +510,21 @@ def test_file_of_the_same_length_is_not_the_one_that_was_confirmed(
         assert (outcome.reason or "").startswith(told)
 
 
+@pytest.fixture
+def two_disks(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """Between which a move copies: within one it renames, and is over before it can be stopped."""
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        source, destination = Path(folder, "photos"), tmp_path / "there"
+        photographs(source)
+        destination.mkdir()
+        yield source, destination
+
+
 @pytest.mark.parametrize("late", [0, 1])
 def test_confirmed_move_goes_on_after_a_restart_and_moves_no_more_than_is_left(
-    ends: tuple[Path, Path], attempts: Attempts, tmp_path: Path, late: int
+    two_disks: tuple[Path, Path], attempts: Attempts, tmp_path: Path, late: int
 ) -> None:
+    ends = two_disks
     for number in range(8):
         (ends[0] / f"large {number:02}").write_bytes(os.urandom(300_000))
     before = kept(ends[0])

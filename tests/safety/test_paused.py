@@ -40,7 +40,7 @@ class Paused:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
-        wait_for(lambda: len(kept(target)) >= 3, 20)
+        wait_for(lambda: len(list(target.rglob("*.bin"))) >= 3, 20)
         self.do(self.run.pause)
         time.sleep(2)  # what the limit saves up meanwhile
 
