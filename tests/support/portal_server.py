@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from tests.support.users import PASSWORD, USERS
 
 START_SECONDS = 90
 STOP_SECONDS = 10
+_LOG_SHOWN = 8000
 
 
 class PortalServer:
@@ -120,6 +122,21 @@ class PortalServer:
     def clean_up(self) -> None:
         if self._process is not None:
             self.kill()
+        # pytest shows it where the test failed.
+        sys.stdout.write(f"\n{self._jobs()}\n{self.log[-_LOG_SHOWN:]}\n")
+
+    def _jobs(self) -> str:
+        """The rows of the jobs, for who looks into a failed test."""
+        database = self.data / "portal.sqlite"
+        if not database.exists():
+            return ""
+        try:
+            with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+                opened.row_factory = sqlite3.Row
+                found = opened.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT 5").fetchall()
+        except sqlite3.Error as error:
+            return str(error)
+        return "\n".join(str({k: v for k, v in dict(row).items() if v}) for row in found)
 
     def _end(self, how: signal.Signals) -> int:
         assert self._process is not None, "the portal is not running"
