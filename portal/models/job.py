@@ -154,6 +154,8 @@ class Job(Base):
     #: with the other are places that overlap. None for a job that was made by an older release.
     source_key: Mapped[str | None] = mapped_column(Text)
     destination_key: Mapped[str | None] = mapped_column(Text)
+    #: The job that was to fill the source of this one and did not: a part was taken for all.
+    unfilled_source_id: Mapped[int | None] = mapped_column(BigInteger)
     #: Start of a silence of a running job's storage, while it lasts.
     storage_silent_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The obstacle of a running job, in words for a person; when the next try begins.
@@ -206,6 +208,8 @@ class JobPlace(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     #: Whether the job writes there.
     writes: Mapped[bool] = mapped_column(default=True, server_default=true())
+    #: Whether what is there may be deleted or written over. An older release does not say.
+    replaces: Mapped[bool] = mapped_column(default=True, server_default=true())
 
 
 class JobEvent(Base):

@@ -189,7 +189,7 @@ def place_words(place: int | None) -> str:
 _DOES = {
     "both_write": "writes to the same folder",
     "changes_source": "changes this job's source",
-    "still_reads": "still reads what this job may delete",
+    "still_reads": "still reads what this job may replace or delete",
 }
 _BUT = {"paused": " but is paused", "no_worker": " but has no worker"}
 

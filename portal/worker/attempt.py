@@ -197,7 +197,7 @@ class Attempt:
     def _transfer(self, running: RunningJob) -> Ending:
         roots = open_to_transfers(self._settings)
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        preflight.refuse_half_a_source(self._order)
+        unfilled = preflight.unfilled_source(self._order)
         order = preflight.check_endpoints(self._order, roots, mounts)
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
@@ -234,7 +234,7 @@ class Attempt:
             outcome.exit_code,
             outcome.error_lines,
             plan,
-            asdict(outcome.found),
+            {**asdict(outcome.found), "unfilled_source_id": unfilled},
         )
 
     def _follow(self, run: engine.Run, running: RunningJob, watch: Callable[[int], None]) -> None:

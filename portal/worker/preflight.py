@@ -36,17 +36,23 @@ def check_endpoints(
     return replace(order, source=source, destination=destination, remotes=remotes)
 
 
-def refuse_half_a_source(order: engine.TransferOrder) -> None:
-    """Raises Unusable for a sync that waited for a job which was to fill its source, and did not.
-    Whoever has confirmed a list of deletions has seen which files are missing."""
-    if order.operation != Operation.SYNC or order.dry_run or order.confirmed is not None:
-        return
-    if (unfilled := places.unfilled_source(order.job_id)) is not None:
-        raise Unusable(
-            f"Job {unfilled.job_id}, which was to fill the source, is {unfilled.status}. What is "
-            "missing there would be deleted at the destination, so nothing was changed. Check the "
-            "source, then retry this job."
-        )
+def unfilled_source(order: engine.TransferOrder) -> int | None:
+    """Returns the job that was to fill the source and did not, so that a copy takes a part for all.
+    Raises Unusable for a sync, which would delete what is missing there. Whoever has confirmed a
+    list of deletions has seen which files are missing."""
+    if order.dry_run or order.operation == Operation.CHECK or order.confirmed is not None:
+        return None
+    found = places.unfilled_source(order.job_id)
+    if found is None:
+        return None
+    if order.operation != Operation.SYNC:
+        return found.job_id
+    through = "" if found.by == found.job_id else f" by way of job {found.by}"
+    raise Unusable(
+        f"Job {found.job_id}, which was to fill the source{through}, did not complete. What is "
+        "missing there would be deleted at the destination, so nothing was changed. Check the "
+        "source, then retry this job."
+    )
 
 
 def missing_disk(order: engine.TransferOrder, mounts: engine.KnownMounts) -> str | None:

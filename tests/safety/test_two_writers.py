@@ -20,7 +20,7 @@ from portal.db.session import read_connection, session
 from portal.engine.safety.places import overlap
 from portal.models import Job, JobPlace, Remote, Role
 from portal.services.actor import Actor
-from portal.services.jobs import blocking, claims, control, places, reports, rescue
+from portal.services.jobs import blocking, claims, control, create, places, reports, rescue
 from portal.services.jobs.claims import Claim
 from portal.services.jobs.places import UsedPlaces
 from portal.services.jobs.reports import Ending
@@ -170,11 +170,82 @@ def test_sync_deletes_nothing_after_a_job_that_did_not_fill_its_source(
     job = stored(then)
     assert (job.status, job.files_deleted) == (JobStatus.FAILED, 0)
     assert job.error is not None
-    assert job.error.startswith(f"Job {filling}, which was to fill the source, is {status}.")
+    assert job.error.startswith(f"Job {filling}, which was to fill the source, did not complete.")
     assert tree(backup) == before
     again = new_job(operation=Operation.SYNC, source=root / read, destination=backup)
     execute(again)
     assert status_of(again) == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE])
+def test_sync_deletes_nothing_after_a_chain_whose_first_job_did_not_fill_its_part(
+    root: Path, new_job: Any, user: Any, execute: Any, browser: Any, operation: Operation
+) -> None:
+    backup = fill(root / "backup", files=5)
+    before = tree(backup)
+    fill(root / "one")
+    filling = new_job(source=fill(root / "from"), destination=root / "one")
+    middle = new_job(operation=operation, source=root / "one", destination=root / "two")
+    last = new_job(operation=operation, source=root / "two", destination=root / "three")
+    then = new_job(operation=Operation.SYNC, source=root / "three", destination=backup)
+    assert claim(filling)
+    UNFILLED["cancelled"](filling, Actor(user("bob")))
+    for job_id in (middle, last):
+        execute(job_id)
+        job = stored(job_id)
+        assert (job.status, job.unfilled_source_id) == (JobStatus.COMPLETED, filling)
+        page = browser("bob").get(f"/jobs/{job_id}").text
+        assert f"Job {filling}</a>, which was to fill it, did not complete" in page
+    execute(then)
+    job = stored(then)
+    assert (job.status, job.files_deleted) == (JobStatus.FAILED, 0)
+    assert f"Job {filling}, which was to fill the source by way of job {last}," in str(job.error)
+    assert tree(backup) == before
+    later = new_job(operation=operation, source=root / "three", destination=root / "four")
+    execute(later)
+    assert stored(later).unfilled_source_id is None
+
+
+def test_sync_goes_on_after_a_retry_that_filled_its_source(
+    root: Path, new_job: Any, execute: Any, user: Any
+) -> None:
+    source = fill(root / "from")
+    (root / "between").mkdir()
+    filling = new_job(source=source, destination=root / "between")
+    then = new_job(operation=Operation.SYNC, source=root / "between", destination=root / "to")
+    for ending in (Ending(False, "No room.", 1), Ending(False, "No room.", 1), None):
+        assert claim(filling)
+        if ending is None:
+            (root / "between/a").write_text("a")
+            end(filling)
+        else:
+            end(filling, ending)
+            assert places.unfilled_source(then) is not None
+            filling = create.retry(stored(filling), actor=Actor(user("bob"))).id
+    execute(then)
+    assert status_of(then) == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("hosts", [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")])
+def test_source_that_was_not_filled_is_known_by_each_name_of_its_server(
+    root: Path, new_job: Any, remote: Callable[..., int], hosts: tuple[str, str]
+) -> None:
+    one, two = (remote(f"nas-{host}", "sftp", host=host, user="bob") for host in hosts)
+    fill(root / "backup")
+    filling = new_job(destination=f"nas-{hosts[0]}:photos", destination_remote_id=one)
+    then, other = (
+        new_job(
+            operation=Operation.SYNC,
+            source=f"nas-{hosts[1]}:{folder}",
+            source_remote_id=two,
+            destination=root / "backup" / folder,
+        )
+        for folder in ("photos/2026", "music")
+    )
+    assert claim(filling)
+    end(filling, Ending(False, "No room.", 1))
+    assert places.unfilled_source(then) == (filling, filling)
+    assert places.unfilled_source(other) is None
 
 
 def test_sync_goes_on_after_jobs_that_have_nothing_to_do_with_its_source(
@@ -199,14 +270,45 @@ def places_of(job_id: int, root: Path) -> frozenset[str]:
     return places.look_up(places.ends_of(stored(job_id))).used.written
 
 
-def test_readers_of_one_folder_wait_for_nobody_and_no_copy_for_them(
-    root: Path, new_job: Any
+@pytest.mark.parametrize("there", [False, True])
+def test_readers_of_one_folder_wait_for_nobody_and_no_copy_into_a_new_folder_for_them(
+    root: Path, new_job: Any, there: bool
 ) -> None:
     source = fill(root / "from")
+    if there:
+        (source / "in").mkdir()
     one, other = (new_job(source=source, destination=root / name) for name in ("one", "other"))
     writer = new_job(source=fill(root / "new"), destination=source / "in")
     assert claim(one)
     assert claim(other)
+    assert claim(writer)
+
+
+def test_copy_waits_for_readers_once_its_folder_is_no_longer_empty(
+    root: Path, new_job: Any
+) -> None:
+    source = fill(root / "from")
+    backup = new_job(source=source, destination=root / "backup")
+    writer = new_job(source=fill(root / "new"), destination=source / "in")
+    fill(source / "in")
+    assert not claim(writer)
+    assert writer not in [one.job_id for one in blocking.ready()]
+    assert claim(backup)
+    end(backup)
+    assert claim(writer)
+
+
+def test_copy_to_a_storage_waits_for_readers_of_it(
+    root: Path, new_job: Any, remote: Callable[..., int]
+) -> None:
+    nas = remote("nas", "sftp", host="192.0.2.1", user="bob")
+    backup = new_job(source="nas:photos", source_remote_id=nas, destination=root / "backup")
+    writer = new_job(destination="nas:photos/2026", destination_remote_id=nas)
+    other = new_job(destination="nas:music", destination_remote_id=nas)
+    assert not claim(writer)
+    assert claim(other)
+    assert claim(backup)
+    end(backup)
     assert claim(writer)
 
 
@@ -218,9 +320,12 @@ def test_readers_of_one_folder_wait_for_nobody_and_no_copy_for_them(
         (Operation.SYNC, "new", "."),
         (Operation.MOVE, "from", "away"),
         (Operation.MOVE, "from/inner", "away"),
+        (Operation.COPY, "new", "from"),
+        (Operation.COPY, "new", "from/inner"),
+        (Operation.COPY, "new", "."),
     ],
 )
-def test_job_that_deletes_waits_for_older_ones_that_read_there(
+def test_job_that_replaces_or_deletes_waits_for_older_ones_that_read_there(
     root: Path, new_job: Any, operation: Operation, source: str, destination: str, state: str
 ) -> None:
     """First the backup, then the replacement."""
@@ -491,11 +596,11 @@ def test_claim_does_not_overtake_one_that_is_just_being_made(root: Path, new_job
 
 
 def meet(one: UsedPlaces, other: UsedPlaces) -> bool:
-    """Whether the first writes where the second writes or, if the first deletes, reads."""
+    """Whether the first writes where the second writes or, if the first replaces, reads."""
     return any(
         overlap(mine, theirs)
         for mine in one.written
-        for theirs in (other.all if one.deletes else other.written)
+        for theirs in (other.all if one.replaces else other.written)
     )
 
 

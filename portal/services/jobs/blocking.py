@@ -1,10 +1,11 @@
 """Which job waits for which other: no two of them write to the same place at once, none takes
-what another is just writing for all there is, and none deletes what another has still to read.
+what another is just writing for all there is, and none deletes or writes over what another has
+still to read.
 
 A job that writes has a row for each name of each place that it writes to or reads. It may be
 claimed when no running job and no job ahead of it writes to one of them, to a place inside it or to
-one that contains it; and, if it deletes, when none reads there. A job waits only for older and for
-running jobs, so jobs never wait in a circle.
+one that contains it; and when none reads there, unless it only fills a folder that was empty. A job
+waits only for older and for running jobs, so jobs never wait in a circle.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
-_DELETING = frozenset(operation for operation in Operation if operation.deletes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,20 @@ class PendingJob:
 def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
     """Replaces the stored places of this job."""
     used = found.used
-    kept = {**dict.fromkeys(used.written, True), **dict.fromkeys(used.read, False)}
-    mine = select(JobPlace.key, JobPlace.writes).where(JobPlace.job_id == job_id)
-    if dict(tx.execute(mine).all()) == kept:
+    mine = select(JobPlace.key, JobPlace.writes, JobPlace.replaces)
+    if _used(tx.execute(mine.where(JobPlace.job_id == job_id))) == used:
         return
     forget(tx, job_id)
-    if kept:
-        rows = [{"job_id": job_id, "key": key, "writes": kept[key]} for key in sorted(kept)]
+    if used.all:
+        rows = [
+            {
+                "job_id": job_id,
+                "key": key,
+                "writes": key in used.written,
+                "replaces": key in used.replaced,
+            }
+            for key in sorted(used.all)
+        ]
         tx.execute(insert(JobPlace), rows)
 
 
@@ -81,18 +88,17 @@ def forget_ended() -> None:
 
 def used_by(connection: Connection, job_id: int) -> UsedPlaces:
     """Returns the stored places of a job."""
-    query = select(JobPlace.key, JobPlace.writes, Job.operation).join(Job)
-    rows = connection.execute(query.where(JobPlace.job_id == job_id)).all()
-    return _used(rows)
+    query = select(JobPlace.key, JobPlace.writes, JobPlace.replaces)
+    return _used(connection.execute(query.where(JobPlace.job_id == job_id)))
 
 
 def _used(rows: Iterable[Any]) -> UsedPlaces:
-    """Each row: a key, whether the job writes there, and its operation."""
+    """Each row: a key, whether the job writes there, and whether it replaces what is there."""
     rows = list(rows)
     return UsedPlaces(
         written=frozenset(row.key for row in rows if row.writes),
         read=frozenset(row.key for row in rows if not row.writes),
-        deletes=any(row.operation in _DELETING for row in rows),
+        replaces=any(row.replaces for row in rows if row.writes),
     )
 
 
@@ -131,7 +137,7 @@ class Clash(StrEnum):
     BOTH_WRITE = "both_write"
     #: The other one changes what this one reads.
     CHANGES_SOURCE = "changes_source"
-    #: The other one reads what this one deletes.
+    #: The other one reads what this one deletes or writes over.
     STILL_READS = "still_reads"
 
 
@@ -149,7 +155,7 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
     """Returns the job that each of these waits for: the oldest of those in its way. It takes two
     queries for any number of jobs."""
     mine: dict[int, list[Any]] = defaultdict(list)
-    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, Job.operation).join(Job)
+    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, JobPlace.replaces)
     for place in connection.execute(query.where(JobPlace.job_id.in_(job_ids))):
         mine[place.job_id].append(place)
     if not mine:
@@ -178,7 +184,7 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
 
 
 def _is_in_the_way(other: Any, used: UsedPlaces) -> bool:
-    return _overlap(other.key, used.all if other.writes else used.cleared)
+    return _overlap(other.key, used.all if other.writes else used.replaced)
 
 
 def _clash(used: UsedPlaces, others: Iterable[Any]) -> Clash:
@@ -211,7 +217,7 @@ def _running(job_id: int, used: UsedPlaces) -> Select[int]:
 def _in_the_way(used: UsedPlaces) -> ColumnElement[bool]:
     """Condition on rows of places: a job that uses these must not run beside that one."""
     written = and_(JobPlace.writes, _overlapping(used.all))
-    return or_(written, _overlapping(used.cleared)) if used.cleared else written
+    return or_(written, _overlapping(used.replaced)) if used.replaced else written
 
 
 def startable_after(keys: Collection[str]) -> list[PendingJob]:
@@ -232,7 +238,7 @@ def ready() -> list[PendingJob]:
     """Returns all queued jobs that no other job blocks, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
     columns: list[Any] = [
-        Job.id, Job.pool, Job.status, Job.operation, JobPlace.key, JobPlace.writes,
+        Job.id, Job.pool, Job.status, JobPlace.key, JobPlace.writes, JobPlace.replaces,
     ]  # fmt: skip
     query = (
         select(*columns)
@@ -247,7 +253,7 @@ def ready() -> list[PendingJob]:
     written, read = _TakenPlaces(), _TakenPlaces()
     for rows in sorted(jobs.values(), key=lambda rows: (rows[0].status not in ACTIVE, rows[0].id)):
         job, used = rows[0], _used([row for row in rows if row.key is not None])
-        blocked = written.overlap(used.all) or read.overlap(used.cleared)
+        blocked = written.overlap(used.all) or read.overlap(used.replaced)
         if job.status == JobStatus.QUEUED and not blocked:
             free.append(PendingJob(job.id, job.pool))
         written.add(used.written)

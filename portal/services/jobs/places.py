@@ -4,13 +4,14 @@ whatever they are called. ``blocking`` stores them, and says who waits for whom.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 
 from portal.db.session import read_connection
 from portal.engine import KnownMounts
@@ -22,7 +23,7 @@ from portal.remotes.backends import BACKENDS
 from portal.services.runtime import runtime
 from portal.settings import Settings
 from portal.transfers.local_paths import is_missing
-from portal.transfers.states import JobStatus, Operation
+from portal.transfers.states import ENDINGS, JobStatus, Operation
 
 #: The longest key in bytes: databases limit the length of an entry in an index. A longer key is
 #: replaced by that of a folder that contains the place.
@@ -31,31 +32,30 @@ _MAX_LENGTH = 1000
 _MOST_MOUNTS = 200
 #: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
-#: How a job ends without having done all that it was to do.
-_ENDED_EARLY = (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED)
 _ENDS: tuple[Any, ...] = (
-    Job.id, Job.status, Job.queued_at, Job.pool, Job.source, Job.source_remote_id, Job.source_key,
-    Job.destination, Job.destination_remote_id, Job.destination_key,
+    Job.id, Job.created_at, Job.pool, Job.source, Job.source_remote_id, Job.source_key,
+    Job.destination, Job.destination_remote_id, Job.destination_key, Job.unfilled_source_id,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class UsedPlaces:
     """``written``: every key of the places that a job writes to; ``read``: of those that it only
-    reads, if it writes anywhere; ``deletes``: whether it deletes where it writes."""
+    reads, if it writes anywhere; ``replaces``: whether what lies where it writes may be gone
+    afterwards, deleted or written over."""
 
     written: frozenset[str]
     read: frozenset[str]
-    deletes: bool
+    replaces: bool
 
     @property
     def all(self) -> frozenset[str]:
         return self.written | self.read
 
     @property
-    def cleared(self) -> frozenset[str]:
-        """Places where the job deletes what others may still have to read."""
-        return self.written if self.deletes else frozenset()
+    def replaced(self) -> frozenset[str]:
+        """Places where the job deletes or writes over what others may still have to read."""
+        return self.written if self.replaces else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +89,16 @@ def ends_of(asked: Any) -> JobEnds:
 
 def look_up(ends: JobEnds, *, ask_network: bool = False) -> JobPlaces:
     """Looks at the file system and, with ``ask_network``, resolves the addresses of servers."""
-    remotes = _remotes({ends.source_remote_id, ends.destination_remote_id} - {None})
     writes = not ends.dry_run and ends.operation is not Operation.CHECK
-    sides: dict[str, list[str]] = {}
-    for side in ("source", "destination"):
-        number, text = getattr(ends, f"{side}_remote_id"), getattr(ends, side)
-        if number is None:
-            sides[side] = _local(text, ends.pool)
-        elif number in remotes:
-            sides[side] = _elsewhere(text, remotes[number], ask_network=ask_network)
-        else:
-            sides[side] = []
+    sides = {
+        side: _keys(
+            getattr(ends, f"{side}_remote_id"),
+            getattr(ends, side),
+            ends.pool,
+            ask_network=ask_network,
+        )
+        for side in ("source", "destination")
+    }
     written = sides["destination"] if writes else []
     read = sides["source"] if writes else []
     if ends.operation is Operation.MOVE:
@@ -111,9 +110,31 @@ def look_up(ends: JobEnds, *, ask_network: bool = False) -> JobPlaces:
         used=UsedPlaces(
             written=stored,
             read=frozenset(map(_stored_key, read)) - stored,
-            deletes=ends.operation.deletes,
+            replaces=bool(stored) and (ends.operation.deletes or not _is_new(ends)),
         ),
     )
+
+
+def _keys(remote_id: int | None, text: str, pool: str | None, *, ask_network: bool) -> list[str]:
+    """Every key of one side; none if its remote is gone."""
+    if remote_id is None:
+        return _local(text, pool)
+    remote = _remotes({remote_id}).get(remote_id)
+    return [] if remote is None else _elsewhere(text, remote, ask_network=ask_network)
+
+
+def _is_new(ends: JobEnds) -> bool:
+    """Whether the destination certainly holds nothing that could be written over. Nobody knows of a
+    storage before it is asked; a folder that is missing here may be there on a worker of a pool."""
+    if ends.destination_remote_id is not None:
+        return False
+    try:
+        with os.scandir(ends.destination) as found:
+            return next(found, None) is None
+    except FileNotFoundError:
+        return ends.pool is None
+    except OSError:
+        return False
 
 
 def refuse_one_place(ends: JobEnds, found: JobPlaces) -> None:
@@ -152,46 +173,61 @@ def missing_source(ends: JobEnds, settings: Settings) -> Invalid | None:
 
 
 class UnfilledSource(NamedTuple):
-    """The job that was to fill a source, and how it ended instead."""
+    """The job that was to fill a source and did not; ``by``: the job that was to bring it here, if
+    that is another one."""
 
     job_id: int
-    status: JobStatus
+    by: int
 
 
 def unfilled_source(job_id: int) -> UnfilledSource | None:
     """Returns the job that this one may have waited for since it fills its source, if that job
-    ended before it had filled it."""
+    ended before it had filled it; or completed, but from a source that was not filled itself."""
     older = select(*_ENDS).where(
         Job.id < job_id,
         Job.started_at.is_not(None),
         Job.operation != Operation.CHECK,
         Job.dry_run.is_(False),
+        or_(Job.status != JobStatus.COMPLETED, Job.unfilled_source_id.is_not(None)),
     )
     interrupted = Job.status == JobStatus.INTERRUPTED, Job.finished_at.is_(None)
     with read_connection() as connection:
         mine = connection.execute(select(*_ENDS).where(Job.id == job_id)).one()
         # One query for each index: the cost must not grow with the history.
-        since = Job.status.in_(_ENDED_EARLY), Job.finished_at >= mine.queued_at
+        since = Job.status.in_(ENDINGS), Job.finished_at >= mine.created_at
         ended = [
             row for which in (since, interrupted) for row in connection.execute(older.where(*which))
         ]
     for row in sorted(ended, key=lambda row: -row.id):
-        if _fills(row, mine):
-            return UnfilledSource(row.id, JobStatus(row.status))
+        if _fills(row, mine) and not _was_made_up_for(row.id):
+            return UnfilledSource(row.unfilled_source_id or row.id, by=row.id)
     return None
+
+
+def _was_made_up_for(job_id: int) -> bool:
+    """Whether a retry of this job, or one of that, has done what it was to do."""
+    query = select(Job.id, Job.status, Job.unfilled_source_id).where(Job.retry_of_id == job_id)
+    with read_connection() as connection:
+        retries = connection.execute(query).all()
+    return any(
+        (retry.status == JobStatus.COMPLETED and retry.unfilled_source_id is None)
+        or _was_made_up_for(retry.id)
+        for retry in retries
+    )
 
 
 def _fills(other: Row[Any], mine: Row[Any]) -> bool:
     """Whether the destination of the other job is, holds or lies in the source of this one."""
-    keys = other.destination_key, mine.source_key
-    if None not in keys and places.overlap(*keys):
-        return True
-    if other.destination_remote_id is not None or mine.source_remote_id is not None:
+    remotes = other.destination_remote_id, mine.source_remote_id
+    if None in remotes and remotes != (None, None):
         return False
-    # Another machine gives the same folder another key.
-    return other.pool == mine.pool and places.overlap(
-        places.by_path(other.destination), places.by_path(mine.source)
-    )
+    ask = remotes[0] != remotes[1]  # one server may have two names
+    theirs = _keys(remotes[0], other.destination, other.pool, ask_network=ask)
+    here = _keys(remotes[1], mine.source, mine.pool, ask_network=ask)
+    # And as they were when they were claimed: a disk may be missing now.
+    theirs += [other.destination_key] if other.destination_key else []
+    here += [mine.source_key] if mine.source_key else []
+    return any(places.overlap(one, another) for one in theirs for another in here)
 
 
 def _account(remote: Row[Any]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from tests.support.transfers import fill, stored
 
 WRITES = "writes to the same folder"
 CHANGES = "changes this job's source"
-READS = "still reads what this job may delete"
+READS = "still reads what this job may replace or delete"
 
 #: Source, destination and operation of a job that waits for one from `from` to `to`, and why.
 IN_THE_WAY = [
