@@ -15,9 +15,11 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from portal.db import migrate, session
+from portal.db.instance_lock import DatabaseLock
 from portal.errors import Invalid, PortalError
 from portal.models import Role
 from portal.runtime import imports, logging, resources, stopping
+from portal.runtime.file_lock import Locked
 from portal.runtime.version import __version__
 from portal.settings import Settings, SettingsError, load_settings, unknown_variables
 from portal.transfers.counted import counted
@@ -225,11 +227,16 @@ def reset_second_factor(name: str) -> None:
 @cli.command("cancel-queued")
 @click.option("--all", "everything", is_flag=True, help="Copies and checks as well.")
 def cancel_queued(everything: bool) -> None:
-    """Cancel the syncs and moves that wait to run, so that a restored portal deletes nothing."""
+    """Cancel the syncs and moves that wait to run, so that a restored portal deletes nothing.
+
+    Where no portal and no worker runs, jobs that ran wait again, and are cancelled with the others.
+    """
     from portal.services.actor import COMMAND_LINE
-    from portal.services.jobs import control
+    from portal.services.jobs import control, rescue
 
     with _runtime():
+        if _is_stopped():
+            rescue.recover()
         cancelled = control.cancel_queued(everything=everything, actor=COMMAND_LINE)
     numbers = f": {', '.join(map(str, cancelled))}" if cancelled else ""
     click.echo(f"Cancelled {counted(len(cancelled), 'job')}{numbers}.")
@@ -265,6 +272,15 @@ def _runtime() -> Iterator[None]:
         yield
     finally:
         session.session.remove()
+
+
+def _is_stopped() -> bool:
+    """Whether no portal and no worker uses the database; none can until this command ends."""
+    try:
+        DatabaseLock(_settings().database_url, alone=True).acquire()
+    except Locked:
+        return False
+    return True
 
 
 @cli.group()

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from flask import Flask
 
 from portal.cli import cli
+from portal.db.instance_lock import DatabaseLock
 from portal.db.session import session
 from portal.errors import Conflict
 from portal.services.actor import Actor
@@ -269,32 +270,58 @@ def test_event_of_a_cancel_names_who_asked(browser: Any, new_job: Any) -> None:
     assert "job.cancel" in alice.get("/audit").text
 
 
-@pytest.mark.one_process
-@pytest.mark.parametrize("options", [[], ["--all"]], ids=["deleting", "all"])
-def test_restored_portal_can_cancel_what_waited_in_the_backup(
-    settings: Settings, new_job: Callable[..., int], root: Path, options: list[str]
-) -> None:
-    """Before it starts, when it would run all of it."""
-    sync, move = (
-        new_job(operation=operation, destination=root / operation)
-        for operation in (Operation.SYNC, Operation.MOVE)
-    )
-    copy = new_job(destination=root / "copy")
-    preview = new_job(operation=Operation.SYNC, destination=root / "sync", dry_run=True)
-    running = new_job(operation=Operation.MOVE, source=fill(root / "x"), destination=root / "y")
-    claims.claim(running, "test:1")
+@pytest.fixture
+def stored_jobs(new_job: Callable[..., int], root: Path) -> dict[str, int]:
+    """What stands in a backup that was made of a running portal."""
+    numbers = {
+        operation: new_job(operation=operation, destination=root / operation)
+        for operation in (Operation.SYNC, Operation.MOVE, Operation.COPY)
+    }
+    numbers["preview"] = new_job(operation=Operation.SYNC, destination=root / "s", dry_run=True)
+    for operation in (Operation.MOVE, Operation.COPY):
+        name = f"running {operation}"
+        numbers[name] = new_job(
+            operation=operation, source=fill(root / name), destination=root / "away" / operation
+        )
+        claims.claim(numbers[name], "test:1")
     session.remove()
+    return numbers
+
+
+def cancel_queued(settings: Settings, root: Path, *options: str) -> str:
     done = CliRunner().invoke(
         cli,
         ["cancel-queued", *options],
-        env={
-            "PORTAL_DATA_DIR": str(settings.data_dir),
-            "PORTAL_TRANSFER_ROOTS": str(root),
-        },
+        env={"PORTAL_DATA_DIR": str(settings.data_dir), "PORTAL_TRANSFER_ROOTS": str(root)},
         obj={},
     )
-    numbers = [sync, move] + ([copy, preview] if options else [])
-    assert done.output == f"Cancelled {len(numbers)} jobs: {', '.join(map(str, numbers))}.\n"
-    ids = (sync, move, copy, preview, running)
-    assert {one for one in ids if status_of(one) == "cancelled"} == set(numbers)
-    assert status_of(running) == "running"
+    return done.output
+
+
+@pytest.mark.one_process
+@pytest.mark.parametrize("options", [[], ["--all"]], ids=["deleting", "all"])
+def test_restored_portal_can_cancel_what_waited_in_the_backup(
+    settings: Settings, stored_jobs: dict[str, int], root: Path, options: list[str]
+) -> None:
+    """Before it starts, when it would run all of it."""
+    output = cancel_queued(settings, root, *options)
+    cancelled = ["sync", "move"] + (["copy", "preview", "running copy"] if options else [])
+    numbers = [stored_jobs[name] for name in cancelled]
+    assert output == f"Cancelled {len(numbers)} jobs: {', '.join(map(str, numbers))}.\n"
+    statuses = {name: status_of(job_id) for name, job_id in stored_jobs.items()}
+    assert [name for name, status in statuses.items() if status == "cancelled"] == cancelled
+    assert statuses["running move"] == "interrupted"
+    if not options:
+        assert statuses["running copy"] == "queued"
+
+
+@pytest.mark.one_process
+def test_running_jobs_of_a_running_portal_are_not_cancelled_with_those_that_wait(
+    settings: Settings, stored_jobs: dict[str, int], root: Path
+) -> None:
+    DatabaseLock(settings.database_url, alone=True).acquire()
+    cancel_queued(settings, root, "--all")
+    statuses = {name: status_of(job_id) for name, job_id in stored_jobs.items()}
+    assert statuses == {
+        name: "running" if name.startswith("running") else "cancelled" for name in stored_jobs
+    }
