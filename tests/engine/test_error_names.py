@@ -34,6 +34,8 @@ MISLEADING = [
     "AccessDenied",
     "5 differences found",
     'say "connection refused"',
+    "replaced at the source meanwhile",
+    "failed to calculate src hash: not found",
     "input/output error".replace("/", "-") + " input output",
 ]
 NAS = Remote("nas", "sftp", {"host": "ssh-agent.example.org", "user": "nosuchbucket"})
@@ -115,6 +117,22 @@ def test_true_reason_is_found_beside_a_misleading_name(name: str, words: str, be
         (
             "Failed to copy: failed to open source object: lstat /src/a: no such file or directory",
             "Some files could not be found when their turn came",
+        ),
+        (
+            "Failed to copy: failed to open source object: lstat /src/a/b: not a directory",
+            "Some files could not be found when their turn came",
+        ),
+        (
+            "Failed to calculate src hash: hash: failed to open: open /src/a: no such file or d",
+            "Some files were renamed, deleted, or replaced by links or folders at the source",
+        ),
+        (
+            "Failed to calculate src hash: hash: failed to open: open /src/a: permission denied",
+            "The portal is not allowed to read or write one of the files",
+        ),
+        (
+            'corrupted on transfer: md5 hashes differ src(x) "0c" vs dst(y) "1f"',
+            "What arrived is not what was sent",
         ),
         (
             "Failed to copy: failed to open source object: Open failed: file does not exist",

@@ -12,6 +12,8 @@ from portal.engine.failures.storage_errors import STORAGE_ERRORS
 from portal.engine.output.alarms import MEETING_WORDS, SIZE_ONLY_WORDS
 from portal.transfers.counted import counted
 
+#: Words for what the system says of a file that somebody has replaced, see ``replaced_files``.
+REPLACED = "replaced at the source meanwhile"
 DESTINATION_IS_A_FILE = "The destination is, or lies below, a file. Choose a folder."
 
 # The first pattern that matches one of the last errors wins: specific ones come first.
@@ -43,6 +45,23 @@ _ERRORS: tuple[KnownReason, ...] = (
     ),
     KnownReason(r"is a file not a directory", DESTINATION_IS_A_FILE, is_retryable=None),
     KnownReason(
+        # A file is read for its hash when all of it was sent.
+        rf"{REPLACED}|failed to calculate src hash[^\n]*"
+        r"(no such file|not found|does not exist|not a directory)",
+        "Some files were renamed, deleted, or replaced by links or folders at the source during "
+        "the transfer; the errors name them. The portal removed none of them from the source. "
+        "Retry to transfer what is there now.",
+        is_retryable=None,
+    ),
+    KnownReason(
+        r"failed to open source object\b[^\n]*not a directory"
+        r"|failed to (open source object|read metadata)\b[^\n]*"
+        r"(no such file|not found|does not exist)",
+        "Some files could not be found when their turn came; the errors name them. Retry when "
+        "nothing else changes the source.",
+        is_retryable=None,
+    ),
+    KnownReason(
         # The destination itself, one above it, or one below it: the system says it of all three.
         r"not a directory",
         "A file lies where the destination needs a folder; the errors name it. Rename that file, "
@@ -53,13 +72,6 @@ _ERRORS: tuple[KnownReason, ...] = (
         r"can't move object - incompatible remotes|is a directory not a file",
         "A folder, or something else that is no file, lies at the destination under the name of a "
         "file; the errors name it. Rename one of the two, then retry.",
-        is_retryable=None,
-    ),
-    KnownReason(
-        r"failed to (open source object|read metadata)\b[^\n]*"
-        r"(no such file|not found|does not exist)",
-        "Some files could not be found when their turn came; the errors name them. Retry when "
-        "nothing else changes the source.",
         is_retryable=None,
     ),
     KnownReason(
@@ -162,7 +174,8 @@ _OTHER = "The transfer failed. Check the errors, then retry."
 _DIFFERENCES = re.compile(r"(\d+) differences found")
 _NO_MODES = re.compile(
     # A file that is gone has no mode either, and refuses nothing.
-    r"failed to (change permissions|set metadata|read metadata)(?![^\n]*no such file)",
+    r"failed to (change permissions|set metadata|read metadata)"
+    rf"(?![^\n]*(no such file|{REPLACED}))",
     re.IGNORECASE,
 )
 # rclone handles these two signals itself, and then exits with 128 + number.

@@ -23,6 +23,7 @@ from portal.engine.output.statistics import Error, printable
 from portal.engine.output.stderr import StderrReader
 from portal.engine.process.group import ProcessGroup
 from portal.engine.running.outcome import Outcome
+from portal.engine.running.replaced_files import reworded
 from portal.engine.running.source_removal import SourceRemoval
 
 _ERROR_LENGTH = 500
@@ -53,7 +54,7 @@ class ProcessResult:
         succeeded = self.succeeded and self.plan_is_whole
         errors = list(self.reader.errors)
         names = Names((self.order.source, self.order.destination), self.order.remotes)
-        nameless = [names.without(error) for error in errors]
+        nameless = [names.without(error) for error in reworded(errors, self.order)]
         helps_again = not ended_well and is_retryable(exit_code, stopped, nameless)
         words = self._retry_words(nameless)
         reason = None
