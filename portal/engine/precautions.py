@@ -13,11 +13,10 @@ from portal.engine.failures.exit_codes import is_retryable, retryable_reason
 from portal.engine.order.command import TransferOrder
 from portal.engine.order.comparison import SEND_ALL
 from portal.engine.output.progress import Progress
-from portal.engine.output.samples import below
-from portal.engine.output.statistics import printable
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import stopped
 from portal.engine.safety import places, refusals
+from portal.engine.safety.doubts import Doubts
 from portal.engine.safety.ends import existing
 from portal.engine.safety.examination import Examination
 from portal.engine.safety.verdict import Verdict
@@ -32,7 +31,6 @@ _CLOSE_SECONDS = 5.0
 #: Backends whose answer "deleted" is checked once more.
 _UNSURE_OF_DELETIONS = frozenset({"ftp"})
 
-_SHOWN = 200
 #: Folders below both ends whose examination takes so long that the log says so.
 _MANY = 100
 
@@ -232,23 +230,14 @@ class Precautions:
         return None
 
     def _compare_alike(self, order: TransferOrder, verdict: Verdict, tick: float) -> Objection:
-        if (name := verdict.samples.hard_link) is not None:
-            refusal = refusals.HARD_LINK.format(printable(name, _SHOWN))
-            return refused(order, replace(verdict, refusal=refusal))
-        in_source = verdict.samples.alike(at_destination=False)
-        in_destination = verdict.samples.alike(at_destination=True)
-        pairs = [(below(order.source, tail), order.destination) for tail in in_source]
-        pairs += [(below(order.destination, tail), order.source) for tail in in_destination]
-        shared, new = verdict.samples.shared(), verdict.samples.new()
-        if not pairs and not shared and not new:
+        doubts = Doubts.left(order, verdict)
+        if not doubts:
             return None
         yield from self._remove_markers(tick)
-        if len(shared) + len(new) >= _MANY:
-            self._note(
-                f"Both ends may be on one machine: {len(shared) + len(new):,} folders are examined."
-            )
+        if doubts.folders >= _MANY:
+            self._note(f"Both ends may be on one machine: {doubts.folders:,} folders are examined.")
         examination = self._new_examination(order)
-        examination.start_to_compare(pairs, shared, new)
+        examination.start_to_compare(doubts)
         yield from self._await(examination.wait, tick)
         if self._stopped:
             self.close()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+
+from portal.engine.markers import is_marker
 
 #: Names that are taken of each end, and folders that may look like the end they were taken of.
 MAX_SAMPLES = 5
@@ -22,7 +22,7 @@ class Samples:
     """``of_destination``: names below the destination that are looked for in the source, and the
     other way round. A folder that holds all of them may be that end itself. ``shared``: whether to
     note folders of both ends that hold a file of one name; ``new``: those of the source that are
-    not at the destination. ``links_in``: a local source whose hard links are to be noticed."""
+    not at the destination. ``sends_equal``: whether a file may be sent over an equal one."""
 
     def __init__(
         self,
@@ -31,11 +31,11 @@ class Samples:
         *,
         shared: bool = False,
         new: bool = False,
-        links_in: Path | None = None,
+        sends_equal: bool = False,
     ) -> None:
-        #: A file that would be replaced and has other names on its disk.
-        self.hard_link: str | None = None
-        self._links_in = links_in
+        #: The first file of the destination that would be written over.
+        self.replaced: str | None = None
+        self._sends_equal = sends_equal
         self._notes_shared, self._notes_new = shared, new
         self._shared: set[bytes] = set()
         #: Folders with a file, by whether it lies at the destination.
@@ -59,10 +59,10 @@ class Samples:
         if self._notes_shared and folder:
             self._shared.add(folder)
         self._note_folder(name, True)
-        if differs and self._links_in is not None and self.hard_link is None:
+        if self.replaced is None and (differs or self._sends_equal):
             text = name.decode("utf-8", "surrogateescape")
-            if is_hard_link(self._links_in / text):
-                self.hard_link = text
+            if not is_marker(text):
+                self.replaced = text
 
     def _note_folder(self, name: bytes, at_destination: bool) -> None:
         folders = self._folders[at_destination]
@@ -91,13 +91,6 @@ class Samples:
             for tail, number in found.items()
             if number == whole
         ]
-
-
-def is_hard_link(path: Path) -> bool:
-    """Whether it has other names on its disk."""
-    with suppress(OSError, ValueError):
-        return path.lstat().st_nlink > 1
-    return False
 
 
 def _and_those_above(folder: bytes) -> list[bytes]:

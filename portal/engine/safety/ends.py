@@ -157,6 +157,9 @@ class Ends:
         if self._questions is not None:
             self._questions.close()
 
+    def is_stopped(self) -> bool:
+        return self._stopped
+
     def stop(self) -> None:
         self._stopped = True
         for reader in list(self._readers):
@@ -261,9 +264,7 @@ class Ends:
             reader.close()
         return reader
 
-    def samples(
-        self, *, of_source: bool, shared: bool, new: bool, links_in: Path | None
-    ) -> Samples:
+    def samples(self, *, of_source: bool, shared: bool, new: bool, sends_equal: bool) -> Samples:
         """A server may not see, in a folder that it has listed before, what another one wrote
         there. Names of older files it does see."""
         order = self._order
@@ -273,7 +274,7 @@ class Ends:
                 lambda: self._first_names(order.source) if of_source else [],
             ]
         )
-        return Samples(in_destination, in_source, shared=shared, new=new, links_in=links_in)
+        return Samples(in_destination, in_source, shared=shared, new=new, sends_equal=sends_equal)
 
     def _first_names(self, place: str) -> list[str]:
         if place.startswith("/"):

@@ -22,11 +22,13 @@ from portal.engine.failures.error_names import Names
 from portal.engine.failures.exit_codes import DESTINATION_IS_A_FILE, reason_for
 from portal.engine.order import comparison
 from portal.engine.order.comparison import BYTES, Comparison, Storage
-from portal.engine.output.samples import NO_SAMPLES, Samples, is_hard_link
+from portal.engine.output.samples import NO_SAMPLES, Samples
 from portal.engine.output.statistics import Error, printable
 from portal.engine.safety import places, refusals
 from portal.engine.safety.case import folds_case, keeps_accents, keeps_forms
+from portal.engine.safety.doubts import Doubts
 from portal.engine.safety.ends import Ends, existing, is_bucket, is_root
+from portal.engine.safety.hard_links import HardLinks
 from portal.engine.safety.linked_folders import linked_folder
 from portal.engine.safety.place_checks import PlaceChecks
 from portal.engine.safety.verdict import Verdict
@@ -40,6 +42,7 @@ class Examination:
     def __init__(self, inquiry: Inquiry) -> None:
         self._order = order = inquiry.order
         self._ends = Ends(inquiry)
+        self._hard_links = HardLinks(order, self._ends)
         self._place_checks = PlaceChecks(
             self._ends, order.source, order.destination, inquiry.data_dir
         )
@@ -64,12 +67,9 @@ class Examination:
         """Whether files that were said to be deleted there are gone."""
         self._start(lambda: self._look_for_deleted(place, names, single=single))
 
-    def start_to_compare(
-        self, pairs: list[tuple[str, str]], shared: list[str], new: list[str]
-    ) -> None:
-        """Whether the places of a pair are one: a folder of one end, and the other end; or the
-        folders of a ``shared`` path below both, or of one that is ``new`` at the destination."""
-        self._start(lambda: self._compare(pairs, shared, new))
+    def start_to_compare(self, doubts: Doubts) -> None:
+        """Whether what may be one place, or one file, is two."""
+        self._start(lambda: self._compare(doubts))
 
     def _start(self, examine: Callable[[], Verdict]) -> None:
         self._later = BackgroundCall(lambda: self._run(examine))
@@ -242,9 +242,8 @@ class Examination:
             folds = _folds_case(order.destination, may_write=not order.dry_run)
         one_machine = verdict.one_machine
         if proves:
-            if single and one_machine and self._is_hard_link_there():
-                name = printable(Path(order.source).name, _SHOWN)
-                return replace(verdict, refusal=refusals.HARD_LINK.format(name))
+            if single and one_machine and (refusal := self._hard_links.of_single()):
+                return replace(verdict, refusal=refusal)
             if refusal := self._prove(single, one_machine=one_machine, keep=True):
                 return replace(verdict, refusal=refusal)
             try:
@@ -264,9 +263,10 @@ class Examination:
             shared = self._shares(verdict.comparison)
             new = shared or order.shows_halves
             of_source = order.operation == "sync" and not single
+            sends_equal = verdict.comparison.needs_hashes
             samples = (
                 self._ends.samples(
-                    of_source=of_source, shared=shared, new=new, links_in=self._may_be_hard_linked
+                    of_source=of_source, shared=shared, new=new, sends_equal=sends_equal
                 )
                 if one_machine
                 else Samples(shared=shared, new=new)
@@ -274,19 +274,6 @@ class Examination:
         return replace(verdict, folds_case=folds_names, look=look, samples=samples)
 
     # --- parts ----------------------------------------------------------------------------------
-
-    @property
-    def _may_be_hard_linked(self) -> Path | None:
-        """The source, if its files may be hard links of files at the destination, on one machine,
-        and are written into there."""
-        return self._order.local_source if self._order.shows_halves else None
-
-    def _is_hard_link_there(self) -> bool:
-        """The same of a single file."""
-        source = self._may_be_hard_linked
-        if source is None or not is_hard_link(source):
-            return False
-        return self._ends.at(self._order.destination).find(source.name) is not None
 
     def _prove(self, single: bool, *, one_machine: bool = False, keep: bool = False) -> str | None:
         """Whether the ends are one place, or may be."""
@@ -353,10 +340,13 @@ class Examination:
 
     # --- what is asked later --------------------------------------------------------------------
 
-    def _compare(self, pairs: list[tuple[str, str]], shared: list[str], new: list[str]) -> Verdict:
-        self._ends.start()
-        checks = self._place_checks
-        refusal = checks.of_pairs(pairs) or checks.of_shared(shared) or checks.of_new(new)
+    def _compare(self, doubts: Doubts) -> Verdict:
+        refusal = self._hard_links.of(doubts.replaced)
+        if refusal is None:
+            self._ends.start()
+            checks = self._place_checks
+            refusal = checks.of_pairs(doubts.pairs) or checks.of_shared(doubts.shared)
+            refusal = refusal or checks.of_new(doubts.new)
         return Verdict(Comparison(BYTES), refusal)
 
     def _prove_again(self, earlier: Verdict) -> Verdict:

@@ -83,7 +83,7 @@ class PlaceChecks:
 
     # --- folders below them ---------------------------------------------------------------------
 
-    def of_pairs(self, pairs: list[tuple[str, str]]) -> str | None:
+    def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> str | None:
         """``pairs``: a folder of one end that looks like the other end, and that other end."""
         for outer, inner in pairs[: samples.MAX_ALIKE]:
             result = self._probe_pair(self._ends.at(outer), self._ends.at(inner))
@@ -93,11 +93,11 @@ class PlaceChecks:
                 return result.unproven
         return refusals.LOOKS_ALIKE if len(pairs) > samples.MAX_ALIKE else None
 
-    def of_shared(self, tails: list[str]) -> str | None:
+    def of_shared(self, tails: Sequence[str]) -> str | None:
         """``tails``: paths below both ends."""
         return self._first_refusal(partial(self._of_folder, one_way=False), tails)
 
-    def of_new(self, tails: list[str]) -> str | None:
+    def of_new(self, tails: Sequence[str]) -> str | None:
         """``tails``: paths below the source, of folders in which the destination lists no file. One
         that it does not list at all may be there all the same, as a link that it follows. A marker
         makes the folder; what would lie below it is new."""

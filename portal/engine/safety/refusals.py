@@ -45,11 +45,18 @@ ALL_THERE = (
     "different names. That they are two places could not be proven beyond doubt, so that nothing "
     "was deleted. Look at both, then delete the files at the source yourself."
 )
+_WRITTEN_INTO = (
+    "The server is on this machine, and WebDAV writes into a file instead of replacing it: what is "
+    "sent over “{}” there might overwrite a file of the source. Nothing was done. Give the "
+    "destination's folder itself instead of the server, or use SFTP."
+)
 HARD_LINK = (
-    "“{}” has several names on this disk (hard links), and the file of that name at the "
-    "destination may be one of them. WebDAV writes into the file itself, so that it would destroy "
-    "what it is reading. Nothing was done. Give the destination's folder itself instead of the "
-    "server, or use SFTP."
+    "“{}” at the source has other names on this disk (hard links), and not all of them lie in the "
+    f"source. {_WRITTEN_INTO}"
+)
+MANY_HARD_LINKS = (
+    "More than {:,} files at the source have several names on this disk (hard links), too many to "
+    f"find out whether all of them lie in the source. {_WRITTEN_INTO}"
 )
 LINKED_FOLDER = (
     "The folder {} of the source is a link at the destination, so that its files would be written "
