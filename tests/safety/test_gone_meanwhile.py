@@ -1,5 +1,5 @@
 """Files of the source are renamed, deleted or replaced by links while they are transferred: the
-reason says that."""
+reason says that, and the figures are those of the files that arrived."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from portal.engine import Outcome, Remote, Run, TransferOrder, rclone_path
 from portal.engine.failures.error_names import Names
 from portal.engine.failures.exit_codes import reason_for
 from portal.engine.output.statistics import Error
+from portal.engine.running.moved_files import Fate, MovedFiles
 from portal.engine.running.replaced_files import reworded
 from portal.transfers.options import Options
 from tests.support.attempts import Servers
@@ -225,3 +226,82 @@ def test_second_run_takes_what_is_there_now(scene: Callable[..., Scene]) -> None
     assert moving.run("move").succeeded
     assert kept(moving.source) == {}
     assert kept(moving.target) == {"other name": DOCUMENT, "sub/small": SMALL, "first": FIRST}
+
+
+# --- where the portal removes the files of the source ------------------------------------------
+
+
+def before_the_removal(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Somebody does it when the document has arrived, and before the portal removes it."""
+    remove, done = MovedFiles.remove, []
+
+    def late(self: MovedFiles, name: str) -> list[Fate]:
+        if name.endswith("doc.odt") and not done:
+            done.append(name)
+            change()
+        return remove(self, name)
+
+    monkeypatch.setattr(MovedFiles, "remove", late)
+
+
+@pytest.mark.parametrize("kind", ["webdav", "ftp"])
+@pytest.mark.parametrize(
+    ("change", "arrived"),
+    # What has another name now is sent once more.
+    [(delete, 3), (link, 3), (rename, 4)],
+)
+def test_figures_are_those_of_the_files_that_arrived(
+    scene: Callable[..., Scene],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    change: Change,
+    arrived: int,
+) -> None:
+    moving = scene(kind)
+    before_the_removal(monkeypatch, lambda: change(moving))
+    outcome = moving.run("move", retries=1)
+    assert outcome.succeeded, outcome
+    there = kept(moving.target)
+    assert len(there) == arrived
+    progress = outcome.progress
+    assert progress is not None
+    assert (progress.files_transferred, progress.files_total) == (arrived, arrived)
+    size = sum(map(len, there.values()))
+    assert (progress.bytes_transferred, progress.total_bytes) == (size, size)
+
+
+@pytest.mark.parametrize("change", [delete, link, rename])
+def test_file_that_goes_after_it_arrived_is_not_called_changed(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    moving = scene("webdav")
+    before_the_removal(monkeypatch, lambda: change(moving))
+    outcome = moving.run("move")
+    assert not outcome.succeeded
+    assert outcome.is_retryable
+    assert outcome.reason == (
+        "1 file was renamed, deleted or replaced at the source while it was moved "
+        "(“sub/doc.odt”). What has arrived of it stays at the destination. Retry to move what is "
+        "there now."
+    )
+    assert kept(moving.target)["sub/doc.odt"] == DOCUMENT
+
+
+def test_file_that_goes_beside_one_that_is_saved_is_counted(
+    scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = scene("webdav")
+
+    def change() -> None:
+        moving.document.unlink()
+        (moving.source / "sub" / "small").write_bytes(b"saved")
+
+    small = moving.source / "sub" / "small"
+    small.write_bytes(DOCUMENT * 2)  # it arrives last
+    before_the_removal(monkeypatch, change)
+    outcome = moving.run("move", retries=1)
+    assert outcome.succeeded, outcome
+    assert kept(moving.source) == {}
+    assert kept(moving.target) == {"first": FIRST, "sub/small": b"saved", "sub/doc.odt": DOCUMENT}
+    assert outcome.progress is not None
+    assert (outcome.progress.files_transferred, outcome.progress.files_total) == (3, 3)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portal.engine import ConfirmedPlan, Outcome, Remote, Run, TransferOrder, rclone_path
-from portal.engine.running.moved_files import MovedFiles
+from portal.engine.running.moved_files import Fate, MovedFiles
 from portal.remotes.obscure import obscure
 from portal.transfers.options import Options
 from tests.storages.servers import KINDS, Server
@@ -264,10 +264,10 @@ def test_names_that_rclone_writes_alike_are_told_apart(tmp_path: Path) -> None:
         pass
     assert files.remove("a\ufffd") == []
     assert len(kept(folder)) == 3
-    assert files.remove("a\ufffd") == [True, True]
+    assert files.remove("a\ufffd") == [Fate.REMOVED, Fate.REMOVED]
     assert list(kept(folder)) == ["b"]
     files.close()
-    assert files.remove("b") == [False]
+    assert files.remove("b") == [Fate.CHANGED]
     assert list(kept(folder)) == ["b"]
 
 

@@ -304,6 +304,8 @@ class _ActionCounts:
             self._deleted_first += not (self.compared or was_copied)
             if len(self.first_deleted) < _FIRST_DELETED:
                 self.first_deleted.append(done.name)
+        elif done.action is FileAction.GONE:
+            self._copied.pop(done.name, None)
         elif done.action is FileAction.FAILED:
             self.failed += 1
         else:

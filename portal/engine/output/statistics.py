@@ -35,7 +35,7 @@ class CurrentFile:
 
 class FileAction(Enum):
     """What rclone did to a file. ``COMPARED``: all comparisons are over, and the first transfer
-    follows."""
+    follows. ``GONE``: somebody has taken a file from the source that was copied."""
 
     COPIED = auto()
     REPLACED = auto()
@@ -43,6 +43,7 @@ class FileAction(Enum):
     DELETED = auto()
     FAILED = auto()
     COMPARED = auto()
+    GONE = auto()
 
 
 @dataclass(frozen=True, slots=True)

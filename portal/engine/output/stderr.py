@@ -106,6 +106,11 @@ class StderrReader:
         self._parser.note(Done(FileAction.DELETED, name, 0))
         self.log.add([LogLine(time.time(), "info", shown, "Deleted")])
 
+    def note_gone(self, name: str, shown: str, message: str) -> None:
+        """A file that rclone has copied has left the source without us."""
+        self._parser.note(Done(FileAction.GONE, name, 0))
+        self.note_error(shown, message, name)
+
     def note_error(self, shown: str, message: str, name: str = "") -> None:
         """An error about a file that rclone did not meet."""
         self.errors.append(Error(f"{shown}: {message}", name, message))

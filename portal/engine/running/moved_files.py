@@ -19,6 +19,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,6 +34,15 @@ _NAMED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Names with these characters are others in rclone's log.
 _ODD = re.compile("[\x01-\x1f\x7f\u2400-\u2421\u201b\ufffd\udc80-\udcff]")
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+class Fate(Enum):
+    """What has become of a file that was to be removed. ``CHANGED``: what lies there now is not
+    what was noted. ``GONE``: no file lies there any more."""
+
+    REMOVED = auto()
+    CHANGED = auto()
+    GONE = auto()
 
 
 class MovedFiles:
@@ -78,10 +88,10 @@ class MovedFiles:
             os.close(self._top)
             self._top = None
 
-    def remove(self, name: str) -> list[bool]:
-        """Removes the file of this name in rclone's log unless it has changed, and returns whether
-        it did. Several files may have one name there: they are removed when all are copied.
-        Raises OSError if that is refused."""
+    def remove(self, name: str) -> list[Fate]:
+        """Removes the file of this name in rclone's log unless it has changed. Several files may
+        have one name there: they are removed when all are copied. Raises OSError if that is
+        refused."""
         paths = self._odd.get(name)
         if paths is None:
             return [self._remove(name)]
@@ -131,21 +141,25 @@ class MovedFiles:
 
     # --- removing -------------------------------------------------------------------------------
 
-    def _remove(self, path: str) -> bool:
+    def _remove(self, path: str) -> Fate:
+        if self._top is None:
+            return Fate.CHANGED  # nobody has looked
         *folders, name = path.split("/")
         try:
             with self._folder(folders) as folder, _handle(name, folder) as file:
                 found = os.fstat(file)
-                if not stat.S_ISREG(found.st_mode) or not self._is_noted(path, found):
-                    return False
+                if not stat.S_ISREG(found.st_mode):
+                    return Fate.GONE
+                if not self._is_noted(path, found):
+                    return Fate.CHANGED
                 os.unlink(name, dir_fd=folder)
                 if found.st_nlink > 1:
                     self._forgive(found, os.fstat(file))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return False
+                return Fate.GONE
             raise
-        return True
+        return Fate.REMOVED
 
     def _is_noted(self, path: str, found: os.stat_result) -> bool:
         changed, noted = self._links.get((found.st_dev, found.st_ino), (-1, 0))

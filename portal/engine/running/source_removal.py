@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass, field
 
 from portal.engine.output.stderr import StderrReader
-from portal.engine.running.moved_files import MovedFiles
+from portal.engine.running.moved_files import Fate, MovedFiles
 from portal.transfers.counted import counted
 
 _AT_ONCE = 200
 _NAMED = 3
 _CHANGED = "Changed while it was moved, so it was not removed from the source"
+_GONE = "Renamed, deleted or replaced at the source while it was moved"
 #: As rclone says it.
 _TOO_MANY = "Couldn't delete: --max-delete threshold reached"
 
@@ -31,9 +32,11 @@ class SourceRemoval:
     ended: bool = False
     removed: int = 0
     changed: int = 0
+    gone: int = 0
     #: Whether the removal of a file was refused.
     refused: bool = False
     first_changed: list[str] = field(default_factory=list)
+    first_gone: list[str] = field(default_factory=list)
 
     @property
     def is_due(self) -> bool:
@@ -51,21 +54,32 @@ class SourceRemoval:
     @property
     def retry_words(self) -> str:
         """Why another try is needed."""
-        if not self.changed:
-            return "Not every file was removed from the source"
-        were, they = ("was", "it was") if self.changed == 1 else ("were", "they were")
-        return f"{counted(self.changed, 'file')} {were} changed while {they} moved"
+        if self.changed:
+            were, they = _were(self.changed)
+            return f"{counted(self.changed, 'file')} {were} changed while {they} {were} moved"
+        if self.gone:
+            were, they = _were(self.gone)
+            return (
+                f"{counted(self.gone, 'file')} {were} renamed, deleted or replaced at the source "
+                f"while {they} {were} moved"
+            )
+        return "Not every file was removed from the source"
 
     def problem(self, transfers: int | None) -> str | None:
         """A sentence about files that had to stay, after rclone has ended well; ``transfers``: as
         it counts them itself."""
         if self.changed:
             they = "It was" if self.changed == 1 else "They were"
-            names = ", ".join(f"“{name}”" for name in self.first_changed)
-            more = ", …" if self.changed > len(self.first_changed) else ""
+            names = _quoted(self.first_changed, self.changed)
             return (
-                f"{self.retry_words} ({names}{more}). {they} not removed from the source; what is "
+                f"{self.retry_words} ({names}). {they} not removed from the source; what is "
                 "at the destination may be an older version, or parts of both. Retry."
+            )
+        if self.gone:
+            them = "it" if self.gone == 1 else "them"
+            return (
+                f"{self.retry_words} ({_quoted(self.first_gone, self.gone)}). What has arrived of "
+                f"{them} stays at the destination. Retry to move what is there now."
             )
         if transfers is None or self.removed < transfers:
             return (
@@ -80,16 +94,18 @@ class SourceRemoval:
             self.reader.note_error(shown, _TOO_MANY, name)
             return
         try:
-            removed = self.files.remove(name)
+            fates = self.files.remove(name)
         except OSError as error:
             self.refused = True
             words = (error.strerror or "unknown error").lower()
             self.reader.note_error(shown, f"Couldn't delete: {words}", name)
             return
-        for is_removed in removed:
-            if is_removed:
+        for fate in fates:
+            if fate is Fate.REMOVED:
                 self.removed += 1
                 self.reader.note_removed(name, shown)
+            elif fate is Fate.GONE:
+                self._note_gone(name, shown)
             else:
                 self._note_changed(name, shown)
 
@@ -98,3 +114,17 @@ class SourceRemoval:
         if len(self.first_changed) < _NAMED:
             self.first_changed.append(shown)
         self.reader.note_error(shown, _CHANGED, name)
+
+    def _note_gone(self, name: str, shown: str) -> None:
+        self.gone += 1
+        if len(self.first_gone) < _NAMED:
+            self.first_gone.append(shown)
+        self.reader.note_gone(name, shown, _GONE)
+
+
+def _were(count: int) -> tuple[str, str]:
+    return ("was", "it") if count == 1 else ("were", "they")
+
+
+def _quoted(names: list[str], count: int) -> str:
+    return ", ".join(f"“{name}”" for name in names) + (", …" if count > len(names) else "")
