@@ -15,6 +15,7 @@ from portal.engine.failures.exit_codes import reason_for
 from portal.engine.output.statistics import Error
 from portal.engine.running.moved_files import Fate, MovedFiles
 from portal.engine.running.replaced_files import reworded
+from portal.engine.running.source_removal import SourceRemoval
 from portal.transfers.options import Options
 from tests.support.attempts import Servers
 from tests.support.keepsakes import kept
@@ -290,16 +291,22 @@ def test_file_that_goes_after_it_arrived_is_not_called_changed(
 def test_file_that_goes_beside_one_that_is_saved_is_counted(
     scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both have arrived, and nothing is removed yet."""
     moving = scene("webdav")
+    remove_some, done = SourceRemoval.remove_some, []
 
-    def change() -> None:
-        moving.document.unlink()
-        (moving.source / "sub" / "small").write_bytes(b"saved")
+    def late(self: SourceRemoval) -> None:
+        if not done and len(self.reader.copied) < 3 and not self.reader.ended:
+            return
+        if not done:
+            done.append(len(self.reader.copied))
+            moving.document.unlink()
+            (moving.source / "sub" / "small").write_bytes(b"saved")
+        remove_some(self)
 
-    small = moving.source / "sub" / "small"
-    small.write_bytes(DOCUMENT * 2)  # it arrives last
-    before_the_removal(monkeypatch, change)
+    monkeypatch.setattr(SourceRemoval, "remove_some", late)
     outcome = moving.run("move", retries=1)
+    assert done == [3]
     assert outcome.succeeded, outcome
     assert kept(moving.source) == {}
     assert kept(moving.target) == {"first": FIRST, "sub/small": b"saved", "sub/doc.odt": DOCUMENT}
