@@ -20,7 +20,7 @@ from portal.transfers.options import Options
 from tests.support.attempts import Servers
 from tests.support.keepsakes import kept
 
-DOCUMENT, SMALL, FIRST = os.urandom(1_200_000), os.urandom(50_000), os.urandom(400_000)
+DOCUMENT, SMALL, FIRST = os.urandom(1_800_000), os.urandom(50_000), os.urandom(400_000)
 GONE = "Some files were renamed, deleted, or replaced by links or folders at the source during the"
 NOT_FOUND = "Some files could not be found when their turn came"
 
