@@ -230,7 +230,7 @@ class Run:
         self._acted = True
         every_byte = order.comparison is not None and order.comparison.every_byte
         self._cumulative.sends_again = every_byte and order.operation != "move"
-        if every_byte:
+        if every_byte or order.is_copied_first:
             self._cumulative.repeat(*self._copied_only)
         outcome = yield from _shown(self._compared(order, tick), self._with_earlier_attempts)
         self._copied_only = outcome.copied_only

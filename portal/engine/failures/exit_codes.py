@@ -130,7 +130,7 @@ _ERRORS: tuple[KnownReason, ...] = (
         is_retryable=None,
     ),
     KnownReason(
-        r"corrupted on transfer",
+        r"corrupted on transfer|api error BadDigest",
         "What arrived is not what was sent, and was thrown away: the file was changed meanwhile, "
         "or damaged on its way. Retry. If it happens again with FTP and TLS, tick “Disable TLS "
         "1.3” in the remote: some servers lose the end of a file with it.",

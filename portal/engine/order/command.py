@@ -85,10 +85,11 @@ class TransferOrder:
     @property
     def is_copied_first(self) -> bool:
         """Whether it is a move that rclone only copies: the portal removes the files of the source,
-        see ``moved_files``. No hash would show that one was saved while it travelled."""
-        every_byte = self.comparison is not None and self.comparison.every_byte
-        local = self.local_source is not None
-        return self.operation == "move" and self.moves and local and every_byte
+        see ``moved_files``. rclone would not notice each that was saved while it travelled. Within
+        one disk of this machine nothing travels: files are renamed."""
+        if self.operation != "move" or not self.moves or self.local_source is None:
+            return False
+        return self.comparison is not None and (self.across_mounts or not self.is_local)
 
     @property
     def local_source(self) -> Path | None:
@@ -162,10 +163,13 @@ class TransferOrder:
         return local or self.options.filters
 
     @property
-    def names_unhashed(self) -> bool:
-        """Whether rclone has to say which files have no hash. It says much else with that."""
-        compares = self.comparison is not None and self.comparison.names_unhashed
-        return compares and self.operation not in ("check", TIDY)
+    def names_compared(self) -> bool:
+        """Whether rclone has to say which files have no hash, or, of those that are copied first,
+        which are there already. It says much else with that."""
+        if self.comparison is None or self.operation in ("check", TIDY):
+            return False
+        finds_some = self.is_copied_first and not self.comparison.every_byte
+        return self.comparison.names_unhashed or finds_some
 
     @property
     def leaves_partials(self) -> bool:
@@ -247,7 +251,7 @@ def command_line(
     return [
         *beginning(setpriv, rclone, order.remotes),
         *(_verb(order), "--config", ""),
-        "--use-json-log", "--log-level", "DEBUG" if order.names_unhashed else "INFO",
+        "--use-json-log", "--log-level", "DEBUG" if order.names_compared else "INFO",
         *_statistics(stats_interval),
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),

@@ -33,9 +33,9 @@ _LAST_WHOLE = 200
 _NAME_LENGTH = 500
 
 
-def says_by_size(name: str, message: str) -> bool:
+def says_by_size(entry: dict[str, Any]) -> bool:
     """Whether a line says that a file was taken for equal by its size alone."""
-    return message == _BY_SIZE and not is_marker(name)
+    return entry.get("msg") == _BY_SIZE and not is_marker(str(entry.get("object")))
 
 
 class LeftOut:
@@ -83,10 +83,8 @@ class LeftOut:
         if self._partials.add(name) and len(self._first_partials) < _FIRST:
             self._first_partials.append(_shown(name))
 
-    def note_comparison(self, name: str, message: str) -> None:
-        """A line that rclone writes only if it is asked to say everything."""
-        if not says_by_size(name, message):
-            return
+    def note_by_size(self, name: str) -> None:
+        """A file that was taken for equal by its size alone."""
         if self._by_size.add(name) and len(self._first_by_size) < _FIRST:
             self._first_by_size.append(name[:_NAME_LENGTH])
 

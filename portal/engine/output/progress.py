@@ -306,6 +306,10 @@ class _ActionCounts:
                 self.first_deleted.append(done.name)
         elif done.action is FileAction.GONE:
             self._copied.pop(done.name, None)
+        elif done.action is FileAction.EQUAL:
+            self._deleted_first += 1
+            if len(self.first_deleted) < _FIRST_DELETED:
+                self.first_deleted.append(done.name)
         elif done.action is FileAction.FAILED:
             self.failed += 1
         else:

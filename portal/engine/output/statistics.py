@@ -34,14 +34,16 @@ class CurrentFile:
 
 
 class FileAction(Enum):
-    """What rclone did to a file. ``COMPARED``: all comparisons are over, and the first transfer
-    follows. ``GONE``: somebody has taken a file from the source that was copied."""
+    """What rclone did to a file. ``EQUAL``: nothing, since it is at the destination already.
+    ``COMPARED``: all comparisons are over, and the first transfer follows. ``GONE``: somebody has
+    taken a file from the source that was copied."""
 
     COPIED = auto()
     REPLACED = auto()
     MOVED = auto()
     DELETED = auto()
     FAILED = auto()
+    EQUAL = auto()
     COMPARED = auto()
     GONE = auto()
 
@@ -194,6 +196,12 @@ def _done(entry: dict[str, Any]) -> Done | None:
             if beginning.match(text):
                 return Done(action, name, _count(entry.get("size")))
     return None
+
+
+def equal_in(entry: dict[str, Any]) -> str | None:
+    """The name of the file of which a line for debugging says that it is at the destination
+    already, if it does."""
+    return _text(entry.get("object")) if entry.get("msg") == "Unchanged skipping" else None
 
 
 def skipped_in(entry: dict[str, Any]) -> Skipped | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import IO, Any
 
 from portal.engine.output.alarms import Alarm, alarm_in
@@ -20,10 +21,12 @@ from portal.engine.output.statistics import (
     LogRecord,
     RcloneStatistics,
     decode,
+    equal_in,
     parse,
     read,
     skip_words,
     skipped_in,
+    words,
 )
 from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 
@@ -31,6 +34,16 @@ from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 LONGEST_LINE = 1024 * 1024
 _KEPT_ERRORS = 20
 _COPIED = (FileAction.COPIED, FileAction.REPLACED)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenFile:
+    """A file that is at the destination: its name as rclone writes it, and as a log shows it."""
+
+    action: FileAction
+    name: str
+    shown: str
+    size: int = 0
 
 
 class StderrReader:
@@ -47,10 +60,10 @@ class StderrReader:
         left_out: LeftOut | None = None,
         *,
         debug: bool = False,
-        keeps_copied: bool = False,
+        keeps_proven: bool = False,
     ) -> None:
-        """``debug``: rclone was asked to say more than anybody wants to read. ``keeps_copied``:
-        whether somebody takes what is ``copied``."""
+        """``debug``: rclone was asked to say more than anybody wants to read. ``keeps_proven``:
+        whether somebody takes what is ``proven``."""
         #: The number of rclone's lines that could not be read: too long, or cut off in the middle.
         self.broken_lines = 0
         #: The last figures.
@@ -59,10 +72,10 @@ class StderrReader:
         self.alarms: set[Alarm] = set()
         #: Files that were taken for equal by their size alone, as far as rclone was asked.
         self.by_size = 0
-        #: Files that rclone has copied: their names as rclone writes them, and as a log shows them.
-        self.copied: deque[tuple[str, str]] = deque()
+        #: Files that rclone has copied, or found at the destination.
+        self.proven: deque[ProvenFile] = deque()
         self.log = Backlog()
-        self._keeps_copied = keeps_copied
+        self._keeps_proven = keeps_proven
         self._new_lines: list[LogLine] = []
         self._pipe = PipeReader(stream, self._take_chunk, self._finish, name="rclone-stderr")
         self._cutter = _Lines()
@@ -101,15 +114,16 @@ class StderrReader:
             reading, self._newest = self._newest, None
         return reading
 
-    def note_removed(self, name: str, shown: str) -> None:
-        """A file that rclone has copied was removed from the source. The words are rclone's own."""
-        self._parser.note(Done(FileAction.DELETED, name, 0))
-        self.log.add([LogLine(time.time(), "info", shown, "Deleted")])
+    def note_removed(self, file: ProvenFile) -> None:
+        """A proven file was removed from the source. The words are rclone's own."""
+        action = FileAction.EQUAL if file.action is FileAction.EQUAL else FileAction.DELETED
+        self._parser.note(Done(action, file.name, 0))
+        self.log.add([LogLine(time.time(), "info", file.shown, "Deleted")])
 
-    def note_gone(self, name: str, shown: str, message: str) -> None:
-        """A file that rclone has copied has left the source without us."""
-        self._parser.note(Done(FileAction.GONE, name, 0))
-        self.note_error(shown, message, name)
+    def note_gone(self, file: ProvenFile, message: str) -> None:
+        """A proven file has left the source without us."""
+        self._parser.note(Done(FileAction.GONE, file.name, 0))
+        self.note_error(file.shown, message, file.name)
 
     def note_error(self, shown: str, message: str, name: str = "") -> None:
         """An error about a file that rclone did not meet."""
@@ -143,13 +157,15 @@ class StderrReader:
 
     def _take_in(self, raw: bytes) -> None:
         entry = decode(raw)
+        if entry is not None and self._debug and entry.get("level") == "debug":
+            self._count(entry)
+            return
         if entry is not None and (planned := self._note_skipped(entry)) is not None:
             self._say(*planned)
             return
         line = parse(raw, self._redactor) if entry is None else read(entry, self._redactor)
         self.broken_lines += line.broken
-        if not self._is_debug(line):
-            self._look_into(line)
+        self._look_into(line)
 
     def _note_skipped(self, entry: dict[str, Any]) -> tuple[str, str, str] | None:
         """Adds what was skipped to the plan. Returns the words of a line that says no more."""
@@ -161,14 +177,18 @@ class StderrReader:
     def _say(self, level: str, subject: str, message: str) -> None:
         self._new_lines.append(LogLine(time.time(), level, subject, message))
 
-    def _is_debug(self, line: LogRecord) -> bool:
-        """Whether it is a line that was asked for to count, and is not kept; counts it."""
-        if line.level != "debug" or not self._debug:
-            return False
-        self.by_size += says_by_size(line.object, line.message)
+    def _count(self, entry: dict[str, Any]) -> None:
+        """Counts what a line says that was asked for to count, and is not kept."""
+        equal = equal_in(entry) if self._keeps_proven else None
+        if equal is None and not says_by_size(entry):
+            return
+        _, shown, _ = words(entry, self._redactor)
+        if equal is not None:
+            self.proven.append(ProvenFile(FileAction.EQUAL, equal, shown))
+            return
+        self.by_size += 1
         if self._left_out is not None:
-            self._left_out.note_comparison(line.object, line.message)
-        return True
+            self._left_out.note_by_size(shown)
 
     def _look_into(self, line: LogRecord) -> None:
         if line.level and self._left_out is not None:
@@ -177,8 +197,10 @@ class StderrReader:
             self._parser.note(line.done)
         if line.level:
             self._say(line.level, line.object, line.message)
-        if self._keeps_copied and line.done is not None and line.done.action in _COPIED:
-            self.copied.append((line.done.name, line.object))
+        if self._keeps_proven and line.done is not None and line.done.action in _COPIED:
+            self.proven.append(
+                ProvenFile(line.done.action, line.done.name, line.object, line.done.size)
+            )
         if line.message and (alarm := alarm_in(line.message)) is not None:
             self.alarms.add(alarm)
             text = f"{line.object}: {line.message}" if line.object else line.message

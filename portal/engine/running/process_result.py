@@ -81,7 +81,7 @@ class ProcessResult:
             by_size=self.reader.by_size,
             modes_refused=not succeeded and modes_refused(nameless),
             marker_below=self.plan_builder is not None and self.plan_builder.marker_below,
-            copied_only=self.parser.copied_only,
+            copied_only=self._copied_only,
             deleted=self.parser.first_deleted,
         )
 
@@ -97,13 +97,22 @@ class ProcessResult:
             is_retryable=is_retryable,
             retry_words=f"Nothing arrives from {self.order.storage}",
             found=self._found(succeeded=False),
-            copied_only=self.parser.copied_only,
+            copied_only=self._copied_only,
         )
 
     @property
     def succeeded(self) -> bool:
         refused = self.removal is not None and self.removal.refused
         return self._ended_well and not refused and self._stayed is None
+
+    @property
+    def _copied_only(self) -> tuple[int, int]:
+        """Files that have arrived and that the next try sends once more, and their bytes. Where it
+        compares, it sends only those that were changed."""
+        compares = self.order.comparison is not None and not self.order.comparison.every_byte
+        if self.removal is not None and compares:
+            return self.removal.changed_copies
+        return self.parser.copied_only
 
     @property
     def _stayed(self) -> str | None:
@@ -113,7 +122,7 @@ class ProcessResult:
             return None
         counted = self.reader.statistics
         is_whole = counted is not None and self.reader.ended
-        return self.removal.problem(counted.transfers if counted and is_whole else None)
+        return self.removal.problem(counted if is_whole else None)
 
     @property
     def _ended_well(self) -> bool:

@@ -119,8 +119,8 @@ class RcloneProcess:
             self._redactor,
             self._plan_builder,
             self._left_out,
-            debug=self._order.names_unhashed,
-            keeps_copied=self._order.is_copied_first,
+            debug=self._order.names_compared,
+            keeps_proven=self._order.is_copied_first,
         )
         self._running = group, reader
         if self._order.is_copied_first:

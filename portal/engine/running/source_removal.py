@@ -1,12 +1,13 @@
-"""Removes each file of a move from the source when rclone has copied it, while nothing speaks
-against it, and counts what had to stay."""
+"""Removes each file of a move from the source when rclone has copied it or found it at the
+destination, while nothing speaks against it, and counts what had to stay."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from portal.engine.output.stderr import StderrReader
+from portal.engine.output.statistics import FileAction, RcloneStatistics
+from portal.engine.output.stderr import ProvenFile, StderrReader
 from portal.engine.running.moved_files import Fate, MovedFiles
 from portal.transfers.counted import counted
 
@@ -31,7 +32,12 @@ class SourceRemoval:
     #: Nothing is removed any more.
     ended: bool = False
     removed: int = 0
+    #: Those of them that rclone found at the destination; and those with an older version there.
+    equal: int = 0
+    replaced: int = 0
     changed: int = 0
+    #: How many of these rclone had copied, and their bytes.
+    changed_copies: tuple[int, int] = (0, 0)
     gone: int = 0
     #: Whether the removal of a file was refused.
     refused: bool = False
@@ -41,15 +47,14 @@ class SourceRemoval:
     @property
     def is_due(self) -> bool:
         """Whether files are still to be removed, now or later."""
-        return bool(self.reader.copied) and not self.ended
+        return bool(self.reader.proven) and not self.ended
 
     def remove_some(self) -> None:
-        """Some of those that rclone has copied."""
+        """Some of those that are at the destination."""
         for _ in range(_AT_ONCE):
             if self.paused or not self.is_due:
                 return
-            name, shown = self.reader.copied.popleft()
-            self._remove(name, shown)
+            self._remove(self.reader.proven.popleft())
 
     @property
     def retry_words(self) -> str:
@@ -65,9 +70,8 @@ class SourceRemoval:
             )
         return "Not every file was removed from the source"
 
-    def problem(self, transfers: int | None) -> str | None:
-        """A sentence about files that had to stay, after rclone has ended well; ``transfers``: as
-        it counts them itself."""
+    def problem(self, counted_by_rclone: RcloneStatistics | None) -> str | None:
+        """A sentence about files that had to stay, after rclone has ended well."""
         if self.changed:
             they = "It was" if self.changed == 1 else "They were"
             names = _quoted(self.first_changed, self.changed)
@@ -81,45 +85,56 @@ class SourceRemoval:
                 f"{self.retry_words} ({_quoted(self.first_gone, self.gone)}). What has arrived of "
                 f"{them} stays at the destination. Retry to move what is there now."
             )
-        if transfers is None or self.removed < transfers:
+        if counted_by_rclone is None or not self._are_all(counted_by_rclone):
             return (
                 "Not every file that was copied was removed from the source: rclone did not name "
                 "each of them clearly. Retry."
             )
         return None
 
-    def _remove(self, name: str, shown: str) -> None:
+    def _are_all(self, counted: RcloneStatistics) -> bool:
+        """Whether those are removed that rclone has copied, and those that it has compared and
+        found equal, by its own count."""
+        copied = self.removed - self.equal
+        return copied >= counted.transfers and self.equal + self.replaced >= counted.checks
+
+    def _remove(self, file: ProvenFile) -> None:
+        self.replaced += file.action is FileAction.REPLACED
         if self.removed >= self.most:
             self.refused = True
-            self.reader.note_error(shown, _TOO_MANY, name)
+            self.reader.note_error(file.shown, _TOO_MANY, file.name)
             return
         try:
-            fates = self.files.remove(name)
+            fates = self.files.remove(file.name)
         except OSError as error:
             self.refused = True
             words = (error.strerror or "unknown error").lower()
-            self.reader.note_error(shown, f"Couldn't delete: {words}", name)
+            self.reader.note_error(file.shown, f"Couldn't delete: {words}", file.name)
             return
         for fate in fates:
             if fate is Fate.REMOVED:
                 self.removed += 1
-                self.reader.note_removed(name, shown)
+                self.equal += file.action is FileAction.EQUAL
+                self.reader.note_removed(file)
             elif fate is Fate.GONE:
-                self._note_gone(name, shown)
+                self._note_gone(file)
             else:
-                self._note_changed(name, shown)
+                self._note_changed(file)
 
-    def _note_changed(self, name: str, shown: str) -> None:
+    def _note_changed(self, file: ProvenFile) -> None:
         self.changed += 1
+        if file.action is not FileAction.EQUAL:
+            files, size = self.changed_copies
+            self.changed_copies = files + 1, size + file.size
         if len(self.first_changed) < _NAMED:
-            self.first_changed.append(shown)
-        self.reader.note_error(shown, _CHANGED, name)
+            self.first_changed.append(file.shown)
+        self.reader.note_error(file.shown, _CHANGED, file.name)
 
-    def _note_gone(self, name: str, shown: str) -> None:
+    def _note_gone(self, file: ProvenFile) -> None:
         self.gone += 1
         if len(self.first_gone) < _NAMED:
-            self.first_gone.append(shown)
-        self.reader.note_gone(name, shown, _GONE)
+            self.first_gone.append(file.shown)
+        self.reader.note_gone(file, _GONE)
 
 
 def _were(count: int) -> tuple[str, str]:
