@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,30 @@ def test_sync_goes_on_after_a_retry_that_filled_its_source(
             filling = create.retry(stored(filling), actor=Actor(user("bob"))).id
     execute(then)
     assert status_of(then) == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_source_that_was_not_filled_is_known_whatever_the_clock_says(
+    root: Path, new_job: Any, user: Any, hours: int
+) -> None:
+    """It was set while the job waited."""
+    (root / "between").mkdir()
+    earlier = new_job(source=fill(root / "from"), destination=root / "between")
+    assert claim(earlier)
+    UNFILLED["failed"](earlier, None)
+    filling = new_job(source=root / "from", destination=root / "between")
+    then = new_job(operation=Operation.SYNC, source=root / "between", destination=root / "to")
+    assert claim(filling)
+    UNFILLED["cancelled"](filling, Actor(user("bob")))
+    for job_id in (earlier, filling):
+        job = session.get_one(Job, job_id)
+        assert job.finished_at is not None
+        job.finished_at += timedelta(hours=hours)
+    session.commit()
+    session.remove()
+    assert places.unfilled_source(then) == (filling, filling)
+    later = new_job(operation=Operation.SYNC, source=root / "between", destination=root / "to")
+    assert places.unfilled_source(later) is None
 
 
 @pytest.mark.parametrize("hosts", [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")])

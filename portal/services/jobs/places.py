@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, func, or_, select
 
 from portal.db.session import read_connection
 from portal.engine import KnownMounts
 from portal.engine.safety import places
 from portal.engine.safety.same_place import ACCOUNT
 from portal.errors import Invalid
-from portal.models import Job, Remote
+from portal.models import Job, JobEvent, Remote
 from portal.remotes.backends import BACKENDS
 from portal.services.runtime import runtime
 from portal.settings import Settings
@@ -33,7 +33,7 @@ _MOST_MOUNTS = 200
 #: Prefix of keys that mean something on one machine only.
 _OF_MACHINE = "local:"
 _ENDS: tuple[Any, ...] = (
-    Job.id, Job.created_at, Job.pool, Job.source, Job.source_remote_id, Job.source_key,
+    Job.id, Job.pool, Job.source, Job.source_remote_id, Job.source_key,
     Job.destination, Job.destination_remote_id, Job.destination_key, Job.unfilled_source_id,
 )  # fmt: skip
 
@@ -193,12 +193,19 @@ def unfilled_source(job_id: int) -> UnfilledSource | None:
     interrupted = Job.status == JobStatus.INTERRUPTED, Job.finished_at.is_(None)
     with read_connection() as connection:
         mine = connection.execute(select(*_ENDS).where(Job.id == job_id)).one()
+        # By the order of events: a clock may have been set since.
+        first = connection.scalar(select(func.min(JobEvent.id)).where(JobEvent.job_id == job_id))
+        ends = select(JobEvent.job_id).where(
+            JobEvent.id > first, JobEvent.new_status.in_(ENDINGS), JobEvent.job_id < job_id
+        )
         # One query for each index: the cost must not grow with the history.
-        since = Job.status.in_(ENDINGS), Job.finished_at >= mine.created_at
-        ended = [
-            row for which in (since, interrupted) for row in connection.execute(older.where(*which))
-        ]
-    for row in sorted(ended, key=lambda row: -row.id):
+        since = Job.status.in_(ENDINGS), Job.id.in_(ends)
+        ended = {
+            row.id: row
+            for which in (since, interrupted)
+            for row in connection.execute(older.where(*which))
+        }
+    for _, row in sorted(ended.items(), reverse=True):
         if _fills(row, mine) and not _was_made_up_for(row.id):
             return UnfilledSource(row.unfilled_source_id or row.id, by=row.id)
     return None
