@@ -104,11 +104,13 @@ def answers(web: Web) -> bool:
 
 SUPERVISE = """
     import sys
+    from portal.runtime import stopping
     from portal.settings import load_settings
     from portal.server.supervisor import Supervisor
 
     sys.argv = [sys.argv[1]]
     Supervisor(load_settings(), 2, migrate_first=False).run()
+    stopping.ignore_signals()  # as the command line does in the end
 """
 
 
