@@ -28,7 +28,7 @@ from tests.shipped import environment as shipped
 from tests.support.applications import engine_of
 from tests.support.parts import Redis
 from tests.support.project import ROOT
-from tests.support.transfers import assert_ended_once, history, status_of, stored
+from tests.support.transfers import history, status_of, stored
 from tests.support.waiting import wait_for
 
 #: A process that sweeps and comes to no end of it.
@@ -153,46 +153,6 @@ def test_sweeper_that_freezes_loses_its_right(
 
 
 @pytest.mark.parametrize("step", [120, -3600], ids=["ahead", "back"])
-def test_jobs_of_living_workers_stay_theirs_when_the_clock_is_set(
-    silent: Callable[..., int], monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """Their last heartbeats look old then, or come from the future."""
-    moment = [1000.0]
-    monkeypatch.setattr(rescue, "elapsed", lambda: moment[0])
-    rescue.sweep(45, 60)
-    moment[0] += 5 - step  # of the database's clock, which has gone on by nothing
-    job_id = silent()
-    age = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=step))
-    session.execute(age)
-    session.commit()
-    assert not swept(job_id)
-    assert status_of(job_id) == "running"
-    for _ in range(4):
-        moment[0] += 10
-        assert not swept(job_id)
-    moment[0] += 10
-    assert swept(job_id)  # no heartbeat came after that either
-
-
-def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
-    app: Flask, silent: Callable[..., int]
-) -> None:
-    job_id = silent()
-    for lost in range(1, 4):
-        rescue.sweep(45, 60)
-        assert (status_of(job_id), stored(job_id).interruptions) == ("queued", lost)
-        claims.claim(job_id, f"lost:{lost + 1}")
-        session.execute(
-            update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
-        )
-        session.commit()
-    rescue.sweep(45, 60)
-    job = stored(job_id)
-    assert job.status == "failed"
-    assert job.error == "Interrupted 4 times, so the transfer was given up."
-    assert_ended_once([job_id])
-
-
 def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
     app: Flask, settings: Settings
 ) -> None:
@@ -213,33 +173,6 @@ def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
         assert released.is_set()
         assert not executor.is_alive()
         later.join()
-
-
-def test_row_that_somebody_spoiled_does_not_stop_the_sweep(
-    app: Flask, silent: Callable[..., int]
-) -> None:
-    spoiled, sound = silent(), silent()
-    session.execute(update(Job).where(Job.id == spoiled).values(operation="dance"))
-    unheard = {"heartbeat_at": None, "started_at": database_time(ago=60)}
-    session.execute(update(Job).where(Job.id == sound).values(**unheard))
-    session.commit()
-    rescue.sweep(45, 60)
-    assert status_of(sound) == "queued"
-    assert status_of(spoiled) in ("running", "interrupted")
-
-
-def test_job_without_a_claim_for_a_minute_is_notified_again_once_a_minute(
-    app: Flask, new_job: Callable[..., int]
-) -> None:
-    job_id = new_job(pool="site-b")
-    assert rescue.sweep(45, 60) == []
-    session.execute(update(Job).where(Job.id == job_id).values(queued_at=database_time(ago=61)))
-    session.commit()
-    notified = rescue.sweep(45, 60)
-    assert [(one.job_id, one.pool) for one in notified] == [(job_id, "site-b")]
-    assert rescue.sweep(45, 60) == notified, "until it is noted that workers were notified"
-    rescue.note_notified([job_id])
-    assert rescue.sweep(45, 60) == []
 
 
 def test_message_that_was_lost_in_redis_is_sent_again_at_one_of_the_next_sweeps(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from portal.services import workers
 from portal.settings import Settings
-from portal.worker.root_watch import RootWatch
 from tests.support.transfers import MIB, fill, history, rclones, status_of, stored, tree
 from tests.support.waiting import wait_for
 
@@ -53,23 +51,3 @@ def test_worker_tells_of_a_root_that_is_away_until_it_is_back(
     assert f"The folder {root} is not there." in problem
     root.with_name("away").rename(root)
     wait_for(lambda: workers.root_problems() == [], 20)
-
-
-def test_folder_that_hangs_is_reported_and_holds_nobody_up() -> None:
-    hangs, back = threading.Event(), threading.Event()
-
-    def look() -> list[str]:
-        hangs.set()
-        back.wait(30)
-        return []
-
-    watch = RootWatch(look, 0.05, patience=0.2)
-    asked_at = time.monotonic()
-    watch.start()
-    assert time.monotonic() - asked_at < 5
-    assert hangs.is_set()
-    wait_for(lambda: watch.problems, 5)
-    assert "does not answer" in watch.problems[0]
-    back.set()
-    wait_for(lambda: watch.problems == [], 5)
-    watch.stop()
