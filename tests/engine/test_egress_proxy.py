@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import os
 import signal
@@ -14,9 +15,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -169,6 +171,135 @@ def test_closed_port_and_unknown_name_are_told_apart(way: EgressProxy) -> None:
         answer, client = ask(way.port, host, port)
         client.close()
         assert answer == expected
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (b"\x05\x01\x00\x01" + bytes([127, 0, 0, 1, 0, 80]), 2),  # this machine, by IPv4
+        (b"\x05\x01\x00\x04" + bytes([*[0] * 15, 1, 0, 80]), 2),  # and by IPv6
+        (b"\x05\x02\x00\x01", 7),  # to listen for others
+        (b"\x05\x01\x00\x05", 7),  # an address of no kind
+    ],
+)
+def test_request_is_answered_by_the_number_of_what_is_wrong(
+    way: EgressProxy, request_bytes: bytes, expected: int
+) -> None:
+    with closing(socket.create_connection(("127.0.0.1", way.port), 10)) as client:
+        client.sendall(b"\x05\x01\x02\x01\x06portal" + bytes([len(SECRET)]) + SECRET)
+        assert client.recv(2, socket.MSG_WAITALL) + client.recv(2, socket.MSG_WAITALL) == (
+            b"\x05\x02\x01\x00"
+        )
+        client.sendall(request_bytes)
+        assert client.recv(10, socket.MSG_WAITALL)[:2] == bytes([5, expected])
+
+
+def test_client_that_leaves_in_the_middle_disturbs_no_other(way: EgressProxy, echo: int) -> None:
+    for part in (b"\x05", b"\x05\x01\x02\x01\x06por"):
+        with closing(socket.create_connection(("127.0.0.1", way.port), 10)) as client:
+            client.sendall(part)
+    answer, client = ask(way.port, ELSEWHERE, echo)
+    client.close()
+    assert answer == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TimeoutError(), 6),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), 3),
+        (ConnectionRefusedError(), 5),
+    ],
+)
+def test_reason_why_nobody_answers_is_told(
+    way: EgressProxy, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: int
+) -> None:
+    monkeypatch.setattr(egress_proxy.socket, "create_connection", Mock(side_effect=error))
+    with pytest.raises(egress_proxy.SocksError) as refusal:
+        way._connect(ELSEWHERE, 80)
+    assert refusal.value.answer == expected
+
+
+def test_connection_that_breaks_on_one_side_is_ended_on_the_other(way: EgressProxy) -> None:
+    with closing(socket.create_server((ELSEWHERE, 0))) as listener:
+        answer, client = ask(way.port, ELSEWHERE, listener.getsockname()[1])
+        server, _ = listener.accept()
+    assert answer == 0
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()  # by a reset
+    client.settimeout(10)
+    with closing(client), suppress(ConnectionResetError):
+        assert client.recv(10) == b""
+
+
+def test_proxy_ends_with_its_listener() -> None:
+    made = EgressProxy(SECRET, refused)
+    serving = threading.Thread(target=made.serve)
+    serving.start()
+    made.listener.shutdown(socket.SHUT_RDWR)
+    serving.join(10)
+    assert not serving.is_alive()
+    made.listener.close()
+
+
+# --- around a program ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """``main`` goes on as the process that becomes the program; ``parent`` is called for that."""
+    made = Mock()
+    monkeypatch.setattr(egress_proxy.os, "fork", lambda: 4711)
+    monkeypatch.setattr(egress_proxy.os, "execve", made)
+    return made
+
+
+def test_program_is_told_the_way_and_a_secret_of_its_own(parent: Mock) -> None:
+    told = []
+    for _ in range(2):
+        egress_proxy.main(["/bin/program", "an argument"])
+        program, command, environment = parent.call_args.args
+        assert (program, command) == ("/bin/program", ["/bin/program", "an argument"])
+        assert environment.items() >= {"PATH": os.environ["PATH"]}.items()
+        told.append(environment["RCLONE_SFTP_SOCKS_PROXY"])
+        assert environment["RCLONE_HTTP_PROXY"] == f"socks5://{told[-1]}"
+    (first, second) = (address.partition("@")[0] for address in told)
+    assert first != second
+    with pytest.raises(ConnectionRefusedError):  # the port is the child's alone
+        socket.create_connection(("127.0.0.1", int(told[-1].rpartition(":")[2])), 10)
+
+
+def test_program_that_cannot_become_one_is_said(parent: Mock) -> None:
+    parent.side_effect = PermissionError(errno.EACCES, "Permission denied")
+    with pytest.raises(SystemExit, match="/bin/program cannot be started: Permission denied"):
+        egress_proxy.main(["/bin/program"])
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("ended", ["long ago", "just now"])
+def test_proxy_whose_program_has_ended_already_ends_at_once(
+    way: EgressProxy, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """It lets go of the program's pipes, and no signal that is meant for both ends it earlier."""
+    ignored, let_go, left = Mock(), Mock(), Mock(side_effect=Ended)
+    monkeypatch.setattr(egress_proxy.signal, "signal", ignored)
+    monkeypatch.setattr(egress_proxy.os, "dup2", let_go)
+    monkeypatch.setattr(egress_proxy.os, "_exit", left)
+    parent = os.getpid()  # not the parent of this process, as of one whose parent has ended
+    if ended == "long ago":
+        monkeypatch.setattr(egress_proxy.os, "pidfd_open", Mock(side_effect=ProcessLookupError))
+    with pytest.raises(Ended):
+        egress_proxy._serve_until_exit(way, parent)
+    left.assert_called_once_with(0)
+    stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    assert ignored.mock_calls == [call(number, signal.SIG_IGN) for number in stops]
+    (nothing,) = {of for of, _ in (one.args for one in let_go.mock_calls)}
+    assert Path(f"/proc/self/fd/{nothing}").readlink() == Path(os.devnull)
+    assert [stream for _, stream in (one.args for one in let_go.mock_calls)] == [0, 1, 2]
+    os.close(nothing)
 
 
 # --- before a real rclone -----------------------------------------------------------------------
