@@ -56,7 +56,7 @@ from tests.support.modes import ONE_PROCESS, SCALED_OUT
 from tests.support.parts import Postgres, Redis
 from tests.support.transfers import Recorder, fill, queue, status_of
 from tests.support.users import PASSWORD, USERS
-from tests.support.worker_copies import WorkerCopies
+from tests.support.worker_process import WorkerProcess
 
 #: Files and folders of tests that start real processes and wait for them more than they work. Many
 #: run side by side, beside the others, and go before those.
@@ -425,14 +425,12 @@ def app(settings: Settings, migrated: Path) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def executor(
-    app: Flask, settings: Settings, tmp_path: Path, worker_copies: WorkerCopies
-) -> Iterator[Executor]:
+def executor(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Executor]:
     """Runs the jobs of ``app`` until the test ends; or has a real worker run them."""
     running = _doorbell(settings) if settings.scale_out else InProcessExecutor(settings)
     configure(app, executor=running)
     running.start()
-    beside = _worker_beside(worker_copies, settings, tmp_path)
+    beside = _worker_beside(settings, tmp_path)
     with beside if settings.scale_out else nullcontext():
         yield running
     running.stop()
@@ -445,18 +443,16 @@ def _doorbell(settings: Settings) -> Executor:
     return CeleryExecutor(settings)
 
 
-@pytest.fixture(scope="session")
-def worker_copies() -> Iterator[WorkerCopies]:
-    copies = WorkerCopies()
-    yield copies
-    copies.end()
-
-
 @contextmanager
-def _worker_beside(copies: WorkerCopies, settings: Settings, folder: Path) -> Iterator[None]:
+def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
     publish.subscribe(settings.redis_url)
-    with copies.one(settings, folder / "worker.log"):
+    # It is killed in the end, and would leave no figures of coverage.
+    worker = WorkerProcess(settings, folder / "worker.log", is_copy=True, is_measured=False)
+    try:
+        worker.start()
         yield
+    finally:
+        worker.clean_up()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import requests
 from playwright.sync_api import BrowserContext, expect
 
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, with_users
 from tests.support.ports import free_port
 from tests.support.proxies import NGINX, PLAIN, nginx_command, wait_until_open
 from tests.support.transfers import fill
@@ -85,7 +85,7 @@ def site(
     request: pytest.FixtureRequest, migrated: Path, tmp_path: Path
 ) -> Iterator[tuple[Site, PortalServer]]:
     end, header, settings = WAYS[request.param]
-    server = with_users(tmp_path, migrated, **settings)
+    server = with_users(tmp_path, migrated, CopiedPortal, **settings)
     server.start()
     made = Site(tmp_path / "nginx", server, end, header)
     yield made, server
@@ -218,7 +218,7 @@ def test_header_that_is_no_path_changes_nothing(header: str, untouched: PortalSe
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
-    server = PortalServer(tmp_path_factory.mktemp("portal"), PORTAL_TRUSTED_PROXIES="1")
+    server = CopiedPortal(tmp_path_factory.mktemp("portal"), PORTAL_TRUSTED_PROXIES="1")
     server.start()
     yield server
     server.clean_up()

@@ -14,6 +14,7 @@ from tests.support.people import Person
 from tests.support.portal_server import PortalServer
 from tests.support.users import PASSWORD
 
+PORTAL = PortalServer
 RUNNING = 50
 STEPS = 22
 SETTINGS = {**scripted.SETTINGS, "PORTAL_MAX_RUNNING_JOBS": str(RUNNING)}

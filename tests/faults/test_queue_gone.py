@@ -14,7 +14,7 @@ from tests.support import recorder
 from tests.support.pages import Visit
 from tests.support.parts import Postgres, Redis
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import CopiedPortal, PortalServer
 
 BACK_MILLISECONDS = 5_000
 #: A page that was told to fetch does so within this, spread over everybody.
@@ -26,7 +26,7 @@ def scaled_out(
     postgres_server: Postgres, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PortalServer]:
     """With its first admin and nobody else."""
-    server = PortalServer(
+    server = CopiedPortal(
         tmp_path_factory.mktemp("portal"),
         PORTAL_DATABASE_URL=postgres_server.create(),
         PORTAL_REDIS_URL=redis_server.url,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.people import Person
 from tests.support.portal_rows import column
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import CopiedPortal, PortalServer
 from tests.support.storages import Storage, typed
 from tests.support.transfers import MIB, fill, rclones
 from tests.support.waiting import wait_for
@@ -25,7 +25,7 @@ GRACE, MORE = 4, 3
 
 @pytest.fixture
 def portal(tmp_path: Path, migrated: Path) -> Iterator[PortalServer]:
-    server = PortalServer(tmp_path, PORTAL_REMOTES_ALLOW_LOCAL="true")
+    server = CopiedPortal(tmp_path, PORTAL_REMOTES_ALLOW_LOCAL="true")
     shutil.copy(migrated, server.data / "portal.sqlite")
     server.start()
     yield server

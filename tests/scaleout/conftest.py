@@ -56,12 +56,13 @@ Start = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def worker(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    """Starts a worker; ``launch=False`` leaves that to the test."""
+    """Starts a worker; ``launch=False`` leaves that to the test. It is a copy, unless its test is
+    about its start or its surroundings."""
     made: list[WorkerProcess] = []
 
-    def start(*arguments: str, launch: bool = True) -> WorkerProcess:
+    def start(*arguments: str, launch: bool = True, is_copy: bool = True) -> WorkerProcess:
         log = tmp_path / f"worker {len(made)}.log"
-        made.append(WorkerProcess(settings, log, *arguments))
+        made.append(WorkerProcess(settings, log, *arguments, is_copy=is_copy))
         return made[-1].start() if launch else made[-1]
 
     yield start

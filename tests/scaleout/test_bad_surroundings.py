@@ -40,7 +40,7 @@ def test_proxy_that_cuts_every_connection_every_five_seconds_disturbs_no_transfe
     ways = FaultyWay(postgres.port), FaultyWay(redis.port)
     for way in ways:
         way.lifetime = 5 * SCALE
-    one = worker(launch=False)
+    one = worker(launch=False, is_copy=False)
     name = settings.database_url.rpartition("/")[2]
     one.set(
         PORTAL_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{ways[0].port}/{name}",
@@ -71,7 +71,7 @@ def test_full_disk_at_the_destination_is_a_failure_that_says_so(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))\n"
         f"os.execv({str(real)!r}, [{str(real)!r}, *sys.argv[1:]])\n",
     )
-    one = worker(launch=False)
+    one = worker(launch=False, is_copy=False)
     one.set(PORTAL_RCLONE=str(limited))
     one.start()
     job_id = new_job(source=fill(root / "from", 2 * MIB, 1))

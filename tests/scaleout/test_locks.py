@@ -1,4 +1,8 @@
-"""Two portals on one database would each think the other's jobs dead."""
+"""Two portals on one database would each think the other's jobs dead.
+
+Those that hold the database are copies, see ``process_copies``; those that are refused start as
+people start them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from portal.settings import load_settings
 from tests.shipped import environment as shipped
 from tests.support.parts import Postgres, Redis
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import CopiedPortal, PortalServer
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 from tests.support.worker_process import WorkerProcess
@@ -24,7 +28,7 @@ from tests.support.worker_process import WorkerProcess
 
 @contextmanager
 def portal(folder: Path, **settings: str) -> Iterator[PortalServer]:
-    server = PortalServer(folder, **settings)
+    server = CopiedPortal(folder, **settings)
     try:
         yield server
     finally:
@@ -181,7 +185,7 @@ def test_workers_that_start_together_after_both_were_killed_take_back_and_begin(
         database_url=postgres_url,
         redis_url=redis.url,
     )
-    workers = [WorkerProcess(settings, tmp_path / f"{name}.log") for name in "ab"]
+    workers = [WorkerProcess(settings, tmp_path / f"{name}.log", is_copy=True) for name in "ab"]
     try:
         for _ in range(4):
             for worker in workers:

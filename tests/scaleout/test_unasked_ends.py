@@ -84,4 +84,4 @@ def test_worker_that_breaks_gives_its_job_back_says_why_and_fails(
 
 
 def test_worker_that_is_asked_to_end_exits_with_0(worker: Any) -> None:
-    assert worker().stop() == 0
+    assert worker(is_copy=False).stop() == 0

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page
 from tests.support import recorder
 from tests.support.pages import launched
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, with_users
 from tests.support.scripts import python_program
 
 pytestmark = pytest.mark.browser
@@ -72,7 +72,9 @@ def server(
 ) -> Iterator[PortalServer]:
     folder = tmp_path_factory.mktemp("payloads")
     rclone = python_program(folder / "rclone", RCLONE.format(payloads="".join(PAYLOADS)))
-    running = with_users(folder, migrated, PORTAL_RCLONE=str(rclone), PORTAL_MAX_RUNNING_JOBS="20")
+    running = with_users(
+        folder, migrated, CopiedPortal, PORTAL_RCLONE=str(rclone), PORTAL_MAX_RUNNING_JOBS="20"
+    )
     running.start()
     yield running
     running.clean_up()

@@ -15,7 +15,7 @@ import requests
 
 from tests.support.people import Person
 from tests.support.portal_rows import ask, column, counted, history, is_moving
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import CopiedPortal, PortalServer
 from tests.support.transfers import MIB, fill, rclones, tree
 from tests.support.waiting import wait_for
 
@@ -27,7 +27,7 @@ KILLS = 7
 
 @pytest.fixture
 def portal(tmp_path: Path, migrated: Path) -> Iterator[PortalServer]:
-    server = PortalServer(tmp_path)
+    server = CopiedPortal(tmp_path)
     shutil.copy(migrated, server.data / "portal.sqlite")
     server.start()
     yield server

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.browser import chromium
 from tests.support import recorder
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, with_users
 from tests.support.project import ROOT
 from tests.support.users import PASSWORD
 
@@ -66,9 +66,11 @@ def portal(
     migrated: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PortalServer]:
-    """A running portal for all tests of a module; its ``SETTINGS`` are the portal's."""
+    """A running portal for all tests of a module; its ``SETTINGS`` are the portal's. A module that
+    measures has ``PORTAL`` for one that is no copy."""
     folder = tmp_path_factory.mktemp("portal")
-    server = with_users(folder, migrated, **getattr(request.module, "SETTINGS", {}))
+    kind = getattr(request.module, "PORTAL", CopiedPortal)
+    server = with_users(folder, migrated, kind, **getattr(request.module, "SETTINGS", {}))
     server.start()
     yield server
     server.clean_up()
@@ -77,7 +79,7 @@ def portal(
 @pytest.fixture
 def portal_server(migrated: Path, tmp_path: Path) -> Iterator[PortalServer]:
     """A running portal with alice (admin), bob (operator) and charlie (viewer)."""
-    server = with_users(tmp_path, migrated)
+    server = with_users(tmp_path, migrated, CopiedPortal)
     server.start()
     yield server
     server.clean_up()

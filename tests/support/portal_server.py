@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.shipped import environment as shipped
+from tests.support import process_copies
 from tests.support.ports import free_port
 from tests.support.project import ROOT
 from tests.support.users import PASSWORD, USERS
@@ -35,6 +36,9 @@ class PortalServer:
     cwd = ROOT
     #: Extras of the portal that are installed beside what ships.
     extras: tuple[str, ...] = ()
+    #: Whether it begins as a copy, see ``process_copies``: where tests need a portal and do not ask
+    #: how it starts.
+    is_copy = False
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.root = folder / "files"
@@ -45,7 +49,7 @@ class PortalServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = settings
         self._log = folder / "portal.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: process_copies.Process | None = None
 
     @property
     def log(self) -> str:
@@ -81,16 +85,15 @@ class PortalServer:
     def start(self, **settings: str) -> None:
         """Start with these settings on top of the first ones, and wait until it is ready."""
         self._settings.update(settings)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command("run", *self.options),
-                cwd=self.cwd,
-                env=measured_as_server(self.environment, *self.extras),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+        variables = measured_as_server(self.environment, *self.extras)
+        if self.is_copy:
+            assert not self.program, "a copy is of the sources"
+            assert not self.extras, "a copy has what ships, and no extra"
+            self._process = process_copies.copy(
+                "run", *self.options, variables=variables, log=self._log
             )
+        else:
+            self._process = self._started(variables)
         self._wait_until_ready()
 
     def stop(self) -> int:
@@ -138,6 +141,18 @@ class PortalServer:
             return str(error)
         return "\n".join(str({k: v for k, v in dict(row).items() if v}) for row in found)
 
+    def _started(self, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self.command("run", *self.options),
+                cwd=self.cwd,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def _end(self, how: signal.Signals) -> int:
         assert self._process is not None, "the portal is not running"
         self._process.send_signal(how)
@@ -174,9 +189,17 @@ def measured_as_server(environment: dict[str, str], *extras: str) -> dict[str, s
     )
 
 
-def with_users(folder: Path, migrated: Path, **settings: str) -> PortalServer:
+class CopiedPortal(PortalServer):
+    """For tests that need a portal as a partner, also one that is killed and begins again."""
+
+    is_copy = True
+
+
+def with_users(
+    folder: Path, migrated: Path, kind: type[PortalServer] = PortalServer, **settings: str
+) -> PortalServer:
     """A portal, not yet started, with the users of the tests."""
-    server = PortalServer(folder, **settings)
+    server = kind(folder, **settings)
     (server.data / "portal.sqlite").write_bytes(migrated.read_bytes())
     return server
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from portal.engine.process import processes
-from tests.shipped import environment as shipped
+from tests.support import process_copies
 from tests.support.people import Person
 from tests.support.portal_server import START_SECONDS, PortalServer
-from tests.support.project import ROOT
 from tests.support.sockets import Listener
 from tests.support.transfers import fill
 from tests.support.waiting import wait_for
@@ -45,22 +43,17 @@ class Web(PortalServer):
 
 
 @contextmanager
-def worker_of(web: Web, name: str = "worker") -> Iterator[subprocess.Popen[bytes]]:
+def worker_of(web: Web, name: str = "worker") -> Iterator[process_copies.Process]:
     log = web.root.parent / f"{name}.log"
     machine = {
         "PORTAL_DATA_DIR": str(web.root.parent / name),
         "PORTAL_SECRET_KEY": (web.data / "secret_key").read_text(),
     }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [shipped.python(), "manage.py", "worker", "--concurrency", "2"],
-            cwd=ROOT,
-            env=shipped.environment({**web.environment, **machine}),
-            stdout=output,
-            stderr=output,
-        )
+    process = process_copies.copy(
+        *("worker", "--concurrency", "2"), variables={**web.environment, **machine}, log=log
+    )
     try:
-        wait_for(lambda: "Worker " in log.read_text(), START_SECONDS)
+        wait_for(lambda: log.exists() and "Worker " in log.read_text(), START_SECONDS)
         yield process
     finally:
         process.terminate()

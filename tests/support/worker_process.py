@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from portal.settings import Settings
 from tests.shipped import environment as shipped
+from tests.support import process_copies
 from tests.support.project import ROOT
 from tests.support.transfers import MIB, stored
 from tests.support.waiting import wait_for
@@ -36,14 +38,27 @@ clock.datetime = Wrong
 
 
 class WorkerProcess:
-    """`manage.py worker` as people start it."""
+    """`manage.py worker` as people start it; or a copy of one that has imported all, where tests
+    do not ask how it starts, see ``process_copies``."""
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *arguments: str,
+        is_copy: bool = False,
+        is_measured: bool = True,
+    ) -> None:
+        self.is_copy = is_copy
         self._program = ["manage.py"]
         self._arguments = arguments
         self._log = log
-        self._environment = variables_of(settings)
-        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            name: value
+            for name, value in variables_of(settings).items()
+            if is_measured or not name.startswith("COVERAGE_")
+        }
+        self.process: process_copies.Process | None = None
 
     def set(self, **variables: str) -> None:
         self._environment |= variables
@@ -53,7 +68,8 @@ class WorkerProcess:
         self.break_by(_SHIFTED.format(seconds=hours * 3600))
 
     def break_by(self, code: str) -> None:
-        """It runs this before it begins."""
+        """It runs this before it begins, and imports afterwards: it is no copy."""
+        self.is_copy = False
         self._program = ["-c", code + _COMMANDS]
 
     @property
@@ -72,10 +88,18 @@ class WorkerProcess:
         return self
 
     def launch(self) -> None:
-        before = self.log.count("Worker ")
+        self._seen = self.log.count("Worker ")
+        words = ("worker", *self._arguments)
+        if self.is_copy:
+            variables = self._environment
+            self.process = process_copies.copy(*words, variables=variables, log=self._log)
+        else:
+            self.process = self._started(words)
+
+    def _started(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [shipped.python(), *self._program, "worker", *self._arguments],
+            return subprocess.Popen(
+                [shipped.python(), *self._program, *words],
                 cwd=ROOT,
                 env=shipped.environment(self._environment),
                 stdin=subprocess.DEVNULL,
@@ -83,7 +107,6 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._seen = before
 
     def is_ready(self) -> bool:
         assert self.process is not None

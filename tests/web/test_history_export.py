@@ -29,7 +29,7 @@ from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.histories import ended
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, with_users
 from tests.support.waiting import wait_for
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -194,7 +194,7 @@ def test_no_transaction_is_open_between_two_parts_and_none_is_asked_for_once_the
 @pytest.fixture(scope="module")
 def long_portal(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
     """A real portal with a long history: bob's, and a short one of charlie's."""
-    server = with_users(tmp_path_factory.mktemp("long"), migrated)
+    server = with_users(tmp_path_factory.mktemp("long"), migrated, CopiedPortal)
     engine = database.connect(f"sqlite:///{server.data / 'portal.sqlite'}")
     owners = dict(session.execute(database.select(User.username, User.id)).all())
     fill(

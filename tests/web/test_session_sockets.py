@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, change_row, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, change_row, with_users
 from tests.support.sockets import listening, said, upgrade
 from tests.support.waiting import wait_for
 
@@ -18,7 +18,7 @@ WORD, BY_ITSELF = 1.0, 15.0
 
 @pytest.fixture(scope="module")
 def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
-    running = with_users(tmp_path_factory.mktemp("portal"), migrated)
+    running = with_users(tmp_path_factory.mktemp("portal"), migrated, CopiedPortal)
     running.start()
     yield running
     running.clean_up()

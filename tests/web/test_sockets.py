@@ -12,7 +12,7 @@ import pytest
 import websocket
 
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, change_row, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, change_row, with_users
 from tests.support.sockets import Listener, listening, refused_with, said, upgrade
 from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
@@ -25,7 +25,10 @@ LIMIT = 6
 @pytest.fixture(scope="module")
 def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
     running = with_users(
-        tmp_path_factory.mktemp("sockets"), migrated, PORTAL_SOCKETS_PER_USER=str(LIMIT)
+        tmp_path_factory.mktemp("sockets"),
+        migrated,
+        CopiedPortal,
+        PORTAL_SOCKETS_PER_USER=str(LIMIT),
     )
     running.start()
     yield running

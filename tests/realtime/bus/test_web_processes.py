@@ -14,7 +14,7 @@ from portal.realtime.bus.publisher import Publisher
 from portal.realtime.rooms import PROGRESS, STATUS_CHANGE, topic_room
 from tests.support.parts import Postgres, Redis
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer
+from tests.support.portal_server import CopiedPortal, PortalServer
 from tests.support.sockets import Listener, listening
 from tests.support.transfers import fill
 from tests.support.waiting import wait_for
@@ -39,7 +39,7 @@ def portals(
     }
     started = []
     for name in ("one", "two"):
-        started.append(PortalServer(tmp_path_factory.mktemp(name), **shared))
+        started.append(CopiedPortal(tmp_path_factory.mktemp(name), **shared))
         started[-1].start()
     yield started[0], started[1]
     for server in started:
