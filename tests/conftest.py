@@ -75,7 +75,7 @@ PATIENT = (
     "server/test_stops",
 )
 #: Those that measure processor time, memory or latency: one after the other, with the machine to
-#: themselves and without coverage. In other files single tests are marked so.
+#: themselves. In other files single tests are marked so.
 EXCLUSIVE = (
     "realtime/fanout/test_apart",
     "realtime/fanout/test_fanout",
@@ -91,14 +91,6 @@ APART = (
     "server/test_nothing_lost",
     "services/storage/",
     "storages/",
-)
-
-#: Folders of tests whose processes are not measured: most are killed in the end, and leave no
-#: figures. What portals and workers do is measured where tests end them in order. To measure one
-#: costs half as much processor time again, at its start too.
-UNMEASURED = (
-    *("browser/", "deploy/", "faults/", "remotes/", "safety/", "security/", "services/"),
-    *("shipped/", "storages/", "test_packaging", "web/"),
 )
 
 #: Files of tests that hold in both modes, and run in both; but what is marked ``one_process``.
@@ -224,16 +216,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if file.startswith(PATIENT) and file.startswith(APART) else file
 
     return Scheduling(config, log)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Any:
-    if not str(item.path.relative_to(Path(__file__).parent)).startswith(UNMEASURED):
-        return (yield)
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-            environment.delenv(name, raising=False)
-        return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -446,8 +428,7 @@ def _doorbell(settings: Settings) -> Executor:
 @contextmanager
 def _worker_beside(settings: Settings, folder: Path) -> Iterator[None]:
     publish.subscribe(settings.redis_url)
-    # It is killed in the end, and would leave no figures of coverage.
-    worker = WorkerProcess(settings, folder / "worker.log", is_copy=True, is_measured=False)
+    worker = WorkerProcess(settings, folder / "worker.log", is_copy=True)
     try:
         worker.start()
         yield

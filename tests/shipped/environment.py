@@ -3,9 +3,6 @@
 Tests that start processes of the product start them in it, so that no package which only
 development brings can hide one that is missing. Run as a program, it is made before any test
 starts. It lies in the environment of development, one for each state of the requirements.
-
-In a run that measures coverage its processes find one package more, ``coverage``, which needs no
-other and of which the portal knows nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +25,6 @@ REQUIREMENTS = ROOT / "requirements.txt"
 DEVELOPMENT = ROOT / "requirements-dev.txt"
 _PIN = re.compile(r"(?m)^([\w.-]+)==")
 _PLACE = Path(sys.prefix) / "shipped"
-_START_MEASURING = "import coverage\ncoverage.process_startup()\n"
 
 
 @functools.cache
@@ -38,7 +33,6 @@ def folder() -> Path:
 
     def make(made: Path) -> None:
         install(made, "--require-hashes", "-r", str(REQUIREMENTS))
-        _prepare_measuring(made / "measuring")
 
     return _made_once(REQUIREMENTS.read_text(), make)
 
@@ -63,12 +57,9 @@ def python() -> str:
 
 
 def environment(given: Mapping[str, str] = os.environ, *extras: str) -> dict[str, str]:
-    """The variables for a process of ``python()``: it has these extras, and is measured where those
-    of the tests are."""
+    """The variables for a process of ``python()``: it has these extras."""
     found = {name: value for name, value in given.items() if name != "PYTHONPATH"}
     paths = [extra(name) for name in extras]
-    if {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"} & found.keys():
-        paths.append(folder() / "measuring")
     if paths:
         found["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     return found
@@ -128,16 +119,6 @@ def _pins(names: set[str]) -> Iterator[str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _prepare_measuring(place: Path) -> None:
-    """A folder that is searched before all others, with ``coverage`` alone."""
-    place.mkdir()
-    found = find_spec("coverage")
-    assert found is not None
-    assert found.submodule_search_locations is not None
-    (place / "coverage").symlink_to(Path(found.submodule_search_locations[0]).resolve())
-    (place / "sitecustomize.py").write_text(_START_MEASURING)
 
 
 if __name__ == "__main__":

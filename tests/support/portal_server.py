@@ -85,7 +85,7 @@ class PortalServer:
     def start(self, **settings: str) -> None:
         """Start with these settings on top of the first ones, and wait until it is ready."""
         self._settings.update(settings)
-        variables = measured_as_server(self.environment, *self.extras)
+        variables = shipped.environment(self.environment, *self.extras)
         if self.is_copy:
             assert not self.program, "a copy is of the sources"
             assert not self.extras, "a copy has what ships, and no extra"
@@ -177,16 +177,6 @@ class PortalServer:
             time.sleep(0.05)
         self.kill()
         raise AssertionError(f"not ready within {START_SECONDS} s:\n{self.log}")
-
-
-def measured_as_server(environment: dict[str, str], *extras: str) -> dict[str, str]:
-    """The same, but a coverage run measures the process as one of greenlets."""
-    if environment.pop("COVERAGE_PROCESS_CONFIG", None) is None:
-        return shipped.environment(environment, *extras)
-    start = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
-    return shipped.environment(
-        {**environment, **start, "COVERAGE_CONCURRENCY": "greenlet"}, *extras
-    )
 
 
 class CopiedPortal(PortalServer):

@@ -27,7 +27,6 @@ from tests.shipped import environment as shipped
 from tests.support.project import ROOT
 
 _POLL = 0.02
-_MEASURES = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
 
 
 class Copy:
@@ -68,37 +67,34 @@ Process = subprocess.Popen[bytes] | Copy
 
 
 def copy(*words: str, variables: Mapping[str, str], log: Path) -> Copy:
-    """``manage.py WORDS`` from the sources, with these variables; it writes to the end of ``log``.
-
-    With variables of a run that measures coverage it is measured, from its fork on.
-    """
+    """``manage.py WORDS`` from the sources, with these variables; it writes to the end of
+    ``log``."""
     kind = {"run": "serving", "worker": "working"}[words[0]]
     assert "--processes" not in words, "a supervisor starts others as people do"
     given = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
-    measured = bool(_MEASURES & given.keys())
-    original = _original(kind, str(shipped.folder() / "measuring") if measured else "")
+    original = _original(kind)
     pid = original.ask(words=words, variables=given, log=str(log), cwd=str(ROOT))
     return Copy(original, pid)
 
 
 @functools.cache
-def _original(kind: str, measuring: str) -> _Original:
+def _original(kind: str) -> _Original:
     """One of each kind for a process of tests, from the first copy on."""
-    made = _Original(kind, measuring)
+    made = _Original(kind)
     atexit.register(made.end)
     return made
 
 
 class _Original:
-    def __init__(self, kind: str, measuring: str) -> None:
+    def __init__(self, kind: str) -> None:
         found = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PORTAL_", "RCLONE_", "COVERAGE_"))
+            if not name.startswith(("PORTAL_", "RCLONE_"))
         }
         self._asking = threading.Lock()
         self._process = subprocess.Popen(
-            [shipped.python(), "-m", "tests.support.process_original", kind, measuring],
+            [shipped.python(), "-m", "tests.support.process_original", kind],
             cwd=ROOT,
             env=shipped.environment(found),
             stdin=subprocess.PIPE,

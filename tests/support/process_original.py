@@ -42,12 +42,8 @@ _WORKING = (
 )
 
 
-def main(kind: str, measuring: str) -> None:
+def main(kind: str) -> None:
     gc.disable()  # meanwhile, as the portal does when it imports
-    if measuring:
-        # As in a process that is measured from its start on: before eventlet patches anything.
-        sys.path.insert(0, measuring)
-        _import("coverage")
     if kind == "serving":
         _import_as_server()
     else:
@@ -101,8 +97,6 @@ def _become(order: dict[str, Any]) -> None:
     time.tzset()
     sys.argv = ["manage.py", *order["words"]]
     sys.path[0] = order["cwd"]
-    if {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"} & os.environ.keys():
-        importlib.import_module("coverage").process_startup()
     sys.modules["manage"].main()
 
 

@@ -47,17 +47,12 @@ class WorkerProcess:
         log: Path,
         *arguments: str,
         is_copy: bool = False,
-        is_measured: bool = True,
     ) -> None:
         self.is_copy = is_copy
         self._program = ["manage.py"]
         self._arguments = arguments
         self._log = log
-        self._environment = {
-            name: value
-            for name, value in variables_of(settings).items()
-            if is_measured or not name.startswith("COVERAGE_")
-        }
+        self._environment = variables_of(settings)
         self.process: process_copies.Process | None = None
 
     def set(self, **variables: str) -> None:
