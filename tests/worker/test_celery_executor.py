@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest.mock import ANY, Mock, call
 
@@ -93,9 +94,13 @@ def executor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
     monkeypatch.setattr(module, "JobNotifier", lambda _url: messages)
-    made = module.CeleryExecutor(settings.model_copy(update={"test_time_scale": 0.01}))
+    made = module.CeleryExecutor(settings)
     yield made
     made.stop()
+
+
+def sweep_often(executor: Any) -> None:
+    executor._timing = replace(executor._timing, sweep=0.02)
 
 
 def waits_for(job_id: int, seconds: float) -> None:
@@ -110,8 +115,14 @@ def is_noted(job_id: int) -> bool:
 
 
 def test_all_that_waits_is_notified_once_after_a_start_and_after_a_restart_of_redis(
-    executor: Any, messages: Messages, new_job: Any
+    module: Any,
+    executor: Any,
+    messages: Messages,
+    new_job: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "_CLAIM_SWEEPS", 10_000)  # a lost message is missed by no sweep
+    sweep_often(executor)
     first, other = new_job(), new_job(pool="site-b")
     executor.start()
     wait_for(lambda: is_noted(first) and is_noted(other))
@@ -131,7 +142,7 @@ def test_lost_message_is_sent_again_and_one_that_waits_is_not(
     lost, waiting = new_job(), new_job(pool="site-b")
     messages.notify(waiting, "site-b")
     for job_id in (lost, waiting):
-        waits_for(job_id, 0.5)  # longer than three sweeps, and not long enough to be due
+        waits_for(job_id, 30)  # longer than three sweeps, and not long enough to be due
     assert executor._sweep(everything=False)
     assert messages.waiting == [(waiting, "site-b"), (lost, None)]
     assert (is_noted(lost), is_noted(waiting)) == (True, False)
@@ -193,6 +204,7 @@ def test_database_that_is_away_costs_a_sweep_and_the_next_one_goes_on(
         return real(*times)
 
     monkeypatch.setattr(rescue, "sweep", sweep)
+    sweep_often(executor)
     executor.start()
     wait_for(lambda: is_noted(job_id))
     assert messages.waiting == [(job_id, None)]
