@@ -232,6 +232,7 @@ def test_drained_worker_ends_when_its_last_job_has(parts: Callable[..., Parts]) 
     whole.worker.running = 1
     whole.process._apply(asked(draining=True))
     assert not whole.process._stopping.is_set()
+    assert whole.celery.controller.consumer.cancel_task_queue.called, "it takes no more"
     whole.worker.running = 0
     whole.process._apply(asked(draining=True))
     assert whole.process._stopping.is_set()
