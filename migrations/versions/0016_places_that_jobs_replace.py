@@ -1,4 +1,4 @@
-"""places where jobs replace what others read; sources that were not filled"""
+"""places where jobs replace what others read; sources that were not filled; first tries"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,9 +15,11 @@ def upgrade() -> None:
             sa.Column("replaces", sa.Boolean(), nullable=False, server_default=sa.true())
         )
     op.add_column("jobs", sa.Column("unfilled_source_id", sa.BigInteger(), nullable=True))
+    op.add_column("jobs", sa.Column("first_try_id", sa.BigInteger(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("jobs", "first_try_id")
     op.drop_column("jobs", "unfilled_source_id")
     with op.batch_alter_table("job_places") as table:
         table.drop_column("replaces")

@@ -80,6 +80,8 @@ class Job(Base):
     confirms_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    #: The first job of a chain of retries. Who waited for that one, waits for its retry.
+    first_try_id: Mapped[int | None] = mapped_column(BigInteger)
 
     status: Mapped[JobStatus] = mapped_column(String(16), default=JobStatus.QUEUED)
     #: Grows with every claim; a worker whose number is no longer the row's has lost the job.

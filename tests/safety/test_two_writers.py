@@ -227,6 +227,36 @@ def test_sync_goes_on_after_a_retry_that_filled_its_source(
     assert status_of(then) == JobStatus.COMPLETED
 
 
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.SYNC])
+@pytest.mark.parametrize("tries", [1, 2])
+def test_retry_comes_before_those_who_waited_for_its_first_try(
+    root: Path, new_job: Any, execute: Any, user: Any, operation: Operation, tries: int
+) -> None:
+    """It writes to what they have still to read, and would have to wait for them instead."""
+    (between := root / "between").mkdir()
+    busy = new_job(source=fill(root / "other"), destination=root / "to/other")
+    filling = new_job(source=fill(root / "from"), destination=between)
+    then = new_job(operation=operation, source=between, destination=root / "to")
+    assert claim(busy)
+    for _ in range(tries):
+        assert claim(filling)
+        (between / "half").write_text("half")
+        UNFILLED["cancelled"](filling, Actor(user("bob")))
+        filling = create.retry(stored(filling), actor=Actor(user("bob"))).id
+    with read_connection() as connection:
+        assert blocking.blockers(connection, [then, filling])[then].job_id == busy
+    end(busy)
+    assert [one.job_id for one in blocking.ready()] == [filling]
+    assert not claim(then)
+    with read_connection() as connection:
+        blocker = blocking.blockers(connection, [then, filling])[then]
+    assert (blocker.job_id, blocker.clash) == (filling, blocking.Clash.CHANGES_SOURCE)
+    execute(filling)
+    execute(then)
+    assert status_of(then) == JobStatus.COMPLETED
+    assert stored(then).unfilled_source_id is None
+
+
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_source_that_was_not_filled_is_known_whatever_the_clock_says(
     root: Path, new_job: Any, user: Any, hours: int

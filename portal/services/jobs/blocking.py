@@ -4,7 +4,8 @@ still to read.
 
 A job that writes has a row for each name of each place that it writes to or reads. It may be
 claimed when no running job and no job ahead of it writes to one of them, to a place inside it or to
-one that contains it; and when none reads there, unless it only fills a folder that was empty. A job
+one that contains it; and when none reads there, unless it only fills a folder that was empty. A
+retry is as old as the job that was tried first: who waited for that one has not seen it done. A job
 waits only for older and for running jobs, so jobs never wait in a circle.
 """
 
@@ -19,7 +20,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     delete,
     exists,
@@ -27,6 +27,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.orm import Session, aliased
 
@@ -38,6 +39,9 @@ from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
+
+
+_FIRST_TRY = func.coalesce(Job.first_try_id, Job.id).label("first_try")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +120,21 @@ def is_alone(job_id: int, used: UsedPlaces) -> list[ColumnElement[bool]]:
     """Conditions: no other job blocks this one, which uses these places."""
     if not used.all:
         return []
-    older, other = _older(job_id, used), aliased(Job)
+    mine, other = aliased(Job), aliased(Job)
     is_open = or_(
         other.status.in_((JobStatus.QUEUED, *ACTIVE)),
         and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
     )
-    return [
-        ~exists(older.join(other, other.id == JobPlace.job_id).where(is_open)),
-        ~exists(_running(job_id, used)),
-    ]
+    # One that is younger may run already: their conflict was discovered too late, or their place
+    # has changed.
+    comes_first = or_(and_(is_open, _age(other) < _age(mine)), other.status.in_(ACTIVE))
+    in_the_way = (
+        select(JobPlace.job_id)
+        .join(other, other.id == JobPlace.job_id)
+        .join(mine, mine.id == job_id)
+        .where(other.id != job_id, _in_the_way(used), comes_first)
+    )
+    return [~exists(in_the_way)]
 
 
 def waits(connection: Connection, job_id: int, used: UsedPlaces) -> bool:
@@ -155,28 +165,28 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
     """Returns the job that each of these waits for: the oldest of those in its way. It takes two
     queries for any number of jobs."""
     mine: dict[int, list[Any]] = defaultdict(list)
-    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, JobPlace.replaces)
-    for place in connection.execute(query.where(JobPlace.job_id.in_(job_ids))):
+    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, JobPlace.replaces, _FIRST_TRY)
+    for place in connection.execute(query.join(Job).where(JobPlace.job_id.in_(job_ids))):
         mine[place.job_id].append(place)
     if not mine:
         return {}
     # Only open jobs have places.
-    columns: list[Any] = [JobPlace.key, JobPlace.writes, Job.id, Job.status, Job.pool]
+    columns: list[Any] = [JobPlace.key, JobPlace.writes, Job.id, Job.status, Job.pool, _FIRST_TRY]
     keys = {place.key for own in mine.values() for place in own}
     others: Sequence[Any] = connection.execute(
         select(*columns, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
         .where(_overlapping(keys))
-        .order_by(Job.id)
+        .order_by(_FIRST_TRY, Job.id)
     ).all()
     found: dict[int, Blocker] = {}
     for job_id, own in mine.items():
-        used = _used(own)
-        in_the_way = [row for row in others if _is_in_the_way(row, used)]
+        used, age = _used(own), (own[0].first_try, job_id)
+        in_the_way = [row for row in others if row.id != job_id and _is_in_the_way(row, used)]
         # A younger job may run already if its conflict was discovered too late, or if its place has
         # changed since.
-        older = (row for row in in_the_way if row.id < job_id)
-        running = (row for row in in_the_way if row.id > job_id and row.status in ACTIVE)
+        older = (row for row in in_the_way if (row.first_try, row.id) < age)
+        running = (row for row in in_the_way if row.status in ACTIVE)
         if (row := next(older, None) or next(running, None)) is not None:
             clash = _clash(used, [one for one in in_the_way if one.id == row.id])
             found[job_id] = Blocker(row.id, row.status, row.pool, row.paused_at is not None, clash)
@@ -199,19 +209,8 @@ def _overlap(key: str, used: Collection[str]) -> bool:
     return any(key in places.holders(one) or one in places.holders(key) for one in used)
 
 
-def _older(job_id: int, used: UsedPlaces) -> Select[int]:
-    return select(JobPlace.job_id).where(JobPlace.job_id < job_id, _in_the_way(used))
-
-
-def _running(job_id: int, used: UsedPlaces) -> Select[int]:
-    """Younger jobs that run already: their conflict was discovered too late, or their place has
-    changed."""
-    other = aliased(Job)
-    return (
-        select(other.id)
-        .join(JobPlace, JobPlace.job_id == other.id)
-        .where(other.status.in_(ACTIVE), other.id > job_id, _in_the_way(used))
-    )
+def _age(job: type[Job]) -> ColumnElement[Any]:
+    return tuple_(func.coalesce(job.first_try_id, job.id), job.id)
 
 
 def _in_the_way(used: UsedPlaces) -> ColumnElement[bool]:
@@ -238,7 +237,8 @@ def ready() -> list[PendingJob]:
     """Returns all queued jobs that no other job blocks, oldest first."""
     goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
     columns: list[Any] = [
-        Job.id, Job.pool, Job.status, JobPlace.key, JobPlace.writes, JobPlace.replaces,
+        Job.id, Job.pool, Job.status, _FIRST_TRY,
+        JobPlace.key, JobPlace.writes, JobPlace.replaces,
     ]  # fmt: skip
     query = (
         select(*columns)
@@ -251,7 +251,7 @@ def ready() -> list[PendingJob]:
             jobs[row.id].append(row)
     free: list[PendingJob] = []
     written, read = _TakenPlaces(), _TakenPlaces()
-    for rows in sorted(jobs.values(), key=lambda rows: (rows[0].status not in ACTIVE, rows[0].id)):
+    for rows in sorted(jobs.values(), key=_in_order):
         job, used = rows[0], _used([row for row in rows if row.key is not None])
         blocked = written.overlap(used.all) or read.overlap(used.replaced)
         if job.status == JobStatus.QUEUED and not blocked:
@@ -259,6 +259,11 @@ def ready() -> list[PendingJob]:
         written.add(used.written)
         read.add(used.read)
     return free
+
+
+def _in_order(rows: list[Any]) -> tuple[bool, int, int]:
+    """``rows``: those of one job. What runs comes first, and then the oldest."""
+    return rows[0].status not in ACTIVE, rows[0].first_try, rows[0].id
 
 
 class _TakenPlaces:

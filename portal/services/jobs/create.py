@@ -143,6 +143,7 @@ def insert(
     ``confirms``: the dry run whose plan it must keep. Raises Conflict if one of its remotes is gone
     or may no longer be used by this person."""
     remotes.lock_usable(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
+    retried = retry_of or (confirms.retry_of_id if confirms else None)
     job = Job(
         name=transfer.name,
         operation=transfer.operation,
@@ -157,7 +158,8 @@ def insert(
         source_key=found.source,
         destination_key=found.destination,
         owner_id=actor.user.id,
-        retry_of_id=retry_of or (confirms.retry_of_id if confirms else None),
+        retry_of_id=retried,
+        first_try_id=_first_try(tx, retried),
         confirms_id=confirms.id if confirms else None,
         plan=confirms.plan if confirms else None,
     )
@@ -179,6 +181,11 @@ def insert(
     tx.commit()
     publish.created(job)
     return job
+
+
+def _first_try(tx: Session, retried: int | None) -> int | None:
+    earlier = select(func.coalesce(Job.first_try_id, Job.id)).where(Job.id == retried)
+    return None if retried is None else tx.scalar(earlier)
 
 
 def _act(job: Job) -> str:
