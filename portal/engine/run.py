@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +65,7 @@ class Run:
         self._moved_before = before.files_transferred if before and order.operation == "move" else 0
         #: As in the outcome of the last rclone.
         self._copied_only = (0, 0)
+        self._stayed: Mapping[str, int] = {}
         #: Whether an rclone was started that may have done a part of what was confirmed.
         self._acted = False
         #: As of the order.
@@ -232,8 +233,9 @@ class Run:
         self._cumulative.sends_again = every_byte and order.operation != "move"
         if every_byte or order.is_copied_first:
             self._cumulative.repeat(*self._copied_only)
+            order = replace(order, stayed=self._stayed)
         outcome = yield from _shown(self._compared(order, tick), self._with_earlier_attempts)
-        self._copied_only = outcome.copied_only
+        self._copied_only, self._stayed = outcome.copied_only, outcome.stayed
         return outcome
 
     def _ask(self, leader: int) -> None:

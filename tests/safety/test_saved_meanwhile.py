@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -314,6 +315,39 @@ def test_files_that_are_there_already_are_removed_from_the_source_unless_they_ch
     assert outcome.succeeded, outcome.reason
     assert kept(moving.source) == {}
     assert kept(moving.target) == {**before, "1/deeper/file 0001": b"2" * 9}
+
+
+@pytest.mark.parametrize("kind", WITH_HASH)
+@pytest.mark.parametrize("times", [1, 2])
+def test_files_of_which_only_the_mode_changes_count_once(
+    mover: Callable[..., Mover], kind: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by ``chmod -R``, or by a snapshot of hard links. The next try finds them equal."""
+    moving = mover(kind)
+    before = many(moving.source, 20)
+    for name in sorted(before)[:5]:
+        there = moving.target / name
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(before[name])
+    remove, met = MovedFiles.remove, Counter[str]()
+
+    def change_and_remove(self: MovedFiles, name: str) -> list[Fate]:
+        met[name] += 1
+        if met[name] <= times and not name.startswith("1/"):
+            (moving.source / name).chmod(0o640 + met[name])
+        return remove(self, name)
+
+    monkeypatch.setattr(MovedFiles, "remove", change_and_remove)
+    outcome, _ = moving.move(limit=None, options=Options(retries=2, transfers=4))
+    assert outcome.succeeded, outcome.reason
+    assert max(met.values()) == times + 1
+    assert kept(moving.source) == {}
+    assert kept(moving.target) == before
+    figures = outcome.progress
+    assert figures is not None
+    assert (figures.files_transferred, figures.files_total, figures.files_unchanged) == (16, 16, 5)
+    sent = sum(len(before[name]) for name in sorted(before)[5:])
+    assert (figures.bytes_transferred, figures.total_bytes) == (sent, sent)
 
 
 def set_time_back_small(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class TransferOrder:
     #: Older files at the destination that a move within one storage deletes before it renames new
     #: ones to their names.
     replaces: int = 0
+    #: Files of a move, and their sizes, that an earlier try has copied and not removed.
+    stayed: Mapping[str, int] = field(default_factory=dict)
     #: Both ends are folders of this machine, between which no file can be renamed.
     across_mounts: bool = False
     #: By what files are compared; of one that was not examined, as its options say.

@@ -43,7 +43,7 @@ class CumulativeProgress:
 
     def repeat(self, files: int, size: int) -> None:
         """So many files, and their bytes, of those that have arrived come once more with the next
-        rclone."""
+        rclone, but for those that it finds to be equal."""
         self._repeated = files, size
 
     def read(self, reading: Progress) -> Progress:
@@ -109,8 +109,8 @@ class CumulativeProgress:
     def _added(self, before: Progress, reading: Progress) -> Progress:
         """Adds what has arrived before. If not all of that was reported, it is the difference
         between what there was to do then and what is left now, if that is more."""
-        arrived = max(0, before.bytes_arrived - self._repeated[1])
-        files = max(0, before.files_transferred - self._repeated[0])
+        arrived = max(0, before.bytes_arrived - self._repeated[1]) + reading.found_again[1]
+        files = max(0, before.files_transferred - self._repeated[0]) + reading.found_again[0]
         left = reading.total_bytes or 0
         # An rclone that ended before it reported a total does not say what was left.
         if not self._is_exact and reading.total_bytes is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, get_type_hints
 
 from portal.engine.output.report import EQUAL, Report
@@ -67,6 +69,8 @@ class Progress:
     bytes_arrived: Annotated[int, Figure(published=False)] = 0
     files_unchanged: Annotated[int, Figure()] = 0
     files_deleted: Annotated[int, Figure(added=True)] = 0
+    #: Files that an earlier try has copied and this one found equal, and their bytes; no figure.
+    found_again: tuple[int, int] = (0, 0)
 
 
 FIGURES: dict[str, Figure] = {
@@ -84,12 +88,19 @@ class ProgressParser:
     kept.
     """
 
-    def __init__(self, operation: str, dry_run: bool, report: Report | None = None) -> None:
+    def __init__(
+        self,
+        operation: str,
+        dry_run: bool,
+        report: Report | None = None,
+        stayed: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """``stayed``: as of a ``TransferOrder``."""
         self._check = operation == "check"
         self._sync = operation == "sync"
         self._dry_run = dry_run
         self._report = report
-        self._counts = _ActionCounts(operation)
+        self._counts = _ActionCounts(operation, stayed)
         self._transferring = False
         self._total = 0
         self._files_total = 0
@@ -155,6 +166,7 @@ class ProgressParser:
             bytes_arrived=0 if self._dry_run else min(self._done, self._arrived(stats)),
             files_unchanged=self._unchanged(stats),
             files_deleted=self._counts.deleted if self._sync and not self._dry_run else 0,
+            found_again=self._counts.found_again,
         )
         return self._reading
 
@@ -274,8 +286,10 @@ class ProgressParser:
 class _ActionCounts:
     """Counts what the log of one rclone says about single files."""
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, stayed: Mapping[str, int]) -> None:
         self._move = operation == "move"
+        self._stayed = stayed
+        self.found_again = (0, 0)
         self.compared = False
         self.bytes = 0
         self.arrived = 0
@@ -307,7 +321,10 @@ class _ActionCounts:
         elif done.action is FileAction.GONE:
             self._copied.pop(done.name, None)
         elif done.action is FileAction.EQUAL:
-            self._deleted_first += 1
+            if (size := self._stayed.get(done.name)) is None:
+                self._deleted_first += 1
+            else:
+                self.found_again = self.found_again[0] + 1, self.found_again[1] + size
             if len(self.first_deleted) < _FIRST_DELETED:
                 self.first_deleted.append(done.name)
         elif done.action is FileAction.FAILED:

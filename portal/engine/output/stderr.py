@@ -116,9 +116,15 @@ class StderrReader:
 
     def note_removed(self, file: ProvenFile) -> None:
         """A proven file was removed from the source. The words are rclone's own."""
-        action = FileAction.EQUAL if file.action is FileAction.EQUAL else FileAction.DELETED
-        self._parser.note(Done(action, file.name, 0))
+        if file.action is FileAction.EQUAL:
+            self.note_equal(file)
+        else:
+            self._parser.note(Done(FileAction.DELETED, file.name, 0))
         self.log.add([LogLine(time.time(), "info", file.shown, "Deleted")])
+
+    def note_equal(self, file: ProvenFile) -> None:
+        """A file was found at the destination, and may count from now on."""
+        self._parser.note(Done(FileAction.EQUAL, file.name, 0))
 
     def note_gone(self, file: ProvenFile, message: str) -> None:
         """A proven file has left the source without us."""

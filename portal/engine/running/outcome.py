@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from portal.engine.output.found import Found
@@ -40,5 +41,7 @@ class Outcome:
     found_nothing: bool = False
     #: Files of a move, and their bytes, that have arrived and still lie at the source.
     copied_only: tuple[int, int] = (0, 0)
+    #: The first of these, and their sizes, where the next try may find that they are equal.
+    stayed: Mapping[str, int] = field(default_factory=dict)
     #: The first files that rclone said it deleted.
     deleted: tuple[str, ...] = ()

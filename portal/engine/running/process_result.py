@@ -82,6 +82,7 @@ class ProcessResult:
             modes_refused=not succeeded and modes_refused(nameless),
             marker_below=self.plan_builder is not None and self.plan_builder.marker_below,
             copied_only=self._copied_only,
+            stayed=self.removal.stayed if self.removal is not None else {},
             deleted=self.parser.first_deleted,
         )
 
@@ -98,6 +99,7 @@ class ProcessResult:
             retry_words=f"Nothing arrives from {self.order.storage}",
             found=self._found(succeeded=False),
             copied_only=self._copied_only,
+            stayed=self.removal.stayed if self.removal is not None else {},
         )
 
     @property

@@ -75,7 +75,7 @@ class RcloneProcess:
         self._order = order
         self._redactor = SecretRedactor(_secrets(order))
         self._report = _report(order, self._redactor)
-        self._parser = ProgressParser(order.operation, order.dry_run, self._report)
+        self._parser = ProgressParser(order.operation, order.dry_run, self._report, order.stayed)
         self._plan_builder = self._new_plan_builder() if order.dry_run else None
         self._left_out = left_out
         self._moved_files = moved_files
@@ -126,9 +126,8 @@ class RcloneProcess:
         if self._order.is_copied_first:
             files = self._moved_files or MovedFiles(Path(self._order.source))
             confirmed = self._order.confirmed
-            self._removal = SourceRemoval(
-                files, reader, confirmed.deletes if confirmed is not None else math.inf
-            )
+            most = confirmed.deletes if confirmed is not None else math.inf
+            self._removal = SourceRemoval(files, reader, most, self._order.stayed)
         reader.start()
         if self._report is not None:
             self._report.read(group.stdout)

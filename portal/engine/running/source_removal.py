@@ -4,6 +4,7 @@ destination, while nothing speaks against it, and counts what had to stay."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from portal.engine.output.statistics import FileAction, RcloneStatistics
@@ -13,6 +14,7 @@ from portal.transfers.counted import counted
 
 _AT_ONCE = 200
 _NAMED = 3
+_REMEMBERED = 1_000
 _CHANGED = "Changed while it was moved, so it was not removed from the source"
 _GONE = "Renamed, deleted or replaced at the source while it was moved"
 #: As rclone says it.
@@ -21,12 +23,14 @@ _TOO_MANY = "Couldn't delete: --max-delete threshold reached"
 
 @dataclass(slots=True)
 class SourceRemoval:
-    """``most``: so many files at most. All calls come from the thread that follows the transfer:
-    whoever does has found its lease valid just before."""
+    """``most``: so many files at most. ``earlier``: those that an earlier try has copied, and their
+    sizes. All calls come from the thread that follows the transfer: whoever does has found its
+    lease valid just before."""
 
     files: MovedFiles
     reader: StderrReader
     most: float = math.inf
+    earlier: Mapping[str, int] = field(default_factory=dict)
     #: Nothing is removed for now.
     paused: bool = False
     #: Nothing is removed any more.
@@ -38,6 +42,8 @@ class SourceRemoval:
     changed: int = 0
     #: How many of these rclone had copied, and their bytes.
     changed_copies: tuple[int, int] = (0, 0)
+    #: The first of these, and their sizes.
+    stayed: dict[str, int] = field(default_factory=dict)
     gone: int = 0
     #: Whether the removal of a file was refused.
     refused: bool = False
@@ -123,12 +129,24 @@ class SourceRemoval:
 
     def _note_changed(self, file: ProvenFile) -> None:
         self.changed += 1
-        if file.action is not FileAction.EQUAL:
-            files, size = self.changed_copies
-            self.changed_copies = files + 1, size + file.size
+        self._note_copy(file)
         if len(self.first_changed) < _NAMED:
             self.first_changed.append(file.shown)
         self.reader.note_error(file.shown, _CHANGED, file.name)
+
+    def _note_copy(self, file: ProvenFile) -> None:
+        """The next try sends it again, or finds that only its mode, its owner or its number of
+        links was changed."""
+        size = file.size
+        if file.action is FileAction.EQUAL:
+            if file.name not in self.earlier:
+                return  # it was there before all tries
+            size = self.earlier[file.name]
+            self.reader.note_equal(file)
+        files, total = self.changed_copies
+        self.changed_copies = files + 1, total + size
+        if len(self.stayed) < _REMEMBERED:
+            self.stayed[file.name] = size
 
     def _note_gone(self, file: ProvenFile) -> None:
         self.gone += 1
