@@ -72,13 +72,14 @@ def test_unknown_file_system_is_tried_where_that_is_allowed(
     def lexists(path: Path) -> bool:
         looked_up.append(path.name)
         (made,) = tmp_path.iterdir()
-        return folds and made.name.casefold() == path.name.casefold() != path.name
+        own = made.name == path.name
+        return own or (folds and made.name.casefold() == path.name.casefold())
 
     monkeypatch.setattr(os.path, "lexists", lexists)
     assert not case.folds_case(str(tmp_path), may_write=False)
     assert looked_up == []
     assert case.folds_case(str(tmp_path), may_write=True) is folds
-    assert len(looked_up) == 1
+    assert len(set(looked_up)) == 2
     assert list(tmp_path.iterdir()) == [], "what was made is taken away"
     assert not case.keeps_accents(str(tmp_path)), "nobody knows"
 
@@ -86,3 +87,28 @@ def test_unknown_file_system_is_tried_where_that_is_allowed(
 def test_folder_that_cannot_be_written_to_is_not_said_to_fold(kind: Any, tmp_path: Path) -> None:
     kind("fuse.something")
     assert not case.folds_case(str(tmp_path / "gone"), may_write=True)
+
+
+@pytest.mark.parametrize("sees", [[False, True], [True, False, True]], ids=["late", "in between"])
+def test_disk_that_loses_sight_of_a_new_file_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees: list[bool]
+) -> None:
+    """One that ignores case, and shows the file by no name at all at first."""
+    looks = iter(sees)
+    seen = [False]
+
+    def lexists(path: Path) -> bool:
+        if path.name.startswith(case.PREFIX):
+            seen[0] = next(looks, True)
+            return seen[0]
+        return seen[0] and next(looks, True)
+
+    monkeypatch.setattr(case.os.path, "lexists", lexists)
+    assert case._has_another_name(Path(f"{case.PREFIX}a"), Path(f"{case.PREFIX.upper()}a"))
+
+
+def test_disk_that_never_shows_a_new_file_is_taken_for_one_that_ignores_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(case.os.path, "lexists", lambda path: False)
+    assert case._has_another_name(Path("a"), Path("A"))

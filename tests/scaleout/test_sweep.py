@@ -152,7 +152,6 @@ def test_sweeper_that_freezes_loses_its_right(
         assert process.poll() is None
 
 
-@pytest.mark.parametrize("step", [120, -3600], ids=["ahead", "back"])
 def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
     app: Flask, settings: Settings
 ) -> None:

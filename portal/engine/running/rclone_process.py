@@ -166,6 +166,9 @@ class RcloneProcess:
             self._remove_from_source()
         # The caller says before each step whether the job is still its own.
         while self._removal is not None and self._removal.is_due:
+            if self._removal.paused and group.exit_code != 0:
+                self._removal.ended = True  # it was killed in its pause: that is the end
+                break
             time.sleep(tick if self._removal.paused else 0)
             yield None
             self._remove_from_source()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _WITH_CASE = frozenset(
 _OF_OBJECTS = frozenset({"s3", "azureblob", "google cloud storage", "b2"})
 _GET_FLAGS = 0x80086601
 _CASEFOLD = 0x40000000
+#: Looks at a new file, of which so many have to see it; and seconds between two of them.
+_LOOKS, _CERTAIN, _PAUSE = 20, 3, 0.01
 
 
 def folds_case(folder: str, *, may_write: bool) -> bool:
@@ -58,6 +61,21 @@ def _is_marked(folder: str) -> bool:
     return bool(struct.unpack("l", flags)[0] & _CASEFOLD)
 
 
+def _has_another_name(path: Path, other: Path) -> bool:
+    """Some disks, such as one that a program shows, lose sight of a new file for a moment: what
+    does not show the file by its own name has not shown that it has no other one."""
+    certain = 0
+    for _ in range(_LOOKS):
+        before = os.path.lexists(path)
+        if os.path.lexists(other):
+            return True
+        certain += before and os.path.lexists(path)
+        if certain == _CERTAIN:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
 def _tried(folder: str) -> bool:
     number = secrets.token_hex(8)
     path = Path(folder, f"{PREFIX}{number}")
@@ -66,7 +84,7 @@ def _tried(folder: str) -> bool:
     except OSError:
         return False  # then the transfer cannot write there either
     try:
-        return os.path.lexists(Path(folder, f"{PREFIX.upper()}{number}"))
+        return _has_another_name(path, Path(folder, f"{PREFIX.upper()}{number}"))
     finally:
         with suppress(OSError):
             path.unlink()
