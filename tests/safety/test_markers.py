@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portal.engine import Run, TransferOrder, precautions, rclone_path
-from portal.engine.answers.questions import Questions
+from portal.engine.answers.questions import NoAnswer, Questions
 from portal.engine.markers import PREFIX
 from portal.engine.precautions import Precautions
 from portal.engine.safety.marker_journal import Journal
@@ -64,6 +64,30 @@ def test_slow_storage_has_the_time_to_remove_markers(
     assert markers(tmp_path) == []
     assert notes(attempts) == []
     assert before.items() <= kept(tmp_path / "store" / "photos").items()
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_removal_that_fails_at_once_is_tried_again(
+    attempts, servers, tmp_path, monkeypatch, failing
+):
+    """The machine has no time to start the rclone that removes the markers."""
+    photographs(tmp_path / "source")
+    (tmp_path / "store" / "photos").mkdir(parents=True)
+    remote = servers.remote("nas", servers.start("webdav", tmp_path / "store"))
+    start, started = Questions.start, []
+
+    def fail_after_the_first(self: Any) -> None:
+        started.append(self)
+        if 1 < len(started) <= 1 + failing:
+            raise NoAnswer("it ended at once")
+        start(self)
+
+    monkeypatch.setattr(Questions, "start", fail_after_the_first)
+    outcome = attempts.run("sync", tmp_path / "source", "nas:photos", remote)
+    assert outcome.succeeded, outcome
+    assert len(started) > 1 + failing
+    assert markers(tmp_path) == []
+    assert notes(attempts) == []
 
 
 def test_stop_in_the_middle_of_a_look_leaves_no_marker_and_deletes_nothing(

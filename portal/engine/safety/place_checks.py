@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from portal.engine.safety.probe import Probe, ProbeResult, has_folder
 #: How many folders are compared at the same time, and how much of a path is shown.
 _AT_ONCE = 8
 _SHOWN = 200
+#: Tries to remove markers, as long as all of them took no longer than so many seconds.
+_REMOVALS, _QUICK = 3, 10.0
 
 
 class PlaceChecks:
@@ -201,11 +204,21 @@ class PlaceChecks:
             self._removal.wait()
 
     def _remove_by_another(self, probe: Probe) -> None:
+        """On a machine that has no time a try may fail at once; of a storage that does not answer
+        one takes long, and is enough."""
+        began, left = time.monotonic(), [self._destination]
+        for _ in range(_REMOVALS):
+            left = self._left_by_another(probe)
+            if not left or self._stopped or time.monotonic() - began > _QUICK:
+                break
+        self.left_behind += left
+
+    def _left_by_another(self, probe: Probe) -> list[str]:
         try:
             self._ends.start()
-            self.left_behind += probe.remove_by(self._ends.questions)
+            return probe.remove_by(self._ends.questions)
         except (EngineError, NoAnswer):
-            self.left_behind.append(self._destination)
+            return [self._destination]
         finally:
             self._ends.close()
 

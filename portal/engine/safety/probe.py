@@ -113,16 +113,15 @@ class Probe:
 
     def remove(self) -> list[str]:
         """Removes the markers; returns the places where one had to be left behind."""
-        left: dict[str, None] = {}
-        removals = [_attempt_removal(end, name) for end, name in self._written]
-        for (end, name), gone in zip(self._written, together(removals), strict=True):
+        written, self._written = self._written, []
+        removals = [_attempt_removal(end, name) for end, name in written]
+        for (end, name), gone in zip(written, together(removals), strict=True):
             if gone:
                 self._journal.removed(end.text, name)
             else:
                 self._journal.noted(end.text, name, given_up=True)
-                left[end.text] = None
-        self._written = []
-        return list(left)
+                self._written.append((end, name))
+        return list(dict.fromkeys(end.text for end, _ in self._written))
 
     def remove_by(self, questions: Questions) -> list[str]:
         """As ``remove``, but by another rclone than the one that wrote the markers."""
