@@ -29,11 +29,16 @@ def test_folder_that_is_just_being_made_or_in_use_stays(place: Path, owner: str 
     assert folder.is_dir()
 
 
-def test_folder_of_a_dead_process_goes(place: Path) -> None:
+@pytest.mark.parametrize("container", ["this", "another"])
+def test_folder_of_a_dead_process_goes_unless_another_container_has_made_it(
+    place: Path, container: str
+) -> None:
     folder = RuntimeDir().folder
-    (folder / "owner").write_text("4194304:1")
+    namespace = (folder / "owner").read_text().split(" ")[0]
+    number = namespace if container == "this" else f"{namespace}1"
+    (folder / "owner").write_text(f"{number} 4194304:1")
     runtime_dir.sweep_runtime_dirs()
-    assert not folder.exists()
+    assert folder.exists() is (container == "another")
 
 
 def test_owner_is_there_in_one_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ class RuntimeDir:
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         # In one step: a portal that starts in this moment reads it, and removes what nobody owns.
         unnamed = self.folder / f".{_OWNER}"
-        unnamed.write_text(process_identity())
+        unnamed.write_text(f"{_namespace()} {process_identity()}")
         unnamed.replace(self.folder / _OWNER)
 
     @property
@@ -59,8 +59,14 @@ def sweep_runtime_dirs() -> None:
     """Removes those that a process which is dead has left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            identity = (folder / _OWNER).read_text()
+            namespace, _, identity = (folder / _OWNER).read_text().partition(" ")
         except OSError:
             continue  # It is not ours, or belongs to somebody else.
-        if identity and not process_lives(identity):
+        # Of a process of another container that shares this folder nobody here knows.
+        if namespace == _namespace() and identity and not process_lives(identity):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _namespace() -> str:
+    """In which numbers of processes mean the same."""
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
