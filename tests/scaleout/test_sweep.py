@@ -14,12 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import update
 
 from portal.db import session as database
-from portal.db.session import database_time, session
-from portal.models import Job
-from portal.services.jobs import claims, rescue
+from portal.services.jobs import rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
 from portal.worker.executors.notifier import JobNotifier, queue_name
@@ -28,7 +25,7 @@ from tests.shipped import environment as shipped
 from tests.support.applications import engine_of
 from tests.support.parts import Redis
 from tests.support.project import ROOT
-from tests.support.transfers import history, status_of, stored
+from tests.support.transfers import claim_and_fall_silent, history, status_of, stored
 from tests.support.waiting import wait_for
 
 #: A process that sweeps and comes to no end of it.
@@ -104,16 +101,7 @@ def sweeper(settings: Settings, silence: str = "60s") -> Iterator[subprocess.Pop
 def silent(new_job: Callable[..., int]) -> Callable[..., int]:
     """A job whose worker was last heard of a minute ago."""
 
-    def make(**options: Any) -> int:
-        job_id = new_job(**options)
-        claims.claim(job_id, "lost:1")
-        minute = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
-        session.execute(minute)
-        session.commit()
-        session.remove()
-        return job_id
-
-    return make
+    return lambda **options: claim_and_fall_silent(new_job(**options))
 
 
 def swept(job_id: int) -> bool:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from socketio import Manager
-from sqlalchemy import NullPool, create_engine, func, select
+from sqlalchemy import NullPool, create_engine, func, select, update
 
-from portal.db.session import read_connection, session, write
+from portal.db.session import database_time, read_connection, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.services.actor import Actor
@@ -315,3 +315,13 @@ def scripted_rclone(folder: Path, body: str) -> Path:
             print(json.dumps({"stats": stats}), file=sys.stderr, flush=True)
     """
     return python_program(folder / "scripted-rclone", textwrap.dedent(head) + textwrap.dedent(body))
+
+
+def claim_and_fall_silent(job_id: int) -> int:
+    """Of a worker that was last heard of a minute ago."""
+    claims.claim(job_id, "lost:1")
+    minute = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
+    session.execute(minute)
+    session.commit()
+    session.remove()
+    return job_id

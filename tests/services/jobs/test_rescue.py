@@ -14,7 +14,13 @@ from portal.db.session import database_time, session
 from portal.models import Job
 from portal.services.actor import Actor
 from portal.services.jobs import claims, control, rescue
-from tests.support.transfers import assert_ended_once, history, status_of, stored
+from tests.support.transfers import (
+    assert_ended_once,
+    claim_and_fall_silent,
+    history,
+    status_of,
+    stored,
+)
 
 
 def put(job_id: int, **values: Any) -> None:
@@ -26,14 +32,7 @@ def put(job_id: int, **values: Any) -> None:
 def silent(new_job: Callable[..., int]) -> Callable[..., int]:
     """A job whose worker was last heard of a minute ago."""
 
-    def make(**options: Any) -> int:
-        job_id = new_job(**options)
-        claims.claim(job_id, "lost:1")
-        put(job_id, heartbeat_at=database_time(ago=60))
-        session.remove()
-        return job_id
-
-    return make
+    return lambda **options: claim_and_fall_silent(new_job(**options))
 
 
 def swept(job_id: int) -> bool:
