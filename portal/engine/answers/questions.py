@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
 from portal.engine.answers.inquiry import Inquiry
 from portal.engine.errors import EngineError
+from portal.engine.failures.exit_codes import retryable_reason
 from portal.engine.order import confinement
 from portal.engine.order.command import environment
 from portal.engine.order.remotes import beginning
@@ -30,7 +32,7 @@ from portal.engine.output.stderr import StderrReader
 from portal.engine.process.binary import ensure_executable, setpriv_path
 from portal.engine.process.group import ProcessGroup
 
-#: One try and short waits; the whole attempt is made again where that may help.
+#: One try and short waits of rclone, which would try for minutes.
 _SHORT_WAITS = (
     "--contimeout", "10s", "--timeout", "20s", "--retries", "1", "--low-level-retries", "1",
     "--use-json-log", "--log-level", "ERROR",
@@ -39,6 +41,10 @@ _SHORT_WAITS = (
 _START = 30.0
 _LISTENS = 5.0
 _TIMEOUT = 20.0
+#: A storage that says at once that it failed, as a busy one does, is asked again after these; not
+#: one that let somebody wait for longer than ``_AT_ONCE``.
+_PAUSES = (0.1, 0.4)
+_AT_ONCE = 2.0
 _POLL = 0.002
 _ERROR_LENGTH = 500
 _BOUNDARY = "7b0e2fb5d1c24ad7a1d0c0f6e4b7a9c3"
@@ -170,6 +176,20 @@ class Questions:
     # --- how ------------------------------------------------------------------------------------
 
     def _send(self, path: str, body: bytes, kind: str) -> dict[str, Any]:
+        for pause in (*_PAUSES, None):
+            asked = time.monotonic()
+            status, answered = self._send_once(path, body, kind)
+            if status == HTTPStatus.OK:
+                break
+            error = NoAnswer(self._printable(answered))
+            at_once = time.monotonic() - asked < _AT_ONCE
+            if pause is None or not at_once or retryable_reason((error.message,)) is None:
+                raise error
+            time.sleep(pause)
+        return answered
+
+    def _send_once(self, path: str, body: bytes, kind: str) -> tuple[int, dict[str, Any]]:
+        """The status, and the answer or what rclone says of its error."""
         connection = _UnixConnection(self._socket, _TIMEOUT)
         try:
             connection.request("POST", path, body, {"Content-Type": kind})
@@ -183,10 +203,12 @@ class Questions:
         finally:
             connection.close()
         answered: dict[str, Any] = reply if isinstance(reply, dict) else {}
-        if answer.status != 200:
-            reply = self._redactor.redact(str(answered.get("error", answer.reason)))
-            raise NoAnswer(printable(reply, _ERROR_LENGTH))
-        return answered
+        if answer.status != HTTPStatus.OK:
+            answered.setdefault("error", answer.reason)
+        return answer.status, answered
+
+    def _printable(self, answered: dict[str, Any]) -> str:
+        return printable(self._redactor.redact(str(answered["error"])), _ERROR_LENGTH)
 
     def _await_socket(self, group: ProcessGroup, reader: StderrReader) -> None:
         deadline = time.monotonic() + _START
