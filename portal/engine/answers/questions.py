@@ -176,17 +176,19 @@ class Questions:
     # --- how ------------------------------------------------------------------------------------
 
     def _send(self, path: str, body: bytes, kind: str) -> dict[str, Any]:
-        for pause in (*_PAUSES, None):
+        pauses = iter(_PAUSES)
+        while True:
             asked = time.monotonic()
             status, answered = self._send_once(path, body, kind)
             if status == HTTPStatus.OK:
-                break
+                return answered
             error = NoAnswer(self._printable(answered))
             at_once = time.monotonic() - asked < _AT_ONCE
-            if pause is None or not at_once or retryable_reason((error.message,)) is None:
+            passes = at_once and retryable_reason((error.message,)) is not None
+            pause = next(pauses, None)
+            if pause is None or not passes:
                 raise error
             time.sleep(pause)
-        return answered
 
     def _send_once(self, path: str, body: bytes, kind: str) -> tuple[int, dict[str, Any]]:
         """The status, and the answer or what rclone says of its error."""
