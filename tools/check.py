@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STRICTER = "portal/engine/**,portal/services/**,portal/worker/**"
 STRICTER_PERCENT = 95
 
-# Processes of tests that work: one for each core of the smallest machine, and one for the time in
+# Processes of tests that work: one for each core of the smallest machine, and two for the time in
 # which the others wait for a server or for rclone.
-WORKING = 3
+WORKING = 4
 # And of those that wait three quarters of their time. They run beside the ones that work, and go
 # before them: to start a server takes the processor for a second, and somebody waits for it. With
 # more processes deadlines are missed.

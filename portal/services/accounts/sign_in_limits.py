@@ -86,7 +86,15 @@ def remember_address(tx: Session, user_id: int, address: str) -> None:
     """Remembers that the user has signed in from here. Also deletes rows that are of no use any
     more."""
     moment = now()
-    tx.merge(KnownAddress(user_id=user_id, address=_network(address), seen_at=moment))
+    seen = insert_into(tx, KnownAddress).values(
+        user_id=user_id, address=_network(address), seen_at=moment
+    )
+    tx.execute(
+        seen.on_conflict_do_update(
+            index_elements=[KnownAddress.user_id, KnownAddress.address],
+            set_={"seen_at": moment},
+        )
+    )
     tx.execute(delete(KnownAddress).where(KnownAddress.seen_at < moment - _REMEMBER_FOR))
     tx.execute(delete(SignInLimit).where(SignInLimit.counted_at < moment - _FORGOTTEN))
 

@@ -94,11 +94,11 @@ class Tail:
 def begin(job_id: int, attempt: int) -> Tail | None:
     """Returns where this attempt continues the log; None if a later attempt has already begun."""
     with write() as tx:
-        log = tx.get(JobLog, job_id, populate_existing=True)
-        if log is None:
-            log = JobLog(job_id=job_id, lines=0, kept_lines=0, kept_bytes=0, errors=0)
-            tx.add(log)
-        elif log.attempt > attempt:
+        new = {"attempt": attempt, "lines": 0, "kept_lines": 0, "kept_bytes": 0, "errors": 0}
+        first = insert_into(tx, JobLog).values(job_id=job_id, **new)
+        tx.execute(first.on_conflict_do_nothing())
+        log = tx.get_one(JobLog, job_id, populate_existing=True, with_for_update=True)
+        if log.attempt > attempt:
             return None
         log.attempt, log.removed_at = attempt, None
         tx.commit()

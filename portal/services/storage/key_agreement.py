@@ -9,7 +9,7 @@ from __future__ import annotations
 import structlog
 from sqlalchemy.orm import Session
 
-from portal.db.session import write
+from portal.db.session import insert_into, write
 from portal.errors import SettingsError
 from portal.models import KeyFingerprint
 from portal.services.storage.encryption import Keys
@@ -28,36 +28,37 @@ def of_serving(keys: Keys, *, alone: bool) -> None:
     this key nor a previous one is the noted key. A process that is ``alone`` may start anyway: its
     former key may be lost."""
     with write() as tx:
-        noted = tx.get(KeyFingerprint, _ROW)
-        if noted is not None and not keys.knows(noted.fingerprint):
+        noted = _first_or_noted(tx, keys)
+        if not keys.knows(noted.fingerprint):
             if not alone:
                 raise SettingsError(_ANOTHER_KEY)
             log.warning(
                 "the secret key is another than before; what was stored encrypted cannot be read "
                 "unless PORTAL_PREVIOUS_SECRET_KEYS names the former one"
             )
-        _note(tx, keys)
+        noted.fingerprint = keys.fingerprint()
         tx.commit()
 
 
 def of_worker(keys: Keys) -> None:
     """Raises SettingsError if neither the worker's key nor a previous one is the portal's."""
     with write() as tx:
-        noted = tx.get(KeyFingerprint, _ROW)
-        if noted is None:
-            _note(tx, keys)
-            tx.commit()
-        elif not keys.knows(noted.fingerprint):
+        if not keys.knows(_first_or_noted(tx, keys).fingerprint):
             raise SettingsError(_ANOTHER_KEY)
+        tx.commit()
 
 
 def of_rotation(tx: Session, keys: Keys) -> None:
     """Notes that everything is encrypted with the present key now, if that was a key of this portal
     at all."""
-    noted = tx.get(KeyFingerprint, _ROW)
+    noted = tx.get(KeyFingerprint, _ROW, with_for_update=True)
     if noted is not None and keys.knows(noted.fingerprint):
-        _note(tx, keys)
+        noted.fingerprint = keys.fingerprint()
 
 
-def _note(tx: Session, keys: Keys) -> None:
-    tx.merge(KeyFingerprint(id=_ROW, fingerprint=keys.fingerprint()))
+def _first_or_noted(tx: Session, keys: Keys) -> KeyFingerprint:
+    """The row, locked. Of several processes that start on a new database at once, one is the first
+    to note its key, and the others wait to see it."""
+    first = insert_into(tx, KeyFingerprint).values(id=_ROW, fingerprint=keys.fingerprint())
+    tx.execute(first.on_conflict_do_nothing())
+    return tx.get_one(KeyFingerprint, _ROW, with_for_update=True)
