@@ -20,7 +20,7 @@ from portal.services.jobs.reports import Ending
 from portal.services.storage.connections import Unusable
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
-from portal.transfers.local_paths import PathRefused
+from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.options import from_json
 from portal.worker import preflight
 from portal.worker.attempt_log import AttemptLog
@@ -36,6 +36,8 @@ SILENT = 3.0
 #: Seconds for which a worker that is being stopped keeps trying to write to an unavailable
 #: database.
 LAST_TRIES = 3.0
+#: Seconds until an unavailable database is asked again.
+_ASK_AGAIN = 0.5
 
 _DATABASE_UNREACHABLE = "Its worker could not reach the database."
 
@@ -197,8 +199,10 @@ class Attempt:
     def _transfer(self, running: RunningJob) -> Ending:
         roots = open_to_transfers(self._settings)
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        unfilled = preflight.unfilled_source(self._order)
-        order = preflight.check_endpoints(self._order, roots, mounts)
+        checked = self._check_before(running, roots, mounts)
+        if checked is None:
+            return Ending(False, None, None)
+        order, unfilled = checked
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             order,
@@ -236,6 +240,22 @@ class Attempt:
             plan,
             {**asdict(outcome.found), "unfilled_source_id": unfilled},
         )
+
+    def _check_before(
+        self, running: RunningJob, roots: Roots, mounts: engine.KnownMounts
+    ) -> tuple[engine.TransferOrder, int | None] | None:
+        """Returns the order with its ends, and the job that was to fill its source and did not.
+        While the database is unavailable it is asked again: nothing has begun yet. Returns None if
+        the attempt has to end before."""
+        while not self._is_to_stop(running):
+            try:
+                unfilled = preflight.unfilled_source(self._order)
+                return preflight.check_endpoints(self._order, roots, mounts), unfilled
+            except AWAY as error:
+                self._log.warning("the job was not checked", error=reason(error))
+                session.rollback()
+            self._stopping.wait(_ASK_AGAIN)
+        return None
 
     def _follow(self, run: engine.Run, running: RunningJob, watch: Callable[[int], None]) -> None:
         def begun(leader: int) -> None:

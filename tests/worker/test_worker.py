@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from portal.engine import FIGURES
 from portal.models import Job
@@ -260,6 +261,52 @@ def test_database_that_is_away_for_longer_than_the_patience_loses_no_end(
     on_database(settings.data_dir, "ALTER TABLE elsewhere RENAME TO job_events")
     assert running.ended()
     assert status_of(job_id) == "completed"
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Lets a check before the start find no database so many times; the tries."""
+
+    def let(check: str, times: float) -> list[str]:
+        real, tries = getattr(attempt.preflight, check), []
+
+        def find_nothing(*arguments: Any) -> Any:
+            tries.append(check)
+            if len(tries) <= times:
+                raise OperationalError("SELECT 1", {}, Exception("away"))
+            return real(*arguments)
+
+        monkeypatch.setattr(attempt, "_ASK_AGAIN", 0.01)
+        monkeypatch.setattr(attempt.preflight, check, find_nothing)
+        return tries
+
+    return let
+
+
+@pytest.mark.parametrize("check", ["unfilled_source", "check_endpoints"])
+def test_database_that_is_away_just_after_the_claim_costs_a_moment_and_not_the_job(
+    new_job: Any, execute: Callable[..., None], away: Callable[..., list[str]], check: str
+) -> None:
+    tries = away(check, times=2)
+    job_id = new_job()
+    execute(job_id)
+    job = stored(job_id)
+    assert (job.status, job.attempt, job.error) == ("completed", 1, None)
+    assert len(tries) == 3
+
+
+def test_job_that_cannot_be_checked_goes_back_when_its_worker_stops(
+    new_job: Any, begin: Any, away: Callable[..., list[str]], root: Path
+) -> None:
+    tries = away("unfilled_source", times=float("inf"))
+    job_id = new_job()
+    running = begin(job_id)
+    wait_for(lambda: len(tries) >= 3)
+    assert status_of(job_id) == "running"
+    running.worker.stop()
+    assert running.ended(5)
+    assert history(job_id) == ["queued", "running", "queued"]
+    assert not (root / "to").exists()
 
 
 def test_stop_gives_the_job_back_with_no_rclone_left(
