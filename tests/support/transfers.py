@@ -22,8 +22,9 @@ from sqlalchemy import NullPool, create_engine, func, select, update
 from portal.db.session import database_time, read_connection, session, write
 from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
+from portal.runtime.context import current
 from portal.services.actor import Actor
-from portal.services.jobs import claims, create, places, reports
+from portal.services.jobs import claims, create, places, reports, rescue
 from portal.services.jobs.claims import Claim, ClaimStatus
 from portal.services.jobs.reports import ProgressReport
 from portal.services.jobs.totals import DIFFERENT, Total
@@ -317,8 +318,16 @@ def scripted_rclone(folder: Path, body: str) -> Path:
     return python_program(folder / "scripted-rclone", textwrap.dedent(head) + textwrap.dedent(body))
 
 
+def know_the_clocks() -> None:
+    """As a process that has swept before: it knows that the database's clock was not just set."""
+    clocks = current()[rescue._Clocks]
+    if clocks._previous is None:
+        clocks.agree(0.0)
+
+
 def claim_and_fall_silent(job_id: int) -> int:
     """Of a worker that was last heard of a minute ago."""
+    know_the_clocks()
     claims.claim(job_id, "lost:1")
     minute = update(Job).where(Job.id == job_id).values(heartbeat_at=database_time(ago=60))
     session.execute(minute)

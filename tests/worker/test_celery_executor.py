@@ -15,9 +15,9 @@ from sqlalchemy.exc import OperationalError
 
 from portal.db.session import database_time, session
 from portal.models import Job
-from portal.services.jobs import claims, rescue
+from portal.services.jobs import rescue
 from portal.settings import Settings
-from tests.support.transfers import status_of, stored
+from tests.support.transfers import claim_and_fall_silent, status_of, stored
 from tests.support.waiting import wait_for
 
 AWAY = OperationalError("SELECT 1", {}, Exception("away"))
@@ -152,9 +152,7 @@ def test_job_of_a_silent_worker_gets_a_message(
     executor: Any, messages: Messages, new_job: Any
 ) -> None:
     job_id = new_job()
-    claims.claim(job_id, "lost:1")
-    session.execute(update(Job).values(heartbeat_at=database_time(ago=60)))
-    session.commit()
+    claim_and_fall_silent(job_id)
     assert executor._sweep(everything=False)
     assert status_of(job_id) == "queued"
     assert messages.waiting == [(job_id, None)]

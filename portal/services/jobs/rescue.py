@@ -97,7 +97,8 @@ def _is_stale(seconds: float) -> ColumnElement[bool]:
 
 class _Clocks:
     """Notices that the database's clock was set: until living workers have sent another heartbeat,
-    the ages of all of them are wrong."""
+    the ages of all of them are wrong. Whether it was set just before the first look nobody knows.
+    """
 
     def __init__(self) -> None:
         self._previous: tuple[datetime, float, float] | None = None
@@ -109,7 +110,9 @@ class _Clocks:
         database = session.scalars(select(database_time())).one()
         session.rollback()
         answered = elapsed()
-        if self._previous is not None:
+        if self._previous is None:
+            self._wrong_until = answered + stalled_after / 4  # longer than between two heartbeats
+        else:
             then, asked_then, answered_then = self._previous
             gone_on = (database - then).total_seconds()
             ahead, behind = gone_on - (answered - asked_then), asked - answered_then - gone_on

@@ -39,6 +39,7 @@ from tests.support.program import Program
 from tests.support.transfers import (
     Counted,
     counted_bytes,
+    know_the_clocks,
     miscounted,
     miscounted_totals,
     reading,
@@ -59,6 +60,7 @@ def of_a_dead_process(job: Job) -> None:
 def of_a_silent_worker(job: Job) -> None:
     session.execute(update(Job).values(heartbeat_at=now() - timedelta(minutes=1)))
     session.commit()
+    know_the_clocks()
     rescue.sweep(45, 60)
 
 

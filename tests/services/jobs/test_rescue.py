@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from portal.db.session import database_time, session
 from portal.models import Job
+from portal.runtime.context import current
 from portal.services.actor import Actor
 from portal.services.jobs import claims, control, rescue
 from tests.support.transfers import (
@@ -45,6 +46,7 @@ def test_jobs_of_living_workers_stay_theirs_when_the_clock_is_set(
     silent: Callable[..., int], monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Their last heartbeats look old then, or come from the future."""
+    current().put(rescue._Clocks())
     moment = [1000.0]
     monkeypatch.setattr(rescue, "elapsed", lambda: moment[0])
     rescue.sweep(45, 60)
@@ -58,6 +60,24 @@ def test_jobs_of_living_workers_stay_theirs_when_the_clock_is_set(
         assert not swept(job_id)
     moment[0] += 10
     assert swept(job_id)  # no heartbeat came after that either
+
+
+def test_clock_that_was_set_before_the_first_sweep_costs_nobody_a_job(
+    silent: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has just started knows of no other time."""
+    moment = [1000.0]
+    monkeypatch.setattr(rescue, "elapsed", lambda: moment[0])
+    job_id = silent()
+    current().put(rescue._Clocks())
+    assert not swept(job_id)
+    moment[0] += 11
+    assert not swept(job_id)
+    put(job_id, heartbeat_at=database_time())  # a living worker has sent it by now
+    moment[0] += 1
+    assert not swept(job_id)
+    put(job_id, heartbeat_at=database_time(ago=60))
+    assert swept(job_id)
 
 
 def test_job_that_lost_its_worker_four_times_is_failed_and_says_why(
