@@ -199,10 +199,10 @@ class Attempt:
     def _transfer(self, running: RunningJob) -> Ending:
         roots = open_to_transfers(self._settings)
         mounts = engine.KnownMounts(self._settings.data_dir, roots)
-        checked = self._check_before(running, roots, mounts)
-        if checked is None:
+        ready = self._check_before(running, roots, mounts)
+        if ready is None:
             return Ending(False, None, None)
-        order, unfilled = checked
+        order, unfilled = ready
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             order,

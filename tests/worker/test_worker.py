@@ -310,10 +310,10 @@ def test_job_that_cannot_be_checked_goes_back_when_its_worker_stops(
 
 
 def test_stop_gives_the_job_back_with_no_rclone_left(
-    new_job: Any, begin: Any, settings: Settings, root: Path, events: Recorder
+    new_job: Any, begin: Any, user: Any, settings: Settings, root: Path, events: Recorder
 ) -> None:
     source = fill(root / "from", MIB, 6)
-    job_id = new_job(source=source, bandwidth_limit="2M")
+    job_id = new_job(source=source, bandwidth_limit="512k")
     running = begin(job_id)
     wait_for(lambda: stored(job_id).bytes_transferred > MIB)
     running.worker.stop()
@@ -328,6 +328,7 @@ def test_stop_gives_the_job_back_with_no_rclone_left(
     assert counted_bytes().dashboard == job.bytes_transferred
     running.worker.execute(job_id)  # one that was stopped claims nothing
     assert status_of(job_id) == "queued"
+    control.limit(job_id, None, actor=Actor(user("bob")))
     assert begin(job_id).ended(30)
     job = stored(job_id)
     assert (job.status, job.attempt) == ("completed", 2)
