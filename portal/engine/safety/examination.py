@@ -10,7 +10,6 @@ Anything that cannot be found out counts as not safe.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,7 +182,7 @@ class Examination:
         refusal = self._prove(single)
         if refusal or single or not self._shares(chosen):
             return refusal
-        return self._place_checks.of_shared(_mounted_in_one(order.source, order.destination))
+        return self._place_checks.of_shared(places.mounted_in_one(order.source, order.destination))
 
     def _with_storages(self) -> Verdict:
         order = self._order
@@ -389,16 +388,3 @@ def _file_systems(destination: str) -> list[str]:
     folder = existing(destination)
     below = folder.rstrip("/") + "/"
     return [folder, *(one.point for one in places.mounts() if one.point.startswith(below))]
-
-
-def _mounted_in_one(source: str, destination: str) -> list[str]:
-    """Paths below both ends where a disk is mounted in one of them: it may be a pool that shows the
-    folder of the other."""
-    tails: dict[str, None] = {}
-    for end in map(os.path.realpath, (source, destination)):
-        below = end.rstrip("/") + "/"
-        points = [one.point for one in places.mounts() if one.point.startswith(below)]
-        tails |= dict.fromkeys(point.removeprefix(below) for point in points)
-    return [
-        tail for tail in tails if all(Path(end, tail).is_dir() for end in (source, destination))
-    ]

@@ -98,6 +98,19 @@ def by_path(path: str) -> str:
     return _readable(_slashed(os.path.realpath(path)))
 
 
+def mounted_in_one(source: str, destination: str) -> list[str]:
+    """Paths below both ends where a disk is mounted in one of them: it may be a pool that shows the
+    folder of the other."""
+    tails: dict[str, None] = {}
+    for end in map(os.path.realpath, (source, destination)):
+        below = end.rstrip("/") + "/"
+        points = [one.point for one in mounts() if one.point.startswith(below)]
+        tails |= dict.fromkeys(point.removeprefix(below) for point in points)
+    return [
+        tail for tail in tails if all(Path(end, tail).is_dir() for end in (source, destination))
+    ]
+
+
 def kind_of_local(path: str) -> str:
     """The type of the file system, such as ``ext4``, that holds a local path."""
     return mount_of(os.path.realpath(path), mounts()).kind
