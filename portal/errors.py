@@ -36,12 +36,14 @@ class Invalid(PortalError):
 
 
 class TooMany(PortalError):
-    """Asked too often; ``seconds``: how long to wait."""
+    """Asked too often, or for too much at once; ``seconds``: how long to wait."""
 
     status = 429
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__("Too many attempts. Wait a moment and try again.")
+    def __init__(
+        self, seconds: int, message: str = "Too many attempts. Wait a moment and try again."
+    ) -> None:
+        super().__init__(message)
         self.seconds = seconds
 
 

@@ -9,7 +9,7 @@ from portal.engine.answers.listing import (
     make_folder,
 )
 from portal.engine.answers.matching import Matching, MatchingFile, list_matching
-from portal.engine.errors import EngineError
+from portal.engine.errors import Abandoned, EngineError
 from portal.engine.markers import is_marker
 from portal.engine.order.command import TransferOrder
 from portal.engine.order.confinement import problem as confinement_problem
@@ -32,6 +32,7 @@ from portal.engine.safety.known_mounts import KnownMounts
 
 __all__ = [
     "FIGURES",
+    "Abandoned",
     "BackendOption",
     "ConfirmedPlan",
     "CurrentFile",

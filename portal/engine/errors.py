@@ -1,4 +1,4 @@
-"""The one error of the engine."""
+"""The error of the engine."""
 
 from __future__ import annotations
 
@@ -9,3 +9,10 @@ class EngineError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Abandoned(EngineError):
+    """Nobody waits for the answer any more, so rclone was ended. What it had done is not known."""
+
+    def __init__(self) -> None:
+        super().__init__("The question was given up: nobody waits for the answer.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from portal.models import Role, User
+from portal.runtime.fair_turns import never
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class Actor:
     #: A name for somebody without an account: what the person typed, or the part that acts by
     #: itself.
     alias: str = ""
+    #: Whether nobody waits for the answer any more: the browser has closed the connection.
+    is_gone: Callable[[], bool] = field(default=never, compare=False)
 
     @property
     def user(self) -> User:

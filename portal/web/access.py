@@ -13,6 +13,7 @@ from portal.db.session import session
 from portal.errors import Forbidden, NotFound, PortalError
 from portal.models import Job, Role, Scope, User
 from portal.realtime.cache import caches
+from portal.runtime.fair_turns import never
 from portal.services import actor as actors
 from portal.services.accounts import api_tokens, sessions
 from portal.services.actor import Actor
@@ -95,7 +96,7 @@ def address() -> str:
 
 def actor() -> Actor:
     """Returns the actor of whatever this request does."""
-    return Actor(me(), address())
+    return Actor(me(), address(), is_gone=request.environ.get("portal.is_gone", never))
 
 
 def job_or_404(job_id: int, *, to_change: bool = False) -> Job:

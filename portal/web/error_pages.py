@@ -44,7 +44,7 @@ _TITLES = {
     413: "That is too large",
     415: "That is not JSON",
     422: "Check the form",
-    429: "Too many attempts",
+    429: "Please wait a moment",
     500: "Something went wrong here",
     503: "The portal is not available right now",
 }

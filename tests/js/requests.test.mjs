@@ -82,6 +82,20 @@ test('a slow reply cannot undo a newer push', () => {
   assert.equal(reply(5).detail.shouldSwap, true);
 });
 
+test('what has no turn says so where its answer would be, and a poll does not', () => {
+  const { document } = openWindow();
+  document.body.innerHTML = '<dialog data-patience="25000"><button></button></dialog><p></p>';
+  const swaps = (elt) =>
+    page('connected').fire('htmx:beforeSwap', {
+      target: document.body,
+      requestConfig: { verb: 'get', elt },
+      xhr: { status: 429 },
+      shouldSwap: false,
+    }).detail.shouldSwap;
+  assert.equal(swaps(document.querySelector('button')), true);
+  assert.equal(swaps(document.querySelector('p')), false);
+});
+
 test('a refused form is shown again with its errors; a refused click is told', () => {
   const at = page('connected');
   assert.equal(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,20 @@ class Listing:
     unknown: str = ""
 
 
-def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> Listing:
-    """Folders first, then files, each by name. Raises EngineError if rclone cannot be started."""
+def list_folder(
+    rclone: Path,
+    remote: Remote,
+    path: str,
+    *,
+    seconds: float,
+    is_unwanted: Callable[[], bool] = lambda: False,
+) -> Listing:
+    """Folders first, then files, each by name. Raises EngineError if rclone cannot be started, and
+    as its subclass Abandoned once ``is_unwanted``."""
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
-    answer = run_once(rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES)
+    answer = run_once(
+        rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES, is_unwanted=is_unwanted
+    )
     listed = ListingReader(answer)
     shown = (entry for entry in map(_entry, listed.entries()) if not is_marker(entry.name))
     entries = sorted(shown, key=lambda entry: (not entry.folder, entry.name))
@@ -68,21 +78,36 @@ def list_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> L
     )
 
 
-def answers_to_anything(rclone: Path, remote: Remote, *, seconds: float) -> bool:
+def answers_to_anything(
+    rclone: Path,
+    remote: Remote,
+    *,
+    seconds: float,
+    is_unwanted: Callable[[], bool] = lambda: False,
+) -> bool:
     """Whether it lists even a folder that cannot exist, as a web page does that answers to whatever
-    is asked. Raises EngineError if rclone cannot be started."""
+    is asked. Raises as ``list_folder``."""
     name = f"no-such-{secrets.token_hex(8)}"
     wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, name)]
-    return run_once(rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES).exit_code in (
-        0,
-        _PANIC,
-    )
-
-
-def make_folder(rclone: Path, remote: Remote, path: str, *, seconds: float) -> str | None:
-    """None, or why not. A storage of objects keeps no empty folder, and says nothing."""
     answer = run_once(
-        rclone, ["mkdir", "--", address(remote, path)], remote, seconds=seconds, most=_MAX_BYTES
+        rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES, is_unwanted=is_unwanted
+    )
+    return answer.exit_code in (0, _PANIC)
+
+
+def make_folder(
+    rclone: Path,
+    remote: Remote,
+    path: str,
+    *,
+    seconds: float,
+    is_unwanted: Callable[[], bool] = lambda: False,
+) -> str | None:
+    """None, or why not. A storage of objects keeps no empty folder, and says nothing. Raises as
+    ``list_folder``."""
+    wanted = ["mkdir", "--", address(remote, path)]
+    answer = run_once(
+        rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES, is_unwanted=is_unwanted
     )
     return problem(answer, seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,15 @@ class Matching:
 
 
 def list_matching(
-    rclone: Path, remote: Remote | None, path: str, options: Options, *, seconds: float
+    rclone: Path,
+    remote: Remote | None,
+    path: str,
+    options: Options,
+    *,
+    seconds: float,
+    is_unwanted: Callable[[], bool] = lambda: False,
 ) -> Matching:
-    """``path``: on the remote, or an absolute local one. Raises EngineError if rclone cannot be
-    started."""
+    """``path``: on the remote, or an absolute local one. Raises as ``list_folder``."""
     if remote is None and (not path.startswith("/") or "\0" in path):
         raise EngineError("A folder of this machine must be an absolute path.")
     try:
@@ -56,7 +62,7 @@ def list_matching(
     try:
         only = None
         if options.filters:
-            shape = single_file.shape_of(rclone, remote, path)
+            shape = single_file.shape_of(rclone, remote, path, is_unwanted=is_unwanted)
             if shape.problem:
                 return Matching(0, 0, (), partial=False, problem=shape.problem)
             only = shape.name
@@ -68,7 +74,13 @@ def list_matching(
         where = path if remote is None else address(remote, path)
         read = [os.path.realpath(runtime_dir.folder), *([path] if remote is None else [])]
         answer = run_once(
-            rclone, [*wanted, where], remote, seconds=seconds, most=_MAX_BYTES, paths=read
+            rclone,
+            [*wanted, where],
+            remote,
+            seconds=seconds,
+            most=_MAX_BYTES,
+            paths=read,
+            is_unwanted=is_unwanted,
         )
     finally:
         runtime_dir.remove()

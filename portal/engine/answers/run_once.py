@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.engine.errors import EngineError
+from portal.engine.errors import Abandoned, EngineError
 from portal.engine.failures.error_names import names_of
 from portal.engine.order import confinement
 from portal.engine.order.remotes import Remote, beginning, variables
@@ -26,6 +26,8 @@ SHORT_WAITS = (
     "--use-json-log", "--log-level", "ERROR",
 )  # fmt: skip
 _POLL = 0.01
+#: Seconds between two looks whether the answer is still wanted.
+_LOOK_EVERY = 0.25
 _ERROR_LENGTH = 2_000
 
 
@@ -53,10 +55,12 @@ def run_once(
     most: int,
     paths: Sequence[str] = (),
     began: Callable[[Callable[[], None]], None] | None = None,
+    is_unwanted: Callable[[], bool] = lambda: False,
 ) -> RcloneAnswer:
     """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is called with a function
     that ends rclone early, from any thread. ``paths``: paths of this machine that rclone may read.
-    Raises EngineError if rclone cannot be started."""
+    ``is_unwanted`` is asked now and then; once it is true, rclone is ended.
+    Raises EngineError if rclone cannot be started, Abandoned if the answer became unwanted."""
     ensure_executable(rclone)
     start = beginning(setpriv_path(), rclone, [remote] if remote else [])
     begun = time.monotonic()
@@ -71,12 +75,10 @@ def run_once(
         )
     except OSError as error:
         raise EngineError(f"rclone cannot be started: {error.strerror}.") from error
-    late = threading.Event()
-    clock = threading.Timer(seconds, _give_up, (group, late))
-    clock.daemon = True
-    clock.start()
+    early = _EarlyEnd(group)
+    threading.Thread(target=early.watch, args=(seconds, is_unwanted), daemon=True).start()
     if began is not None:
-        began(lambda: _give_up(group, late))
+        began(early.end)
     reader = StderrReader(
         group.stderr,
         ProgressParser("copy", False),
@@ -86,16 +88,18 @@ def run_once(
     try:
         output, full = _read(group, most)
     finally:
-        clock.cancel()
-        _end(group, wait=not late.is_set())
+        early.answered.set()
+        _end(group, wait=not early.late)
     reader.wait()
+    if early.unwanted:
+        raise Abandoned
     errors = list(reader.errors)
     lines = tuple(printable(error.text, _ERROR_LENGTH) for error in errors)
     names = names_of(arguments[-1], remote)
     nameless_errors = tuple(names.without(error) for error in errors)
     seconds_taken = time.monotonic() - begun
     return RcloneAnswer(
-        group.exit_code or 0, output, lines, nameless_errors, late.is_set(), full, seconds_taken
+        group.exit_code or 0, output, lines, nameless_errors, early.late, full, seconds_taken
     )
 
 
@@ -112,9 +116,25 @@ def _read(group: ProcessGroup, most: int) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _give_up(group: ProcessGroup, late: threading.Event) -> None:
-    late.set()
-    _kill(group)
+class _EarlyEnd:
+    """Ends rclone before it ends by itself."""
+
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group = group
+        self.answered = threading.Event()
+        self.late = self.unwanted = False
+
+    def watch(self, seconds: float, is_unwanted: Callable[[], bool]) -> None:
+        until = time.monotonic() + seconds
+        while not self.answered.wait(min(_LOOK_EVERY, max(0.0, until - time.monotonic()))):
+            self.unwanted = is_unwanted()
+            if self.unwanted or time.monotonic() >= until:
+                self.end()
+                return
+
+    def end(self) -> None:
+        self.late = True
+        _kill(self._group)
 
 
 def _kill(group: ProcessGroup) -> None:

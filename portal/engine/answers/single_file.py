@@ -44,9 +44,10 @@ def shape_of(
     path: str,
     *,
     began: Callable[[Callable[[], None]], None] | None = None,
+    is_unwanted: Callable[[], bool] = lambda: False,
 ) -> Shape:
     """``path``: on the remote, or an absolute local one. What does not exist is no file. ``began``
-    is given what ends the question. Raises EngineError if rclone cannot be started."""
+    and ``is_unwanted`` end the question early, as in ``run_once``, which raises its errors."""
     folder, name = split(path)
     if not name:
         return Shape()
@@ -54,7 +55,15 @@ def shape_of(
         return Shape(listed(name)) if _is_file(Path(path.rstrip("/"))) else Shape()
     where = f"{remote.name}:{folder}{name}"
     wanted = ["lsjson", "--stat", "--no-mimetype", "--no-modtime", "--", where]
-    answer = run_once(rclone, wanted, remote, seconds=_TIMEOUT, most=_MAX_BYTES, began=began)
+    answer = run_once(
+        rclone,
+        wanted,
+        remote,
+        seconds=_TIMEOUT,
+        most=_MAX_BYTES,
+        began=began,
+        is_unwanted=is_unwanted,
+    )
     if answer.exit_code in _NOT_FOUND and not answer.cut:
         return Shape()
     if answer.exit_code == 0 and (is_folder := _is_folder(answer.output)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket as sockets
 from collections.abc import Callable, Iterable, Sequence
 from types import MethodType
 from typing import Any
@@ -52,7 +53,17 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["portal.take_socket"] = self._take_socket
+        environ["portal.is_gone"] = self._is_gone
         return environ
+
+    def _is_gone(self) -> bool:
+        """Returns whether the client has closed the connection while its request is answered."""
+        try:
+            return not self.connection.fd.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _take_socket(self) -> tuple[Any, bytes]:
         """Returns the socket, and the bytes beyond the request that were already read from it."""

@@ -3,7 +3,6 @@ again."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,23 +15,21 @@ from portal.remotes.backends import BACKENDS
 from portal.remotes.hosts import HostRefused, refuse_local
 from portal.remotes.obscure import obscure
 from portal.remotes.options import hosts
-from portal.runtime.context import current
+from portal.services.actor import Actor
 from portal.services.runtime import runtime
+from portal.services.storage import turns
 from portal.transfers.options import Options
 
 #: Seconds that a person waits for the answer of a storage.
 TIMEOUT = 20.0
-_AT_ONCE = 4
-_TURN = 5.0
-
-
-class _Turns:
-    def __init__(self) -> None:
-        self.free = threading.BoundedSemaphore(_AT_ONCE)
 
 
 class Unusable(Conflict):
     """The remote cannot be used now; the message says why."""
+
+
+class GivenUp(Unavailable):
+    """Whoever asked is gone; the storage was not waited for."""
 
 
 def _rclone() -> Path:
@@ -130,69 +127,65 @@ def _usable(number: int, side: str, text: str, owner: User) -> Remote:
 
 
 # --- short questions ----------------------------------------------------------------------------
+#
+# Each is asked for a person who waits, and in a turn of theirs: raises TooMany if there is none in
+# time, GivenUp once the person is gone, and Unusable. The remote must be none of the session's.
 
 
-def list_folder(remote: Remote, path: str) -> engine.Listing:
-    """Raises Unusable, and Unavailable if too many people ask at once."""
-    storage = engine_remote(remote)
-    with _turn():
-        try:
-            return engine.list_folder(_rclone(), storage, path, seconds=TIMEOUT)
-        except engine.EngineError as error:
-            raise Unusable(error.reason) from None
+def list_folder(remote: Remote, path: str, *, actor: Actor) -> engine.Listing:
+    with _turn(actor):
+        return engine.list_folder(
+            _rclone(), engine_remote(remote), path, seconds=TIMEOUT, is_unwanted=actor.is_gone
+        )
 
 
-def make_folder(remote: Remote, path: str) -> str | None:
-    """Returns why the folder was not made, or None. Raises as ``list_folder``."""
+def make_folder(remote: Remote, path: str, *, actor: Actor) -> str | None:
+    """Returns why the folder was not made, or None."""
     backend = BACKENDS[remote.backend]
     at_the_top = "/" not in path.strip("/")
     if at_the_top and backend.top == "share":
         return "Shares are created on the server. Open one, and create the folder in it."
-    storage = engine_remote(remote)
-    with _turn():
-        try:
-            rclone = _rclone()
-            problem = engine.make_folder(rclone, storage, path, seconds=TIMEOUT)
-            if problem or (backend.objects and not at_the_top):
-                return problem
-            # Some storages report success and make nothing.
-            if engine.list_folder(rclone, storage, path, seconds=TIMEOUT).missing:
-                return f"The storage did not create the {backend.top if at_the_top else 'folder'}."
-        except engine.EngineError as error:
-            raise Unusable(error.reason) from None
+    with _turn(actor):
+        at = _rclone(), engine_remote(remote), path
+        problem = engine.make_folder(*at, seconds=TIMEOUT, is_unwanted=actor.is_gone)
+        if problem or (backend.objects and not at_the_top):
+            return problem
+        # Some storages report success and make nothing.
+        if engine.list_folder(*at, seconds=TIMEOUT, is_unwanted=actor.is_gone).missing:
+            return f"The storage did not create the {backend.top if at_the_top else 'folder'}."
     return None
 
 
-def answers_to_anything(remote: Remote) -> bool:
-    """Returns whether the server accepts any request, and so is no such storage at all. Raises as
-    ``list_folder``."""
-    storage = engine_remote(remote)
-    with _turn():
-        try:
-            rclone = _rclone()
-            return engine.answers_to_anything(rclone, storage, seconds=TIMEOUT)
-        except engine.EngineError as error:
-            raise Unusable(error.reason) from None
+def test(remote: Remote, path: str, *, actor: Actor) -> tuple[engine.Listing, bool]:
+    """Returns what is in the folder; and of an empty one, whether the server accepts any request,
+    and so is no such storage at all."""
+    with _turn(actor):
+        rclone, storage, unwanted = _rclone(), engine_remote(remote), actor.is_gone
+        found = engine.list_folder(rclone, storage, path, seconds=TIMEOUT, is_unwanted=unwanted)
+        if found.missing or found.unknown or found.problem or found.entries or found.partial:
+            return found, False
+        return found, engine.answers_to_anything(
+            rclone, storage, seconds=TIMEOUT, is_unwanted=unwanted
+        )
 
 
-def list_matching(remote: Remote | None, path: str, options: Options) -> engine.Matching:
-    """Lists a local path if there is no remote. Raises as ``list_folder``."""
-    storage = engine_remote(remote) if remote is not None else None
-    with _turn():
-        try:
-            rclone = _rclone()
-            return engine.list_matching(rclone, storage, path, options, seconds=TIMEOUT)
-        except engine.EngineError as error:
-            raise Unusable(error.reason) from None
+def list_matching(
+    remote: Remote | None, path: str, options: Options, *, actor: Actor
+) -> engine.Matching:
+    """Lists a local path if there is no remote."""
+    with _turn(actor):
+        storage = engine_remote(remote) if remote is not None else None
+        return engine.list_matching(
+            _rclone(), storage, path, options, seconds=TIMEOUT, is_unwanted=actor.is_gone
+        )
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    """Limits the number of questions at a time, because each of them is a process."""
-    turns = current()[_Turns].free
-    if not turns.acquire(timeout=_TURN):
-        raise Unavailable("Too many storages are being read right now. Try again in a moment.")
-    try:
-        yield
-    finally:
-        turns.release()
+def _turn(actor: Actor) -> Iterator[None]:
+    with turns.at_storages(actor):
+        try:
+            yield
+        except engine.Abandoned as abandoned:
+            raise GivenUp(abandoned.reason) from None
+        except engine.EngineError as error:
+            raise Unusable(error.reason) from None

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.db.session import session, write
+from portal.db.session import write
 from portal.engine import Entry, Listing, Matching, is_marker
-from portal.errors import Invalid, PortalError
+from portal.errors import Invalid, PortalError, TooMany
 from portal.models import User
 from portal.realtime.cache import TTLCache
 from portal.runtime.context import current
 from portal.runtime.thread_offload import offload
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.storage import connections, remotes
+from portal.services.storage import connections, remotes, turns
 from portal.transfers import locations
 from portal.transfers.counted import counted
 from portal.transfers.local_paths import PathRefused, Roots
@@ -53,8 +53,9 @@ class Folder:
 
     ``at`` is empty for the list of places. The folder has ``total`` entries; ``matching`` of them
     contain the text that was looked for, and ``left`` of these come on later pages. ``problem``:
-    why it cannot be shown; ``note``: what to know about it; ``hidden``: how many more entries have
-    names that no page can show; ``links``: how many links there are, which transfers do not follow.
+    why it cannot be shown; ``busy``: because there was no turn for it; ``note``: what to know about
+    it; ``hidden``: how many more entries have names that no page can show; ``links``: how many
+    links there are, which transfers do not follow.
     """
 
     at: str
@@ -68,6 +69,7 @@ class Folder:
     note: str = ""
     hidden: int = 0
     links: int = 0
+    busy: bool = False
 
     @property
     def summary(self) -> str:
@@ -111,7 +113,7 @@ def look(
     at: str,
     *,
     roots: Roots,
-    user: User,
+    actor: Actor,
     text: str = "",
     number: int = 1,
     again: bool = False,
@@ -119,22 +121,23 @@ def look(
     """Returns one page of the folder ``at``, from page 1. If there is no such place, returns the
     list of places and what is wrong. ``again``: the folder was shown a moment ago, so its storage
     is not asked anew."""
-    begin = places(roots, user)
+    begin = places(roots, actor.user)
     if not at:
         return Folder("", places=begin)
     try:
-        location = locations.locate(at, roots, remotes.names(user))
-        found = _found(location, again=again)
+        location = locations.locate(at, roots, remotes.names(actor.user))
+        found = _found(location, actor, again=again)
     except PathRefused as refused:
         return Folder("", places=begin, problem=refused.reason)
     except PortalError as error:
-        return Folder(at, trail=_trail(at, roots), problem=error.message)
+        busy = isinstance(error, TooMany)
+        return Folder(at, trail=steps_to(at, roots), problem=error.message, busy=busy)
     wanted = text.casefold()
     matching = [entry for entry in found.entries if wanted in entry.name.casefold()]
     first = (number - 1) * PAGE_SIZE
     return Folder(
         at=location.text,
-        trail=_trail(location.text, roots),
+        trail=steps_to(location.text, roots),
         entries=tuple(matching[first : first + PAGE_SIZE]),
         total=len(found.entries),
         matching=len(matching),
@@ -145,19 +148,21 @@ def look(
     )
 
 
-def matching(source: Location, options: Options) -> Matching:
+def matching(source: Location, options: Options, *, actor: Actor) -> Matching:
     """Returns what a transfer from this source would take. ``problem`` says why it could not be
-    found out."""
+    found out. Raises TooMany."""
     try:
-        remote = remotes.find(source.remote_id) if source.remote_id is not None else None
-        session.rollback()  # the storage may take its time
-        return connections.list_matching(remote, split(source.text)[1], options)
+        remote = None if source.remote_id is None else remotes.find_to_ask(source.remote_id)
+        return connections.list_matching(remote, split(source.text)[1], options, actor=actor)
+    except TooMany:
+        raise
     except PortalError as error:
         return Matching(0, 0, (), partial=False, problem=error.message)
 
 
 def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
-    """Makes a folder in ``at`` and returns its address. Raises Invalid with the field ``name``."""
+    """Makes a folder in ``at`` and returns its address. Raises Invalid with the field ``name``, and
+    TooMany."""
     name = name.strip()
     if not 1 <= len(name.encode("utf-8", "replace")) <= _NAME_LENGTH or {"/", "\\"} & set(name):
         raise Invalid({"name": f"Enter a name of 1 to {_NAME_LENGTH} bytes, without slashes."})
@@ -168,7 +173,7 @@ def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
         made = locations.locate(join(inside.text, name), roots, remotes.names(actor.user))
     except PathRefused as refused:
         raise Invalid({"name": refused.reason}) from None
-    problem = _make(made)
+    problem = _make(made, actor)
     current()[_Listings].clear()
     if problem:
         raise Invalid({"name": problem})
@@ -178,15 +183,27 @@ def make(at: str, name: str, *, roots: Roots, actor: Actor) -> str:
     return made.text
 
 
-def _make(location: Location) -> str | None:
+def _make(location: Location, actor: Actor) -> str | None:
     if location.remote_id is None:
-        return offload(_make_local, location.text)
-    remote = remotes.find(location.remote_id)
-    session.rollback()  # the storage may take its time
+        with turns.at_folders(actor):
+            return offload(_make_local, location.text)
+    remote = remotes.find_to_ask(location.remote_id)
     try:
-        return connections.make_folder(remote, split(location.text)[1])
+        return connections.make_folder(remote, split(location.text)[1], actor=actor)
+    except connections.GivenUp as given_up:
+        _record_attempt(location, actor, given_up.message)
+        raise
+    except TooMany:
+        raise
     except PortalError as error:
         return error.message
+
+
+def _record_attempt(location: Location, actor: Actor, why: str) -> None:
+    """The storage may have made the folder all the same."""
+    with write() as tx:
+        audit.record(tx, "folder.create", actor, target=location.text, detail=why, outcome="failed")
+        tx.commit()
 
 
 def _make_local(path: str) -> str | None:
@@ -199,17 +216,19 @@ def _make_local(path: str) -> str | None:
     return None
 
 
-def _found(location: Location, *, again: bool) -> _Found:
+def _found(location: Location, actor: Actor, *, again: bool) -> _Found:
     """Raises PortalError with a sentence about what is wrong."""
     if location.remote_id is None:
-        return offload(_scan, location.text)
-    remote = remotes.find(location.remote_id)
+        with turns.at_folders(actor):
+            return offload(_scan, location.text)
+    remote = remotes.find_to_ask(location.remote_id)
     path = split(location.text)[1]
     key = remote.id, remote.changed_at, path
-    session.rollback()  # the storage may take its time
     if not again:
         current()[_Listings].drop(key)
-    listing = current()[_Listings].get(key, lambda: connections.list_folder(remote, path))
+    listing = current()[_Listings].get(
+        key, lambda: connections.list_folder(remote, path, actor=actor)
+    )
     if listing.missing:
         return _Found((), _MISSING)
     if listing.problem:
@@ -259,8 +278,8 @@ def _entry(item: os.DirEntry[str]) -> Entry | None:
         return None  # gone meanwhile
 
 
-def _trail(at: str, roots: Sequence[Path]) -> tuple[Step, ...]:
-    """The steps from the root or remote to the folder itself."""
+def steps_to(at: str, roots: Sequence[Path]) -> tuple[Step, ...]:
+    """Returns the steps from the root or remote to the folder itself."""
     name, path = split(at)
     if name is not None:
         steps, here, rest = [Step(f"{name}:", f"{name}:")], f"{name}:", path

@@ -76,6 +76,14 @@ def find(remote_id: int) -> Remote:
     return remote
 
 
+def find_to_ask(remote_id: int) -> Remote:
+    """Returns the remote as it is now, whatever happens to the session while its storage is
+    asked."""
+    remote = find(remote_id)
+    session.expunge(remote)
+    return remote
+
+
 # --- acts ---------------------------------------------------------------------------------------
 
 
@@ -173,14 +181,18 @@ def delete(remote_id: int, *, actor: Actor) -> Remote:
 
 
 def test(remote_id: int, *, actor: Actor) -> Remote:
-    """Asks the storage, and stores the verdict with the remote."""
-    remote = find(remote_id)
-    version, start = remote.version, remote.start
-    session.rollback()
-    works, verdict = _verdict(remote, start)
+    """Asks the storage, and stores the verdict with the remote. Raises TooMany and GivenUp."""
+    asked = find_to_ask(remote_id)
+    try:
+        works, verdict = _verdict(asked, actor)
+    except connections.GivenUp as given_up:
+        with write() as tx:
+            _note(tx, "remote.test", asked, actor, given_up.message, "failed")
+            tx.commit()
+        raise
     with write() as tx:
         remote = _lock_remote(tx, remote_id)
-        if remote.version == version:
+        if remote.version == asked.version:
             remote.tested_at, remote.works, remote.verdict = now(), works, verdict
         _note(tx, "remote.test", remote, actor, verdict, "ok" if works else "failed")
         tx.commit()
@@ -237,9 +249,10 @@ def _values(
     return options, {name: runtime().keys.encrypt(text) for name, text in typed.items()}
 
 
-def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
+def _verdict(remote: Remote, actor: Actor) -> tuple[bool, str]:
+    start = remote.start
     try:
-        found = connections.list_folder(remote, start)
+        found, answers_to_anything = connections.test(remote, start, actor=actor)
     except connections.Unusable as unusable:
         return False, unusable.message
     duration = f"{found.seconds:.1f} s"
@@ -250,7 +263,7 @@ def _verdict(remote: Remote, start: str) -> tuple[bool, str]:
         return False, f"The test failed. rclone says: {found.unknown} ({duration})"
     if found.problem:
         return False, f"{found.problem} ({duration})"
-    if not found.entries and not found.partial and connections.answers_to_anything(remote):
+    if answers_to_anything:
         return False, (
             f"Something answers there, but it is not {backend.title}: it accepts every request, "
             f"like an ordinary web page. Check the address. ({duration})"

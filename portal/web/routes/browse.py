@@ -2,30 +2,32 @@
 
 from flask import Blueprint, render_template, request
 
-from portal.errors import Invalid
+from portal.errors import Invalid, TooMany
 from portal.models import Role
 from portal.services.runtime import runtime
 from portal.services.storage import folders
 from portal.services.storage.folders import Folder
 from portal.transfers.local_paths import Roots
-from portal.web.access import actor, me, requires
+from portal.web.access import actor, requires
 from portal.web.routes.paging import page_number
 
 blueprint = Blueprint("browse", __name__, url_prefix="/browse")
 
 _MAX_LENGTH = 4200
+_PANEL = "browse/_panel.html"
 
 
 @blueprint.get("")
 @requires(Role.OPERATOR)
-def show() -> str:
+def show() -> tuple[str, int]:
     """``?at=``: the address in the field; ``?q=``: part of a name; ``?page=``: the page of the
     folder; ``?side=``: which field it is for."""
     number = page_number()
     rows_alone = number > 1 or request.args.get("part") == "rows"
     text = request.args.get("q", "")[:200]
     folder = _look(request.args.get("at", ""), text, number, again=rows_alone)
-    return _rendered("browse/_rows.html" if rows_alone else "browse/_panel.html", folder, number)
+    template = "browse/_rows.html" if rows_alone else _PANEL
+    return _rendered(template, folder, 429 if folder.busy else 200, number)
 
 
 @blueprint.post("/folders")
@@ -37,13 +39,17 @@ def create() -> tuple[str, int]:
         made = folders.make(at, name, roots=_roots(), actor=actor())
     except Invalid as invalid:
         errors = invalid.errors
-        return _rendered("browse/_panel.html", _look(at), name=name, problem=errors["name"]), 422
-    return _rendered("browse/_panel.html", _look(made)), 201
+        return _rendered(_PANEL, _look(at), 422, name=name, problem=errors["name"])
+    except TooMany as busy:
+        # The folder is not looked into: that would take a turn too.
+        folder = Folder(at, folders.steps_to(at, _roots()), problem=busy.message, busy=True)
+        return _rendered(_PANEL, folder, 429)
+    return _rendered(_PANEL, _look(made), 201)
 
 
 def _look(at: str, text: str = "", number: int = 1, *, again: bool = False) -> Folder:
     return folders.look(
-        at[:_MAX_LENGTH], roots=_roots(), user=me(), text=text, number=number, again=again
+        at[:_MAX_LENGTH], roots=_roots(), actor=actor(), text=text, number=number, again=again
     )
 
 
@@ -52,15 +58,17 @@ def _roots() -> Roots:
 
 
 def _rendered(
-    template: str, folder: Folder, number: int = 1, name: str = "", problem: str = ""
-) -> str:
+    template: str, folder: Folder, status: int, number: int = 1, name: str = "", problem: str = ""
+) -> tuple[str, int]:
     side = "source" if request.values.get("side") == "source" else "destination"
-    return render_template(
+    html = render_template(
         template,
         folder=folder,
         number=number,
+        rows_alone=template != _PANEL,
         side=side,
         text=request.args.get("q", "")[:200],
         name=name,
         problem=problem,
     )
+    return html, status

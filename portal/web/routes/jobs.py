@@ -4,7 +4,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from portal.errors import Invalid, NotFound
+from portal.errors import Invalid, NotFound, TooMany
 from portal.models import Job, Role
 from portal.presentation.formatting import relative
 from portal.presentation.job_words import age
@@ -91,7 +91,11 @@ def preview() -> str | tuple[str, int]:
         source, options = form.selection(roots, remotes.names(me()))
     except Invalid:
         return _form(form, unfolded=True), 422
-    return _form(form, unfolded=True, matching=folders.matching(source, options), looked_at=source)
+    try:
+        found = folders.matching(source, options, actor=actor())
+    except TooMany as busy:
+        return _form(form, unfolded=True, busy=busy.message), 429
+    return _form(form, unfolded=True, matching=found, looked_at=source)
 
 
 @blueprint.get("/jobs/<big_id:job_id>")

@@ -61,8 +61,10 @@ export function guardRequests({ document, state, tell, answered, refused, mayRep
     tell('session-ended', 'expired');
   });
   document.addEventListener('htmx:beforeSwap', ({ detail }) => {
-    const { target, xhr, serverResponse } = detail;
-    if (xhr.status === 422) Object.assign(detail, { shouldSwap: true, isError: false });
+    const { target, xhr, serverResponse, requestConfig } = detail;
+    // What has no turn says so in the place of its answer.
+    const isAnswer = xhr.status === 429 && requestConfig?.elt?.closest('[data-patience]');
+    if (xhr.status === 422 || isAnswer) Object.assign(detail, { shouldSwap: true, isError: false });
     const seq = target.dataset?.seq && /data-seq="(\d+)"/.exec(serverResponse);
     if (seq && !mayReplace(target, Number(seq[1]))) detail.shouldSwap = false;
   });

@@ -211,7 +211,7 @@ export interface RequestDetail {
   headers: Record<string, string | undefined>;
   timeout: number;
   xhr: XMLHttpRequest;
-  requestConfig: { verb: string };
+  requestConfig: { verb: string; elt?: Element };
   serverResponse: string;
   shouldSwap: boolean;
   isError: boolean;

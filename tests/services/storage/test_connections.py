@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from portal import engine
-from portal.errors import Unavailable
-from portal.models import Remote
+from portal.db.session import session
+from portal.errors import TooMany
+from portal.models import Remote, User
+from portal.services.actor import Actor
 from portal.services.runtime import runtime
-from portal.services.storage import connections
+from portal.services.storage import connections, folders, remotes, turns
 from portal.services.storage.connections import Unusable
 from portal.services.storage.encryption import Keys
+from portal.transfers.locations import Location
 from portal.transfers.options import Options
 from tests.support.applications import configure
 
@@ -39,6 +45,16 @@ def bucket(new_remote: Callable[..., Remote]) -> Remote:
         "secret_access_key": "a secret",
     }
     return new_remote("store", "s3", options)
+
+
+@pytest.fixture
+def bob(user: Callable[[str], User]) -> Actor:
+    return Actor(user("bob"))
+
+
+@pytest.fixture
+def bella(user: Callable[[str], User]) -> Actor:
+    return Actor(user("bella"))
 
 
 @pytest.fixture
@@ -82,86 +98,159 @@ def test_storage_on_this_machine_is_refused_when_it_is_used_not_only_when_it_is_
 
 
 def test_rclone_that_cannot_be_started_is_a_sentence_at_every_question(
-    bucket: Remote, answers: Any
+    bucket: Remote, answers: Any, bob: Actor
 ) -> None:
     error = engine.EngineError(BROKEN)
-    answers(list_folder=error, make_folder=error, answers_to_anything=error, list_matching=error)
+    answers(list_folder=error, make_folder=error, list_matching=error)
     for ask in (
-        lambda: connections.list_folder(bucket, "there"),
-        lambda: connections.make_folder(bucket, "there"),
-        lambda: connections.answers_to_anything(bucket),
-        lambda: connections.list_matching(bucket, "there", Options()),
+        lambda: connections.list_folder(bucket, "there", actor=bob),
+        lambda: connections.make_folder(bucket, "there", actor=bob),
+        lambda: connections.test(bucket, "there", actor=bob),
+        lambda: connections.list_matching(bucket, "there", Options(), actor=bob),
     ):
         with pytest.raises(Unusable, match=BROKEN):
             ask()
 
 
+# --- turns --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """``taken(bob, bella)``: begins a turn for each, which lasts until the end of the test."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    with ExitStack() as begun:
+        yield lambda *people: [begun.enter_context(turns.at_storages(one)) for one in people]
+
+
 def test_turn_comes_back_after_an_answer_and_after_an_error(
-    bucket: Remote, answers: Any, monkeypatch: pytest.MonkeyPatch
+    bucket: Remote, answers: Any, bob: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_TURN", 0.01)
-    for _ in range(connections._AT_ONCE + 1):
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    for _ in range(turns.LIMITS.total + 1):
         answers(list_folder=FOUND)
-        assert connections.list_folder(bucket, "there") is FOUND
-        answers(list_folder=engine.EngineError(BROKEN))
-        with pytest.raises(Unusable, match=BROKEN):
-            connections.list_folder(bucket, "there")
+        assert connections.list_folder(bucket, "there", actor=bob) is FOUND
+        for error in (engine.EngineError(BROKEN), engine.Abandoned(), RuntimeError("a fault")):
+            answers(list_folder=error)
+            with pytest.raises((Unusable, connections.GivenUp, RuntimeError)):
+                connections.list_folder(bucket, "there", actor=bob)
 
 
-def test_more_questions_than_may_be_asked_at_once_are_put_off(
-    bucket: Remote, answers: Any, monkeypatch: pytest.MonkeyPatch
+def test_every_question_of_one_person_is_put_off_while_two_are_asked(
+    bucket: Remote, answers: Any, bob: Actor, bella: Actor, taken: Any
 ) -> None:
-    monkeypatch.setattr(connections, "_TURN", 0.01)
-    asked = answers(list_folder=FOUND)["list_folder"]
-    turns = [connections._turn() for _ in range(connections._AT_ONCE)]
-    for turn in turns:
-        turn.__enter__()
-    with pytest.raises(Unavailable, match="Too many storages are being read right now"):
-        connections.list_folder(bucket, "there")
-    assert not asked.called
-    turns[0].__exit__(None, None, None)
-    assert connections.list_folder(bucket, "there") is FOUND
-    for turn in turns[1:]:
-        turn.__exit__(None, None, None)
+    asked = answers(list_folder=FOUND, make_folder=None, list_matching=None)
+    taken(bob, bob)
+    for ask in (
+        lambda: connections.list_folder(bucket, "there", actor=bob),
+        lambda: connections.make_folder(bucket, "there", actor=bob),
+        lambda: connections.test(bucket, "there", actor=bob),
+        lambda: connections.list_matching(bucket, "there", Options(), actor=bob),
+        lambda: connections.list_matching(None, "/there", Options(), actor=bob),
+    ):
+        with pytest.raises(TooMany, match=r"^You already have two open\. Wait for one to end"):
+            ask()
+    assert not any(one.called for one in asked.values())
+    assert connections.list_folder(bucket, "there", actor=bella) is FOUND
+
+
+def test_what_others_ask_keeps_a_person_without_a_turn_waiting_only_when_all_are_taken(
+    bucket: Remote, answers: Any, user: Any, bob: Actor, bella: Actor, taken: Any
+) -> None:
+    alice, charlie = Actor(user("alice")), Actor(user("charlie"))
+    taken(alice, alice, bella, bella, charlie, charlie)
+    answers(list_folder=FOUND)
+    assert connections.list_folder(bucket, "there", actor=bob) is FOUND
+    taken(bob)
+    with pytest.raises(TooMany, match="Too many storages are being read right now"):
+        connections.list_folder(bucket, "there", actor=bob)
+
+
+def test_connection_to_the_database_is_free_while_a_storage_is_asked(
+    app: Flask, new_remote: Any, bob: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_remote("nas", "smb", SMB)
+    states = []
+
+    def note(*_: object, **__: object) -> engine.Listing:
+        states.append(session().in_transaction())
+        return FOUND
+
+    for name in ("list_folder", "list_matching"):
+        monkeypatch.setattr(engine, name, note)
+    monkeypatch.setattr(engine, "answers_to_anything", note)
+    monkeypatch.setattr(engine, "make_folder", lambda *_, **__: states.append(None))
+    with app.app_context():
+        actor = Actor(session.merge(bob.user))
+        session.execute(text("SELECT 1"))
+        folders.look("nas:share", roots=runtime().roots, actor=actor)
+        folders.make("nas:share", "new", roots=runtime().roots, actor=actor)
+        folders.matching(Location("nas:share", 1), Options(), actor=actor)
+        remotes.test(1, actor=actor)
+    assert states == [False, None, False, False, False, False]
 
 
 # --- new folders --------------------------------------------------------------------------------
 
 
-def test_share_is_made_on_the_server_and_a_folder_in_it_here(share: Remote, answers: Any) -> None:
+def test_share_is_made_on_the_server_and_a_folder_in_it_here(
+    share: Remote, answers: Any, bob: Actor
+) -> None:
     asked = answers(make_folder=None, list_folder=FOUND)
-    said = connections.make_folder(share, "/new share/")
+    said = connections.make_folder(share, "/new share/", actor=bob)
     assert said is not None
     assert said.startswith("Shares are created on the server.")
     assert not asked["make_folder"].called
-    assert connections.make_folder(share, "share/new") is None
+    assert connections.make_folder(share, "share/new", actor=bob) is None
     assert asked["make_folder"].called
 
 
 def test_folder_that_a_storage_says_it_made_and_did_not_is_said(
-    share: Remote, bucket: Remote, answers: Any
+    share: Remote, bucket: Remote, answers: Any, bob: Actor
 ) -> None:
     answers(make_folder=None, list_folder=MISSING)
-    assert connections.make_folder(share, "share/new") == "The storage did not create the folder."
+    assert (
+        connections.make_folder(share, "share/new", actor=bob)
+        == "The storage did not create the folder."
+    )
     answers(make_folder=None, list_folder=MISSING)
-    assert connections.make_folder(bucket, "new") == "The storage did not create the bucket."
+    assert (
+        connections.make_folder(bucket, "new", actor=bob)
+        == "The storage did not create the bucket."
+    )
 
 
 def test_storage_of_objects_keeps_no_empty_folder_and_is_not_asked_for_it(
-    bucket: Remote, answers: Any
+    bucket: Remote, answers: Any, bob: Actor
 ) -> None:
     asked = answers(make_folder=None, list_folder=MISSING)
-    assert connections.make_folder(bucket, "bucket/new") is None
+    assert connections.make_folder(bucket, "bucket/new", actor=bob) is None
     assert not asked["list_folder"].called
 
 
-def test_reason_of_the_storage_is_passed_on(share: Remote, answers: Any) -> None:
+def test_reason_of_the_storage_is_passed_on(share: Remote, answers: Any, bob: Actor) -> None:
     asked = answers(make_folder="There is no room.", list_folder=FOUND)
-    assert connections.make_folder(share, "share/new") == "There is no room."
+    assert connections.make_folder(share, "share/new", actor=bob) == "There is no room."
     assert not asked["list_folder"].called
 
 
-def test_web_page_is_told_from_a_storage(bucket: Remote, answers: Any) -> None:
+def test_web_page_is_told_from_a_storage(bucket: Remote, answers: Any, bob: Actor) -> None:
     for answer in (True, False):
-        answers(answers_to_anything=answer)
-        assert connections.answers_to_anything(bucket) is answer
+        answers(list_folder=FOUND, answers_to_anything=answer)
+        assert connections.test(bucket, "", actor=bob) == (FOUND, answer)
+
+
+def test_storage_that_shows_something_or_fails_is_asked_no_more(
+    bucket: Remote, answers: Any, bob: Actor
+) -> None:
+    entry = engine.Entry("a", folder=False, size=1)
+    for found in (
+        MISSING,
+        replace(FOUND, entries=(entry,)),
+        replace(FOUND, problem="It failed."),
+        replace(FOUND, unknown="a word"),
+        replace(FOUND, partial=True),
+    ):
+        asked = answers(list_folder=found, answers_to_anything=True)
+        assert connections.test(bucket, "", actor=bob) == (found, False)
+        assert not asked["answers_to_anything"].called

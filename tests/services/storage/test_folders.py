@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from portal.errors import Invalid
 from portal.models import User
 from portal.services.actor import Actor
 from portal.services.runtime import runtime
-from portal.services.storage import connections, folders
+from portal.services.storage import connections, folders, turns
 from portal.services.storage.connections import Unusable
 from portal.services.storage.folders import Folder
 from portal.transfers.locations import Location
@@ -33,7 +34,7 @@ def bob(user: Callable[[str], User]) -> User:
 @pytest.fixture
 def look(app: Flask, bob: User) -> Callable[..., Folder]:
     def at(place: object, **options: Any) -> Folder:
-        return folders.look(str(place), roots=runtime().roots, user=bob, **options)
+        return folders.look(str(place), roots=runtime().roots, actor=Actor(bob), **options)
 
     return at
 
@@ -105,6 +106,49 @@ def test_folder_with_more_than_can_be_read_is_shown_up_to_there(
     assert look(root).total == 2
 
 
+def test_disk_that_hangs_keeps_the_turns_of_one_person_and_nobody_else_waiting(
+    browser: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    (root / "hung").mkdir()
+    disk, hanging, scan = threading.Event(), threading.Semaphore(0), os.scandir
+
+    def hang(path: str) -> Any:
+        if path.endswith("/hung"):
+            hanging.release()
+            assert disk.wait(60)
+        return scan(path)
+
+    monkeypatch.setattr(folders.os, "scandir", hang)
+    bob, bella = browser("bob"), browser("bella")
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(bob.get(f"/browse?at={root}/hung").status_code)
+
+    asking = [threading.Thread(target=ask) for _ in range(turns.LIMITS.each)]
+    try:
+        for thread in asking:
+            thread.start()
+            assert hanging.acquire(timeout=60)
+        refused = [
+            bob.get(f"/browse?at={root}"),
+            bob.get(f"/browse?at={root}&part=rows"),
+            bob.post("/browse/folders", {"at": str(root), "name": "new"}),
+        ]
+        for answer in refused:
+            assert answer.status_code == 429
+            assert "You already have two open. Wait for one to end" in answer.text
+        assert "hung" in bella.get(f"/browse?at={root}").text
+        assert bob.get("/browse").status_code == 200, "the list of places takes no turn"
+    finally:
+        disk.set()
+        for thread in asking:
+            thread.join(60)
+    assert answers == [200] * turns.LIMITS.each
+    assert "hung" in bob.get(f"/browse?at={root}").text
+
+
 # --- of storages --------------------------------------------------------------------------------
 
 
@@ -142,11 +186,11 @@ def test_trail_of_an_absolute_path_on_a_storage_begins_at_its_top(look: Any, sto
 
 
 def test_source_that_cannot_be_looked_through_says_why(
-    app: Flask, root: Path, monkeypatch: pytest.MonkeyPatch
+    app: Flask, bob: User, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Mock(side_effect=Unusable("The storage does not answer."))
     monkeypatch.setattr(connections, "list_matching", away)
-    found = folders.matching(Location(str(root)), Options())
+    found = folders.matching(Location(str(root)), Options(), actor=Actor(bob))
     assert (found.problem, found.files) == ("The storage does not answer.", 0)
 
 

@@ -150,6 +150,7 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
     right=Role.ADMIN,
     shape=RemoteInFull,
     answers={200: "The remote with the verdict."},
+    refusals={429: "Two of your questions to storages wait for an answer already."},
 )
 def test_remote(remote_id: int) -> RemoteInFull:
     """Test the connection of a remote"""
