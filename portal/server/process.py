@@ -32,6 +32,7 @@ from portal.services.jobs import logs, statistics
 from portal.services.runtime import Executor, keys_of
 from portal.services.storage import key_agreement
 from portal.settings import Settings, SettingsError
+from portal.web import security_headers
 from portal.web.metrics import ProcessFigures
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
@@ -132,6 +133,7 @@ def _serve_until_signalled(
         "most_requests": _MAX_REQUESTS,
         "request_timeout": _REQUEST_TIMEOUT,
         "authenticate_batch": app.context[HandshakeGuard].authenticate_batch,
+        "refusal_headers": security_headers.of_every_answer(secure=settings.secure_cookies),
     }
     server = threading.Thread(
         target=serve_fanout, args=(app, acceptor), kwargs=options, name="server", daemon=True

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from portal.realtime import publish
 from portal.realtime.bus.messages import IgnoredMessages
+from portal.realtime.fanout.request_head import RefusedHeads
 from portal.realtime.fanout.send_buffer import DropCounts
 from portal.runtime.context import current
 from portal.runtime.version import __version__
@@ -82,6 +83,11 @@ def _of_this_process() -> Iterator[Metric]:
             "portal_sockets_dropped",
             "Live connections ended for what they cost.",
             current()[DropCounts],
+        ),
+        (
+            "portal_requests_refused",
+            "Requests refused for a defect of their head, before anything of them was kept.",
+            current()[RefusedHeads],
         ),
         (
             "portal_queue_messages_ignored",

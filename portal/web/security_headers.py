@@ -59,6 +59,11 @@ REFUSAL = {
 _OF_FRAGMENTS = [*{**_EVERYWHERE, "Cache-Control": "private, no-cache", "Vary": "Cookie"}.items()]
 
 
+def of_every_answer(*, secure: bool) -> list[tuple[str, str]]:
+    strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
+    return [*_EVERYWHERE.items(), *strict]
+
+
 def of_fragments(*, secure: bool) -> list[tuple[str, str]]:
     """Headers of fragments that pages poll: the browser keeps them but asks again each time, and
     shared caches do not keep them."""

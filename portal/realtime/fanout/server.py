@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import socket as sockets
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import MethodType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication
@@ -12,7 +12,6 @@ from wsgiref.types import StartResponse, WSGIApplication
 import eventlet
 import eventlet.wsgi
 from engineio import packet
-from eventlet.hubs import notify_opened
 
 from portal.realtime.fanout.acceptor import (
     Acceptor,
@@ -20,75 +19,15 @@ from portal.realtime.fanout.acceptor import (
     no_authentication,
 )
 from portal.realtime.fanout.connection import Connection, never
+from portal.realtime.fanout.http_protocol import HttpProtocol, Refusals
 from portal.realtime.fanout.ping_scheduler import PingScheduler
-from portal.realtime.fanout.request_head import plain_head
+from portal.realtime.fanout.request_head import RefusedHeads
 from portal.realtime.fanout.send_buffer import DropCounts
 from portal.realtime.fanout.websocket_frames import accept_key, frame
 from portal.runtime.context import current
 
 #: Allocations between two runs of the cyclic garbage collector.
 _GC_THRESHOLD = 5_000
-
-
-class _Protocol(eventlet.wsgi.HttpProtocol):
-    """Lets the application take the socket over. The web server then treats it as closed."""
-
-    connection: Any
-    rfile: Any
-
-    def parse_request(self) -> bool:
-        """Parses the head of a plain request that has arrived whole. The library parses all other
-        requests: its parser takes as long as everything else before the application together."""
-        stream = self.rfile.fp
-        head = plain_head(self.raw_requestline, stream.peek())
-        if head is None:
-            return bool(super().parse_request())
-        stream.read(head.length)
-        self.requestline = self.raw_requestline.decode().rstrip()
-        self.command, self.path, self.request_version = "GET", head.path, "HTTP/1.1"
-        self.headers = head.headers
-        self.close_connection = head.headers.get("Connection", "").lower() == "close"
-        return True
-
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        environ["portal.take_socket"] = self._take_socket
-        environ["portal.is_gone"] = self._is_gone
-        return environ
-
-    def _is_gone(self) -> bool:
-        """Returns whether the client has closed the connection while its request is answered."""
-        try:
-            return not self.connection.fd.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    def _take_socket(self) -> tuple[Any, bytes]:
-        """Returns the socket, and the bytes beyond the request that were already read from it."""
-        self.connection.setblocking(False)
-        early = self.rfile.read1(65536) or b""
-        # A second descriptor: the web server's files close the first one.
-        taken = self.connection.fd.dup()
-        notify_opened(taken.fileno())
-        self.connection.close()
-        self.connection = self.request = self.conn_state[1] = _TakenSocket()
-        eventlet.wsgi.WSGI_LOCAL.already_handled = True
-        return taken, early
-
-    def finish(self) -> None:
-        super().finish()
-        if isinstance(self.connection, _TakenSocket):
-            self.environ.clear()  # it refers to this object: a cycle for the garbage collector
-
-
-class _TakenSocket:
-    """Stands in for a socket that was taken over, for the web server to shut down and close."""
-
-    def shutdown(self, how: int) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def serve(
@@ -98,11 +37,14 @@ def serve(
     most_requests: int,
     request_timeout: float,
     authenticate_batch: Callable[[Sequence[dict[str, Any]]], None] = no_authentication,
+    refusal_headers: Iterable[tuple[str, str]] = (),
 ) -> None:
     """Serves an application until the acceptor is closed and all earlier requests are answered.
 
     ``most_requests`` bounds the requests that are answered at the same time;
-    ``authenticate_batch`` is called with the handshakes of each turn before the application is."""
+    ``authenticate_batch`` is called with the handshakes of each turn before the application is;
+    ``refusal_headers`` go into answers that the application does not give."""
+    refusals = Refusals(refusal_headers, current()[RefusedHeads])
     acceptor.handshakes = HandshakeQueue(app, authenticate_batch)
     # All objects that exist now stay alive. The collector need not traverse them, which it would
     # otherwise do often while many clients connect.
@@ -116,7 +58,7 @@ def serve(
         debug=False,
         max_size=most_requests,
         socket_timeout=request_timeout,
-        protocol=_Protocol,
+        protocol=partial(HttpProtocol, refusals),
     )
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import eventlet.wsgi
+import eventlet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.realtime.fanout.acceptor import HandshakeQueue
+from portal.realtime.fanout.http_protocol import HttpProtocol
 
 LINE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 FIELDS = (
@@ -27,21 +28,20 @@ FIELDS = (
 ADDRESS = ("192.0.2.7", 50123)
 #: What an application may ask about a request that has no body.
 ASKED = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR",
-         "wsgi.url_scheme")  # fmt: skip
+         "SERVER_PROTOCOL", "wsgi.url_scheme")  # fmt: skip
 
 
 def as_the_web_server(head: bytes) -> dict[str, Any]:
-    protocol: Any = object.__new__(eventlet.wsgi.HttpProtocol)
+    protocol: Any = object.__new__(HttpProtocol)
     protocol.raw_requestline, _, rest = head.partition(b"\r\n")
     protocol.raw_requestline += b"\r\n"
-    protocol.rfile = eventlet.wsgi.FileObjectForHeaders(io.BytesIO(rest))
+    protocol.rfile = SimpleNamespace(fp=io.BufferedReader(io.BytesIO(rest)))
     protocol.wfile = io.BytesIO()
     protocol.client_address = ADDRESS
     protocol.connection = None
     protocol.request = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 8000))
     protocol.server = SimpleNamespace(get_environ=lambda: {"wsgi.url_scheme": "http"})
-    protocol.close_connection = True
-    assert protocol.parse_request(), protocol.wfile.getvalue()
+    assert protocol.parse_request(), "it was refused"
     environ: dict[str, Any] = protocol.get_environ()
     return environ
 
