@@ -11,9 +11,9 @@ import structlog
 
 from portal.transfers.names import visible
 
+#: They warn of what strangers send, a line for each. What is broken is counted and logged by ours.
+_QUIET_ABOUT_CLIENTS = ("engineio.server", "socketio.server")
 _QUIET = (
-    "engineio.server",
-    "socketio.server",
     "alembic",
     # Celery logs each message; the job's own line says more.
     "celery.worker.strategy",
@@ -72,6 +72,8 @@ def configure(form: str) -> None:
     root.setLevel(logging.INFO)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _QUIET_ABOUT_CLIENTS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Our own lines bypass the library's loggers, which would double the cost of each.
     structlog.configure(
         processors=[*shared, *renderer],

@@ -24,6 +24,7 @@ from engineio import exceptions, packet
 from engineio.socket import Socket
 from eventlet.hubs import get_hub
 
+from portal.realtime.fanout import client_packets
 from portal.realtime.fanout.send_buffer import BACKLOG, Part, SendBuffer
 from portal.realtime.fanout.websocket_frames import (
     BINARY,
@@ -80,7 +81,7 @@ class Connection(Socket):
         self._reading: Any = None
         self._credit = server.burst  # messages that the client may send now
         self._credited_at = time.monotonic()
-        self._inbox: deque[tuple[int, bytes]] | None = None  # None: no greenlet handles messages
+        self._inbox: deque[bytes] | None = None  # None: no greenlet handles messages
 
     def open(self, taken: Any, greeting: bytes, early: bytes = b"") -> None:
         """Takes over a socket from the web server, and the bytes that were already read from it."""
@@ -275,8 +276,17 @@ class Connection(Socket):
                     self._charge()
                     self._handle_frame(kind, payload)
         except ProtocolError as error:
-            self._send_frame(close_frame(error.code))
-            self._fail(self.server.reason.TRANSPORT_ERROR)
+            self._end_for(error)
+
+    def _end_for(self, error: ProtocolError) -> None:
+        """Ends a connection whose client broke the protocol; counts and logs it once."""
+        if not self._reads:
+            return
+        self.server.drops[error.count] += 1
+        # Not logged here: this may be the event loop itself, and writing a log line may block.
+        eventlet.spawn_n(log.warning, "socket dropped", reason=error.count, detail=str(error))
+        self._send_frame(close_frame(error.code))
+        self._fail(self.server.reason.TRANSPORT_ERROR)
 
     def _charge(self) -> None:
         """Counts a message of any kind, before anything is done for it."""
@@ -285,10 +295,7 @@ class Connection(Socket):
         self._credit = min(self.server.burst, self._credit + earned) - 1
         self._credited_at = moment
         if self._credit < 0:
-            self.server.drops["flood"] += 1
-            # Not logged here: this is the event loop itself, and writing a log line may block.
-            eventlet.spawn_n(log.warning, "socket dropped", reason="flood")
-            raise ProtocolError(1008, "too many messages")
+            raise ProtocolError(1008, "too many messages", "flood")
 
     def _handle_frame(self, kind: int, payload: bytes) -> None:
         if kind == PING:
@@ -299,30 +306,38 @@ class Connection(Socket):
         elif payload == _ALIVE:
             self.schedule_ping()
         elif kind != PONG:
-            self._enqueue(kind, payload)
+            self._enqueue(payload)
 
-    def _enqueue(self, kind: int, payload: bytes) -> None:
+    def _enqueue(self, payload: bytes) -> None:
         if self._inbox is None:
-            self._inbox = deque([(kind, payload)])
+            self._inbox = deque([payload])
             eventlet.spawn_n(self._handle_messages)
             return
-        self._inbox.append((kind, payload))
+        self._inbox.append(payload)
         if len(self._inbox) > _INBOX:
             self._stop_reading()  # until those messages are handled
 
     def _handle_messages(self) -> None:
         """The greenlet in which messages are handled, one after the other."""
         while self._inbox and self._reads:
-            kind, payload = self._inbox.popleft()
+            text = self._inbox.popleft().decode()
             try:
-                data = payload if kind == BINARY else payload.decode()
-                self.receive(packet.Packet(encoded_packet=data))
-            except (exceptions.EngineIOError, ValueError) as error:
-                log.info("socket broke the protocol", reason=repr(error))
-                self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+                self._handle_message(text)
+            except ProtocolError as error:
+                self._end_for(error)
         self._inbox = None
         if self._reading is None and self._reads:
             self._start_reading()
+
+    def _handle_message(self, text: str) -> None:
+        if text == client_packets.CLOSE:
+            self.close(abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
+            return
+        if not text.startswith(client_packets.MESSAGE):
+            raise ProtocolError(1008, "a packet of another kind", "broken packet")
+        content = text[1:]
+        client_packets.check_message(content)
+        self.server._trigger_event("message", self.sid, content, run_async=False)
 
 
 def _not_connected(_data: bytes) -> int:

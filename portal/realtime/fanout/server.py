@@ -23,9 +23,11 @@ from portal.realtime.fanout.http_protocol import HttpProtocol, Refusals
 from portal.realtime.fanout.ping_scheduler import PingScheduler
 from portal.realtime.fanout.request_head import RefusedHeads
 from portal.realtime.fanout.send_buffer import DropCounts
-from portal.realtime.fanout.websocket_frames import accept_key, frame
+from portal.realtime.fanout.websocket_frames import accept_key, frame, is_key
 from portal.runtime.context import current
 
+#: Of the WebSocket protocol: RFC 6455.
+_VERSION = "13"
 #: Allocations between two runs of the cyclic garbage collector.
 _GC_THRESHOLD = 5_000
 
@@ -90,18 +92,33 @@ def entrance(server: Any, wsgi: WSGIApplication) -> WSGIApplication:
 
 
 def _is_handshake(environ: dict[str, Any]) -> bool:
+    """As RFC 6455 says it in 4.2.1. What follows the head is the first frame and no body."""
     return (
-        "HTTP_SEC_WEBSOCKET_KEY" in environ
-        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == "13"
-        and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+        is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", ""))
+        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == _VERSION
+        and "websocket" in _words(environ, "HTTP_UPGRADE")
+        and "upgrade" in _words(environ, "HTTP_CONNECTION")
+        and environ["SERVER_PROTOCOL"] != "HTTP/1.0"
+        and environ.get("CONTENT_LENGTH", "0").strip("0") == ""
     )
 
 
+def _words(environ: dict[str, Any], name: str) -> list[str]:
+    return [word.strip() for word in environ.get(name, "").lower().split(",")]
+
+
 def _handle_connect(engine: Any, environ: dict[str, Any], *_more: object) -> Any:
-    if not _is_handshake(environ):
-        return engine._bad_request("This is not a WebSocket handshake")
-    return _open(engine, environ)
+    if _is_handshake(environ):
+        return _open(engine, environ)
+    refusal = engine._bad_request("This is not a WebSocket handshake")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != _VERSION:
+        refusal["status"] = "426 UPGRADE REQUIRED"
+        refusal["headers"] += [
+            ("Sec-WebSocket-Version", _VERSION),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+        ]
+    return refusal
 
 
 def _open(engine: Any, environ: dict[str, Any]) -> list[bytes]:
