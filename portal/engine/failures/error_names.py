@@ -26,11 +26,18 @@ _NAMING = re.compile(
     r"\b(?:file|folder|directory|path|object|bucket|container|share|key|entry|host|server|user|for)"
     r" $"
 )
+_LONGEST_WORD = 16
 #: Quoted words of rclone's own, by which its errors are known.
 _OWN_QUOTED = frozenset({"--bwlimit", "filter"})
 #: The rest of a path whose beginning is known (the suffix of a partial file, or more folders), up
 #: to the message of the system behind it.
 _REST_OF_PATH = re.compile(rf"{_GONE}(?:[\\/][^\n]*|[^\s:\"]+)(?=: )|{_GONE}[\\/]\S*")
+#: Characters of a message in which its reason is looked for, half of them at its end: many of the
+#: patterns would take as long as the square of a longer one, which any storage may send.
+_LONGEST = 4096
+#: Folders above a file that an error may name, and the length of a path that can be one.
+_LEVELS = 64
+_LONGEST_PATH = 4096
 _PICTURES = {0x2400 + code: code for code in range(1, 0x20)} | {0x2421: 0x7F}
 _ADDRESSES = ("host", "url", "endpoint", "sas_url", "user", "account", "domain", "tenant")
 
@@ -52,6 +59,7 @@ class Names:
         text = _OWN_WORDS.sub(r"\1\2", error.message)
         for path in self._spelled(error.object):
             text = text.replace(path, _GONE)
+        text = _shorten(text)
         text = _REST_OF_PATH.sub(_GONE, text)
         text = _QUOTED.sub(self._unquoted, text)
         for name in self._misleading(error.object):
@@ -79,12 +87,13 @@ class Names:
         name, colon, _ = quoted.partition(":")
         if colon and name in self._remotes:
             return f'"{name}:"'
-        before = found.string[: found.start()]
+        before = found.string[max(0, found.start() - _LONGEST_WORD) : found.start()]
         is_name = bool({"/", "\\", _GONE} & set(quoted)) or _NAMING.search(before) is not None
         return f'"{_GONE}"' if is_name else found[0]
 
     def _misleading(self, object_: str) -> list[str]:
         """Single names that would be taken for a reason."""
+        object_ = object_ if len(object_) <= _LONGEST_PATH else ""
         parts = {part for path in (object_, *self._paths) for part in path.split("/") if part}
         forms = {form for part in (*parts, *self._others, object_) for form in _forms(part)}
         found = (one for one in forms if one and (is_reason(one) or is_reason(f": {one}")))
@@ -108,9 +117,18 @@ def _address_parts(remote: Remote) -> Iterator[str]:
                 continue
 
 
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}\n{text[-_LONGEST // 2 :]}"
+
+
 def _ancestors(path: str) -> Iterator[str]:
     """The path itself, and the folders above it."""
-    while path.strip("/"):
+    if len(path) > _LONGEST_PATH:
+        yield path
+        return
+    for _ in range(_LEVELS):
+        if not path.strip("/"):
+            return
         yield path
         path = path.rpartition("/")[0]
 

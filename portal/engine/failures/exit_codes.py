@@ -171,7 +171,7 @@ _RETRYABLE = 5
 #: Wrong options, nothing there, a fatal error, a limit that was reached.
 _LASTING = frozenset({2, 3, 4, 7, 8, 9, 10})
 _OTHER = "The transfer failed. Check the errors, then retry."
-_DIFFERENCES = re.compile(r"(\d+) differences found")
+_DIFFERENCES = re.compile(r"(?<!\d)(\d++) differences found")
 _NO_MODES = re.compile(
     # A file that is gone has no mode either, and refuses nothing.
     r"failed to (change permissions|set metadata|read metadata)"

@@ -19,20 +19,25 @@ MASK = "***"
 _SUSPECT = re.compile(
     r"pass|secret|token|key|auth|sig|credential|bearer|cookie|://[^/\s]*@|akia|asia|private"
 )
-_WORD = (
-    # Starts at the beginning of a word; otherwise a long name would be tried from each of its
-    # parts.
-    r"(?<![\w.-])[\w.-]*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?"
-    r"|account[_-]?key|private[_-]?key|authorization|signature|credentials?|cookie|x-amz-[\w-]+|sig)"
+#: A whole word before a sign that a value follows. It is never tried from its middle, nor again
+#: with fewer characters: a storage may answer with a word of a megabyte.
+_NAMED = re.compile(r"""(?<![\w.-])([\w.-]++)\\?+["']?+\s*+[=:]\s*+""")
+#: The end of such a word.
+_NAME = re.compile(
+    r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?"
+    r"|account[_-]?key|private[_-]?key|authorization|signature|credentials?|cookie|sig)\Z",
+    re.IGNORECASE,
 )
+_LONGEST_NAME = 20
+_AMAZON = "x-amz-"
 #: A quoted value to its closing quote; any other to the next space, quote or ampersand, which is
 #: rather too much than too little.
-_VALUE = (
-    r"""(?:\\?"[^"]*"?|'[^']*'?"""
-    r"""|(?:(?:Bearer|Basic|Digest|AWS4-HMAC-SHA256)\s+)?[^\s&"'{\[(][^\s&"']*)"""
+_VALUE = re.compile(
+    r"""\\?"[^"]*"?|'[^']*'?"""
+    r"""|(?:(?:Bearer|Basic|Digest|AWS4-HMAC-SHA256)\s+)?[^\s&"'{\[(][^\s&"']*""",
+    re.IGNORECASE,
 )
 _RULES = (
-    (re.compile(rf"""({_WORD}\\?["']?\s*[=:]\s*){_VALUE}""", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"\b((?:Bearer|Basic)\s+)[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE), rf"\g<1>{MASK}"),
     # The password of an address that begins with a user and theirs.
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\g<1>{MASK}@"),
@@ -44,9 +49,29 @@ _RULES = (
 def redact_credentials(text: str) -> str:
     """The text with every value that its name or its form gives away as a credential left out."""
     if _SUSPECT.search(text.casefold()):
+        text = _without_named(text)
         for rule, instead in _RULES:
             text = rule.sub(instead, text)
     return text
+
+
+def _without_named(text: str) -> str:
+    parts, kept, start = [], 0, 0
+    while found := _NAMED.search(text, start):
+        value = _VALUE.match(text, found.end()) if _names_a_credential(found[1]) else None
+        if value is None:
+            start = found.end(1)
+            continue
+        parts += [text[kept : found.end()], MASK]
+        kept = start = value.end()
+    return "".join([*parts, text[kept:]])
+
+
+def _names_a_credential(word: str) -> bool:
+    if _NAME.search(word[-_LONGEST_NAME:]):
+        return True
+    _, amazon, rest = word.rpartition(".")[2].lower().partition(_AMAZON)
+    return bool(amazon and rest)
 
 
 # --- secrets that are known ---------------------------------------------------------------------
@@ -109,31 +134,49 @@ _SHORT = {"\n": "n", "\t": "t", "\r": "r", "\b": "b", "\f": "f"}
 
 
 def _spellings(secret: str) -> str:
-    """A pattern of the secret with each of its characters spelled in any way of these."""
-    return "".join(f"(?:{'|'.join(_ways(character))})" for character in secret)
+    """A pattern of the secret with each of its characters spelled in any way of these. Backslashes
+    are taken all at once, and only from the first of several: a text of nothing else is read
+    once."""
+    parts, after = [], ""
+    for run in re.findall(r"\\+|[^\\]", secret):
+        first = "" if after else r"(?<!\\)"
+        begin = first + (r"\\*+" if after == "\\" else r"\\++")
+        ways = [*_escaped_ways(run[0], begin), *_other_ways(run[0])]
+        if run[0] == "\\":
+            number = len(run)
+            ways = [rf"{first}\\{{{number},}}+", f"(?:{'|'.join(ways)}){{{number}}}"]
+        else:
+            ways += [re.escape(run), *([] if run.isalnum() else [begin + re.escape(run)])]
+        parts.append(f"(?:{'|'.join(ways)})")
+        after = run[0]
+    return "".join(parts)
 
 
-def _ways(character: str) -> list[str]:
+def _escaped_ways(character: str, begin: str) -> list[str]:
+    """Those that begin with backslashes, or with ``begin``."""
     code, written = ord(character), character.encode("utf-8", "surrogatepass")
     units = character.encode("utf-16-be", "surrogatepass")
-    escaped = "".join(
-        rf"\\+u(?i:{units[at]:02x}{units[at + 1]:02x})" for at in range(0, len(units), 2)
-    )
     ways = [
-        rf"\\*{re.escape(character)}" if not character.isalnum() else re.escape(character),
-        escaped,
-        rf"\\+U(?i:{code:08x})",
-        "".join(rf"\\+x(?i:{byte:02x})" for byte in written),
+        "".join(
+            rf"{begin}u(?i:{units[at]:02x}{units[at + 1]:02x})" for at in range(0, len(units), 2)
+        ),
+        rf"{begin}U(?i:{code:08x})",
+        "".join(rf"{begin}x(?i:{byte:02x})" for byte in written),
+    ]
+    if character in _SHORT:
+        ways.append(rf"{begin}{_SHORT[character]}")
+    return ways
+
+
+def _other_ways(character: str) -> list[str]:
+    code, written = ord(character), character.encode("utf-8", "surrogatepass")
+    ways = [
         "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in written),
         rf"&#0*{code};",
         rf"&#[xX]0*(?i:{code:x});",
     ]
-    if character == "\\":
-        ways[0] = r"\\+"
     if (entity := html.escape(character)) != character:
         ways.append(entity)
     if character == " ":
         ways.append(r"\+")
-    if character in _SHORT:
-        ways.append(rf"\\+{_SHORT[character]}")
     return ways
