@@ -29,7 +29,6 @@ from portal.web import (
     error_pages,
     origins,
     routes,
-    security_headers,
 )
 from portal.web.extensions import csrf
 from portal.web.middleware import base_path
@@ -37,6 +36,7 @@ from portal.web.middleware.poll_cache import PollCacheMiddleware
 from portal.web.middleware.session_cookie import SessionCookieReader
 from portal.web.middleware.stale_assets import HEADER, StaleAssetMiddleware
 from portal.web.middleware.static_gzip import GzipStaticMiddleware
+from portal.web.security_headers import SecurityHeadersMiddleware
 from portal.web.sockets import handlers
 from portal.web.sockets.handshake import HandshakeGuard
 from portal.web.user_agents import browser_name
@@ -113,7 +113,6 @@ def build_app(
     app.teardown_appcontext(lambda _error: session.session.remove())
     publish.connect_bus(settings.redis_url)
     csrf.init_app(app)
-    security_headers.init_app(app, always_secure=settings.secure_cookies)
     origins.init_app(app)
     access.init_app(app)
     routes.init_app(app)
@@ -134,7 +133,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     sockets = _sockets(app, settings, async_mode)
     files = _static_files(app.wsgi_app)
     cookies = SessionCookieReader(app)
-    polls = PollCacheMiddleware(app, cookies, files, always_secure=settings.secure_cookies)
+    polls = PollCacheMiddleware(app, cookies, files)
     guard = HandshakeGuard(
         cookies, sockets=sockets, wsgi=polls, sockets_per_user=settings.sockets_per_user
     )
@@ -142,6 +141,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     app.wsgi_app = guard  # type: ignore[method-assign]
     if settings.allowed_hosts:
         app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app, always_secure=settings.secure_cookies)  # type: ignore[method-assign]
     base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -192,7 +192,6 @@ def _static_files(wsgi: WSGIApplication) -> WSGIApplication:
         max_age=31_536_000,
         immutable_file_test=lambda _path, _url: True,
         allow_all_origins=False,
-        add_headers_function=security_headers.of_static_files,
     )
     prefix = _static_prefix()
     files.add_files(str(resources.STATIC), prefix=prefix.strip("/") + "/")

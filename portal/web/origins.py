@@ -14,7 +14,6 @@ from flask import Flask, request
 from werkzeug.wrappers import Request, Response
 
 from portal.errors import Forbidden
-from portal.web.security_headers import REFUSAL
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +104,7 @@ class TrustedHosts:
         if _is_probe(environ) or any(_covers(name, _without_port(host)) for name in self._allowed):
             return self._wsgi(environ, start_response)
         log.warning("request refused: unknown host", host=host)
-        refusal = Response("The portal is not known by this name.\n", 400, REFUSAL)
+        refusal = Response("The portal is not known by this name.\n", 400)
         return refusal(environ, start_response)
 
 

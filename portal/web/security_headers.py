@@ -1,10 +1,15 @@
-"""The security headers of every answer; static files get a few of them."""
+"""The security headers of every answer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication
 
-from flask import Flask, Response, request
+import structlog
+from werkzeug.wrappers import Response
+
+log = structlog.get_logger(__name__)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,47 +52,44 @@ _EVERYWHERE = {
 }
 
 
-#: Headers of plain-text refusals that are sent before Flask is called.
-REFUSAL = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-
-_OF_FRAGMENTS = [*{**_EVERYWHERE, "Cache-Control": "private, no-cache", "Vary": "Cookie"}.items()]
-
-
 def of_every_answer(*, secure: bool) -> list[tuple[str, str]]:
+    """``secure``: the site is reached over TLS."""
     strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
     return [*_EVERYWHERE.items(), *strict]
 
 
-def of_fragments(*, secure: bool) -> list[tuple[str, str]]:
-    """Headers of fragments that pages poll: the browser keeps them but asks again each time, and
-    shared caches do not keep them."""
-    strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
-    return [*_OF_FRAGMENTS, *strict]
+class SecurityHeadersMiddleware:
+    """Puts the headers into every answer, whoever gives it: Flask, the static files, Socket.IO, or
+    a layer that refuses. A header that an answer has already stays as it is.
+
+    An error of a layer before Flask, which has a handler of its own, is answered here: the web
+    server would send a head without them, and log nothing.
+    """
+
+    def __init__(self, wsgi: WSGIApplication, *, always_secure: bool) -> None:
+        """``always_secure``: cookies are sent over TLS only, so the whole site is."""
+        self._wsgi = wsgi
+        self._always_secure = always_secure
+        self._headers = {
+            secure: [
+                (name.lower(), (name, value)) for name, value in of_every_answer(secure=secure)
+            ]
+            for secure in (False, True)
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        ours = self._headers[self._always_secure or environ["wsgi.url_scheme"] == "https"]
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            named = {name.lower() for name, _ in headers}
+            added = [header for name, header in ours if name not in named]
+            return start_response(status, [*headers, *added], *more)
+
+        try:
+            return self._wsgi(environ, start)
+        except Exception:
+            log.exception("unhandled error before Flask", path=environ.get("PATH_INFO"))
+            return _FAILED(environ, start)
 
 
-def init_app(app: Flask, *, always_secure: bool) -> None:
-    """``always_secure``: cookies are sent over TLS only, so the whole site is."""
-
-    def harden(response: Response) -> Response:
-        for name, value in _EVERYWHERE.items():
-            response.headers.setdefault(name, value)
-        if always_secure or request.is_secure:
-            response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
-        return response
-
-    app.after_request(harden)
-
-
-def of_static_files(headers: Any, path: str, _url: str) -> None:
-    for name in ("X-Content-Type-Options", "Cross-Origin-Resource-Policy"):
-        headers[name] = _EVERYWHERE[name]
-    # An SVG is a page too if somebody opens it directly. For other static files the header has no
-    # effect, and a first visit asks for forty of them.
-    if path.endswith(".svg"):
-        headers["Content-Security-Policy"] = POLICY
+_FAILED = Response("Something went wrong here. It has been logged.\n", 500)

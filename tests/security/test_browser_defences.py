@@ -63,8 +63,7 @@ def test_every_answer_at_every_address_bears_the_headers(app: Flask, browser: An
             assert "camera=()" in headers["Permissions-Policy"], path
             assert "unsafe" not in headers["Content-Security-Policy"], path
             assert "Access-Control-Allow-Origin" not in headers, path
-            kept = headers["Cache-Control"]
-            assert kept == "no-store" or kept.startswith("private"), path
+            assert headers["Cache-Control"] == "no-store", path
 
 
 def test_browsers_are_held_to_tls_where_there_is_tls(portal: Any, browser: Any) -> None:

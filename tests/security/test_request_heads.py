@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.people import Person
-from tests.support.portal_server import PortalServer, with_users
+from tests.support.portal_server import CopiedPortal, PortalServer, with_users
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalServer]:
-    running = with_users(tmp_path_factory.mktemp("heads"), migrated, PORTAL_LOG_FORMAT="json")
+    running = with_users(
+        tmp_path_factory.mktemp("heads"), migrated, CopiedPortal, PORTAL_LOG_FORMAT="json"
+    )
     running.start()
     yield running
     running.clean_up()

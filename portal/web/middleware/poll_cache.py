@@ -21,7 +21,6 @@ from portal.realtime.cache import caches
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Principal
 from portal.services.actor import may_change
-from portal.web import security_headers
 from portal.web.access import right_of
 from portal.web.middleware.session_cookie import SessionCookieReader
 
@@ -37,8 +36,6 @@ class PollCacheMiddleware:
         app: Flask,
         cookies: SessionCookieReader,
         wsgi: WSGIApplication,
-        *,
-        always_secure: bool,
     ) -> None:
         for endpoint in ("dashboard.stats", "jobs.progress"):
             # Everybody who is signed in may see them. If that changes, this class must not bypass
@@ -46,7 +43,6 @@ class PollCacheMiddleware:
             assert right_of(app, endpoint) is Role.VIEWER  # noqa: S101
         self._cookies = cookies
         self._wsgi = wsgi
-        self._always_secure = always_secure
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         found = self._found(environ)
@@ -54,10 +50,7 @@ class PollCacheMiddleware:
         if found is None or (asked is None and "HTTP_IF_NONE_MATCH" in environ):
             return self._wsgi(environ, start_response)
         html, tag = found
-        named = security_headers.of_fragments(
-            secure=self._always_secure or environ["wsgi.url_scheme"] == "https"
-        )
-        fields = [*named, ("ETag", f'"{tag}"')]
+        fields = [("ETag", f'"{tag}"'), ("Vary", "Cookie")]
         if asked is not None and asked[1] == tag:
             start_response("304 NOT MODIFIED", fields)
             return []

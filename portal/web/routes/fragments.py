@@ -1,4 +1,4 @@
-"""Fragments that pages poll: a browser never gets the same bytes twice."""
+"""Fragments that pages poll. No cache keeps them; a client that names what it has gets it once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 
 def unchanged(tag: str) -> Response | None:
-    """Returns a 304 answer if the browser has this very content, or None if it must be sent."""
+    """Returns a 304 answer if the client has this very content, or None if it must be sent."""
     response = _set_tag(make_response(""), tag).make_conditional(request)
     return response if response.status_code == 304 else None
 
@@ -24,6 +24,4 @@ def tag_of(*parts: object) -> str:
 
 def _set_tag(response: Response, tag: str) -> Response:
     response.set_etag(tag)
-    # The browser keeps it but asks again each time; shared caches do not keep it.
-    response.headers["Cache-Control"] = "private, no-cache"
     return response

@@ -21,7 +21,6 @@ from portal.services.accounts import principals
 from portal.services.accounts.principals import Principal
 from portal.web import origins
 from portal.web.middleware.session_cookie import SessionCookieReader
-from portal.web.security_headers import REFUSAL
 
 log = structlog.get_logger(__name__)
 
@@ -117,4 +116,4 @@ class HandshakeGuard:
 
 
 def _refuse(status: int, reason: str) -> Response:
-    return Response(f"{reason}\n", status, REFUSAL)
+    return Response(f"{reason}\n", status)
