@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     PasswordField,
@@ -12,34 +11,35 @@ from wtforms import (
 from wtforms.validators import InputRequired, Length
 
 from portal.models import Role
+from portal.web.forms.base import Form
 from portal.web.forms.jobs import _choices
 
 
-class SignInForm(FlaskForm):
+class SignInForm(Form):
     username = StringField("User name", [InputRequired("Enter your user name."), Length(max=200)])
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
     remember = BooleanField("Stay signed in")
 
 
-class PasswordForm(FlaskForm):
+class PasswordForm(Form):
     current_password = PasswordField("Current password", [InputRequired("Enter your password.")])
     new_password = PasswordField("New password", [InputRequired("Enter a new password.")])
 
 
-class NewPasswordForm(FlaskForm):
+class NewPasswordForm(Form):
     new_password = PasswordField("New password", [InputRequired("Enter a new password.")])
 
 
-class NewUserForm(FlaskForm):
+class NewUserForm(Form):
     username = StringField("User name", [InputRequired("Enter a user name."), Length(max=64)])
     role = SelectField("Role", choices=_choices(Role))
 
 
-class CodeForm(FlaskForm):
+class CodeForm(Form):
     code = StringField("Code", [InputRequired("Enter a code."), Length(max=64)])
 
 
-class ConfirmForm(FlaskForm):
+class ConfirmForm(Form):
     current_password = PasswordField("Current password", [InputRequired("Enter your password.")])
 
 

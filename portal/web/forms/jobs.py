@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     HiddenField,
@@ -25,6 +24,7 @@ from portal.transfers.options import OPTIONS, Option, Options
 from portal.transfers.request import Transfer
 from portal.transfers.states import Operation
 from portal.transfers.validation import BANDWIDTH_LENGTH, RawOptions
+from portal.web.forms.base import Form
 
 OPERATIONS = {
     Operation.COPY: "Copies what is new or changed. Deletes nothing.",
@@ -38,7 +38,7 @@ def _choices(values: Iterable[str]) -> list[SelectChoice]:
     return [SelectChoice(str(value), str(value).capitalize()) for value in values]
 
 
-class JobForm(FlaskForm):
+class JobForm(Form):
     """Keeps what was typed. The rules are in ``validation``."""
 
     name = StringField("Name", filters=[lambda text: text.strip() if text else text])
@@ -164,7 +164,7 @@ for _option in OPTIONS:
     setattr(JobForm, _option.name, _option_field(_option))
 
 
-class BandwidthForm(FlaskForm):
+class BandwidthForm(Form):
     """The bandwidth limit of a job that runs or waits."""
 
     bandwidth_limit = StringField("Bandwidth limit", render_kw={"maxlength": BANDWIDTH_LENGTH})
@@ -178,5 +178,5 @@ class BandwidthForm(FlaskForm):
             raise
 
 
-class ConfirmPlanForm(FlaskForm):
+class ConfirmPlanForm(Form):
     confirm = StringField("", render_kw={"autocomplete": "off", "spellcheck": "false"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask_wtf import FlaskForm
 from wtforms import (
     BooleanField,
     Field,
@@ -24,6 +23,7 @@ from portal.remotes.backends import Backend
 from portal.remotes.option_words import help_text
 from portal.services.storage import connections, remotes
 from portal.services.storage.remotes import Draft
+from portal.web.forms.base import Form
 
 _OPTION = "option_"
 _CLEAR = "clear_"
@@ -41,7 +41,7 @@ class SecretArea(TextAreaField):
         return ""
 
 
-class RemoteForm(FlaskForm):
+class RemoteForm(Form):
     """Fields of options are added for each backend: see ``form_for``."""
 
     name = StringField("Name")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask_wtf import FlaskForm
 from wtforms import (
     DateField,
     Field,
@@ -17,6 +16,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from portal.models import Scope, User
+from portal.web.forms.base import Form
 from portal.web.forms.jobs import _choices
 
 THEMES = ("auto", "light", "dark")
@@ -29,7 +29,7 @@ SCOPES = {
 }
 
 
-class SettingsForm(FlaskForm):
+class SettingsForm(Form):
     """A field that is not in the request keeps its value."""
 
     NAMES = ("refresh_interval", "theme", "timezone", "notifications")
@@ -54,7 +54,7 @@ class SettingsForm(FlaskForm):
         return {name: self._fields[name].data for name in self.NAMES if name in sent}
 
 
-class TokenForm(FlaskForm):
+class TokenForm(Form):
     """The form of an API token. It offers no scope above the user's role."""
 
     ON_A_DAY = "day"
