@@ -36,7 +36,7 @@ _BEFORE = """INSERT INTO audit (at, actor, action, target, detail, outcome, addr
 VALUES ('2026-01-01 00:00:00.000000', 'älice', 'sign-in', :target, '', 'ok', '')"""
 _DOUBLED = """INSERT INTO audit SELECT 15, at, actor_id, actor, action, target, detail, outcome,
 address, hash FROM audit WHERE id = 14"""
-TRIGGERS = ("audit_no_update", "audit_no_delete")
+TRIGGERS = ("audit_no_update", "audit_no_delete", "audit_no_replace")
 
 
 def note(*targets: str) -> None:
