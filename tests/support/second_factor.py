@@ -33,4 +33,4 @@ class Device:
 
 
 def shown_codes(page: str) -> list[str]:
-    return re.findall(r"<li><code>([a-z2-7-]{19})</code></li>", page)
+    return re.findall(r"<li><code>([a-z2-7-]{29})</code></li>", page)

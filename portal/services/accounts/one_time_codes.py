@@ -20,12 +20,13 @@ from portal.services.runtime import runtime
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
-#: The code of the step before and of the step after is accepted too: people are slow, and their
-#: clocks are wrong.
-_DRIFT = (0, -1, 1)
+#: The code of the step before is accepted too, because people are slow; that of the step after is
+#: not: whoever sees it has longer to use it.
+_DRIFT = (0, -1)
 _CODE = re.compile(r"\d{6}")
-#: 80 random bits in four groups of four.
+#: 120 random bits in six groups of four.
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_LENGTH = 24
 
 
 def take(tx: Session, user_id: int, text: str) -> str | None:
@@ -67,13 +68,15 @@ def _take_recovery_code(tx: Session, user_id: int, text: str) -> bool:
 def new_codes(tx: Session, user_id: int) -> list[str]:
     """Replaces all older recovery codes by new ones. Only their hashes are stored."""
     tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    codes = ["".join(secrets.choice(_ALPHABET) for _ in range(16)) for _ in range(RECOVERY_CODES)]
+    codes = [
+        "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH)) for _ in range(RECOVERY_CODES)
+    ]
     tx.add_all(RecoveryCode(user_id=user_id, code_hash=_digest(code)) for code in codes)
     return ["-".join(re.findall("....", code)) for code in codes]
 
 
 def _digest(code: str) -> str:
-    # A plain hash is enough: nobody can guess 80 random bits.
+    # A plain hash is enough: nobody can guess 120 random bits, nor compute them from it.
     return hashlib.sha256(code.encode()).hexdigest()
 
 

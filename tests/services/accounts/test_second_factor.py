@@ -203,7 +203,7 @@ def test_code_counts_once(browser: Any) -> None:
 
 def test_code_of_an_earlier_step_is_refused_after_a_later_one(browser: Any) -> None:
     device, _ = turn_on(browser("bob"))
-    older, newer = device.code(), device.totp.at(time.time() + 30)
+    older, newer = device.totp.at(time.time() - 30), device.code()
     bob = browser()
     bob.sign_in("bob")
     assert bob.post("/login/code", {"code": newer}).status_code == 303
