@@ -139,8 +139,7 @@ def _wsgi(app: Portal, settings: Settings, async_mode: str) -> None:
     )
     app.context.put(guard)
     app.wsgi_app = guard  # type: ignore[method-assign]
-    if settings.allowed_hosts:
-        app.wsgi_app = origins.TrustedHosts(app.wsgi_app, settings.allowed_hosts)  # type: ignore[method-assign]
+    app.wsgi_app = origins.trusted_hosts(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
     app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app, always_secure=settings.secure_cookies)  # type: ignore[method-assign]
     base_path.init_app(app, fixed=settings.base_path, trusted=settings.trusted_proxies > 0)
     if settings.trusted_proxies:

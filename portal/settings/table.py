@@ -90,7 +90,8 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated names that the portal is reached by, such as "
-        "`portal.example.org`; any other is refused. Default: any.",
+        "`portal.example.org`; any other is refused. Default: any; on loopback without trusted "
+        "proxies the names of this machine and that of `PORTAL_BASE_URL`.",
     )
     sockets_per_user: int = Field(
         50, ge=1, le=100_000, description="Live connections one user may hold open."

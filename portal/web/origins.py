@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -14,6 +15,7 @@ from flask import Flask, request
 from werkzeug.wrappers import Request, Response
 
 from portal.errors import Forbidden
+from portal.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -95,17 +97,42 @@ class TrustedHosts:
     those answers depends on the name.
     """
 
-    def __init__(self, wsgi: WSGIApplication, allowed: tuple[str, ...]) -> None:
+    def __init__(
+        self, wsgi: WSGIApplication, allowed: Iterable[str], *, this_machine: bool = False
+    ) -> None:
+        """``this_machine``: the names of this machine are allowed too."""
         self._wsgi = wsgi
         self._allowed = [_without_port(name) for name in allowed]
+        self._this_machine = this_machine
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "")
-        if _is_probe(environ) or any(_covers(name, _without_port(host)) for name in self._allowed):
+        if _is_probe(environ) or self._knows(environ):
             return self._wsgi(environ, start_response)
-        log.warning("request refused: unknown host", host=host)
-        refusal = Response("The portal is not known by this name.\n", 400)
+        log.warning("request refused: unknown host", host=environ.get("HTTP_HOST", ""))
+        refusal = Response(
+            "The portal is not known by this name. If it should be, PORTAL_ALLOWED_HOSTS has to "
+            "name it.\n",
+            400,
+        )
         return refusal(environ, start_response)
+
+    def _knows(self, environ: dict[str, Any]) -> bool:
+        host = _without_port(environ.get("HTTP_HOST", ""))
+        return any(_covers(name, host) for name in self._allowed) or (
+            self._this_machine and names_this_machine(environ)
+        )
+
+
+def trusted_hosts(wsgi: WSGIApplication, settings: Settings) -> WSGIApplication:
+    """Puts the check around an application whose names are known: by the setting, or because only
+    this machine reaches it. Otherwise a page of somebody else whose name leads to this machine
+    could read the portal through a browser on it."""
+    if settings.allowed_hosts:
+        return TrustedHosts(wsgi, settings.allowed_hosts)
+    if settings.trusted_proxies or not _is_own_name(settings.host):
+        return wsgi
+    named = urlsplit(settings.base_url).netloc
+    return TrustedHosts(wsgi, [named] if named else [], this_machine=True)
 
 
 def _is_probe(environ: dict[str, Any]) -> bool:
@@ -114,13 +141,18 @@ def _is_probe(environ: dict[str, Any]) -> bool:
         return True
     # Allowed only by an address of this machine: a page of another site whose host name resolves to
     # it must not read the metrics through a browser here.
-    return path == "/metrics" and is_from_here(environ) and _names_here(environ)
+    return path == "/metrics" and is_from_here(environ) and names_this_machine(environ)
 
 
-def _names_here(environ: dict[str, Any]) -> bool:
+def names_this_machine(environ: dict[str, Any]) -> bool:
+    """Whether the host that is asked for can be nobody else's name."""
     name = _without_port(environ.get("HTTP_HOST", "")).strip("[]")
+    return _is_own_name(name) or name == socket.gethostname().lower()
+
+
+def _is_own_name(name: str) -> bool:
     try:
-        return name == "localhost" or _is_loopback(ip_address(name))
+        return name == "localhost" or name.endswith(".localhost") or _is_loopback(ip_address(name))
     except ValueError:
         return False
 

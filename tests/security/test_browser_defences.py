@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -120,6 +121,36 @@ def test_request_for_another_name_is_refused(portal: Any, host: str, status: int
     assert socket.status_code == (401 if status == 200 else 400)
 
 
+def test_portal_on_loopback_alone_answers_to_names_of_this_machine(portal: Any) -> None:
+    client = portal(base_url="https://portal.example.org")
+    known = ("localhost", "LOCALHOST:8000", "portal.localhost", "127.0.0.1:8000", "127.9.9.9",
+             "[::1]:8000", gethostname(), "portal.example.org:444")  # fmt: skip
+    strange = ("rebind.example", "rebind.example:8000", "localhost.rebind.example", "10.1.2.3",
+               "127.0.0.1.rebind.example", "notlocalhost", "0.0.0.0", "")  # noqa: S104  # fmt: skip
+    for host in (*known, *strange):
+        headers = {"Host": host}
+        for path, status in (
+            ("/login", 200),
+            ("/socket.io/?EIO=4&transport=websocket", 401),
+            ("/api/v1/jobs", 401),
+            ("/metrics", 404 if host.startswith("portal.example") else 200),
+        ):
+            answer = client.get(path, headers=headers).status_code
+            assert answer == (status if host in known else 400), (host, path)
+
+
+@pytest.mark.parametrize("changed", [{"host": "192.0.2.1"}, {"trusted_proxies": 1}])
+def test_metrics_of_a_portal_for_others_are_read_by_no_strangers_name(
+    portal: Any, changed: dict[str, Any]
+) -> None:
+    client = portal(**changed)
+    here = {"REMOTE_ADDR": "127.0.0.1"}
+    for host, status in (("localhost:8000", 200), ("rebind.example", 404), ("10.1.2.3", 404)):
+        answer = client.get("/metrics", headers={"Host": host}, environ_base=here)
+        assert answer.status_code == status, host
+        assert client.get("/login", headers={"Host": host}).status_code == 200
+
+
 def test_name_of_a_forwarding_header_counts_from_trusted_proxies_alone(portal: Any) -> None:
     headers = {"Host": "portal.example.org", "X-Forwarded-Host": "evil.example"}
     assert portal(allowed_hosts=KNOWN).get("/login", headers=headers).status_code == 200
@@ -127,11 +158,11 @@ def test_name_of_a_forwarding_header_counts_from_trusted_proxies_alone(portal: A
     assert behind.get("/login", headers=headers).status_code == 400
 
 
-def test_redirects_never_repeat_the_name_that_was_asked_for(browser: Any) -> None:
-    nobody = browser()
+def test_redirects_never_repeat_the_name_that_was_asked_for(portal: Any, browser: Any) -> None:
+    nobody = portal(host="192.0.2.1")
     answer = nobody.get("/jobs", headers={"Host": "evil.example"})
     assert answer.location == "/login?next=/jobs"
-    answer = nobody.sign_in("bob")
+    answer = browser().sign_in("bob")
     assert answer.location == "/"
 
 

@@ -197,8 +197,9 @@ def test_three_hundred_upgrades_without_a_session_leave_no_socket(
 ) -> None:
     before = memory(server)
     request = (
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n"
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n"
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAA\r\n\r\n"
     )
     with ExitStack() as stack:
         lines = [
@@ -248,7 +249,9 @@ def status(connection: socket.socket) -> int:
     return 0
 
 
-HEAD = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+HEAD = (
+    "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+)
 
 
 def test_body_that_is_too_long_is_413_before_it_is_read(line: Any) -> None:
@@ -310,7 +313,7 @@ def test_head_that_is_too_long_or_none_is_refused(
 ) -> None:
     connection = line()
     with suppress(OSError):
-        connection.sendall(f"{request_line}\r\nHost: x\r\n{headers}\r\n".encode())
+        connection.sendall(f"{request_line}\r\nHost: localhost\r\n{headers}\r\n".encode())
     assert status(connection) in (*wanted, 0)
     others_are_served()
 

@@ -162,8 +162,8 @@ def test_connection_is_closed_as_the_protocol_says(
 
 
 HANDSHAKE = {
-    "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": KEY,
+    "Host": "localhost", "Upgrade": "websocket", "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": KEY,
 }  # fmt: skip
 
 

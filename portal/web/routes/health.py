@@ -49,10 +49,12 @@ def metrics() -> Response:
 
 
 def _may_read_metrics() -> bool:
-    """Requires the token if one is set. Without one it allows only this machine, and not through a
-    proxy on it."""
-    token = runtime().settings.metrics_token
+    """Requires the token if one is set. Without one it allows only this machine, not through a
+    proxy on it, and by no name that could be a stranger's."""
+    settings = runtime().settings
+    token = settings.metrics_token
     if token:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode(), token.encode())
-    return origins.is_from_here(request.environ)
+    known = bool(settings.allowed_hosts) or origins.names_this_machine(request.environ)
+    return known and origins.is_from_here(request.environ)
