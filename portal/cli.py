@@ -175,7 +175,7 @@ def create_user(name: str, role: str, password_stdin: bool) -> None:
         raise _Failure(" ".join(invalid.errors.values())) from None
     finally:
         session.session.remove()
-    if weakness := passwords.weakness(password, name):
+    if weakness := passwords.weakness(password, name, passwords.hosts_of(settings)):
         click.echo(f"Warning: {weakness}", err=True)
     click.echo(f"Created {role} {name.lower()}.")
     if not password_stdin:

@@ -87,7 +87,7 @@ def first_admin(settings: Settings) -> None:
     finally:
         session.remove()
     if settings.admin_password:
-        if weakness := passwords.weakness(password, "admin"):
+        if weakness := passwords.weakness(password, "admin", passwords.hosts_of(settings)):
             log.warning("PORTAL_ADMIN_PASSWORD is weak", reason=weakness)
     else:
         say(f"First start: sign in as admin with the password {password}")

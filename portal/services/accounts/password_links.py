@@ -18,6 +18,7 @@ from portal.services.accounts import passwords
 from portal.services.accounts import users as accounts
 from portal.services.accounts.sessions import digest
 from portal.services.actor import Actor
+from portal.services.runtime import runtime
 
 LIFE = timedelta(hours=72)
 _GONE = "This link has been used or has expired. Ask an admin for a new one."
@@ -61,7 +62,9 @@ def use(token: str, password: str, *, address: str) -> User:
     """Sets the password, and ends the link and every session of the user. Raises Invalid and
     NotFound."""
     user = owner(token)
-    if problem := passwords.weakness(password, user.username):
+    if problem := passwords.weakness(
+        password, user.username, passwords.hosts_of(runtime().settings)
+    ):
         raise Invalid({"new_password": problem})
     password_hash = passwords.hash_password(password)
     with write() as tx:

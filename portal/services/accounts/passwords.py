@@ -3,13 +3,18 @@ loop."""
 
 from __future__ import annotations
 
+import re
 import secrets
+import socket
+from collections.abc import Collection, Iterable
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from portal.runtime.thread_offload import offload
+from portal.settings import Settings
 
 #: With so many characters a password is good enough; a shorter one has to be hard to guess.
 MINIMUM = 12
@@ -19,6 +24,11 @@ _TRIVIAL = 0
 #: The cost of the estimate grows with the square of the length, and more characters tell nothing
 #: new.
 _ESTIMATED = 64
+
+#: What people call this program.
+_PRODUCT = ("the", "my", "our", "transfer", "transfers", "portal", "rclone", "login", "password")
+#: Characters that are no letters, such as a year and a sign. More of them are worth something.
+_LITTLE_ELSE = 8
 
 _hasher = PasswordHasher()  # argon2id with the library's parameters (RFC 9106, low memory)
 
@@ -55,13 +65,42 @@ def problem(password: str) -> str | None:
     return None
 
 
-def weakness(password: str, username: str) -> str | None:
-    """Returns why a person should not choose this password, or None.
+def weakness(password: str, username: str, hosts: Iterable[str] = ()) -> str | None:
+    """Returns why a person should not choose this password, or None. ``hosts``: names of the
+    portal's machine.
 
     NIST SP 800-63B and OWASP ASVS 5, 6.2: the length counts, there are no rules on kinds of
     characters, and the passwords that everybody tries first are refused.
     """
-    return problem(password) or offload(_weakness, password, username)
+    if wrong := problem(password) or offload(_weakness, password, username):
+        return wrong
+    names = {word for name in (username, *hosts) for word in _words(name) if len(word) > 1}
+    if _is_made_of({*_PRODUCT, *names}, password):
+        return "This is made of names that everybody here knows. Use something else."
+    return None
+
+
+def hosts_of(settings: Settings) -> set[str]:
+    """Returns the names that people reach the portal by, and that of its machine."""
+    address = urlsplit(settings.base_url).hostname or ""
+    return {*settings.allowed_hosts, address, settings.host, socket.gethostname()}
+
+
+def _words(text: str) -> list[str]:
+    """Its runs of letters, in lower case: the rest is what people put behind and between words."""
+    return re.findall(r"[^\W\d_]+", text.casefold())
+
+
+def _is_made_of(names: Collection[str], password: str) -> bool:
+    """Whether its letters are these words, one after another, and little else is in it."""
+    letters = "".join(_words(password))
+    if not letters or len(password) - len(letters) > _LITTLE_ELSE:
+        return False
+    reached = {0}
+    for at in range(len(letters)):
+        if at in reached:
+            reached |= {at + len(name) for name in names if letters.startswith(name, at)}
+    return len(letters) in reached
 
 
 def _weakness(password: str, username: str) -> str | None:

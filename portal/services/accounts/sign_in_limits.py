@@ -82,6 +82,14 @@ def forgive(tx: Session, limits: Limits) -> None:
             tx.delete(row)
 
 
+def uncount(tx: Session, limits: Limits) -> None:
+    """Takes back one try that was right, and leaves the count of the others. Otherwise somebody who
+    knows the password could guess codes without end, and clear their count in between."""
+    moment = now()
+    for row in _rows(tx, limits):
+        _count(row, limits[row.key], -1, moment)
+
+
 def remember_address(tx: Session, user_id: int, address: str) -> None:
     """Remembers that the user has signed in from here. Also deletes rows that are of no use any
     more."""

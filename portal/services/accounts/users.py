@@ -12,8 +12,9 @@ from portal.errors import Conflict, Invalid, NotFound
 from portal.models import PasswordLink, Role, User, UserSettings
 from portal.realtime import publish
 from portal.services import audit
-from portal.services.accounts import api_tokens, passwords, sessions
+from portal.services.accounts import api_tokens, passwords, reauthentication, sessions
 from portal.services.actor import COMMAND_LINE, Actor
+from portal.services.runtime import runtime
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -126,15 +127,18 @@ def set_password_of(username: str, password: str) -> None:
 
 
 def change_password(actor: Actor, current: str, new: str) -> None:
-    """Changes the user's own password. Ends every other session of the user."""
+    """Changes the user's own password. Ends every other session of the user. Raises Invalid, and
+    TooMany as signing in does. The new password, whose strength takes long to estimate, is looked
+    at only for who knows the current one."""
     user = actor.user
-    errors: dict[str, str] = {}
-    if not passwords.is_right(user.password_hash, current):
-        errors |= {"current_password": "This is not your password."}
-    if problem := passwords.weakness(new, user.username):
-        errors["new_password"] = problem
-    if errors:
-        raise Invalid(errors)
+    if problem := passwords.problem(new):
+        raise Invalid({"new_password": problem})
+    if not user.password_hash:
+        raise Invalid({"current_password": reauthentication.WRONG_PASSWORD})
+    reauthentication.check_password(actor, current)
+    reauthentication.uncount_try(actor)
+    if problem := passwords.weakness(new, user.username, passwords.hosts_of(runtime().settings)):
+        raise Invalid({"new_password": problem})
     _set_password(user.id, new, "password.change", actor, keep=user.session_id)
 
 

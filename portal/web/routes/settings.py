@@ -2,8 +2,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from portal.errors import Invalid
+from portal.errors import Invalid, TooMany
 from portal.models import Role
+from portal.presentation.formatting import duration
 from portal.services.accounts import users
 from portal.web.access import actor, me, requires
 from portal.web.forms.accounts import PasswordForm
@@ -31,7 +32,7 @@ def change() -> Response | tuple[str, int]:
 
 @blueprint.post("/settings/password")
 @requires(Role.VIEWER)
-def change_password() -> Response | tuple[str, int]:
+def change_password() -> Response | tuple[str, int] | tuple[str, int, dict[str, str]]:
     form = PasswordForm()
     try:
         if not form.validate():
@@ -45,6 +46,11 @@ def change_password() -> Response | tuple[str, int]:
         for name, problem in invalid.errors.items():
             form[name].errors = [*form[name].errors, problem]
         return _page(SettingsForm(formdata=None, obj=me().settings), form), 422
+    except TooMany as limited:
+        wait = duration(limited.seconds)
+        form.current_password.errors = [f"Too many attempts. Wait {wait} and try again."]
+        page = _page(SettingsForm(formdata=None, obj=me().settings), form)
+        return page, 429, {"Retry-After": str(limited.seconds)}
     flash("Your password is changed. Your other sessions are signed out.")
     return redirect(url_for("settings.show"), 303)
 
