@@ -153,6 +153,13 @@ def end_sessions(session_ids: Iterable[int], reason: str) -> None:
         _end(session_room(session_id), reason)
 
 
+def reconnect_session(session_id: int) -> None:
+    """Closes the sockets of a session that has another token now. The browser that has it connects
+    again by itself; it is told nothing, because its answer with the token may still be under
+    way."""
+    _end(session_room(session_id), "")
+
+
 def end_user(user_id: int, reason: str) -> None:
     _end(user_room(user_id), reason)
 
@@ -173,7 +180,8 @@ def _end_here(room: str, reason: str) -> None:
     sockets = _live().sockets
     if sockets is None:
         return
-    _emit_here("session_ended", {"reason": reason}, room)
+    if reason:
+        _emit_here("session_ended", {"reason": reason}, room)
     server = sockets.server
     for sid, connection in list(server.manager.get_participants("/", room)):
         server.disconnect(sid)

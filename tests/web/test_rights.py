@@ -134,6 +134,7 @@ TABLE = {
     ("POST", "/users/<id:user_id>/enable"): ADMIN,
     ("POST", "/users/<id:user_id>/password-link"): ADMIN,
     ("POST", "/users/<id:user_id>/reset-password"): ADMIN,
+    ("POST", "/users/<id:user_id>/end-tokens"): ADMIN,
     ("POST", "/users/<id:user_id>/reset-second-factor"): ADMIN,
     ("POST", "/users/<id:user_id>/role"): ADMIN,
     ("POST", "/users/<id:user_id>/sessions/<id:session_id>/end"): ADMIN,

@@ -10,6 +10,7 @@ import pytest
 from tests.support.people import Person
 from tests.support.portal_server import CopiedPortal, PortalServer, change_row, with_users
 from tests.support.sockets import listening, said, upgrade
+from tests.support.users import PASSWORD
 from tests.support.waiting import wait_for
 
 #: What the contract gives the word of an end, and a process to find out by itself.
@@ -41,6 +42,20 @@ def test_ended_session_loses_its_sockets_at_once_and_the_others_keep_theirs(
         assert kept.ask("subscribe", {"topics": []})["role"] == "operator"
         assert kept.events("session_ended") == []
     assert there.get("/api/session").status_code == 401
+
+
+def test_new_password_drops_the_sockets_of_a_copied_cookie(server: PortalServer) -> None:
+    owner, thief = Person(server, "charlie"), Person(server)
+    thief.http.cookies.update(owner.http.cookies)
+    with listening(thief) as dropped:
+        form = {"current_password": PASSWORD, "new_password": "a good one that nobody has"}
+        assert owner.post("/settings/password", **form).status_code == 303
+        wait_for(lambda: dropped.disconnected, WORD)
+        assert dropped.events("session_ended") == [], "the owner's other tabs only connect again"
+    assert thief.get("/api/session").status_code == 401
+    assert owner.get("/api/session").status_code == 200
+    with listening(owner) as back:
+        assert back.ask("subscribe", {"topics": []})["role"] == "viewer"
 
 
 def test_admin_who_ends_all_sessions_of_a_user_drops_all_their_sockets(

@@ -15,6 +15,7 @@ from portal.errors import Forbidden, Invalid, NotFound
 from portal.models import ApiToken, Scope, User
 from portal.services import audit
 from portal.services.actor import Actor
+from portal.transfers.counted import counted
 from portal.transfers.names import is_name
 
 #: The prefix by which people, logs and scanners of repositories recognise a token in the wrong
@@ -73,10 +74,32 @@ def end(token_id: int, *, actor: Actor) -> ApiToken:
     return token
 
 
-def end_all_of(tx: Session, user_id: int) -> None:
+def end_all_of(tx: Session, user_id: int) -> int:
     """Ends all tokens of a user, in the caller's transaction. After a disabled user is enabled
-    again, none of the old tokens works."""
-    tx.execute(delete(ApiToken).where(ApiToken.user_id == user_id))
+    again, none of the old tokens works. Returns how many there were."""
+    whose = delete(ApiToken).where(ApiToken.user_id == user_id)
+    return len(tx.scalars(whose.returning(ApiToken.id)).all())
+
+
+def end_all(user_id: int, *, actor: Actor) -> int:
+    """Ends all tokens of a user, for an admin. Returns how many there were."""
+    with write() as tx:
+        user = tx.get(User, user_id)
+        if user is None:
+            raise NotFound("There is no such user.")
+        number = end_all_of(tx, user_id)
+        audit.record(
+            tx, "token.end-all", actor, target=user.username, detail=counted(number, "token")
+        )
+        tx.commit()
+    return number
+
+
+def numbers_of(users: list[User]) -> dict[int, int]:
+    """Returns how many tokens these users have, by id; those without one are left out."""
+    ids = [user.id for user in users]
+    query = select(ApiToken.user_id, func.count()).where(ApiToken.user_id.in_(ids))
+    return {row[0]: row[1] for row in session.execute(query.group_by(ApiToken.user_id))}
 
 
 def all_of(user: User) -> list[ApiToken]:

@@ -14,7 +14,7 @@ from portal.errors import Conflict, Invalid, NotFound
 from portal.models import PasswordLink, User
 from portal.realtime import publish
 from portal.services import audit
-from portal.services.accounts import passwords
+from portal.services.accounts import api_tokens, passwords
 from portal.services.accounts import users as accounts
 from portal.services.accounts.sessions import digest
 from portal.services.actor import Actor
@@ -59,8 +59,8 @@ def owner(token: str) -> User:
 
 
 def use(token: str, password: str, *, address: str) -> User:
-    """Sets the password, and ends the link and every session of the user. Raises Invalid and
-    NotFound."""
+    """Sets the password, and ends the link, and every session and API token of the user. Raises
+    Invalid and NotFound."""
     user = owner(token)
     if problem := passwords.weakness(
         password, user.username, passwords.hosts_of(runtime().settings)
@@ -71,6 +71,7 @@ def use(token: str, password: str, *, address: str) -> User:
         accounts.locked_user(tx, user.id)
         user = _user_of(tx, token)  # checked again: if two use the link at once, the second fails
         ended = accounts.replace_password(tx, user, password_hash, keep=None)
+        api_tokens.end_all_of(tx, user.id)
         audit.record(tx, "password.set-by-link", Actor(user, address), target=user.username)
         tx.commit()
     publish.end_sessions(ended, "password_changed")

@@ -108,6 +108,22 @@ def touch(session_id: int | None, token: str, *, person: bool) -> str | None:
     return fresh
 
 
+def renew(tx: Session, session_id: int) -> str | None:
+    """Gives the session a new token, in the caller's transaction. The old one is worth nothing from
+    then on: somebody may have copied it. Returns None if the session has ended."""
+    token = secrets.token_urlsafe(32)
+    renewed = update(LoginSession).where(LoginSession.id == session_id)
+    renewed = renewed.values(
+        token_hash=digest(token),
+        previous_hash=None,
+        previous_until=None,
+        rotated_at=now(),
+        rotation_due_at=None,
+    )
+    found = tx.execute(renewed.returning(LoginSession.id)).first()
+    return token if found is not None else None
+
+
 def rotate_all(tx: Session, user_id: int) -> None:
     """Gives each session of this user a new token at its next page, in the caller's transaction."""
     whose = LoginSession.user_id == user_id

@@ -15,6 +15,7 @@ from portal.services import audit
 from portal.services.accounts import api_tokens, passwords, reauthentication, sessions
 from portal.services.actor import COMMAND_LINE, Actor
 from portal.services.runtime import runtime
+from portal.transfers.counted import counted
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -114,22 +115,27 @@ def set_active(user_id: int, active: bool, *, actor: Actor) -> User:
 
 
 def reset_password(user_id: int, *, actor: Actor) -> tuple[User, str]:
-    """Returns a generated password, to be shown once. Ends every session of the user."""
+    """Returns a generated password, to be shown once. Ends every session and API token of the
+    user."""
     password = passwords.generate()
-    user = _set_password(user_id, password, "user.reset-password", actor, keep=None)
+    user = _reset_password(user_id, password, actor)
     return user, password
 
 
 def set_password_of(username: str, password: str) -> None:
     """Sets a password from the command line, where nobody is signed in."""
     user = session.scalars(select(User).where(User.username == username)).one()
-    _set_password(user.id, password, "user.reset-password", COMMAND_LINE, keep=None)
+    _reset_password(user.id, password, COMMAND_LINE)
 
 
-def change_password(actor: Actor, current: str, new: str) -> None:
-    """Changes the user's own password. Ends every other session of the user. Raises Invalid, and
-    TooMany as signing in does. The new password, whose strength takes long to estimate, is looked
-    at only for who knows the current one."""
+def change_password(
+    actor: Actor, current: str, new: str, *, end_tokens: bool = False
+) -> str | None:
+    """Changes the user's own password. Ends every other session of the user, and their API tokens
+    if they want it. Returns the new token of this session: the old one may have been copied.
+
+    Raises Invalid, and TooMany as signing in does. The new password, whose strength takes long to
+    estimate, is looked at only for who knows the current one."""
     user = actor.user
     if problem := passwords.problem(new):
         raise Invalid({"new_password": problem})
@@ -139,20 +145,33 @@ def change_password(actor: Actor, current: str, new: str) -> None:
     reauthentication.uncount_try(actor)
     if problem := passwords.weakness(new, user.username, passwords.hosts_of(runtime().settings)):
         raise Invalid({"new_password": problem})
-    _set_password(user.id, new, "password.change", actor, keep=user.session_id)
+    password_hash, keep = passwords.hash_password(new), user.session_id or 0
+    with write() as tx:
+        user = locked_user(tx, user.id)
+        ended = replace_password(tx, user, password_hash, keep=keep)
+        fresh = sessions.renew(tx, keep)
+        number = api_tokens.end_all_of(tx, user.id) if end_tokens else 0
+        audit.record(tx, "password.change", actor, target=user.username, detail=_revoked(number))
+        tx.commit()
+    publish.end_sessions(ended, "password_changed")
+    publish.reconnect_session(keep)
+    return fresh
 
 
-def _set_password(
-    user_id: int, password: str, action: str, actor: Actor, *, keep: int | None
-) -> User:
+def _reset_password(user_id: int, password: str, actor: Actor) -> User:
     password_hash = passwords.hash_password(password)
     with write() as tx:
         user = locked_user(tx, user_id)
-        ended = replace_password(tx, user, password_hash, keep=keep)
-        audit.record(tx, action, actor, target=user.username)
+        ended = replace_password(tx, user, password_hash, keep=None)
+        detail = _revoked(api_tokens.end_all_of(tx, user_id))
+        audit.record(tx, "user.reset-password", actor, target=user.username, detail=detail)
         tx.commit()
     publish.end_sessions(ended, "password_changed")
     return user
+
+
+def _revoked(number: int) -> str:
+    return f"{counted(number, 'API token')} revoked" if number else ""
 
 
 def replace_password(tx: Session, user: User, password_hash: str, *, keep: int | None) -> list[int]:

@@ -24,6 +24,7 @@ class SignInForm(Form):
 class PasswordForm(Form):
     current_password = PasswordField("Current password", [InputRequired("Enter your password.")])
     new_password = PasswordField("New password", [InputRequired("Enter a new password.")])
+    end_tokens = BooleanField("Revoke my API tokens as well")
 
 
 class NewPasswordForm(Form):

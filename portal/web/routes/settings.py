@@ -1,4 +1,5 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import session as browser_session
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
@@ -37,11 +38,13 @@ def change_password() -> Response | tuple[str, int] | tuple[str, int, dict[str, 
     try:
         if not form.validate():
             raise Invalid({})
-        users.change_password(
+        fresh = users.change_password(
             actor(),
             form.current_password.data or "",
             form.new_password.data or "",
+            end_tokens=bool(form.end_tokens.data),
         )
+        browser_session["_user_id"] = fresh  # where Flask-Login keeps it
     except Invalid as invalid:
         for name, problem in invalid.errors.items():
             form[name].errors = [*form[name].errors, problem]

@@ -4,6 +4,7 @@ from werkzeug.wrappers import Response
 from portal.errors import Invalid
 from portal.models import Role
 from portal.services.accounts import (
+    api_tokens,
     password_links,
     passwords,
     second_factor,
@@ -11,6 +12,7 @@ from portal.services.accounts import (
 from portal.services.accounts import (
     users as accounts,
 )
+from portal.transfers.counted import counted
 from portal.web.access import actor, requires, user_or_404
 from portal.web.forms.accounts import NewUserForm
 from portal.web.routes.paging import page_number
@@ -73,6 +75,14 @@ def reset_password(user_id: int) -> Response:
     return redirect(url_for("users.index"), 303)
 
 
+@blueprint.post("/<id:user_id>/end-tokens")
+@requires(Role.ADMIN)
+def end_tokens(user_id: int) -> Response:
+    user = user_or_404(user_id)
+    number = api_tokens.end_all(user.id, actor=actor())
+    return _done(f"{counted(number, 'API token')} of {user.username} revoked.")
+
+
 @blueprint.post("/<id:user_id>/password-link")
 @requires(Role.ADMIN)
 def link(user_id: int) -> Response:
@@ -114,5 +124,6 @@ def _page(form: NewUserForm, number: int, text: str) -> str:
         pages_count=max(1, -(-total // _PAGE_SIZE)),
         linked=password_links.pending(users),
         protected=second_factor.owners(users),
+        tokens=api_tokens.numbers_of(users),
         roles=tuple(Role),
     )
