@@ -52,15 +52,31 @@ _EVERYWHERE = {
 }
 
 
+#: Scripts and style sheets, which no browser shows as a page. What holds for pages alone is left
+#: out: a first visit asks for forty of them.
+_NEVER_PAGES = ("text/javascript", "text/css")
+_OF_NO_PAGE = {
+    **{
+        name: _EVERYWHERE[name]
+        for name in ("X-Content-Type-Options", "Cross-Origin-Resource-Policy", "Cache-Control")
+    },
+    "Content-Security-Policy": "default-src 'none'",
+}
+
+
 def of_every_answer(*, secure: bool) -> list[tuple[str, str]]:
     """``secure``: the site is reached over TLS."""
-    strict = [("Strict-Transport-Security", STRICT_TRANSPORT)] if secure else []
-    return [*_EVERYWHERE.items(), *strict]
+    return [header for _, header in _by_name(_EVERYWHERE, secure)]
+
+
+def _by_name(headers: dict[str, str], secure: bool) -> list[tuple[str, tuple[str, str]]]:
+    strict = {"Strict-Transport-Security": STRICT_TRANSPORT} if secure else {}
+    return [(name.lower(), (name, value)) for name, value in {**headers, **strict}.items()]
 
 
 class SecurityHeadersMiddleware:
     """Puts the headers into every answer, whoever gives it: Flask, the static files, Socket.IO, or
-    a layer that refuses. A header that an answer has already stays as it is.
+    a layer that refuses. A header that an answer has already stays.
 
     An error of a layer before Flask, which has a handler of its own, is answered here: the web
     server would send a head without them, and log nothing.
@@ -70,18 +86,16 @@ class SecurityHeadersMiddleware:
         """``always_secure``: cookies are sent over TLS only, so the whole site is."""
         self._wsgi = wsgi
         self._always_secure = always_secure
-        self._headers = {
-            secure: [
-                (name.lower(), (name, value)) for name, value in of_every_answer(secure=secure)
-            ]
-            for secure in (False, True)
-        }
+        self._headers = {secure: _by_name(_EVERYWHERE, secure) for secure in (False, True)}
+        self._of_no_page = {secure: _by_name(_OF_NO_PAGE, secure) for secure in (False, True)}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        ours = self._headers[self._always_secure or environ["wsgi.url_scheme"] == "https"]
+        secure = self._always_secure or environ["wsgi.url_scheme"] == "https"
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            named = {name.lower() for name, _ in headers}
+            named = {name.lower(): value for name, value in headers}
+            is_no_page = named.get("content-type", "").startswith(_NEVER_PAGES)
+            ours = (self._of_no_page if is_no_page else self._headers)[secure]
             added = [header for name, header in ours if name not in named]
             return start_response(status, [*headers, *added], *more)
 
