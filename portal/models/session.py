@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, false
+from sqlalchemy import ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.db.clock import now
@@ -38,5 +38,8 @@ class LoginSession(Base):
     previous_hash: Mapped[str | None] = mapped_column(String(64))
     previous_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     rotated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    #: Secrets for the next page, encrypted; see ``services.accounts.shown_once``.
+    shown_once: Mapped[str | None] = mapped_column(Text)
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)

@@ -6,17 +6,18 @@ import io
 from typing import Any
 
 import segno
-from flask import Blueprint, flash, redirect, render_template, session, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from portal.errors import Conflict, Invalid, TooMany
 from portal.models import Role, User
 from portal.presentation.formatting import duration
-from portal.services.accounts import second_factor
+from portal.services.accounts import second_factor, shown_once
 from portal.services.accounts.pending_sign_in import PendingSignIn
 from portal.services.accounts.second_factor import Setup
 from portal.services.actor import Actor
 from portal.web.access import actor, address, me, public, requires, user_or_404
+from portal.web.error_pages import is_htmx
 from portal.web.forms.accounts import CodeForm, FactorForm
 from portal.web.routes import sign_in_flow
 
@@ -94,7 +95,7 @@ def enrolled() -> Answer:
     entered = _finish(pending, "by code", url_for("second_factor.show"))
     if entered is None:
         return _too_late()
-    session[_CODES] = codes
+    shown_once.keep(me(), _CODES, codes)
     return entered
 
 
@@ -115,7 +116,8 @@ def _too_late() -> Response:
 @blueprint.get("/settings/second-factor")
 @requires(Role.VIEWER)
 def show() -> str:
-    return _page(FactorForm(formdata=None), codes=session.pop(_CODES, []))
+    codes = [] if is_htmx() else shown_once.take(me(), _CODES)
+    return _page(FactorForm(formdata=None), codes=codes)
 
 
 @blueprint.get("/settings/second-factor/qr.svg")
@@ -137,7 +139,8 @@ def enable() -> Answer:
     form = FactorForm()
     try:
         code, password = _code_and_password(form)
-        session[_CODES] = second_factor.enable(actor(), sign_in_flow.proposed(), code, password)
+        codes = second_factor.enable(actor(), sign_in_flow.proposed(), code, password)
+        shown_once.keep(me(), _CODES, codes)
         sign_in_flow.withdraw()
     except (Invalid, TooMany) as error:
         return _refused(form, error)
@@ -162,7 +165,8 @@ def disable() -> Answer:
 def renew_codes() -> Answer:
     form = FactorForm()
     try:
-        session[_CODES] = second_factor.renew_codes(actor(), *_code_and_password(form))
+        codes = second_factor.renew_codes(actor(), *_code_and_password(form))
+        shown_once.keep(me(), _CODES, codes)
     except (Invalid, TooMany) as error:
         return _refused(form, error)
     return redirect(url_for("second_factor.show"), 303)

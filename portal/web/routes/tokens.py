@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,17 +10,22 @@ from werkzeug.wrappers import Response
 from portal.db.clock import now
 from portal.errors import Invalid
 from portal.models import Role
-from portal.services.accounts import api_tokens
+from portal.services.accounts import api_tokens, shown_once
 from portal.web.access import actor, me, requires
+from portal.web.error_pages import is_htmx
 from portal.web.forms.settings import TokenForm
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/tokens")
+
+_KIND = "token"
 
 
 @blueprint.get("")
 @requires(Role.VIEWER)
 def index() -> str:
-    return _page(TokenForm(me(), formdata=None))
+    # A region that is fetched again shows no note: it would be lost.
+    notes = [] if is_htmx() else shown_once.take(me(), _KIND)
+    return _page(TokenForm(me(), formdata=None), notes)
 
 
 @blueprint.post("")
@@ -39,7 +45,7 @@ def create() -> Response | tuple[str, int]:
         for name, problem in invalid.errors.items():
             form.beside(name).errors = [*form.beside(name).errors, problem]
         return _page(form), 422
-    flash(f"Token {token.name} (shown only now): {text}", "secret")
+    shown_once.keep(me(), _KIND, [f"Token {token.name} (shown only now): {text}"])
     return redirect(url_for("tokens.index"), 303)
 
 
@@ -60,5 +66,5 @@ def _end(form: TokenForm) -> datetime:
     return datetime.combine(form.day.data, time(23, 59, 59), ZoneInfo(me().settings.timezone))
 
 
-def _page(form: TokenForm) -> str:
-    return render_template("tokens.html", form=form, tokens=api_tokens.all_of(me()))
+def _page(form: TokenForm, notes: Sequence[str] = ()) -> str:
+    return render_template("tokens.html", form=form, tokens=api_tokens.all_of(me()), notes=notes)

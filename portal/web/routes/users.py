@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -8,24 +10,29 @@ from portal.services.accounts import (
     password_links,
     passwords,
     second_factor,
+    shown_once,
 )
 from portal.services.accounts import (
     users as accounts,
 )
 from portal.transfers.counted import counted
-from portal.web.access import actor, requires, user_or_404
+from portal.web.access import actor, me, requires, user_or_404
+from portal.web.error_pages import is_htmx
 from portal.web.forms.accounts import NewUserForm
 from portal.web.routes.paging import page_number
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 
 _PAGE_SIZE = 50
+_KIND = "user"
 
 
 @blueprint.get("")
 @requires(Role.ADMIN)
 def index() -> str:
-    return _page(NewUserForm(formdata=None), page_number(), request.args.get("q", "")[:64])
+    # A region that is fetched again shows no note: it would be lost.
+    notes = [] if is_htmx() else shown_once.take(me(), _KIND)
+    return _page(NewUserForm(formdata=None), page_number(), request.args.get("q", "")[:64], notes)
 
 
 @blueprint.post("")
@@ -71,7 +78,7 @@ def enable(user_id: int) -> Response:
 @requires(Role.ADMIN)
 def reset_password(user_id: int) -> Response:
     user, password = accounts.reset_password(user_or_404(user_id).id, actor=actor())
-    flash(f"New password for {user.username} (shown only now): {password}", "secret")
+    _show_once(f"New password for {user.username} (shown only now): {password}")
     return redirect(url_for("users.index"), 303)
 
 
@@ -99,12 +106,16 @@ def _invite(form: NewUserForm) -> None:
 def _create(form: NewUserForm) -> None:
     password = passwords.generate()
     user = accounts.create_user(form.username.data or "", form.role.data, password, actor=actor())
-    flash(f"{user.username} can sign in with this password (shown only now): {password}", "secret")
+    _show_once(f"{user.username} can sign in with this password (shown only now): {password}")
 
 
 def _show_link(username: str, token: str) -> None:
     address = url_for("password_links.show", token=token, _external=True)
-    flash(f"Send this link to {username}. It works once, for 72 hours: {address}", "secret")
+    _show_once(f"Send this link to {username}. It works once, for 72 hours: {address}")
+
+
+def _show_once(text: str) -> None:
+    shown_once.keep(me(), _KIND, [text])
 
 
 def _done(message: str) -> Response:
@@ -112,7 +123,7 @@ def _done(message: str) -> Response:
     return redirect(url_for("users.index"), 303)
 
 
-def _page(form: NewUserForm, number: int, text: str) -> str:
+def _page(form: NewUserForm, number: int, text: str, notes: Sequence[str] = ()) -> str:
     users, total = accounts.search(text, number, _PAGE_SIZE)
     return render_template(
         "users.html",
@@ -124,6 +135,7 @@ def _page(form: NewUserForm, number: int, text: str) -> str:
         pages_count=max(1, -(-total // _PAGE_SIZE)),
         linked=password_links.pending(users),
         protected=second_factor.owners(users),
+        notes=notes,
         tokens=api_tokens.numbers_of(users),
         roles=tuple(Role),
     )
