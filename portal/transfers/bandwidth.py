@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 LENGTH = 64  # of the column
 OFF = "off"
@@ -98,6 +100,31 @@ def from_row(text: str | None) -> Timetable | None:
     if not text:
         return None
     return parse(_STORED.sub(_as_rclone_reads, text))
+
+
+def rate_at(text: str | None, timezone: str, moment: datetime) -> str:
+    """The rate of a row at this moment, by the clock of ``timezone``; ``off`` for no limit."""
+    table = _from_row(text)
+    return table.rate_at(moment.astimezone(ZoneInfo(timezone))) if table else OFF
+
+
+def bytes_at(text: str | None, timezone: str, moment: datetime) -> int | None:
+    """As ``rate_at``, in bytes a second; None for no limit."""
+    return bytes_of(rate_at(text, timezone, moment))
+
+
+def bytes_of(rate: str) -> int | None:
+    """Bytes a second of a rate in rclone's notation, at least 1; None for ``off``."""
+    if rate == OFF:
+        return None
+    found = _AMOUNT.fullmatch(rate)
+    assert found is not None  # noqa: S101 - it was read before
+    return max(1, int(_bytes(*found.groups())))
+
+
+@lru_cache(maxsize=1_000)
+def _from_row(text: str | None) -> Timetable | None:
+    return from_row(text)
 
 
 _STORED = re.compile(r"(?:(?<=,)|^)(\d+(?:\.\d+)?)([A-Za-z]*)(?=\s|$)", re.ASCII)
