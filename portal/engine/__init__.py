@@ -23,6 +23,7 @@ from portal.engine.process.binary import check_rclone, rclone_path, rclone_probl
 from portal.engine.process.confined_parent import use_threads
 from portal.engine.process.processes import process_identity, process_lives
 from portal.engine.process.watchdog import Watchdog
+from portal.engine.rclone_runner import Flow
 from portal.engine.run import Run
 from portal.engine.running.orphans import end_orphans, end_processes_of
 from portal.engine.running.outcome import Outcome
@@ -38,6 +39,7 @@ __all__ = [
     "CurrentFile",
     "EngineError",
     "Entry",
+    "Flow",
     "Found",
     "KnownMounts",
     "Listing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portal.engine.answers.single_file import Lookup, Shape, narrow_to_file
@@ -32,6 +32,17 @@ _SHOWN = 200
 Readings = Generator[Progress | None, None, Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """``most``: bytes a second that rclone may move now or a moment later, since it does not obey a
+    lower limit at once; None for any number. ``seconds`` since it began, and the bytes that it has
+    ``moved`` in them; zeros while none runs that moves anything."""
+
+    most: int | None
+    seconds: float = 0.0
+    moved: int = 0
+
+
 class RcloneRunner:
     """All calls come from the thread that goes through ``run()``, between two readings. Call
     ``close()`` whatever happens."""
@@ -51,6 +62,8 @@ class RcloneRunner:
         self._bandwidth = BandwidthController(order.bandwidth_limit, order.options.timezone)
         self._obstacle = obstacle
         self._current: RcloneProcess | None = None
+        #: Whether it moves what a bandwidth limit is about; a look ahead only lists.
+        self._is_limited = False
         self._moved_files: MovedFiles | None = None
         self._shape: Shape | None = None
         self._lines: list[LogLine] = []
@@ -94,6 +107,12 @@ class RcloneRunner:
 
     def limit(self, bandwidth_limit: str | None) -> None:
         self._bandwidth.bandwidth_limit = bandwidth_limit
+
+    def allow(self, allowed: int | None) -> Flow:
+        self._bandwidth.allowed = allowed
+        if self._current is None or not self._is_limited:
+            return Flow(0 if self.paused else self._bandwidth.next_most)
+        return Flow(0 if self.paused else self._bandwidth.most, *self._current.travelled)
 
     @property
     def runs(self) -> bool:
@@ -158,9 +177,10 @@ class RcloneRunner:
         """The process group is dead and reaped when this returns, however long that takes."""
         if self._current is not None:
             self._current.close()
+            self._bandwidth.end()
             self.unreadable_lines += self._current.unreadable_lines
             self._keep_log()
-            self._current = None
+            self._current, self._is_limited = None, False
 
     def note_files(self, order: TransferOrder) -> Iterator[None]:
         """Notes the files of a source from which the portal removes what rclone has copied."""
@@ -205,11 +225,15 @@ class RcloneRunner:
     def _start(self, order: TransferOrder) -> RcloneProcess:
         transfer = RcloneProcess(
             self._settings,
-            replace(order, bandwidth_limit=self._bandwidth.begin()),
+            replace(
+                order,
+                bandwidth_limit=self._bandwidth.begin(),
+                in_small_pieces=self._bandwidth.allowed is not None,
+            ),
             left_out=self.left_out,
             moved_files=self._moved_files,
         )
-        self._current = transfer
+        self._current, self._is_limited = transfer, order.is_limited
         transfer.start()
         if self.begun is not None:
             self.begun(transfer.pid)
@@ -229,7 +253,7 @@ class RcloneRunner:
             self._look_at_storage(transfer, order)
             if not logged:
                 transfer.take_log()
-            if order.moves and not self.paused:
+            if order.is_limited and not self.paused:
                 self._update_bandwidth(transfer)
 
     def _look_at_storage(self, transfer: RcloneProcess, order: TransferOrder) -> None:
@@ -242,7 +266,7 @@ class RcloneRunner:
             self._resuming = True
 
     def _update_bandwidth(self, transfer: RcloneProcess) -> None:
-        rate = self._bandwidth.update(transfer)
+        rate = self._bandwidth.update(transfer.control, transfer.travelled)
         if rate is not None:
             self.note(f"Bandwidth limit: {bandwidth.words(rate)}.")
 
@@ -271,6 +295,8 @@ class RcloneRunner:
                 transfer.cut_off(objection.reason or "", is_retryable=objection.is_retryable)
                 return
         if not self.paused:
+            if self._bandwidth.allowed is not None and transfer.control is not None:
+                self._bandwidth.send(transfer.control)
             transfer.resume()
 
     def _ensure_same_ends(self, transfer: RcloneProcess) -> None:

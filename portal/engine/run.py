@@ -19,7 +19,7 @@ from portal.engine.output.log import LogLine
 from portal.engine.output.plan import ConfirmedPlan
 from portal.engine.output.progress import ALMOST, Phase, Progress
 from portal.engine.precautions import Objection, Precautions
-from portal.engine.rclone_runner import RcloneRunner, Readings
+from portal.engine.rclone_runner import Flow, RcloneRunner, Readings
 from portal.engine.running.folder_modes import Folders
 from portal.engine.running.outcome import Outcome
 from portal.engine.running.outcomes import after_a_beginning, changed_plan, copies_differ, stopped
@@ -121,6 +121,10 @@ class Run:
     def limit(self, bandwidth_limit: str | None) -> None:
         """Another limit, a rate or a timetable, from now on."""
         self._runner.limit(bandwidth_limit)
+
+    def allow(self, allowed: int | None) -> Flow:
+        """Bytes a second that it may move beside its own limit from now on; None: any number."""
+        return self._runner.allow(allowed)
 
     def take_log(self) -> tuple[list[LogLine], int]:
         """As `RcloneProcess.take_log`, of all rclones so far."""

@@ -73,6 +73,9 @@ class TransferOrder:
     portal: str = ""
     #: False for a destination that was found unable to hold the modes of files.
     modes: bool = True
+    #: rclone reads ahead no whole MiB, which it would count at once: its speed follows each change
+    #: of a low limit within a moment.
+    in_small_pieces: bool = False
 
     @property
     def partial_suffix(self) -> str:
@@ -259,7 +262,7 @@ def command_line(
         *(("--combined", "-") if reports(order) else ()),
         *_options(order),
         *flags.of_filters(order.options, _rules(order, runtime_dir), moment),
-        *flags.of_control(runtime_dir.socket if order.moves else None),
+        *flags.of_control(runtime_dir.socket if order.is_limited else None),
         "--", _source(order), order.destination,
     ]  # fmt: skip
 
@@ -342,6 +345,8 @@ def _limits(order: TransferOrder) -> list[str]:
         options.append(f"--max-delete={order.confirmed.deletes + order.replaces}")
     if order.bandwidth_limit and order.is_limited:
         options.append(f"--bwlimit={order.bandwidth_limit}")
+    if order.in_small_pieces and order.is_limited:
+        options.append("--buffer-size=0")
     if order.dry_run:
         options.append("--dry-run")
     return options

@@ -33,6 +33,8 @@ from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE, PipeReader
 #: 32 files in work, each with the longest name and every character escaped, need less.
 LONGEST_LINE = 1024 * 1024
 _KEPT_ERRORS = 20
+#: What rclone says when its limit was set by remote control.
+_LIMIT_SET = ("Bandwidth limit set to ", "Bandwidth limit reset to ")
 _COPIED = (FileAction.COPIED, FileAction.REPLACED)
 
 
@@ -201,7 +203,9 @@ class StderrReader:
             self._left_out.note(line.object, line.message)
         if line.done is not None:
             self._parser.note(line.done)
-        if line.level:
+        # The portal says itself when a person or the clock has changed the limit; a share of a
+        # budget changes with each job that comes or goes.
+        if line.level and not line.message.startswith(_LIMIT_SET):
             self._say(line.level, line.object, line.message)
         if self._keeps_proven and line.done is not None and line.done.action in _COPIED:
             self.proven.append(

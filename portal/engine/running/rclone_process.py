@@ -25,7 +25,6 @@ from portal.engine.output.stderr import StderrReader
 from portal.engine.process.binary import ensure_executable, setpriv_path
 from portal.engine.process.group import ProcessGroup
 from portal.engine.process.pipes import LONGEST_DRAIN, SILENCE
-from portal.engine.running import control
 from portal.engine.running.moved_files import MovedFiles
 from portal.engine.running.new_folder import make_folder, remove_empty
 from portal.engine.running.outcome import Outcome
@@ -277,10 +276,16 @@ class RcloneProcess:
         if self._removal is not None:
             self._removal.paused = False
 
-    def limit(self, rate: str) -> bool:
-        """Another bandwidth limit (a rate, or `off`) from now on; whether rclone has taken it."""
-        path = self._runtime_dir.socket if self._runtime_dir else None
-        return path is not None and control.set_rate(path, rate)
+    @property
+    def control(self) -> Path | None:
+        """The socket of rclone's remote control."""
+        return self._runtime_dir.socket if self._runtime_dir else None
+
+    @property
+    def travelled(self) -> tuple[float, int]:
+        """Seconds since rclone began, and the bytes that it has read and written in them."""
+        statistics = self._running[1].statistics if self._running is not None else None
+        return (statistics.elapsed, statistics.travelled) if statistics is not None else (0.0, 0)
 
     def outcome(self) -> Outcome:
         """After `readings()` has ended, or after `close()`."""
