@@ -2,6 +2,7 @@
 
 from portal.models.activity import ActivityMinute, JobCount
 from portal.models.audit import AuditEntry
+from portal.models.bandwidth_budget import OF_PORTAL, BandwidthBudget
 from portal.models.history import HistoryTotal, Span
 from portal.models.identity import Identity
 from portal.models.job import LARGEST_BIG_ID, Job, JobEvent, JobPlace
@@ -17,9 +18,11 @@ from portal.models.worker import WorkerProcess
 
 __all__ = [
     "LARGEST_BIG_ID",
+    "OF_PORTAL",
     "ActivityMinute",
     "ApiToken",
     "AuditEntry",
+    "BandwidthBudget",
     "HistoryTotal",
     "IdempotencyKey",
     "Identity",

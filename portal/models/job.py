@@ -71,6 +71,10 @@ class Job(Base):
     destination_remote_id: Mapped[int | None]
     #: One rate or a timetable, see ``timetable``; changed while it runs.
     bandwidth_limit: Mapped[str | None] = mapped_column(String(64))
+    #: Bytes a second that bandwidth budgets leave it while it runs, and the most that it can use;
+    #: None: no limit. Its worker writes both.
+    allowed_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    wanted_bytes: Mapped[int | None] = mapped_column(BigInteger)
     dry_run: Mapped[bool] = mapped_column(default=False)
     #: See ``options.from_json``.
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")

@@ -14,7 +14,7 @@ import structlog
 from portal import engine
 from portal.db.session import AWAY, reason, session
 from portal.models import Job
-from portal.services.jobs import reports
+from portal.services.jobs import claims, reports
 from portal.services.jobs.claims import Claim, JobDirectives
 from portal.services.jobs.reports import Ending
 from portal.services.storage.connections import Unusable
@@ -24,6 +24,7 @@ from portal.transfers.local_paths import PathRefused, Roots
 from portal.transfers.options import from_json
 from portal.worker import preflight
 from portal.worker.attempt_log import AttemptLog
+from portal.worker.bandwidth_sharing import NOTHING_YET, JobBandwidth
 from portal.worker.progress_reporter import ProgressReporter, RunningJob, Stop
 from portal.worker.roots import open_to_transfers
 
@@ -157,6 +158,8 @@ class Attempt:
     def run(self, claimed_at: float) -> None:
         """``claimed_at``: a moment just before the claim, see ``clock.elapsed``."""
         running = RunningJob(self._claim, claimed_at)
+        if self._order.is_limited:
+            running.bandwidth = JobBandwidth(self._order.options.timezone)
         with self._reporter.track(running):
             self._run(running)
 
@@ -203,6 +206,7 @@ class Attempt:
         if ready is None:
             return Ending(False, None, None)
         order, unfilled = ready
+        allowed = running.bandwidth.allowed if running.bandwidth is not None else None
         run = engine.Run(
             engine.rclone_path(self._settings.rclone),
             order,
@@ -210,10 +214,11 @@ class Attempt:
             grace=self._patience.grace,
             backoff=self._patience.backoff,
             patience=self._settings.storage_patience_seconds,
-            paused=self._paused,
+            paused=self._paused or allowed == NOTHING_YET,
             before=self._before,
             obstacle=lambda: preflight.missing_disk(order, mounts),
         )
+        run.allow(allowed)
         if self._is_to_stop(running):
             return Ending(False, None, None)
         with self._reporter.under_watchdog(running) as watch:
@@ -250,6 +255,9 @@ class Attempt:
         while not self._is_to_stop(running):
             try:
                 unfilled = preflight.unfilled_source(self._order)
+                if running.bandwidth is not None:
+                    found = claims.read_directives([self._claim])[self._claim]
+                    running.bandwidth.begin(budgeted=found.budgeted)
                 return preflight.check_endpoints(self._order, roots, mounts), unfilled
             except AWAY as error:
                 self._log.warning("the job was not checked", error=reason(error))
@@ -300,11 +308,16 @@ class Attempt:
 
     def _apply(self, run: engine.Run, running: RunningJob, directives: JobDirectives) -> None:
         run.limit(directives.bandwidth_limit)
-        if directives.paused:
+        # Read once: another thread changes it.
+        allowed = running.bandwidth.allowed if running.bandwidth is not None else None
+        flow = run.allow(allowed)
+        if directives.paused or allowed == NOTHING_YET:
             run.pause()
             self._stands_still(running)
         else:
             run.resume()
+        if running.bandwidth is not None:
+            running.bandwidth.flow = flow
 
     def _stands_still(self, running: RunningJob) -> None:
         self._attempt_log.note(0)

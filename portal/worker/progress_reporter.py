@@ -22,6 +22,7 @@ from portal.runtime.context import in_same_context
 from portal.services.jobs import claims, reports
 from portal.services.jobs.claims import Claim, ClaimStatus, JobDirectives
 from portal.services.jobs.reports import ProgressReport
+from portal.worker.bandwidth_sharing import BandwidthSharing, JobBandwidth
 from portal.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,8 @@ class RunningJob:
         #: When the last statement that renewed the lease was sent, see ``clock.elapsed``.
         self.renewed_at = claimed_at
         self.reported_at = 0.0
+        #: What it may move, see ``bandwidth_sharing``; None for a job that moves nothing.
+        self.bandwidth: JobBandwidth | None = None
 
 
 class ProgressReporter:
@@ -79,6 +82,7 @@ class ProgressReporter:
         self._lock = threading.Lock()
         self._round = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._sharing = BandwidthSharing()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -171,6 +175,13 @@ class ProgressReporter:
         _note(others, {claim: found.status for claim, found in directives.items()})
         for one in others:
             one.directives = directives[one.claim]
+        self._sharing.share(
+            {
+                one.claim: (one.bandwidth, one.directives)
+                for one in open_
+                if one.bandwidth is not None and one.directives is not None
+            }
+        )
         if self._lease and held:
             self._lease.watchdog.kept(min(one.renewed_at for one in held))
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, exists, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from portal.db.session import database_time, read_connection, write
-from portal.models import Job, WorkerProcess
+from portal.models import BandwidthBudget, Job, WorkerProcess
 from portal.models.job import run_seconds
 from portal.realtime import publish
 from portal.services.jobs import blocking
@@ -43,6 +43,8 @@ class JobDirectives:
     status: ClaimStatus
     paused: bool
     bandwidth_limit: str | None
+    #: Whether there is any bandwidth budget.
+    budgeted: bool = False
 
 
 _GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
@@ -139,11 +141,15 @@ def read_directives(claims: Sequence[Claim]) -> dict[Claim, JobDirectives]:
         return {}
     ids = [claim.job_id for claim in claims]
     columns = (Job.id, Job.attempt, Job.status, Job.paused_at, Job.bandwidth_limit)
+    budgeted = exists(select(BandwidthBudget.id)).label("budgeted")
     with read_connection() as connection:
-        rows = connection.execute(select(*columns).where(Job.id.in_(ids)))
+        rows = connection.execute(select(*columns, budgeted).where(Job.id.in_(ids)))
         found = {
             Claim(row.id, row.attempt): JobDirectives(
-                _claim_status(row.status), row.paused_at is not None, row.bandwidth_limit
+                _claim_status(row.status),
+                row.paused_at is not None,
+                row.bandwidth_limit,
+                bool(row.budgeted),
             )
             for row in rows
         }
@@ -183,4 +189,6 @@ def standing_still() -> dict[str, Any]:
         "eta_seconds": None,
         "current_files": [],
         "progress_at": None,
+        "allowed_bytes": None,
+        "wanted_bytes": None,
     }
