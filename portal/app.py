@@ -22,6 +22,7 @@ from portal.realtime import publish
 from portal.runtime import context, resources
 from portal.services.runtime import Executor, make_runtime
 from portal.settings import Settings, load_settings
+from portal.transfers import bandwidth
 from portal.transfers.counted import counted
 from portal.transfers.states import CANCELLABLE, RETRYABLE, STATES, goes_on
 from portal.web import (
@@ -247,6 +248,8 @@ def _templates(app: Flask, settings: Settings) -> None:
         may_change=access.may_change,
         goes_on=goes_on,
         size_of=formatting.size_of,
+        speed_of=formatting.speed_of,
+        bandwidth_words=bandwidth.words,
         event_words=job_words.event_words,
         options_words=job_words.options_words,
         place_words=job_words.place_words,

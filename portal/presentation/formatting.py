@@ -38,6 +38,17 @@ def speed(number: int | None) -> str:
     return UNKNOWN if not number else f"{size(number)}/s"
 
 
+def speed_of(part: int, whole: int) -> str:
+    """``1.2 of 10 MiB/s``: a speed, and the highest that is allowed, in the unit of that one where
+    it is large enough."""
+    value, unit = _scaled(whole)
+    most = f"{value.removesuffix('.0')} {unit}/s"
+    scaled = part / 1024 ** _UNITS.index(unit)
+    if not part or unit == "B":
+        return f"{part} of {most}"
+    return f"{scaled:.1f} of {most}" if scaled >= 0.1 else f"{size(part)}/s of {most}"
+
+
 def duration(seconds: float | None) -> str:
     """``45 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds is None:

@@ -15,6 +15,7 @@ from portal.presentation.formatting import (
     size,
     size_of,
     speed,
+    speed_of,
 )
 from portal.presentation.result_words import answer, is_different, nothing_words, result_words
 from portal.transfers import bandwidth, compared, left_out
@@ -61,12 +62,36 @@ def progress_display(job: Job) -> dict[str, str]:
         "percent": _percent(job),
         "bytes": _bytes(job),
         "speed": speed(job.speed_bytes),
+        "allowed": _allowed(job),
         "eta": _eta(job),
         "files": _files(job),
         "result": result_words(job),
         "trouble": trouble_words(job),
     }
     return {**words, "valuetext": ", ".join(_value_text(words))}
+
+
+def _allowed(job: Job) -> str:
+    """How much of its share of the bandwidth budgets a job uses; empty without a budget."""
+    most = allowed_now(job) if job.allowed_bytes is not None else None
+    if most == 0:
+        return "Waits for bandwidth that other jobs use"
+    # Most checks move nothing.
+    if most is None or (job.operation == Operation.CHECK and not job.speed_bytes):
+        return ""
+    # The speed is an average of the last seconds: it falls a little after the share.
+    shown = min(job.speed_bytes, most) if job.speed_bytes < 1.1 * most else job.speed_bytes
+    return f"{speed_of(shown, most)} allowed now"
+
+
+def allowed_now(job: Job) -> int | None:
+    """The most bytes a second that a running job may move now, by its own limit and by bandwidth
+    budgets; None for no limit."""
+    if job.status != JobStatus.RUNNING or stands_still(job):
+        return None
+    own = bandwidth.bytes_at(job.bandwidth_limit, from_json(job.options).timezone, now())
+    limits = [limit for limit in (own, job.allowed_bytes) if limit is not None]
+    return min(limits, default=None)
 
 
 def trouble_words(job: Job) -> str:

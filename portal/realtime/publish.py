@@ -18,7 +18,7 @@ from portal.db.clock import iso, now
 from portal.engine import FIGURES
 from portal.models import Job, Role
 from portal.presentation.formatting import printable
-from portal.presentation.job_words import display, progress_display
+from portal.presentation.job_words import allowed_now, display, progress_display
 from portal.realtime import cache
 from portal.realtime.bus.messages import Kind, Message
 from portal.realtime.rooms import (
@@ -82,6 +82,7 @@ def progress(job: Job) -> None:
     payload = {
         "job_id": job.id,
         **{name: getattr(job, name) for name, figure in FIGURES.items() if figure.published},
+        "allowed_bytes": allowed_now(job),
         "seq": job.seq,
         "timestamp": iso(job.progress_at or now()),
         "display": progress_display(job),

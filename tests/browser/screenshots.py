@@ -112,6 +112,7 @@ PAGES_OF = {
         "new-remote": "/remotes/new?backend=s3",
         "users": "/users",
         "workers": "/workers",
+        "bandwidth": "/settings/bandwidth",
         "audit": "/audit",
         "not-found": "/nothing",
     },

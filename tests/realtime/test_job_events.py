@@ -21,7 +21,10 @@ from portal.services.jobs.reports import Ending
 from portal.settings import Settings
 from tests.support.transfers import MIB, Recorder, fill, reading, stored, tell
 
-DISPLAY = {"phase", "percent", "bytes", "speed", "eta", "files", "result", "trouble", "valuetext"}
+DISPLAY = {
+    *("phase", "percent", "bytes", "speed", "allowed", "eta", "files", "result", "trouble"),
+    "valuetext",
+}
 PHASES = ("scanning", "transferring", "checking", "finishing")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -39,7 +42,7 @@ def is_percent(value: object) -> bool:
 def assert_progress_of_the_contract(data: dict[str, Any]) -> None:
     for name in ("job_id", "bytes_transferred", "speed_bytes", "files_transferred", "files_total"):
         assert is_count(data[name]), name
-    for name in ("total_bytes", "eta_seconds"):
+    for name in ("total_bytes", "eta_seconds", "allowed_bytes"):
         assert data[name] is None or is_count(data[name]), name
     assert is_percent(data["percent"])
     assert data["total_bytes"] is not None or data["percent"] is None

@@ -238,6 +238,7 @@ def test_pages_hold_to_their_own_policy(browser: Any) -> None:
         "/settings",
         "/users",
         "/workers",
+        "/settings/bandwidth",
         "/audit",
         "/connection",
     ):

@@ -73,6 +73,7 @@ TABLE = {
     ("GET", "/remotes/new"): ADMIN,
     ("GET", "/sessions"): VIEWER,
     ("GET", "/settings"): VIEWER,
+    ("GET", "/settings/bandwidth"): ADMIN,
     ("GET", "/settings/second-factor"): VIEWER,
     ("GET", "/settings/second-factor/qr.svg"): VIEWER,
     ("GET", "/settings/sign-on"): VIEWER,
@@ -120,6 +121,7 @@ TABLE = {
     ("POST", "/sessions/<id:session_id>/end"): VIEWER,
     ("POST", "/sessions/end-others"): VIEWER,
     ("POST", "/settings"): VIEWER,
+    ("POST", "/settings/bandwidth"): ADMIN,
     ("POST", "/settings/password"): VIEWER,
     ("POST", "/settings/second-factor/begin"): VIEWER,
     ("POST", "/settings/second-factor/codes"): VIEWER,
@@ -438,7 +440,7 @@ def test_mutating_routes_refuse_get(browser: Any, filled: Any) -> None:
     # A GET shows the page and changes nothing.
     pages = {
         *("/jobs", "/password/<token>", "/remotes", "/remotes/<id:remote_id>"),
-        *("/settings", "/tokens", "/users"),
+        *("/settings", "/settings/bandwidth", "/tokens", "/users"),
     }
     assert {rule: code for rule, code in answers.items() if code != 405} == {
         **dict.fromkeys(sorted(pages), 200),

@@ -18,11 +18,12 @@ from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Job, Remote, Role, User
 from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS, Backend
-from portal.services import audit
+from portal.services import audit, bandwidth_budgets
 from portal.services.actor import Actor
 from portal.services.runtime import runtime
 from portal.services.storage import connections
 from portal.transfers import locations
+from portal.transfers.bandwidth import InvalidBandwidth
 from portal.transfers.counted import counted
 from portal.transfers.local_paths import PathRefused
 
@@ -34,12 +35,15 @@ _RETYPE = "Enter this again: the server it is sent to has changed."
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The values that were typed. An empty secret keeps the stored one; ``cleared`` names those to
-    remove."""
+    remove. ``bandwidth_budget``: None keeps the one that there is; a timetable goes by the clock of
+    ``timezone``."""
 
     role: str
     start: str
     options: Mapping[str, str]
     cleared: frozenset[str] = frozenset()
+    bandwidth_budget: str | None = None
+    timezone: str = "UTC"
 
 
 class Stale(Conflict):
@@ -111,6 +115,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
             raise Invalid({"name": "A remote with this name already exists."}) from None
         detail = f"{backend}, for role {remote.role}; {_name_list('options', options)}"
         _note(tx, "remote.create", remote, actor, detail + _name_list("; secrets", secrets))
+        _put_budget(tx, remote, draft, actor)
         tx.commit()
     return remote
 
@@ -140,6 +145,7 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
         remote.changed_at, remote.changed_by = now(), actor.name
         remote.tested_at, remote.works, remote.verdict = None, None, ""
         _note(tx, "remote.change", remote, actor, detail)
+        _put_budget(tx, remote, draft, actor)
         tx.commit()
     return remote
 
@@ -228,6 +234,10 @@ def _values(
     if draft.role not in ROLES:
         errors["role"] = "Choose who may use it."
     try:
+        bandwidth_budgets.validate(draft.bandwidth_budget or "")
+    except InvalidBandwidth as refused:
+        errors["bandwidth_budget"] = str(refused)
+    try:
         locations.refuse_malformed(draft.start)
     except PathRefused as refused:
         errors["start"] = refused.reason
@@ -247,6 +257,12 @@ def _values(
     if errors:
         raise Invalid(errors)
     return options, {name: runtime().keys.encrypt(text) for name, text in typed.items()}
+
+
+def _put_budget(tx: Session, remote: Remote, draft: Draft, actor: Actor) -> None:
+    if draft.bandwidth_budget is not None:
+        rate = bandwidth_budgets.validate(draft.bandwidth_budget)
+        bandwidth_budgets.put(tx, remote, rate, draft.timezone, actor=actor)
 
 
 def _verdict(remote: Remote, actor: Actor) -> tuple[bool, str]:

@@ -21,8 +21,10 @@ from portal.remotes import option_words
 from portal.remotes import options as parameters
 from portal.remotes.backends import Backend
 from portal.remotes.option_words import help_text
+from portal.services import bandwidth_budgets
 from portal.services.storage import connections, remotes
 from portal.services.storage.remotes import Draft
+from portal.transfers.validation import BANDWIDTH_LENGTH
 from portal.web.forms.base import Form
 
 _OPTION = "option_"
@@ -51,10 +53,13 @@ class RemoteForm(Form):
         validate_choice=False,
     )
     start = StringField("Start folder")
+    bandwidth_budget = StringField("Bandwidth budget", render_kw={"maxlength": BANDWIDTH_LENGTH})
     version = HiddenField()
 
     backend: Backend
     stored: frozenset[str] = frozenset()
+    #: Of the person who fills it in.
+    timezone = "UTC"
 
     def option(self, name: str) -> Field:
         return self[_OPTION + name]
@@ -70,6 +75,8 @@ class RemoteForm(Form):
             start=(self.start.data or "").strip(),
             options=typed,
             cleared=frozenset(cleared),
+            bandwidth_budget=(self.bandwidth_budget.data or "").strip(),
+            timezone=self.timezone,
         )
 
     def say(self, errors: Mapping[str, str]) -> None:
@@ -167,7 +174,12 @@ def _data(remote: Remote) -> dict[str, Any]:
         for name, text in remote.options.items()
         if name in known and known[name].kind != "bool"
     }
-    kept = {"name": remote.name, "role": remote.role, "start": remote.start}
+    kept = {
+        "name": remote.name,
+        "role": remote.role,
+        "start": remote.start,
+        "bandwidth_budget": bandwidth_budgets.rate_of(remote.id),
+    }
     return {**values, **kept, "version": str(remote.version)}
 
 

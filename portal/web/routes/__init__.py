@@ -5,6 +5,7 @@ from flask import Flask
 from portal.web.routes import (
     api,
     audit,
+    bandwidth,
     browse,
     dashboard,
     doctor,
@@ -40,6 +41,7 @@ def init_app(app: Flask) -> None:
         second_factor,
         single_sign_on,
         settings,
+        bandwidth,
         users,
         remotes,
         workers,

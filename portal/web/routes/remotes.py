@@ -5,8 +5,9 @@ from portal.errors import Invalid, NotFound
 from portal.models import Remote, Role
 from portal.remotes.backends import BACKENDS, Backend
 from portal.remotes.option_words import label
+from portal.services import bandwidth_budgets
 from portal.services.storage import remotes
-from portal.web.access import actor, requires
+from portal.web.access import actor, me, requires
 from portal.web.forms.remotes import RemoteForm, form_for, help_of
 
 blueprint = Blueprint("remotes", __name__, url_prefix="/remotes")
@@ -16,7 +17,11 @@ blueprint = Blueprint("remotes", __name__, url_prefix="/remotes")
 @requires(Role.ADMIN)
 def index() -> str:
     return render_template(
-        "remotes/page.html", remotes=remotes.all_of_them(), backends=BACKENDS, roles=remotes.ROLES
+        "remotes/page.html",
+        remotes=remotes.all_of_them(),
+        backends=BACKENDS,
+        roles=remotes.ROLES,
+        budgets=bandwidth_budgets.all_rates(),
     )
 
 
@@ -33,6 +38,7 @@ def new() -> str:
 @requires(Role.ADMIN)
 def create() -> Response | tuple[str, int]:
     form = form_for(_backend(request.form.get("backend", "")))
+    form.timezone = me().settings.timezone
     try:
         remote = remotes.create(
             (form.name.data or "").strip(),
@@ -60,6 +66,7 @@ def edit(remote_id: int) -> str:
 def change(remote_id: int) -> Response | tuple[str, int]:
     remote = remotes.find(remote_id)
     form = form_for(BACKENDS[remote.backend], remote)
+    form.timezone = me().settings.timezone
     version = form.version.data or ""
     try:
         remotes.change(
@@ -130,4 +137,6 @@ def _theirs(form: RemoteForm, remote: Remote) -> dict[str, str]:
         found["Who may use it"] = str(remote.role)
     if draft.start != remote.start:
         found["Start folder"] = remote.start or "empty"
+    if (budget := bandwidth_budgets.rate_of(remote.id) or "") != draft.bandwidth_budget:
+        found["Bandwidth budget"] = budget or "empty"
     return found

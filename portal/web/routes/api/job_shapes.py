@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from portal import models
+from portal.presentation.job_words import allowed_now
 from portal.services.jobs import queue_position
 from portal.services.jobs.queue_position import Queued
 from portal.transfers import compared
@@ -139,6 +140,11 @@ class Job(ResponseBody):
     total_bytes: int | None = Field(description="Null while it is not known.")
     percent: float | None = Field(description="0 to 100; null while the total is not known.")
     speed_bytes: int = Field(description="Bytes a second.")
+    allowed_bytes: int | None = Field(
+        description="The most bytes a second that a running job may move now, by its own limit and"
+        " its share of the bandwidth budgets; null for no limit. A share changes while other jobs"
+        " come and go."
+    )
     eta_seconds: int | None
     files_transferred: int
     files_total: int
@@ -195,6 +201,7 @@ def shown(job: models.Job, queued: Queued | None = None) -> Job:
     chosen = JobOptions.model_validate(from_json(job.options))
     named = {
         "options": chosen,
+        "allowed_bytes": allowed_now(job),
         "plan": _plan(job.plan),
         "differences": job.differences and Differences.model_validate(job.differences),
         "confirms": job.confirms_id,

@@ -9,9 +9,11 @@ from portal import models
 from portal.models import Role
 from portal.remotes.backends import BACKENDS
 from portal.remotes.options import MAX_KEY_LENGTH
+from portal.services import bandwidth_budgets
 from portal.services.storage import remotes
 from portal.services.storage.remotes import Draft
 from portal.transfers.locations import NAME_LENGTH
+from portal.transfers.validation import BANDWIDTH_LENGTH
 from portal.web.access import actor, me
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.shapes import RequestBody, ResponseBody, Timestamp
@@ -39,6 +41,10 @@ class RemoteInFull(Remote):
     """A remote as admins see it: everything but the secrets."""
 
     version: int = Field(description="Grows with every change.")
+    bandwidth_budget: str | None = Field(
+        description="What all jobs together may move from and to it: a rate such as `10M`, or a"
+        " timetable; null for no limit."
+    )
     options: Options
     secrets: list[str] = Field(description="Names of the secrets that are stored.")
     changed_at: Timestamp
@@ -57,12 +63,25 @@ class _RemoteFields(RequestBody):
         "operator", description="Lowest role that may use it."
     )
     start: str = Field("", max_length=1000)
+    bandwidth_budget: str | None = Field(
+        None,
+        max_length=BANDWIDTH_LENGTH,
+        description="What all jobs together may move from and to it: a rate such as `10M`, or a"
+        " timetable by the clock of your time zone. Empty: no limit. Null: as it is.",
+    )
 
     options: Options = Field(max_length=60)
 
     def draft(self, cleared: frozenset[str] = frozenset()) -> Draft:
         options = {name: text[: MAX_KEY_LENGTH + 1] for name, text in self.options.items()}
-        return Draft(role=self.role, start=self.start, options=options, cleared=cleared)
+        return Draft(
+            role=self.role,
+            start=self.start,
+            options=options,
+            cleared=cleared,
+            bandwidth_budget=self.bandwidth_budget,
+            timezone=me().settings.timezone,
+        )
 
 
 class NewRemote(_RemoteFields):
@@ -171,5 +190,7 @@ def delete_remote(remote_id: int) -> Remote:
 
 
 def _to_shape(remote: models.Remote) -> RemoteInFull:
-    columns = {name: getattr(remote, name) for name in RemoteInFull.model_fields}
-    return RemoteInFull(**columns | {"secrets": sorted(remote.secrets)})
+    columns = {name: getattr(remote, name, None) for name in RemoteInFull.model_fields}
+    budget = bandwidth_budgets.rate_of(remote.id)
+    more = {"secrets": sorted(remote.secrets), "bandwidth_budget": budget}
+    return RemoteInFull(**columns | more)
