@@ -128,6 +128,7 @@ def seconds(act: Callable[[], Any], *statuses: int) -> float:
 def said(connection: http.client.HTTPConnection) -> tuple[int, bool]:
     """The status, and whether the sentence is there."""
     answer = connection.getresponse()
+    assert int(answer.headers["Retry-After"]) > 0
     return answer.status, OWN in html.unescape(answer.read().decode())
 
 

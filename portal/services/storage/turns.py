@@ -18,7 +18,8 @@ from portal.services.actor import Actor
 #: Seconds for which a person waits for a turn.
 PATIENCE = 5.0
 LIMITS = Limits(total=8, each=2, spare=2, waiting=4)
-_AGAIN_AFTER = 5
+#: Seconds after which it is worth to ask again.
+AGAIN_AFTER = 5
 _OWN = "You already have two open. Wait for one to end, or close it."
 _ALL = "Too many storages are being read right now. Try again in a moment."
 
@@ -55,4 +56,4 @@ def _turn(turns: FairTurns, actor: Actor) -> Iterator[None]:
         with turns.turn(person, seconds=PATIENCE, is_gone=actor.is_gone):
             yield
     except NoTurn as none:
-        raise TooMany(_AGAIN_AFTER, _OWN if none.own else _ALL) from None
+        raise TooMany(AGAIN_AFTER, _OWN if none.own else _ALL) from None

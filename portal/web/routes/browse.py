@@ -7,9 +7,12 @@ from portal.models import Role
 from portal.services.runtime import runtime
 from portal.services.storage import folders
 from portal.services.storage.folders import Folder
+from portal.services.storage.turns import AGAIN_AFTER
 from portal.transfers.local_paths import Roots
 from portal.web.access import actor, requires
 from portal.web.routes.paging import page_number
+
+Answer = tuple[str, int, dict[str, str]]
 
 blueprint = Blueprint("browse", __name__, url_prefix="/browse")
 
@@ -19,7 +22,7 @@ _PANEL = "browse/_panel.html"
 
 @blueprint.get("")
 @requires(Role.OPERATOR)
-def show() -> tuple[str, int]:
+def show() -> Answer:
     """``?at=``: the address in the field; ``?q=``: part of a name; ``?page=``: the page of the
     folder; ``?side=``: which field it is for."""
     number = page_number()
@@ -32,7 +35,7 @@ def show() -> tuple[str, int]:
 
 @blueprint.post("/folders")
 @requires(Role.OPERATOR)
-def create() -> tuple[str, int]:
+def create() -> Answer:
     at = request.form.get("at", "")[:_MAX_LENGTH]
     name = request.form.get("name", "")[:_MAX_LENGTH]
     try:
@@ -59,7 +62,7 @@ def _roots() -> Roots:
 
 def _rendered(
     template: str, folder: Folder, status: int, number: int = 1, name: str = "", problem: str = ""
-) -> tuple[str, int]:
+) -> Answer:
     side = "source" if request.values.get("side") == "source" else "destination"
     html = render_template(
         template,
@@ -71,4 +74,4 @@ def _rendered(
         name=name,
         problem=problem,
     )
-    return html, status
+    return html, status, {"Retry-After": str(AGAIN_AFTER)} if status == 429 else {}

@@ -83,7 +83,7 @@ def create() -> Response | tuple[str, int]:
 
 @blueprint.post("/jobs/preview")
 @requires(Role.OPERATOR)
-def preview() -> str | tuple[str, int]:
+def preview() -> str | tuple[str, int] | tuple[str, int, dict[str, str]]:
     """Shows the form again, with the files of its source that pass its filters."""
     form = JobForm()
     roots = runtime().roots
@@ -94,7 +94,8 @@ def preview() -> str | tuple[str, int]:
     try:
         found = folders.matching(source, options, actor=actor())
     except TooMany as busy:
-        return _form(form, unfolded=True, busy=busy.message), 429
+        page = _form(form, unfolded=True, busy=busy.message)
+        return page, 429, {"Retry-After": str(busy.seconds)}
     return _form(form, unfolded=True, matching=found, looked_at=source)
 
 
