@@ -37,9 +37,9 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "",
         repr=False,
-        description="Address of Redis, such as `redis://localhost:6379/0`, for the scale-out mode: "
-        "several web processes, and workers on any number of machines. It needs PostgreSQL. "
-        "Default: everything runs in one process.",
+        description="Address of Redis, such as `redis://:password@localhost:6379/0`, for the "
+        "scale-out mode: several web processes, and workers on any number of machines. It needs "
+        "PostgreSQL. Default: everything runs in one process.",
     )
     secret_key: str = Field(
         "",

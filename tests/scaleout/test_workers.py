@@ -8,6 +8,8 @@ from typing import Any
 
 from portal.services import workers
 from portal.settings import Settings
+from portal.worker.executors.notifier import celery_app, queue_name
+from tests.support.parts import Redis
 from tests.support.transfers import MIB, fill, history, rclones, status_of, stored, tree
 from tests.support.waiting import wait_for
 
@@ -20,6 +22,19 @@ def test_worker_runs_a_job_soon_after_it_was_made(worker: Any, new_job: Any, roo
     job = stored(job_id)
     assert (job.attempt, job.worker_id is not None) == (1, True)
     assert (job.started_at - job.queued_at).total_seconds() < 2
+
+
+def test_worker_takes_no_orders_through_redis(
+    worker: Any, new_job: Any, redis: Redis, root: Path
+) -> None:
+    worker()
+    control = celery_app(redis.url, [None]).control
+    assert control.ping(timeout=2) == []
+    control.broadcast("shutdown")
+    control.broadcast("cancel_consumer", arguments={"queue": queue_name(None)})
+    control.broadcast("pool_shrink", arguments={"n": 99})
+    job_id = new_job()
+    wait_for(lambda: status_of(job_id) == "completed")
 
 
 def test_stopped_worker_gives_its_job_back_and_another_one_completes_it(

@@ -59,6 +59,8 @@ def celery_app(url: str, pools: list[str | None]) -> Celery:
         task_acks_late=False,
         task_serializer="json",
         accept_content=["json"],
+        # Whoever reaches Redis could end workers by it, or have them do less.
+        worker_enable_remote_control=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
