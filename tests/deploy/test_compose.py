@@ -55,6 +55,26 @@ def test_portal_has_no_privileges_and_only_settings_that_exist(compose: Any) -> 
         assert set(service["environment"]) <= known
 
 
+def test_every_service_is_limited_and_redis_asks_for_its_password(compose: Any) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+    asked = "${REDIS_PASSWORD:?set it in .env}"
+    command = services["redis"]["command"]
+    assert command[command.index("--requirepass") + 1] == asked
+    for name in ("web", "worker"):
+        assert f":{asked}@redis" in services[name]["environment"]["PORTAL_REDIS_URL"]
+
+
+def test_portal_is_behind_a_proxy_with_tls(compose: Any) -> None:
+    web = compose["services"]["web"]
+    assert web["ports"] == ["127.0.0.1:8000:8000"]
+    assert web["environment"]["PORTAL_TRUSTED_PROXIES"] == "1"
+    assert web["environment"]["PORTAL_SECURE_COOKIES"] == "true"
+    assert web["environment"]["PORTAL_ALLOWED_HOSTS"].startswith("${")
+
+
 def test_secrets_are_asked_for_and_not_in_the_file(compose: Any) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():

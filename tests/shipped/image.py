@@ -86,7 +86,7 @@ class Image:
                 self.volumes = json.loads(rest)
             case "ENTRYPOINT" | "CMD":
                 self.command += json.loads(rest)
-            case "USER" | "EXPOSE" | "STOPSIGNAL":
+            case "USER" | "EXPOSE" | "STOPSIGNAL" | "LABEL" | "HEALTHCHECK":
                 pass  # Nothing is done by them while an image is built.
             case _:
                 raise AssertionError(f"{word} is not known here")
