@@ -3,13 +3,14 @@ its own."""
 
 from __future__ import annotations
 
+import inspect
 import io
 import socket
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import eventlet
+import eventlet.wsgi
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,3 +132,17 @@ def test_authenticate_batch_that_fails_keeps_nobody_out() -> None:
     assert visit.taken
     assert visit.client.recv(999).startswith(b"HTTP/1.1 401")
     visit.close()
+
+
+def test_web_server_has_the_parts_that_are_used_or_replaced() -> None:
+    theirs = eventlet.wsgi.HttpProtocol
+    for name in ("_read_request_line", "parse_request", "get_environ", "finish"):
+        assert list(inspect.signature(getattr(theirs, name)).parameters) == ["self"], name
+    assert list(inspect.signature(theirs.__init__).parameters) == ["self", "conn_state", "server"]
+    assert eventlet.wsgi.FileObjectForHeaders(io.BytesIO()).fp is not None
+    assert hasattr(eventlet.wsgi, "WSGI_LOCAL")
+    assert eventlet.wsgi.format_date_time(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+    # The head is read by parse_request, between the request line and the environ.
+    read = inspect.getsource(theirs.handle_one_request)
+    steps = ("_read_request_line()", "FileObjectForHeaders(", "parse_request()", "get_environ()")
+    assert sorted(steps, key=read.index) == list(steps)

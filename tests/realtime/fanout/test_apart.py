@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize(("name", "number"), [("backlogs", 3), ("environs", 3)])
+@pytest.mark.parametrize(("name", "number"), [("backlogs", 3), ("environs", 4)])
 def test_properties_hold(name: str, number: int) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / f"{name}.py"],
