@@ -47,6 +47,12 @@ class TooMany(PortalError):
         self.seconds = seconds
 
 
+class TooManyJobs(PortalError):
+    """A user has as many open jobs as one user may have."""
+
+    status = 429
+
+
 class Unavailable(PortalError):
     """A part the portal stands on does not answer now; trying again later may help."""
 

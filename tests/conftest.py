@@ -54,7 +54,7 @@ from tests.support.client import Browser
 from tests.support.databases import Databases
 from tests.support.modes import ONE_PROCESS, SCALED_OUT
 from tests.support.parts import Postgres, Redis
-from tests.support.transfers import Recorder, fill, queue, status_of
+from tests.support.transfers import Recorder, fill, queue, run_job, status_of
 from tests.support.users import PASSWORD, USERS
 from tests.support.worker_process import WorkerProcess
 
@@ -547,7 +547,7 @@ def execute(settings: Settings, lease: Lease | None) -> Callable[..., None]:
 
     def run(job_id: int, *, backoff: float = 0.1, **changed: Any) -> None:
         configured = settings.model_copy(update=changed)
-        Worker(configured, "test:1", grace=2.0, backoff=backoff, lease=lease).execute(job_id)
+        run_job(Worker(configured, "test:1", grace=2.0, backoff=backoff, lease=lease), job_id)
 
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -147,15 +148,15 @@ def test_each_keeps_to_its_own_session_policy(one: Side, two: Side) -> None:
     assert there.get("/jobs").status_code == 302
 
 
-def test_a_job_is_made_notified_and_announced_in_its_own_alone(one: Side, two: Side) -> None:
-    notified: dict[str, list[int]] = {"one": [], "two": []}
+def test_a_job_is_made_looked_for_and_announced_in_its_own_alone(one: Side, two: Side) -> None:
+    looks = Counter[str]()
 
     class Noted(NullExecutor):
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def notify(self, job_id: int, pool: str | None = None) -> None:
-            notified[self.name].append(job_id)
+        def look(self) -> None:
+            looks[self.name] += 1
 
     configure(one.app, executor=Noted("one"))
     configure(two.app, executor=Noted("two"))
@@ -163,12 +164,12 @@ def test_a_job_is_made_notified_and_announced_in_its_own_alone(one: Side, two: S
     bob.sign_in("bob")
     alice.sign_in("alice")
     assert bob.post("/jobs", job_fields(one)).status_code == 303
-    assert notified == {"one": [1], "two": []}
+    assert looks == {"one": 1}
     assert [event.name for event in one.events.all] == ["job_created"]
     assert two.events.all == []
     for _ in range(2):
         assert alice.post("/jobs", job_fields(two)).status_code == 303
-    assert notified == {"one": [1], "two": [1, 2]}
+    assert looks == {"one": 1, "two": 2}
     assert on(one, select(Job.name)) == ["of one"]
     assert on(two, select(Job.name)) == ["of two"] * 2
     assert len(one.events.all) == 1

@@ -3,7 +3,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, text, true
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.db.clock import now
@@ -57,6 +68,13 @@ class Job(Base):
             sqlite_where=text("outcome IS NOT NULL"),
             postgresql_where=text("outcome IS NOT NULL"),
         ),
+        # The queue in its order, see ``services.jobs.scheduler``.
+        Index(
+            "ix_jobs_queue",
+            *("pool", "priority", "owner_id", "first_try_id", "id"),
+            sqlite_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -84,10 +102,13 @@ class Job(Base):
     confirms_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     retry_of_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"), index=True)
-    #: The first job of a chain of retries. Who waited for that one, waits for its retry.
+    #: The first job of a chain of retries, or the job itself: who waited for that one, waits for
+    #: its retry. None for a job that an older release ended.
     first_try_id: Mapped[int | None] = mapped_column(BigInteger)
 
     status: Mapped[JobStatus] = mapped_column(String(16), default=JobStatus.QUEUED)
+    #: −1, 0 or 1; the highest runs first.
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: Grows with every claim; a worker whose number is no longer the row's has lost the job.
     attempt: Mapped[int] = mapped_column(default=0)
     #: How often a worker died under it.
@@ -108,10 +129,13 @@ class Job(Base):
     worker: Mapped[str | None] = mapped_column(String(128))
     #: Row of that worker, where it has one. No foreign key: rows of workers go, jobs stay.
     worker_id: Mapped[int | None] = mapped_column(BigInteger)
-    #: When a sweep last notified workers of it. The column keeps its older name.
+    #: Written by workers of older releases alone, under an older name.
     notified_at: Mapped[datetime | None] = mapped_column("rung_at", UtcDateTime)
     #: When a person paused it, in whatever status; its worker obeys.
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Since when a running job has no slot, because it was paused for long; a resumed one gets the
+    #: next that is free.
+    slot_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cancel_requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 

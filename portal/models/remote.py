@@ -28,6 +28,8 @@ class Remote(Base):
     role: Mapped[Role] = mapped_column(String(16), default=Role.OPERATOR)
     #: Where browsing begins and what a test looks at, such as a bucket.
     start: Mapped[str] = mapped_column(Text, default="")
+    #: How many of its jobs may run at once; None for no limit.
+    max_jobs: Mapped[int | None]
     #: Grows with every change; who saves an older one is told.
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from portal.db.clock import now
 from portal.presentation.formatting import (
@@ -21,6 +21,7 @@ from portal.presentation.result_words import answer, is_different, nothing_words
 from portal.transfers import bandwidth, compared, left_out
 from portal.transfers.option_kinds import Size, format_size
 from portal.transfers.options import OPTIONS, Option, Options, from_json
+from portal.transfers.scheduling import Reason
 from portal.transfers.states import (
     ACTIVE,
     STATES,
@@ -114,6 +115,8 @@ def _value_text(words: dict[str, str]) -> list[str]:
 def _phase(job: Job) -> str:
     if job.status != JobStatus.RUNNING or stands_still(job):
         return ""
+    if job.slot_released_at is not None:
+        return "Waits for a free slot"
     return _PHASES.get(job.phase or "", "Starting")
 
 
@@ -201,14 +204,22 @@ def _limit_of_size(number: int | None) -> str:
     return size(number) if number else ""
 
 
-def place_words(place: int | None) -> str:
-    """``next in the queue``, ``3rd in the queue``; for an unknown position, far behind."""
+def place_words(job: Job, place: int | None) -> str:
+    """``next in the queue``, ``3rd in the queue, high priority``; for an unknown position, far
+    behind."""
+    if job.paused_at is not None:
+        return ""
+    priority = {1: ", high priority", -1: ", low priority"}.get(job.priority, "")
+    return f"{_ordinal(place)} in the queue{priority}"
+
+
+def _ordinal(place: int | None) -> str:
     if place is None:
-        return "far back in the queue"
+        return "far back"
     if place == 1:
-        return "next in the queue"
+        return "next"
     last = {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last} in the queue"
+    return f"{count(place)}{'th' if place % 100 in (11, 12, 13) else last}"
 
 
 _DOES = {
@@ -219,27 +230,38 @@ _DOES = {
 _BUT = {"paused": " but is paused", "no_worker": " but has no worker"}
 
 
-def waits_words(
-    job: Job,
-    reason: str,
-    other: int | None = None,
-    *,
-    clash: str | None = None,
-    held_up: str | None = None,
-) -> tuple[str, str, str]:
-    """Why a queued job waits: the words, the job that they link to, and the words after the link.
-    ``other``, ``clash`` and ``held_up``: see ``queue_position.Queued``."""
-    match reason:
-        case "paused":
-            return "waits to be resumed", "", ""
-        case "no_worker":
-            words = f"no worker in pool {job.pool} is taking jobs" if job.pool else ""
-            return words or "no worker is taking jobs", "", ""
-        case "destination":
-            does = _DOES[clash or "both_write"]
-            return "Waits for ", f"job {other}", f", which {does}{_BUT.get(held_up or '', '')}."
-    words = f"waits for a free slot in pool {job.pool}" if job.pool else "waits for a free slot"
-    return words, "", ""
+class Wait(Protocol):
+    """Why a job waits, see ``queue_position.Queued``."""
+
+    @property
+    def reason(self) -> Reason: ...
+    @property
+    def job_id(self) -> int | None: ...
+    @property
+    def clash(self) -> str | None: ...
+    @property
+    def held_up(self) -> str | None: ...
+    @property
+    def remote(self) -> str: ...
+    @property
+    def limit(self) -> int: ...
+
+
+def waits_words(job: Job, wait: Wait) -> tuple[str, str, str]:
+    """Why a queued job waits: the words, the job that they link to, and the words after the
+    link."""
+    if wait.reason is Reason.DESTINATION:
+        does, but = _DOES[wait.clash or "both_write"], _BUT.get(wait.held_up or "", "")
+        return "Waits for ", f"job {wait.job_id}", f", which {does}{but}."
+    in_pool = f" in pool {job.pool}" if job.pool else ""
+    words = {
+        Reason.PAUSED: "waits to be resumed",
+        Reason.NO_WORKER: f"no worker{in_pool} is taking jobs",
+        Reason.USER_LIMIT: f"waits: {job.owner.username} has {wait.limit:,} running",
+        Reason.REMOTE_LIMIT: f"waits: {wait.remote} allows {wait.limit:,} at a time",
+        Reason.SLOT: f"waits for a free slot{in_pool}",
+    }
+    return words[wait.reason], "", ""
 
 
 def run_time(job: Job) -> float | None:

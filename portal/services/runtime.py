@@ -15,14 +15,14 @@ from portal.transfers.local_paths import Roots
 
 
 class Executor(Protocol):
-    """Starts jobs: it is notified of a job's id and makes sure that a worker runs it, in this
-    process or in another."""
+    """Makes workers run what is queued, in this process or in others."""
 
     def start(self) -> None:
         """Rescues the jobs that a dead process left, then runs what is queued."""
 
-    def notify(self, job_id: int, pool: str | None = None) -> None:
-        """Tells the workers of the pool that a job waits. Notifying twice does no harm."""
+    def look(self) -> None:
+        """Makes the workers look at the queue, because a job may run that could not before. To ask
+        for it without a reason does no harm."""
 
     def stop(self) -> None:
         """Puts running jobs back into the queue; returns when no rclone is left."""

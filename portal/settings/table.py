@@ -60,6 +60,27 @@ class Settings(BaseSettings):
         le=256,
         description="Transfers that run at the same time, in each worker; the others wait.",
     )
+    max_running_jobs_per_user: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Jobs of one user that run at the same time, over all workers. 0: no limit; "
+        "free slots are shared fairly in any case.",
+    )
+    max_open_jobs_per_user: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Jobs of one user that are queued or running at the same time; beyond it the "
+        "portal accepts no more from that user.",
+    )
+    paused_keeps_slot_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86_400,
+        description="Time for which a paused job keeps its slot. After it another job may run; the "
+        "paused one gets the next free slot when it is resumed.",
+    )
     rclone: Path | None = Field(
         None, description="Path of the rclone binary. Default: the one that comes with the portal."
     )

@@ -4,26 +4,25 @@ executor."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from portal.db.clock import elapsed
 from portal.db.session import session
 from portal.engine import Watchdog
-from portal.services.jobs import blocking, claims, places
-from portal.services.jobs.places import JobPlaces
+from portal.services.jobs import scheduler
+from portal.services.jobs.scheduler import Pools
 from portal.settings import Settings
+from portal.transfers.scheduling import QueuedJob
 from portal.worker.attempt import Attempt, AttemptTiming
 from portal.worker.lease import Lease
 from portal.worker.progress_reporter import ProgressReporter
-
-Notify = Callable[[int, str | None], None]
+from portal.worker.slots import JobSlot
 
 
 class Worker:
     """``name`` identifies the process for people and in rows, such as ``web1:4711``. ``lease`` is
-    set if other workers may take its jobs; the only process of a portal needs none. ``notify`` is
-    called for jobs that the worker puts back into the queue, and for jobs that waited for one of
-    its own."""
+    set if other workers may take its jobs; the only process of a portal needs none. ``look`` is
+    called whenever one of its jobs has ended: others may have waited for it."""
 
     def __init__(
         self,
@@ -33,7 +32,7 @@ class Worker:
         grace: float = 10.0,
         backoff: float = 5.0,
         lease: Lease | None = None,
-        notify: Notify | None = None,
+        look: Callable[[], None] | None = None,
         watchdog: Watchdog | None = None,
     ) -> None:
         """``grace`` and ``backoff``: see ``engine.Run``. ``watchdog``: ends the transfers if this
@@ -42,7 +41,7 @@ class Worker:
         self._name = name
         self._patience = AttemptTiming(grace, backoff)
         self._lease = lease
-        self._notify = notify
+        self._look = look
         self._reporter = ProgressReporter(lease, watchdog)
         self._stopping = threading.Event()
 
@@ -55,29 +54,29 @@ class Worker:
         """How many jobs it runs now."""
         return len(self._reporter)
 
-    def execute(self, job_id: int) -> None:
-        """Runs the job to its end. Does nothing if the job is not queued (any more), or if it has
-        to wait for another job; the end of that job notifies workers again."""
+    def find_next(self, pools: Pools | None, skip: Collection[int]) -> QueuedJob | None:
+        """Returns the job of these pools that is to run next, see ``scheduler.find_next``."""
+        return scheduler.find_next(pools, self._worker_id, skip)
+
+    def run(self, job_id: int, slot: JobSlot) -> bool:
+        """Claims the job and runs it to its end. Returns False if it could not be claimed."""
         if self._stopping.is_set():
-            return
+            return False
+        claimed_at = elapsed()
         try:
-            found = places.of_queued(job_id)
-            if found is not None:
-                self._run(job_id, found)
+            job = scheduler.claim(job_id, self._name, self._worker_id)
+            if job is None:
+                return False
+            attempt = Attempt(
+                self._settings, job, self._reporter, self._stopping, self._patience, slot
+            )
+            attempt.run(claimed_at)
         finally:
             session.remove()
+        if self._look is not None:
+            self._look()
+        return True
 
-    def _run(self, job_id: int, found: JobPlaces) -> None:
-        claimed_at = elapsed()
-        worker_id = self._lease.worker_id if self._lease else None
-        job = claims.claim(job_id, self._name, worker_id, found)
-        if job is None:
-            return
-        attempt = Attempt(self._settings, job, self._reporter, self._stopping, self._patience)
-        attempt.run(claimed_at)
-        if self._notify is None:
-            return
-        if self._stopping.is_set():
-            self._notify(job.id, job.pool)  # for other workers; does no harm if the job has ended
-        for one in blocking.startable_after(found.used.all):
-            self._notify(one.job_id, one.pool)
+    @property
+    def _worker_id(self) -> int | None:
+        return self._lease.worker_id if self._lease else None

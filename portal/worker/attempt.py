@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from portal import engine
+from portal.db.clock import elapsed
 from portal.db.session import AWAY, reason, session
 from portal.models import Job
 from portal.services.jobs import claims, reports
@@ -27,6 +28,7 @@ from portal.worker.attempt_log import AttemptLog
 from portal.worker.bandwidth_sharing import NOTHING_YET, JobBandwidth
 from portal.worker.progress_reporter import ProgressReporter, RunningJob, Stop
 from portal.worker.roots import open_to_transfers
+from portal.worker.slots import JobSlot
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +39,7 @@ SILENT = 3.0
 #: Seconds for which a worker that is being stopped keeps trying to write to an unavailable
 #: database.
 LAST_TRIES = 3.0
-#: Seconds until an unavailable database is asked again.
+#: Seconds until an unavailable database is asked again, or a limit that was reached.
 _ASK_AGAIN = 0.5
 
 _DATABASE_UNREACHABLE = "Its worker could not reach the database."
@@ -129,8 +131,12 @@ class Attempt:
         reporter: ProgressReporter,
         stopping: threading.Event,
         patience: AttemptTiming,
+        slot: JobSlot,
     ) -> None:
         self._settings = settings
+        self._slot = slot
+        self._paused_since: float | None = None
+        self._ask_for_slot_at = 0.0
         self._claim = Claim(job.id, job.attempt)
         self._order = engine.TransferOrder(
             job_id=job.id,
@@ -149,7 +155,6 @@ class Attempt:
         self._stopping = stopping
         self._patience = patience
         self._before = _before(job)
-        self._paused = job.paused_at is not None
         self._trouble: engine.Trouble | None = None
         self._log = log.bind(job=job.id, attempt=job.attempt)
         self._attempt_log = AttemptLog(job.id, job.attempt)
@@ -214,7 +219,7 @@ class Attempt:
             grace=self._patience.grace,
             backoff=self._patience.backoff,
             patience=self._settings.storage_patience_seconds,
-            paused=self._paused or allowed == NOTHING_YET,
+            paused=allowed == NOTHING_YET,
             before=self._before,
             obstacle=lambda: preflight.missing_disk(order, mounts),
         )
@@ -311,13 +316,42 @@ class Attempt:
         # Read once: another thread changes it.
         allowed = running.bandwidth.allowed if running.bandwidth is not None else None
         flow = run.allow(allowed)
+        if directives.paused:
+            self._keep_slot_for_a_while()
+        else:
+            self._paused_since = None
         if directives.paused or allowed == NOTHING_YET:
             run.pause()
             self._stands_still(running)
-        else:
+        elif self._has_slot():
             run.resume()
         if running.bandwidth is not None:
             running.bandwidth.flow = flow
+
+    def _keep_slot_for_a_while(self) -> None:
+        self._paused_since = self._paused_since or elapsed()
+        over = elapsed() - self._paused_since >= self._settings.paused_keeps_slot_seconds
+        if over and self._slot.held and self._note(claims.release_slot):
+            self._slot.release()
+
+    def _has_slot(self) -> bool:
+        """Whether the job has its slot, or has got one again after a long pause."""
+        if self._slot.held:
+            return True
+        if elapsed() < self._ask_for_slot_at or not self._slot.regain():
+            return False
+        if not self._note(claims.take_slot):
+            # Its owner or a storage is at a limit: the slot is for others meanwhile.
+            self._slot.release()
+            self._ask_for_slot_at = elapsed() + _ASK_AGAIN
+        return self._slot.held
+
+    def _note(self, change: Callable[[Claim], bool]) -> bool:
+        try:
+            return change(self._claim)
+        except AWAY:
+            session.rollback()  # the database is unavailable; the next check tries again
+            return False
 
     def _stands_still(self, running: RunningJob) -> None:
         self._attempt_log.note(0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from typing import Any
 
 import structlog
+from celery import bootsteps
 from celery.worker import state as celery_state
 
 from portal import engine
@@ -25,23 +25,18 @@ from portal.services.workers import WorkerDirectives
 from portal.settings import Settings, SettingsError
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker import Worker, roots
+from portal.worker.dispatcher import Dispatcher
 from portal.worker.executors import NullExecutor
 from portal.worker.executors.celery import CeleryExecutor
-from portal.worker.executors.notifier import (
-    TASK,
-    celery_app,
-    pool_of,
-    queue_name,
-)
-from portal.worker.executors.thread_pool import PromptThreadPool
+from portal.worker.executors.notifier import TASK, celery_app
 from portal.worker.lease import Lease
 from portal.worker.registration import WorkerRegistration, this_process
 from portal.worker.timing import GRACE, Timing
 
 log = structlog.get_logger(__name__)
 
-#: Two limits when this worker is stopped: seconds that rclone gets to clean up, and seconds after
-#: which the process ends in any case, and every rclone with it.
+#: Two limits when this worker is stopped: seconds that rclone gets to clean up, and seconds that
+#: the jobs get to be put back into the queue.
 _GRACE = 4.0
 _TIMEOUT = 8.5
 #: Seconds between two checks of whether the process has to end.
@@ -85,7 +80,7 @@ class _Process:
         timing = Timing().scale(settings.test_time_scale)
         self._settings = settings
         self._lock = lock
-        self._concurrency = concurrency
+        self._slots = concurrency
         self._registration = WorkerRegistration(
             this_process(pools, concurrency),
             timing.heartbeat,
@@ -95,12 +90,11 @@ class _Process:
         self._watchdog = engine.Watchdog(timing.watchdog_timeout, min(GRACE, timing.heartbeat))
         self._timing = timing
         self._executor = CeleryExecutor(settings)
-        names = self._registration.process.pools
-        self._pools = [None if name == DEFAULT_POOL else name for name in names]
-        self._celery = celery_app(settings.redis_url, self._pools)
+        self._celery = celery_app(settings.redis_url)
         self._paused = False
         self._stopping = threading.Event()
         self._worker: Worker | None = None
+        self._dispatcher: Dispatcher | None = None
         self._consuming: Any = None
         self._fault: Exception | None = None
 
@@ -113,11 +107,18 @@ class _Process:
             self._registration.process.name,
             grace=min(_GRACE, self._timing.heartbeat),
             lease=lease,
-            notify=self._executor.notify,
+            look=self._executor.look,
+        )
+        names = self._registration.process.pools
+        self._dispatcher = Dispatcher(
+            self._worker,
+            [None if name == DEFAULT_POOL else name for name in names],
+            self._slots,
+            self._timing.sweep,
         )
         self._executor.start()
-        for one in self._registration.freed:
-            self._executor.notify(one.job_id, one.pool)
+        self._dispatcher.start()
+        self._executor.look()  # there may be jobs of a dead predecessor for other workers
         consumer = threading.Thread(target=self._consume, name="celery", daemon=True)
         consumer.start()
         me = self._registration.process
@@ -138,21 +139,30 @@ class _Process:
             return f"The Celery consumer has ended: {reason}."
         if not self._registration.is_alive:
             return "The heartbeat has ended; the log says why."
+        if self._dispatcher is None or not self._dispatcher.is_alive():
+            return "The dispatcher has ended; the log says why."
         if not self._executor.is_alive():
             return "The sweeper has ended; the log says why."
         return ""
 
     def _consume(self) -> None:
-        @self._celery.task(name=TASK, bind=True, ignore_result=True)
-        def run(task: Any, job_id: int) -> None:
-            self._execute(job_id, task.request.delivery_info["routing_key"])
+        look = self._look
+
+        class LookWhenConnected(bootsteps.StartStopStep):
+            """Messages that were sent while Redis was away are lost."""
+
+            requires = ("celery.worker.consumer.tasks:Tasks",)
+
+            def start(self, _consumer: Any) -> None:
+                look()
 
         try:
+            self._celery.task(name=TASK, ignore_result=True)(look)
+            self._celery.steps["consumer"].add(LookWhenConnected)
             self._consuming = self._celery.WorkController(
                 app=self._celery,
                 hostname=f"portal@{self._registration.process.name.replace(':', '-')}",
-                pool_cls=PromptThreadPool,
-                concurrency=self._concurrency,
+                pool="solo",
                 without_gossip=True,
                 without_mingle=True,
                 without_heartbeat=True,
@@ -168,64 +178,38 @@ class _Process:
             if self._consuming is not None:
                 self._consuming.stop()
 
-    def _execute(self, job_id: int, queue: str) -> None:
-        assert self._worker is not None  # noqa: S101 - made before the first message
-        if self._paused:
-            # The message was on its way when the worker was paused: another worker may take the
-            # job.
-            self._consume_pools(False)
-            self._executor.notify(job_id, pool_of(queue))
-            return
-        try:
-            self._worker.execute(job_id)
-        except session.AWAY as away:
-            log.warning(
-                "a job was not claimed; the sweep notifies again",
-                job=job_id,
-                error=session.reason(away),
-            )
+    def _look(self) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.look()
 
     def _apply(self, directives: WorkerDirectives) -> None:
-        if self._consuming is None:
+        if self._dispatcher is None or self._worker is None:
             return  # just started; the next heartbeat brings the directives again
         paused = directives.paused or directives.draining
         if paused != self._paused:
             self._paused = paused
             log.info("paused" if paused else "resumed", draining=directives.draining)
-            self._consume_pools(not paused)
-        if directives.draining and self._worker is not None and not self._worker.running:
+            self._dispatcher.pause(paused)
+        if directives.draining and not self._worker.running:
             log.info("drained")
             self._stopping.set()
-
-    def _consume_pools(self, wanted: bool) -> None:
-        """Starts to take messages, or leaves them to other workers."""
-        consumer = self._consuming.consumer
-        turn = consumer.add_task_queue if wanted else consumer.cancel_task_queue
-
-        def turn_all() -> None:
-            if consumer.task_consumer is not None:
-                for pool in self._pools:
-                    turn(queue_name(pool))
-
-        consumer.call_soon(turn_all)
 
     def _end(self, consumer: threading.Thread, ended: str) -> None:
         log.info("stopping", reason=ended or "asked to")
         deadline = time.monotonic() + _TIMEOUT
-        assert self._worker is not None  # noqa: S101 - made before
-        self._worker.stop()
         celery_state.should_stop = os.EX_OK
-        consumer.join(max(0.0, deadline - time.monotonic()))
+        if self._dispatcher is not None and self._worker is not None:
+            self._dispatcher.stop()
+            self._worker.stop()
+            self._dispatcher.join(_TIMEOUT)
+        # One that waits for a Redis that does not answer ends with the process.
+        consumer.join(max(0.5, deadline - time.monotonic()))
+        self._executor.look()
         self._executor.stop()
         self._registration.end()
         self._watchdog.close()
         self._lock.release()
         publish.connect_bus("")
         log.info("stopped")
-        if consumer.is_alive():
-            # A thread still waits for a server that does not answer.
-            if ended:
-                print(f"Error: {ended}", file=sys.stderr, flush=True)  # noqa: T201 - as the command line does
-            os._exit(1 if ended else os.EX_OK)
         if ended:
             raise WorkerEnded(ended)

@@ -18,7 +18,6 @@ from portal.db.session import session
 from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import rescue
-from portal.services.jobs.blocking import PendingJob
 from portal.services.workers import WorkerDescription, WorkerDirectives
 from portal.transfers.pools import DEFAULT_POOL
 from portal.worker.root_watch import RootWatch
@@ -53,8 +52,6 @@ class WorkerRegistration:
     ) -> None:
         self.process = process
         self.worker_id = 0
-        #: Jobs that waited for a job of a dead predecessor. Workers have to be notified of them.
-        self.freed: list[PendingJob] = []
         self._heartbeat = heartbeat
         self._apply = apply
         self._roots = RootWatch(look, heartbeat)
@@ -66,7 +63,7 @@ class WorkerRegistration:
         for worker_id, identity in workers.find_unended(self.process.machine):
             if not engine.process_lives(identity):
                 engine.end_processes_of(identity)
-                self.freed += rescue.rescue_jobs_of(worker_id)
+                rescue.rescue_jobs_of(worker_id)
                 workers.mark_stopped(worker_id)
                 log.info("rescued the jobs of a dead worker", worker=worker_id)
         self.worker_id = workers.register(self.process)

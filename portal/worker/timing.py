@@ -24,9 +24,7 @@ class Timing:
     watchdog_timeout: float = 35.0
     #: Without a heartbeat, until a job is rescued.
     stalled_after: float = 45.0
-    #: In the queue without a claim, until workers are notified again.
-    renotify_after: float = 60.0
-    #: Between two sweeps.
+    #: Between two sweeps, and between two looks of a worker at the queue that nobody has asked for.
     sweep: float = 5.0
 
     def scale(self, factor: float) -> Timing:

@@ -21,7 +21,7 @@ from portal.worker.roots import OwnFiles, look_at_roots
 from tests.shipped import environment as shipped
 from tests.support.client import Browser
 from tests.support.mounts import Mounts
-from tests.support.transfers import stored
+from tests.support.transfers import run_job, stored
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_what_was_mounted_into_a_root_later_is_refused_just_before_rclone(
     number = new_job(source=root / "from", destination=root / "to", operation=Operation.SYNC)
     worker = Worker(settings, "test:1")
     mounts.bind(settings.data_dir, root / "to")
-    worker.execute(number)
+    run_job(worker, number)
     job = stored(number)
     assert (job.status, job.exit_code) == (JobStatus.FAILED, None)
     assert "The portal keeps its own files there." in str(job.error)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,13 +16,10 @@ from portal.db import session as database
 from portal.services.jobs import rescue
 from portal.settings import Settings
 from portal.worker.executors.celery import CeleryExecutor
-from portal.worker.executors.notifier import JobNotifier, queue_name
-from portal.worker.timing import Timing
 from tests.shipped import environment as shipped
 from tests.support.applications import engine_of
-from tests.support.parts import Redis
 from tests.support.project import ROOT
-from tests.support.transfers import claim_and_fall_silent, history, status_of, stored
+from tests.support.transfers import claim_and_fall_silent, history, status_of
 from tests.support.waiting import wait_for
 
 #: A process that sweeps and comes to no end of it.
@@ -60,27 +54,6 @@ def app(settings: Settings) -> Iterator[Flask]:
     engine_of(made).dispose()
 
 
-@pytest.fixture
-def notifier(settings: Settings) -> Iterator[JobNotifier]:
-    made = JobNotifier(settings.redis_url)
-    yield made
-    made._redis.close()
-
-
-@contextmanager
-def sweeping(settings: Settings) -> Iterator[None]:
-    executor = CeleryExecutor(settings)
-    executor.start()
-    yield
-    executor.stop()
-
-
-def waiting_messages(notifier: JobNotifier) -> list[int]:
-    """Ids of jobs, one for each message, which no worker takes."""
-    names = notifier._read(queue_name(None), 0)
-    return [json.loads(message)["headers"]["job_id"] for message in names]
-
-
 @contextmanager
 def sweeper(settings: Settings, silence: str = "60s") -> Iterator[subprocess.Popen[str]]:
     command = [shipped.python(), "-c", SWEEPER, settings.database_url, silence]
@@ -105,7 +78,7 @@ def silent(new_job: Callable[..., int]) -> Callable[..., int]:
 
 
 def swept(job_id: int) -> bool:
-    rescue.sweep(45, 60)
+    rescue.sweep(45)
     return status_of(job_id) == "queued"
 
 
@@ -114,7 +87,7 @@ def test_of_two_sweeps_at_once_one_finds_nothing_to_do(
 ) -> None:
     job_id = silent()
     with sweeper(settings):
-        assert rescue.sweep(45, 60) == []
+        assert not rescue.sweep(45)
         assert status_of(job_id) == "running"
     wait_for(lambda: swept(job_id), 5)
     assert history(job_id) == ["queued", "running", "interrupted", "queued"]
@@ -160,61 +133,3 @@ def test_end_of_a_process_waits_for_the_sweep_that_is_under_way(
         assert released.is_set()
         assert not executor.is_alive()
         later.join()
-
-
-def test_message_that_was_lost_in_redis_is_sent_again_at_one_of_the_next_sweeps(
-    app: Flask, settings: Settings, notifier: JobNotifier, new_job: Any
-) -> None:
-    """Redis goes on, and somebody has emptied it."""
-    timing = Timing().scale(settings.test_time_scale)
-    job_id, other = new_job(), new_job(pool="site-b")
-    with sweeping(settings):
-        wait_for(lambda: waiting_messages(notifier) == [job_id], 10)
-        wait_for(lambda: stored(other).notified_at is not None, 5)
-        noted = stored(other).notified_at
-        notifier._redis.delete(queue_name(None))
-        wait_for(lambda: waiting_messages(notifier) == [job_id], timing.renotify_after / 2)
-    assert stored(other).notified_at == noted, "its message waits all the time"
-
-
-def test_job_that_is_taken_back_gets_a_message_whatever_others_wait(
-    app: Flask,
-    settings: Settings,
-    notifier: JobNotifier,
-    silent: Callable[..., int],
-    new_job: Any,
-    root: Path,
-) -> None:
-    others = [new_job(destination=root / f"other {number}") for number in range(3)]
-    assert notifier.deliver(others, None)
-    taken_back = silent(destination=root / "taken back")
-    with sweeping(settings):
-        wait_for(lambda: stored(taken_back).notified_at is not None)
-    assert status_of(taken_back) == "queued"
-    assert sorted(waiting_messages(notifier)) == [*others, taken_back]
-
-
-def test_who_dies_between_the_message_and_the_note_makes_no_second_message(
-    app: Flask, settings: Settings, notifier: JobNotifier, silent: Callable[..., int]
-) -> None:
-    job_id = silent()
-    rescue.sweep(45, 60)
-    assert notifier.deliver([job_id], None)
-    assert stored(job_id).notified_at is None
-    with sweeping(settings):
-        wait_for(lambda: stored(job_id).notified_at is not None)
-    assert waiting_messages(notifier) == [job_id]
-
-
-def test_job_is_due_until_its_message_is_in_redis(
-    app: Flask, settings: Settings, notifier: JobNotifier, silent: Callable[..., int], redis: Redis
-) -> None:
-    job_id = silent()
-    redis.kill()
-    assert not notifier.deliver([job_id], None)
-    with sweeping(settings):
-        wait_for(lambda: status_of(job_id) == "queued")
-        assert stored(job_id).notified_at is None
-        redis.start()
-        wait_for(lambda: stored(job_id).notified_at is not None)
-    assert waiting_messages(notifier) == [job_id]

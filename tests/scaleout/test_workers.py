@@ -8,7 +8,7 @@ from typing import Any
 
 from portal.services import workers
 from portal.settings import Settings
-from portal.worker.executors.notifier import celery_app, queue_name
+from portal.worker.executors.notifier import celery_app
 from tests.support.parts import Redis
 from tests.support.transfers import MIB, fill, history, rclones, status_of, stored, tree
 from tests.support.waiting import wait_for
@@ -28,10 +28,10 @@ def test_worker_takes_no_orders_through_redis(
     worker: Any, new_job: Any, redis: Redis, root: Path
 ) -> None:
     worker()
-    control = celery_app(redis.url, [None]).control
+    control = celery_app(redis.url).control
     assert control.ping(timeout=2) == []
     control.broadcast("shutdown")
-    control.broadcast("cancel_consumer", arguments={"queue": queue_name(None)})
+    control.broadcast("cancel_consumer", arguments={"queue": "portal.look"})
     control.broadcast("pool_shrink", arguments={"n": 99})
     job_id = new_job()
     wait_for(lambda: status_of(job_id) == "completed")

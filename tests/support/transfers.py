@@ -24,7 +24,7 @@ from portal.engine import Phase, Progress
 from portal.models import ActivityMinute, HistoryTotal, Job, JobCount, JobEvent, Span, User
 from portal.runtime.context import current
 from portal.services.actor import Actor
-from portal.services.jobs import claims, create, places, reports, rescue
+from portal.services.jobs import blocking, claims, create, places, reports, rescue
 from portal.services.jobs.claims import Claim, ClaimStatus
 from portal.services.jobs.reports import ProgressReport
 from portal.services.jobs.totals import DIFFERENT, Total
@@ -32,6 +32,8 @@ from portal.services.runtime import runtime
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
 from portal.transfers.states import FINAL, JobStatus, may_follow
+from portal.worker import Worker
+from portal.worker.slots import Slots
 from tests.support.scripts import python_program
 
 MIB = 1024 * 1024
@@ -56,8 +58,24 @@ def queue(transfer: Transfer, owner: User) -> Job:
     found = places.look_up(places.ends_of(transfer))
     with write() as tx:
         job = create.insert(tx, transfer, Actor(owner), found=found)
-    runtime().executor.notify(job.id, job.pool)
+    runtime().executor.look()
     return job
+
+
+def startable() -> list[int]:
+    """The queued jobs that no other job blocks, in the order in which they were made."""
+    queued = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id)
+    with read_connection() as connection:
+        ids = list(connection.scalars(queued))
+        blocked = blocking.blockers(connection, ids)
+    return [job_id for job_id in ids if job_id not in blocked]
+
+
+def run_job(worker: Worker, job_id: int) -> bool:
+    """Claims this job, whichever would be the next, and runs it to its end."""
+    slot = Slots(1, freed=lambda: None).take()
+    assert slot is not None
+    return worker.run(job_id, slot)
 
 
 def status_of(job_id: int) -> JobStatus:

@@ -56,21 +56,21 @@ def test_new_job_is_written_to_the_audit_log(bob: Browser, job_fields: dict[str,
     assert job_fields["source"] in entry.detail
 
 
-def test_new_job_is_announced_once_and_notifies_the_executor(
+def test_new_job_is_announced_once_and_makes_workers_look(
     app: Flask, bob: Browser, job_fields: dict[str, str], events: Recorder
 ) -> None:
-    notified: list[int] = []
+    looks: list[int] = []
 
     class NotedExecutor(NullExecutor):
-        def notify(self, job_id: int, pool: str | None = None) -> None:
-            notified.append(job_id)
+        def look(self) -> None:
+            looks.append(jobs_in_table())
 
     configure(app, executor=NotedExecutor())
     bob.post("/jobs", job_fields)
     (announced,) = events.of(1)
     assert (announced.name, announced.room) == ("job_created", "topic:status_change")
     assert {"job_id": 1, "status": "queued", "seq": 1}.items() <= announced.data.items()
-    assert notified == [1]
+    assert looks == [1], "after it was committed"
 
 
 def test_two_equal_forms_make_two_jobs(bob: Browser, job_fields: dict[str, str]) -> None:

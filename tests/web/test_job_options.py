@@ -21,7 +21,7 @@ from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.support.client import Browser
 from tests.support.job_pages import errors_in, jobs_in_table
-from tests.support.transfers import fill, rclones, scripted_rclone, status_of, stored, tree
+from tests.support.transfers import fill, rclones, run_job, scripted_rclone, status_of, stored, tree
 from tests.support.waiting import wait_for
 
 ALL = {
@@ -341,7 +341,7 @@ def test_wait_before_the_next_try_ends_at_once_with_a_cancel(
     job = new_job()
     settings = app.context[Runtime].settings.model_copy(update={"rclone": fake})
     worker = Worker(settings, "test:1", grace=1.0, backoff=60.0)
-    thread = threading.Thread(target=worker.execute, args=(job,))
+    thread = threading.Thread(target=run_job, args=(worker, job))
     thread.start()
     wait_for(lambda: status_of(job) == JobStatus.RUNNING)
     bob.post(f"/jobs/{job}/cancel")

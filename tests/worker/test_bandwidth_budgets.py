@@ -23,7 +23,7 @@ from portal.transfers.states import JobStatus
 from portal.worker import Worker
 from tests.support.remotes import new_remote
 from tests.support.storages import Storage
-from tests.support.transfers import MIB, status_of, stored
+from tests.support.transfers import MIB, run_job, status_of, stored
 from tests.support.waiting import wait_for
 
 assert new_remote
@@ -111,7 +111,7 @@ class Convoy:
 
     def _execute(self, job: int) -> None:
         with self.app.app_context():
-            self._worker.execute(job)
+            run_job(self._worker, job)
 
 
 @pytest.fixture

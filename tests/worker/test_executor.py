@@ -16,6 +16,7 @@ from portal.db.session import session
 from portal.models import JobEvent
 from portal.services.jobs import claims
 from portal.settings import Settings
+from portal.worker import dispatcher
 from portal.worker.executors import NullExecutor, in_process
 from portal.worker.executors.in_process import InProcessExecutor
 from tests.support.applications import configure
@@ -91,9 +92,7 @@ def test_jobs_start_in_the_order_in_which_they_were_made(run: Run, new_job: Any)
     assert list(session.scalars(started.order_by(JobEvent.id))) == ids
 
 
-def test_job_is_started_by_its_notification_and_need_not_wait_for_the_sweep(
-    run: Run, new_job: Any
-) -> None:
+def test_job_is_started_at_once_and_need_not_wait_for_the_sweep(run: Run, new_job: Any) -> None:
     run(1, BRIEF)
     asked_at = time.monotonic()
     job_id = new_job()
@@ -101,7 +100,7 @@ def test_job_is_started_by_its_notification_and_need_not_wait_for_the_sweep(
     assert time.monotonic() - asked_at < in_process._SWEEP / 2
 
 
-def test_sweep_finds_a_job_whose_notification_was_lost(
+def test_job_of_which_nobody_was_told_is_found(
     app: Flask, run: Run, new_job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.2)
@@ -111,7 +110,7 @@ def test_sweep_finds_a_job_whose_notification_was_lost(
     wait_for(lambda: status_of(job_id) == "completed")
 
 
-def test_sweep_goes_on_after_it_could_not_read_the_queue(
+def test_executor_goes_on_after_it_could_not_read_the_queue(
     app: Flask,
     run: Run,
     new_job: Any,
@@ -120,7 +119,7 @@ def test_sweep_goes_on_after_it_could_not_read_the_queue(
 ) -> None:
     monkeypatch.setattr(in_process, "_SWEEP", 0.1)
     log = Mock()
-    monkeypatch.setattr(in_process, "log", log)
+    monkeypatch.setattr(dispatcher, "log", log)
     executor = run(1, BRIEF)
     configure(app, executor=NullExecutor())
     job_id = new_job()
@@ -131,21 +130,13 @@ def test_sweep_goes_on_after_it_could_not_read_the_queue(
     assert executor.is_alive()
 
 
-def test_notifying_often_runs_the_job_once(run: Run, new_job: Any, events: Recorder) -> None:
+def test_many_looks_run_the_job_once(run: Run, new_job: Any, events: Recorder) -> None:
     executor = run(3, BRIEF)
     job_id = new_job()
     for _ in range(50):
-        executor.notify(job_id)
+        executor.look()
     wait_for(lambda: status_of(job_id) == "completed")
     wait_for(lambda: events.statuses(job_id) == ["running", "completed"])
-
-
-def test_notification_of_a_job_that_is_not_there_is_harmless(run: Run, new_job: Any) -> None:
-    executor = run(1, BRIEF)
-    executor.notify(999)
-    job_id = new_job()
-    wait_for(lambda: status_of(job_id) == "completed")
-    assert executor.is_alive()
 
 
 def test_stop_gives_every_running_job_back_and_leaves_the_others_queued(
@@ -207,7 +198,7 @@ def test_place_survives_a_database_that_is_locked_when_it_wants_to_claim(
             warnings.append(event)
 
     monkeypatch.setattr(in_process, "_SWEEP", 0.5)
-    monkeypatch.setattr(in_process, "log", Log())
+    monkeypatch.setattr(dispatcher, "log", Log())
     job_id = new_job()
     monkeypatch.setattr("portal.db.session._TIMEOUT", 0.3)
     with locked(settings.data_dir):

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
-from unittest.mock import ANY, Mock, call
+from unittest.mock import MagicMock, Mock, call
 
 import pytest
 from flask import Flask
-from sqlalchemy.exc import OperationalError
 
 from portal.db.clock import now
 from portal.errors import SettingsError
-from portal.services.jobs.blocking import PendingJob
 from portal.services.workers import WorkerDirectives
 from portal.settings import Settings
-
-AWAY = OperationalError("SELECT 1", {}, Exception("away"))
 
 
 @pytest.fixture
@@ -38,11 +35,16 @@ class Celery:
         self.tasks: list[Any] = []
         self.controller: Any = Mock()
         self.controller.blueprint.start = self._start
-        self.controller.consumer.call_soon = lambda function: function()
+        self.steps: dict[str, set[Any]] = {"consumer": set()}
         self.begun, self.ended = threading.Event(), threading.Event()
 
     def task(self, **_options: Any) -> Any:
         return self.tasks.append
+
+    def connect(self) -> None:
+        """As at its start, and whenever Redis is back."""
+        for step in self.steps["consumer"]:
+            step(Mock()).start(Mock())
 
     def WorkController(self, **_options: Any) -> Any:  # noqa: N802 - Celery's name
         return self.controller
@@ -59,7 +61,8 @@ class Parts:
 
     def __init__(self, module: Any, settings: Settings, celery: Celery) -> None:
         self.celery, self.lock, self.worker = celery, Mock(taken_by=""), Mock(running=0)
-        self.executor, self.registration, self.watchdog = Mock(), Mock(freed=[]), Mock()
+        self.executor, self.registration, self.watchdog = Mock(), Mock(), Mock()
+        self.dispatcher = Mock()
         self.registration.process.pools = ("default", "site-b")
         self.registration.process.name = "filer1:4711"
         self.worker.stop.side_effect = celery.ended.set
@@ -91,6 +94,7 @@ def parts(app: Flask, module: Any, settings: Settings) -> Iterator[Callable[...,
         ("lock", "Another portal (web2:1) has taken the database."),
         ("heartbeat", "The heartbeat has ended; the log says why."),
         ("sweep", "The sweeper has ended; the log says why."),
+        ("dispatcher", "The dispatcher has ended; the log says why."),
         ("consumer", "The Celery consumer has ended: it gave no reason."),
         ("fault", "The Celery consumer has ended: TypeError('the hub is broken')."),
         ("", ""),
@@ -101,6 +105,8 @@ def test_part_that_has_ended_is_named(parts: Callable[..., Parts], broken: str, 
     all_of_it.lock.taken_by = "web2:1" if broken == "lock" else ""
     all_of_it.registration.is_alive = broken != "heartbeat"
     all_of_it.executor.is_alive.return_value = broken != "sweep"
+    all_of_it.process._dispatcher = all_of_it.dispatcher
+    all_of_it.dispatcher.is_alive.return_value = broken != "dispatcher"
     if broken == "fault":
         all_of_it.process._fault = TypeError("the hub is broken")
     consumer = Mock()
@@ -114,6 +120,7 @@ def run(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Parts], str]:
 
     def to_the_end(whole: Parts) -> str:
         monkeypatch.setattr(module, "Worker", lambda *_args, **_named: whole.worker)
+        monkeypatch.setattr(module, "Dispatcher", lambda *_args: whole.dispatcher)
         monkeypatch.setattr(module, "_CHECK_INTERVAL", 0.001)
         try:
             whole.process.run()
@@ -127,22 +134,24 @@ def run(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Parts], str]:
 def has_let_go(whole: Parts) -> bool:
     """Of its jobs, its row, its transfers and the database, in the end."""
     calls = (
-        *(whole.worker.stop, whole.executor.stop, whole.registration.end),
+        *(whole.dispatcher.stop, whole.worker.stop, whole.dispatcher.join),
+        *(whole.executor.stop, whole.registration.end),
         *(whole.watchdog.close, whole.lock.release),
     )
     return all(one.called for one in calls)
 
 
-def test_worker_begins_tells_of_the_freed_jobs_and_ends_when_it_is_asked_to(
+def test_worker_begins_and_ends_when_it_is_asked_to(
     module: Any, parts: Callable[..., Parts], run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     whole = parts()
-    whole.registration.freed = [PendingJob(7, "site-b"), PendingJob(8, None)]
     monkeypatch.setattr(module.stopping, "requested", whole.celery.begun.is_set)
     assert run(whole) == ""
-    assert whole.executor.mock_calls[:3] == [
-        *(call.start(), call.notify(7, "site-b"), call.notify(8, None))
-    ]
+    told = [one for one in whole.executor.mock_calls if one != call.is_alive()]
+    assert told == [call.start(), call.look(), call.look(), call.stop()], (
+        "others look for the jobs of a dead predecessor, and for those it gives back"
+    )
+    assert whole.dispatcher.mock_calls[0] == call.start()
     assert capsys.readouterr().out == "Worker filer1:4711, pools: default, site-b\n"
     assert has_let_go(whole)
 
@@ -165,33 +174,26 @@ def test_worker_whose_consumer_ends_gives_all_back_and_fails(
 
 def test_worker_whose_celery_cannot_be_made_says_so(parts: Callable[..., Parts], run: Any) -> None:
     whole = parts()
-    whole.process._celery = Mock()
+    whole.process._celery = MagicMock()
     whole.process._celery.WorkController.side_effect = ImportError("no packaging")
     assert run(whole) == "The Celery consumer has ended: ImportError('no packaging')."
     assert has_let_go(whole)
 
 
-@pytest.mark.parametrize(("ended", "code"), [("", 0), ("The heartbeat has ended.", 1)])
+@pytest.mark.parametrize("ended", ["", "The heartbeat has ended."])
 def test_thread_that_waits_for_a_silent_server_does_not_hold_up_the_end(
-    module: Any,
-    parts: Callable[..., Parts],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Any,
-    ended: str,
-    code: int,
+    module: Any, parts: Callable[..., Parts], monkeypatch: pytest.MonkeyPatch, ended: str
 ) -> None:
     monkeypatch.setattr(module, "_TIMEOUT", 0.01)
-    left = Mock(side_effect=SystemExit)
-    monkeypatch.setattr(module.os, "_exit", left)
     whole, waits = parts(), threading.Event()
+    whole.process._dispatcher = whole.dispatcher
     consumer = threading.Thread(target=waits.wait, args=(10,), daemon=True)
     consumer.start()
-    with pytest.raises(SystemExit):
+    with pytest.raises(module.WorkerEnded) if ended else nullcontext():
         whole.process._end(consumer, ended)
+    assert consumer.is_alive()
     waits.set()
-    left.assert_called_once_with(code)
     assert has_let_go(whole)
-    assert capsys.readouterr().err == (f"Error: {ended}\n" if ended else "")
 
 
 # --- its jobs -----------------------------------------------------------------------------------
@@ -201,77 +203,43 @@ def asked(*, paused: bool = False, draining: bool = False) -> WorkerDirectives:
     return WorkerDirectives(paused, draining, now())
 
 
-def test_paused_worker_leaves_its_pools_and_comes_back(parts: Callable[..., Parts]) -> None:
+def test_paused_worker_takes_no_jobs_until_it_is_resumed(parts: Callable[..., Parts]) -> None:
     whole = parts()
     whole.process._apply(asked(paused=True))
     assert not whole.process._paused, "just started; the next heartbeat asks again"
-    whole.process._consuming = whole.celery.controller
-    consumer = whole.celery.controller.consumer
-    for wanted, turned in ((True, consumer.cancel_task_queue), (False, consumer.add_task_queue)):
+    whole.process._dispatcher = whole.dispatcher
+    for wanted in (True, False):
         for _ in range(2):  # each heartbeat brings it again
             whole.process._apply(asked(paused=wanted))
-        assert turned.mock_calls == [call("portal.jobs"), call("portal.jobs.site-b")]
+    assert whole.dispatcher.mock_calls == [call.pause(True), call.pause(False)]
     assert not whole.process._stopping.is_set()
-
-
-def test_directive_during_a_reconnection_is_not_lost_on_a_consumer_that_is_not_there(
-    parts: Callable[..., Parts],
-) -> None:
-    whole = parts()
-    whole.process._consuming = whole.celery.controller
-    consumer = whole.celery.controller.consumer
-    consumer.task_consumer = None
-    whole.process._apply(asked(paused=True))
-    assert not consumer.cancel_task_queue.called
-    assert whole.process._paused, "so that messages which come all the same go back"
 
 
 def test_drained_worker_ends_when_its_last_job_has(parts: Callable[..., Parts]) -> None:
     whole = parts()
-    whole.process._consuming = whole.celery.controller
+    whole.process._dispatcher = whole.dispatcher
     whole.worker.running = 1
     whole.process._apply(asked(draining=True))
     assert not whole.process._stopping.is_set()
-    assert whole.celery.controller.consumer.cancel_task_queue.called, "it takes no more"
+    assert whole.dispatcher.mock_calls == [call.pause(True)], "it takes no more"
     whole.worker.running = 0
     whole.process._apply(asked(draining=True))
     assert whole.process._stopping.is_set()
 
 
-def test_message_that_comes_while_it_is_paused_goes_to_another_worker(
+def test_worker_looks_at_each_message_and_whenever_redis_is_there(
     parts: Callable[..., Parts],
 ) -> None:
-    whole = parts()
-    whole.process._consuming = whole.celery.controller
-    whole.process._paused = True
-    whole.process._execute(7, "portal.jobs.site-b")
-    assert whole.executor.mock_calls == [call.notify(7, "site-b")]
-    assert not whole.worker.execute.called
-    assert whole.celery.controller.consumer.cancel_task_queue.called
-
-
-def test_job_whose_claim_cannot_reach_the_database_is_left_to_the_sweep(
-    module: Any, parts: Callable[..., Parts]
-) -> None:
-    whole = parts()
-    whole.worker.execute.side_effect = AWAY
-    whole.process._execute(7, "portal.jobs")
-    assert module.log.mock_calls == [
-        call.warning("a job was not claimed; the sweep notifies again", job=7, error=ANY)
-    ]
-
-
-def test_message_names_the_job_and_its_queue_the_pool(parts: Callable[..., Parts]) -> None:
     whole = parts(SystemExit())
     whole.process._consume()
     (task,) = whole.celery.tasks
-    message = Mock()
-    message.request.delivery_info = {"routing_key": "portal.jobs.site-b"}
-    task(message, 7)
-    whole.worker.execute.assert_called_once_with(7)
-    whole.process._paused = True
-    task(message, 8)
-    whole.executor.notify.assert_called_once_with(8, "site-b")
+    task()
+    whole.celery.connect()
+    assert not whole.dispatcher.look.called, "it has just started, and will look by itself"
+    whole.process._dispatcher = whole.dispatcher
+    task()
+    whole.celery.connect()
+    assert whole.dispatcher.look.call_count == 2
 
 
 # --- its start ----------------------------------------------------------------------------------

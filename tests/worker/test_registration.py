@@ -19,7 +19,7 @@ from portal.services.jobs import claims, control
 from portal.services.workers import WorkerDirectives
 from portal.worker import registration
 from portal.worker.registration import WorkerRegistration, this_process
-from tests.support.transfers import status_of, stored
+from tests.support.transfers import history, startable, status_of
 from tests.support.waiting import wait_for
 
 AWAY = OperationalError("SELECT 1", {}, Exception("away"))
@@ -76,12 +76,12 @@ def test_successor_takes_back_the_jobs_of_the_dead_of_its_machine_and_of_nobody_
     waiting = new_job(destination=root / "to one that is cancelled")
     worker_id = mine.begin()
     states = {owner: str(status_of(job_id)) for owner, job_id in owned.items()}
-    assert states == {dead: "interrupted", living: "running", elsewhere: "running"}
+    assert states == {dead: "queued", living: "running", elsewhere: "running"}
     assert status_of(cancelled) == "cancelled"
-    assert stored(owned[dead]).error == "Its worker stopped responding."
+    assert history(owned[dead]) == ["queued", "running", "interrupted", "queued"]
     ended = [row(owner).stopped_at is not None for owner in (dead, living, elsewhere, worker_id)]
     assert ended == [True, False, False, False]
-    assert [one.job_id for one in mine.freed] == [waiting]
+    assert startable() == [owned[dead], waiting], "the workers look when this one has begun"
     assert (row(worker_id).pools, row(worker_id).concurrency) == (["site-b"], 4)
 
 

@@ -33,6 +33,7 @@ from tests.support.transfers import (
     miscounted,
     on_database,
     rclones,
+    run_job,
     scripted_rclone,
     status_of,
     stored,
@@ -54,7 +55,7 @@ class Running:
 
     def __init__(self, settings: Settings, job_id: int, grace: float) -> None:
         self.worker = Worker(settings, "test:1", grace=grace)
-        self.thread = threading.Thread(target=self.worker.execute, args=(job_id,))
+        self.thread = threading.Thread(target=run_job, args=(self.worker, job_id))
         self.thread.start()
 
     def ended(self, seconds: float = 15.0) -> bool:
@@ -326,7 +327,7 @@ def test_stop_gives_the_job_back_with_no_rclone_left(
     assert so_far is not None
     assert so_far > 0
     assert counted_bytes().dashboard == job.bytes_transferred
-    running.worker.execute(job_id)  # one that was stopped claims nothing
+    assert not run_job(running.worker, job_id)  # one that was stopped claims nothing
     assert status_of(job_id) == "queued"
     control.limit(job_id, None, actor=Actor(user("bob")))
     assert begin(job_id).ended(30)

@@ -2,18 +2,19 @@
 what another is just writing for all there is, and none deletes or writes over what another has
 still to read.
 
+A job is ahead of another one if its priority is higher, or the same and it is older. A retry is as
+old as the job that was tried first: who waited for that one has not seen it done.
+
 A job that writes has a row for each name of each place that it writes to or reads. It may be
-claimed when no running job and no job ahead of it writes to one of them, to a place inside it or to
-one that contains it; and when none reads there, unless it only fills a folder that was empty. A
-retry is as old as the job that was tried first: who waited for that one has not seen it done. A job
-waits only for older and for running jobs, so jobs never wait in a circle.
+claimed when no running job and no open job ahead of it writes to one of them, to a place inside it
+or to one that contains it; and when none reads there, unless it only fills a folder that was empty.
+A job waits only for jobs ahead of it and for running ones, so jobs never wait in a circle.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -38,18 +39,8 @@ from portal.services.jobs.places import JobPlaces, UsedPlaces
 from portal.transfers.states import ACTIVE, FINAL, JobStatus, Operation
 
 _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an advisory lock
+_OPEN = (JobStatus.QUEUED, *ACTIVE)
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
-
-
-_FIRST_TRY = func.coalesce(Job.first_try_id, Job.id).label("first_try")
-
-
-@dataclass(frozen=True, slots=True)
-class PendingJob:
-    """A job that waits for a worker of its pool."""
-
-    job_id: int
-    pool: str | None
 
 
 # --- stored places -------------------------------------------------------------------------------
@@ -121,13 +112,9 @@ def is_alone(job_id: int, used: UsedPlaces) -> list[ColumnElement[bool]]:
     if not used.all:
         return []
     mine, other = aliased(Job), aliased(Job)
-    is_open = or_(
-        other.status.in_((JobStatus.QUEUED, *ACTIVE)),
-        and_(other.status == JobStatus.INTERRUPTED, other.operation.in_(_GOES_ON)),
-    )
-    # One that is younger may run already: their conflict was discovered too late, or their place
-    # has changed.
-    comes_first = or_(and_(is_open, _age(other) < _age(mine)), other.status.in_(ACTIVE))
+    # One that is behind may run already: their conflict was discovered too late, their place has
+    # changed, or this one has a higher priority by now.
+    comes_first = or_(and_(_is_open(other), _rank(other) < _rank(mine)), other.status.in_(ACTIVE))
     in_the_way = (
         select(JobPlace.job_id)
         .join(other, other.id == JobPlace.job_id)
@@ -162,35 +149,39 @@ class Blocker(NamedTuple):
 
 
 def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
-    """Returns the job that each of these waits for: the oldest of those in its way. It takes two
+    """Returns the job that each of these waits for: the first of those in its way. It takes two
     queries for any number of jobs."""
+    rank: list[Any] = [Job.priority, func.coalesce(Job.first_try_id, Job.id).label("first_try")]
+    place: list[Any] = [JobPlace.key, JobPlace.writes]
     mine: dict[int, list[Any]] = defaultdict(list)
-    query = select(JobPlace.job_id, JobPlace.key, JobPlace.writes, JobPlace.replaces, _FIRST_TRY)
-    for place in connection.execute(query.join(Job).where(JobPlace.job_id.in_(job_ids))):
-        mine[place.job_id].append(place)
+    query = select(*place, JobPlace.replaces, Job.id, *rank).join(Job, Job.id == JobPlace.job_id)
+    for row in connection.execute(query.where(JobPlace.job_id.in_(job_ids))):
+        mine[row.id].append(row)
     if not mine:
         return {}
-    # Only open jobs have places.
-    columns: list[Any] = [JobPlace.key, JobPlace.writes, Job.id, Job.status, Job.pool, _FIRST_TRY]
-    keys = {place.key for own in mine.values() for place in own}
-    others: Sequence[Any] = connection.execute(
-        select(*columns, Job.paused_at)
+    keys = {row.key for own in mine.values() for row in own}
+    rows = connection.execute(
+        select(*place, Job.id, *rank, Job.status, Job.operation, Job.pool, Job.paused_at)
         .join(Job, Job.id == JobPlace.job_id)
         .where(_overlapping(keys))
-        .order_by(_FIRST_TRY, Job.id)
-    ).all()
+    )
+    # An older release leaves the places of jobs that it has ended.
+    others = sorted((row for row in rows if _goes_on(row)), key=_rank_of)
     found: dict[int, Blocker] = {}
     for job_id, own in mine.items():
-        used, age = _used(own), (own[0].first_try, job_id)
+        used = _used(own)
         in_the_way = [row for row in others if row.id != job_id and _is_in_the_way(row, used)]
-        # A younger job may run already if its conflict was discovered too late, or if its place has
-        # changed since.
-        older = (row for row in in_the_way if (row.first_try, row.id) < age)
-        running = (row for row in in_the_way if row.status in ACTIVE)
-        if (row := next(older, None) or next(running, None)) is not None:
+        # See ``is_alone``.
+        ahead = [row for row in in_the_way if _rank_of(row) < _rank_of(own[0])]
+        running = [row for row in in_the_way if row.status in ACTIVE]
+        for row in (ahead or running)[:1]:
             clash = _clash(used, [one for one in in_the_way if one.id == row.id])
             found[job_id] = Blocker(row.id, row.status, row.pool, row.paused_at is not None, clash)
     return found
+
+
+def _rank_of(row: Any) -> tuple[int, int, int]:
+    return -row.priority, row.first_try, row.id
 
 
 def _is_in_the_way(other: Any, used: UsedPlaces) -> bool:
@@ -209,79 +200,27 @@ def _overlap(key: str, used: Collection[str]) -> bool:
     return any(key in places.holders(one) or one in places.holders(key) for one in used)
 
 
-def _age(job: type[Job]) -> ColumnElement[Any]:
-    return tuple_(func.coalesce(job.first_try_id, job.id), job.id)
+def _is_open(job: type[Job]) -> ColumnElement[bool]:
+    goes_on = and_(job.status == JobStatus.INTERRUPTED, job.operation.in_(_GOES_ON))
+    return or_(job.status.in_(_OPEN), goes_on)
+
+
+def _goes_on(row: Any) -> bool:
+    """As ``_is_open``. In a query about many places it would lead the database through all jobs."""
+    return row.status in _OPEN or (
+        row.status == JobStatus.INTERRUPTED and row.operation in _GOES_ON
+    )
+
+
+def _rank(job: type[Job]) -> ColumnElement[Any]:
+    """Smaller for a job that is ahead."""
+    return tuple_(-job.priority, func.coalesce(job.first_try_id, job.id), job.id)
 
 
 def _in_the_way(used: UsedPlaces) -> ColumnElement[bool]:
     """Condition on rows of places: a job that uses these must not run beside that one."""
     written = and_(JobPlace.writes, _overlapping(used.all))
     return or_(written, _overlapping(used.replaced)) if used.replaced else written
-
-
-def startable_after(keys: Collection[str]) -> list[PendingJob]:
-    """Returns the jobs that may run now that a job uses these places no more, oldest first."""
-    if not keys:
-        return []
-    with read_connection() as connection:
-        waiting = connection.scalars(
-            select(JobPlace.job_id)
-            .join(Job, Job.id == JobPlace.job_id)
-            .where(Job.status == JobStatus.QUEUED, _overlapping(keys))
-        )
-        touched = set(waiting)
-    return [one for one in ready() if one.job_id in touched] if touched else []
-
-
-def ready() -> list[PendingJob]:
-    """Returns all queued jobs that no other job blocks, oldest first."""
-    goes_on = and_(Job.status == JobStatus.INTERRUPTED, Job.operation.in_(_GOES_ON))
-    columns: list[Any] = [
-        Job.id, Job.pool, Job.status, _FIRST_TRY,
-        JobPlace.key, JobPlace.writes, JobPlace.replaces,
-    ]  # fmt: skip
-    query = (
-        select(*columns)
-        .outerjoin(JobPlace, JobPlace.job_id == Job.id)
-        .where(or_(Job.status.in_((JobStatus.QUEUED, *ACTIVE)), goes_on))
-    )
-    jobs: dict[int, list[Any]] = defaultdict(list)
-    with read_connection() as connection:
-        for row in connection.execute(query):
-            jobs[row.id].append(row)
-    free: list[PendingJob] = []
-    written, read = _TakenPlaces(), _TakenPlaces()
-    for rows in sorted(jobs.values(), key=_in_order):
-        job, used = rows[0], _used([row for row in rows if row.key is not None])
-        blocked = written.overlap(used.all) or read.overlap(used.replaced)
-        if job.status == JobStatus.QUEUED and not blocked:
-            free.append(PendingJob(job.id, job.pool))
-        written.add(used.written)
-        read.add(used.read)
-    return free
-
-
-def _in_order(rows: list[Any]) -> tuple[bool, int, int]:
-    """``rows``: those of one job. What runs comes first, and then the oldest."""
-    return rows[0].status not in ACTIVE, rows[0].first_try, rows[0].id
-
-
-class _TakenPlaces:
-    """Places of the jobs that run or are ahead."""
-
-    def __init__(self) -> None:
-        self._keys: set[str] = set()
-        self._holders: set[str] = set()
-
-    def add(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self._keys.add(key)
-            self._holders.update(places.holders(key))
-
-    def overlap(self, keys: Iterable[str]) -> bool:
-        return any(
-            key in self._holders or not self._keys.isdisjoint(places.holders(key)) for key in keys
-        )
 
 
 def _overlapping(keys: Iterable[str]) -> ColumnElement[bool]:

@@ -14,9 +14,9 @@ from portal.db.session import database_time, read_connection, write
 from portal.models import BandwidthBudget, Job, WorkerProcess
 from portal.models.job import run_seconds
 from portal.realtime import publish
-from portal.services.jobs import blocking
+from portal.services.jobs import blocking, limits
 from portal.services.jobs.places import JobPlaces, UsedPlaces
-from portal.services.jobs.transitions import job_transaction, transition
+from portal.services.jobs.transitions import job_transaction, transition, update_job
 from portal.transfers.states import ACTIVE, JobStatus
 
 
@@ -51,11 +51,16 @@ _GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
 
 
 def claim(
-    job_id: int, worker: str, worker_id: int | None = None, found: JobPlaces | None = None
+    job_id: int,
+    worker: str,
+    worker_id: int | None = None,
+    found: JobPlaces | None = None,
+    *,
+    only_if: Sequence[ColumnElement[bool]] = (),
 ) -> Job | None:
     """Returns the job, now running in a new attempt of ``worker``. Returns None if the job is not
-    queued, if another job blocks it (``found``: its places now), or if
-    the row of this worker says that it takes no more jobs."""
+    queued or is paused, if another job blocks it (``found``: its places now), if the row of this
+    worker says that it takes no more jobs, or if one of the other conditions does not hold."""
     used = _places_to_use(job_id, found)
     if used is None:
         return None
@@ -70,10 +75,16 @@ def claim(
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=[*_takes_jobs(worker_id), *blocking.is_alone(job_id, used)],
+            only_if=[
+                Job.paused_at.is_(None),
+                *takes_jobs(worker_id),
+                *blocking.is_alone(job_id, used),
+                *only_if,
+            ],
             attempt=Job.attempt + 1,
             worker=worker,
             worker_id=worker_id,
+            slot_released_at=None,
             earlier_seconds=_seconds_so_far(tx, job_id),
             started_at=database_time(),
             heartbeat_at=database_time(),
@@ -84,7 +95,7 @@ def claim(
             tx.commit()
             publish.status_changed(job, JobStatus.QUEUED)
     if job is None:
-        _places_to_use(job_id, found)  # another claim came first: its end has to find this job
+        _places_to_use(job_id, found)  # another claim came first: the next look has to see why
     return job
 
 
@@ -96,7 +107,7 @@ def _places_to_use(job_id: int, found: JobPlaces | None) -> UsedPlaces | None:
         used = known if found is None else found.used
         waits = blocking.waits(connection, job_id, used)
     if waits and found is not None and used != known:
-        # When the other job ends, this one is found by these places.
+        # The next look at the queue sees by these places that it has to wait.
         with write() as tx:
             blocking.keep(tx, job_id, found)
             tx.commit()
@@ -109,7 +120,8 @@ def _keys(found: JobPlaces | None) -> dict[str, Any]:
     return {"source_key": found.source, "destination_key": found.destination}
 
 
-def _takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
+def takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
+    """Conditions: this worker is to take jobs. There are none for the only process of a portal."""
     if worker_id is None:
         return []
     taking = select(WorkerProcess.id).where(
@@ -128,6 +140,39 @@ def _seconds_so_far(tx: Session, job_id: int) -> int:
     if row is None:
         return 0
     return int(row.earlier_seconds) + (run_seconds(row.started_at, None, row.heartbeat_at) or 0)
+
+
+def release_slot(claim: Claim) -> bool:
+    """Notes that a job that is paused for long holds no slot any more. Returns whether it is still
+    paused, and this claim's."""
+    with job_transaction(claim.job_id) as tx:
+        still = (Job.paused_at.is_not(None), Job.slot_released_at.is_(None))
+        job = _update(tx, claim, still, slot_released_at=database_time())
+        return job is not None
+
+
+def take_slot(claim: Claim) -> bool:
+    """Notes that a resumed job holds a slot again. Returns False if it is paused again, if the
+    claim is lost, or while its owner or one of its storages is at a limit."""
+    with job_transaction(claim.job_id) as tx:
+        blocking.claim_in_turn(tx)
+        job = tx.get(Job, claim.job_id)
+        if job is None:
+            return False
+        resumed = (Job.paused_at.is_(None), *limits.leave_room(tx, job))
+        return _update(tx, claim, resumed, slot_released_at=None) is not None
+
+
+def _update(
+    tx: Session, claim: Claim, only_if: Sequence[ColumnElement[bool]], **values: Any
+) -> Job | None:
+    job = update_job(
+        tx, claim.job_id, JobStatus.RUNNING, of_attempt=claim.attempt, only_if=only_if, **values
+    )
+    if job is not None:
+        tx.commit()
+        publish.changed(job)
+    return job
 
 
 def check_claims(claims: Sequence[Claim]) -> dict[Claim, ClaimStatus]:

@@ -19,7 +19,6 @@ from portal.models import Job
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.jobs import blocking
 from portal.services.jobs.transitions import (
     job_transaction,
     lock_job,
@@ -27,6 +26,7 @@ from portal.services.jobs.transitions import (
     update_job,
 )
 from portal.services.runtime import runtime
+from portal.transfers.scheduling import Priority
 from portal.transfers.states import (
     CANCELLABLE,
     JobStatus,
@@ -53,7 +53,9 @@ def resume(job_id: int, *, actor: Actor) -> Job:
         _refuse_ended(job)
         if job.paused_at is None:
             return job
-        return _change(tx, job, "job.resume", actor, "", paused_at=None)
+        resumed = _change(tx, job, "job.resume", actor, "", paused_at=None)
+    runtime().executor.look()  # it may be back in the queue
+    return resumed
 
 
 def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
@@ -66,6 +68,19 @@ def limit(job_id: int, bandwidth_limit: str | None, *, actor: Actor) -> Job:
         detail = f"from {job.bandwidth_limit or 'none'} to {bandwidth_limit or 'none'}"
         values = {"bandwidth_limit": bandwidth_limit}
         return _change(tx, job, "job.limit", actor, detail, **values)
+
+
+def prioritise(job_id: int, priority: Priority, *, actor: Actor) -> Job:
+    """Sets the priority: of a job that waits, where it stands in the queue; of one that runs, where
+    it stands if it has to run again. Raises Conflict for a job that has ended."""
+    with _open(job_id) as (tx, job):
+        _refuse_ended(job)
+        if job.priority == priority:
+            return job
+        detail = f"from {Priority(job.priority).name.lower()} to {priority.name.lower()}"
+        changed = _change(tx, job, "job.priority", actor, detail, priority=int(priority))
+    runtime().executor.look()
+    return changed
 
 
 def _refuse_ended(job: Job) -> None:
@@ -100,7 +115,6 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
         new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        used = blocking.used_by(tx.connection(), job_id).all
         changed = transition(
             tx,
             job_id,
@@ -115,8 +129,7 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
         tx.commit()
         publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
-        for one in blocking.startable_after(used):
-            runtime().executor.notify(one.job_id, one.pool)
+        runtime().executor.look()  # another job may have waited for this one
     return changed
 
 

@@ -14,7 +14,7 @@ from portal.models import Job, User
 from portal.realtime import publish
 from portal.services import audit
 from portal.services.actor import Actor
-from portal.services.jobs import blocking, idempotency, places
+from portal.services.jobs import blocking, idempotency, limits, places
 from portal.services.jobs.idempotency import IdempotentRequest
 from portal.services.jobs.places import JobPlaces, ends_of
 from portal.services.jobs.transitions import (
@@ -42,7 +42,7 @@ def create(transfer: Transfer, *, actor: Actor) -> Job:
         raise missing
     with write() as tx:
         job = insert(tx, transfer, actor, found=found)
-    runtime().executor.notify(job.id, job.pool)
+    runtime().executor.look()
     return job
 
 
@@ -71,7 +71,7 @@ def create_once(
         if job is None:
             raise
         return job, False
-    runtime().executor.notify(job.id, job.pool)
+    runtime().executor.look()
     return job, True
 
 
@@ -109,7 +109,7 @@ def retry(old: Job, *, actor: Actor) -> Job:
             return job
         transfer = replace(transfer, bandwidth_limit=old.bandwidth_limit)
         job = insert(tx, transfer, actor, found=found, retry_of=old.id)
-    runtime().executor.notify(job.id, job.pool)
+    runtime().executor.look()
     return job
 
 
@@ -141,7 +141,8 @@ def insert(
 ) -> Job:
     """Inserts a queued job, commits and publishes it. ``found``: where the job writes;
     ``confirms``: the dry run whose plan it must keep. Raises Conflict if one of its remotes is gone
-    or may no longer be used by this person."""
+    or may no longer be used by this person, and TooManyJobs if they have too many open jobs."""
+    limits.refuse_more_open(tx, actor.user.id)
     remotes.lock_usable(tx, (transfer.source_remote_id, transfer.destination_remote_id), actor)
     retried = retry_of or (confirms.retry_of_id if confirms else None)
     job = Job(
@@ -165,6 +166,7 @@ def insert(
     )
     tx.add(job)
     tx.flush()
+    job.first_try_id = job.first_try_id or job.id
     blocking.keep(tx, job.id, found)
     if idempotent is not None:
         idempotency.remember(tx, actor.user, idempotent, job)

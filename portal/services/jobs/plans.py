@@ -52,5 +52,5 @@ def confirm(job_id: int, typed: str, *, actor: Actor) -> tuple[Job, bool]:
             raise Invalid({"confirm": f"Type {deletes:,} or the job's name."})
         transfer = replace(create.transfer_of(shown), dry_run=False)
         job = create.insert(tx, transfer, actor, found=found, confirms=shown)
-    runtime().executor.notify(job.id, job.pool)
+    runtime().executor.look()
     return job, True

@@ -1,73 +1,96 @@
-"""The position of a queued job, and what it waits for."""
+"""The position of a queued job, and why it waits."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
-from portal.db.session import read_connection, session
-from portal.models import Job
+from portal.db.clock import elapsed
+from portal.db.session import read_connection
+from portal.models import AuditEntry, Job, JobEvent, Remote
+from portal.runtime.context import current
 from portal.services import workers
-from portal.services.jobs import blocking
+from portal.services.jobs import blocking, limits, scheduler
 from portal.services.runtime import runtime
+from portal.transfers.scheduling import Load, Obstacle, QueuedJob, Reason
 from portal.transfers.states import JobStatus
 
 #: Positions beyond this one are not counted, so that reading the queue stays cheap.
-MAX_POSITION = 1000
-
-
-class Reason(StrEnum):
-    """The first reason that applies."""
-
-    PAUSED = "paused"
-    NO_WORKER = "no_worker"
-    DESTINATION = "destination"
-    SLOT = "slot"
+MAX_POSITION = 200
+#: Seconds for which positions are kept at most.
+_LONGEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """``position``: 1 for the next job of its pool, None behind more than MAX_POSITION others.
-    ``job_id``: the job that it waits for; ``clash``: why; ``held_up``: why that job does not run,
-    if a person has to see to it."""
+    """``position``: 1 for the next job of its pool; None for a paused job, or behind more than
+    MAX_POSITION others. ``job_id``: the job that it waits for; ``clash``: why; ``held_up``: why
+    that job does not run, if a person has to see to it. ``remote``: name of the storage whose
+    limit is reached; ``limit``: how many may run at once."""
 
     position: int | None
     reason: Reason
     job_id: int | None = None
     clash: blocking.Clash | None = None
     held_up: Reason | None = None
+    remote: str = ""
+    limit: int = 0
 
 
 def of(jobs: Iterable[Job]) -> dict[int, Queued]:
-    """Returns those of these jobs that are queued, by id. It takes a few queries for any number of
-    jobs."""
-    queued = [job for job in jobs if job.status == JobStatus.QUEUED]
-    if not queued:
+    """Returns those of these jobs that wait, by id: the queued ones, and those that were resumed
+    and have no slot yet. It takes a few queries for any number of jobs."""
+    waiting = [job for job in jobs if job.status == JobStatus.QUEUED or _waits_for_slot(job)]
+    if not waiting:
         return {}
-    ahead = {pool: _ahead(pool) for pool in {job.pool for job in queued}}
+    queued = [job for job in waiting if job.status == JobStatus.QUEUED]
     with read_connection() as connection:
         blockers = blocking.blockers(connection, [job.id for job in queued])
-    return {job.id: _queued(job, ahead[job.pool], blockers.get(job.id)) for job in queued}
+        load = limits.read_load(connection)
+        positions = {pool: _positions(connection, pool) for pool in {job.pool for job in queued}}
+        names = _names(connection, load)
+    found = {}
+    for job in waiting:
+        blocker = blockers.get(job.id)
+        place = positions.get(job.pool, {}).get(job.id)
+        found[job.id] = _why(job, blocker, load, names, place)
+    return found
 
 
-def _queued(job: Job, ahead: Sequence[int], blocker: blocking.Blocker | None) -> Queued:
-    behind = len(ahead) == MAX_POSITION and job.id > ahead[-1]
-    position = None if behind else bisect_left(ahead, job.id) + 1
+def _waits_for_slot(job: Job) -> bool:
+    resumed = job.slot_released_at is not None and job.paused_at is None
+    return job.status == JobStatus.RUNNING and resumed
+
+
+def _why(
+    job: Job,
+    blocker: blocking.Blocker | None,
+    load: Load,
+    names: dict[int, str],
+    position: int | None,
+) -> Queued:
     if held_up := _held_up(job.status, job.pool, paused=job.paused_at is not None):
         return Queued(position, held_up)
-    if blocker is None:
-        return Queued(position, Reason.SLOT)
-    return Queued(
-        position,
-        Reason.DESTINATION,
-        blocker.job_id,
-        blocker.clash,
-        _held_up(blocker.status, blocker.pool, paused=blocker.paused),
-    )
+    if blocker is not None:
+        other = _held_up(blocker.status, blocker.pool, paused=blocker.paused)
+        return Queued(position, Reason.DESTINATION, blocker.job_id, blocker.clash, other)
+    obstacle = load.obstacle(_as_queued(job)) or Obstacle(Reason.SLOT)
+    if obstacle.remote_id is not None:
+        limit = load.remote_limits[obstacle.remote_id]
+        return Queued(
+            position, obstacle.reason, remote=names.get(obstacle.remote_id, ""), limit=limit
+        )
+    limit = load.user_limit if obstacle.reason == Reason.USER_LIMIT else 0
+    return Queued(position, obstacle.reason, limit=limit)
+
+
+def _as_queued(job: Job) -> QueuedJob:
+    remotes = (job.source_remote_id, job.destination_remote_id)
+    ids = tuple(remote for remote in remotes if remote is not None)
+    return QueuedJob(job.id, job.owner_id, job.priority, job.first_try_id or job.id, ids)
 
 
 def _held_up(status: str, pool: str | None, *, paused: bool) -> Reason | None:
@@ -79,8 +102,34 @@ def _held_up(status: str, pool: str | None, *, paused: bool) -> Reason | None:
     return None
 
 
-def _ahead(pool: str | None) -> Sequence[int]:
-    """Returns the ids of the first jobs in the queue of a pool."""
-    same = Job.pool.is_(None) if pool is None else Job.pool == pool
-    query = select(Job.id).where(Job.status == JobStatus.QUEUED, same).order_by(Job.id)
-    return session.scalars(query.limit(MAX_POSITION)).all()
+def _names(connection: Connection, load: Load) -> dict[int, str]:
+    full = load.full_remotes
+    if not full:
+        return {}
+    query = select(Remote.id, Remote.name).where(Remote.id.in_(full))
+    return {row.id: row.name for row in connection.execute(query)}
+
+
+class _Positions:
+    """The positions of each pool: when they were read, in which state, and by job."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str | None, tuple[float, object, dict[int, int]]] = {}
+
+
+def _positions(connection: Connection, pool: str | None) -> dict[int, int]:
+    """Returns the positions of the first jobs in the queue of a pool."""
+    # Each change of a status leaves an event; each priority, limit and pause an audit entry.
+    newest = select(
+        select(func.max(JobEvent.id)).scalar_subquery(),
+        select(func.max(AuditEntry.id)).scalar_subquery(),
+    )
+    state = tuple(connection.execute(newest).one())
+    memory = current()[_Positions].seen
+    read_at, known, places = memory.get(pool, (0.0, None, {}))
+    # A transaction that began earlier may commit later: its entry is not the newest one.
+    if known != state or elapsed() > read_at + _LONGEST:
+        first = islice(scheduler.in_order(connection, pool), MAX_POSITION)
+        places = {job.job_id: place for place, job in enumerate(first, 1)}
+        memory[pool] = elapsed(), state, places
+    return places

@@ -29,6 +29,8 @@ from portal.transfers.local_paths import PathRefused
 
 #: The lowest role to which a remote may be opened: nobody below it creates jobs.
 ROLES = (Role.OPERATOR, Role.ADMIN)
+#: The largest number of jobs that may run at once.
+MOST_JOBS = 1000
 _RETYPE = "Enter this again: the server it is sent to has changed."
 
 
@@ -41,6 +43,7 @@ class Draft:
     role: str
     start: str
     options: Mapping[str, str]
+    max_jobs: str = ""
     cleared: frozenset[str] = frozenset()
     bandwidth_budget: str | None = None
     timezone: str = "UTC"
@@ -105,6 +108,7 @@ def create(name: str, backend: str, draft: Draft, *, actor: Actor) -> Remote:
         secrets=secrets,
         role=Role(draft.role),
         start=draft.start,
+        max_jobs=_max_jobs(draft),
         changed_by=actor.name,
     )
     with write() as tx:
@@ -141,12 +145,15 @@ def change(remote_id: int, version: int, draft: Draft, *, actor: Actor) -> Remot
         detail += _name_list("; secrets removed", sorted(draft.cleared & set(remote.secrets)))
         remote.options, remote.secrets = options, secrets | typed
         remote.role, remote.start = Role(draft.role), draft.start
+        detail += _name_list("; jobs at once", _changed_limit(remote, draft))
+        remote.max_jobs = _max_jobs(draft)
         remote.version += 1
         remote.changed_at, remote.changed_by = now(), actor.name
         remote.tested_at, remote.works, remote.verdict = None, None, ""
         _note(tx, "remote.change", remote, actor, detail)
         _put_budget(tx, remote, draft, actor)
         tx.commit()
+    runtime().executor.look()  # more of its jobs may run by now
     return remote
 
 
@@ -233,6 +240,8 @@ def _values(
     """Returns the options, and the secrets that were typed, encrypted."""
     if draft.role not in ROLES:
         errors["role"] = "Choose who may use it."
+    if draft.max_jobs and _max_jobs(draft) is None:
+        errors["max_jobs"] = f"Enter a number from 1 to {MOST_JOBS:,}, or leave it empty."
     try:
         bandwidth_budgets.validate(draft.bandwidth_budget or "")
     except InvalidBandwidth as refused:
@@ -263,6 +272,18 @@ def _put_budget(tx: Session, remote: Remote, draft: Draft, actor: Actor) -> None
     if draft.bandwidth_budget is not None:
         rate = bandwidth_budgets.validate(draft.bandwidth_budget)
         bandwidth_budgets.put(tx, remote, rate, draft.timezone, actor=actor)
+
+
+def _max_jobs(draft: Draft) -> int | None:
+    text = draft.max_jobs
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+    return number if 1 <= number <= MOST_JOBS else None
+
+
+def _changed_limit(remote: Remote, draft: Draft) -> list[str]:
+    if remote.max_jobs == _max_jobs(draft):
+        return []
+    return [f"{remote.max_jobs or 'no limit'} to {_max_jobs(draft) or 'no limit'}"]
 
 
 def _verdict(remote: Remote, actor: Actor) -> tuple[bool, str]:

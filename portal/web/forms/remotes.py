@@ -54,6 +54,7 @@ class RemoteForm(Form):
     )
     start = StringField("Start folder")
     bandwidth_budget = StringField("Bandwidth budget", render_kw={"maxlength": BANDWIDTH_LENGTH})
+    max_jobs = StringField("Jobs at once")
     version = HiddenField()
 
     backend: Backend
@@ -74,6 +75,7 @@ class RemoteForm(Form):
             role=self.role.data or "",
             start=(self.start.data or "").strip(),
             options=typed,
+            max_jobs=(self.max_jobs.data or "").strip(),
             cleared=frozenset(cleared),
             bandwidth_budget=(self.bandwidth_budget.data or "").strip(),
             timezone=self.timezone,
@@ -179,6 +181,7 @@ def _data(remote: Remote) -> dict[str, Any]:
         "role": remote.role,
         "start": remote.start,
         "bandwidth_budget": bandwidth_budgets.rate_of(remote.id),
+        "max_jobs": remote.max_jobs,
     }
     return {**values, **kept, "version": str(remote.version)}
 

@@ -4,7 +4,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from portal.errors import Invalid, NotFound, TooMany
+from portal.errors import Invalid, NotFound, TooMany, TooManyJobs
 from portal.models import Job, Role
 from portal.presentation.formatting import relative
 from portal.presentation.job_words import age
@@ -16,6 +16,7 @@ from portal.services.jobs.create import create as create_job
 from portal.services.jobs.create import retry as retry_job
 from portal.services.runtime import runtime
 from portal.services.storage import folders, remotes
+from portal.transfers.scheduling import Priority
 from portal.transfers.states import JobStatus
 from portal.web.access import actor, background, job_or_404, may_change, me, requires
 from portal.web.error_pages import is_htmx
@@ -78,6 +79,8 @@ def create() -> Response | tuple[str, int]:
             job = create_job(transfer, actor=actor())
     except Invalid:
         return _form(form), 422
+    except TooManyJobs as refused:
+        return _form(form, refused=refused.message), refused.status
     return redirect(url_for("jobs.show", job_id=job.id), 303)
 
 
@@ -163,6 +166,17 @@ def pause(job_id: int) -> Response | str:
 def resume(job_id: int) -> Response | str:
     job_or_404(job_id, to_change=True)
     return _acted(control.resume(job_id, actor=actor()))
+
+
+@blueprint.post("/jobs/<big_id:job_id>/priority")
+@requires(Role.ADMIN)
+def prioritise(job_id: int) -> Response | str:
+    job_or_404(job_id, to_change=True)
+    values = {str(int(one)): one for one in Priority}
+    priority = values.get(request.form.get("priority", ""))
+    if priority is None:
+        raise Invalid({"priority": "Choose high (1), normal (0) or low (-1)."})
+    return _acted(control.prioritise(job_id, priority, actor=actor()))
 
 
 @blueprint.post("/jobs/<big_id:job_id>/bandwidth")

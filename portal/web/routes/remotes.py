@@ -139,4 +139,6 @@ def _theirs(form: RemoteForm, remote: Remote) -> dict[str, str]:
         found["Start folder"] = remote.start or "empty"
     if (budget := bandwidth_budgets.rate_of(remote.id) or "") != draft.bandwidth_budget:
         found["Bandwidth budget"] = budget or "empty"
+    if draft.max_jobs != str(remote.max_jobs or ""):
+        found["Jobs at once"] = str(remote.max_jobs or "empty")
     return found

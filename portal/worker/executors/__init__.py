@@ -1,4 +1,4 @@
-"""Executors start jobs: they are notified of a job's id and make sure that a worker runs it."""
+"""Executors make workers run what is queued."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class NullExecutor:
 
     def start(self) -> None: ...
 
-    def notify(self, job_id: int, pool: str | None = None) -> None: ...
+    def look(self) -> None: ...
 
     def stop(self) -> None: ...
 

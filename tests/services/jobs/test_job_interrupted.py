@@ -61,7 +61,7 @@ def of_a_silent_worker(job: Job) -> None:
     session.execute(update(Job).values(heartbeat_at=now() - timedelta(minutes=1)))
     session.commit()
     know_the_clocks()
-    rescue.sweep(45, 60)
+    rescue.sweep(45)
 
 
 def of_a_worker_without_a_database(job: Job) -> None:

@@ -39,6 +39,7 @@ BODIES = {
     },
     "confirm_job": {},
     "limit_job": {"bandwidth_limit": "5M"},
+    "prioritise_job": {"priority": 1},
 }
 ACTIONS = {
     "create_job": "job.create",
@@ -46,6 +47,7 @@ ACTIONS = {
     "confirm_job": "job.create",
     "limit_job": "job.limit",
     "pause_job": "job.pause",
+    "prioritise_job": "job.priority",
     "resume_job": "job.resume",
     "retry_job": "job.retry",
     "create_user": "user.create",

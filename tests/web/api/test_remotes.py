@@ -40,7 +40,7 @@ def test_operators_see_what_they_may_use_and_nothing_of_its_options(program: Any
     asking.post("/remotes", NAS | {"name": "vault", "role": "admin"})
     seen = program("bob").get("/remotes").json["items"]
     assert [one["name"] for one in seen] == ["nas"]
-    assert seen[0].keys() == {"id", "name", "backend", "role", "start"}
+    assert seen[0].keys() == {"id", "name", "backend", "role", "start", "max_jobs"}
     assert_problem(program("bob").get(f"/remotes/{seen[0]['id']}"), 403)
     assert_problem(program("bob").post("/remotes", NAS), 403)
     assert_problem(program("charlie").get("/remotes"), 403)

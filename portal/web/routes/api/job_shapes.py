@@ -12,6 +12,7 @@ from portal.services.jobs import queue_position
 from portal.services.jobs.queue_position import Queued
 from portal.transfers import compared
 from portal.transfers.options import from_json
+from portal.transfers.scheduling import Priority, Reason
 from portal.transfers.states import JobStatus, Operation
 from portal.web.routes.api.option_shapes import OptionsResponse
 from portal.web.routes.api.shapes import ResponseBody, Timestamp
@@ -65,12 +66,14 @@ class Names(ResponseBody):
 
 
 class WaitingFor(ResponseBody):
-    """Why a queued job does not run yet."""
+    """Why a job that is queued, or that was resumed, does not run yet."""
 
-    reason: queue_position.Reason = Field(
+    reason: Reason = Field(
         description="destination: another job, job_id, writes to the destination or the source of"
-        " this one, or to a folder above or below it. slot: no slot is free. paused: a person"
-        " paused it. no_worker: no living worker takes jobs of its pool."
+        " this one, or to a folder above or below it. user_limit: as many jobs of its owner run as"
+        " one user may run. remote_limit: as many jobs of one of its remotes run as may run at"
+        " once. slot: no slot is free. paused: a person paused it. no_worker: no living worker"
+        " takes jobs of its pool."
     )
     job_id: int | None
 
@@ -109,6 +112,7 @@ class Job(ResponseBody):
         description="The dry run that was confirmed; null if nobody had to confirm the job."
     )
     owner: str = Field(description="Name of the user who created it.")
+    priority: Priority = Field(description="-1, 0 or 1: the highest runs first.")
     pool: str | None = Field(
         description="Pool whose workers run it; null for workers without a pool."
     )

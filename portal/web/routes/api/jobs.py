@@ -17,6 +17,7 @@ from portal.transfers import validation
 from portal.transfers.options import OPTIONS
 from portal.transfers.pools import POOL_LENGTH
 from portal.transfers.request import Transfer
+from portal.transfers.scheduling import Priority
 from portal.transfers.states import JobStatus, Operation
 from portal.web.access import actor, job_or_404, me
 from portal.web.routes.api.job_shapes import Job, shown, to_full_shape
@@ -96,6 +97,10 @@ class NewLimit(RequestBody):
     )
 
 
+class NewPriority(RequestBody):
+    priority: Priority = Field(description="-1, 0 or 1: the highest runs first.")
+
+
 class Confirmation(RequestBody):
     confirm: str = Field(
         "",
@@ -149,6 +154,7 @@ def list_jobs(query: JobsQuery) -> Answer:
         201: "The new job. It starts right away, or queues if all slots are busy.",
         200: "The job that was created with this key before.",
     },
+    refusals={429: "You have as many open jobs as one user may have."},
     answer_headers=_LOCATION,
 )
 def create_job(body: NewJob, headers: IdempotencyHeaders) -> Answer:
@@ -207,8 +213,8 @@ def cancel_job(job_id: int) -> Job:
 def pause_job(job_id: int) -> Job:
     """Pause a running job
 
-    Operators may pause their own jobs, admins everyone's. rclone stops working, the job keeps its
-    slot, and the status stays running.
+    Operators may pause their own jobs, admins everyone's. rclone stops working, and the
+    status stays running. After a while the job gives its slot back.
     """
     job_or_404(job_id, to_change=True)
     return shown(control.pause(job_id, actor=actor()))
@@ -248,6 +254,24 @@ def limit_job(job_id: int, body: NewLimit) -> Job:
     job_or_404(job_id, to_change=True)
     limit = validation.validate_bandwidth(body.bandwidth_limit or "")
     return shown(control.limit(job_id, limit, actor=actor()))
+
+
+@operation(
+    "POST",
+    "/jobs/<big_id:job_id>/priority",
+    right=Role.ADMIN,
+    body=NewPriority,
+    shape=Job,
+    answers={200: "The job. Of those that wait, the ones with the highest priority run first."},
+    refusals={409: _TOO_LATE},
+)
+def prioritise_job(job_id: int, body: NewPriority) -> Job:
+    """Change the priority of a job
+
+    Only admins may do this.
+    """
+    job_or_404(job_id, to_change=True)
+    return shown(control.prioritise(job_id, body.priority, actor=actor()))
 
 
 @operation(

@@ -35,6 +35,9 @@ class Remote(ResponseBody):
     backend: str = Field(description=f"One of {_BACKENDS}.")
     role: Role = Field(description="Lowest role that may use it.")
     start: str = Field(description="Folder where browsing begins, and which a test lists.")
+    max_jobs: int | None = Field(
+        description="How many of its jobs may run at once; null for no limit."
+    )
 
 
 class RemoteInFull(Remote):
@@ -69,6 +72,12 @@ class _RemoteFields(RequestBody):
         description="What all jobs together may move from and to it: a rate such as `10M`, or a"
         " timetable by the clock of your time zone. Empty: no limit. Null: as it is.",
     )
+    max_jobs: int | None = Field(
+        None,
+        ge=1,
+        le=remotes.MOST_JOBS,
+        description="How many of its jobs may run at once; null for no limit.",
+    )
 
     options: Options = Field(max_length=60)
 
@@ -77,6 +86,7 @@ class _RemoteFields(RequestBody):
         return Draft(
             role=self.role,
             start=self.start,
+            max_jobs="" if self.max_jobs is None else str(self.max_jobs),
             options=options,
             cleared=cleared,
             bandwidth_budget=self.bandwidth_budget,

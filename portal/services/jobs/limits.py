@@ -1,0 +1,65 @@
+"""How many jobs may be open and run: of one user, and of one storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from portal.errors import TooManyJobs
+from portal.models import Job, Remote, User
+from portal.services.runtime import runtime
+from portal.transfers.counted import counted
+from portal.transfers.scheduling import Load
+from portal.transfers.states import ACTIVE
+
+
+def read_load(connection: Connection) -> Load:
+    """Returns what runs now, and what may run at most. A paused job that gave its slot back does
+    not count; one that was resumed does, and gets the next slot that is free."""
+    load = Load(user_limit=runtime().settings.max_running_jobs_per_user)
+    limited = select(Remote.id, Remote.max_jobs).where(Remote.max_jobs.is_not(None))
+    load.remote_limits = {row.id: row.max_jobs for row in connection.execute(limited)}
+    columns: list[Any] = [Job.owner_id, Job.source_remote_id, Job.destination_remote_id]
+    counts = or_(Job.slot_released_at.is_(None), Job.paused_at.is_(None))
+    for owner, *remotes in connection.execute(
+        select(*columns).where(Job.status.in_(ACTIVE), counts)
+    ):
+        load.owners[owner] += 1
+        load.remotes.update({remote for remote in remotes if remote is not None})
+    return load
+
+
+def leave_room(connection: Connection | Session, job: Any) -> list[ColumnElement[bool]]:
+    """Conditions: the job may take a slot without going beyond a limit. ``job``: its row."""
+    other = aliased(Job)
+    running = (
+        select(func.count())
+        .select_from(other)
+        .where(other.status.in_(ACTIVE), other.slot_released_at.is_(None), other.id != job.id)
+    )
+    conditions = []
+    if most := runtime().settings.max_running_jobs_per_user:
+        conditions.append(running.where(other.owner_id == job.owner_id).scalar_subquery() < most)
+    remotes = {job.source_remote_id, job.destination_remote_id} - {None}
+    limited = select(Remote.id, Remote.max_jobs).where(
+        Remote.id.in_(remotes), Remote.max_jobs.is_not(None)
+    )
+    for remote, at_once in connection.execute(limited) if remotes else ():
+        uses = or_(other.source_remote_id == remote, other.destination_remote_id == remote)
+        conditions.append(running.where(uses).scalar_subquery() < at_once)
+    return conditions
+
+
+def refuse_more_open(tx: Session, owner_id: int) -> None:
+    """Raises TooManyJobs if the user has as many open jobs as one user may have."""
+    most = runtime().settings.max_open_jobs_per_user
+    # Locked, so that two requests at once do not both count before either has added a job.
+    tx.execute(select(User.id).where(User.id == owner_id).with_for_update(key_share=True))
+    found = select(func.count()).where(Job.owner_id == owner_id, Job.finished_at.is_(None))
+    if (tx.scalar(found) or 0) >= most:
+        raise TooManyJobs(
+            f"You have {counted(most, 'open job', 'open jobs')}, as many as one user may have. "
+            "Wait until one ends, or cancel one."
+        )

@@ -1,0 +1,224 @@
+"""The queue in the database: which job a worker is to claim next, see ``transfers.scheduling``.
+
+The cost of a look does not grow with the queue: of each owner's jobs of one priority it reads the
+oldest, and further ones only where that one has to wait for another job.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import aliased
+
+from portal.db.clock import elapsed
+from portal.db.session import read_connection
+from portal.models import Job
+from portal.runtime.context import current
+from portal.services.jobs import blocking, claims, limits, places
+from portal.transfers import scheduling
+from portal.transfers.scheduling import Load, Priority, QueuedJob
+
+#: How many jobs of one owner are read at a time; each time more.
+_FIRST_BATCH, _GROWTH = 20, 5
+
+#: Seconds for which the pools of the queued jobs are kept.
+_POOLS_SECONDS = 15.0
+
+#: A literal, not a parameter: SQLite uses a partial index only if the statement itself says so.
+_QUEUED: ColumnElement[str] = literal_column("'queued'")
+
+
+#: Names of pools; None among them is the default pool.
+Pools = Collection[str | None]
+
+
+def find_next(
+    pools: Pools | None, worker_id: int | None = None, skip: Collection[int] = ()
+) -> QueuedJob | None:
+    """Returns the job that a worker of these pools (None: of all) with a free slot is to claim;
+    None if none may run. ``skip``: ids of jobs that are just being claimed, or that could not be.
+    """
+    with read_connection() as connection:
+        taking = claims.takes_jobs(worker_id)
+        if taking and not connection.scalar(select(and_(*taking))):
+            return None
+        load = limits.read_load(connection)
+        served = _all_pools(connection) if pools is None else pools
+        groups = _groups(connection, served, skip, load)
+        for job in scheduling.candidates(groups, load):
+            if load.obstacle(job) is None and not blocking.blockers(connection, [job.job_id]):
+                return job
+    return None
+
+
+def claim(job: QueuedJob | int, worker: str, worker_id: int | None = None) -> Job | None:
+    """Returns the job, now running in a new attempt of ``worker``; None if it may not run."""
+    job_id = job if isinstance(job, int) else job.job_id
+    found = places.of_queued(job_id)
+    if found is None:
+        return None
+    with read_connection() as connection:
+        ends = (Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id)
+        row = connection.execute(select(*ends).where(Job.id == job_id)).one()
+        room = limits.leave_room(connection, row)
+    return claims.claim(job_id, worker, worker_id, found, only_if=room)
+
+
+def in_order(connection: Connection, pool: str | None) -> Iterator[QueuedJob]:
+    """Yields the jobs of a pool in the order in which they will run. Those that are paused are left
+    out. To be read while the connection is open."""
+    load = limits.read_load(connection)
+    load.remote_limits = {}
+    groups = _groups(connection, [pool], (), load, at_once=_FIRST_BATCH)
+    return scheduling.in_order(groups, load)
+
+
+# --- reading the queue ---------------------------------------------------------------------------
+
+
+class _SeenPools:
+    """The pools of all queued jobs, as seen a moment ago."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.pools: list[str | None] = [None]
+
+
+def _all_pools(connection: Connection) -> Pools:
+    # To find them takes a walk through the whole queue, and a portal of one process has jobs of a
+    # named pool only from a time when it had workers.
+    seen = current()[_SeenPools]
+    if elapsed() > seen.until:
+        named = select(Job.pool).where(Job.status == _QUEUED, Job.pool.is_not(None)).distinct()
+        seen.pools, seen.until = [None, *connection.scalars(named)], elapsed() + _POOLS_SECONDS
+    return seen.pools
+
+
+def _groups(
+    connection: Connection,
+    pools: Pools,
+    skip: Collection[int],
+    load: Load,
+    at_once: int = 1,
+) -> dict[tuple[int, int], Iterator[QueuedJob]]:
+    """Returns the jobs that no storage's limit and no pause holds up, see ``scheduling.Groups``;
+    of each group the first so many are read now, and the others when they are asked for."""
+    found: dict[tuple[int, int], list[Iterator[QueuedJob]]] = defaultdict(list)
+    for pool in pools:
+        queue = _Queue(connection, pool, skip, load.full_remotes)
+        for key, first in queue.read_first(at_once).items():
+            found[key].append(queue.read_on(first, at_once))
+    return {key: heapq.merge(*own, key=lambda job: job.age) for key, own in found.items()}
+
+
+class _Queue:
+    """The queued jobs of one pool that may be claimed. All queries walk along ``ix_jobs_queue``, in
+    which the jobs of one priority and owner stand together, the oldest first."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        pool: str | None,
+        skip: Collection[int],
+        full_remotes: Collection[int],
+    ) -> None:
+        self._connection = connection
+        self._pool, self._skip, self._full = pool, skip, full_remotes
+
+    def read_first(self, number: int) -> dict[tuple[int, int], list[QueuedJob]]:
+        """Returns the first so many jobs of each priority and owner."""
+        heads, mine, job = self._heads(), aliased(Job), aliased(Job)
+        own = mine.priority == heads.c.priority, mine.owner_id == heads.c.owner_id
+        first = self._ids(mine, *own).limit(number).correlate(heads)
+        found: dict[tuple[int, int], list[QueuedJob]] = defaultdict(list)
+        rows = select(*_columns(job)).select_from(heads).join(job, job.id.in_(first))
+        for row in self._connection.execute(rows):
+            found[row.priority, row.owner_id].append(_queued(row))
+        for jobs in found.values():
+            jobs.sort(key=lambda job: job.age)
+        return found
+
+    def read_on(self, first: list[QueuedJob], number: int) -> Iterator[QueuedJob]:
+        """Yields these jobs, which are the first ``number`` of their priority and owner, and then
+        those behind them."""
+        batch = first
+        while batch:
+            yield from batch
+            if len(batch) < number:
+                return
+            number = _FIRST_BATCH if number == 1 else number * _GROWTH
+            batch = self._after(batch[-1], number)
+
+    def _after(self, last: QueuedJob, number: int) -> list[QueuedJob]:
+        job = aliased(Job)
+        behind = (
+            job.priority == last.priority,
+            job.owner_id == last.owner_id,
+            tuple_(job.first_try_id, job.id) > tuple_(literal(last.age[0]), literal(last.age[1])),
+        )
+        query = self._ids(job, *behind).with_only_columns(*_columns(job)).limit(number)
+        return [_queued(row) for row in self._connection.execute(query)]
+
+    def _heads(self) -> CTE:
+        """The first job of each priority and owner. From each the query goes on to the next owner,
+        so that it reads no other rows."""
+        job, first = aliased(Job), aliased(Job)
+        starts = [
+            self._ids(first, first.priority == priority).limit(1).scalar_subquery()
+            for priority in Priority
+        ]
+        heads = select(job.id, job.priority, job.owner_id).where(job.id.in_(starts))
+        walk = heads.cte("heads", recursive=True)
+        following, later = aliased(Job), aliased(Job)
+        next_owner = (
+            self._ids(later, later.priority == walk.c.priority, later.owner_id > walk.c.owner_id)
+            .limit(1)
+            .correlate(walk)
+            .scalar_subquery()
+        )
+        return walk.union_all(
+            select(following.id, following.priority, following.owner_id)
+            .select_from(walk)
+            .join(following, following.id == next_owner)
+        )
+
+    def _ids(self, job: type[Job], *condition: ColumnElement[bool]) -> Select[Any]:
+        """Selects the ids of those that may be claimed, in the order of the index."""
+        pool = job.pool.is_(None) if self._pool is None else job.pool == self._pool
+        sides = job.source_remote_id, job.destination_remote_id
+        eligible = [
+            job.paused_at.is_(None),
+            job.id.not_in(self._skip),
+            *(or_(side.is_(None), side.not_in(self._full)) for side in sides),
+        ]
+        return (
+            select(job.id)
+            .where(job.status == _QUEUED, pool, *condition, *eligible)
+            .order_by(job.owner_id, job.first_try_id, job.id)
+        )
+
+
+def _columns(job: type[Job]) -> tuple[Any, ...]:
+    remotes = job.source_remote_id, job.destination_remote_id
+    return job.id, job.owner_id, job.priority, job.first_try_id, *remotes
+
+
+def _queued(row: Any) -> QueuedJob:
+    remotes = row.source_remote_id, row.destination_remote_id
+    ids = tuple(remote for remote in remotes if remote is not None)
+    return QueuedJob(row.id, row.owner_id, row.priority, row.first_try_id or row.id, ids)
