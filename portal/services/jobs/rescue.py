@@ -7,15 +7,16 @@ and a worker that was only slow is never robbed by mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.clock import elapsed
 from portal.db.session import (
+    UtcDateTime,
     advisory_lock,
     database_time,
     log_failure,
@@ -68,19 +69,25 @@ def sweep(stalled_after: float) -> bool:
         if not alone:
             return False
         rescued = False
-        if current()[_Clocks].agree(stalled_after):
-            stale = _is_stale(stalled_after)
+        if moment := current()[_Clocks].agree(stalled_after):
+            stale = _is_stale(stalled_after, moment)
             rescued = _for_each(_active(stale), lambda job: _rescue(job, _SILENT, stale))
         rescued |= requeue_interrupted()
         blocking.forget_ended()
         return rescued
 
 
-def _is_stale(seconds: float) -> ColumnElement[bool]:
+def _is_stale(seconds: float, moment: datetime) -> ColumnElement[bool]:
+    """``moment``: a time of the database's clock at which it was right."""
     # A job without a first heartbeat would otherwise never count as stalled.
     last = func.coalesce(Job.heartbeat_at, Job.started_at, Job.queued_at)
     # One far ahead was written before the clock was set back, and never again.
-    return or_(last < database_time(ago=seconds), last > database_time(ago=-seconds))
+    now = or_(last < database_time(ago=seconds), last > database_time(ago=-seconds))
+    # The clock may have been set since that moment, and this process frozen meanwhile. Then only
+    # one of the two is true of the job of a living worker.
+    away = timedelta(seconds=seconds)
+    early, late = (literal(moment + by, UtcDateTime()) for by in (-away, away))
+    return and_(now, or_(last < early, last > late))
 
 
 class _Clocks:
@@ -92,23 +99,34 @@ class _Clocks:
         self._previous: tuple[datetime, float, float] | None = None
         self._wrong_until = 0.0
 
-    def agree(self, stalled_after: float) -> bool:
-        """Whether the database's time has gone on as this machine's has."""
+    def agree(self, stalled_after: float) -> datetime | None:
+        """Returns the database's time; None unless it has gone on as this machine's has."""
         asked = elapsed()
         database = session.scalars(select(database_time())).one()
         session.rollback()
-        answered = elapsed()
-        if self._previous is None:
+        if ahead := self.note(asked, database, elapsed(), stalled_after):
+            log.warning("the clock of the database was set", seconds=round(ahead))
+        return database if self.are_right(elapsed()) else None
+
+    def note(
+        self, asked: float, database: datetime, answered: float, stalled_after: float
+    ) -> float:
+        """Compares the database's time, asked for and answered at these moments, with that of the
+        look before. Returns by how many seconds the clock was set; 0 if it was not."""
+        previous, self._previous = self._previous, (database, asked, answered)
+        if previous is None:
             self._wrong_until = answered + stalled_after / 4  # longer than between two heartbeats
-        else:
-            then, asked_then, answered_then = self._previous
-            gone_on = (database - then).total_seconds()
-            ahead, behind = gone_on - (answered - asked_then), asked - answered_then - gone_on
-            if max(ahead, behind) > stalled_after / 4:
-                log.warning("the clock of the database was set", seconds=round(ahead))
-                self._wrong_until = answered + stalled_after
-        self._previous = database, asked, answered
-        return answered >= self._wrong_until
+            return 0.0
+        then, asked_then, answered_then = previous
+        gone_on = (database - then).total_seconds()
+        ahead, behind = gone_on - (answered - asked_then), asked - answered_then - gone_on
+        if max(ahead, behind) <= stalled_after / 4:
+            return 0.0
+        self._wrong_until = answered + stalled_after
+        return ahead
+
+    def are_right(self, moment: float) -> bool:
+        return moment >= self._wrong_until
 
 
 def requeue_interrupted() -> bool:
