@@ -137,6 +137,8 @@ class Attempt:
         self._slot = slot
         self._paused_since: float | None = None
         self._ask_for_slot_at = 0.0
+        #: The row may say that this job holds no slot: whether it does is known by the answer.
+        self._asked_to_release = False
         self._claim = Claim(job.id, job.attempt)
         self._order = engine.TransferOrder(
             job_id=job.id,
@@ -331,16 +333,20 @@ class Attempt:
     def _keep_slot_for_a_while(self) -> None:
         self._paused_since = self._paused_since or elapsed()
         over = elapsed() - self._paused_since >= self._settings.paused_keeps_slot_seconds
-        if over and self._slot.held and self._note(claims.release_slot):
-            self._slot.release()
+        if over and self._slot.held:
+            self._asked_to_release = True
+            if self._note(claims.release_slot):
+                self._slot.release()
 
     def _has_slot(self) -> bool:
         """Whether the job has its slot, or has got one again after a long pause."""
-        if self._slot.held:
+        if self._slot.held and not self._asked_to_release:
             return True
         if elapsed() < self._ask_for_slot_at or not self._slot.regain():
             return False
-        if not self._note(claims.take_slot):
+        if self._note(claims.take_slot):
+            self._asked_to_release = False
+        else:
             # Its owner or a storage is at a limit: the slot is for others meanwhile.
             self._slot.release()
             self._ask_for_slot_at = elapsed() + _ASK_AGAIN

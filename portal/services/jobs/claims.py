@@ -144,9 +144,9 @@ def _seconds_so_far(tx: Session, job_id: int) -> int:
 
 def release_slot(claim: Claim) -> bool:
     """Notes that a job that is paused for long holds no slot any more. Returns whether it is still
-    paused, and this claim's."""
+    paused, and this claim's. Noting it again does no harm."""
     with job_transaction(claim.job_id) as tx:
-        still = (Job.paused_at.is_not(None), Job.slot_released_at.is_(None))
+        still = (Job.paused_at.is_not(None),)
         job = _update(tx, claim, still, slot_released_at=database_time())
         return job is not None
 
