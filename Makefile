@@ -5,7 +5,7 @@ VENV_PYTHON = .venv/bin/python
 # The lock names every package, so nothing is left to resolve: a newer release changes nothing.
 PIP_INSTALL = $(VENV_PYTHON) -m pip install -qq --no-input --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: help run demo test check bench lock clean
+.PHONY: help run demo test check simulate bench lock clean
 .DEFAULT_GOAL = help
 
 help: ## List these commands
@@ -28,6 +28,9 @@ test: .venv/.dev ## Set up everything the tests need, then do what CI does
 	@exec $(VENV_PYTHON) manage.py check
 
 check: test ## The same as make test
+
+simulate: .venv/.dev ## Run a million courses of jobs, workers and faults under virtual time
+	@exec $(VENV_PYTHON) -m tests.simulation $(COURSES)
 
 bench: .venv/.dev ## Measure, beside references (BENCH_QUICK=1: try the benchmarks)
 	@$(VENV_PYTHON) hatch_build.py --dev

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import sqlite3
@@ -31,9 +30,10 @@ from portal.services.jobs.totals import DIFFERENT, Total
 from portal.services.runtime import runtime
 from portal.transfers.local_paths import is_missing
 from portal.transfers.request import Transfer
-from portal.transfers.states import FINAL, JobStatus, may_follow
+from portal.transfers.states import JobStatus, Operation
 from portal.worker import Worker
 from portal.worker.slots import Slots
+from tests.support.invariants import Change, JobRow, assert_each_ended_once
 from tests.support.scripts import python_program
 
 MIB = 1024 * 1024
@@ -92,24 +92,21 @@ def history(job_id: int) -> list[str]:
 
 
 def assert_ended_once(job_ids: Iterable[int]) -> None:
-    """Each has one terminal status, its last, and the table of events tells of it without a gap:
-    every change begins where the one before ended, and no ``seq`` is missing but those of progress,
-    which only a running job makes."""
+    """See ``invariants.assert_each_ended_once``; told by the rows of the database."""
+    rows, changes = [], []
     for job_id in job_ids:
         job = stored(job_id)
-        told = events_of(job_id)
-        statuses = [event.new_status for event in told]
-        assert sum(status in FINAL for status in statuses) == 1, (job_id, statuses)
-        assert (told[-1].new_status, told[-1].seq) == (job.status, job.seq), job_id
-        assert (told[0].old_status, told[0].seq) == (None, 1), job_id
-        for before, after in itertools.pairwise(told):
-            assert after.old_status == before.new_status, (job_id, statuses)
-            assert may_follow(JobStatus(before.new_status), JobStatus(after.new_status))
-            without_gap = after.seq == before.seq + 1
-            progressed = before.new_status == JobStatus.RUNNING and after.seq > before.seq
-            assert without_gap or progressed, (job_id, before.seq, after.seq)
-        assert job.attempt == statuses.count(JobStatus.RUNNING), (job_id, statuses)
-        assert job.interruptions == statuses.count(JobStatus.INTERRUPTED), (job_id, statuses)
+        rows.append(
+            JobRow(
+                *(job.id, JobStatus(job.status), Operation(job.operation), job.seq, job.attempt),
+                *(job.interruptions, job.cancel_requested_at is not None, job.owner_id),
+            )
+        )
+        for event in events_of(job_id):
+            old = JobStatus(event.old_status) if event.old_status else None
+            changes.append(Change(job_id, event.seq, old, JobStatus(event.new_status)))
+    assert rows
+    assert_each_ended_once(rows, changes)
 
 
 def events_of(job_id: int) -> list[JobEvent]:
