@@ -115,7 +115,8 @@ class _Clocks:
         look before. Returns by how many seconds the clock was set; 0 if it was not."""
         previous, self._previous = self._previous, (database, asked, answered)
         if previous is None:
-            self._wrong_until = answered + stalled_after / 4  # longer than between two heartbeats
+            # As after a change: the rclone of a frozen worker lives until its watchdog ends it.
+            self._wrong_until = answered + stalled_after
             return 0.0
         then, asked_then, answered_then = previous
         gone_on = (database - then).total_seconds()
