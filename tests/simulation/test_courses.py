@@ -14,7 +14,7 @@ from tests.simulation.rules import PRODUCT, Rules
 from tests.simulation.world import Failed, replay, run
 
 #: Four parts, so that processes share them.
-COURSES, PARTS = 8_000, 4
+COURSES, PARTS = 5_000, 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
