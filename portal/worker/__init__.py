@@ -54,28 +54,40 @@ class Worker:
         """How many jobs it runs now."""
         return len(self._reporter)
 
-    def find_next(self, pools: Pools | None, skip: Collection[int]) -> QueuedJob | None:
+    def find_next(
+        self,
+        pools: Pools | None,
+        claiming: Collection[QueuedJob] = (),
+        refused: Collection[int] = (),
+    ) -> QueuedJob | None:
         """Returns the job of these pools that is to run next, see ``scheduler.find_next``."""
-        return scheduler.find_next(pools, self._worker_id, skip)
+        return scheduler.find_next(pools, self._worker_id, claiming, refused)
 
-    def run(self, job_id: int, slot: JobSlot) -> bool:
-        """Claims the job and runs it to its end. Returns False if it could not be claimed."""
+    def claim(self, job_id: int, slot: JobSlot) -> Attempt | None:
+        """Returns an attempt at the job, which this worker has to run; None if it could not claim
+        the job."""
         if self._stopping.is_set():
-            return False
+            return None
         claimed_at = elapsed()
         try:
             job = scheduler.claim(job_id, self._name, self._worker_id)
             if job is None:
-                return False
-            attempt = Attempt(
-                self._settings, job, self._reporter, self._stopping, self._patience, slot
+                return None
+            return Attempt(
+                *(self._settings, job, claimed_at, self._reporter),
+                *(self._stopping, self._patience, slot),
             )
-            attempt.run(claimed_at)
+        finally:
+            session.remove()
+
+    def run(self, attempt: Attempt) -> None:
+        """Runs a claimed job to its end."""
+        try:
+            attempt.run()
         finally:
             session.remove()
         if self._look is not None:
             self._look()
-        return True
 
     @property
     def _worker_id(self) -> int | None:

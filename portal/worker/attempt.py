@@ -128,12 +128,15 @@ class Attempt:
         self,
         settings: Settings,
         job: Job,
+        claimed_at: float,
         reporter: ProgressReporter,
         stopping: threading.Event,
         patience: AttemptTiming,
         slot: JobSlot,
     ) -> None:
+        """``claimed_at``: a moment just before the claim, see ``clock.elapsed``."""
         self._settings = settings
+        self._claimed_at = claimed_at
         self._slot = slot
         self._paused_since: float | None = None
         self._ask_for_slot_at = 0.0
@@ -162,9 +165,8 @@ class Attempt:
         self._attempt_log = AttemptLog(job.id, job.attempt)
         self._attempt_log.say("notice", f"Attempt {job.attempt} started on {job.worker}.")
 
-    def run(self, claimed_at: float) -> None:
-        """``claimed_at``: a moment just before the claim, see ``clock.elapsed``."""
-        running = RunningJob(self._claim, claimed_at)
+    def run(self) -> None:
+        running = RunningJob(self._claim, self._claimed_at)
         if self._order.is_limited:
             running.bandwidth = JobBandwidth(self._order.options.timezone)
         with self._reporter.track(running):

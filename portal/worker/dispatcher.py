@@ -17,6 +17,7 @@ from portal.runtime.context import in_same_context
 from portal.services.jobs.scheduler import Pools
 from portal.transfers.scheduling import QueuedJob
 from portal.worker import Worker
+from portal.worker.attempt import Attempt
 from portal.worker.slots import JobSlot, Slots
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         #: Jobs that are being claimed, and jobs that could not be claimed since the last look that
         #: somebody asked for.
-        self._claiming: set[int] = set()
+        self._claiming: dict[int, QueuedJob] = {}
         self._refused: set[int] = set()
         self._forgot_at = elapsed()
         self._threads: set[threading.Thread] = set()
@@ -93,13 +94,13 @@ class Dispatcher:
     def _fill_slots(self) -> None:
         while self._slots.has_room and not (self._stopped.is_set() or self._paused):
             with self._lock:
-                skip = self._claiming | self._refused
-            job = self._worker.find_next(self._pools, skip)
+                claiming, refused = list(self._claiming.values()), set(self._refused)
+            job = self._worker.find_next(self._pools, claiming, refused)
             slot = self._slots.take() if job else None
             if job is None or slot is None:
                 return
             with self._lock:
-                self._claiming.add(job.job_id)
+                self._claiming[job.job_id] = job
                 thread = threading.Thread(
                     target=in_same_context(self._run),
                     args=(job, slot),
@@ -110,18 +111,26 @@ class Dispatcher:
             thread.start()
 
     def _run(self, job: QueuedJob, slot: JobSlot) -> None:
-        begun = False
         try:
-            begun = self._worker.run(job.job_id, slot)
+            if (attempt := self._claim(job, slot)) is not None:
+                self._worker.run(attempt)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+            slot.release()
+
+    def _claim(self, job: QueuedJob, slot: JobSlot) -> Attempt | None:
+        attempt = None
+        try:
+            attempt = self._worker.claim(job.job_id, slot)
         except AWAY as away:
             log.warning("a job was not claimed", job=job.job_id, error=reason(away))
         finally:
             with self._lock:
-                self._claiming.discard(job.job_id)
-                if not begun:
+                del self._claiming[job.job_id]
+                if attempt is None:
                     self._refused.add(job.job_id)
-                self._threads.discard(threading.current_thread())
-            slot.release()
+        return attempt
 
     def _forget_refused(self) -> None:
         with self._lock:

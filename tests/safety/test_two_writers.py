@@ -694,7 +694,7 @@ class Workers:
     def _work(self) -> None:
         while not all(status_of(job_id) in FINAL for job_id in self._ids):
             with self._lock:
-                job = scheduler.find_next([None], skip=self._claiming)
+                job = scheduler.find_next([None], refused=self._claiming)
                 self._claiming |= {job.job_id} if job else set()
             if job is None:
                 time.sleep(0.01)

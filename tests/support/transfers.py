@@ -75,7 +75,10 @@ def run_job(worker: Worker, job_id: int) -> bool:
     """Claims this job, whichever would be the next, and runs it to its end."""
     slot = Slots(1, freed=lambda: None).take()
     assert slot is not None
-    return worker.run(job_id, slot)
+    attempt = worker.claim(job_id, slot)
+    if attempt is not None:
+        worker.run(attempt)
+    return attempt is not None
 
 
 def status_of(job_id: int) -> JobStatus:

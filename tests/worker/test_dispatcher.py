@@ -79,6 +79,17 @@ def test_paused_job_keeps_its_slot_for_a_while(
     assert rclones(settings.data_dir) == []
 
 
+def test_slots_that_are_filled_at_once_are_shared_fairly(
+    run: Any, new_job: Any, root: Path, tmp_path: Path
+) -> None:
+    """A job that is just being claimed counts for its owner already."""
+    mine = [new_job("bob", destination=root / f"mine {number}") for number in range(4)]
+    hers = [new_job("bella", destination=root / f"hers {number}") for number in range(2)]
+    run(4, rclone=scripted_rclone(tmp_path, "time.sleep(60)"))
+    wait_for(lambda: all(status_of(job_id) == "running" for job_id in [*mine[:2], *hers]))
+    assert [str(status_of(job_id)) for job_id in mine[2:]] == ["queued"] * 2
+
+
 def test_place_that_is_looked_up_slowly_holds_up_no_other_job(
     run: Any, new_job: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,15 +118,14 @@ class Refusing:
         self.tries = 0
         self.fault: Exception | None = None
 
-    def find_next(self, _pools: object, skip: set[int]) -> Any:
-        self.asked.append(frozenset(skip))
-        return None if 7 in skip else scheduler.QueuedJob(7, 1)
+    def find_next(self, _pools: object, claiming: list[Any], refused: set[int]) -> Any:
+        self.asked.append(frozenset(refused))
+        return None if claiming or 7 in refused else scheduler.QueuedJob(7, 1)
 
-    def run(self, _job_id: int, _slot: object) -> bool:
+    def claim(self, _job_id: int, _slot: object) -> None:
         self.tries += 1
         if self.fault is not None:
             raise self.fault
-        return False
 
 
 @pytest.mark.parametrize("fault", [None, OperationalError("SELECT 1", {}, Exception("away"))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -11,23 +12,30 @@ from portal.errors import TooManyJobs
 from portal.models import Job, Remote, User
 from portal.services.runtime import runtime
 from portal.transfers.counted import counted
-from portal.transfers.scheduling import Load
+from portal.transfers.scheduling import Load, QueuedJob
 from portal.transfers.states import ACTIVE
 
 
-def read_load(connection: Connection) -> Load:
+def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> Load:
     """Returns what runs now, and what may run at most. A paused job that gave its slot back does
-    not count; one that was resumed does, and gets the next slot that is free."""
+    not count; one that was resumed does, and gets the next slot that is free. ``claiming``: jobs
+    that count although they may not run yet."""
     load = Load(user_limit=runtime().settings.max_running_jobs_per_user)
     limited = select(Remote.id, Remote.max_jobs).where(Remote.max_jobs.is_not(None))
     load.remote_limits = {row.id: row.max_jobs for row in connection.execute(limited)}
-    columns: list[Any] = [Job.owner_id, Job.source_remote_id, Job.destination_remote_id]
+    columns: list[Any] = [Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id]
     counts = or_(Job.slot_released_at.is_(None), Job.paused_at.is_(None))
-    for owner, *remotes in connection.execute(
+    running = set()
+    for job_id, owner, *remotes in connection.execute(
         select(*columns).where(Job.status.in_(ACTIVE), counts)
     ):
+        running.add(job_id)
         load.owners[owner] += 1
         load.remotes.update({remote for remote in remotes if remote is not None})
+    for job in claiming:
+        if job.job_id not in running:
+            load.owners[job.owner_id] += 1
+            load.remotes.update(set(job.remotes))
     return load
 
 

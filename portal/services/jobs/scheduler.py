@@ -48,16 +48,20 @@ Pools = Collection[str | None]
 
 
 def find_next(
-    pools: Pools | None, worker_id: int | None = None, skip: Collection[int] = ()
+    pools: Pools | None,
+    worker_id: int | None = None,
+    claiming: Collection[QueuedJob] = (),
+    refused: Collection[int] = (),
 ) -> QueuedJob | None:
     """Returns the job that a worker of these pools (None: of all) with a free slot is to claim;
-    None if none may run. ``skip``: ids of jobs that are just being claimed, or that could not be.
-    """
+    None if none may run. ``claiming``: jobs that this worker is just claiming; ``refused``: ids of
+    jobs that it could not claim."""
     with read_connection() as connection:
         taking = claims.takes_jobs(worker_id)
         if taking and not connection.scalar(select(and_(*taking))):
             return None
-        load = limits.read_load(connection)
+        load = limits.read_load(connection, claiming)
+        skip = {*refused, *(job.job_id for job in claiming)}
         served = _all_pools(connection) if pools is None else pools
         groups = _groups(connection, served, skip, load)
         for job in scheduling.candidates(groups, load):
