@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.errors import TooManyJobs
-from portal.models import Job, Remote, User
+from portal.models import Job, Remote, Role, User
 from portal.services.runtime import runtime
 from portal.transfers.counted import counted
 from portal.transfers.scheduling import Load, QueuedJob
 from portal.transfers.states import ACTIVE
+
+_RUN_JOBS = tuple(role for role in Role if role.includes(Role.OPERATOR))
 
 
 def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> Load:
@@ -39,15 +41,22 @@ def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> L
     return load
 
 
+def may_run_jobs(owner_id: Any) -> ColumnElement[bool]:
+    """Condition: the owner is active, and of a role that runs jobs. A right that has ended must not
+    delete or copy anything by way of a job that waited."""
+    return exists().where(User.id == owner_id, User.active, User.role.in_(_RUN_JOBS))
+
+
 def leave_room(connection: Connection | Session, job: Any) -> list[ColumnElement[bool]]:
-    """Conditions: the job may take a slot without going beyond a limit. ``job``: its row."""
+    """Conditions: the job may take a slot without going beyond a limit or a right. ``job``: its
+    row."""
     other = aliased(Job)
     running = (
         select(func.count())
         .select_from(other)
         .where(other.status.in_(ACTIVE), other.slot_released_at.is_(None), other.id != job.id)
     )
-    conditions = []
+    conditions = [may_run_jobs(Job.owner_id)]
     if most := runtime().settings.max_running_jobs_per_user:
         conditions.append(running.where(other.owner_id == job.owner_id).scalar_subquery() < most)
     remotes = {job.source_remote_id, job.destination_remote_id} - {None}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from portal.db.session import session
+from portal.db.session import read_connection, session
 from portal.models import Job, JobCount, JobEvent
+from portal.services.jobs import scheduler
 from portal.transfers.states import (
     ACTIVE,
     JobStatus,
@@ -34,7 +36,8 @@ def search_words(text: str) -> str:
 
 
 def listing(status: str | None, text: str, number: int, size: int = PAGE_SIZE) -> Page:
-    """Returns one page of jobs: the running ones first, then the newest."""
+    """Returns one page of jobs: the running ones first, then the newest; or, of the queued ones
+    alone, the order in which they will run."""
     condition = _condition(status, text)
     total = _total(status, text, condition)
     pages = max(1, -(-total // size))
@@ -48,8 +51,25 @@ def listing(status: str | None, text: str, number: int, size: int = PAGE_SIZE) -
         shown = active[(number - 1) * size : number * size]
         rest = query.where(Job.status.not_in(ACTIVE)).offset(skip).limit(max(0, room))
         return Page(shown + list(session.scalars(rest)), number, pages, total)
-    rows = query.offset((number - 1) * size).limit(size)
-    return Page(list(session.scalars(rows)), number, pages, total)
+    first = (number - 1) * size
+    if status == JobStatus.QUEUED and not text:
+        return Page(_queue(first, size), number, pages, total)
+    return Page(list(session.scalars(query.offset(first).limit(size))), number, pages, total)
+
+
+def _queue(first: int, size: int) -> list[Job]:
+    """Returns a part of the queue in its order; at its end those that are in no order, because they
+    are paused for example."""
+    with read_connection() as connection:
+        ordered = [job.job_id for job in islice(scheduler.in_order(connection, None), first + size)]
+    shown = ordered[first:]
+    found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(shown)))}
+    jobs = [found[job_id] for job_id in shown if job_id in found]
+    if len(ordered) == first + size:
+        return jobs
+    others = select(Job).where(Job.status == JobStatus.QUEUED, Job.id.not_in(ordered))
+    rest = others.order_by(Job.id).offset(max(0, first - len(ordered))).limit(size - len(jobs))
+    return jobs + list(session.scalars(rest))
 
 
 def _condition(status: str | None, text: str) -> list[ColumnElement[bool]]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from portal.db.clock import elapsed
 from portal.db.session import read_connection
-from portal.models import AuditEntry, Job, JobEvent, Remote
+from portal.models import AuditEntry, Job, JobEvent, Remote, Role
 from portal.runtime.context import current
 from portal.services import workers
 from portal.services.jobs import blocking, limits, scheduler
@@ -29,7 +29,8 @@ class Queued:
     """``position``: 1 for the next job of its pool; None for a paused job, or behind more than
     MAX_POSITION others. ``job_id``: the job that it waits for; ``clash``: why; ``held_up``: why
     that job does not run, if a person has to see to it. ``remote``: name of the storage whose
-    limit is reached; ``limit``: how many may run at once."""
+    limit is reached; ``limit``: how many may run at once, 0 for an owner who may no longer run
+    jobs."""
 
     position: int | None
     reason: Reason
@@ -77,6 +78,8 @@ def _why(
     if blocker is not None:
         other = _held_up(blocker.status, blocker.pool, paused=blocker.paused)
         return Queued(position, Reason.DESTINATION, blocker.job_id, blocker.clash, other)
+    if not (job.owner.active and Role(job.owner.role).includes(Role.OPERATOR)):
+        return Queued(position, Reason.USER_LIMIT)
     obstacle = load.obstacle(_as_queued(job)) or Obstacle(Reason.SLOT)
     if obstacle.remote_id is not None:
         limit = load.remote_limits[obstacle.remote_id]
@@ -129,7 +132,7 @@ def _positions(connection: Connection, pool: str | None) -> dict[int, int]:
     read_at, known, places = memory.get(pool, (0.0, None, {}))
     # A transaction that began earlier may commit later: its entry is not the newest one.
     if known != state or elapsed() > read_at + _LONGEST:
-        first = islice(scheduler.in_order(connection, pool), MAX_POSITION)
+        first = islice(scheduler.in_order(connection, [pool]), MAX_POSITION)
         places = {job.job_id: place for place, job in enumerate(first, 1)}
         memory[pool] = elapsed(), state, places
     return places

@@ -83,12 +83,14 @@ def claim(job: QueuedJob | int, worker: str, worker_id: int | None = None) -> Jo
     return claims.claim(job_id, worker, worker_id, found, only_if=room)
 
 
-def in_order(connection: Connection, pool: str | None) -> Iterator[QueuedJob]:
-    """Yields the jobs of a pool in the order in which they will run. Those that are paused are left
-    out. To be read while the connection is open."""
+def in_order(connection: Connection, pools: Pools | None) -> Iterator[QueuedJob]:
+    """Yields the jobs of these pools (None: of all) in the order in which they will run. Those that
+    are paused, or whose owners may not run jobs, are left out. To be read while the connection is
+    open."""
     load = limits.read_load(connection)
     load.remote_limits = {}
-    groups = _groups(connection, [pool], (), load, at_once=_FIRST_BATCH)
+    served = _all_pools(connection) if pools is None else pools
+    groups = _groups(connection, served, (), load, at_once=_FIRST_BATCH)
     return scheduling.in_order(groups, load)
 
 
@@ -207,6 +209,7 @@ class _Queue:
         sides = job.source_remote_id, job.destination_remote_id
         eligible = [
             job.paused_at.is_(None),
+            limits.may_run_jobs(job.owner_id),
             job.id.not_in(self._skip),
             *(or_(side.is_(None), side.not_in(self._full)) for side in sides),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -445,8 +446,26 @@ def test_positions_are_the_order_in_which_the_jobs_will_run(
     by_position = sorted(ids, key=lambda job_id: shown[job_id])
     assert by_position == [ids[3], ids[4], ids[0], ids[5], ids[1], ids[6], ids[2]]
     with read_connection() as connection:
-        order = [job.job_id for job in scheduler.in_order(connection, None)]
+        order = [job.job_id for job in scheduler.in_order(connection, [None])]
     assert order == by_position
+
+
+def test_list_of_queued_jobs_is_the_queue_in_its_order_on_every_page(
+    app: Flask, new: Callable[..., int], browser: Any
+) -> None:
+    ids = [new(owner="bob") for _ in range(4)] + [new(owner="alice") for _ in range(2)]
+    paused = new(owner="bob")
+    session.execute(update(Job).where(Job.id == paused).values(paused_at=Job.created_at))
+    session.commit()
+    order = [ids[0], ids[4], ids[1], ids[5], ids[2], ids[3], paused]
+    bob = browser("bob")
+    seen = []
+    for page in (1, 2, 3):
+        answer = bob.get(f"/api/v1/jobs?status=queued&per_page=3&page={page}")
+        seen += [job["id"] for job in answer.json["items"]]
+    assert seen == order
+    rows = re.findall(r'data-job="(\d+)"', bob.get("/jobs?status=queued").text)
+    assert [int(row) for row in rows] == order
 
 
 def test_position_far_behind_is_not_counted(
@@ -462,7 +481,7 @@ def test_position_far_behind_is_not_counted(
 def test_order_of_a_long_queue_is_read_in_parts(app: Flask, new: Callable[..., int]) -> None:
     ids = [new() for _ in range(scheduler._FIRST_BATCH * 2 + 3)]
     with read_connection() as connection:
-        assert [job.job_id for job in scheduler.in_order(connection, None)] == ids
-        first = list(islice(scheduler.in_order(connection, None), 2))
+        assert [job.job_id for job in scheduler.in_order(connection, [None])] == ids
+        first = list(islice(scheduler.in_order(connection, [None]), 2))
     assert [job.job_id for job in first] == ids[:2]
     assert Counter(job.owner_id for job in first) == {first[0].owner_id: 2}

@@ -134,7 +134,8 @@ class IdempotencyHeaders(Query):
 def list_jobs(query: JobsQuery) -> Answer:
     """List jobs
 
-    Running jobs come first, then the newest.
+    Running jobs come first, then the newest. With the status queued: in the order in which they
+    will run.
     """
     page = listing.listing(query.status, listing.search_words(query.q), query.page, query.per_page)
     jobs_shown = page.jobs if page.number == query.page else []
