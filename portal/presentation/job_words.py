@@ -254,10 +254,13 @@ def waits_words(job: Job, wait: Wait) -> tuple[str, str, str]:
         does, but = _DOES[wait.clash or "both_write"], _BUT.get(wait.held_up or "", "")
         return "Waits for ", f"job {wait.job_id}", f", which {does}{but}."
     in_pool = f" in pool {job.pool}" if job.pool else ""
+    owner = job.owner.username
     words = {
         Reason.PAUSED: "waits to be resumed",
         Reason.NO_WORKER: f"no worker{in_pool} is taking jobs",
-        Reason.USER_LIMIT: f"waits: {job.owner.username} has {wait.limit:,} running",
+        Reason.USER_LIMIT: f"waits: {owner} has {wait.limit:,} running"
+        if wait.limit
+        else f"waits: {owner} may no longer run jobs",
         Reason.REMOTE_LIMIT: f"waits: {wait.remote} allows {wait.limit:,} at a time",
         Reason.SLOT: f"waits for a free slot{in_pool}",
     }

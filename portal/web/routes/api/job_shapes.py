@@ -71,9 +71,9 @@ class WaitingFor(ResponseBody):
     reason: Reason = Field(
         description="destination: another job, job_id, writes to the destination or the source of"
         " this one, or to a folder above or below it. user_limit: as many jobs of its owner run as"
-        " one user may run. remote_limit: as many jobs of one of its remotes run as may run at"
-        " once. slot: no slot is free. paused: a person paused it. no_worker: no living worker"
-        " takes jobs of its pool."
+        " one user may run, or the owner may no longer run jobs. remote_limit: as many jobs of one"
+        " of its remotes run as may run at once. slot: no slot is free. paused: a person paused it."
+        " no_worker: no living worker takes jobs of its pool."
     )
     job_id: int | None
 
