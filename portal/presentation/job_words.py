@@ -116,7 +116,7 @@ def _phase(job: Job) -> str:
     if job.status != JobStatus.RUNNING or stands_still(job):
         return ""
     if job.slot_released_at is not None:
-        return "Waits for a free slot"
+        return "Waits for a slot"
     return _PHASES.get(job.phase or "", "Starting")
 
 
@@ -205,12 +205,11 @@ def _limit_of_size(number: int | None) -> str:
 
 
 def place_words(job: Job, place: int | None) -> str:
-    """``next in the queue``, ``3rd in the queue, high priority``; for an unknown position, far
-    behind."""
+    """``next in the queue``, ``3rd, high priority``; for an unknown position, far behind."""
     if job.paused_at is not None:
         return ""
-    priority = {1: ", high priority", -1: ", low priority"}.get(job.priority, "")
-    return f"{_ordinal(place)} in the queue{priority}"
+    where = {1: ", high priority", -1: ", low priority"}.get(job.priority, " in the queue")
+    return f"{_ordinal(place)}{where}"
 
 
 def _ordinal(place: int | None) -> str:

@@ -339,7 +339,7 @@ def test_paused_job_without_a_slot_counts_for_nobody_and_a_resumed_one_does_at_o
     control.resume(paused, actor=bob)
     assert not claims.take_slot(claim), "its owner is at the limit"
     assert why(browser("bob"), paused) == {"reason": "user_limit", "job_id": None}
-    assert "Waits for a free slot" in browser("bob").get(f"/jobs/{paused}").text
+    assert "Waits for a slot" in browser("bob").get(f"/jobs/{paused}").text
     end(other)
     assert take() is None, "the next slot is for the resumed one"
     assert claims.take_slot(claim)
@@ -373,7 +373,7 @@ def test_admin_lets_a_job_run_next_from_its_row_and_everybody_sees_it(
     assert alice.get("/jobs").text.count(">Run next<") == 3
     row = alice.post(f"/jobs/{ids[2]}/priority", {"priority": "1"}, headers={"HX-Request": "true"})
     assert row.status_code == 200
-    assert "next in the queue, high priority" in row.text
+    assert "next, high priority" in row.text
     shown = bob.get(f"/api/v1/jobs/{ids[2]}").json
     assert (shown["priority"], shown["queue_place"]) == (1, 1)
     assert bob.get(f"/api/v1/jobs/{ids[0]}").json["queue_place"] == 2
