@@ -518,6 +518,7 @@ def test_remote_that_leads_elsewhere_since_is_looked_at_again(
 # --- who runs, and when -------------------------------------------------------------------------
 
 
+@pytest.mark.patient
 def test_two_jobs_of_one_folder_run_one_after_the_other_and_lose_nothing(
     executor: Any, root: Path, new_job: Any
 ) -> None:
@@ -542,7 +543,7 @@ def test_one_that_waits_takes_no_place_from_others(
     running.start()
     try:
         slow = new_job(
-            source=fill(root / "slow", MIB, 8), destination=root / "to", bandwidth_limit="1M"
+            source=fill(root / "slow", MIB, 8), destination=root / "to", bandwidth_limit="50k"
         )
         wait_for(lambda: status_of(slow) == "running")
         behind = [new_job(destination=root / "to/in") for _ in range(5)]
