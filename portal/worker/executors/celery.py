@@ -29,12 +29,14 @@ class CeleryExecutor:
         self._timing = Timing().scale(settings.test_time_scale)
         self._notifier = LookNotifier(settings.redis_url)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=in_same_context(self._sweep_forever), name="sweep", daemon=True
-        )
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         self._notifier.start()
+        # Made here: the application whose database it sweeps does not exist before.
+        self._thread = threading.Thread(
+            target=in_same_context(self._sweep_forever), name="sweep", daemon=True
+        )
         self._thread.start()
 
     def look(self) -> None:
@@ -44,12 +46,13 @@ class CeleryExecutor:
         """Leaves a sweep behind that waits for an unresponsive database; its connection is closed
         when the engine is disposed of, or with the process."""
         self._stopped.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(_END_SECONDS)
         self._notifier.stop()
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive() and self._notifier.is_alive
+        alive = self._thread is not None and self._thread.is_alive()
+        return alive and self._notifier.is_alive
 
     def _sweep_forever(self) -> None:
         while not self._stopped.is_set():
