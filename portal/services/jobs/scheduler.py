@@ -9,15 +9,17 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
+    Integer,
     Select,
     and_,
-    literal,
+    bindparam,
     literal_column,
     or_,
     select,
@@ -41,7 +43,8 @@ _POOLS_SECONDS = 15.0
 
 #: A literal, not a parameter: SQLite uses a partial index only if the statement itself says so.
 _QUEUED: ColumnElement[str] = literal_column("'queued'")
-
+#: How many rows a query is to read.
+_NUMBER = bindparam("number", type_=Integer)
 
 #: Names of pools; None among them is the default pool.
 Pools = Collection[str | None]
@@ -144,17 +147,14 @@ class _Queue:
         full_remotes: Collection[int],
     ) -> None:
         self._connection = connection
-        self._pool, self._skip, self._full = pool, skip, full_remotes
+        self._pool = pool
+        self._values = {"pool": pool, "skip": tuple(skip), "full": tuple(full_remotes)}
 
     def read_first(self, number: int) -> dict[tuple[int, int], list[QueuedJob]]:
         """Returns the first so many jobs of each priority and owner."""
-        heads, mine, job = self._heads(), aliased(Job), aliased(Job)
-        own = mine.priority == heads.c.priority, mine.owner_id == heads.c.owner_id
-        first = self._ids(mine, *own).limit(number).correlate(heads)
         found: dict[tuple[int, int], list[QueuedJob]] = defaultdict(list)
-        rows = select(*_columns(job)).select_from(heads).join(job, job.id.in_(first))
-        for row in self._connection.execute(rows):
-            found[row.priority, row.owner_id].append(_queued(row))
+        for job in self._read(_first_jobs(self._pool is None), number=number):
+            found[job.priority, job.owner_id].append(job)
         for jobs in found.values():
             jobs.sort(key=lambda job: job.age)
         return found
@@ -171,53 +171,84 @@ class _Queue:
             batch = self._after(batch[-1], number)
 
     def _after(self, last: QueuedJob, number: int) -> list[QueuedJob]:
-        job = aliased(Job)
-        behind = (
-            job.priority == last.priority,
-            job.owner_id == last.owner_id,
-            tuple_(job.first_try_id, job.id) > tuple_(literal(last.age[0]), literal(last.age[1])),
-        )
-        query = self._ids(job, *behind).with_only_columns(*_columns(job)).limit(number)
-        return [_queued(row) for row in self._connection.execute(query)]
-
-    def _heads(self) -> CTE:
-        """The first job of each priority and owner. From each the query goes on to the next owner,
-        so that it reads no other rows."""
-        job, first = aliased(Job), aliased(Job)
-        starts = [
-            self._ids(first, first.priority == priority).limit(1).scalar_subquery()
-            for priority in Priority
-        ]
-        heads = select(job.id, job.priority, job.owner_id).where(job.id.in_(starts))
-        walk = heads.cte("heads", recursive=True)
-        following, later = aliased(Job), aliased(Job)
-        next_owner = (
-            self._ids(later, later.priority == walk.c.priority, later.owner_id > walk.c.owner_id)
-            .limit(1)
-            .correlate(walk)
-            .scalar_subquery()
-        )
-        return walk.union_all(
-            select(following.id, following.priority, following.owner_id)
-            .select_from(walk)
-            .join(following, following.id == next_owner)
+        first_try, job_id = last.age
+        return self._read(
+            _jobs_behind(self._pool is None),
+            number=number,
+            priority=last.priority,
+            owner=last.owner_id,
+            first_try=first_try,
+            id=job_id,
         )
 
-    def _ids(self, job: type[Job], *condition: ColumnElement[bool]) -> Select[Any]:
-        """Selects the ids of those that may be claimed, in the order of the index."""
-        pool = job.pool.is_(None) if self._pool is None else job.pool == self._pool
-        sides = job.source_remote_id, job.destination_remote_id
-        eligible = [
-            job.paused_at.is_(None),
-            limits.may_run_jobs(job.owner_id),
-            job.id.not_in(self._skip),
-            *(or_(side.is_(None), side.not_in(self._full)) for side in sides),
-        ]
-        return (
-            select(job.id)
-            .where(job.status == _QUEUED, pool, *condition, *eligible)
-            .order_by(job.owner_id, job.first_try_id, job.id)
-        )
+    def _read(self, query: Select[Any], **values: int) -> list[QueuedJob]:
+        rows = self._connection.execute(query, self._values | values)
+        return [_queued(row) for row in rows]
+
+
+# The statements are made once: SQLAlchemy takes longer to put one together than to execute it.
+
+
+@cache
+def _first_jobs(default_pool: bool) -> Select[Any]:
+    heads, mine, job = _heads(default_pool), aliased(Job), aliased(Job)
+    own = mine.priority == heads.c.priority, mine.owner_id == heads.c.owner_id
+    first = _ids(default_pool, mine, *own).limit(_NUMBER).correlate(heads)
+    return select(*_columns(job)).select_from(heads).join(job, job.id.in_(first))
+
+
+@cache
+def _jobs_behind(default_pool: bool) -> Select[Any]:
+    job = aliased(Job)
+    behind = (
+        job.priority == bindparam("priority"),
+        job.owner_id == bindparam("owner"),
+        tuple_(job.first_try_id, job.id)
+        > tuple_(bindparam("first_try", type_=Integer), bindparam("id", type_=Integer)),
+    )
+    query = _ids(default_pool, job, *behind)
+    return query.with_only_columns(*_columns(job)).limit(_NUMBER)
+
+
+def _heads(default_pool: bool) -> CTE:
+    """The first job of each priority and owner. From each the query goes on to the next owner, so
+    that it reads no other rows."""
+    job, first = aliased(Job), aliased(Job)
+    starts = [
+        _ids(default_pool, first, first.priority == priority).limit(1).scalar_subquery()
+        for priority in Priority
+    ]
+    heads = select(job.id, job.priority, job.owner_id).where(job.id.in_(starts))
+    walk = heads.cte("heads", recursive=True)
+    following, later = aliased(Job), aliased(Job)
+    next_one = later.priority == walk.c.priority, later.owner_id > walk.c.owner_id
+    next_owner = _ids(default_pool, later, *next_one).limit(1).correlate(walk).scalar_subquery()
+    return walk.union_all(
+        select(following.id, following.priority, following.owner_id)
+        .select_from(walk)
+        .join(following, following.id == next_owner)
+    )
+
+
+def _ids(default_pool: bool, job: type[Job], *condition: ColumnElement[bool]) -> Select[Any]:
+    """Selects the ids of those that may be claimed, in the order of the index."""
+    skip: Any = bindparam("skip", expanding=True)
+    full: Any = bindparam("full", expanding=True)
+    eligible = [
+        job.paused_at.is_(None),
+        limits.may_run_jobs(job.owner_id),
+        job.id.not_in(skip),
+        *(
+            or_(side.is_(None), side.not_in(full))
+            for side in (job.source_remote_id, job.destination_remote_id)
+        ),
+    ]
+    pool = job.pool.is_(None) if default_pool else job.pool == bindparam("pool")
+    return (
+        select(job.id)
+        .where(job.status == _QUEUED, pool, *condition, *eligible)
+        .order_by(job.owner_id, job.first_try_id, job.id)
+    )
 
 
 def _columns(job: type[Job]) -> tuple[Any, ...]:
