@@ -135,14 +135,15 @@ class _Process:
             return f"Another portal ({self._lock.taken_by}) has taken the database."
         # After a fault Celery waits for the running jobs, which must go back to the queue at once.
         if self._fault or not consumer.is_alive():
-            reason = repr(self._fault) if self._fault else "it gave no reason"
-            return f"The Celery consumer has ended: {reason}."
+            return f"The Celery consumer has ended: {_repr(self._fault)}."
         if not self._registration.is_alive:
             return "The heartbeat has ended; the log says why."
         if self._dispatcher is None or not self._dispatcher.is_alive():
             return "The dispatcher has ended; the log says why."
-        if not self._executor.is_alive():
+        if not self._executor.is_sweeping:
             return "The sweeper has ended; the log says why."
+        if not self._executor.notifier.is_alive:
+            return f"The notifier has ended: {_repr(self._executor.notifier.fault)}."
         return ""
 
     def _consume(self) -> None:
@@ -213,3 +214,7 @@ class _Process:
         log.info("stopped")
         if ended:
             raise WorkerEnded(ended)
+
+
+def _repr(fault: Exception | None) -> str:
+    return repr(fault) if fault else "it gave no reason"

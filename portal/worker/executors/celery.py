@@ -27,12 +27,12 @@ class CeleryExecutor:
 
     def __init__(self, settings: Settings) -> None:
         self._timing = Timing().scale(settings.test_time_scale)
-        self._notifier = LookNotifier(settings.redis_url)
+        self.notifier = LookNotifier(settings.redis_url)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._notifier.start()
+        self.notifier.start()
         # Made here: the application whose database it sweeps does not exist before.
         self._thread = threading.Thread(
             target=in_same_context(self._sweep_forever), name="sweep", daemon=True
@@ -40,7 +40,7 @@ class CeleryExecutor:
         self._thread.start()
 
     def look(self) -> None:
-        self._notifier.look()
+        self.notifier.look()
 
     def stop(self) -> None:
         """Leaves a sweep behind that waits for an unresponsive database; its connection is closed
@@ -48,11 +48,14 @@ class CeleryExecutor:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
-        self._notifier.stop()
+        self.notifier.stop()
+
+    @property
+    def is_sweeping(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def is_alive(self) -> bool:
-        alive = self._thread is not None and self._thread.is_alive()
-        return alive and self._notifier.is_alive
+        return self.is_sweeping and self.notifier.is_alive
 
     def _sweep_forever(self) -> None:
         while not self._stopped.is_set():

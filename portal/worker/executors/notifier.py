@@ -58,7 +58,9 @@ class LookNotifier:
         self._app.conf.broker_transport_options["socket_timeout"] = _SECONDS
         self._wanted = threading.Event()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._send_forever, name="notifier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+        #: What ended it, if that was a fault.
+        self.fault: Exception | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -76,6 +78,13 @@ class LookNotifier:
 
     def look(self) -> None:
         self._wanted.set()
+
+    def _run(self) -> None:
+        try:
+            self._send_forever()
+        except Exception as error:  # whoever looks after the process ends it with this reason
+            log.exception("the notifier has failed")
+            self.fault = error
 
     def _send_forever(self) -> None:
         while not self._stopped.is_set():
