@@ -38,15 +38,16 @@ def test_proxy_that_cuts_every_connection_every_five_seconds_disturbs_no_transfe
     worker: Any, new_job: Any, settings: Settings, postgres: Postgres, redis: Redis, root: Path
 ) -> None:
     ways = FaultyWay(postgres.port), FaultyWay(redis.port)
-    for way in ways:
-        way.lifetime = 5 * SCALE
     one = worker(launch=False, is_copy=False)
     name = settings.database_url.rpartition("/")[2]
     one.set(
         PORTAL_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{ways[0].port}/{name}",
         PORTAL_REDIS_URL=f"redis://127.0.0.1:{ways[1].port}/0",
     )
-    one.start()
+    one.start()  # in peace: one that cannot reach its database in the beginning says so and ends
+    for way in ways:
+        way.lifetime = 5 * SCALE
+        way.cut()
     source = fill(root / "from", MIB, 4)
     ids = [
         new_job(source=source, destination=root / str(n), bandwidth_limit="2M") for n in range(6)

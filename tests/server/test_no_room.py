@@ -52,7 +52,7 @@ def start(person: Person, source: Path, name: str) -> int:
     """The status of the answer."""
     destination = str(person.server.root / name)
     order = {"operation": "copy", "source": str(source), "destination": destination}
-    return person.post("/jobs", name=name, bandwidth_limit="2M", **order).status_code
+    return person.post("/jobs", name=name, bandwidth_limit="1M", **order).status_code
 
 
 def rows(portal: PortalServer) -> list[int]:
@@ -65,7 +65,7 @@ def test_without_room_pages_are_served_and_what_ended_meanwhile_is_written_after
     portal: PortalServer, size: int
 ) -> None:
     bob = Person(portal, "bob")
-    source = fill(portal.root / "from", MIB, 4)
+    source = fill(portal.root / "from", MIB, 10)
     assert start(bob, source, "to") == 303
     wait_for(lambda: is_moving(portal, 1))
     journal = portal.data / "portal.sqlite-wal"  # begun anew only after megabytes
@@ -80,7 +80,7 @@ def test_without_room_pages_are_served_and_what_ended_meanwhile_is_written_after
         assert SENTENCE in refused.text
         assert start(bob, source, "refused") == 503
         assert bob.post("/jobs/1/cancel").status_code == 503
-        wait_for(lambda: rclones(portal.data) == [], 20)
+        wait_for(lambda: rclones(portal.data) == [], 30)
         assert tree(portal.root / "to") == tree(source)
         assert column(portal, 1, "status") == "running"
         assert rows(portal) == before
@@ -93,7 +93,7 @@ def test_without_room_pages_are_served_and_what_ended_meanwhile_is_written_after
     assert ask(portal, "PRAGMA foreign_key_check") == []
     assert counted(portal)
     assert start(bob, source, "later") == 303
-    wait_for(lambda: column(portal, 2, "status") == "completed", 20)
+    wait_for(lambda: column(portal, 2, "status") == "completed", 30)
     assert "Traceback" not in portal.log
     portal.manage("audit", "verify")
     assert portal.stop() == 0

@@ -35,7 +35,9 @@ def disk(root: Path, tmp_path: Path) -> Iterator[Path]:
         [
             *(str(rclone_path(None)), "mount", str(behind), str(folder), "--config", ""),
             *("--vfs-case-insensitive", "--vfs-cache-mode", "writes", "--dir-cache-time", "0s"),
-            *("--vfs-write-back", "0s", "--cache-dir", str(tmp_path / "cache")),
+            # Later than any test ends: a file that gets its name or time while rclone writes it
+            # behind the mount is lost.
+            *("--vfs-write-back", "1h", "--cache-dir", str(tmp_path / "cache")),
             "--inplace",  # no file is seen under another name while it is written behind it
         ],
         env={"PATH": f"{HERE / 'serve' / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)},
