@@ -94,6 +94,8 @@ def parts(app: Flask, module: Any, settings: Settings) -> Iterator[Callable[...,
         ("lock", "Another portal (web2:1) has taken the database."),
         ("heartbeat", "The heartbeat has ended; the log says why."),
         ("sweep", "The sweeper has ended; the log says why."),
+        ("notifier", "The notifier has ended: it gave no reason."),
+        ("notifier's fault", "The notifier has ended: ImportError('packaging')."),
         ("dispatcher", "The dispatcher has ended; the log says why."),
         ("consumer", "The Celery consumer has ended: it gave no reason."),
         ("fault", "The Celery consumer has ended: TypeError('the hub is broken')."),
@@ -104,7 +106,9 @@ def test_part_that_has_ended_is_named(parts: Callable[..., Parts], broken: str, 
     all_of_it = parts()
     all_of_it.lock.taken_by = "web2:1" if broken == "lock" else ""
     all_of_it.registration.is_alive = broken != "heartbeat"
-    all_of_it.executor.is_alive.return_value = broken != "sweep"
+    all_of_it.executor.is_sweeping = broken != "sweep"
+    all_of_it.executor.notifier.is_alive = not broken.startswith("notifier")
+    all_of_it.executor.notifier.fault = ImportError("packaging") if "'s" in broken else None
     all_of_it.process._dispatcher = all_of_it.dispatcher
     all_of_it.dispatcher.is_alive.return_value = broken != "dispatcher"
     if broken == "fault":
