@@ -37,7 +37,7 @@ def why_unconfined(settings: Settings) -> str | None:
     """Returns in a few words why the rclone of this machine can reach more than its own job."""
     if settings.scale_out:
         return None  # the workers say so when they start
-    problem = confinement_problem(rclone_path(settings.rclone))
+    problem = confinement_problem(rclone_path(settings.rclone), [settings.data_dir])
     return f"rclone is not confined: {problem}" if problem else None
 
 

@@ -145,7 +145,8 @@ def look_at_roots(settings: Settings) -> None:
         log.warning("the mounted disks were not written down", error=error.strerror)
     rclone = rclone_path(settings.rclone)
     # If a root is missing, the start reports it a moment later.
-    if rclone.is_file() and (problem := confinement_problem(rclone)):
+    private = [settings.data_dir, *(path for path, _ in _private_files(settings))]
+    if rclone.is_file() and (problem := confinement_problem(rclone, private)):
         log.warning("rclone is not confined", reason=problem)
     for problem in mounts.problems():
         log.warning("a folder that is open to transfers is not there", problem=problem)

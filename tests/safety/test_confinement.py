@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import CapturingLogger
 
-from portal.engine import ProcessSettings, RcloneProcess, TransferOrder, list_matching, rclone_path
+from portal.engine import ProcessSettings, RcloneProcess, TransferOrder, list_matching
 from portal.engine.answers.run_once import run_once
 from portal.engine.order import confinement
 from portal.engine.process import landlock
@@ -26,27 +26,11 @@ from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import look_at_roots
 from tests.support.client import Browser
+from tests.support.confined import RCLONE, run_confined
 from tests.support.transfers import fill, status_of, stored, tree
 from tests.support.waiting import wait_for
 
 needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
-RCLONE = rclone_path(None)
-
-
-def rclone(order: TransferOrder, *arguments: str | Path) -> tuple[int, str]:
-    """What another command of rclone can do within the confinement of this order."""
-    runtime_dir = Path(order.destination).parent
-    setpriv = setpriv_path()
-    group = ProcessGroup(
-        [setpriv, "--pdeathsig", "TERM", "--", str(RCLONE), *map(str, arguments), "--config", ""],
-        {"PATH": os.environ["PATH"]},
-        output=True,
-        rules=confinement.of_order(RCLONE, setpriv, order, runtime_dir / "runtime_dir"),
-    )
-    with group.stdout, group.stderr:
-        said = group.stdout.read() + group.stderr.read()
-    wait_for(group.reap)
-    return group.exit_code or 0, said.decode()
 
 
 def order(folder: Path, operation: str = "copy", **more: object) -> TransferOrder:
@@ -69,36 +53,36 @@ def folder(tmp_path: Path) -> Path:
 def test_nothing_but_its_own_can_be_read(folder: Path, path: str) -> None:
     wanted = folder / "elsewhere" / path
     assert wanted.is_file()
-    code, said = rclone(order(folder), "cat", wanted)
+    code, said = run_confined(order(folder), "cat", wanted)
     assert code != 0
     assert "permission denied" in said
-    assert rclone(order(folder), "cat", folder / "from" / "file") == (0, "its own")
+    assert run_confined(order(folder), "cat", folder / "from" / "file") == (0, "its own")
 
 
 @needs_landlock
 def test_nothing_can_be_written_but_the_destination(folder: Path) -> None:
     for target in ("elsewhere", "from"):
-        code, said = rclone(order(folder), "touch", folder / target / "new")
+        code, said = run_confined(order(folder), "touch", folder / target / "new")
         assert (code != 0, "permission denied" in said) == (True, True), target
-        code, _ = rclone(order(folder), "delete", folder / target)
+        code, _ = run_confined(order(folder), "delete", folder / target)
         assert code != 0, target
     assert (folder / "elsewhere" / "secret").exists()
     assert (folder / "from" / "file").exists()
-    assert rclone(order(folder), "touch", folder / "to" / "new") == (0, "")
+    assert run_confined(order(folder), "touch", folder / "to" / "new") == (0, "")
 
 
 @needs_landlock
 @pytest.mark.parametrize("operation", ["copy", "sync", "check"])
 def test_only_a_move_may_take_from_its_source(folder: Path, operation: str) -> None:
-    assert rclone(order(folder, operation), "deletefile", folder / "from" / "file")[0] != 0
-    assert rclone(order(folder, "move"), "deletefile", folder / "from" / "file")[0] == 0
+    assert run_confined(order(folder, operation), "deletefile", folder / "from" / "file")[0] != 0
+    assert run_confined(order(folder, "move"), "deletefile", folder / "from" / "file")[0] == 0
 
 
 @needs_landlock
 def test_dry_run_and_check_may_write_nothing(folder: Path) -> None:
     for told in (order(folder, "check"), order(folder, "sync")):
         dry = TransferOrder(1, 1, told.operation, told.source, told.destination, None, dry_run=True)
-        assert rclone(dry, "touch", folder / "to" / "new")[0] != 0
+        assert run_confined(dry, "touch", folder / "to" / "new")[0] != 0
 
 
 @needs_landlock
@@ -109,8 +93,8 @@ def test_source_of_one_file_is_that_file(folder: Path) -> None:
         told = order(folder, only=only)
         path = told.source if only else f"{told.source}/file"
         one = TransferOrder(1, 1, "copy", path, told.destination, None, False, only=only)
-        assert rclone(one, "cat", folder / "from" / "file") == (0, "its own")
-        assert rclone(one, "cat", folder / "from" / "other")[0] != 0
+        assert run_confined(one, "cat", folder / "from" / "file") == (0, "its own")
+        assert run_confined(one, "cat", folder / "from" / "other")[0] != 0
 
 
 @needs_landlock
@@ -118,7 +102,9 @@ def test_job_between_local_folders_has_no_network(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         server.settimeout(3)
-        code, said = rclone(order(folder), "lsf", ":http:", f"--http-url={url}", "--retries=1")
+        code, said = run_confined(
+            order(folder), "lsf", ":http:", f"--http-url={url}", "--retries=1"
+        )
         assert code != 0
         assert "permission denied" in said
 
@@ -135,7 +121,7 @@ def test_question_about_a_remote_reads_no_local_file(folder: Path) -> None:
 
 @needs_landlock
 def test_portal_itself_is_not_confined(folder: Path) -> None:
-    rclone(order(folder), "version")
+    run_confined(order(folder), "version")
     assert (folder / "elsewhere" / "secret").read_text() == "a secret"
     before = threading.active_count()
     subprocess.run(["cat", "/etc/passwd"], check=True, capture_output=True)
@@ -298,6 +284,6 @@ def test_transfer_of_the_engine_alone_is_confined_too(folder: Path) -> None:
 def test_whoever_removes_partial_files_reaches_the_destination_alone(folder: Path) -> None:
     told = order(folder, "delete")
     (folder / "to" / "part").touch()
-    assert rclone(told, "deletefile", folder / "from" / "file")[0] != 0
-    assert rclone(told, "cat", folder / "from" / "file")[0] != 0
-    assert rclone(told, "deletefile", folder / "to" / "part")[0] == 0
+    assert run_confined(told, "deletefile", folder / "from" / "file")[0] != 0
+    assert run_confined(told, "cat", folder / "from" / "file")[0] != 0
+    assert run_confined(told, "deletefile", folder / "to" / "part")[0] == 0

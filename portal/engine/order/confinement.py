@@ -49,12 +49,18 @@ _SYSTEM = (
 )  # fmt: skip
 
 
-def problem(rclone: Path) -> str | None:
-    """Why rclone cannot be confined on this machine, in a few words; None if it is."""
+def problem(rclone: Path, private: Iterable[Path] = ()) -> str | None:
+    """Why rclone cannot be confined on this machine, in a few words; None if it is. ``private``:
+    what no rclone may ever read."""
     if landlock.version() == 0:
         return "this kernel has no Landlock, or it is switched off"
     if not _is_program(rclone):
         return f"{rclone} is a script, of which nobody knows what it needs"
+    for path in private:
+        real = Path(os.path.realpath(path))
+        for folder in (*_LIBRARIES, *_SYSTEM, *_python()):
+            if real.is_relative_to(os.path.realpath(folder)):
+                return f"{path} lies in {folder}, which every rclone may read; move it elsewhere"
     return None
 
 
@@ -90,12 +96,20 @@ def of_order(rclone: Path, setpriv: str, order: TransferOrder, runtime_dir: Path
     if order.local_source is not None and order.reads:
         _allow_source(rules, order.local_source, order.only, takes=takes)
     if order.local_destination is not None:
-        folder = order.local_destination
-        while order.writes and not os.path.lexists(folder):
-            # It could not be made. rclone meets the same obstacle, and says which.
-            folder = folder.parent
-        _allow(rules, folder, _CHANGE if order.writes else _READ)
+        _allow_destination(rules, order.local_destination, writes=order.writes)
     return rules
+
+
+def _allow_destination(rules: Ruleset, folder: Path, *, writes: bool) -> None:
+    if os.path.lexists(folder) or not writes:
+        _allow(rules, folder, _CHANGE if writes else _READ)
+        return
+    # It could not be made. rclone meets the same obstacle, and says which. The folder above may
+    # hold what is none of this job's: if rclone can make the destination after all, it can put
+    # nothing into it.
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    _allow(rules, folder, Access.MAKE_DIR)
 
 
 def _allow_source(rules: Ruleset, source: Path, only: str | None, *, takes: bool) -> None:
