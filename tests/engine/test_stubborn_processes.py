@@ -27,7 +27,7 @@ def test_silence_gives_none_at_every_tick(bench):
     readings = transfer.readings(tick=0.1)
     began = time.monotonic()
     assert [next(readings) for _ in range(5)] == [None] * 5
-    assert 0.4 < time.monotonic() - began < 2.0
+    assert 0.4 < time.monotonic() - began < 5
 
 
 def test_sigterm_and_grandchild_ignored_ends_by_sigkill_of_the_group(bench, marked):

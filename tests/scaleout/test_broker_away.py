@@ -39,7 +39,7 @@ def test_queue_that_is_wiped_loses_no_job_and_jobs_made_without_it_start_when_it
     redis.kill()
     asked_at = time.monotonic()
     ids.append(new_job(source=source, destination=root / "without"))
-    assert time.monotonic() - asked_at < 1
+    assert time.monotonic() - asked_at < 5  # to wait for Redis would never end
     wait_for(lambda: status_of(first) == "completed")
     redis.start()
     back_at = time.monotonic()
