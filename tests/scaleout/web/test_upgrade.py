@@ -57,10 +57,10 @@ def test_no_job_is_lost_and_no_page_refused_while_everything_is_replaced(
     with worker_of(web, "old") as old, listening(bob) as listener:
         visitor = Visitor(Person(web, "bob"))
         ids = [
-            new_job(web, bob, f"rolls {n}", size=1_000_000, bandwidth_limit="1M")
+            new_job(web, bob, f"rolls {n}", size=1_000_000, bandwidth_limit="400k")
             for n in range(JOBS)
         ]
-        wait_for(lambda: status_of(bob, ids[0]) == "running", 30)
+        wait_for(lambda: status_of(bob, ids[0]) != "queued", 30)
         os.kill(web.pid, signal.SIGHUP)
         with worker_of(web, "new"):
             page = alice.get("/workers").text
