@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from portal.engine.process.egress_proxy import Address, addresses, is_local
+from portal.engine.process.egress_proxy import Address, addresses, is_in, is_local
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
 _MAX_LENGTH = 253
@@ -50,12 +51,15 @@ def host_in(address: str) -> str:
     return host
 
 
-def refuse_local(host: str, *, allow_local: bool) -> str:
+def refuse_local(host: str, *, allow_local: bool, refused: Collection[str] = ()) -> str:
     """One of the host's addresses. Raises HostRefused if the name is unknown, or leads to this
-    machine or its neighbourhood where that is not allowed. Asks the network."""
+    machine or its neighbourhood where that is not allowed, or into one of the ``refused`` networks.
+    Asks the network."""
     refuse_malformed(host)
     found = _addresses(host)
     for address in found:
+        if is_in(refused, address):
+            raise HostRefused("This leads to a network that PORTAL_REMOTES_REFUSE excludes.")
         if not allow_local and is_local(address):
             raise HostRefused(
                 "This leads to the portal's own machine or to a service only it can reach. "

@@ -1,4 +1,5 @@
-"""Checks the addresses of the database and of Redis before anything connects to them.
+"""Checks addresses of the settings, such as those of the database and of Redis, before anything
+connects to them.
 
 Our messages never repeat an address, because it may contain a password.
 """
@@ -6,6 +7,8 @@ Our messages never repeat an address, because it may contain a password.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,6 +85,15 @@ def refuse_bad_redis_url(value: str) -> None:
     database = parts.path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError(f"the database is a number, as in redis://host:6379/0; {_ENCODE}")
+
+
+def networks(value: Iterable[str]) -> tuple[str, ...]:
+    """Returns them in their shortest form. Raises ValueError with what is wrong with the first that
+    is none."""
+    try:
+        return tuple(str(ip_network(network)) for network in value)
+    except ValueError as wrong:
+        raise ValueError(f"no network: {wrong}; write one such as 10.1.0.0/16") from None
 
 
 def base_url(value: str) -> str:

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         description="Let remotes lead to this machine, to link-local addresses and to metadata "
         "services of clouds.",
     )
+    remotes_refuse: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated networks that no remote may lead to, such as "
+        "`10.1.0.0/16,fd12::/16`, also if local ones are allowed.",
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
@@ -271,7 +276,11 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "allowed_hosts", "previous_secret_keys", "require_second_factor", mode="before"
+        "allowed_hosts",
+        "previous_secret_keys",
+        "remotes_refuse",
+        "require_second_factor",
+        mode="before",
     )
     @classmethod
     def _names(cls, value: object) -> object:
@@ -289,6 +298,11 @@ class Settings(BaseSettings):
         if wrong := [name for name in value if not _HOST.fullmatch(name)]:
             raise ValueError(f"no name of a host: {', '.join(wrong)}")
         return value
+
+    @field_validator("remotes_refuse")
+    @classmethod
+    def _plain_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return addresses.networks(value)
 
     @field_validator("data_dir")
     @classmethod

@@ -19,7 +19,8 @@ def _reason(
 STORAGE_ERRORS: tuple[KnownReason, ...] = (
     _reason(
         ("not allowed by ruleset",),
-        "The storage leads to the portal's own machine, or to a service that only it can see.",
+        "The storage leads to the portal's own machine, to a service that only it can see, or to a "
+        "network that no remote may reach.",
     ),
     _reason(
         ("no such host",),

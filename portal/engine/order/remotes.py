@@ -20,13 +20,15 @@ _PARAMETER = re.compile(r"[a-z0-9][a-z0-9_]*", re.ASCII)
 class Remote:
     """``parameters`` by rclone's names, passwords obscured as rclone wants them. ``secrets`` are
     texts that must not be repeated, whatever rclone says. ``confined``: its rclone goes through the
-    egress proxy, which lets nothing reach this machine."""
+    egress proxy, which lets nothing reach this machine. ``refused``: networks that it does not let
+    it reach either."""
 
     name: str
     backend: str
     parameters: Mapping[str, str] = field(repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     confined: bool = False
+    refused: tuple[str, ...] = ()
 
 
 def variables(remote: Remote) -> dict[str, str]:
@@ -46,8 +48,12 @@ def variables(remote: Remote) -> dict[str, str]:
 def beginning(setpriv: str, rclone: Path, remotes: Iterable[Remote]) -> list[str]:
     """The beginning of a command line: it starts rclone, ends it with the portal, and confines
     it."""
-    through = [remote for remote in remotes if remote.confined]
+    through = [remote for remote in remotes if remote.confined or remote.refused]
     fence = [sys.executable, "-I", "-S", egress_proxy.__file__] if through else []
+    fence += egress_proxy.options(
+        allow_local=bool(through) and not any(remote.confined for remote in through),
+        networks=dict.fromkeys(network for remote in through for network in remote.refused),
+    )
     return [setpriv, "--pdeathsig", "TERM", "--", *fence, str(rclone)]
 
 

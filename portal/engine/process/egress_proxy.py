@@ -21,16 +21,47 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 
-# Cloud services that hand out credentials to any program on the machine. The well-known
-# 169.254.169.254 is not listed: it is link-local.
-_METADATA = {ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
-# 64:ff9b::/96: gateways translate these addresses to IPv4.
-_NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
+# Services of clouds that give credentials to any program on the machine, each from its provider's
+# own documents. Link-local ones are not listed, since all of these are refused: 169.254.169.254
+# (most clouds), 169.254.170.2 (Amazon ECS), 169.254.170.23 (Amazon EKS Pod Identity),
+# 169.254.42.42 (Scaleway), 169.254.0.23 (Tencent) and their like.
+_SERVICES = tuple(
+    map(
+        ip_network,
+        (
+            "fd00:ec2::/32",  # Amazon: instance metadata (::254), EKS Pod Identity (::23), DNS
+            "fd20:ce::254",  # Google: metadata server of instances with IPv6 alone
+            "168.63.129.16",  # Azure: WireServer, "What is IP address 168.63.129.16?"
+            "fd00:c1::a9fe:a9fe",  # Oracle: instance metadata service
+            "192.0.0.192",  # Oracle Cloud Infrastructure Classic
+            "100.100.100.200",  # Alibaba: instance metadata
+            "fd00:100::100:200",  # Alibaba, by IPv6
+            "fd00:42::42",  # Scaleway: cloud-init's "Scaleway" datasource
+            "fd00:a9fe:a9fe::1",  # Akamai (Linode): metadata service
+        ),
+    )
+)
+# What stands before an IPv4 address at the end of an IPv6 one that leads there: compatible and
+# mapped (RFC 4291), translated without state (SIIT, RFC 2765), by NAT64 (RFC 6052).
+_BEFORE_IPV4 = (
+    bytes(12),
+    bytes(10) + b"\xff\xff",
+    bytes(8) + b"\xff\xff\0\0",
+    b"\0\x64\xff\x9b" + bytes(8),
+)
+_ISATAP = (b"\0\0\x5e\xfe", b"\2\0\x5e\xfe")  # RFC 5214
+_LOCAL_NAT64 = b"\0\x64\xff\x9b\0\1"  # 64:ff9b:1::/48, RFC 8215
+
+# See rtnetlink(7).
+_NETLINK_ROUTE, _GET_ROUTE, _REQUEST, _ERROR, _DESTINATION = 0, 26, 1, 2, 1
+_HEAD, _ROUTE, _ATTRIBUTE = "=IHHII", "=BBBBBBBBI", "=HH"
+#: Kinds of routes to this machine: its own addresses, broadcast, anycast.
+_HERE = {2, 3, 4}
 
 _USER = b"portal"
 _TIMEOUT = 15.0
@@ -42,17 +73,64 @@ _CONNECT, _BY_IPV4, _BY_NAME, _BY_IPV6 = 1, 1, 3, 4
 
 def is_local(address: Address) -> bool:
     """Whether the address is this machine, a link-local one, or a service of credentials."""
-    inner = _inner(address)
-    if inner is not None and is_local(inner):
-        return True
+    return any(map(_is_local, (address, *_embedded(address))))
+
+
+def is_in(networks: Iterable[str], address: Address) -> bool:
+    """Whether the address leads into one of these networks."""
+    reached = (address, *_embedded(address))
+    return any(one in ip_network(network) for network in networks for one in reached)
+
+
+def _is_local(address: Address) -> bool:
     return (
         address.is_loopback
         or address.is_link_local
         or address.is_unspecified
         or address.is_multicast
         or (isinstance(address, IPv4Address) and address.packed[0] == 0)
-        or address in _METADATA
+        or any(address in service for service in _SERVICES)
+        or _is_own(address)
     )
+
+
+def _is_own(address: Address) -> bool:
+    """Whether the kernel keeps what is sent there on this machine. It is asked each time: addresses
+    come and go."""
+    try:
+        return _kind_of_route(address) in _HERE
+    except OSError:
+        # There is no route, or netlink is forbidden.
+        return _can_be_bound(address)
+
+
+def _kind_of_route(address: Address) -> int:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    packed = address.packed
+    route = struct.pack(_ROUTE, family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
+    route += struct.pack(_ATTRIBUTE, 4 + len(packed), _DESTINATION) + packed
+    head = struct.pack(_HEAD, struct.calcsize(_HEAD) + len(route), _GET_ROUTE, _REQUEST, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as kernel:
+        kernel.settimeout(_TIMEOUT)
+        kernel.send(head + route)
+        answer = kernel.recv(8192)
+    start = struct.calcsize(_HEAD)
+    if struct.unpack_from(_HEAD, answer)[1] == _ERROR:
+        code = -struct.unpack_from("=i", answer, start)[0]
+        raise OSError(code, os.strerror(code))
+    return int(struct.unpack_from(_ROUTE, answer, start)[7])
+
+
+def _can_be_bound(address: Address) -> bool:
+    """Whether a program of this machine may receive what is sent there. Where ``ip_nonlocal_bind``
+    is set, that is so of every address."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as unused:
+            unused.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def addresses(host: str) -> list[Address]:
@@ -62,13 +140,32 @@ def addresses(host: str) -> list[Address]:
     return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
-def _inner(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for; None if it stands for none."""
+def _embedded(address: Address) -> Iterator[IPv4Address]:
+    """Yields the IPv4 addresses to which translators and tunnels may bring what is sent to an IPv6
+    address."""
     if isinstance(address, IPv4Address):
-        return None
-    if address.packed[:12] in (_NAT64, bytes(12)):
-        return IPv4Address(address.packed[-4:])
-    return address.ipv4_mapped or address.sixtofour
+        return
+    packed = address.packed
+    if packed[:12] in _BEFORE_IPV4 or packed[8:12] in _ISATAP:
+        yield IPv4Address(packed[12:])
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:
+        yield from address.teredo
+    if packed[:6] == _LOCAL_NAT64:
+        yield from _by_local_nat64(packed)
+
+
+def _by_local_nat64(packed: bytes) -> list[IPv4Address]:
+    """The network chooses how long its prefix is, which decides where the IPv4 address stands (RFC
+    6052). Without a route to 0.0.0.0/8 a place that would give one is taken for empty."""
+    places = (
+        packed[6:8] + packed[9:11],
+        packed[7:8] + packed[9:12],
+        packed[9:13],
+        packed[12:16],
+    )
+    return [IPv4Address(one) for one in places if one[0]] or [IPv4Address(0)]
 
 
 class SocksError(Exception):
@@ -223,9 +320,35 @@ def variables(port: int, secret: bytes) -> dict[str, str]:
     }
 
 
+#: Options before the program, see ``options``.
+_ALLOW_LOCAL, _REFUSE = "--allow-local", "--refuse="
+
+
+def options(*, allow_local: bool, networks: Iterable[str]) -> list[str]:
+    """The options of this program: ``networks`` are refused, and this machine unless it is
+    allowed."""
+    named = ",".join(networks)
+    return [*([_ALLOW_LOCAL] if allow_local else []), *([f"{_REFUSE}{named}"] if named else [])]
+
+
+def _rules(command: list[str]) -> tuple[Callable[[Address], bool], list[str]]:
+    """What is refused, and the program with its arguments."""
+    allows_local, networks = False, []
+    while command and command[0].startswith("--"):
+        option, *command = command
+        allows_local |= option == _ALLOW_LOCAL
+        networks += option.removeprefix(_REFUSE).split(",") if option.startswith(_REFUSE) else []
+
+    def refused(address: Address) -> bool:
+        return is_in(networks, address) or (not allows_local and is_local(address))
+
+    return refused, command
+
+
 def main(command: list[str]) -> None:
     secret = os.urandom(16).hex().encode()
-    proxy = EgressProxy(secret)
+    refused, command = _rules(command)
+    proxy = EgressProxy(secret, refused)
     parent = os.getpid()
     if os.fork() == 0:
         _serve_until_exit(proxy, parent)

@@ -41,6 +41,11 @@ def _allow_local() -> bool:
     return runtime().settings.remotes_allow_local
 
 
+def _refused() -> tuple[str, ...]:
+    """Returns the networks that no storage may be in."""
+    return runtime().settings.remotes_refuse
+
+
 def known_options(backend: str) -> Mapping[str, engine.BackendOption]:
     """Returns rclone's description of the options of one of ``BACKENDS``."""
     return engine.options_of(_rclone())[BACKENDS[backend].rclone]
@@ -56,7 +61,7 @@ def _looked_up(backend: str, values: Mapping[str, str]) -> tuple[dict[str, str],
     found, wrong = {}, {}
     for name, host in hosts(BACKENDS[backend], values).items():
         try:
-            found[name] = refuse_local(host, allow_local=_allow_local())
+            found[name] = refuse_local(host, allow_local=_allow_local(), refused=_refused())
         except HostRefused as refused:
             wrong[name] = refused.reason
     return found, wrong
@@ -85,7 +90,7 @@ def engine_remote(remote: Remote) -> engine.Remote:
         for name, text in readable.items()
     }
     hidden = frozenset({*readable.values(), *parameters.values()})
-    if backend.pinned and not _allow_local():
+    if backend.pinned and (_refused() or not _allow_local()):
         parameters |= {name: f"[{text}]" if ":" in text else text for name, text in found.items()}
     return engine.Remote(
         remote.name,
@@ -93,6 +98,7 @@ def engine_remote(remote: Remote) -> engine.Remote:
         {**remote.options, **parameters},
         hidden,
         confined=not _allow_local(),
+        refused=_refused(),
     )
 
 
