@@ -86,9 +86,12 @@ class Part:
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
+            children = _children(self._process.pid)
             self._process.send_signal(how)
             self.thaw()
             self._process.wait(_TIMEOUT)
+            # Another one does not start in its folder while one of them lives.
+            wait_for(lambda: not any(map(_lives, children)), _TIMEOUT)
             self._process = None
 
     def _command(self) -> list[str]:
@@ -203,6 +206,13 @@ def _children(parent: int) -> list[int]:
             if entry.read_bytes().rpartition(b")")[2].split()[1] == b"%d" % parent:
                 found.append(int(entry.parent.name))
     return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
 
 
 _NOBODY = pwd.getpwnam("nobody")
