@@ -29,6 +29,7 @@ from portal.web import (
     access,
     error_pages,
     origins,
+    rate_limits,
     routes,
 )
 from portal.web.extensions import csrf
@@ -116,6 +117,7 @@ def build_app(
     csrf.init_app(app)
     origins.init_app(app)
     access.init_app(app)
+    rate_limits.init_app(app, settings)
     routes.init_app(app)
     error_pages.init_app(app)
     _templates(app, settings)

@@ -20,6 +20,8 @@ BAD = [
     ("PORTAL_TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
     ("PORTAL_TRUSTED_PROXIES", "all", "integer"),
     ("PORTAL_SOCKETS_PER_USER", "0", "greater than or equal to 1"),
+    ("PORTAL_RATE_LIMIT_API", "-1", "greater than or equal to 0"),
+    ("PORTAL_RATE_LIMIT_EXPORTS", "few", "integer"),
     ("PORTAL_LOG_FORMAT", "xml", "'text' or 'json'"),
     ("PORTAL_SECRET_KEY", "short", "at least 32 characters"),
     ("PORTAL_ADMIN_PASSWORD", "x" * 1025, "at most 1024 characters"),

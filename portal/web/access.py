@@ -16,8 +16,12 @@ from portal.realtime.cache import caches
 from portal.runtime.fair_turns import never
 from portal.services import actor as actors
 from portal.services.accounts import api_tokens, sessions
+from portal.services.accounts.sign_in_limits import network
 from portal.services.actor import Actor
+from portal.web import rate_limits
 from portal.web.extensions import csrf, login_manager
+from portal.web.origins import SAFE
+from portal.web.rate_limits import RequestKind
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -70,6 +74,7 @@ def init_app(app: Flask) -> None:
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     app.before_request(_admit_program)
     app.before_request(_refuse_forgery)
+    app.before_request(_refuse_excess)
     app.before_request(_enforce)
     app.after_request(_note_presence)
 
@@ -129,6 +134,7 @@ def _admit_program() -> None:
         return
     token = api_tokens.live_token(text.strip())
     if token is None:
+        _charge_stranger()
         raise SignedOut("This token is unknown, has expired or was revoked.")
     user = token.user
     user.api_token_id, user.ceiling = token.id, Scope(token.scope).role
@@ -144,6 +150,44 @@ def _refuse_forgery() -> None:
     if request.path.startswith(API) and not current_user.is_authenticated:
         return  # _enforce refuses them: no endpoint below /api/v1/ is public
     csrf.protect()
+
+
+def _refuse_excess() -> None:
+    """Comes after the forgeries: another site must not use up what its victim may ask for."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "background", False) or getattr(view, "limited_as", "") is None:
+        return
+    if request.method not in SAFE and getattr(view, "right", None) == _PUBLIC:
+        return  # signing in has limits of its own
+    if not current_user.is_authenticated:
+        _charge_stranger()
+        return
+    user, kind = me(), _kind_of(view)
+    if user.api_token_id:
+        key = f"token {user.api_token_id}"
+    else:
+        key = f"session {user.session_id}" if kind is RequestKind.REFRESHES else f"user {user.id}"
+    rate_limits.charge(kind, key, shown=_is_of_api())
+
+
+def _charge_stranger() -> None:
+    rate_limits.charge(RequestKind.STRANGERS, network(address()), shown=_is_of_api())
+
+
+def _kind_of(view: Callable[..., Any] | None) -> RequestKind:
+    declared: RequestKind | None = getattr(view, "limited_as", None)
+    if declared is not None:
+        return declared
+    if request.method not in SAFE:
+        return RequestKind.CHANGES
+    if _is_of_api():
+        return RequestKind.API
+    by_itself = request.headers.get("HX-Request") == "true"
+    return RequestKind.REFRESHES if by_itself else RequestKind.PAGES
+
+
+def _is_of_api() -> bool:
+    return request.path.startswith(API)
 
 
 def _enforce() -> None:

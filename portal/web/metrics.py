@@ -19,6 +19,7 @@ from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import create, listing, statistics
 from portal.services.runtime import runtime
+from portal.web.rate_limits import LimitedRequests
 from portal.web.sockets import handlers
 
 
@@ -88,6 +89,11 @@ def _of_this_process() -> Iterator[Metric]:
             "portal_requests_refused",
             "Requests refused for a defect of their head, before anything of them was kept.",
             current()[RefusedHeads],
+        ),
+        (
+            "portal_requests_limited",
+            "Requests refused because there were too many of their kind within a minute.",
+            current()[LimitedRequests],
         ),
         (
             "portal_queue_messages_ignored",

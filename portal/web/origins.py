@@ -19,7 +19,8 @@ from portal.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_SAFE = ("GET", "HEAD", "OPTIONS")
+#: Methods that change nothing.
+SAFE = ("GET", "HEAD", "OPTIONS")
 _OURS = ("same-origin", "none")
 _MARKS_OF_A_PROXY = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")
 
@@ -36,7 +37,7 @@ def _refuse_other_sites() -> None:
     must be the requested host. The scheme is not compared: a proxy that sends no headers hides it.
     Programs send neither header.
     """
-    if request.method in _SAFE:
+    if request.method in SAFE:
         return
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")

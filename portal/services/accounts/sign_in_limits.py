@@ -45,7 +45,7 @@ Limits = dict[str, Allowance]
 
 def limits_of(tx: Session, username: str, address: str) -> Limits:
     """Returns the limits that a try of this name from this address counts against."""
-    place = _network(address)
+    place = network(address)
     known = tx.scalar(
         select(KnownAddress.user_id)
         .join(User, User.id == KnownAddress.user_id)
@@ -95,7 +95,7 @@ def remember_address(tx: Session, user_id: int, address: str) -> None:
     more."""
     moment = now()
     seen = insert_into(tx, KnownAddress).values(
-        user_id=user_id, address=_network(address), seen_at=moment
+        user_id=user_id, address=network(address), seen_at=moment
     )
     tx.execute(
         seen.on_conflict_do_update(
@@ -138,7 +138,7 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """Returns the network of an IPv6 address: a customer has 2**64 addresses, which count as
     one."""
     try:

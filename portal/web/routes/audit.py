@@ -12,6 +12,7 @@ from portal.models import AuditEntry, Role
 from portal.services import audit
 from portal.services.audit import AuditFilter
 from portal.web.access import actor, me, requires
+from portal.web.rate_limits import RequestKind, limited_as
 from portal.web.routes import export
 from portal.web.routes.days import period
 from portal.web.routes.paging import page_number
@@ -52,6 +53,7 @@ def index() -> str | tuple[str, int]:
 
 @blueprint.post("/export")
 @requires(Role.ADMIN)
+@limited_as(RequestKind.EXPORTS)
 def download() -> Response:
     """A POST, because each download is recorded: a link on another site must not fill the log."""
     form = request.form.get("format", "")

@@ -10,6 +10,7 @@ from portal.services.storage.folders import Folder
 from portal.services.storage.turns import AGAIN_AFTER
 from portal.transfers.local_paths import Roots
 from portal.web.access import actor, requires
+from portal.web.rate_limits import RequestKind, limited_as
 from portal.web.routes.paging import page_number
 
 Answer = tuple[str, int, dict[str, str]]
@@ -22,6 +23,7 @@ _PANEL = "browse/_panel.html"
 
 @blueprint.get("")
 @requires(Role.OPERATOR)
+@limited_as(RequestKind.STORAGES)
 def show() -> Answer:
     """``?at=``: the address in the field; ``?q=``: part of a name; ``?page=``: the page of the
     folder; ``?side=``: which field it is for."""
@@ -35,6 +37,7 @@ def show() -> Answer:
 
 @blueprint.post("/folders")
 @requires(Role.OPERATOR)
+@limited_as(RequestKind.STORAGES)
 def create() -> Answer:
     at = request.form.get("at", "")[:_MAX_LENGTH]
     name = request.form.get("name", "")[:_MAX_LENGTH]

@@ -16,18 +16,21 @@ from portal.services.runtime import runtime
 from portal.web import origins
 from portal.web.access import public
 from portal.web.metrics import registry
+from portal.web.rate_limits import limited_as
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
 @public
+@limited_as(None)
 def healthz() -> Response:
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
 @public
+@limited_as(None)
 def readyz() -> Response:
     """Answers 200, or 503 with the parts that are down."""
     parts = readiness.parts()
@@ -42,6 +45,7 @@ def readyz() -> Response:
 
 @blueprint.get("/metrics")
 @public
+@limited_as(None)
 def metrics() -> Response:
     if not _may_read_metrics():
         raise NotFound("Page not found.")

@@ -18,6 +18,7 @@ from portal.services.jobs.history import HistoryLine
 from portal.services.jobs.totals import DIFFERENT, Total
 from portal.transfers.states import ENDINGS, JobStatus
 from portal.web.access import actor, me, requires
+from portal.web.rate_limits import RequestKind, limited_as
 from portal.web.routes import export
 from portal.web.routes.history_filter import FIELDS, LOCAL_ONLY, read
 
@@ -76,6 +77,7 @@ def index() -> str | tuple[str, int]:
 
 @blueprint.post("/export")
 @requires(Role.VIEWER)
+@limited_as(RequestKind.EXPORTS)
 def download() -> Response:
     """A POST, because each download is recorded: a link on another site must not fill the log."""
     typed = _strip_all(request.form)

@@ -14,6 +14,7 @@ from portal.services.jobs.log_format import LEVELS, LogEntry
 from portal.services.jobs.log_reading import Extract, Gap, Wanted
 from portal.transfers.states import goes_on
 from portal.web.access import background, job_or_404, requires
+from portal.web.rate_limits import RequestKind, limited_as
 
 blueprint = Blueprint("job_logs", __name__)
 
@@ -86,6 +87,7 @@ def tail(job_id: int) -> Response:
 
 @blueprint.get("/jobs/<big_id:job_id>/log/download")
 @requires(Role.VIEWER)
+@limited_as(RequestKind.EXPORTS)
 def download(job_id: int) -> Response:
     job_or_404(job_id)
     response = Response(_text(job_id), content_type="text/plain; charset=utf-8")

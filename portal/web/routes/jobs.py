@@ -26,6 +26,7 @@ from portal.web.forms.jobs import (
     ConfirmPlanForm,
     JobForm,
 )
+from portal.web.rate_limits import RequestKind, limited_as
 from portal.web.routes.fragments import fragment, tag_of, unchanged
 from portal.web.routes.job_logs import TAIL_LINES, end_of
 from portal.web.routes.job_speeds import chart_of
@@ -86,6 +87,7 @@ def create() -> Response | tuple[str, int]:
 
 @blueprint.post("/jobs/preview")
 @requires(Role.OPERATOR)
+@limited_as(RequestKind.STORAGES)
 def preview() -> str | tuple[str, int] | tuple[str, int, dict[str, str]]:
     """Shows the form again, with the files of its source that pass its filters."""
     form = JobForm()

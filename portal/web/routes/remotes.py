@@ -9,6 +9,7 @@ from portal.services import bandwidth_budgets
 from portal.services.storage import remotes
 from portal.web.access import actor, me, requires
 from portal.web.forms.remotes import RemoteForm, form_for, help_of
+from portal.web.rate_limits import RequestKind, limited_as
 
 blueprint = Blueprint("remotes", __name__, url_prefix="/remotes")
 
@@ -92,6 +93,7 @@ def change(remote_id: int) -> Response | tuple[str, int]:
 
 @blueprint.post("/<id:remote_id>/test")
 @requires(Role.ADMIN)
+@limited_as(RequestKind.STORAGES)
 def test(remote_id: int) -> Response:
     remotes.test(remote_id, actor=actor())
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)

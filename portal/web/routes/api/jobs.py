@@ -155,7 +155,7 @@ def list_jobs(query: JobsQuery) -> Answer:
         201: "The new job. It starts right away, or queues if all slots are busy.",
         200: "The job that was created with this key before.",
     },
-    refusals={429: "You have as many open jobs as one user may have."},
+    refusals={429: "You have as many open jobs as one user may have, or sent too many requests."},
     answer_headers=_LOCATION,
 )
 def create_job(body: NewJob, headers: IdempotencyHeaders) -> Answer:

@@ -23,7 +23,8 @@ _ABOUT = (
     "Create transfers, watch them, cancel and retry them; for admins, users as well. A request"
     " bears a token made on the page API tokens (Authorization: Bearer tp_…); a token does what its"
     " scope and its user's role both allow. A signed-in browser may use its session instead, with"
-    " the header X-CSRFToken on what changes something. Times are UTC."
+    " the header X-CSRFToken on what changes something. Times are UTC. The headers"
+    " RateLimit and RateLimit-Policy say how many requests are left within the minute."
 )
 _REFUSALS = {
     400: "The body is not JSON; or, with a session, the CSRF token is missing.",
@@ -33,6 +34,7 @@ _REFUSALS = {
     413: "The body is larger than 64 KiB.",
     415: "The content type is not application/json.",
     422: "A field is unknown, missing or wrong; errors says which and why.",
+    429: "Too many requests within a minute; Retry-After says when to ask again.",
 }
 
 
@@ -171,7 +173,7 @@ def _responses(one: ApiOperation, references: dict[Any, Json]) -> Json:
 def _usual_refusals(one: ApiOperation) -> set[int]:
     """Returns the refusals that follow from the declaration itself."""
     return (
-        {401, 422}
+        {401, 422, 429}
         | ({403} if one.right != Role.VIEWER else set())
         | ({404} if one.numbers else set())
         | ({400} if one.method == "POST" else set())

@@ -15,6 +15,7 @@ from portal.services.storage.remotes import Draft
 from portal.transfers.locations import NAME_LENGTH
 from portal.transfers.validation import BANDWIDTH_LENGTH
 from portal.web.access import actor, me
+from portal.web.rate_limits import RequestKind, limited_as
 from portal.web.routes.api.operations import Answer, operation
 from portal.web.routes.api.shapes import RequestBody, ResponseBody, Timestamp
 
@@ -179,8 +180,11 @@ def change_remote(remote_id: int, body: ChangedRemote) -> RemoteInFull:
     right=Role.ADMIN,
     shape=RemoteInFull,
     answers={200: "The remote with the verdict."},
-    refusals={429: "Two of your questions to storages wait for an answer already."},
+    refusals={
+        429: "Two of your questions to storages wait already, or you sent too many requests."
+    },
 )
+@limited_as(RequestKind.STORAGES)
 def test_remote(remote_id: int) -> RemoteInFull:
     """Test the connection of a remote"""
     return _to_shape(remotes.test(remote_id, actor=actor()))
