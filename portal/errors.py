@@ -16,7 +16,10 @@ class NotFound(PortalError):
 
 
 class Forbidden(PortalError):
+    """``reason``: in the words of the log and the metrics."""
+
     status = 403
+    reason = "forbidden"
 
 
 class Conflict(PortalError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
 from flask import session as browser_session
 from flask_login import current_user
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal.db.session import session
 from portal.errors import Forbidden, NotFound, PortalError
@@ -15,6 +17,7 @@ from portal.models import Job, Role, Scope, User
 from portal.realtime.cache import caches
 from portal.runtime.fair_turns import never
 from portal.services import actor as actors
+from portal.services import refusals
 from portal.services.accounts import api_tokens, sessions
 from portal.services.accounts.sign_in_limits import network
 from portal.services.actor import Actor
@@ -126,6 +129,21 @@ def user_or_404(user_id: int) -> User:
     return user
 
 
+def note_refusal(reason: str, *, forged: bool = False) -> None:
+    """Notes that this request is refused. ``forged``: by what its browser was made to send; another
+    site must write nothing into the audit log."""
+    with suppress(SQLAlchemyError):  # the database may be away; then nobody is known
+        account = me() if current_user.is_authenticated else None
+        refusals.note(reason, Actor(account, address()), target=_asked_for(), into_audit=not forged)
+
+
+def _asked_for() -> str:
+    # The address of a one-time link is a secret.
+    rule = request.url_rule
+    secret = rule is not None and "token" in rule.arguments
+    return f"{request.method} {rule.rule if rule is not None and secret else request.path}"
+
+
 def _admit_program() -> None:
     """Below /api/v1/ a token decides alone. A request with a token never uses a session, even if it
     also sends cookies and the token is invalid."""
@@ -134,6 +152,8 @@ def _admit_program() -> None:
         return
     token = api_tokens.live_token(text.strip())
     if token is None:
+        owner = api_tokens.owner_of(text.strip())
+        refusals.note("unknown token", Actor(owner, address()), target=_asked_for())
         _charge_stranger()
         raise SignedOut("This token is unknown, has expired or was revoked.")
     user = token.user
@@ -182,8 +202,9 @@ def _kind_of(view: Callable[..., Any] | None) -> RequestKind:
         return RequestKind.CHANGES
     if _is_of_api():
         return RequestKind.API
-    by_itself = request.headers.get("HX-Request") == "true"
-    return RequestKind.REFRESHES if by_itself else RequestKind.PAGES
+    return (
+        RequestKind.REFRESHES if request.headers.get("HX-Request") == "true" else RequestKind.PAGES
+    )
 
 
 def _is_of_api() -> bool:

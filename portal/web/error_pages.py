@@ -21,9 +21,10 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.db.session import AWAY, has_no_room, session
-from portal.errors import Invalid, PortalError, TooMany, Unavailable
-from portal.web.access import API, SignedOut
+from portal.errors import Forbidden, Invalid, PortalError, TooMany, Unavailable
+from portal.web.access import API, SignedOut, note_refusal
 from portal.web.extensions import login_manager
+from portal.web.origins import OtherSite
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,8 @@ def _signed_out(error: SignedOut) -> Response:
 
 
 def _portal_error(error: PortalError) -> Response:
+    if isinstance(error, Forbidden):
+        note_refusal(error.reason, forged=isinstance(error, OtherSite))
     errors = error.errors if isinstance(error, Invalid) else {}
     response = _answer(error.status, error.message, errors)
     if isinstance(error, TooMany):
@@ -90,6 +93,7 @@ def _portal_error(error: PortalError) -> Response:
 
 
 def _stale_form(_error: CSRFError) -> Response:
+    note_refusal("forged form", forged=True)
     return _answer(400, "This form has expired. Reload the page and send it again.")
 
 

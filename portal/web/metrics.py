@@ -18,6 +18,7 @@ from portal.runtime.context import current
 from portal.runtime.version import __version__
 from portal.services import workers
 from portal.services.jobs import create, listing, statistics
+from portal.services.refusals import NotedRefusals
 from portal.services.runtime import runtime
 from portal.web.rate_limits import LimitedRequests
 from portal.web.sockets import handlers
@@ -89,6 +90,11 @@ def _of_this_process() -> Iterator[Metric]:
             "portal_requests_refused",
             "Requests refused for a defect of their head, before anything of them was kept.",
             current()[RefusedHeads],
+        ),
+        (
+            "portal_refusals",
+            "What was refused for a right, a token, a form, a password, a site or a host.",
+            current()[NotedRefusals].counts,
         ),
         (
             "portal_requests_limited",

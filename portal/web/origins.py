@@ -10,19 +10,22 @@ from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication
 
-import structlog
 from flask import Flask, request
 from werkzeug.wrappers import Request, Response
 
 from portal.errors import Forbidden
+from portal.services import refusals
+from portal.services.actor import Actor
 from portal.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 #: Methods that change nothing.
 SAFE = ("GET", "HEAD", "OPTIONS")
 _OURS = ("same-origin", "none")
 _MARKS_OF_A_PROXY = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")
+
+
+class OtherSite(Forbidden):
+    reason = "other site"
 
 
 def init_app(app: Flask) -> None:
@@ -43,8 +46,7 @@ def _refuse_other_sites() -> None:
     origin = request.headers.get("Origin")
     if site in _OURS or (site is None and (origin is None or _names(origin, request.host))):
         return
-    log.warning("form refused: it came from another site", origin=origin, site=site)
-    raise Forbidden(
+    raise OtherSite(
         "This request came from another site. If you did send it from this one, the proxy in "
         "front of the portal hides the name you asked for; the connection doctor says more."
     )
@@ -109,7 +111,8 @@ class TrustedHosts:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if _is_probe(environ) or self._knows(environ):
             return self._wsgi(environ, start_response)
-        log.warning("request refused: unknown host", host=environ.get("HTTP_HOST", ""))
+        sender = Actor(address=environ.get("REMOTE_ADDR", ""))
+        refusals.note("unknown host", sender, host=environ.get("HTTP_HOST", "")[:200])
         refusal = Response(
             "The portal is not known by this name. If it should be, PORTAL_ALLOWED_HOSTS has to "
             "name it.\n",

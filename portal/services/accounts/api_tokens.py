@@ -117,6 +117,12 @@ def live_token(text: str) -> ApiToken | None:
     return _touch(token)
 
 
+def owner_of(text: str) -> User | None:
+    """Returns whose token has this text, though it may have expired or its user be disabled."""
+    token = session.scalar(select(ApiToken).where(ApiToken.token_hash == _digest(text)))
+    return token.user if token is not None else None
+
+
 def _touch(token: ApiToken) -> ApiToken | None:
     """Notes the use, at most once a minute. Returns the token as it is afterwards."""
     token_id, old = token.id, now() - _TOUCH_EVERY

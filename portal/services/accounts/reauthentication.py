@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from portal.db.session import write
 from portal.errors import Invalid, TooMany
-from portal.services import audit
+from portal.services import audit, refusals
 from portal.services.accounts import passwords, sign_in_limits
 from portal.services.actor import Actor
 
@@ -27,6 +27,7 @@ def check_password(actor: Actor, password: str) -> None:
         detail = "wrong password"
         audit.record(tx, "re-authentication", actor, detail=detail, outcome="refused")
         tx.commit()
+    refusals.note("wrong password", actor, into_audit=False)
     raise Invalid({"current_password": WRONG_PASSWORD})
 
 

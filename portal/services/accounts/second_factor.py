@@ -14,7 +14,7 @@ from portal.db.session import session, write
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import LoginSession, RecoveryCode, SecondFactor, User
 from portal.realtime import publish
-from portal.services import audit
+from portal.services import audit, refusals
 from portal.services.accounts import one_time_codes, reauthentication, sessions
 from portal.services.actor import Actor
 from portal.services.runtime import runtime
@@ -211,6 +211,7 @@ def _refuse(actor: Actor, action: str) -> NoReturn:
             outcome="refused",
         )
         tx.commit()
+    refusals.note("wrong code", actor, into_audit=False)
     raise Invalid({"code": _WRONG})
 
 

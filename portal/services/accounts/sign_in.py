@@ -14,7 +14,7 @@ from portal.db.session import write
 from portal.errors import TooMany
 from portal.models import LoginSession, User
 from portal.realtime import publish
-from portal.services import audit
+from portal.services import audit, refusals
 from portal.services.accounts import (
     passwords,
     second_factor,
@@ -54,6 +54,7 @@ def prove(username: str, password: str, *, address: str) -> Proof | None:
             unknown = Actor(address=address, alias=username)
             audit.record(tx, "sign-in", unknown, outcome="refused")
             tx.commit()
+        refusals.note("wrong sign-in", Actor(address=address))
         return None
     return Proof(known.id, _with_present_cost(known.id, known.password_hash, password))
 

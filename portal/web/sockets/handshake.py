@@ -17,8 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from portal.db.session import log_failure
+from portal.services import refusals
 from portal.services.accounts import principals
 from portal.services.accounts.principals import Principal
+from portal.services.actor import Actor
 from portal.web import origins
 from portal.web.middleware.session_cookie import SessionCookieReader
 
@@ -70,7 +72,8 @@ class HandshakeGuard:
 
     def _handshake(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if not origins.is_same(environ):
-            log.warning("socket refused: foreign origin", origin=environ["HTTP_ORIGIN"])
+            sender = Actor(address=environ.get("REMOTE_ADDR", ""))
+            refusals.note("other site", sender, origin=environ["HTTP_ORIGIN"][:200])
             return _refuse(403, "This origin may not connect.")(environ, start_response)
         try:
             principal = self._principal(environ)
