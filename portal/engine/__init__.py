@@ -1,6 +1,7 @@
 """rclone: command line, process, statistics, exit codes. Knows neither the web nor the database."""
 
 from portal.engine.answers.backend_options import BackendOption, options_of
+from portal.engine.answers.host_keys import list_and_learn
 from portal.engine.answers.listing import (
     Entry,
     Listing,
@@ -63,6 +64,7 @@ __all__ = [
     "end_orphans",
     "end_processes_of",
     "is_marker",
+    "list_and_learn",
     "list_folder",
     "list_matching",
     "make_folder",

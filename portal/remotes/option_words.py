@@ -42,7 +42,8 @@ _HELPS = {
     "user": "",
     "service_account_credentials": "The whole JSON key file of the service account.",
     "anonymous": "For public buckets, without a key.",
-    "host_keys": "The server must have one of these keys. Paste the lines that ssh-keyscan prints.",
+    "host_keys": "The server must have one of these keys. Paste the lines that ssh-keyscan prints, "
+    "or leave it empty: the first test that succeeds pins the key that the server shows.",
     "sas_url": "Instead of account and key: an address with a signature.",
     "account": "",
     "key": "",

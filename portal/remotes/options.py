@@ -192,9 +192,9 @@ def _pem(text: str) -> str:
     return text.replace("\n", "\\n")
 
 
-def _host_keys(text: str) -> str:
+def host_keys(text: str) -> str:
     """``algorithm key``, separated by commas, as rclone wants them. Lines of ssh-keyscan and of
-    known_hosts begin with the host; a public key may end with a comment."""
+    known_hosts begin with the host; a public key may end with a comment. Raises Refused."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = [_HOST_KEY.findall(line) for line in lines]
     if len(text) > MAX_KEY_LENGTH or not all(found):
@@ -233,6 +233,6 @@ _RULES: dict[str, Callable[[str], str]] = {
     "region": lambda text: _matching(_LABEL, text, "Use letters, digits and dashes."),
     "tenant": lambda text: _matching(_NAMES, text, "Use letters, digits, dots and dashes."),
     "key_pem": _pem,
-    "host_keys": _host_keys,
+    "host_keys": host_keys,
     "service_account_credentials": _service_account,
 }

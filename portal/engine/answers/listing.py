@@ -58,12 +58,21 @@ def list_folder(
     *,
     seconds: float,
     is_unwanted: Callable[[], bool] = lambda: False,
+    learned: Path | None = None,
 ) -> Listing:
-    """Folders first, then files, each by name. Raises EngineError if rclone cannot be started, and
-    as its subclass Abandoned once ``is_unwanted``."""
-    wanted = ["lsjson", "--no-mimetype", "--no-modtime", "--", address(remote, path)]
+    """Folders first, then files, each by name. ``learned``: a file of settings to which rclone adds
+    the host key that the server shows. Raises EngineError if rclone cannot be started, and as its
+    subclass Abandoned once ``is_unwanted``."""
+    learns = ["--sftp-pin-host-key"] if learned is not None else []
+    wanted = ["lsjson", "--no-mimetype", "--no-modtime", *learns, "--", address(remote, path)]
     answer = run_once(
-        rclone, wanted, remote, seconds=seconds, most=_MAX_BYTES, is_unwanted=is_unwanted
+        rclone,
+        wanted,
+        remote,
+        seconds=seconds,
+        most=_MAX_BYTES,
+        config=learned,
+        is_unwanted=is_unwanted,
     )
     listed = ListingReader(answer)
     shown = (entry for entry in map(_entry, listed.entries()) if not is_marker(entry.name))

@@ -54,11 +54,13 @@ def run_once(
     seconds: float,
     most: int,
     paths: Sequence[str] = (),
+    config: Path | None = None,
     began: Callable[[Callable[[], None]], None] | None = None,
     is_unwanted: Callable[[], bool] = lambda: False,
 ) -> RcloneAnswer:
     """Waits at most ``seconds`` for at most ``most`` bytes. ``began`` is called with a function
     that ends rclone early, from any thread. ``paths``: paths of this machine that rclone may read.
+    ``config``: a file of settings, in a folder of its own, that rclone may change.
     ``is_unwanted`` is asked now and then; once it is true, rclone is ended.
     Raises EngineError if rclone cannot be started, Abandoned if the answer became unwanted."""
     ensure_executable(rclone)
@@ -66,11 +68,15 @@ def run_once(
     begun = time.monotonic()
     try:
         group = ProcessGroup(
-            [*start, *arguments[:1], "--config", "", *SHORT_WAITS, *arguments[1:]],
+            [*start, *arguments[:1], "--config", str(config or ""), *SHORT_WAITS, *arguments[1:]],
             {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **(variables(remote) if remote else {})},
             output=True,
             rules=confinement.of_question(
-                rclone, setpriv_path(), paths=paths, remote=remote is not None
+                rclone,
+                setpriv_path(),
+                paths=paths,
+                remote=remote is not None,
+                changed=config.parent if config is not None else None,
             ),
         )
     except OSError as error:

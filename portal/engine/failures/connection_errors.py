@@ -76,6 +76,11 @@ CONNECTION_ERRORS: tuple[KnownReason, ...] = (
         "The server accepts the user but does not offer SFTP. Enable it there.",
     ),
     KnownReason(
+        r"no common algorithm for host key",
+        "The server has no host key of the pinned kind any more. Ask whoever runs it for the "
+        "fingerprint of the new key; an admin can then accept it on the remote's page.",
+    ),
+    KnownReason(
         r"no common algorithm",
         "The server and rclone share no encryption method. Update the server's SSH.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 
 from portal.engine.failures.connection_errors import CONNECTION_ERRORS, FIRST_CONTACT
 from portal.engine.failures.reasons import KnownReason
@@ -240,8 +241,9 @@ def retryable_reason(error_lines: Sequence[str]) -> KnownReason | None:
 
 def _found(text: str, reasons: tuple[KnownReason, ...] = _ERRORS) -> KnownReason | None:
     for reason in reasons:
-        if re.search(reason.pattern, text, re.IGNORECASE):
-            return reason
+        if found := re.search(reason.pattern, text, re.IGNORECASE):
+            named = found.groupdict()
+            return replace(reason, sentence=reason.sentence.format(**named)) if named else reason
     return None
 
 

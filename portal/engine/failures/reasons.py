@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownReason:
-    """``pattern``: a regular expression; case does not matter.
+    """``pattern``: a regular expression; case does not matter. What its named groups have found
+    stands in ``sentence``, between braces.
 
     ``is_retryable``: True if another try may well succeed; False if every try would fail until
     somebody does something; None if the error is about one file only: then rclone's exit code

@@ -15,8 +15,19 @@ def _reason(
     return KnownReason(pattern, sentence, None if one_file else bool(retry_words), retry_words)
 
 
+_FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
+
 #: The particular first.
 STORAGE_ERRORS: tuple[KnownReason, ...] = (
+    KnownReason(
+        r"host key mismatch for [^\n]*: server offered (?P<kind>[a-z0-9@.-]+) key with "
+        rf"fingerprint (?P<offered>{_FINGERPRINT}); pinned fingerprints for this algorithm: "
+        rf"(?P<pinned>{_FINGERPRINT}(?:, ?{_FINGERPRINT})*)",
+        "The server's host key is not the pinned one. It shows {offered} ({kind}); pinned is "
+        "{pinned}. Either the server has a new key, or another one answers in its place. Ask "
+        "whoever runs it for the fingerprint; an admin can then accept the new key on the remote's "
+        "page.",
+    ),
     _reason(
         ("not allowed by ruleset",),
         "The storage leads to the portal's own machine, to a service that only it can see, or to a "

@@ -65,15 +65,22 @@ def problem(rclone: Path, private: Iterable[Path] = ()) -> str | None:
 
 
 def of_question(
-    rclone: Path, setpriv: str, *, paths: Iterable[str], remote: bool
+    rclone: Path,
+    setpriv: str,
+    *,
+    paths: Iterable[str],
+    remote: bool,
+    changed: Path | None = None,
 ) -> Ruleset | None:
     """Returns the rules for a question about these local ``paths`` or a ``remote``, or None if it
-    cannot be confined."""
+    cannot be confined. ``changed``: a folder that rclone may write to."""
     if problem(rclone) is not None:
         return None
     rules = _basis(rclone, setpriv, network=remote)
     for path in map(Path, paths):
         _allow_source(rules, path, None, takes=False)
+    if changed is not None:
+        rules.allow_path(str(changed), _CHANGE)
     return rules
 
 

@@ -175,6 +175,15 @@ def test(remote: Remote, path: str, *, actor: Actor) -> tuple[engine.Listing, bo
         )
 
 
+def list_and_learn(remote: Remote, path: str, *, actor: Actor) -> tuple[engine.Listing, str]:
+    """Returns what is in the folder of an SFTP remote without host keys, and the key that its
+    server has shown, in rclone's form."""
+    with _turn(actor):
+        return engine.list_and_learn(
+            _rclone(), engine_remote(remote), path, seconds=TIMEOUT, is_unwanted=actor.is_gone
+        )
+
+
 def list_matching(
     remote: Remote | None, path: str, options: Options, *, actor: Actor
 ) -> engine.Matching:

@@ -16,15 +16,15 @@ from portal.db.session import session, write
 from portal.engine.safety import same_place
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Job, Remote, Role, User
+from portal.remotes import host_keys
 from portal.remotes import options as parameters
 from portal.remotes.backends import BACKENDS, Backend
 from portal.services import audit, bandwidth_budgets
 from portal.services.actor import Actor
 from portal.services.runtime import runtime
-from portal.services.storage import connections
+from portal.services.storage import connections, verdicts
 from portal.transfers import locations
 from portal.transfers.bandwidth import InvalidBandwidth
-from portal.transfers.counted import counted
 from portal.transfers.local_paths import PathRefused
 
 #: The lowest role to which a remote may be opened: nobody below it creates jobs.
@@ -194,10 +194,11 @@ def delete(remote_id: int, *, actor: Actor) -> Remote:
 
 
 def test(remote_id: int, *, actor: Actor) -> Remote:
-    """Asks the storage, and stores the verdict with the remote. Raises TooMany and GivenUp."""
+    """Asks the storage, and stores the verdict with the remote. The first test that succeeds pins
+    the host key of an SFTP server. Raises TooMany and GivenUp."""
     asked = find_to_ask(remote_id)
     try:
-        works, verdict = _verdict(asked, actor)
+        works, verdict, shown = verdicts.test(asked, actor)
     except connections.GivenUp as given_up:
         with write() as tx:
             _note(tx, "remote.test", asked, actor, given_up.message, "failed")
@@ -207,9 +208,51 @@ def test(remote_id: int, *, actor: Actor) -> Remote:
         remote = _lock_remote(tx, remote_id)
         if remote.version == asked.version:
             remote.tested_at, remote.works, remote.verdict = now(), works, verdict
+            if works and shown:
+                _pin(tx, remote, shown, actor, "learned at the first test")
         _note(tx, "remote.test", remote, actor, verdict, "ok" if works else "failed")
         tx.commit()
     return remote
+
+
+def accept_host_key(remote_id: int, fingerprint: str, *, actor: Actor) -> Remote:
+    """Pins the key that the SFTP server shows now instead of the old one, if it has this
+    fingerprint. Raises Conflict if it shows another one or does not work, Stale if the remote was
+    changed meanwhile, TooMany and GivenUp."""
+    asked = find_to_ask(remote_id)
+    if asked.backend != "sftp":
+        raise NotFound("Only SFTP servers have host keys.")
+    old = asked.options.get("host_keys", "")
+    asked.options = {name: text for name, text in asked.options.items() if name != "host_keys"}
+    works, verdict, shown = verdicts.test(asked, actor)
+    if not works:
+        raise Conflict(f"Nothing was changed, because the server could not be tested. {verdict}")
+    typed = f"SHA256:{fingerprint.strip().removeprefix('SHA256:').rstrip('=')}"
+    if typed not in {key.fingerprint for key in host_keys.read(shown)}:
+        raise Conflict(
+            f"Nothing was changed: the server shows {_in_words(shown)}, which is not the "
+            "fingerprint that you entered."
+        )
+    with write() as tx:
+        remote = _lock_remote(tx, remote_id)
+        if remote.version != asked.version:
+            raise Stale(find(remote_id))
+        remote.tested_at, remote.works, remote.verdict = now(), works, verdict
+        instead = f"accepted instead of {_in_words(old)}" if old else "accepted"
+        _pin(tx, remote, shown, actor, instead)
+        tx.commit()
+    return remote
+
+
+def _pin(tx: Session, remote: Remote, shown: str, actor: Actor, how: str) -> None:
+    """As a change of the remote: a form that was opened before would else remove the key again."""
+    remote.options = {**remote.options, "host_keys": shown}
+    remote.version += 1
+    _note(tx, "remote.host_key", remote, actor, f"{_in_words(shown)}, {how}")
+
+
+def _in_words(pinned: str) -> str:
+    return ", ".join(f"{key.fingerprint} ({key.kind})" for key in host_keys.read(pinned))
 
 
 def lock_usable(tx: Session, remote_ids: tuple[int | None, ...], actor: Actor) -> None:
@@ -263,6 +306,8 @@ def _values(
         # Otherwise somebody who may change a remote could have its secrets sent to their own
         # server.
         errors |= {f"options.{name}": _RETYPE for name in kept if name not in typed}
+        if options.get("host_keys") == before.get("host_keys"):
+            options.pop("host_keys", None)  # that of the server before
     if errors:
         raise Invalid(errors)
     return options, {name: runtime().keys.encrypt(text) for name, text in typed.items()}
@@ -284,37 +329,6 @@ def _changed_limit(remote: Remote, draft: Draft) -> list[str]:
     if remote.max_jobs == _max_jobs(draft):
         return []
     return [f"{remote.max_jobs or 'no limit'} to {_max_jobs(draft) or 'no limit'}"]
-
-
-def _verdict(remote: Remote, actor: Actor) -> tuple[bool, str]:
-    start = remote.start
-    try:
-        found, answers_to_anything = connections.test(remote, start, actor=actor)
-    except connections.Unusable as unusable:
-        return False, unusable.message
-    duration = f"{found.seconds:.1f} s"
-    backend = BACKENDS[remote.backend]
-    if found.missing:
-        return False, f"{_nothing_there(backend, start)} ({duration})"
-    if found.unknown:
-        return False, f"The test failed. rclone says: {found.unknown} ({duration})"
-    if found.problem:
-        return False, f"{found.problem} ({duration})"
-    if answers_to_anything:
-        return False, (
-            f"Something answers there, but it is not {backend.title}: it accepts every request, "
-            f"like an ordinary web page. Check the address. ({duration})"
-        )
-    entries = counted(len(found.entries), "entry", "entries")
-    return True, f"Works: found {entries} in {remote.name}:{start} ({duration})"
-
-
-def _nothing_there(backend: Backend, start: str) -> str:
-    if not start:
-        return "A server answers, but has nothing at this address. Check the whole address."
-    if backend.top == "folder" or "/" in start.strip("/"):
-        return f"It answers, but there is no folder “{start}”."
-    return f"It answers, but there is no {backend.top} “{start}”."
 
 
 def _open_jobs(remote_id: int) -> Any:

@@ -3,6 +3,7 @@ from werkzeug.wrappers import Response
 
 from portal.errors import Invalid, NotFound
 from portal.models import Remote, Role
+from portal.remotes import host_keys
 from portal.remotes.backends import BACKENDS, Backend
 from portal.remotes.option_words import label
 from portal.services import bandwidth_budgets
@@ -99,6 +100,14 @@ def test(remote_id: int) -> Response:
     return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
 
 
+@blueprint.post("/<id:remote_id>/host-key")
+@requires(Role.ADMIN)
+def accept_host_key(remote_id: int) -> Response:
+    remotes.accept_host_key(remote_id, request.form.get("fingerprint", "")[:200], actor=actor())
+    flash("The new host key is pinned.")
+    return redirect(url_for("remotes.edit", remote_id=remote_id), 303)
+
+
 @blueprint.post("/<id:remote_id>/delete")
 @requires(Role.ADMIN)
 def delete(remote_id: int) -> Response:
@@ -121,6 +130,7 @@ def _page(form: RemoteForm, remote: Remote | None = None, stale: str = "") -> st
         remote=remote,
         stale=stale,
         theirs=_theirs(form, remote) if stale and remote else {},
+        pinned=host_keys.read(remote.options.get("host_keys", "")) if remote else (),
         help_of=help_of,
     )
 
