@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,6 +62,11 @@ _ROOM = 64 * 1024
 
 #: Errors that a session raises while the database does not answer.
 AWAY = (OperationalError, InterfaceError, PoolExhausted)
+
+_INSERTS: dict[str, Callable[[Any], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 #: Where a connection keeps which file it reads.
 _FILE = "portal.file"
@@ -163,6 +169,7 @@ def _postgresql_time(element: _DatabaseTime, compiler: Any, **options: Any) -> s
     return f"(statement_timestamp() - make_interval(secs => {ago}))"
 
 
+@lru_cache(100)
 def database_time(ago: float = 0.0) -> _DatabaseTime:
     """The time of the database's clock, so many seconds ago (negative: from now); evaluated there,
     by each statement.
@@ -278,9 +285,25 @@ def write() -> Iterator[Session]:
 
 def insert_into(tx: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that may say what to do ``on_conflict``, which SQLAlchemy has by dialect alone."""
-    if tx.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return _INSERTS[tx.get_bind().dialect.name](table)
+
+
+def add_to_rows(tx: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Adds each of these rows of figures to the row with the same primary key, which is inserted
+    if it is not there. The rows are locked in this order."""
+    tx.execute(_adding(table, tx.get_bind().dialect.name), rows)
+
+
+@cache
+def _adding(table: type[Base], dialect: str) -> sqlite.Insert | postgresql.Insert:
+    statement = _INSERTS[dialect](table.__table__)
+    keys, figures = [], {}
+    for column in table.__table__.columns:
+        if column.primary_key:
+            keys.append(column)
+        else:
+            figures[column.name] = column + statement.excluded[column.name]
+    return statement.on_conflict_do_update(index_elements=keys, set_=figures)
 
 
 def _begin_write() -> Session:

@@ -84,12 +84,12 @@ def holders(place: str) -> list[str]:
 # --- folders of this machine --------------------------------------------------------------------
 
 
-def of_local(path: str) -> str:
+def of_local(path: str, table: Iterable[Mount] | None = None) -> str:
     """The key of a local path: the device and the path on it. Bind mounts, links and mounts of a
     part of one file system give the same key. A path that does not exist yet belongs to the next
-    folder above it that exists."""
+    folder above it that exists. ``table``: what ``mounts`` has just said."""
     real = os.path.realpath(path)
-    return _readable(mount_of(real, mounts()).key(real))
+    return _readable(mount_of(real, mounts() if table is None else table).key(real))
 
 
 def by_path(path: str) -> str:
@@ -116,11 +116,12 @@ def kind_of_local(path: str) -> str:
     return mount_of(os.path.realpath(path), mounts()).kind
 
 
-def of_mounts_below(path: str) -> list[str]:
-    """The keys of what is mounted somewhere below a local path: rclone goes into that too."""
-    real = os.path.realpath(path)
-    inside = real.rstrip("/") + "/"
-    return [_readable(one.key(one.point)) for one in mounts() if one.point.startswith(inside)]
+def of_mounts_below(path: str, table: Iterable[Mount] | None = None) -> list[str]:
+    """The keys of what is mounted somewhere below a local path: rclone goes into that too.
+    ``table``: what ``mounts`` has just said."""
+    inside = os.path.realpath(path).rstrip("/") + "/"
+    found = mounts() if table is None else table
+    return [_readable(one.key(one.point)) for one in found if one.point.startswith(inside)]
 
 
 def _readable(place: str) -> str:

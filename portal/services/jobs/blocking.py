@@ -16,12 +16,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -42,6 +45,14 @@ _CLAIMS = 1_702_129_518_733_001_129  # any number that nobody else uses for an a
 _OPEN = (JobStatus.QUEUED, *ACTIVE)
 _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
 
+# The statements are made once: SQLAlchemy takes longer to put one together than to execute it.
+_TURN = select(func.pg_advisory_xact_lock(_CLAIMS))
+_STORED: Any = JobPlace.__table__
+_OF_JOB = _STORED.c.job_id == bindparam("this_job")
+_PLACES = select(_STORED.c.key, _STORED.c.writes, _STORED.c.replaces).where(_OF_JOB)
+_FORGET = delete(_STORED).where(_OF_JOB)
+_KEEP = insert(_STORED)
+
 
 # --- stored places -------------------------------------------------------------------------------
 
@@ -49,8 +60,7 @@ _GOES_ON = tuple(operation for operation in Operation if not operation.deletes)
 def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
     """Replaces the stored places of this job."""
     used = found.used
-    mine = select(JobPlace.key, JobPlace.writes, JobPlace.replaces)
-    if _used(tx.execute(mine.where(JobPlace.job_id == job_id))) == used:
+    if used_by(tx, job_id) == used:
         return
     forget(tx, job_id)
     if used.all:
@@ -63,11 +73,11 @@ def keep(tx: Session, job_id: int, found: JobPlaces) -> None:
             }
             for key in sorted(used.all)
         ]
-        tx.execute(insert(JobPlace), rows)
+        tx.execute(_KEEP, rows)
 
 
 def forget(tx: Session, job_id: int) -> None:
-    tx.execute(delete(JobPlace).where(JobPlace.job_id == job_id))
+    tx.execute(_FORGET, {"this_job": job_id})
 
 
 def forget_ended() -> None:
@@ -81,10 +91,9 @@ def forget_ended() -> None:
             tx.commit()
 
 
-def used_by(connection: Connection, job_id: int) -> UsedPlaces:
+def used_by(connection: Connection | Session, job_id: int) -> UsedPlaces:
     """Returns the stored places of a job."""
-    query = select(JobPlace.key, JobPlace.writes, JobPlace.replaces)
-    return _used(connection.execute(query.where(JobPlace.job_id == job_id)))
+    return _used(connection.execute(_PLACES, {"this_job": job_id}))
 
 
 def _used(rows: Iterable[Any]) -> UsedPlaces:
@@ -101,16 +110,33 @@ def claim_in_turn(tx: Session) -> None:
     """Lets only one transaction claim at a time, until it ends. If two overlap, the later one sees
     what the earlier one did. SQLite has only one writer anyway."""
     if tx.get_bind().dialect.name == "postgresql":
-        tx.execute(select(func.pg_advisory_xact_lock(_CLAIMS)))
+        tx.execute(_TURN)
 
 
 # --- who waits for whom -------------------------------------------------------------------------
 
 
-def is_alone(job_id: int, used: UsedPlaces) -> list[ColumnElement[bool]]:
-    """Conditions: no other job blocks this one, which uses these places."""
+class Condition(NamedTuple):
+    """``parameters``: those of the conditions, by name."""
+
+    conditions: tuple[ColumnElement[bool], ...]
+    parameters: dict[str, Any]
+
+
+def is_alone(job_id: int, used: UsedPlaces) -> Condition:
+    """No other job blocks this one, which uses these places."""
     if not used.all:
-        return []
+        return Condition((), {})
+    parameters = {
+        "place_of": job_id,
+        **_keys("used", used.all),
+        **_keys("replaced", used.replaced),
+    }
+    return Condition((_is_alone(len(used.all), len(used.replaced)),), parameters)
+
+
+@lru_cache(100)
+def _is_alone(number_used: int, number_replaced: int) -> ColumnElement[bool]:
     mine, other = aliased(Job), aliased(Job)
     # One that is behind may run already: their conflict was discovered too late, their place has
     # changed, or this one has a higher priority by now.
@@ -118,14 +144,15 @@ def is_alone(job_id: int, used: UsedPlaces) -> list[ColumnElement[bool]]:
     in_the_way = (
         select(JobPlace.job_id)
         .join(other, other.id == JobPlace.job_id)
-        .join(mine, mine.id == job_id)
-        .where(other.id != job_id, _in_the_way(used), comes_first)
+        .join(mine, mine.id == bindparam("place_of"))
+        .where(other.id != mine.id, _in_the_way(number_used, number_replaced), comes_first)
     )
-    return [~exists(in_the_way)]
+    return ~exists(in_the_way)
 
 
 def waits(connection: Connection, job_id: int, used: UsedPlaces) -> bool:
-    return bool(used.all) and not connection.scalar(select(and_(*is_alone(job_id, used))))
+    (alone, parameters) = is_alone(job_id, used)
+    return bool(alone) and not connection.scalar(select(*alone), parameters)
 
 
 class Clash(StrEnum):
@@ -151,20 +178,13 @@ class Blocker(NamedTuple):
 def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Blocker]:
     """Returns the job that each of these waits for: the first of those in its way. It takes two
     queries for any number of jobs."""
-    rank: list[Any] = [Job.priority, func.coalesce(Job.first_try_id, Job.id).label("first_try")]
-    place: list[Any] = [JobPlace.key, JobPlace.writes]
     mine: dict[int, list[Any]] = defaultdict(list)
-    query = select(*place, JobPlace.replaces, Job.id, *rank).join(Job, Job.id == JobPlace.job_id)
-    for row in connection.execute(query.where(JobPlace.job_id.in_(job_ids))):
+    for row in connection.execute(_PLACES_OF_JOBS, {"jobs": job_ids}):
         mine[row.id].append(row)
     if not mine:
         return {}
     keys = {row.key for own in mine.values() for row in own}
-    rows = connection.execute(
-        select(*place, Job.id, *rank, Job.status, Job.operation, Job.pool, Job.paused_at)
-        .join(Job, Job.id == JobPlace.job_id)
-        .where(_overlapping(keys))
-    )
+    rows = connection.execute(_places_there(len(keys)), _keys("used", keys))
     # An older release leaves the places of jobs that it has ended.
     others = sorted((row for row in rows if _goes_on(row)), key=_rank_of)
     found: dict[int, Blocker] = {}
@@ -178,6 +198,23 @@ def blockers(connection: Connection, job_ids: Collection[int]) -> dict[int, Bloc
             clash = _clash(used, [one for one in in_the_way if one.id == row.id])
             found[job_id] = Blocker(row.id, row.status, row.pool, row.paused_at is not None, clash)
     return found
+
+
+_RANK: list[Any] = [Job.priority, func.coalesce(Job.first_try_id, Job.id).label("first_try")]
+_JOIN = Job.id == JobPlace.job_id
+_PLACES_OF_JOBS = (
+    select(JobPlace.key, JobPlace.writes, JobPlace.replaces, Job.id, *_RANK)
+    .join(Job, _JOIN)
+    .where(JobPlace.job_id.in_(bindparam("jobs", expanding=True)))
+)
+
+
+@lru_cache(100)
+def _places_there(number: int) -> Select[Any]:
+    """Selects all places that overlap with so many others."""
+    about = Job.status, Job.operation, Job.pool, Job.paused_at
+    columns = JobPlace.key, JobPlace.writes, Job.id, *_RANK, *about
+    return select(*columns).join(Job, _JOIN).where(_overlapping("used", number))
 
 
 def _rank_of(row: Any) -> tuple[int, int, int]:
@@ -217,16 +254,35 @@ def _rank(job: type[Job]) -> ColumnElement[Any]:
     return tuple_(-job.priority, func.coalesce(job.first_try_id, job.id), job.id)
 
 
-def _in_the_way(used: UsedPlaces) -> ColumnElement[bool]:
-    """Condition on rows of places: a job that uses these must not run beside that one."""
-    written = and_(JobPlace.writes, _overlapping(used.all))
-    return or_(written, _overlapping(used.replaced)) if used.replaced else written
+def _in_the_way(number_used: int, number_replaced: int) -> ColumnElement[bool]:
+    """Condition on rows of places: a job that uses so many must not run beside that one."""
+    written = and_(JobPlace.writes, _overlapping("used", number_used))
+    if not number_replaced:
+        return written
+    return or_(written, _overlapping("replaced", number_replaced))
 
 
-def _overlapping(keys: Iterable[str]) -> ColumnElement[bool]:
-    """Condition on rows of places: the same place, one that contains it, or one inside it."""
-    keys = list(keys)
-    holders = {holder for key in keys for holder in places.holders(key)}
-    # The character "0" follows "/", so all keys that begin with this one lie between the two.
-    below = (and_(JobPlace.key >= key, JobPlace.key < f"{key[:-1]}0") for key in keys)
-    return or_(JobPlace.key.in_(holders), *below)
+def _overlapping(name: str, number: int) -> ColumnElement[bool]:
+    """Condition on rows of places: one of so many places, one that contains it, or one inside it.
+    Its parameters are those of ``_keys``."""
+    below = (
+        and_(
+            JobPlace.key >= bindparam(f"{name}_{one}"),
+            JobPlace.key < bindparam(f"{name}_{one}_end"),
+        )
+        for one in range(number)
+    )
+    return or_(JobPlace.key.in_(bindparam(f"{name}_holders", expanding=True)), *below)
+
+
+def _keys(name: str, keys: Collection[str]) -> dict[str, Any]:
+    """Returns the parameters of ``_overlapping``."""
+    if not keys:
+        return {}
+    found: dict[str, Any] = {
+        f"{name}_holders": sorted({holder for key in keys for holder in places.holders(key)})
+    }
+    for one, key in enumerate(sorted(keys)):
+        # The character "0" follows "/", so all keys that begin with this one lie between the two.
+        found |= {f"{name}_{one}": key, f"{name}_{one}_end": f"{key[:-1]}0"}
+    return found

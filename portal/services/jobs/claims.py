@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, exists, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from portal.db.session import database_time, read_connection, write
@@ -47,6 +48,15 @@ class JobDirectives:
     budgeted: bool = False
 
 
+_JOBS = Job.__table__.c
+#: A job before it is claimed, in the order of everybody else: the row of the job, then its places.
+_LOCKED = (
+    select(_JOBS.earlier_seconds, _JOBS.started_at, _JOBS.heartbeat_at)
+    .where(_JOBS.id == bindparam("this_job"))
+    .with_for_update(key_share=True)
+)
+_IS_NOT_PAUSED = Job.paused_at.is_(None)
+_NEXT_ATTEMPT = Job.attempt + 1
 _GONE = JobDirectives(ClaimStatus.LOST, paused=False, bandwidth_limit=None)
 
 
@@ -66,26 +76,24 @@ def claim(
         return None
     with job_transaction(job_id) as tx:
         blocking.claim_in_turn(tx)
+        before = tx.execute(_LOCKED, {"this_job": job_id}).one_or_none()
+        if before is None:
+            return None
         if found is not None:
-            # In the order of everybody else: the row of the job, then its places.
-            tx.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
             blocking.keep(tx, job_id, found)
+        alone = blocking.is_alone(job_id, used)
         job = transition(
             tx,
             job_id,
             JobStatus.QUEUED,
             JobStatus.RUNNING,
-            only_if=[
-                Job.paused_at.is_(None),
-                *takes_jobs(worker_id),
-                *blocking.is_alone(job_id, used),
-                *only_if,
-            ],
-            attempt=Job.attempt + 1,
+            only_if=(_IS_NOT_PAUSED, *takes_jobs(worker_id), *alone.conditions, *only_if),
+            given=alone.parameters,
+            attempt=_NEXT_ATTEMPT,
             worker=worker,
             worker_id=worker_id,
             slot_released_at=None,
-            earlier_seconds=_seconds_so_far(tx, job_id),
+            earlier_seconds=_seconds_so_far(before),
             started_at=database_time(),
             heartbeat_at=database_time(),
             **_keys(found),
@@ -103,15 +111,16 @@ def _places_to_use(job_id: int, found: JobPlaces | None) -> UsedPlaces | None:
     """Returns the places that the job uses; None if it has to wait for another job.
     This is checked before the claim, so that a job that waits takes no lock."""
     with read_connection() as connection:
+        used = blocking.used_by(connection, job_id) if found is None else found.used
+        if not blocking.waits(connection, job_id, used):
+            return used
         known = blocking.used_by(connection, job_id)
-        used = known if found is None else found.used
-        waits = blocking.waits(connection, job_id, used)
-    if waits and found is not None and used != known:
+    if found is not None and used != known:
         # The next look at the queue sees by these places that it has to wait.
         with write() as tx:
             blocking.keep(tx, job_id, found)
             tx.commit()
-    return None if waits else used
+    return None
 
 
 def _keys(found: JobPlaces | None) -> dict[str, Any]:
@@ -120,26 +129,23 @@ def _keys(found: JobPlaces | None) -> dict[str, Any]:
     return {"source_key": found.source, "destination_key": found.destination}
 
 
-def takes_jobs(worker_id: int | None) -> list[ColumnElement[bool]]:
+@cache
+def takes_jobs(worker_id: int | None) -> tuple[ColumnElement[bool], ...]:
     """Conditions: this worker is to take jobs. There are none for the only process of a portal."""
     if worker_id is None:
-        return []
+        return ()
     taking = select(WorkerProcess.id).where(
         WorkerProcess.id == worker_id,
         WorkerProcess.paused_at.is_(None),
         WorkerProcess.draining_at.is_(None),
         WorkerProcess.stopped_at.is_(None),
     )
-    return [exists(taking)]
+    return (exists(taking),)
 
 
-def _seconds_so_far(tx: Session, job_id: int) -> int:
+def _seconds_so_far(job: Any) -> int:
     """Returns for how long earlier attempts have worked at a job."""
-    columns = (Job.earlier_seconds, Job.started_at, Job.heartbeat_at)
-    row = tx.execute(select(*columns).where(Job.id == job_id)).one_or_none()
-    if row is None:
-        return 0
-    return int(row.earlier_seconds) + (run_seconds(row.started_at, None, row.heartbeat_at) or 0)
+    return int(job.earlier_seconds) + (run_seconds(job.started_at, None, job.heartbeat_at) or 0)
 
 
 def release_slot(claim: Claim) -> bool:
@@ -156,10 +162,7 @@ def take_slot(claim: Claim) -> bool:
     claim is lost, or while its owner or one of its storages is at a limit."""
     with job_transaction(claim.job_id) as tx:
         blocking.claim_in_turn(tx)
-        job = tx.get(Job, claim.job_id)
-        if job is None:
-            return False
-        resumed = (Job.paused_at.is_(None), *limits.leave_room(tx, job))
+        resumed = (_IS_NOT_PAUSED, *limits.leave_room())
         return _update(tx, claim, resumed, slot_released_at=None) is not None
 
 

@@ -170,7 +170,7 @@ def insert(
     blocking.keep(tx, job.id, found)
     if idempotent is not None:
         idempotency.remember(tx, actor.user, idempotent, job)
-    count(tx, JobStatus.QUEUED, +1)
+    count(tx, {JobStatus.QUEUED: +1})
     note = f"retry of job {retry_of}" if retry_of else ""
     add_event(tx, job, None, actor=actor.name, note=note)
     audit.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
@@ -16,6 +17,10 @@ from portal.transfers.scheduling import Load, QueuedJob
 from portal.transfers.states import ACTIVE
 
 _RUN_JOBS = tuple(role for role in Role if role.includes(Role.OPERATOR))
+_LIMITED = select(Remote.id, Remote.max_jobs).where(Remote.max_jobs.is_not(None))
+_RUNNING = select(Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id).where(
+    Job.status.in_(ACTIVE), or_(Job.slot_released_at.is_(None), Job.paused_at.is_(None))
+)
 
 
 def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> Load:
@@ -23,14 +28,9 @@ def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> L
     not count; one that was resumed does, and gets the next slot that is free. ``claiming``: jobs
     that count although they may not run yet."""
     load = Load(user_limit=runtime().settings.max_running_jobs_per_user)
-    limited = select(Remote.id, Remote.max_jobs).where(Remote.max_jobs.is_not(None))
-    load.remote_limits = {row.id: row.max_jobs for row in connection.execute(limited)}
-    columns: list[Any] = [Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id]
-    counts = or_(Job.slot_released_at.is_(None), Job.paused_at.is_(None))
+    load.remote_limits = {row.id: row.max_jobs for row in connection.execute(_LIMITED)}
     running = set()
-    for job_id, owner, *remotes in connection.execute(
-        select(*columns).where(Job.status.in_(ACTIVE), counts)
-    ):
+    for job_id, owner, *remotes in connection.execute(_RUNNING):
         running.add(job_id)
         load.owners[owner] += 1
         load.remotes.update({remote for remote in remotes if remote is not None})
@@ -44,29 +44,37 @@ def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> L
 def may_run_jobs(owner_id: Any) -> ColumnElement[bool]:
     """Condition: the owner is active, and of a role that runs jobs. A right that has ended must not
     delete or copy anything by way of a job that waited."""
-    return exists().where(User.id == owner_id, User.active, User.role.in_(_RUN_JOBS))
+    # Not IN, which SQLAlchemy would write out anew for each look at the queue.
+    role = or_(*(User.role == role for role in _RUN_JOBS))
+    return exists().where(User.id == owner_id, User.active, role)
 
 
-def leave_room(connection: Connection | Session, job: Any) -> list[ColumnElement[bool]]:
-    """Conditions: the job may take a slot without going beyond a limit or a right. ``job``: its
-    row."""
+def leave_room() -> tuple[ColumnElement[bool], ...]:
+    """Conditions: the job may take a slot without going beyond a limit or a right."""
+    return _leaves_room(runtime().settings.max_running_jobs_per_user)
+
+
+@cache
+def _leaves_room(most_of_user: int) -> tuple[ColumnElement[bool], ...]:
     other = aliased(Job)
     running = (
         select(func.count())
         .select_from(other)
-        .where(other.status.in_(ACTIVE), other.slot_released_at.is_(None), other.id != job.id)
+        .where(other.status.in_(ACTIVE), other.slot_released_at.is_(None), other.id != Job.id)
+        .correlate(Job, Remote)
     )
     conditions = [may_run_jobs(Job.owner_id)]
-    if most := runtime().settings.max_running_jobs_per_user:
-        conditions.append(running.where(other.owner_id == job.owner_id).scalar_subquery() < most)
-    remotes = {job.source_remote_id, job.destination_remote_id} - {None}
-    limited = select(Remote.id, Remote.max_jobs).where(
-        Remote.id.in_(remotes), Remote.max_jobs.is_not(None)
+    if most_of_user:
+        of_owner = running.where(other.owner_id == Job.owner_id).scalar_subquery()
+        conditions.append(of_owner < most_of_user)
+    of_remote = running.where(
+        or_(other.source_remote_id == Remote.id, other.destination_remote_id == Remote.id)
     )
-    for remote, at_once in connection.execute(limited) if remotes else ():
-        uses = or_(other.source_remote_id == remote, other.destination_remote_id == remote)
-        conditions.append(running.where(uses).scalar_subquery() < at_once)
-    return conditions
+    full = exists().where(
+        Remote.id.in_((Job.source_remote_id, Job.destination_remote_id)),
+        Remote.max_jobs <= of_remote.scalar_subquery(),
+    )
+    return *conditions, ~full
 
 
 def refuse_more_open(tx: Session, owner_id: int) -> None:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, bindparam, func, or_, select
 
 from portal.db.session import read_connection
 from portal.engine import KnownMounts
@@ -79,6 +79,11 @@ class JobEnds:
     source_remote_id: int | None
     destination_remote_id: int | None
     pool: str | None
+
+
+_QUEUED = select(*(getattr(Job, name) for name in JobEnds.__dataclass_fields__)).where(
+    Job.id == bindparam("this_job"), Job.status == JobStatus.QUEUED
+)
 
 
 def ends_of(asked: Any) -> JobEnds:
@@ -246,10 +251,8 @@ def _account(remote: Row[Any]) -> tuple[str, ...]:
 
 def of_queued(job_id: int) -> JobPlaces | None:
     """Returns where a queued job writes now; None for any other job."""
-    columns = [getattr(Job, name) for name in JobEnds.__dataclass_fields__]
-    query = select(*columns).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
     with read_connection() as connection:
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_QUEUED, {"this_job": job_id}).one_or_none()
     return None if row is None else look_up(ends_of(row), ask_network=True)
 
 
@@ -266,7 +269,9 @@ def _local(path: str, pool: str | None) -> list[str]:
     # The path is a key too: a device's identifier means nothing on another machine, nor on the same
     # one after its next start. Workers of one pool call a shared folder by one path.
     by_path = f"path:{pool or ''}:{places.by_path(path)}"
-    return [places.of_local(path), by_path, *places.of_mounts_below(path)[:_MOST_MOUNTS]]
+    table = places.mounts()
+    below = places.of_mounts_below(path, table)[:_MOST_MOUNTS]
+    return [places.of_local(path, table), by_path, *below]
 
 
 def _elsewhere(text: str, remote: Row[Any], *, ask_network: bool) -> list[str]:

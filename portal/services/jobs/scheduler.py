@@ -10,7 +10,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -79,11 +79,7 @@ def claim(job: QueuedJob | int, worker: str, worker_id: int | None = None) -> Jo
     found = places.of_queued(job_id)
     if found is None:
         return None
-    with read_connection() as connection:
-        ends = (Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id)
-        row = connection.execute(select(*ends).where(Job.id == job_id)).one()
-        room = limits.leave_room(connection, row)
-    return claims.claim(job_id, worker, worker_id, found, only_if=room)
+    return claims.claim(job_id, worker, worker_id, found, only_if=limits.leave_room())
 
 
 def in_order(connection: Connection, pools: Pools | None) -> Iterator[QueuedJob]:
@@ -135,6 +131,15 @@ def _groups(
     return {key: heapq.merge(*own, key=lambda job: job.age) for key, own in found.items()}
 
 
+class _Kind(NamedTuple):
+    """What distinguishes the statements. ``skips``, ``full``: whether there are jobs to skip, and
+    full remotes: SQLAlchemy writes each list out anew for each look, an empty one too."""
+
+    default_pool: bool
+    skips: bool
+    full: bool
+
+
 class _Queue:
     """The queued jobs of one pool that may be claimed. All queries walk along ``ix_jobs_queue``, in
     which the jobs of one priority and owner stand together, the oldest first."""
@@ -147,13 +152,13 @@ class _Queue:
         full_remotes: Collection[int],
     ) -> None:
         self._connection = connection
-        self._pool = pool
+        self._kind = _Kind(pool is None, bool(skip), bool(full_remotes))
         self._values = {"pool": pool, "skip": tuple(skip), "full": tuple(full_remotes)}
 
     def read_first(self, number: int) -> dict[tuple[int, int], list[QueuedJob]]:
         """Returns the first so many jobs of each priority and owner."""
         found: dict[tuple[int, int], list[QueuedJob]] = defaultdict(list)
-        for job in self._read(_first_jobs(self._pool is None), number=number):
+        for job in self._read(_first_jobs(self._kind), number=number):
             found[job.priority, job.owner_id].append(job)
         for jobs in found.values():
             jobs.sort(key=lambda job: job.age)
@@ -173,7 +178,7 @@ class _Queue:
     def _after(self, last: QueuedJob, number: int) -> list[QueuedJob]:
         first_try, job_id = last.age
         return self._read(
-            _jobs_behind(self._pool is None),
+            _jobs_behind(self._kind),
             number=number,
             priority=last.priority,
             owner=last.owner_id,
@@ -190,15 +195,15 @@ class _Queue:
 
 
 @cache
-def _first_jobs(default_pool: bool) -> Select[Any]:
-    heads, mine, job = _heads(default_pool), aliased(Job), aliased(Job)
+def _first_jobs(kind: _Kind) -> Select[Any]:
+    heads, mine, job = _heads(kind), aliased(Job), aliased(Job)
     own = mine.priority == heads.c.priority, mine.owner_id == heads.c.owner_id
-    first = _ids(default_pool, mine, *own).limit(_NUMBER).correlate(heads)
+    first = _ids(kind, mine, *own).limit(_NUMBER).correlate(heads)
     return select(*_columns(job)).select_from(heads).join(job, job.id.in_(first))
 
 
 @cache
-def _jobs_behind(default_pool: bool) -> Select[Any]:
+def _jobs_behind(kind: _Kind) -> Select[Any]:
     job = aliased(Job)
     behind = (
         job.priority == bindparam("priority"),
@@ -206,23 +211,23 @@ def _jobs_behind(default_pool: bool) -> Select[Any]:
         tuple_(job.first_try_id, job.id)
         > tuple_(bindparam("first_try", type_=Integer), bindparam("id", type_=Integer)),
     )
-    query = _ids(default_pool, job, *behind)
+    query = _ids(kind, job, *behind)
     return query.with_only_columns(*_columns(job)).limit(_NUMBER)
 
 
-def _heads(default_pool: bool) -> CTE:
+def _heads(kind: _Kind) -> CTE:
     """The first job of each priority and owner. From each the query goes on to the next owner, so
     that it reads no other rows."""
     job, first = aliased(Job), aliased(Job)
     starts = [
-        _ids(default_pool, first, first.priority == priority).limit(1).scalar_subquery()
+        _ids(kind, first, first.priority == priority).limit(1).scalar_subquery()
         for priority in Priority
     ]
     heads = select(job.id, job.priority, job.owner_id).where(job.id.in_(starts))
     walk = heads.cte("heads", recursive=True)
     following, later = aliased(Job), aliased(Job)
     next_one = later.priority == walk.c.priority, later.owner_id > walk.c.owner_id
-    next_owner = _ids(default_pool, later, *next_one).limit(1).correlate(walk).scalar_subquery()
+    next_owner = _ids(kind, later, *next_one).limit(1).correlate(walk).scalar_subquery()
     return walk.union_all(
         select(following.id, following.priority, following.owner_id)
         .select_from(walk)
@@ -230,20 +235,16 @@ def _heads(default_pool: bool) -> CTE:
     )
 
 
-def _ids(default_pool: bool, job: type[Job], *condition: ColumnElement[bool]) -> Select[Any]:
+def _ids(kind: _Kind, job: type[Job], *condition: ColumnElement[bool]) -> Select[Any]:
     """Selects the ids of those that may be claimed, in the order of the index."""
-    skip: Any = bindparam("skip", expanding=True)
-    full: Any = bindparam("full", expanding=True)
-    eligible = [
-        job.paused_at.is_(None),
-        limits.may_run_jobs(job.owner_id),
-        job.id.not_in(skip),
-        *(
-            or_(side.is_(None), side.not_in(full))
-            for side in (job.source_remote_id, job.destination_remote_id)
-        ),
-    ]
-    pool = job.pool.is_(None) if default_pool else job.pool == bindparam("pool")
+    pool = job.pool.is_(None) if kind.default_pool else job.pool == bindparam("pool")
+    eligible = [job.paused_at.is_(None), limits.may_run_jobs(job.owner_id)]
+    if kind.skips:
+        eligible.append(job.id.not_in(bindparam("skip", expanding=True)))
+    if kind.full:
+        full: Any = bindparam("full", expanding=True)
+        sides = job.source_remote_id, job.destination_remote_id
+        eligible += [or_(side.is_(None), side.not_in(full)) for side in sides]
     return (
         select(job.id)
         .where(job.status == _QUEUED, pool, *condition, *eligible)
@@ -257,6 +258,6 @@ def _columns(job: type[Job]) -> tuple[Any, ...]:
 
 
 def _queued(row: Any) -> QueuedJob:
-    remotes = row.source_remote_id, row.destination_remote_id
+    job_id, owner_id, priority, first_try_id, *remotes = row
     ids = tuple(remote for remote in remotes if remote is not None)
-    return QueuedJob(row.id, row.owner_id, row.priority, row.first_try_id or row.id, ids)
+    return QueuedJob(job_id, owner_id, priority, first_try_id or job_id, ids)

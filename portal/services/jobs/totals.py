@@ -14,14 +14,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from portal.db.session import insert_into, session
+from portal.db.session import add_to_rows, session
 from portal.models import HistoryTotal, Job, Span
 from portal.transfers.states import ENDINGS, JobStatus
 
 #: No job ended before the first or will end after the second. Both are the start of a month.
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(9000, 1, 1, tzinfo=UTC)
-_KEYS = ("span", "start", "status", "owner_id", "source_remote_id", "destination_remote_id")
 #: Used as a status: a check that completed and found differences.
 DIFFERENT = "different"
 _FIGURES = ("jobs", "bytes_moved", "files", "seconds")
@@ -64,17 +63,10 @@ def _count(tx: Session, job: Job, status: str, sign: int) -> None:
         "source_remote_id": job.source_remote_id or 0,
         "destination_remote_id": job.destination_remote_id or 0,
     } | figures
-    # One statement for all three rows, so that every transaction locks them in the same order.
-    statement = insert_into(tx, HistoryTotal).values(
-        [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span]
-    )
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=_KEYS,
-            set_={
-                name: getattr(HistoryTotal, name) + statement.excluded[name] for name in _FIGURES
-            },
-        )
+    add_to_rows(
+        tx,
+        HistoryTotal,
+        [row | {"span": span, "start": start_of(span, job.finished_at)} for span in Span],
     )
 
 

@@ -6,16 +6,28 @@ same transaction; it is published after the commit, in the order of ``seq``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.db.clock import now
-from portal.db.session import UtcDateTime, insert_into, write
+from portal.db.session import UtcDateTime, add_to_rows, write
 from portal.models import ActivityMinute, Job, JobCount, JobEvent
 from portal.realtime import publish
 from portal.services.jobs import blocking, totals
@@ -32,6 +44,17 @@ _ENDINGS = {
 _DELETING = [one for one in Operation if one.deletes]
 
 _LONGEST_SHARED = timedelta(days=1)
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_OF_ATTEMPT = Job.attempt == bindparam("this_attempt")
+_EVENTS: Any = JobEvent.__table__
+_ADD_EVENT = insert(_EVENTS)
+_BYTES_COUNTED = (
+    select(Job.id, Job.bytes_transferred)
+    .where(Job.id.in_(bindparam("jobs", expanding=True)))
+    .order_by(Job.id)
+    .with_for_update(of=Job, key_share=True)
+)
 
 
 @contextmanager
@@ -59,13 +82,14 @@ def transition(
     *,
     of_attempt: int | None = None,
     only_if: Sequence[ColumnElement[bool]] = (),
+    given: Mapping[str, Any] = _NOTHING,
     actor: str = "",
     note: str = "",
     moved_since: datetime | None = None,
     **values: Any,
 ) -> Job | None:
     """Returns the job after the change. Returns None if it no longer had the status (or the
-    attempt).
+    attempt). ``given``: see ``update_job``.
 
     The bytes that its row gains are added to the totals, see ``split_by_minute``; the row never
     loses any.
@@ -84,7 +108,7 @@ def transition(
         before = bytes_counted(session, job_id).get(job_id, 0)
         values["bytes_transferred"] = max(before, values["bytes_transferred"])
         moved = values["bytes_transferred"] - before
-    job = update_job(session, job_id, old, of_attempt, only_if, status=new, **values)
+    job = update_job(session, job_id, old, of_attempt, only_if, given, status=new, **values)
     if job is None:
         return None
     over = not goes_on(job.status, job.operation)
@@ -93,14 +117,12 @@ def transition(
     # Everybody locks in the same order (job, event, minute, counters by name, totals): two
     # transactions that lock the same rows in different orders would wait for each other for ever.
     add_event(session, job, old, actor=actor, note=note)
-    session.flush()
     ended = {_ENDINGS[new]: 1} if new in _ENDINGS else {}
     *earlier, (_, last) = split_by_minute(moved, moved_since, moment)
     for minute, share in earlier:
         add_activity(session, minute, bytes_moved=share)
     add_activity(session, moment, bytes_moved=last, **ended)
-    for status, by in sorted(((old, -1), (new, +1))):
-        count(session, status, by)
+    count(session, {old: -1, new: +1})
     if over_since is not None:
         totals.subtract(session, job, old)
     if over:
@@ -144,9 +166,7 @@ def end_interrupted(session: Session, job_id: int) -> Job | None:
 def bytes_counted(session: Session, *job_ids: int) -> dict[int, int]:
     """Returns the bytes of these jobs that the totals have counted. The rows are locked until the
     transaction ends."""
-    only_these: Any = {"of": Job, "key_share": True}
-    found = select(Job.id, Job.bytes_transferred).where(Job.id.in_(job_ids)).order_by(Job.id)
-    return dict(session.execute(found.with_for_update(**only_these)).all())
+    return dict(session.execute(_BYTES_COUNTED, {"jobs": job_ids}).all())
 
 
 def update_job(
@@ -155,56 +175,64 @@ def update_job(
     old: JobStatus,
     of_attempt: int | None = None,
     only_if: Sequence[ColumnElement[bool]] = (),
+    given: Mapping[str, Any] = _NOTHING,
     **values: Any,
 ) -> Job | None:
     """Updates one job if the conditions hold, and raises its ``seq``. Returns the row after it, or
-    None."""
-    condition = [Job.id == job_id, Job.status == old, *only_if]
+    None. ``given``: the parameters of the conditions. Conditions and expressions that are the same
+    objects as before make no new statement."""
+    parameters: dict[str, Any] = {"this_job": job_id, "from_status": old, **given}
     if of_attempt is not None:
-        condition.append(Job.attempt == of_attempt)
+        only_if = (*only_if, _OF_ATTEMPT)
+        parameters["this_attempt"] = of_attempt
+    expressions: dict[str, Any] = {}
+    for name, value in values.items():
+        # A parameter that has the name of a column sets that column.
+        (expressions if isinstance(value, ColumnElement) else parameters)[name] = value
     return session.scalar(
-        update(Job).where(*condition).values(seq=Job.seq + 1, **values).returning(Job),
+        _update(tuple(only_if), tuple(expressions.items())),
+        parameters,
         execution_options={"synchronize_session": False, "populate_existing": True},
     )
 
 
-def count(session: Session, status: JobStatus, by: int) -> None:
-    session.execute(
-        update(JobCount).where(JobCount.status == status).values(jobs=JobCount.jobs + by),
-        execution_options={"synchronize_session": False},
-    )
+@lru_cache(200)
+def _update(
+    only_if: tuple[ColumnElement[bool], ...],
+    expressions: tuple[tuple[str, ColumnElement[Any]], ...],
+) -> ReturningUpdate[Job]:
+    which = Job.id == bindparam("this_job"), Job.status == bindparam("from_status")
+    changes = dict(expressions) | {"seq": Job.seq + 1}
+    return update(Job).where(*which, *only_if).values(changes).returning(Job)
+
+
+def count(session: Session, changes: Mapping[JobStatus, int]) -> None:
+    """Adds to the numbers of jobs with these statuses."""
+    rows = [{"status": status, "jobs": by} for status, by in sorted(changes.items())]
+    add_to_rows(session, JobCount, rows)
 
 
 def add_event(
     session: Session, job: Job, old: JobStatus | None, *, actor: str = "", note: str = ""
 ) -> None:
-    session.add(
-        JobEvent(
-            job_id=job.id,
-            seq=job.seq,
-            old_status=old,
-            new_status=job.status,
-            actor=actor,
-            note=note,
-        )
+    session.execute(
+        _ADD_EVENT,
+        {
+            "job_id": job.id,
+            "seq": job.seq,
+            "old_status": old,
+            "new_status": job.status,
+            "actor": actor,
+            "note": note,
+        },
     )
 
 
 def add_activity(session: Session, moment: datetime, **figures: int) -> None:
     """Adds to the totals of this minute (columns of ActivityMinute)."""
-    figures = {name: by for name, by in figures.items() if by}
-    if not figures:
-        return
-    row = dict.fromkeys(("bytes_moved", "completed", "failed", "cancelled"), 0) | figures
-    statement = insert_into(session, ActivityMinute).values(
-        minute=moment.replace(second=0, microsecond=0), **row
-    )
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[ActivityMinute.minute],
-            set_={name: getattr(ActivityMinute, name) + by for name, by in figures.items()},
-        )
-    )
+    if any(figures.values()):
+        minute = moment.replace(second=0, microsecond=0)
+        add_to_rows(session, ActivityMinute, [{"minute": minute, **figures}])
 
 
 def split_by_minute(

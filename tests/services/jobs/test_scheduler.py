@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import event, insert, select, update
+from sqlalchemy.engine.interfaces import CacheStats
 
 from portal.db.session import read_connection, session
 from portal.models import Job, Remote, Role
@@ -32,6 +33,7 @@ from portal.services.jobs.reports import Ending
 from portal.services.runtime import Runtime
 from portal.transfers import scheduling
 from portal.transfers.scheduling import Priority, QueuedJob
+from tests.support.applications import engine_of
 from tests.support.client import Browser
 from tests.support.transfers import stored
 
@@ -203,6 +205,32 @@ def test_look_reads_as_many_rows_of_10_000_as_of_100(app: Flask, new: Callable[.
         scheduler.find_next(None)  # knows the pools from here on
         steps.append(_instructions(lambda: scheduler.find_next(None)))
     assert steps[1] <= steps[0] * 1.2, steps
+
+
+#: Statements for a job that uses no places, and for one that does: those about its places, and
+#: which others overlap with them.
+@pytest.mark.one_process
+@pytest.mark.parametrize(("operation", "most"), [("check", 18), ("copy", 20)])
+def test_claim_and_end_of_a_job_take_few_statements_and_make_none_anew(
+    app: Flask, new: Callable[..., int], operation: str, most: int
+) -> None:
+    for _ in range(3):
+        new(operation=operation)
+    contexts: list[Any] = []
+    event.listen(engine_of(app), "before_cursor_execute", lambda *told: contexts.append(told[4]))
+    for _ in range(3):
+        contexts.clear()
+        job = scheduler.find_next([None])
+        assert job is not None
+        claimed = scheduler.claim(job, "test:1")
+        assert claimed is not None
+        reports.finish(Claim(claimed.id, claimed.attempt), Ending(True, None, 0), None)
+        session.remove()
+    assert 0 < len(contexts) <= most
+    compiled = [one for one in contexts if one.compiled]
+    made_anew = {one.statement for one in compiled if one.cache_hit != CacheStats.CACHE_HIT}
+    assert not made_anew
+    assert stored(claimed.id).status == "completed"
 
 
 def _instructions(act: Callable[[], object]) -> int:
