@@ -128,20 +128,20 @@ class Settings(BaseSettings):
     sockets_per_user: int = Field(
         50, ge=1, le=100_000, description="Live connections one user may hold open."
     )
-    rate_limit_pages: int = _requests(3000, "Requests for pages, of one user")
+    rate_limit_pages: int = _requests(12000, "Requests for pages, of one user")
     rate_limit_refreshes: int = _requests(
-        3000, "Refreshes of parts of a page that is open, of one session"
+        12000, "Refreshes of parts of a page that is open, of one session"
     )
-    rate_limit_api: int = _requests(1200, "Reading requests to the API, of one token or user")
+    rate_limit_api: int = _requests(12000, "Reading requests to the API, of one token or user")
     rate_limit_changes: int = _requests(
-        1200, "Requests that change something, of one token or user"
+        12000, "Requests that change something, of one token or user"
     )
     rate_limit_storages: int = _requests(
         600, "Questions to storages (browsing, previews, tests), of one token or user"
     )
     rate_limit_exports: int = _requests(30, "Exports and downloads of logs, of one user")
     rate_limit_strangers: int = _requests(
-        1200, "Requests without a sign-in or with a wrong token, of one address"
+        6000, "Requests without a sign-in or with a wrong token, of one address"
     )
     session_idle_hours: float = Field(
         8.0,
