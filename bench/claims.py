@@ -144,7 +144,9 @@ def latency_of_one_process(folder: Path) -> list[float]:
 
 def _one_after_the_other(app: Flask, files: Path) -> list[float]:
     (files / "from").mkdir(exist_ok=True)
-    bob = Actor(owner())
+    with app.app_context():
+        bob = Actor(owner())
+        session.session.remove()  # PostgreSQL ends one that waits within a transaction
     found = []
     for number in range(LOOKS):
         order = request.Transfer(
