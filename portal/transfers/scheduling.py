@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
@@ -74,6 +74,11 @@ class Load:
         self.owners[job.owner_id] += 1
         self.remotes.update(set(job.remotes))
         self.slots -= 1
+
+    def without(self, job: QueuedJob) -> Load:
+        """Returns the load without this job, which it counts."""
+        owners = self.owners - Counter({job.owner_id: 1})
+        return replace(self, owners=owners, remotes=self.remotes - Counter(set(job.remotes)))
 
     @property
     def full_remotes(self) -> frozenset[int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from portal.db.clock import elapsed
 from portal.db.session import session
 from portal.engine import Watchdog
-from portal.services.jobs import scheduler
+from portal.services.jobs import places, scheduler
 from portal.services.jobs.scheduler import Pools
 from portal.settings import Settings
 from portal.transfers.scheduling import QueuedJob
@@ -68,9 +68,13 @@ class Worker:
         the job."""
         if self._stopping.is_set():
             return None
-        claimed_at = elapsed()
         try:
-            job = scheduler.claim(job_id, self._name, self._worker_id)
+            # A name server may take longer than the lease: that begins with the claim itself.
+            found = places.of_queued(job_id)
+            if found is None:
+                return None
+            claimed_at = elapsed()
+            job = scheduler.claim(job_id, self._name, self._worker_id, found)
             if job is None:
                 return None
             return Attempt(

@@ -96,6 +96,14 @@ def used_by(connection: Connection | Session, job_id: int) -> UsedPlaces:
     return _used(connection.execute(_PLACES, {"this_job": job_id}))
 
 
+def used_by_each(connection: Connection, job_ids: Collection[int]) -> dict[int, UsedPlaces]:
+    """Returns the stored places of those of these jobs that have any."""
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in connection.execute(_PLACES_OF_JOBS, {"jobs": job_ids}):
+        found[row.id].append(row)
+    return {job_id: _used(rows) for job_id, rows in found.items()}
+
+
 def _used(rows: Iterable[Any]) -> UsedPlaces:
     """Each row: a key, whether the job writes there, and whether it replaces what is there."""
     rows = list(rows)
@@ -234,7 +242,7 @@ def _clash(used: UsedPlaces, others: Iterable[Any]) -> Clash:
 
 
 def _overlap(key: str, used: Collection[str]) -> bool:
-    return any(key in places.holders(one) or one in places.holders(key) for one in used)
+    return any(places.overlap(key, one) for one in used)
 
 
 def _is_open(job: type[Job]) -> ColumnElement[bool]:

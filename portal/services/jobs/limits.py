@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.errors import TooManyJobs
@@ -18,14 +18,12 @@ from portal.transfers.states import ACTIVE
 
 _RUN_JOBS = tuple(role for role in Role if role.includes(Role.OPERATOR))
 _LIMITED = select(Remote.id, Remote.max_jobs).where(Remote.max_jobs.is_not(None))
-_RUNNING = select(Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id).where(
-    Job.status.in_(ACTIVE), or_(Job.slot_released_at.is_(None), Job.paused_at.is_(None))
-)
 
 
 def read_load(connection: Connection, claiming: Collection[QueuedJob] = ()) -> Load:
     """Returns what runs now, and what may run at most. A paused job that gave its slot back does
-    not count; one that was resumed does, and gets the next slot that is free. ``claiming``: jobs
+    not count; one that was resumed does, and gets the next slot that is free, unless its owner may
+    no longer run jobs. ``claiming``: jobs
     that count although they may not run yet."""
     load = Load(user_limit=runtime().settings.max_running_jobs_per_user)
     load.remote_limits = {row.id: row.max_jobs for row in connection.execute(_LIMITED)}
@@ -47,6 +45,15 @@ def may_run_jobs(owner_id: Any) -> ColumnElement[bool]:
     # Not IN, which SQLAlchemy would write out anew for each look at the queue.
     role = or_(*(User.role == role for role in _RUN_JOBS))
     return exists().where(User.id == owner_id, User.active, role)
+
+
+_RUNNING = select(Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id).where(
+    Job.status.in_(ACTIVE),
+    or_(
+        Job.slot_released_at.is_(None),
+        and_(Job.paused_at.is_(None), may_run_jobs(Job.owner_id)),
+    ),
+)
 
 
 def leave_room() -> tuple[ColumnElement[bool], ...]:

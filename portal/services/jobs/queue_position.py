@@ -80,7 +80,9 @@ def _why(
         return Queued(position, Reason.DESTINATION, blocker.job_id, blocker.clash, other)
     if not (job.owner.active and Role(job.owner.role).includes(Role.OPERATOR)):
         return Queued(position, Reason.USER_LIMIT)
-    obstacle = load.obstacle(_as_queued(job)) or Obstacle(Reason.SLOT)
+    asking = _as_queued(job)
+    others = load.without(asking) if _waits_for_slot(job) else load
+    obstacle = others.obstacle(asking) or Obstacle(Reason.SLOT)
     if obstacle.remote_id is not None:
         limit = load.remote_limits[obstacle.remote_id]
         return Queued(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from portal.db.session import read_connection
 from portal.models import Job
 from portal.runtime.context import current
 from portal.services.jobs import blocking, claims, limits, places
+from portal.services.jobs.places import JobPlaces, UsedPlaces
 from portal.transfers import scheduling
 from portal.transfers.scheduling import Load, Priority, QueuedJob
 
@@ -66,17 +67,29 @@ def find_next(
         load = limits.read_load(connection, claiming)
         skip = {*refused, *(job.job_id for job in claiming)}
         served = _all_pools(connection) if pools is None else pools
-        groups = _groups(connection, served, skip, load)
+        waiting = _Waiting(connection)
+        found = _groups(connection, served, skip, load, expect=waiting.expect)
+        groups = {
+            (priority, owner): jobs
+            for (priority, owner), jobs in found.items()
+            if not load.is_at_limit(owner)
+        }
         for job in scheduling.candidates(groups, load):
-            if load.obstacle(job) is None and not blocking.blockers(connection, [job.job_id]):
+            if load.obstacle(job) is None and not waiting.waits(job):
                 return job
     return None
 
 
-def claim(job: QueuedJob | int, worker: str, worker_id: int | None = None) -> Job | None:
-    """Returns the job, now running in a new attempt of ``worker``; None if it may not run."""
+def claim(
+    job: QueuedJob | int,
+    worker: str,
+    worker_id: int | None = None,
+    found: JobPlaces | None = None,
+) -> Job | None:
+    """Returns the job, now running in a new attempt of ``worker``; None if it may not run.
+    ``found``: where it reads and writes, if that was just looked up."""
     job_id = job if isinstance(job, int) else job.job_id
-    found = places.of_queued(job_id)
+    found = found or places.of_queued(job_id)
     if found is None:
         return None
     return claims.claim(job_id, worker, worker_id, found, only_if=limits.leave_room())
@@ -91,6 +104,39 @@ def in_order(connection: Connection, pools: Pools | None) -> Iterator[QueuedJob]
     served = _all_pools(connection) if pools is None else pools
     groups = _groups(connection, served, (), load, at_once=_FIRST_BATCH)
     return scheduling.in_order(groups, load)
+
+
+class _Waiting:
+    """Which jobs have to wait for another one, as one look at the queue finds it. Thousands of them
+    may be there to write to one folder."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._unread: set[int] = set()
+        self._used: dict[int, UsedPlaces] = {}
+        #: By the places that a job uses: the rank of the first one that has to wait. All those
+        #: behind it that use the same places wait for it, if for nobody else.
+        self._first: dict[UsedPlaces, tuple[int, ...]] = {}
+
+    def expect(self, jobs: Collection[QueuedJob]) -> None:
+        """``waits`` may soon be asked about these: their places are read together."""
+        self._unread.update(job.job_id for job in jobs)
+
+    def waits(self, job: QueuedJob) -> bool:
+        if job.job_id in self._unread:
+            self._used |= blocking.used_by_each(self._connection, self._unread)
+            self._unread.clear()
+        used = self._used.get(job.job_id)
+        if used is None:
+            return False
+        rank = -job.priority, *job.age
+        first = self._first.get(used)
+        if first is not None and first < rank:
+            return True
+        if not blocking.waits(self._connection, job.job_id, used):
+            return False
+        self._first[used] = rank
+        return True
 
 
 # --- reading the queue ---------------------------------------------------------------------------
@@ -120,12 +166,14 @@ def _groups(
     skip: Collection[int],
     load: Load,
     at_once: int = 1,
+    expect: Callable[[Collection[QueuedJob]], None] = lambda _jobs: None,
 ) -> dict[tuple[int, int], Iterator[QueuedJob]]:
     """Returns the jobs that no storage's limit and no pause holds up, see ``scheduling.Groups``;
-    of each group the first so many are read now, and the others when they are asked for."""
+    of each group the first so many are read now, and the others when they are asked for.
+    ``expect`` is told of each that was read."""
     found: dict[tuple[int, int], list[Iterator[QueuedJob]]] = defaultdict(list)
     for pool in pools:
-        queue = _Queue(connection, pool, skip, load.full_remotes)
+        queue = _Queue(connection, pool, skip, load.full_remotes, expect)
         for key, first in queue.read_first(at_once).items():
             found[key].append(queue.read_on(first, at_once))
     return {key: heapq.merge(*own, key=lambda job: job.age) for key, own in found.items()}
@@ -150,8 +198,10 @@ class _Queue:
         pool: str | None,
         skip: Collection[int],
         full_remotes: Collection[int],
+        expect: Callable[[Collection[QueuedJob]], None],
     ) -> None:
         self._connection = connection
+        self._expect = expect
         self._kind = _Kind(pool is None, bool(skip), bool(full_remotes))
         self._values = {"pool": pool, "skip": tuple(skip), "full": tuple(full_remotes)}
 
@@ -188,7 +238,9 @@ class _Queue:
 
     def _read(self, query: Select[Any], **values: int) -> list[QueuedJob]:
         rows = self._connection.execute(query, self._values | values)
-        return [_queued(row) for row in rows]
+        jobs = [_queued(row) for row in rows]
+        self._expect(jobs)
+        return jobs
 
 
 # The statements are made once: SQLAlchemy takes longer to put one together than to execute it.

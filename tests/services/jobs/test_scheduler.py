@@ -18,6 +18,7 @@ from sqlalchemy.engine.interfaces import CacheStats
 
 from portal.db.session import read_connection, session
 from portal.models import Job, Remote, Role
+from portal.services.accounts import users
 from portal.services.actor import Actor
 from portal.services.jobs import (
     blocking,
@@ -143,6 +144,46 @@ def test_job_behind_many_that_wait_for_one_folder_is_found(
     assert take_all() == [ids[0], free]
     end(ids[0])
     assert take() == ids[1]
+
+
+@pytest.mark.one_process
+def test_look_past_many_that_wait_for_one_folder_takes_few_statements(
+    app: Flask, new: Callable[..., int], root: Path
+) -> None:
+    ids = [new(destination=root / "same") for _ in range(110)]
+    assert take() == ids[0]
+    read: list[str] = []
+    event.listen(engine_of(app), "before_cursor_execute", lambda *told: read.append(told[2]))
+    assert scheduler.find_next(None) is None
+    assert len(read) < 16, "\n".join(read)
+    free = new()
+    assert take() == free
+
+
+def test_older_job_is_found_behind_a_younger_one_that_waits_for_it(
+    new: Callable[..., int], root: Path
+) -> None:
+    """bob has one running, so that bella's job is tried first; it waits for his older one."""
+    running = new(owner="bob")
+    assert take() == running
+    older, younger = (new(owner=owner, destination=root / "same") for owner in ("bob", "bella"))
+    assert take_all() == [older]
+    end(older)
+    assert take() == younger
+
+
+def test_owner_at_the_limit_costs_no_look_through_all_his_jobs(
+    app: Flask, new: Callable[..., int], configured: Any
+) -> None:
+    configured(max_running_jobs_per_user=1)
+    mine = [new(owner="bob") for _ in range(30)]
+    assert take() == mine[0]
+    read: list[str] = []
+    event.listen(engine_of(app), "before_cursor_execute", lambda *told: read.append(told[2]))
+    assert scheduler.find_next([None]) is None
+    assert len(read) < 8, "\n".join(read)
+    hers = new(owner="bella")
+    assert take() == hers
 
 
 def test_queue_and_rule_agree_on_any_queue(
@@ -374,6 +415,37 @@ def test_paused_job_without_a_slot_counts_for_nobody_and_a_resumed_one_does_at_o
     assert stored(paused).slot_released_at is None
     end(paused)
     assert take() == third
+
+
+def test_resumed_job_that_waits_for_a_slot_alone_says_so(
+    new: Callable[..., int], configured: Any, user: Any, browser: Any, nas: int
+) -> None:
+    configured(max_running_jobs_per_user=1)
+    resumed = new(owner="bob")
+    assert take() == resumed
+    _let_go(resumed, Actor(user("bob")))
+    assert why(browser("bob"), resumed) == {"reason": "slot", "job_id": None}
+
+
+def test_resumed_job_of_a_user_who_lost_the_right_holds_up_nobody(
+    new: Callable[..., int], user: Any, nas: int
+) -> None:
+    resumed, other, third = (
+        new(owner=owner, source="", source_remote_id=nas) for owner in ("bella", "bob", "bob")
+    )
+    assert take_all() == [resumed, other]
+    _let_go(resumed, Actor(user("alice")))
+    assert take() is None, "nas allows two, and a slot will be for the resumed one"
+    users.set_active(user("bella").id, False, actor=Actor(user("alice")))
+    assert not claims.take_slot(Claim(resumed, 1))
+    assert take() == third
+
+
+def _let_go(job_id: int, actor: Actor) -> None:
+    """The job is paused, gives its slot back, and is resumed."""
+    control.pause(job_id, actor=actor)
+    assert claims.release_slot(Claim(job_id, 1))
+    control.resume(job_id, actor=actor)
 
 
 def test_slot_is_not_taken_for_a_claim_that_is_lost(new: Callable[..., int], user: Any) -> None:
