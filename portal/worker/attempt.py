@@ -22,6 +22,7 @@ from portal.services.storage.connections import Unusable
 from portal.settings import Settings
 from portal.transfers.left_out import left_out_words
 from portal.transfers.local_paths import PathRefused, Roots
+from portal.transfers.names import visible
 from portal.transfers.options import from_json
 from portal.worker import preflight
 from portal.worker.attempt_log import AttemptLog
@@ -42,6 +43,7 @@ LAST_TRIES = 3.0
 #: Seconds until an unavailable database is asked again, or a limit that was reached.
 _ASK_AGAIN = 0.5
 
+_FAILED = Ending(False, "The portal failed while running this transfer.", None)
 _DATABASE_UNREACHABLE = "Its worker could not reach the database."
 
 
@@ -176,10 +178,11 @@ class Attempt:
         try:
             ending = self._transfer(running)
         except (engine.EngineError, PathRefused, Unusable) as error:
-            ending = Ending(False, str(error), None)
+            # Such a text may hold the name of a file that is no text.
+            ending = Ending(False, visible(str(error)), None)
         except Exception:  # noqa: BLE001 - any failure becomes the job's
             self._log.exception("the worker failed")
-            ending = Ending(False, "The portal failed while running this transfer.", None)
+            ending = _FAILED
         self._log.info(
             "attempt ended",
             succeeded=ending.succeeded,
@@ -188,13 +191,20 @@ class Attempt:
         )
         if running.stop is not Stop.LOST:
             self._reporter.quiesce(running)
-            if words := _left_out(ending):
-                self._attempt_log.say("notice", words)
-            self._attempt_log.say(*_final_line(ending, running.stop))
-            # Written before the final status: when people hear of the end, the log has to be
-            # complete.
-            self._persist(self._attempt_log.end)
-            self._persist(lambda: self._report_end(running, ending))
+            try:
+                self._report(running, ending)
+            except Exception:  # noqa: BLE001 - a job that nobody runs must not say that it runs
+                self._log.exception("the end of the attempt could not be written")
+                session.rollback()
+                self._persist(lambda: reports.finish(self._claim, _FAILED, None))
+
+    def _report(self, running: RunningJob, ending: Ending) -> None:
+        if words := _left_out(ending):
+            self._attempt_log.say("notice", words)
+        self._attempt_log.say(*_final_line(ending, running.stop))
+        # Written before the final status: when people hear of the end, the log has to be complete.
+        self._persist(self._attempt_log.end)
+        self._persist(lambda: self._report_end(running, ending))
 
     def _report_end(self, running: RunningJob, ending: Ending) -> None:
         since = running.credited_at
@@ -333,6 +343,8 @@ class Attempt:
             running.bandwidth.flow = flow
 
     def _keep_slot_for_a_while(self) -> None:
+        if not self._slot.held:
+            self._slot.release()  # paused again while it waited for one: others may have it
         self._paused_since = self._paused_since or elapsed()
         over = elapsed() - self._paused_since >= self._settings.paused_keeps_slot_seconds
         if over and self._slot.held:

@@ -136,6 +136,8 @@ class _Process:
         # After a fault Celery waits for the running jobs, which must go back to the queue at once.
         if self._fault or not consumer.is_alive():
             return f"The Celery consumer has ended: {_repr(self._fault)}."
+        if self._registration.is_removed:
+            return "The portal has removed this worker, which was silent for too long."
         if not self._registration.is_alive:
             return "The heartbeat has ended; the log says why."
         if self._dispatcher is None or not self._dispatcher.is_alive():

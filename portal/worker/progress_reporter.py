@@ -62,8 +62,9 @@ class RunningJob:
         #: Why the attempt has to end. Both threads write it, and neither overwrites an earlier
         #: reason.
         self.stop: Stop | None = None
-        #: An error of the database: the reporter writes it, the job's thread raises it.
-        self.fault: SQLAlchemyError | None = None
+        #: What failed when its progress was written: the reporter sets it, the job's thread raises
+        #: it.
+        self.fault: Exception | None = None
         #: What people ask of the job; None until the first look.
         self.directives: JobDirectives | None = None
         #: When the last statement that renewed the lease was sent, see ``clock.elapsed``.
@@ -92,7 +93,7 @@ class ProgressReporter:
         """Reports the job's progress, from its claim to the end of the attempt."""
         with self._lock:
             self._jobs[job.claim] = job
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=in_same_context(self._report_all), name="progress reporter", daemon=True
                 )
@@ -124,7 +125,7 @@ class ProgressReporter:
                     watchdog.release(leader)
 
     def check(self, job: RunningJob) -> None:
-        """The job's own thread calls this at short intervals. Raises an error of the database, and
+        """The job's own thread calls this at short intervals. Raises what failed, and
         stops a job whose lease has expired, even while the reporter waits for the database."""
         if job.fault is not None:
             raise job.fault
@@ -156,6 +157,11 @@ class ProgressReporter:
             except AWAY as error:
                 # The database is unavailable for a moment; the transfers go on.
                 log.warning("progress was not written", jobs=len(jobs), error=reason(error))
+            except Exception as error:  # the thread goes on: other jobs follow
+                log.exception("progress could not be written", jobs=len(jobs))
+                session.rollback()
+                for one in jobs:
+                    one.fault = one.fault or error
             finally:
                 session.remove()
             time.sleep(self._poll_interval)
@@ -197,7 +203,7 @@ class ProgressReporter:
             for one in due:
                 one.reported_at = elapsed()
             raise
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OverflowError) as error:  # SQLite takes no figure beyond 2**63
             session.rollback()
             if len(due) == 1:
                 due[0].fault = error

@@ -52,6 +52,8 @@ class WorkerRegistration:
     ) -> None:
         self.process = process
         self.worker_id = 0
+        #: Whether the portal has removed the row of this worker, which was silent for a day.
+        self.is_removed = False
         self._heartbeat = heartbeat
         self._apply = apply
         self._roots = RootWatch(look, heartbeat)
@@ -101,7 +103,9 @@ class WorkerRegistration:
 
     def _beat(self) -> WorkerDirectives | None:
         directives = workers.beat(self.worker_id, self._roots.problems)
-        if directives is not None:
+        if directives is None:
+            self.is_removed = True
+        else:
             clock.follow(directives.now)
         return directives
 

@@ -92,6 +92,7 @@ def parts(app: Flask, module: Any, settings: Settings) -> Iterator[Callable[...,
     ("broken", "said"),
     [
         ("lock", "Another portal (web2:1) has taken the database."),
+        ("row", "The portal has removed this worker, which was silent for too long."),
         ("heartbeat", "The heartbeat has ended; the log says why."),
         ("sweep", "The sweeper has ended; the log says why."),
         ("notifier", "The notifier has ended: it gave no reason."),
@@ -105,6 +106,7 @@ def parts(app: Flask, module: Any, settings: Settings) -> Iterator[Callable[...,
 def test_part_that_has_ended_is_named(parts: Callable[..., Parts], broken: str, said: str) -> None:
     all_of_it = parts()
     all_of_it.lock.taken_by = "web2:1" if broken == "lock" else ""
+    all_of_it.registration.is_removed = broken == "row"
     all_of_it.registration.is_alive = broken != "heartbeat"
     all_of_it.executor.is_sweeping = broken != "sweep"
     all_of_it.executor.notifier.is_alive = not broken.startswith("notifier")

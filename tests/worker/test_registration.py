@@ -113,7 +113,7 @@ def test_heart_goes_on_after_a_beat_without_the_database(
     wait_for(lambda: told)
 
 
-def test_worker_whose_row_was_removed_is_told_nothing(
+def test_worker_whose_row_was_removed_is_told_nothing_and_knows_it(
     mine: WorkerRegistration, told: list[WorkerDirectives]
 ) -> None:
     worker_id = mine.begin()
@@ -122,6 +122,7 @@ def test_worker_whose_row_was_removed_is_told_nothing(
         tx.delete(tx.get_one(WorkerProcess, worker_id))
         tx.commit()
     assert mine._beat() is None
+    assert mine.is_removed
     assert mine.is_alive
 
 

@@ -15,13 +15,15 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
+from portal.db.clock import elapsed
 from portal.engine import FIGURES
 from portal.models import Job
 from portal.services.actor import Actor
-from portal.services.jobs import claims, control, rescue
+from portal.services.jobs import claims, control, places, rescue
 from portal.settings import Settings
 from portal.transfers.states import JobStatus
 from portal.worker import Worker, attempt
+from portal.worker.slots import Slots
 from tests.support.transfers import (
     MIB,
     Counted,
@@ -407,6 +409,100 @@ def test_fault_of_the_portal_is_recorded_and_rclone_ended(
         "The portal failed while running this transfer.",
     )
     assert miscounted() == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [("reports.report_progress", OverflowError), ("claims.read_directives", ZeroDivisionError)],
+)
+def test_reporter_that_met_a_fault_reports_the_next_job(
+    new_job: Any,
+    begin: Any,
+    endless: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user: Any,
+    root: Path,
+    where: str,
+    fault: type[Exception],
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault("a figure beyond what SQLite takes, say")
+
+    first = new_job(destination=root / "one")
+    with monkeypatch.context() as broken:
+        broken.setattr(f"portal.services.jobs.{where}", fail)
+        running = begin(first, rclone=endless)
+        assert running.ended()
+    assert (status_of(first), stored(first).error) == (
+        "failed",
+        "The portal failed while running this transfer.",
+    )
+    second = new_job(destination=root / "two")
+    again = threading.Thread(target=run_job, args=(running.worker, second))
+    again.start()
+    wait_for(lambda: stored(second).bytes_transferred > 0)
+    control.cancel(second, actor=Actor(user("bob")))
+    again.join(10)
+    assert status_of(second) == "cancelled"
+
+
+@pytest.mark.parametrize("part", ["end", "say"])
+def test_end_that_cannot_be_written_is_a_failure_and_no_job_that_runs_for_ever(
+    new_job: Any, execute: Any, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+
+    job_id = new_job()
+    real = attempt.AttemptLog.say
+    if part == "end":
+        monkeypatch.setattr(attempt.AttemptLog, "end", fail)
+    else:
+        said: list[str] = []
+
+        def say(log: attempt.AttemptLog, level: str, text: str) -> None:
+            said.append(text)
+            (real if len(said) == 1 else fail)(log, level, text)
+
+        monkeypatch.setattr(attempt.AttemptLog, "say", say)
+    execute(job_id)
+    assert (status_of(job_id), stored(job_id).error) == (
+        "failed",
+        "The portal failed while running this transfer.",
+    )
+
+
+def test_reason_with_a_name_that_is_no_text_is_told_readably(
+    new_job: Any, execute: Any, root: Path
+) -> None:
+    strange = root / os.fsdecode(b"pipe \xff")
+    os.mkfifo(strange)
+    (root / "link").symlink_to(strange)
+    job_id = new_job(source=root / "link")
+    execute(job_id)
+    job = stored(job_id)
+    assert job.status == "failed"
+    assert "pipe \\udcff" in job.error
+
+
+def test_lease_begins_with_the_claim_and_not_while_names_are_looked_up(
+    new_job: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[float] = []
+    real = places.of_queued
+
+    def slowly(job_id: int) -> Any:
+        found = real(job_id)
+        looked_up.append(elapsed())
+        return found
+
+    monkeypatch.setattr(places, "of_queued", slowly)
+    slot = Slots(1, freed=lambda: None).take()
+    assert slot is not None
+    claimed = Worker(settings, "test:1").claim(new_job(), slot)
+    assert claimed is not None
+    assert len(looked_up) == 1
+    assert claimed._claimed_at >= looked_up[0]
 
 
 @pytest.mark.one_process
