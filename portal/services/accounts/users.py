@@ -87,6 +87,7 @@ def change_role(user_id: int, role: str, *, actor: Actor) -> User:
         )
         tx.commit()
     publish.end_user(user_id, "role_changed")
+    runtime().executor.look()  # the user's jobs may run now
     return user
 
 
@@ -109,7 +110,9 @@ def set_active(user_id: int, active: bool, *, actor: Actor) -> User:
             target=user.username,
         )
         tx.commit()
-    if not active:
+    if active:
+        runtime().executor.look()  # the user's jobs may run again
+    else:
         publish.end_user(user_id, "disabled")
     return user
 

@@ -118,6 +118,7 @@ def _places_to_use(job_id: int, found: JobPlaces | None) -> UsedPlaces | None:
     if found is not None and used != known:
         # The next look at the queue sees by these places that it has to wait.
         with write() as tx:
+            tx.execute(_LOCKED, {"this_job": job_id})
             blocking.keep(tx, job_id, found)
             tx.commit()
     return None

@@ -114,20 +114,25 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
             return job
         if old not in CANCELLABLE:
             raise Conflict(f"This job has already {old}.")
-        new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
-        changed = transition(
-            tx,
-            job_id,
-            old,
-            new,
-            actor=actor.name,
-            cancel_requested_at=now(),
-            cancel_requested_by_id=actor.account.id if actor.account else None,
-        )
-        assert changed is not None  # noqa: S101 - the row is locked
-        audit.record(tx, "job.cancel", actor, target=f"job {job_id}")
-        tx.commit()
-        publish.status_changed(changed, old)
+        return _cancel(tx, job, actor)
+
+
+def _cancel(tx: Session, job: Job, actor: Actor) -> Job:
+    old = JobStatus(job.status)
+    new = JobStatus.CANCELLING if old is JobStatus.RUNNING else JobStatus.CANCELLED
+    changed = transition(
+        tx,
+        job.id,
+        old,
+        new,
+        actor=actor.name,
+        cancel_requested_at=now(),
+        cancel_requested_by_id=actor.account.id if actor.account else None,
+    )
+    assert changed is not None  # noqa: S101 - the row is locked
+    audit.record(tx, "job.cancel", actor, target=f"job {job.id}")
+    tx.commit()
+    publish.status_changed(changed, old)
     if new is JobStatus.CANCELLED:
         runtime().executor.look()  # another job may have waited for this one
     return changed
@@ -135,11 +140,19 @@ def cancel(job_id: int, *, actor: Actor) -> Job:
 
 def cancel_queued(*, everything: bool, actor: Actor) -> list[int]:
     """Cancels the queued jobs that would delete files, or ``everything`` that is queued. Returns
-    their numbers."""
+    their numbers. A job that begins meanwhile goes on."""
     query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.id)
     if not everything:
         deleting = [operation for operation in Operation if operation.deletes]
         query = query.where(Job.operation.in_(deleting), Job.dry_run.is_(False))
     with read_connection() as connection:
         ids = list(connection.scalars(query))
-    return [job_id for job_id in ids if cancel(job_id, actor=actor).status == JobStatus.CANCELLED]
+    return [job_id for job_id in ids if _cancel_if_queued(job_id, actor)]
+
+
+def _cancel_if_queued(job_id: int, actor: Actor) -> bool:
+    with _open(job_id) as (tx, job):
+        queued = job.status == JobStatus.QUEUED
+        if queued:
+            _cancel(tx, job, actor)
+    return queued

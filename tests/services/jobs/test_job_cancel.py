@@ -316,6 +316,27 @@ def test_restored_portal_can_cancel_what_waited_in_the_backup(
 
 
 @pytest.mark.one_process
+def test_queued_job_that_begins_or_ends_meanwhile_is_left_and_the_others_are_cancelled(
+    new_job: Any, user: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [new_job(destination=root / f"to {number}") for number in range(4)]
+    _, begins, ends, _ = ids
+    real = control._cancel_if_queued
+
+    def begun_before(job_id: int, actor: Actor) -> bool:
+        if job_id == ids[0]:
+            for other in (begins, ends):
+                assert claims.claim(other, "test:1") is not None
+            reports.finish(Claim(ends, 1), Ending(True, None, 0), None)
+        return real(job_id, actor)
+
+    monkeypatch.setattr(control, "_cancel_if_queued", begun_before)
+    assert control.cancel_queued(everything=True, actor=Actor(user("bob"))) == [ids[0], ids[3]]
+    statuses = [str(status_of(job_id)) for job_id in ids]
+    assert statuses == ["cancelled", "running", "completed", "cancelled"]
+
+
+@pytest.mark.one_process
 def test_running_jobs_of_a_running_portal_are_not_cancelled_with_those_that_wait(
     settings: Settings, stored_jobs: dict[str, int], root: Path
 ) -> None:
