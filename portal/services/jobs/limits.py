@@ -44,7 +44,9 @@ def may_run_jobs(owner_id: Any) -> ColumnElement[bool]:
     delete or copy anything by way of a job that waited."""
     # Not IN, which SQLAlchemy would write out anew for each look at the queue.
     role = or_(*(User.role == role for role in _RUN_JOBS))
-    return exists().where(User.id == owner_id, User.active, role)
+    # Not EXISTS: PostgreSQL makes a join of it, and reads the whole queue to sort it.
+    allowed = select(User.active).where(User.id == owner_id, User.active, role)
+    return allowed.scalar_subquery()
 
 
 _RUNNING = select(Job.id, Job.owner_id, Job.source_remote_id, Job.destination_remote_id).where(

@@ -19,7 +19,9 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    any_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
@@ -186,6 +188,7 @@ class _Kind(NamedTuple):
     default_pool: bool
     skips: bool
     full: bool
+    is_postgresql: bool
 
 
 class _Queue:
@@ -202,7 +205,8 @@ class _Queue:
     ) -> None:
         self._connection = connection
         self._expect = expect
-        self._kind = _Kind(pool is None, bool(skip), bool(full_remotes))
+        is_postgresql = connection.dialect.name == "postgresql"
+        self._kind = _Kind(pool is None, bool(skip), bool(full_remotes), is_postgresql)
         self._values = {"pool": pool, "skip": tuple(skip), "full": tuple(full_remotes)}
 
     def read_first(self, number: int) -> dict[tuple[int, int], list[QueuedJob]]:
@@ -251,7 +255,7 @@ def _first_jobs(kind: _Kind) -> Select[Any]:
     heads, mine, job = _heads(kind), aliased(Job), aliased(Job)
     own = mine.priority == heads.c.priority, mine.owner_id == heads.c.owner_id
     first = _ids(kind, mine, *own).limit(_NUMBER).correlate(heads)
-    return select(*_columns(job)).select_from(heads).join(job, job.id.in_(first))
+    return select(*_columns(job)).select_from(heads).join(job, _is_one_of(kind, job, first))
 
 
 @cache
@@ -267,6 +271,14 @@ def _jobs_behind(kind: _Kind) -> Select[Any]:
     return query.with_only_columns(*_columns(job)).limit(_NUMBER)
 
 
+def _is_one_of(kind: _Kind, job: type[Job], ids: Select[Any]) -> ColumnElement[bool]:
+    """Condition. PostgreSQL would put IN (SELECT …) to every job for every owner; what is in an
+    array it looks up by the index."""
+    if kind.is_postgresql:
+        return job.id == any_(func.array(ids.scalar_subquery()))
+    return job.id.in_(ids)
+
+
 def _heads(kind: _Kind) -> CTE:
     """The first job of each priority and owner. From each the query goes on to the next owner, so
     that it reads no other rows."""
@@ -279,11 +291,11 @@ def _heads(kind: _Kind) -> CTE:
     walk = heads.cte("heads", recursive=True)
     following, later = aliased(Job), aliased(Job)
     next_one = later.priority == walk.c.priority, later.owner_id > walk.c.owner_id
-    next_owner = _ids(kind, later, *next_one).limit(1).correlate(walk).scalar_subquery()
+    next_owner = _ids(kind, later, *next_one).limit(1).correlate(walk)
     return walk.union_all(
         select(following.id, following.priority, following.owner_id)
         .select_from(walk)
-        .join(following, following.id == next_owner)
+        .join(following, _is_one_of(kind, following, next_owner))
     )
 
 
