@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def test_paused_job_gives_its_slot_to_another_one_and_gets_the_next_when_it_is_r
 def test_job_that_is_paused_again_while_it_waits_for_a_slot_leaves_it_to_others(
     run: Any, new_job: Any, user: Any, root: Path
 ) -> None:
-    run(1, paused_keeps_slot_seconds=0.0)
+    slots = run(1, paused_keeps_slot_seconds=0.0)._dispatcher._slots
     bob = Actor(user("bob"))
     source = fill(root / "from", MIB, 30)
     first = new_job(source=source, destination=root / "one", bandwidth_limit="1M")
@@ -77,7 +76,7 @@ def test_job_that_is_paused_again_while_it_waits_for_a_slot_leaves_it_to_others(
     second = new_job(source=source, destination=root / "two", bandwidth_limit="1M")
     wait_for(lambda: stored(second).bytes_transferred > 0)
     control.resume(first, actor=bob)
-    time.sleep(0.5)  # it asks for a slot meanwhile, and gets none
+    wait_for(lambda: slots._resumed)  # it has asked for a slot, and got none
     assert stored(first).slot_released_at is not None
     control.pause(first, actor=bob)
     third = new_job(source=fill(root / "small"), destination=root / "three")
