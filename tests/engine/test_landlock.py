@@ -12,8 +12,7 @@ import pytest
 
 from portal.engine.process import landlock
 from portal.engine.process.landlock import Access, Ruleset
-
-needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
+from tests.support.confined import needs_landlock
 
 
 def in_a_thread_that_is(restricted_by: Ruleset, act: Callable[[], object]) -> int:

@@ -26,11 +26,9 @@ from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
 from portal.worker.roots import look_at_roots
 from tests.support.client import Browser
-from tests.support.confined import RCLONE, run_confined
+from tests.support.confined import RCLONE, needs_landlock, run_confined
 from tests.support.transfers import fill, status_of, stored, tree
 from tests.support.waiting import wait_for
-
-needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 
 
 def order(folder: Path, operation: str = "copy", **more: object) -> TransferOrder:

@@ -13,14 +13,12 @@ import pytest
 
 from portal.engine import TransferOrder
 from portal.engine.order import confinement
-from portal.engine.process import landlock
 from portal.settings import Settings
 from portal.transfers.options import Options
 from portal.transfers.states import JobStatus, Operation
-from tests.support.confined import RCLONE, run_confined
+from tests.support.confined import RCLONE, needs_landlock, run_confined
 from tests.support.transfers import status_of, tree
 
-needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 #: So many that some are opened while the link is there.
 NAMES = [*(f"key {number:03}" for number in range(150)), "secret_key"]
 SECRET, OPEN = b"k" * 64, b"x" * 64

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from portal.engine import TransferOrder, rclone_path
 from portal.engine.order import confinement
+from portal.engine.process import landlock
 from portal.engine.process.binary import setpriv_path
 from portal.engine.process.group import ProcessGroup
 from tests.support.waiting import wait_for
 
 RCLONE = rclone_path(None)
+needs_landlock = pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
 
 
 def run_confined(order: TransferOrder, *arguments: str | Path) -> tuple[int, str]:
